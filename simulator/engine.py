@@ -1,0 +1,256 @@
+"""The event engine: what changed is sent, and nothing else is computed.
+
+Every edge sends its source's values (spike code) or their change since the step before (delta code). A receiver
+*holds* what delta edges brought, and takes what spike edges brought *afresh* each step. Everything between two layers
+of neurons is linear, so it acts on changes as it acts on values; a bias is added once in delta code, at every step in
+spike code.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from functools import partial, reduce
+from typing import Protocol
+
+import numpy as np
+
+from tdd_deploy.program import Code, Conv, Dense, Edge, Input, LinearMap, NeuronLayer, Output, Program
+
+from .arithmetic import FloatArithmetic, FloatArray
+from .counts import Counts, Layer, Trace
+from .scatter import Events, Synapses, channel_first, channel_last, ready
+
+
+class Frames(Protocol):
+    """Encoded samples of one batch."""
+
+    def at(self, t: int) -> FloatArray:
+        """Return the input ``[batch, *shape]`` at step ``t``, from 0."""
+        ...
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a batch gave: ``output`` and the recorded ``layers``, each ``[batch, n_steps, ...]``, and the counts."""
+
+    output: FloatArray
+    layers: dict[str, FloatArray]
+    trace: Trace
+
+
+class Engine:
+    """A program laid out for execution; holds no state of a run."""
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self.maps = {node.name: ready(node, program.in_shape(node.name)) for node in program.linear_maps}
+        self.neurons = {
+            layer.name: layer.neuron.converted(lambda p: channel_last(p[None])[0] if p.ndim else p)
+            for layer in program.neuron_layers
+        }
+        self.layers = tuple(
+            Layer(node.name, _kind(node), program.shapes[node.name])
+            for node in program.nodes
+            if isinstance(node, Input | NeuronLayer | Dense | Conv)
+        )
+        self.row = {layer.name: row for row, layer in enumerate(self.layers)}
+
+    def run(self, frames: Frames, *, n_steps: int, record: Collection[str] = ()) -> Result:
+        """Execute one batch for ``n_steps`` steps; keep the rasters of the layers named in ``record``."""
+        run = _Run(self, len(frames.at(0)), n_steps, record)
+        for t in range(n_steps):
+            run.step(t, channel_last(frames.at(t).astype(self.program.dtype, copy=False)))
+        return run.result()
+
+
+class _Run:
+    """The state of one batch."""
+
+    def __init__(self, engine: Engine, batch: int, n_steps: int, record: Collection[str]) -> None:
+        self._engine = engine
+        self._program = program = engine.program
+        self._batch = batch
+        self._counts: dict[Code | None, Counts] = {
+            code: Counts.zeros(len(engine.layers), n_steps) for code in (None, "spike", "delta")
+        }
+        self._arithmetic = FloatArithmetic()
+        senders = [program.input, *program.neuron_layers]
+        longest = max(edge.delay for edge in program.edges)
+        # A ring of what was sent at steps t, t - 1, ...; a delayed edge may ask before its source's turn in step t.
+        self._past = {node.name: [self._zeros(node.name)] * (longest + 2) for node in senders}
+        self._t = 0
+        self._states = {
+            layer.name: layer.neuron.start(partial(self._zeros, layer.name)) for layer in program.neuron_layers
+        }
+        receivers = [*program.neuron_layers, program.output]
+        self._received: dict[tuple[str, Code], FloatArray] = {
+            (node.name, edge.code): self._zeros(node.name) for node in receivers for edge in program.incoming[node.name]
+        }
+        # A map writes into its receiver's accumulator; with several targets, or a map behind it, into its own array.
+        self._sinks = {
+            node.name: self._received.get((edges[0].target, edges[0].code)) if len(edges) == 1 else None
+            for node in program.linear_maps
+            for edges in [program.outgoing[node.name]]
+        }
+        self._sent: dict[str, FloatArray] = {}  # what maps without a sink sent this step, in the code of their edges
+        self._values: dict[str, FloatArray] = {}  # the same as values, where a map behind needs them to be counted
+        self._values_before: dict[str, FloatArray] = {
+            node.name: self._zeros(program.incoming[node.name][0].source)
+            for node in program.linear_maps
+            if isinstance(engine.maps[node.name], Synapses)
+        }
+        shapes = program.shapes
+        self._rasters = {
+            name: np.zeros((batch, n_steps, *shapes[name]), program.dtype) for name in {*record, program.output.name}
+        }
+
+    def step(self, t: int, frame: FloatArray) -> None:
+        """Execute one time step."""
+        self._t = t
+        for node in self._program.nodes:
+            match node:
+                case Input():
+                    self._send(node.name, frame)
+                case LinearMap():
+                    self._map(node)
+                case NeuronLayer():
+                    self._fire(node)
+                case Output():
+                    self._rasters[node.name][:, t] = channel_first(self._current(node.name))
+        for (_, code), received in self._received.items():
+            if code == "spike":
+                received.fill(0)
+
+    def result(self) -> Result:
+        """Return what the batch gave."""
+        executed, spike, delta = self._counts.values()
+        layers = dict(self._rasters)
+        output = layers.pop(self._program.output.name)
+        return Result(output, layers, Trace(self._engine.layers, executed, spike, delta, self._batch))
+
+    def _fire(self, layer: NeuronLayer) -> None:
+        current = self._current(layer.name)
+        state = self._states[layer.name]
+        active = int(np.count_nonzero(reduce(np.logical_or, state, current != 0)))
+        self._count("updates_active", layer.name, active)
+        self._count("updates_idle", layer.name, current.size - active)
+        neuron = self._engine.neurons[layer.name]
+        self._states[layer.name], values = neuron.step(self._arithmetic, state, current)
+        self._send(layer.name, values)
+        if layer.name in self._rasters:
+            self._rasters[layer.name][:, self._t] = channel_first(values)
+
+    def _current(self, name: str) -> FloatArray:
+        """Return what a receiver holds plus what arrived afresh."""
+        for edge in self._program.incoming[name]:
+            if self._sinks.get(edge.source) is None:
+                self._received[name, edge.code] += self._message(edge)
+        codes = {edge.code for edge in self._program.incoming[name]}
+        return reduce(np.add, [self._received[name, code] for code in sorted(codes)])
+
+    def _send(self, name: str, values: FloatArray) -> None:
+        """Keep what a layer sends, and count it."""
+        before = self._sent_before(name, 1)
+        ring = self._past[name]
+        ring[self._t % len(ring)] = values
+        n_values = int(np.count_nonzero(values))
+        n_changes = int(np.count_nonzero(values != before))
+        by_code = {"spike": n_values, "delta": n_changes}
+        codes = {edge.code for edge in self._program.outgoing[name]}
+        events = "input_events" if name == self._program.input.name else "events"
+        self._count(events, name, sum(by_code[code] for code in codes), n_values, n_changes)
+        if events == "events":
+            self._count("spikes", name, n_values)
+            self._count("delta_events", name, n_changes)
+
+    def _map(self, node: LinearMap) -> None:
+        edges = self._program.incoming[node.name]
+        message = reduce(np.add, [self._message(edge) for edge in edges])
+        sink = self._sinks[node.name]
+        if sink is None:
+            sink = self._sent[node.name] = self._zeros(node.name)
+        code = edges[0].code
+        linear_map = self._engine.maps[node.name]
+        values = self._values_into(node.name, message)
+        if isinstance(linear_map, Synapses):
+            before, self._values_before[node.name] = self._values_before[node.name], values
+            events = Events.of(message)
+            other = Events.of(values if code == "delta" else values - before)
+            linear_map.add_events(events, sink)
+            if self._t == 0 or code == "spike":
+                linear_map.add_bias(sink)
+            self._count_synops(node.name, code, events, other)
+        else:
+            linear_map.add(message, sink)
+        if any(isinstance(self._program[edge.target], LinearMap) for edge in self._program.outgoing[node.name]):
+            self._keep_values(node.name, code, values)
+
+    def _message(self, edge: Edge) -> FloatArray:
+        """Return what an edge carries this step, in its code."""
+        if edge.source in self._sent:
+            return self._sent[edge.source]
+        now = self._sent_before(edge.source, edge.delay)
+        return now if edge.code == "spike" else now - self._sent_before(edge.source, edge.delay + 1)
+
+    def _sent_before(self, name: str, steps: int) -> FloatArray:
+        """Return the values that a layer sent some steps ago."""
+        ring = self._past[name]
+        return ring[(self._t - steps) % len(ring)]
+
+    def _values_into(self, name: str, message: FloatArray) -> FloatArray:
+        """Return the values, whatever the code, that a map receives this step."""
+        edges = self._program.incoming[name]
+        if edges[0].code == "spike":
+            return message
+        return reduce(
+            np.add,
+            [self._values[e.source] if e.source in self._sent else self._sent_before(e.source, e.delay) for e in edges],
+        )
+
+    def _keep_values(self, name: str, code: Code, values: FloatArray) -> None:
+        linear_map = self._engine.maps[name]
+        if code == "spike":
+            self._values[name] = self._sent[name]
+        elif isinstance(linear_map, Synapses):
+            self._values[name] = self._values.get(name, 0) + self._sent[name]
+        else:
+            self._values[name] = self._zeros(name)
+            linear_map.add(values, self._values[name])
+
+    def _count_synops(self, name: str, code: Code, events: Events, other: Events) -> None:
+        synapses = self._engine.maps[name]
+        assert isinstance(synapses, Synapses)
+        in_spikes, in_deltas = (events, other) if code == "spike" else (other, events)
+        counted = [_synops(synapses, which, self._batch) for which in (events, in_spikes, in_deltas)]
+        for field in counted[0]:
+            self._count(field, name, *(counts[field] for counts in counted))
+        self._count("dense", name, self._batch * int(synapses.fan_stored.sum()))
+        biases = self._batch * synapses.bias_adds
+        at_first = biases if self._t == 0 else 0
+        self._count("bias_adds", name, biases if code == "spike" else at_first, biases, at_first)
+
+    def _count(self, field: str, name: str, executed: int, spike: int | None = None, delta: int | None = None) -> None:
+        """Add to a count: as executed, in spike code, in delta code; the same where one number is given."""
+        for counts, n in zip(self._counts.values(), (executed, spike, delta), strict=True):
+            getattr(counts, field)[self._engine.row[name], self._t] += executed if n is None else n
+
+    def _zeros(self, name: str) -> FloatArray:
+        shape = self._program.shapes[name]
+        last = (*shape[1:], shape[0]) if len(shape) == 3 else shape
+        return np.zeros((self._batch, *last), self._program.dtype)
+
+
+def _synops(synapses: Synapses, events: Events, batch: int) -> dict[str, int]:
+    """Count synaptic operations; a sample's are MACs when one of its events is not -1 or 1."""
+    per_sample = np.bincount(events.sample, weights=synapses.fan_effective[events.at], minlength=batch)
+    graded = np.zeros(batch, bool)
+    graded[events.sample[np.abs(events.value) != 1]] = True
+    return {
+        "synops_effective": int(per_sample.sum()),
+        "synops_stored": int(synapses.fan_stored[events.at].sum()),
+        "acs": int(per_sample[~graded].sum()),
+        "macs": int(per_sample[graded].sum()),
+    }
+
+
+def _kind(node: Input | NeuronLayer | Dense | Conv) -> str:
+    return type(node.neuron).__name__ if isinstance(node, NeuronLayer) else type(node).__name__.lower()

@@ -1,0 +1,74 @@
+"""From samples to what the input gets at each time step: their values, or spikes drawn from them."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from tdd_deploy.errors import BadData, BadOption, Violation
+
+ENCODERS = ("direct", "poisson")
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Frames:
+    """The input of a batch, time step by time step."""
+
+    static: bool
+    values: npt.NDArray[np.float32]  # [B, *shape], the same at every step, when static; else [n_steps, B, *shape]
+
+    def at(self, t: int) -> npt.NDArray[np.float32]:
+        """Return ``[B, *shape]`` for time step ``t``, counted from 0."""
+        if self.static:
+            return self.values
+        frame: npt.NDArray[np.float32] = self.values[t]
+        return frame
+
+
+def encode(x: npt.NDArray[np.float32], *, in_time: bool, encoder: str, n_steps: int, seed: int, start: int) -> Frames:
+    """Encode a batch for ``n_steps`` time steps.
+
+    ``direct`` gives the values themselves. ``poisson`` gives a spike (1) with probability x, else 0; sample i draws
+    from ``default_rng([seed, start + i])``, so that its spikes do not depend on the batch it came in.
+
+    Args:
+        x: ``[B, *shape]``, or in time ``[B, T, *shape]``; only the first ``n_steps`` of T are used.
+        in_time: which of the two.
+        encoder: one of ``ENCODERS``.
+        n_steps: time steps, in time at most T.
+        seed: 0 or more; ``direct`` does not use it.
+        start: index of the first sample in its split.
+
+    Raises:
+        BadOption: an unknown encoder, a number of steps that the data do not have, a negative seed.
+        BadData: ``poisson`` met a value outside 0 to 1.
+    """
+    if encoder not in ENCODERS:
+        raise BadOption("--encoder", encoder, ", ".join(ENCODERS))
+    if in_time and not 1 <= n_steps <= x.shape[1]:
+        raise BadOption("--steps", str(n_steps), f"1 to {x.shape[1]}, the time steps of the data")
+    if n_steps < 1:
+        raise BadOption("--steps", str(n_steps), "1 or more")
+    if in_time:
+        x = x[:, :n_steps]
+    if encoder == "poisson":
+        return Frames(static=False, values=_spikes(x, in_time=in_time, n_steps=n_steps, seed=seed, start=start))
+    return Frames(static=not in_time, values=np.ascontiguousarray(x.swapaxes(0, 1)) if in_time else x)
+
+
+def _spikes(
+    x: npt.NDArray[np.float32], *, in_time: bool, n_steps: int, seed: int, start: int
+) -> npt.NDArray[np.float32]:
+    if seed < 0:
+        raise BadOption("--seed", str(seed), "0 or more")
+    low, high = x.min(), x.max()
+    if not (low >= 0 and high <= 1):
+        where = f"samples {start} to {start + len(x) - 1}"
+        found = f"values from {low:g} to {high:g}"
+        remedy = "Scale x, or use --encoder direct."
+        raise BadData("poisson encoder", [Violation(where, found, "0 to 1, a probability", remedy)])
+    shape = x.shape[2:] if in_time else x.shape[1:]
+    spikes = np.empty((n_steps, len(x), *shape), np.float32)
+    for i, probability in enumerate(x):
+        spikes[:, i] = np.random.default_rng([seed, start + i]).random((n_steps, *shape)) < probability
+    return spikes

@@ -1,0 +1,107 @@
+"""Equal records behind a header, read in order: idx, CIFAR, npy and an array in memory are all this."""
+
+import gzip
+import struct
+import tokenize
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from tdd_deploy.errors import BadFile
+
+PIECE = 1 << 20  # bytes asked for at once; zipfile's own seek asks for 16 MiB
+REMEDY = "get or write it again"
+DAMAGE = (  # what gzip, zipfile and the npy header reader raise on broken bytes
+    OSError,
+    EOFError,
+    ValueError,
+    TypeError,
+    OverflowError,
+    RuntimeError,
+    SyntaxError,
+    struct.error,
+    tokenize.TokenError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+
+
+class ByteStream(Protocol):
+    """What is asked of an open file; compressed or not is its own affair."""
+
+    def read(self, size: int, /) -> bytes:
+        """Return up to ``size`` bytes, none only at the end."""
+        ...
+
+
+Opener: TypeAlias = Callable[[], AbstractContextManager[ByteStream]]
+
+
+def open_file(path: Path) -> AbstractContextManager[ByteStream]:
+    """Open a file for its bytes, decompressed when its name ends in .gz."""
+    return gzip.GzipFile(path) if path.suffix == ".gz" else path.open("rb")
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turn what file libraries raise into BadFile."""
+    try:
+        yield
+    except DAMAGE as error:
+        if isinstance(error, OSError) and error.strerror:  # the system's word: missing, a directory, not permitted
+            raise BadFile(path, f"cannot be read: {error.strerror}", "name a file that can be read") from error
+        raise BadFile(path, "is damaged, cut short or of another format", REMEDY) from error
+
+
+@dataclass(frozen=True, kw_only=True)
+class Records:
+    """``n`` records of one structured dtype with the field ``x``, ``y`` or both.
+
+    Several ``parts`` are read as one file; ``header`` bytes are passed over before the first record.
+    """
+
+    path: Path  # named in errors
+    parts: tuple[Opener, ...]
+    header: int = 0
+    n: int
+    dtype: np.dtype[Any]
+
+    def read(self, start: int, stop: int, size: int) -> Iterator[npt.NDArray[Any]]:
+        """Yield the records from ``start`` to ``stop``, ``size`` at a time; one block is in memory.
+
+        Raises:
+            BadFile: the file is damaged, or holds fewer or more bytes than ``n`` records.
+        """
+        with reading(self.path), ExitStack() as stack:
+            streams = [stack.enter_context(part()) for part in self.parts]
+            skip = self.header + start * self.dtype.itemsize
+            for done in range(0, skip, PIECE):
+                self._take(streams, min(PIECE, skip - done))
+            for first in range(start, stop, size):
+                n_bytes = min(size, stop - first) * self.dtype.itemsize
+                yield np.frombuffer(self._take(streams, n_bytes), self.dtype)
+            # Looking past the end also lets gzip compare its checksum.
+            if stop == self.n and any(stream.read(1) for stream in streams):
+                raise BadFile(self.path, f"holds more than {self.n} samples of {self.dtype.itemsize} bytes", REMEDY)
+
+    def _take(self, streams: Sequence[ByteStream], n_bytes: int) -> bytearray:
+        data = bytearray()
+        for stream in streams:  # a stream at its end gives nothing, and the next one goes on
+            while len(data) < n_bytes and (piece := stream.read(min(PIECE, n_bytes - len(data)))):
+                data += piece
+        if len(data) < n_bytes:
+            raise BadFile(self.path, f"ends before its {self.n} samples of {self.dtype.itemsize} bytes do", REMEDY)
+        return data
+
+
+def check_size(path: Path, *, found: int, promised: int, what: str = "its header") -> None:
+    """Raise BadFile when a file or member does not hold the bytes it should."""
+    if found != promised:
+        raise BadFile(path, f"holds {found} bytes where {what} promises {promised}", REMEDY)

@@ -1,0 +1,110 @@
+"""A split of a data set, read batch by batch or whole."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tdd_deploy.errors import BadData, BadOption, Violation
+
+from .labels import check_labels
+from .records import Records
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Batch:
+    """Samples that follow each other in a split."""
+
+    x: npt.NDArray[np.float32]  # [B, *sample_shape]
+    y: npt.NDArray[np.int64] | None  # [B]
+    start: int  # index of the first sample in the split
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Source:
+    """One split of a data set: ``n_samples`` samples from number ``first`` of its files on, in file order.
+
+    What is stored is multiplied by ``scale``. Images of bytes have 2**-8, not 1/255, so that every value is
+    exact in float32 and on a grid that fixed point holds too: the brightest pixel is 255/256.
+    """
+
+    name: str
+    split: str
+    n_samples: int
+    n_classes: int | None  # None: not labelled
+    files: tuple[Path, ...]  # what a report may hash; empty: the data came with a package
+    scale: float
+    first: int = 0
+    tables: tuple[Records, ...] = field(repr=False)  # read side by side; between them the fields x and, if labelled, y
+
+    @property
+    def sample_shape(self) -> tuple[int, ...]:
+        """Shape of one sample, channel first for images of a named data set."""
+        return self._fields["x"].shape
+
+    @property
+    def labelled(self) -> bool:
+        """Whether every sample has a label."""
+        return "y" in self._fields
+
+    @property
+    def _fields(self) -> dict[str, np.dtype[Any]]:
+        return {name: table.dtype[name] for table in self.tables for name in table.dtype.names or ()}
+
+    def part(self, split: str, samples: range) -> "Source":
+        """Return the split made of these samples.
+
+        Raises:
+            BadData: there are none.
+        """
+        if not samples:
+            found = f"none of {self.n_samples} samples"
+            raise BadData(self.name, [Violation(f"split {split}", found, "1 sample or more")])
+        return replace(self, split=split, first=self.first + samples.start, n_samples=len(samples))
+
+    def batches(self, size: int, *, limit: int | None = None) -> Iterator[Batch]:
+        """Yield the first ``limit`` samples (all without it), ``size`` at a time, in constant memory.
+
+        Raises:
+            BadOption: a size or limit below 1.
+            BadFile: while reading, a file turns out to be damaged.
+            BadData: while reading, a value is NaN or infinite or a label is out of range.
+        """
+        for option, value in (("--batch-size", size), ("--limit", limit)):
+            if value is not None and value < 1:
+                raise BadOption(option, str(value), "1 or more")
+        return self._stream(size, self.n_samples if limit is None else min(limit, self.n_samples))
+
+    def load(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64] | None]:
+        """Return all of x ``[N, *sample_shape]`` and y ``[N]`` in memory; raises what ``batches`` raises."""
+        (batch,) = self.batches(self.n_samples)
+        return batch.x, batch.y
+
+    def _stream(self, size: int, n: int) -> Iterator[Batch]:
+        start = 0
+        for blocks in zip(*(table.read(self.first, self.first + n, size) for table in self.tables), strict=True):
+            columns = {name: block[name] for block in blocks for name in block.dtype.names or ()}
+            yield Batch(x=self._values(columns["x"], start), y=self._labels(columns.get("y"), start), start=start)
+            start += len(blocks[0])
+
+    def _values(self, stored: npt.NDArray[Any], start: int) -> npt.NDArray[np.float32]:
+        with np.errstate(over="ignore"):  # beyond float32 becomes infinite, and is refused below
+            x: npt.NDArray[np.float32] = np.multiply(stored, self.scale, dtype=np.float32)
+        finite = np.isfinite(x).reshape(len(x), -1).all(axis=1)
+        if finite.all():
+            return x
+        where = f"sample {start + int(np.argmin(finite))}"
+        raise BadData(self._subject, [Violation(where, "x holds NaN or infinity", "finite numbers of float32")])
+
+    def _labels(self, stored: npt.NDArray[Any] | None, start: int) -> npt.NDArray[np.int64] | None:
+        if stored is None:
+            return None
+        check_labels(stored, self.n_classes, self._subject, start=start)
+        return stored.astype(np.int64)
+
+    @property
+    def _subject(self) -> str:
+        return f"{self.name}, split {self.split}"

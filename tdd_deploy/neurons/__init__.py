@@ -1,0 +1,28 @@
+"""Neuron models, each written once against a small arithmetic interface."""
+
+from .base import Arithmetic, Array, Compare, Firing, Neuron, Reset, State
+from .cuba_lif import CubaLIF
+from .integrate_and_fire import IF
+from .integrator import I
+from .li import LI
+from .lif import LIF
+from .threshold import Threshold
+
+NEURONS: dict[str, type[Neuron]] = {cls.__name__: cls for cls in (IF, LIF, CubaLIF, LI, I, Threshold)}
+
+__all__ = [
+    "IF",
+    "LI",
+    "LIF",
+    "NEURONS",
+    "Arithmetic",
+    "Array",
+    "Compare",
+    "CubaLIF",
+    "Firing",
+    "I",
+    "Neuron",
+    "Reset",
+    "State",
+    "Threshold",
+]

@@ -1,0 +1,66 @@
+"""What every neuron shares: the arithmetic it is written in, and firing with its reset."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from typing import Any, ClassVar, Literal, Protocol, Self, TypeAlias
+
+Array: TypeAlias = Any  # numpy.ndarray or torch.Tensor: a neuron is written once for both
+State: TypeAlias = tuple[Array, ...]
+Reset = Literal["hard", "soft"]
+Compare = Literal[">", ">="]
+
+
+class Arithmetic(Protocol):
+    """The operations a machine brings; ``+ - *`` on its arrays are the others."""
+
+    def keep(self, x: Array, fraction: Array) -> Array:
+        """Return the fraction of ``x`` that is kept from one time step to the next."""
+        ...
+
+    def fires(self, v: Array, v_threshold: Array, compare: Compare) -> Array:
+        """Return 1 where ``v`` passes the threshold, else 0, in the number format of ``v``."""
+        ...
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Neuron:
+    """One neuron model; its parameters are arrays of shape ``()`` or of the layer's shape."""
+
+    spiking: ClassVar[bool] = True
+    n_states: ClassVar[int] = 1
+
+    def start(self, zeros: Callable[[], Array]) -> State:
+        """Return the state before the first time step: everything at zero."""
+        return tuple(zeros() for _ in range(self.n_states))
+
+    def step(self, a: Arithmetic, state: State, current: Array) -> tuple[State, Array]:
+        """Advance one time step: return the new state and what the layer sends."""
+        raise NotImplementedError
+
+    def parameters(self) -> dict[str, Array]:
+        """Return the array parameters by name."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("reset", "compare")}
+
+    def converted(self, convert: Callable[[Array], Array]) -> Self:
+        """Return the same neuron with every array parameter converted."""
+        return replace(self, **{name: convert(value) for name, value in self.parameters().items()})
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Firing(Neuron):
+    """A neuron that fires and resets its potential.
+
+    ``hard`` reset sets v to ``v_reset``; ``soft`` reset subtracts ``v_threshold``.
+    """
+
+    v_threshold: Array
+    v_reset: Array
+    reset: Reset = "hard"
+    compare: Compare = ">"
+
+    def fire(self, a: Arithmetic, v: Array) -> tuple[Array, Array]:
+        """Return v after the reset, and the spikes."""
+        spikes = a.fires(v, self.v_threshold, self.compare)
+        if self.reset == "soft":
+            return v - spikes * self.v_threshold, spikes
+        return (1 - spikes) * v + spikes * self.v_reset, spikes

@@ -1,0 +1,19 @@
+"""The threshold: a neuron without memory."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from .base import Arithmetic, Array, Compare, Neuron, State
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Threshold(Neuron):
+    """Heaviside step of the current."""
+
+    v_threshold: Array
+    compare: Compare = ">"
+    n_states: ClassVar[int] = 0
+
+    def step(self, a: Arithmetic, state: State, current: Array) -> tuple[State, Array]:
+        """Compare."""
+        return state, a.fires(current, self.v_threshold, self.compare)

@@ -1,0 +1,33 @@
+"""The Program, the heart of the project: nodes, edges, rules and passes."""
+
+from .build import build
+from .nodes import Conv, Dense, Flatten, Input, LinearMap, NeuronLayer, Node, Output, Pool, Scale, Shape, ShapeError
+from .passes import CODES, code_groups, with_code, with_codes
+from .program import Code, Edge, Integration, NumberFormat, Program
+from .verify import verify
+
+__all__ = [
+    "CODES",
+    "Code",
+    "Conv",
+    "Dense",
+    "Edge",
+    "Flatten",
+    "Input",
+    "Integration",
+    "LinearMap",
+    "NeuronLayer",
+    "Node",
+    "NumberFormat",
+    "Output",
+    "Pool",
+    "Program",
+    "Scale",
+    "Shape",
+    "ShapeError",
+    "build",
+    "code_groups",
+    "verify",
+    "with_code",
+    "with_codes",
+]

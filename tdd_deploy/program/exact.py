@@ -1,0 +1,37 @@
+"""Weights on a binary grid: float sums without rounding, hence the same spikes in any order of summation.
+
+A sum of float32 numbers is exact when every number is a multiple of one power of two, the grid, and no partial
+sum needs more than 24 bits above it (float64: 53). Spikes and delta spikes select weights, and any partial sum of
+selected weights is bounded by the sum of their magnitudes. So with weights on such a grid, the accumulated
+delta spikes give bit for bit the currents of the spikes themselves, on every machine.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+MANTISSA_BITS = {"float32": 24, "float64": 53}
+
+
+def grid_for(weight: NDArray[Any], bias: NDArray[Any], *, input_bits: int = 0, number_format: str = "float32") -> float:
+    """Return the finest power of two on which the sums of one layer are exact.
+
+    Args:
+        weight: ``[n_out, ...]``, whose rows are summed.
+        bias: ``[n_out]``.
+        input_bits: fractional bits of the inputs, which lie in [-1, 1]: 0 for spikes, 8 for pixels k / 256.
+        number_format: float32 or float64.
+    """
+    largest = np.abs(weight.astype(np.float64)).reshape(len(weight), -1).sum(axis=1) + np.abs(bias.astype(np.float64))
+    bound = float(largest.max())
+    if bound == 0.0:
+        return 1.0
+    # One bit is left free: rounding to the grid can lift a sum above its bound, and so can the sum of two branches.
+    return 2.0 ** (math.ceil(math.log2(bound)) - (MANTISSA_BITS[number_format] - 1) + input_bits)
+
+
+def on_grid(values: NDArray[Any], grid: float) -> NDArray[np.float64]:
+    """Round to the nearest multiple of the grid, halves to even."""
+    return np.asarray(np.rint(values.astype(np.float64) / grid) * grid)

@@ -1,0 +1,146 @@
+"""The nodes of a Program: its input and output, linear maps, and layers of neurons.
+
+A node with several incoming edges takes their sum (a junction of currents), as in NIR.
+Shapes are without batch and time: ``(n,)`` or ``(channels, height, width)``.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tdd_deploy.neurons import Neuron
+
+Shape = tuple[int, ...]
+Pair = tuple[int, int]
+Array = NDArray[np.floating]
+
+
+class ShapeError(ValueError):
+    """The input of a node has a shape that the node cannot take; the text says which it can."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Node:
+    """Anything with a name that edges lead to or from."""
+
+    name: str
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Input(Node):
+    """Where the encoded samples enter."""
+
+    shape: Shape
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Output(Node):
+    """Where the result leaves. The class of a sample is the largest sum over time, the first one of equals."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class NeuronLayer(Node):
+    """A layer of neurons of one model."""
+
+    shape: Shape
+    neuron: Neuron
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class LinearMap(Node):
+    """A map without memory for which map(a + b) = map(a) + map(b), but for the bias."""
+
+    has_synapses: ClassVar[bool] = False
+
+    def out_shape(self, shape: Shape) -> Shape:
+        """Return the output's shape; raise ShapeError when the input cannot have this shape."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Dense(LinearMap):
+    """Every input to every output."""
+
+    weight: Array  # [n_out, n_in]
+    bias: Array | None = None  # [n_out]
+    has_synapses: ClassVar[bool] = True
+
+    def out_shape(self, shape: Shape) -> Shape:
+        """``(n_in,)`` to ``(n_out,)``."""
+        n_out, n_in = self.weight.shape
+        if shape != (n_in,):
+            raise ShapeError(f"({n_in},), as its weight is [{n_out}, {n_in}]")
+        return (n_out,)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Conv(LinearMap):
+    """Two-dimensional cross-correlation, as deep-learning frameworks define convolution."""
+
+    weight: Array  # [channels_out, channels_in / groups, kernel_height, kernel_width]
+    bias: Array | None = None  # [channels_out]
+    stride: Pair = (1, 1)
+    padding: Pair = (0, 0)
+    dilation: Pair = (1, 1)
+    groups: int = 1
+    has_synapses: ClassVar[bool] = True
+
+    def out_shape(self, shape: Shape) -> Shape:
+        """``(channels_in, h, w)`` to ``(channels_out, h', w')``."""
+        channels_out, per_group, *kernel = self.weight.shape
+        channels_in = per_group * self.groups
+        if len(shape) != 3 or shape[0] != channels_in:
+            raise ShapeError(f"({channels_in}, height, width), as its weight is {list(self.weight.shape)}")
+        return (channels_out, *windows(shape[1:], kernel, self.stride, self.padding, self.dilation))
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Pool(LinearMap):
+    """Sum or average over windows; an average counts the padding's zeros."""
+
+    kernel: Pair
+    stride: Pair
+    padding: Pair = (0, 0)
+    average: bool = False
+
+    def out_shape(self, shape: Shape) -> Shape:
+        """``(channels, h, w)`` to ``(channels, h', w')``."""
+        if len(shape) != 3:
+            raise ShapeError("(channels, height, width)")
+        return (shape[0], *windows(shape[1:], self.kernel, self.stride, self.padding))
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Scale(LinearMap):
+    """Element-wise product with constants."""
+
+    factor: Array  # () or the shape of the input
+
+    def out_shape(self, shape: Shape) -> Shape:
+        """Any shape, unchanged."""
+        if self.factor.shape not in ((), shape):
+            raise ShapeError(f"{self.factor.shape}, the shape of its factor")
+        return shape
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Flatten(LinearMap):
+    """``(channels, h, w)`` to ``(channels h w,)``, the last index running fastest."""
+
+    def out_shape(self, shape: Shape) -> Shape:
+        """Any shape to one dimension."""
+        return (math.prod(shape),)
+
+
+def windows(
+    size: tuple[int, ...], kernel: "tuple[int, ...] | list[int]", stride: Pair, padding: Pair, dilation: Pair = (1, 1)
+) -> Pair:
+    """Return how many windows fit in each direction; raise ShapeError when none does."""
+    spans = [d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True)]
+    room = [n + 2 * p - span for n, p, span in zip(size, padding, spans, strict=True)]
+    if min(room) < 0:
+        raise ShapeError(f"at least {spans[0]} x {spans[1]} pixels, padding {padding} included")
+    return room[0] // stride[0] + 1, room[1] // stride[1] + 1

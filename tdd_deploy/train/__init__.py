@@ -1,0 +1,19 @@
+"""Training in torch: networks, losses, the loop. torch is imported here and nowhere else."""
+
+from .network import NETWORKS, Network
+from .options import METHODS, TrainOptions, checked
+from .trainer import EpochMetrics, Samples, Trained, TrainingData, Watcher, fit
+
+__all__ = [
+    "METHODS",
+    "NETWORKS",
+    "EpochMetrics",
+    "Network",
+    "Samples",
+    "TrainOptions",
+    "Trained",
+    "TrainingData",
+    "Watcher",
+    "checked",
+    "fit",
+]

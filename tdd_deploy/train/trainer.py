@@ -1,0 +1,273 @@
+"""The training loop: backpropagation through time, resumable to the bit."""
+
+import math
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import save_file
+from torch import Tensor
+
+from tdd_deploy.errors import BadOptions, Interrupted, Violation
+from tdd_deploy.files import replacing
+from tdd_deploy.program import Program, Shape
+
+from . import checkpoint
+from .checkpoint import Progress
+from .lower import lower
+from .methods import tet_loss
+from .network import Network, Unrolled, make_network
+from .options import TrainOptions
+
+EVALUATION_BATCH = 256
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Inputs ``x [N, *shape]``, or ``[N, n_steps, *shape]`` in time, and labels ``y [N]``."""
+
+    x: NDArray[np.float32]
+    y: NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingData:
+    """What is learned from, and what it is measured on after each epoch."""
+
+    train: Samples
+    validation: Samples
+    input_shape: Shape
+    n_classes: int
+    in_time: bool
+
+
+@dataclass(frozen=True)
+class EpochMetrics:
+    """One finished epoch; events are per validation sample, over all time steps."""
+
+    epoch: int
+    loss: float
+    train_accuracy: float
+    accuracy: float
+    raw_events: float
+    delta_events: float
+    learning_rate: float
+
+
+class Watcher(Protocol):
+    """Is told how a run goes on."""
+
+    def batch(self, done: int, total: int, loss: float) -> None:
+        """Take note of a finished batch."""
+        ...
+
+    def epoch(self, metrics: EpochMetrics) -> None:
+        """Take note of a finished epoch."""
+        ...
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A finished run."""
+
+    program: Program
+    history: list[dict[str, Any]]
+
+
+def fit(options: TrainOptions, data: TrainingData, folder: Path, *, resume: bool, watcher: Watcher) -> Trained:
+    """Train to the last epoch; write ``checkpoint.pt`` after every epoch and ``network.safetensors`` at the end.
+
+    Args:
+        options: checked options; with ``resume`` the same as those of the checkpoint.
+        data: with labels.
+        folder: an existing folder.
+        resume: go on from the folder's checkpoint.
+        watcher: is told of every batch and epoch.
+
+    Raises:
+        Interrupted: SIGINT or SIGTERM came; the state after the last finished batch is saved.
+        BadOptions: ``resume`` with other options than before.
+    """
+    run = _Run(options, data, folder / "checkpoint.pt")
+    if resume:
+        run.restore()
+    with _interrupt_flag() as interrupted:
+        while run.progress.epoch < options.epochs:
+            run.epoch(watcher, interrupted)
+    with replacing(folder / "network.safetensors") as part:
+        save_file(run.network.state_dict(), part)
+    return Trained(lower(run.network, n_steps=options.steps, encoder=options.encoder), run.progress.history)
+
+
+class _Run:
+    """One run's network, optimizer and progress; every random choice comes from (seed, epoch), so none has a state."""
+
+    def __init__(self, options: TrainOptions, data: TrainingData, path: Path) -> None:
+        self.options = options
+        self.data = data
+        self.path = path
+        self.progress = Progress()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(options.seed)
+            self.network = make_network(
+                options.network,
+                input_shape=data.input_shape,
+                n_classes=data.n_classes,
+                neuron=options.make_neuron,
+                analog_input=options.encoder == "direct",
+            )
+        self.optimizer = torch.optim.AdamW(
+            self.network.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay
+        )
+        self.penalty = options.make_penalty()
+        self.n_batches = max(1, len(data.train.y) // options.batch)  # a last, smaller batch would unsettle batch norm
+
+    def restore(self) -> None:
+        saved = checkpoint.load(self.path)
+        now = self.options.as_json()
+        changed = [
+            Violation(f"--{name}", str(now[name]), f"{before}, as the run began")
+            for name, before in saved["options"].items()
+            if now.get(name) != before
+        ]
+        if changed:
+            raise BadOptions("--resume continues a run as it began", changed)
+        self.network.load_state_dict(saved["network"])
+        self.optimizer.load_state_dict(saved["optimizer"])
+        self.progress = Progress(**saved["progress"])
+
+    def save(self) -> None:
+        parts = {"network": self.network, "optimizer": self.optimizer}
+        checkpoint.save(self.path, options=self.options.as_json(), progress=self.progress, parts=parts)
+
+    def epoch(self, watcher: Watcher, interrupted: threading.Event) -> None:
+        progress, options = self.progress, self.options
+        self.network.train()
+        order = torch.randperm(len(self.data.train.y), generator=self._generator(0))
+        for batch in range(progress.batch, self.n_batches):
+            chosen = order[batch * options.batch : (batch + 1) * options.batch].numpy()
+            self._learn(self.data.train.x[chosen], torch.from_numpy(self.data.train.y[chosen]))
+            progress.batch = batch + 1
+            watcher.batch(progress.batch, self.n_batches, progress.loss / progress.seen)
+            if interrupted.is_set():
+                self.save()
+                raise Interrupted(
+                    f"saved after batch {progress.batch} of epoch {progress.epoch + 1}; --resume continues"
+                )
+        metrics = EpochMetrics(
+            epoch=progress.epoch + 1,
+            loss=progress.loss / progress.seen,
+            train_accuracy=progress.correct / progress.seen,
+            **asdict(evaluate(self.network, self.data.validation, options, in_time=self.data.in_time)),
+            learning_rate=self.optimizer.param_groups[0]["lr"],
+        )
+        self.progress = Progress(epoch=metrics.epoch, history=[*progress.history, asdict(metrics)])
+        self.save()
+        watcher.epoch(metrics)
+
+    def _learn(self, x: NDArray[np.float32], labels: Tensor) -> None:
+        """Take one step along the gradient of one batch."""
+        done = self.progress.epoch * self.n_batches + self.progress.batch
+        self.optimizer.param_groups[0]["lr"] = self.options.learning_rate * _cosine(done / self._total)
+        generator = self._generator(self.progress.batch + 1)
+        run = unroll(self.network, x, self.options, in_time=self.data.in_time, generator=generator)
+        loss = tet_loss(run.outputs, labels)
+        total = loss
+        if self.penalty is not None:
+            total = loss + self.options.penalty_weight * self.penalty(run, loss, generator)
+        self.optimizer.zero_grad(set_to_none=True)
+        total.backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+        self.progress.seen += len(labels)
+        self.progress.loss += float(total.detach()) * len(labels)
+        self.progress.correct += _n_correct(run.outputs, labels)
+
+    @property
+    def _total(self) -> int:
+        return self.options.epochs * self.n_batches
+
+    def _generator(self, number: int) -> torch.Generator:
+        """Return the generator for the epoch's order (0), or for one of its batches, from 1."""
+        entropy = np.random.SeedSequence([self.options.seed, self.progress.epoch, number])
+        return torch.Generator().manual_seed(int(entropy.generate_state(1, np.uint64)[0] >> 1))
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a network does on samples; events are per sample, over layers of neurons and time steps."""
+
+    accuracy: float
+    raw_events: float
+    delta_events: float
+
+
+@torch.inference_mode()
+def evaluate(network: Network, samples: Samples, options: TrainOptions, *, in_time: bool) -> Evaluation:
+    """Measure a network in the arithmetic that is deployed."""
+    network.eval()
+    correct = raw = delta = 0
+    for start in range(0, len(samples.y), EVALUATION_BATCH):
+        part = slice(start, start + EVALUATION_BATCH)
+        generator = torch.Generator().manual_seed(start)
+        run = unroll(network, samples.x[part], options, in_time=in_time, generator=generator)
+        correct += _n_correct(run.outputs, torch.from_numpy(samples.y[part]))
+        for tap in run.taps:
+            raw += int(tap.count_nonzero())
+            delta += int(tap[0].count_nonzero()) + int((tap[1:] != tap[:-1]).sum())
+    n = len(samples.y)
+    return Evaluation(correct / n, raw / n, delta / n)
+
+
+def unroll(
+    network: Network, x: NDArray[np.float32], options: TrainOptions, *, in_time: bool, generator: torch.Generator
+) -> Unrolled:
+    """Encode samples and run them through a network."""
+    values = torch.from_numpy(x)
+    if in_time:
+        values = values[:, : options.steps].transpose(0, 1)
+    elif options.encoder == "direct":
+        return network.unroll(values, options.steps, static=True)
+    else:
+        values = values.expand(options.steps, *values.shape)
+    if options.encoder == "poisson":
+        values = torch.bernoulli(values.contiguous(), generator=generator)
+    return network.unroll(values, options.steps, static=False)
+
+
+def _n_correct(outputs: Tensor, labels: Tensor) -> int:
+    return int((outputs.detach().sum(0).argmax(1) == labels).sum())
+
+
+def _cosine(done: float) -> float:
+    return (1 + math.cos(math.pi * done)) / 2
+
+
+@contextmanager
+def _interrupt_flag() -> Iterator[threading.Event]:
+    """Turn SIGINT and SIGTERM into a flag, so that a run stops between two batches; a second signal stops at once."""
+    flag = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield flag
+        return
+    signals = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.getsignal(number) for number in signals}
+
+    def note(number: int, frame: object) -> None:
+        flag.set()
+        for each in signals:
+            signal.signal(each, before[each])
+
+    for number in signals:
+        signal.signal(number, note)
+    try:
+        yield flag
+    finally:
+        for number in signals:
+            signal.signal(number, before[number])

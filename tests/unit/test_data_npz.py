@@ -1,0 +1,232 @@
+import io
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tdd_deploy.data import open_data
+from tdd_deploy.errors import BadData, BadFile, BadOption
+
+SAVES = [np.savez, np.savez_compressed]
+
+
+@pytest.fixture
+def saved(tmp_path):
+    def save(**arrays):
+        path = tmp_path / "own.npz"
+        np.savez(path, **arrays)
+        return str(path)
+
+    return save
+
+
+def npy(array, **kwargs):
+    stream = io.BytesIO()
+    np.lib.format.write_array(stream, array, **kwargs)
+    return stream.getvalue()
+
+
+def write_zip(path, members, compression=zipfile.ZIP_STORED):
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    return str(path)
+
+
+@pytest.mark.parametrize("save", SAVES)
+@pytest.mark.parametrize("size", [1, 7, 100])
+@pytest.mark.parametrize("split", ["all", "train", "val"])
+def test_streaming_equals_loading_equals_what_was_saved(tmp_path, save, size, split):
+    rng = np.random.default_rng(0)
+    stored, labels = rng.random((31, 5, 2, 3)), rng.integers(0, 4, 31, dtype=np.int16)
+    save(tmp_path / "own.npz", x=stored, y=labels)
+    part = {"all": slice(None), "train": slice(27), "val": slice(27, None)}[split]
+    source = open_data(str(tmp_path / "own.npz"), split=split)
+    batches = list(source.batches(size))
+    x, y = source.load()
+    np.testing.assert_array_equal(x, stored[part].astype(np.float32))
+    np.testing.assert_array_equal(y, labels[part])
+    np.testing.assert_array_equal(np.concatenate([batch.x for batch in batches]), x)
+    np.testing.assert_array_equal(np.concatenate([batch.y for batch in batches]), y)
+    assert [batch.start for batch in batches] == list(range(0, len(x), size))
+    assert (x.dtype, y.dtype) == (np.float32, np.int64)
+
+
+@pytest.mark.parametrize(
+    ("x", "expected"),
+    [
+        (np.array([0, 255], np.uint8), [0.0, 255 / 256]),
+        (np.array([-128, 127], np.int8), [-128.0, 127.0]),
+        (np.array([False, True]), [0.0, 1.0]),
+        (np.array([0.1, -3.0], np.float16), [float(np.float16(0.1)), -3.0]),
+        (np.array([0.5, 2.0], ">f8"), [0.5, 2.0]),
+    ],
+)
+def test_each_type_has_its_scale(saved, x, expected):
+    values, _ = open_data(saved(x=x)).load()
+    assert values.tolist() == expected
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int8"])
+@pytest.mark.parametrize("scale", [1, 0.5, np.float16(4)])
+def test_a_scale_in_the_file_multiplies_instead(saved, dtype, scale):
+    values, _ = open_data(saved(x=np.array([0, 100], dtype), scale=scale)).load()
+    assert values.tolist() == [0.0, 100.0 * float(scale)]
+
+
+@pytest.mark.parametrize(
+    ("arrays", "found"),
+    [
+        ({"x": np.zeros(3, np.int64)}, "x: type is int64; allowed: uint8, int8, bool, float16, float32, float64"),
+        ({"x": np.zeros(3, complex)}, "x: type is complex128"),
+        ({"x": np.array(["a"])}, "x: type is str32"),
+        ({"x": np.zeros((0, 3), np.float32)}, r"x: shape is \[0, 3\]; allowed: \[N, ...\] with 1 sample or more"),
+        ({"x": np.zeros((3, 0), np.float32)}, r"x: shape is \[3, 0\]"),
+        ({"x": np.float32(1)}, r"x: shape is \[\]"),
+        ({"x": np.zeros((3, 2), order="F")}, r"x: stored in Fortran order; .* Save numpy.ascontiguousarray\(x\)"),
+        ({"x": np.zeros(3), "y": np.zeros(2, int)}, r"y: shape is \[2\]; allowed: \[3\], one label per sample"),
+        ({"x": np.zeros(3), "y": np.zeros((3, 4), int)}, r"y: shape is \[3, 4\]; allowed: \[3\]"),
+        ({"x": np.zeros(3), "y": np.zeros(3)}, "y: type is float64; allowed: an integer type"),
+        ({"x": np.zeros(3), "y": np.zeros(3, np.uint64)}, "y: type is uint64; allowed: an integer type within int64"),
+        ({"x": np.zeros(3), "y": np.array([0, -1, -2])}, "sample 1: label is -1; allowed: 0 or more"),
+        ({"x": np.zeros(3, np.uint8), "scale": np.ones(3)}, r"scale: float64 of shape \[3\]; allowed: one number"),
+        ({"x": np.zeros(3, np.uint8), "scale": np.array(True)}, "scale: bool of shape"),
+        ({"x": np.zeros(3, np.uint8), "scale": np.nan}, "scale: nan; allowed: a number above 0"),
+        ({"x": np.zeros(3, np.uint8), "scale": 0}, "scale: 0; allowed"),
+        ({"x": np.zeros(3, np.uint8), "scale": 1e300}, r"scale: 1e\+300; allowed"),
+        ({"x": np.zeros(3, np.float32), "scale": 2.0}, "scale: x is float32; allowed: .* Leave it out"),
+    ],
+)
+def test_arrays_that_cannot_be_used_are_refused(saved, arrays, found):
+    with pytest.raises(BadData, match=found):
+        open_data(saved(**arrays))
+
+
+def test_all_that_is_wrong_is_named_at_once(saved):
+    path = saved(x=np.zeros((3, 2), np.int32, order="F"), y=np.zeros(2), scale=np.ones(2))
+    with pytest.raises(BadData) as caught:
+        open_data(path)
+    assert [violation.where for violation in caught.value.violations] == ["x", "x", "y", "y", "scale", "scale"]
+
+
+class Trap:
+    def __reduce__(self):
+        return (pytest.fail, ("unpickled",))
+
+
+@pytest.mark.parametrize("name", ["x", "y", "scale"])
+def test_python_objects_are_refused_and_never_unpickled(tmp_path, name):
+    arrays = {"x": npy(np.zeros(1, np.uint8)), name: npy(np.array([Trap()]), allow_pickle=True)}
+    path = write_zip(tmp_path / "trap.npz", {f"{key}.npy": data for key, data in arrays.items()})
+    with pytest.raises(BadData, match=rf"{name}: (type is )?object"):
+        open_data(path)
+
+
+def test_a_zip_without_x_is_refused_with_what_it_holds(saved):
+    with pytest.raises(BadFile, match=r"no array x among its 2 \(images.npy, y.npy\); write it with numpy.savez"):
+        open_data(saved(images=np.zeros(3), y=np.zeros(3, int)))
+
+
+def test_a_member_that_does_not_hold_what_its_header_promises_is_refused_at_once(tmp_path):
+    path = write_zip(tmp_path / "short.npz", {"x.npy": npy(np.zeros((4, 2)))[:-8]})
+    with pytest.raises(BadFile, match=r"holds 184 bytes where the header of x.npy promises 192;"):
+        open_data(path)
+
+
+@pytest.mark.parametrize(
+    "x",
+    [
+        b"",
+        b"\x93NUMPY",
+        b"not an array",
+        npy(np.zeros(3)).replace(b"'shape': (3,)", b"'shape': (((("),
+        npy(np.zeros(3)).replace(b"'<f8'", b"'<?!'"),
+        b"\x93NUMPY\x01\x00\x06\x00'''(((",
+    ],
+)
+def test_a_member_that_is_no_array_is_refused(tmp_path, x):
+    with pytest.raises(BadFile, match="is damaged, cut short or of another format; get or write it again"):
+        open_data(write_zip(tmp_path / "bad.npz", {"x.npy": x}))
+
+
+def test_records_that_numpy_cannot_hold_are_refused(tmp_path):
+    header = npy(np.zeros((1, 2))).replace(b"(1, 2), }          ", b"(1, 9000000000), } ")
+    with pytest.raises(BadFile, match="of another format"):
+        open_data(write_zip(tmp_path / "huge.npz", {"x.npy": header}))
+
+
+def test_a_header_of_npy_version_3_is_refused(tmp_path):
+    with pytest.raises(BadFile, match=r"holds x as npy version \(3, 0\)"):
+        open_data(write_zip(tmp_path / "v3.npz", {"x.npy": npy(np.zeros(3), version=(3, 0))}))
+
+
+def test_a_header_of_npy_version_2_is_read(tmp_path):
+    path = write_zip(tmp_path / "v2.npz", {"x.npy": npy(np.arange(3.0), version=(2, 0))})
+    assert open_data(path).load()[0].tolist() == [0, 1, 2]
+
+
+def test_a_member_compressed_in_another_way_is_refused(tmp_path):
+    path = write_zip(tmp_path / "bz2.npz", {"x.npy": npy(np.zeros(3))}, zipfile.ZIP_BZIP2)
+    with pytest.raises(BadFile, match="compresses x by zip method 12; store or deflate it"):
+        open_data(path)
+
+
+def test_what_is_no_npz_is_refused(tmp_path):
+    path = tmp_path / "text.npz"
+    path.write_text("x = 3")
+    with pytest.raises(BadFile, match=r"text.npz: is damaged, cut short or of another format"):
+        open_data(str(path))
+
+
+def test_a_missing_npz_is_refused(tmp_path):
+    with pytest.raises(BadFile, match="No such file or directory; name a file that can be read"):
+        open_data(str(tmp_path / "absent.npz"))
+
+
+def test_a_directory_named_like_an_npz_is_refused(tmp_path):
+    (tmp_path / "folder.npz").mkdir()
+    with pytest.raises(BadFile, match="Is a directory"):
+        open_data(str(tmp_path / "folder.npz"))
+
+
+@pytest.mark.parametrize("save", SAVES)
+def test_no_broken_byte_leaks_another_error(tmp_path, save):
+    path = tmp_path / "own.npz"
+    rng = np.random.default_rng(0)
+    save(path, x=rng.integers(0, 256, (20, 9), dtype=np.uint8), y=np.arange(20))
+    data = path.read_bytes()
+    for at in range(len(data)):
+        path.write_bytes(data[:at] + bytes([data[at] ^ int(rng.integers(1, 256))]) + data[at + 1 :])
+        try:
+            x, _ = open_data(str(path)).load()
+        except (BadFile, BadData):
+            continue
+        assert len(x) == 20
+
+
+@pytest.mark.parametrize("save", SAVES)
+def test_no_cut_leaks_another_error(tmp_path, save):
+    path = tmp_path / "own.npz"
+    save(path, x=np.zeros((20, 9), np.uint8))
+    data = path.read_bytes()
+    for length in range(len(data)):
+        path.write_bytes(data[:length])
+        with pytest.raises(BadFile):
+            open_data(str(path))
+
+
+def test_a_changed_value_of_a_stored_member_does_not_pass_its_checksum(saved):
+    path = saved(x=np.full((20, 9), 0.5))
+    with Path(path).open("r+b") as stream:
+        stream.seek(stream.read().index(np.float64(0.5).tobytes()))
+        stream.write(np.float64(0.25).tobytes())
+    with pytest.raises(BadFile, match="damaged"):
+        open_data(path).load()
+
+
+def test_the_test_split_of_an_npz_is_another_file(saved):
+    with pytest.raises(
+        BadOption, match=r"--split is test; allowed: all, train, val; a \.npz is one split, so name the test"
+    ):
+        open_data(saved(x=np.zeros(3)), split="test")
