@@ -43,6 +43,20 @@ def write_json(path: Path, content: Any) -> None:
         part.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 
+def make_folder(path: Path) -> None:
+    """Make a folder, and those above it, unless it is there.
+
+    Raises:
+        BadFile: a file is in its place, or it cannot be made.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise BadFile(path, "is a file", "name a folder") from error
+    except OSError as error:
+        raise BadFile(path, f"cannot be made ({error.strerror})", "name a folder where you can write") from error
+
+
 def sha256(path: Path) -> str:
     """Return the SHA-256 of a file's bytes."""
     with path.open("rb") as file:

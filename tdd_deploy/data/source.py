@@ -73,7 +73,7 @@ class Source:
             BadFile: while reading, a file turns out to be damaged.
             BadData: while reading, a value is NaN or infinite or a label is out of range.
         """
-        for option, value in (("--batch-size", size), ("--limit", limit)):
+        for option, value in (("--batch", size), ("--samples", limit)):
             if value is not None and value < 1:
                 raise BadOption(option, str(value), "1 or more")
         return self._stream(size, self.n_samples if limit is None else min(limit, self.n_samples))

@@ -13,7 +13,7 @@ from .network import NETWORKS
 
 METHOD_DEFAULTS: dict[str, dict[str, Any]] = {
     "tet": {},
-    "tdd-ddla": {"score": "gsc", "reading": "F", "keep": 0.2, "lambda_": 0.45},
+    "tdd-ddla": {"score": "gsc", "reading": "F", "keep": 0.5, "lambda_": 0.45},
     "l1-spikes": {"lambda_": 0.75},
     "l1-delta": {"lambda_": 0.75},
 }

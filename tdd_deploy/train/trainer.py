@@ -68,8 +68,8 @@ class Watcher(Protocol):
         """Take note of a finished batch."""
         ...
 
-    def epoch(self, metrics: EpochMetrics) -> None:
-        """Take note of a finished epoch."""
+    def epoch(self, history: list[dict[str, Any]]) -> None:
+        """Take note of a finished epoch: the last of ``history``, whose entries have EpochMetrics' fields."""
         ...
 
 
@@ -82,7 +82,7 @@ class Trained:
 
 
 def fit(options: TrainOptions, data: TrainingData, folder: Path, *, resume: bool, watcher: Watcher) -> Trained:
-    """Train to the last epoch; write ``checkpoint.pt`` after every epoch and ``network.safetensors`` at the end.
+    """Train to the last epoch, ``checkpoint.pt`` kept after each; write ``network.safetensors`` at the end.
 
     Args:
         options: checked options; with ``resume`` the same as those of the checkpoint.
@@ -98,6 +98,8 @@ def fit(options: TrainOptions, data: TrainingData, folder: Path, *, resume: bool
     run = _Run(options, data, folder / "checkpoint.pt")
     if resume:
         run.restore()
+    else:
+        run.save()
     with _interrupt_flag() as interrupted:
         while run.progress.epoch < options.epochs:
             run.epoch(watcher, interrupted)
@@ -170,7 +172,7 @@ class _Run:
         )
         self.progress = Progress(epoch=metrics.epoch, history=[*progress.history, asdict(metrics)])
         self.save()
-        watcher.epoch(metrics)
+        watcher.epoch(self.progress.history)
 
     def _learn(self, x: NDArray[np.float32], labels: Tensor) -> None:
         """Take one step along the gradient of one batch."""

@@ -1,0 +1,47 @@
+# make demo   trains, exports and simulates a network on real digits
+# make test   checks style, types and imports, and passes the tests
+# Both set up .venv when it is missing. PYTHON=python3.12 chooses another interpreter (3.11 to 3.13).
+
+PYTHON ?= python3
+BIN := .venv/bin
+RUN := runs/demo
+
+.PHONY: demo test setup lint parity clean
+
+demo: setup
+	$(BIN)/tdd-deploy train --data digits --out $(RUN) $$(test -e $(RUN)/train.json && echo --resume)
+	$(BIN)/tdd-deploy export $(RUN) --target nir --out $(RUN)/digits.nir
+	$(BIN)/tdd-deploy inspect $(RUN)/digits.nir
+	$(BIN)/tdd-deploy simulate $(RUN)/digits.nir --data digits --energy --out $(RUN)/report
+	@echo "report: $(RUN)/report/report.html"
+
+test: lint
+	$(BIN)/python -m pytest -n 2
+
+lint: setup
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+# NeuroBench pins what we do not, so it lives in an environment of its own.
+parity: setup .venv-neurobench/installed
+	$(BIN)/python -m pytest tests/parity -rs
+
+setup: .venv/installed
+
+.venv/installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
+		|| { $(PYTHON) --version; echo 'Python 3.11 to 3.13 is needed: make PYTHON=python3.12 ...'; exit 2; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+.venv-neurobench/installed: constraints.txt
+	$(PYTHON) -m venv .venv-neurobench
+	.venv-neurobench/bin/python -m pip install --quiet --constraint constraints.txt torch numpy
+	.venv-neurobench/bin/python -m pip install --quiet --no-deps neurobench==2.3.0
+	@touch $@
+
+clean:
+	rm -rf .venv .venv-neurobench runs build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

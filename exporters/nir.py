@@ -1,0 +1,321 @@
+"""A Program as a NIR file: standard nodes, and what NIR leaves open as metadata of the graph."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import nir
+import numpy as np
+from numpy.typing import NDArray
+
+from tdd_deploy import __version__
+from tdd_deploy.errors import BadFile, NotExportable, Violation
+from tdd_deploy.files import replacing
+from tdd_deploy.neurons import IF, LI, LIF, CubaLIF, Firing, I, Threshold
+from tdd_deploy.program import (
+    Conv,
+    Dense,
+    Flatten,
+    Input,
+    LinearMap,
+    NeuronLayer,
+    Node,
+    Output,
+    Pool,
+    Program,
+    Scale,
+    Shape,
+)
+from tdd_deploy.program.discrete import gained, kept, tau_for
+from tdd_deploy.program.recurrence import recurrence
+
+FloatArray = NDArray[np.floating[Any]]
+Rule = Callable[[Program], Iterator[Violation]]
+
+LEAKLESS = {LIF: "Use IF, which does not leak.", LI: "Use I, which does not leak.", CubaLIF: "Use a value below 1."}
+
+
+def write(program: Program, path: Path) -> None:
+    """Write a Program as a NIR file; the same program gives the same bytes, and a failure leaves nothing behind.
+
+    Raises:
+        NotExportable: NIR cannot hold the program; every reason is named.
+        BadFile: the file cannot be written.
+    """
+    graph = lift(program)
+    with replacing(path) as part:
+        try:
+            nir.write(part, graph)
+        except OSError as error:
+            raise BadFile(path, f"cannot be written ({error})", "name a file on a disk with room for it") from error
+
+
+def lift(program: Program) -> nir.NIRGraph:
+    """Turn a Program into a NIR graph: from time steps to continuous time.
+
+    A fraction kept becomes a time constant, ``tau_s = dt_s / (1 - beta)`` ("euler") or ``-dt_s / log(beta)`` ("exact"),
+    and r makes the gain of a current 1. A layer X with soft reset becomes ``X_membrane`` (LI or I) -> ``X``
+    (Threshold) -> ``X_reset`` (Scale by ``-beta v_threshold``) -> ``X_membrane``. The codes of edges are left out.
+
+    Raises:
+        NotExportable: NIR cannot hold the program; every reason is named.
+
+    Source: NIR primitives, doi:10.1038/s41467-024-52259-9.
+    """
+    violations = tuple(violation for rule in RULES for violation in rule(program))
+    if violations:
+        raise NotExportable("this program does not fit NIR", violations)
+    return nir.NIRGraph(
+        nodes={
+            part.name: _lifted(program, part, shape) for node in program.nodes for part, shape in _parts(program, node)
+        },
+        edges=list(_edges(program)),
+        metadata=_metadata(program),
+        type_check=all(_is_checkable(node) for node in program.nodes),
+    )
+
+
+def _is_checkable(node: Node) -> bool:
+    """NIR 1.0.8 infers a wrong shape for other convolutions."""
+    return not isinstance(node, Conv) or (node.groups == 1 and node.weight.shape[2] == node.weight.shape[3])
+
+
+def _metadata(program: Program) -> dict[str, str | int | float]:
+    neurons = [layer.neuron for layer in program.neuron_layers]
+    resets = sorted({neuron.reset for neuron in neurons if isinstance(neuron, Firing)})
+    choices: dict[str, str | int | float] = {
+        "tdd_deploy": __version__,
+        "dt_s": float(program.dt_s),
+        "integration": program.integration,
+        "reset": "mixed" if len(resets) > 1 else "".join(resets) or "none",
+        "compare": ">",
+        "encoder": program.encoder,
+        "n_steps": int(program.n_steps),
+        "number_format": program.number_format,
+    }
+    return choices | {f"provenance_{key}": value for key, value in program.provenance.items()}
+
+
+def _edges(program: Program) -> Iterator[tuple[str, str]]:
+    soft = {layer.name for layer in program.neuron_layers if _is_soft(layer)}
+    for edge in program.edges:
+        yield edge.source, _membrane(edge.target) if edge.target in soft else edge.target
+    for name in sorted(soft):
+        yield _membrane(name), name
+        yield name, _reset(name)
+        yield _reset(name), _membrane(name)
+
+
+def _is_soft(layer: NeuronLayer) -> bool:
+    return isinstance(layer.neuron, Firing) and layer.neuron.reset == "soft"
+
+
+def _membrane(name: str) -> str:
+    return f"{name}_membrane"
+
+
+def _reset(name: str) -> str:
+    return f"{name}_reset"
+
+
+def _parts(program: Program, node: Node) -> Iterator[tuple[Node, Shape]]:
+    """Yield what stands for a node among NIR's nodes, and the shape that it receives."""
+    shape = node.shape if isinstance(node, Input) else program.in_shape(node.name)
+    if not (isinstance(node, NeuronLayer) and isinstance(node.neuron, Firing) and _is_soft(node)):
+        yield node, shape
+        return
+    beta, membrane = (node.neuron.beta, LI(beta=node.neuron.beta)) if isinstance(node.neuron, LIF) else (1, I())
+    v_threshold = node.neuron.v_threshold
+    yield NeuronLayer(name=_membrane(node.name), shape=shape, neuron=membrane), shape
+    yield NeuronLayer(name=node.name, shape=shape, neuron=Threshold(v_threshold=v_threshold)), shape
+    yield Scale(name=_reset(node.name), factor=-(beta * v_threshold)), shape
+
+
+def _lifted(program: Program, node: Node, shape: Shape) -> nir.NIRNode:
+    match node:
+        case Input():
+            return nir.Input(np.array(shape))
+        case Output():
+            return nir.Output(np.array(shape))
+        case NeuronLayer():
+            return _neurons(program, node)
+        case LinearMap():
+            return _map(node, shape)
+    raise NotImplementedError(type(node).__name__)
+
+
+def _map(node: LinearMap, shape: Shape) -> nir.NIRNode:
+    match node:
+        case Dense(bias=None):
+            return nir.Linear(weight=node.weight)
+        case Dense():
+            return nir.Affine(weight=node.weight, bias=node.bias)
+        case Conv():
+            return _convolution(node, shape)
+        case Pool():
+            pool = nir.AvgPool2d if node.average else nir.SumPool2d
+            return pool(kernel_size=np.array(node.kernel), stride=np.array(node.stride), padding=np.array(node.padding))
+        case Scale():
+            return nir.Scale(scale=np.full(shape, node.factor))
+        case Flatten():
+            return nir.Flatten(input_type=np.array(shape), start_dim=0, end_dim=-1)
+    raise NotImplementedError(type(node).__name__)
+
+
+def _convolution(node: Conv, shape: Shape) -> nir.Conv2d:
+    return nir.Conv2d(
+        input_shape=shape[1:],
+        weight=node.weight,
+        stride=node.stride,
+        padding=node.padding,
+        dilation=node.dilation,
+        groups=node.groups,
+        bias=np.zeros(len(node.weight), node.weight.dtype) if node.bias is None else node.bias,
+    )
+
+
+def _neurons(program: Program, layer: NeuronLayer) -> nir.NIRNode:
+    def full(values: FloatArray | float) -> NDArray[np.float64]:
+        return np.full(layer.shape, values, np.float64)
+
+    def leak(fraction: FloatArray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return tau and the r, or w_in, that makes the gain 1."""
+        tau = tau_for(fraction, program.dt_s, program.integration)
+        return full(tau), full(1 / gained(program.dt_s, tau, program.integration))
+
+    match layer.neuron:
+        case IF() as n:
+            return nir.IF(r=full(1 / program.dt_s), v_threshold=full(n.v_threshold), v_reset=full(n.v_reset))
+        case LIF() as n:
+            tau, r = leak(n.beta)
+            firing = {"v_threshold": full(n.v_threshold), "v_reset": full(n.v_reset)}
+            return nir.LIF(tau=tau, r=r, v_leak=full(0), **firing)
+        case CubaLIF() as n:
+            (tau_syn, w_in), (tau_mem, r) = leak(n.alpha), leak(n.beta)
+            firing = {"v_threshold": full(n.v_threshold), "v_reset": full(n.v_reset)}
+            return nir.CubaLIF(tau_syn=tau_syn, tau_mem=tau_mem, r=r, w_in=w_in, v_leak=full(0), **firing)
+        case LI() as n:
+            tau, r = leak(n.beta)
+            return nir.LI(tau=tau, r=r, v_leak=full(0))
+        case I():
+            return nir.I(r=full(1 / program.dt_s))
+        case Threshold() as n:
+            return nir.Threshold(threshold=full(n.v_threshold))
+    raise NotImplementedError(type(layer.neuron).__name__)
+
+
+def texts_can_be_stored(program: Program) -> Iterator[Violation]:
+    """HDF5 reads ``/`` and ``.`` in a name as a path, and ends a text at NUL."""
+    for node in program.nodes:
+        if node.name == "." or not _is_storable(node.name):
+            yield Violation(repr(node.name), "the name of a node", "Unicode text without NUL, not '.'", "Rename it.")
+    if not _is_storable(program.encoder):
+        yield Violation("encoder", repr(program.encoder), "Unicode text without NUL", "Rename it.")
+    for key, value in program.provenance.items():
+        if "/" in key or not _is_storable(key + value):
+            yield Violation(
+                f"provenance {key!r}", repr(value), "Unicode text without NUL; no '/' in the key", "Rename it."
+            )
+
+
+def _is_storable(text: str) -> bool:
+    return "\0" not in text and text.encode(errors="replace").decode() == text
+
+
+def names_of_parts_are_free(program: Program) -> Iterator[Violation]:
+    """A layer with soft reset becomes three nodes, two of them with names made here."""
+    names = {node.name for node in program.nodes}
+    for layer in program.neuron_layers:
+        for part in (_membrane(layer.name), _reset(layer.name)):
+            if _is_soft(layer) and part in names:
+                yield Violation(
+                    part, f"a node of this name, which soft reset of {layer.name} takes", "other names", "Rename one."
+                )
+
+
+def sizes_are_positive(program: Program) -> Iterator[Violation]:
+    """NIR files hold arrays of at least one number."""
+    for node in program.nodes:
+        shape = program.shapes[node.name]
+        if min(shape, default=0) < 1:
+            yield Violation(node.name, f"sends shape {shape}", "one or more dimensions, each 1 or more")
+
+
+def step_has_an_inverse(program: Program) -> Iterator[Violation]:
+    """NIR's integrators take r = 1 / dt_s."""
+    if not _has_inverse(program.dt_s):
+        yield Violation("dt_s", f"{program.dt_s}", "1e-100 to 1e100 seconds", "Build the program in another unit.")
+
+
+def _has_inverse(dt_s: float) -> bool:
+    return 1e-100 < dt_s < 1e100
+
+
+def neurons_are_standard(program: Program) -> Iterator[Violation]:
+    """NIR compares with ``>``; Threshold and Scale make soft reset of one state alone."""
+    for layer in program.neuron_layers:
+        neuron = layer.neuron
+        if isinstance(neuron, Firing | Threshold) and neuron.compare != ">":
+            yield Violation(f"{layer.name}.compare", neuron.compare, ">", "Build the layer with compare='>'.")
+        if isinstance(neuron, CubaLIF) and neuron.reset == "soft":
+            yield Violation(
+                layer.name,
+                "CubaLIF with soft reset",
+                "soft reset of LIF and IF, hard reset of all",
+                "Build the layer with reset='hard'.",
+            )
+
+
+def fractions_have_time_constants(program: Program) -> Iterator[Violation]:
+    """What is read back from tau must be the fraction itself, to the last bit."""
+    if not _has_inverse(program.dt_s):
+        return  # reported already
+    for layer in program.neuron_layers:
+        for name in ("alpha", "beta"):
+            fraction = layer.neuron.parameters().get(name)
+            if fraction is not None:
+                yield from _timeless(program, layer, name, fraction)
+
+
+def _timeless(program: Program, layer: NeuronLayer, name: str, fraction: FloatArray) -> Iterator[Violation]:
+    where = f"{layer.name}.{name}"
+    if np.any(fraction == 1):
+        yield Violation(where, "1", "below 1, which has a finite time constant", LEAKLESS[type(layer.neuron)])
+    elif program.integration == "exact" and np.any(fraction == 0):
+        yield Violation(where, "0", "above 0 in exact integration", "Build the program with integration='euler'.")
+    else:
+        tau_s = tau_for(fraction, program.dt_s, program.integration)
+        lost = fraction[kept(program.dt_s, tau_s, program.integration).astype(program.dtype) != fraction]
+        if lost.size:
+            yield Violation(
+                where,
+                f"{lost[0]} lies between what two neighbouring time constants in float64 keep",
+                "fractions that a time constant gives back exactly",
+                "Build the program in float32, or round the fraction to fewer bits.",
+            )
+
+
+def delays_close_cycles(program: Program) -> Iterator[Violation]:
+    """NIR holds no delay of an edge: a delay of 1 is read where a cycle closes, and nowhere else."""
+    found = recurrence(program.nodes, [(edge.source, edge.target) for edge in program.edges])
+    yield from found.violations
+    for edge in program.edges:
+        read = int((edge.source, edge.target) in found.delayed)
+        if edge.delay != read and not found.violations:
+            yield Violation(
+                f"edge {edge.source} -> {edge.target}",
+                f"delay is {edge.delay}",
+                f"{read}, as NIR reads it: the edge closes {'a' if read else 'no'} cycle",
+                f"Build the edge with delay={read}.",
+            )
+
+
+RULES: tuple[Rule, ...] = (
+    texts_can_be_stored,
+    names_of_parts_are_free,
+    sizes_are_positive,
+    step_has_an_inverse,
+    neurons_are_standard,
+    fractions_have_time_constants,
+    delays_close_cycles,
+)

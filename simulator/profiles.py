@@ -1,0 +1,223 @@
+"""Hardware energy profiles: what one event costs, with its source. One TOML file each, strictly read."""
+
+import difflib
+import math
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from tdd_deploy.errors import BadFile, BadOption, BadProfile, Violation
+
+from .counts import FIELDS
+
+PICOJOULES = {"fJ": 1e-3, "pJ": 1.0, "nJ": 1e3, "uJ": 1e6}
+MILLIWATTS = {"uW": 1e-3, "mW": 1.0, "W": 1e3}
+CONFIDENCES = ("measured", "regression", "simulated", "vendor", "derived", "secondary")
+NEEDS_PLACEMENT = ("messages", "hops_x", "hops_y")  # counted once layers are placed on cores
+LAYER_KINDS = ("dense", "conv")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Price:
+    """What one count costs, in pJ; ``low`` and ``high`` are what other sources say."""
+
+    term: str
+    counts: tuple[str, ...]
+    layers: tuple[str, ...]  # kinds of layer it is for; empty: all
+    value_pj: float
+    low_pj: float
+    high_pj: float
+    confidence: str
+    source: str
+    range_source: str
+
+    @property
+    def is_counted(self) -> bool:
+        """Whether the simulator counts what this price is for."""
+        return not set(self.counts) & set(NEEDS_PLACEMENT)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StaticPower:
+    """Power that flows whether or not anything happens, per chip."""
+
+    value_mw: float
+    confidence: str
+    source: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Profile:
+    """A hardware's prices; all are marginal: what one more event costs."""
+
+    name: str
+    title: str
+    remark: str
+    prices: tuple[Price, ...]
+    static: StaticPower | None
+    not_priced: tuple[str, ...]
+
+
+@cache
+def profile_names() -> tuple[str, ...]:
+    """Return the names of the profiles that come with the package."""
+    return tuple(sorted(p.name.removesuffix(".toml") for p in _folder().iterdir() if p.name.endswith(".toml")))
+
+
+def load_profile(name: str) -> Profile:
+    """Read a profile by its name, or from a path that ends in ``.toml``.
+
+    Raises:
+        BadOption: no profile has this name.
+        BadFile: the file is missing or not TOML.
+        BadProfile: every unknown key, missing number, unit or source.
+    """
+    if name in profile_names():
+        return _parse(name, (_folder() / f"{name}.toml").read_text(encoding="utf-8"))
+    if not name.endswith(".toml"):
+        near = difflib.get_close_matches(name, profile_names(), n=1)
+        hint = f" (did you mean {near[0]}?)" if near else ""
+        raise BadOption("--profile", f"{name!r}{hint}", f"{', '.join(profile_names())}, or a path to a .toml")
+    try:
+        return _parse(name, Path(name).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadFile(name, "is missing or not a text file", "name a profile or a .toml file") from error
+
+
+def _folder() -> Any:
+    return resources.files(__package__) / "profiles"
+
+
+def _parse(name: str, text: str) -> Profile:
+    try:
+        content = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise BadFile(name, f"is not TOML ({error})", "mend it; a profile of the package shows the form") from error
+    violations = list(_violations(content))
+    if violations:
+        raise BadProfile(f"profile {name}", violations)
+    static = content.get("static")
+    return Profile(
+        name=content["name"],
+        title=content["title"],
+        remark=content.get("remark", ""),
+        prices=tuple(_price(term, figures) for term, figures in content["price"].items()),
+        static=static
+        and StaticPower(
+            value_mw=static["value"] * MILLIWATTS[static["unit"]],
+            confidence=static["confidence"],
+            source=static["source"],
+        ),
+        not_priced=tuple(content.get("not_priced", ())),
+    )
+
+
+def _price(term: str, figures: Mapping[str, Any]) -> Price:
+    pj = PICOJOULES[figures["unit"]]
+    return Price(
+        term=term,
+        counts=tuple(figures["counts"]),
+        layers=tuple(figures.get("layers", ())),
+        value_pj=figures["value"] * pj,
+        low_pj=figures.get("low", figures["value"]) * pj,
+        high_pj=figures.get("high", figures["value"]) * pj,
+        confidence=figures["confidence"],
+        source=figures["source"],
+        range_source=figures.get("range_source", ""),
+    )
+
+
+@dataclass(frozen=True)
+class _Key:
+    """What a key of a profile may hold."""
+
+    kind: type | tuple[type, ...]
+    allowed: tuple[Any, ...] = ()
+    required: bool = True
+
+
+_NUMBER = (int, float)
+_TOP = {
+    "schema": _Key(int, (1,)),
+    "name": _Key(str),
+    "title": _Key(str),
+    "remark": _Key(str, required=False),
+    "not_priced": _Key(list, required=False),
+    "price": _Key(dict),
+    "static": _Key(dict, required=False),
+}
+_PRICE = {
+    "counts": _Key(list, (*FIELDS, *NEEDS_PLACEMENT)),
+    "layers": _Key(list, LAYER_KINDS, required=False),
+    "value": _Key(_NUMBER),
+    "unit": _Key(str, tuple(PICOJOULES)),
+    "low": _Key(_NUMBER, required=False),
+    "high": _Key(_NUMBER, required=False),
+    "range_source": _Key(str, required=False),
+    "scope": _Key(str, ("marginal",)),
+    "confidence": _Key(str, CONFIDENCES),
+    "source": _Key(str),
+}
+_STATIC = {
+    "value": _Key(_NUMBER),
+    "unit": _Key(str, tuple(MILLIWATTS)),
+    "confidence": _Key(str, CONFIDENCES),
+    "source": _Key(str),
+}
+
+
+def _violations(content: Mapping[str, Any]) -> Iterator[Violation]:
+    yield from _table("", content, _TOP)
+    prices = content.get("price")
+    for term, figures in prices.items() if isinstance(prices, dict) else ():
+        yield from _table(f"price.{term}.", figures, _PRICE)
+        if not isinstance(figures, dict):
+            continue
+        if ("low" in figures or "high" in figures) and "range_source" not in figures:
+            yield Violation(f"price.{term}.range_source", "is missing", "the source of low and high")
+        if figures.get("counts") == []:
+            yield Violation(f"price.{term}.counts", "[]", _allowed(_PRICE["counts"]))
+    if isinstance(content.get("static"), dict):
+        yield from _table("static.", content["static"], _STATIC)
+
+
+def _table(where: str, found: Any, keys: Mapping[str, _Key]) -> Iterator[Violation]:
+    """Hold one table against its keys."""
+    if not isinstance(found, dict):
+        yield Violation(where.rstrip("."), f"{found!r}", "a table")
+        return
+    for key in found.keys() - keys.keys():
+        near = difflib.get_close_matches(key, keys, n=1)
+        hint = f"Did you mean {near[0]}?" if near else ""
+        yield Violation(f"{where}{key}", "an unknown key", ", ".join(keys), hint)
+    for name, key in keys.items():
+        if name not in found:
+            if key.required:
+                yield Violation(f"{where}{name}", "is missing", _allowed(key))
+            continue
+        value = found[name]
+        values = value if isinstance(value, list) else [value]
+        if not isinstance(value, key.kind) or isinstance(value, bool) or not all(_fits(v, key) for v in values):
+            yield Violation(f"{where}{name}", repr(value), _allowed(key))
+
+
+def _fits(value: Any, key: _Key) -> bool:
+    if key.allowed:
+        return value in key.allowed
+    if isinstance(value, float | int):
+        return math.isfinite(value) and value >= 0
+    return value not in ("", {})
+
+
+def _allowed(key: _Key) -> str:
+    if key.allowed:
+        return ", ".join(str(value) for value in key.allowed)
+    if key.kind is str:
+        return "a text that is not empty"
+    if key.kind is dict:
+        return "a table that is not empty"
+    return "a list of texts" if key.kind is list else "a number, 0 or more"

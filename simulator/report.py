@@ -1,0 +1,164 @@
+"""What a simulation says: one JSON object, and rows for tables."""
+
+import csv
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tdd_deploy.files import replacing
+from tdd_deploy.program import Input, LinearMap, Program
+
+from .counts import FIELDS, Counts, Trace
+from .energy import Energy, price_counts
+from .profiles import Profile
+
+SCHEMA_VERSION = 1
+BY_CODE = ("events", "input_events", "synops_effective", "synops_stored", "acs", "macs", "bias_adds")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Priced:
+    """The energy of one run: as executed, and in one code throughout."""
+
+    executed: Energy
+    spike_code: Energy
+    delta_code: Energy
+
+
+@dataclass(frozen=True, kw_only=True)
+class Simulation:
+    """A finished simulation; counts are sums over its samples."""
+
+    program: Program
+    data: Mapping[str, Any]  # name, split, encoder, seed, static, files with their hashes
+    code: str  # what was asked for: auto, delta or spike
+    trace: Trace
+    n_correct: int | None  # None: the data has no labels
+    energy: Priced | None
+
+    @property
+    def accuracy(self) -> float | None:
+        """Fraction of samples whose largest output, summed over time, is their label."""
+        return None if self.n_correct is None else self.n_correct / self.trace.n_samples
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the simulation as plain values."""
+        n_layers, n_steps = self.trace.executed.spikes.shape
+        steps = [{"step": t + 1, **self._row((slice(None), t))} for t in range(n_steps)]
+        layers = [
+            {"name": layer.name, "kind": layer.kind, "shape": list(layer.shape), **self._row((row, slice(None)))}
+            for row, layer in enumerate(self.trace.layers)
+        ]
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "program": self._program_json(),
+            "data": dict(self.data),
+            "accuracy": self.accuracy,
+            "steps": steps,
+            "layers": layers,
+            "totals": {
+                "samples": self.trace.n_samples,
+                **self._row((slice(n_layers), slice(n_steps))),
+                "saved_by_repeating_input": self.saved_by_repeating_input,
+            },
+            "energy": None if self.energy is None else _energy_json(self.energy.executed),
+        }
+
+    @property
+    def saved_by_repeating_input(self) -> int | None:
+        """Effective synaptic operations saved merely since a static input is sent once; None for other inputs."""
+        if not self.data["static"]:
+            return None
+        row = {layer.name: i for i, layer in enumerate(self.trace.layers)}
+        first = [row[name] for name in _fed_by_input(self.program) & row.keys()]
+        saved = self.trace.spike_code.synops_effective - self.trace.executed.synops_effective
+        return int(saved[first, 1:].sum())
+
+    def _program_json(self) -> dict[str, Any]:
+        program = self.program
+        codes = {f"{edge.source} -> {edge.target}": edge.code for edge in program.edges}
+        return {
+            **program.provenance,
+            "digest": program.digest,
+            "number_format": program.number_format,
+            "dt_s": program.dt_s,
+            "integration": program.integration,
+            "code": self.code,
+            "codes": codes,
+        }
+
+    def _row(self, cells: tuple[Any, Any]) -> dict[str, Any]:
+        trace, energy = self.trace, self.energy
+        row: dict[str, Any] = {name: _sum(trace.executed, name, cells) for name in FIELDS}
+        row["energy_pj"] = None if energy is None else float(energy.executed.per_cell_pj[cells].sum())
+        for code, counts in (("spike_code", trace.spike_code), ("delta_code", trace.delta_code)):
+            priced = None if energy is None else float(getattr(energy, code).per_cell_pj[cells].sum())
+            row[code] = {**{name: _sum(counts, name, cells) for name in BY_CODE}, "energy_pj": priced}
+        return row
+
+
+def priced(trace: Trace, profile: Profile) -> Priced:
+    """Price a run as executed and in one code throughout."""
+    codes = ("executed", "spike_code", "delta_code")
+    return Priced(**{code: price_counts(getattr(trace, code), trace.layers, profile) for code in codes})
+
+
+def write_csv(path: Path, simulation: Simulation) -> None:
+    """Write one line per time step."""
+    rows = [_flat(step) for step in simulation.as_json()["steps"]]
+    with replacing(path) as part, part.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in row.items():
+        flat |= {f"{name}_{inner}": v for inner, v in value.items()} if isinstance(value, dict) else {name: value}
+    return flat
+
+
+def _sum(counts: Counts, name: str, cells: tuple[Any, Any]) -> int:
+    return int(np.sum(getattr(counts, name)[cells]))
+
+
+def _fed_by_input(program: Program) -> set[str]:
+    """Return the linear maps that the input reaches before any neuron."""
+    reached: set[str] = set()
+    for node in program.nodes:
+        sources = {edge.source for edge in program.incoming[node.name]}
+        if isinstance(node, LinearMap) and any(s in reached or isinstance(program[s], Input) for s in sources):
+            reached.add(node.name)
+    return reached
+
+
+def _energy_json(energy: Energy) -> dict[str, Any]:
+    return {
+        "profile": energy.profile.name,
+        "title": energy.profile.title,
+        "remark": energy.profile.remark,
+        "dynamic_pj": energy.dynamic_pj,
+        "static_pj": None,
+        "low_pj": energy.low_pj,
+        "high_pj": energy.high_pj,
+        "terms": [
+            {
+                "term": term.price.term,
+                "counts": list(term.price.counts),
+                "count": int(term.count.sum()),
+                "price_pj": term.price.value_pj,
+                "low_price_pj": term.price.low_pj,
+                "high_price_pj": term.price.high_pj,
+                "energy_pj": float(term.energy_pj.sum()),
+                "confidence": term.price.confidence,
+                "source": term.price.source,
+                "range_source": term.price.range_source,
+            }
+            for term in energy.terms
+        ],
+        "not_priced": list(energy.not_priced),
+    }

@@ -1,0 +1,309 @@
+"""The command line: each command wraps the function of its name in ``pipeline``.
+
+Exit codes: 0 yes; 1 the answer is no; 2 usage or bad file; 3 an optional part is missing; 4 internal error;
+130 interrupted. Tables and JSON go to stdout, progress and errors to stderr.
+"""
+
+import os
+import sys
+import traceback
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from . import __version__
+from .errors import TddDeployError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from .pipeline import Progress
+    from .simulator.report import Simulation
+
+PATH = click.Path(path_type=Path)
+# Words that rooms with heavy imports define; a test holds them to their rooms.
+NETWORKS = ("mlp", "conv-small")
+METHODS = ("tet", "tdd-ddla", "l1-spikes", "l1-delta")
+TARGETS = ("nir",)
+ENCODERS = ("direct", "poisson")
+
+DATA = "digits (built in), mnist, fashion-mnist, cifar10, cifar100, or a path to an .npz."
+data_dir = click.option("--data-dir", type=PATH, help="Folder of mnist, cifar10, ...; default: $TDD_DEPLOY_DATA.")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="tdd-deploy", message="%(prog)s %(version)s")
+def cli() -> None:
+    r"""Spiking networks from the trainer to the chip, executed as changes between time steps.
+
+    \b
+    A first round, on data that comes with it:
+      tdd-deploy train --data digits --out runs/digits
+      tdd-deploy simulate runs/digits --data digits --energy
+      tdd-deploy export runs/digits --target nir --out digits.nir
+    """
+
+
+@cli.command()
+@click.option("--data", help=f"Default: {DATA}")
+@data_dir
+@click.option("--network", type=click.Choice(NETWORKS), help="Default: conv-small.")
+@click.option("--method", type=click.Choice(METHODS), help="Default: tdd-ddla.")
+@click.option("--steps", type=int, help="Time steps per sample. Default: 6.")
+@click.option("--epochs", type=int, help="Default: 25.")
+@click.option("--seed", type=int, help="Default: 0.")
+@click.option("--batch", type=int, help="Samples per gradient step. Default: 64.")
+@click.option("--learning-rate", type=float, help="At the start; falls to 0 along a cosine. Default: 0.002.")
+@click.option("--weight-decay", type=float, help="AdamW's. Default: 0.01.")
+@click.option("--neuron", type=click.Choice(("lif", "if")), help="Default: lif.")
+@click.option("--reset", type=click.Choice(("hard", "soft")), help="To zero, or by subtraction. Default: hard.")
+@click.option("--beta", type=float, help="Fraction of the potential kept per step. Default: 0.5.")
+@click.option("--threshold", type=float, help="Default: 1.")
+@click.option("--encoder", type=click.Choice(ENCODERS), help="Default: direct, the image itself at every step.")
+@click.option("--frames", is_flag=True, default=None, help="The .npz is in time: x [N, steps, ...].")
+@click.option("--score", type=click.Choice(("gsc", "jac", "random")), help="tdd-ddla: what is kept. Default: gsc.")
+@click.option("--reading", type=click.Choice(("F", "D")), help="tdd-ddla: press spikes (F) or changes (D). Default: F.")
+@click.option("--keep", type=float, help="tdd-ddla: fraction of spikes left free. Default: 0.5.")
+@click.option(
+    "--lambda", "lambda_", type=float, help="Penalty's weight: (1 - lambda) / lambda. Default: 0.45, l1: 0.75."
+)
+@click.option("--resume", is_flag=True, help="Continue the run in --out, to the same weights as without a break.")
+@click.option("--out", type=PATH, required=True, help="Run folder; new, unless --resume.")
+def train(out: Path, *, resume: bool, **given: Any) -> None:
+    """Train a spiking network and write it as a NIR file.
+
+    The run folder gets network.nir, network.safetensors, train.json and checkpoint.pt. Ctrl-C saves; --resume goes on.
+    """
+    from .pipeline import train as run
+
+    with _training_progress() as watcher:
+        finished = run(out, resume=resume, watcher=watcher, **given)
+    last = finished["epochs"][-1]
+    click.echo(
+        f"{out / 'network.nir'}: validation accuracy {last['accuracy']:.1%}, "
+        f"{last['raw_events']:,.0f} spikes and {last['delta_events']:,.0f} delta events per sample"
+    )
+
+
+@cli.command()
+@click.argument("file", type=PATH)
+@click.option("--target", type=click.Choice(TARGETS), required=True, help="Where the network goes.")
+@click.option("--out", type=PATH, required=True, help="File to write.")
+def export(file: Path, *, target: str, out: Path) -> None:
+    """Write FILE (a .nir file or a run folder) for a target."""
+    from .pipeline import export as run
+
+    program = run(file, target=target, out=out)
+    click.echo(f"{out}: {len(program.neuron_layers)} layers of neurons, program {program.digest[:12]}")
+
+
+@cli.command()
+@click.argument("file", type=PATH)
+@click.option("--data", required=True, help=DATA)
+@data_dir
+@click.option("--split", help="train, val or test; all, train or val of an .npz. Default: test, or all.")
+@click.option("--samples", type=click.IntRange(1), help="How many, from the first on. Default: all.")
+@click.option("--steps", type=click.IntRange(1), help="Time steps per sample. Default: as the network was trained.")
+@click.option("--encoder", type=click.Choice(ENCODERS), help="Default: as the network was trained.")
+@click.option("--seed", type=click.IntRange(0), default=0, help="Of the Poisson encoder.", show_default=True)
+@click.option(
+    "--code",
+    type=click.Choice(("auto", "delta", "spike")),
+    default="delta",
+    show_default=True,
+    help="What edges send: changes, spikes, or per edge what costs less on 64 training samples.",
+)
+@click.option("--energy", is_flag=True, help="Price what was executed.")
+@click.option(
+    "--profile",
+    default="loihi1-davies2018",
+    show_default=True,
+    help="loihi1-davies2018, loihi1-sanafe, cmos45-horowitz, or a path to a .toml.",
+)
+@click.option(
+    "--by", type=click.Choice(("step", "layer")), default="step", show_default=True, help="Rows of the table."
+)
+@click.option("--batch", type=click.IntRange(1), default=64, show_default=True, help="Samples executed at once.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.option("--record", type=PATH, help="Write every layer's spikes, [samples, steps, ...], to this .npz.")
+@click.option("--out", type=PATH, help="Write report.json, steps.csv and report.html into this folder.")
+def simulate(
+    file: Path, *, energy: bool, profile: str, by: str, as_json: bool, out: Path | None, **options: Any
+) -> None:
+    """Execute FILE (a .nir file or a run folder) on data, event by event.
+
+    Counts are of this run, beside those of plain spikes; --energy prices them.
+    """
+    from .pipeline import simulate as run
+    from .pipeline import write_report
+
+    if out is not None:
+        from .simulator.html import require
+
+        require()
+    with _samples_progress() as progress:
+        simulation = run(file, profile=profile if energy else None, progress=progress, **options)
+    if out is not None:
+        write_report(out, simulation)
+    if as_json:
+        import json
+
+        click.echo(json.dumps(simulation.as_json(), allow_nan=False))
+    else:
+        _print_simulation(simulation, by)
+
+
+@cli.command()
+@click.argument("file", type=PATH)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def inspect(file: Path, *, as_json: bool) -> None:
+    """Print what FILE (a .nir file or a run folder) holds, every choice named."""
+    from .pipeline import inspect as run
+
+    found = run(file)
+    if as_json:
+        import json
+
+        click.echo(json.dumps(found, allow_nan=False))
+        return
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for name in ("node", "kind", "shape", "parameters", "receives from"):
+        table.add_column(name, overflow="fold")
+    for node in found["nodes"]:
+        table.add_row(
+            node["name"], node["kind"], " x ".join(map(str, node["shape"])), node["parameters"], ", ".join(node["from"])
+        )
+    console = _console()
+    console.print(table)
+    for name, value in found.items():
+        if name != "nodes":
+            console.print(f"{name}: {value}", highlight=False, markup=False)
+
+
+def _print_simulation(simulation: "Simulation", by: str) -> None:
+    """Print a table of means over samples, and a summary."""
+    from rich.table import Table
+
+    report = simulation.as_json()
+    n = report["totals"]["samples"]
+    label = "step" if by == "step" else "name"
+    columns: dict[str, Callable[[Mapping[str, Any]], str]] = {
+        label: lambda row: str(row[label]),
+        "spikes": lambda row: f"{row['spikes'] / n:,.0f}",
+        "delta events": lambda row: f"{row['delta_events'] / n:,.0f}",
+        "synops run": lambda row: f"{row['synops_effective'] / n:,.0f}",
+        "plain spikes": lambda row: f"{row['spike_code']['synops_effective'] / n:,.0f}",
+        "dense": lambda row: f"{row['dense'] / n:,.0f}",
+    }
+    if report["energy"]:
+        columns["nJ run"] = lambda row: f"{row['energy_pj'] / n / 1e3:,.2f}"
+        columns["nJ plain"] = lambda row: f"{row['spike_code']['energy_pj'] / n / 1e3:,.2f}"
+    table = Table(box=None, pad_edge=False)
+    for name in columns:
+        table.add_column(name, justify="left" if name == label else "right")
+    for row in report["steps" if by == "step" else "layers"]:
+        table.add_row(*[text(row) for text in columns.values()])
+    table.add_section()
+    table.add_row(*[text({**report["totals"], label: "total"}) for text in columns.values()])
+    console = _console()
+    console.print(table)
+    for line in _summary(report):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def _summary(report: "Mapping[str, Any]") -> "Iterator[str]":
+    totals, n = report["totals"], report["totals"]["samples"]
+    accuracy = "no labels" if report["accuracy"] is None else f"accuracy {report['accuracy']:.1%}"
+    data = report["data"]
+    yield (
+        f"means over {n} samples of {data['name']} ({data['split']}), {len(report['steps'])} time steps, "
+        f"{report['program']['code']} code: {accuracy}"
+    )
+    if totals["saved_by_repeating_input"]:
+        saved = totals["saved_by_repeating_input"] / n
+        yield f"{saved:,.0f} of the synops saved come only from showing the same image at every step"
+    if report["energy"]:
+        energy = report["energy"]
+        low, high = (energy[bound] / n / 1e3 for bound in ("low_pj", "high_pj"))
+        dynamic = energy["dynamic_pj"] / n / 1e3
+        yield f"dynamic energy: {dynamic:,.2f} nJ per sample ({low:,.2f} to {high:,.2f} over sources)"
+        yield f"  {energy['profile']}: {energy['title']}"
+        yield f"  {energy['remark']}"
+        for line in energy["not_priced"]:
+            yield f"  not priced: {line}"
+
+
+def _console() -> Any:
+    from rich.console import Console
+
+    # A pipe has no width: let the table be as wide as it needs.
+    return Console(width=None if sys.stdout.isatty() else 200)
+
+
+@contextmanager
+def _samples_progress() -> "Iterator[Progress]":
+    """Show a bar on stderr, on a terminal only."""
+    if not sys.stderr.isatty():
+        yield lambda done, total: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress as Bar
+
+    with Bar(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("simulating", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+@contextmanager
+def _training_progress() -> "Iterator[Any]":
+    """Print a line per epoch on stderr, and on a terminal a bar within the epoch."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+    from rich.progress import Progress as Bar
+
+    console = Console(stderr=True, soft_wrap=True)
+    columns = (TextColumn("epoch"), BarColumn(), MofNCompleteColumn(), TextColumn("loss {task.fields[loss]:.4f}"))
+    with Bar(*columns, console=console, transient=True, disable=not sys.stderr.isatty()) as bar:
+        task = bar.add_task("epoch", total=None, loss=0.0)
+
+        class Watcher:
+            def batch(self, done: int, total: int, loss: float) -> None:
+                bar.update(task, completed=done, total=total, loss=loss)
+
+            def epoch(self, history: list[dict[str, Any]]) -> None:
+                now = history[-1]
+                bar.console.print(
+                    f"epoch {now['epoch']:3d}  loss {now['loss']:.4f}  accuracy {now['accuracy']:.3f}  "
+                    f"spikes {now['raw_events']:,.0f}  delta events {now['delta_events']:,.0f} per sample",
+                    highlight=False,
+                )
+
+        yield Watcher()
+
+
+def main() -> None:
+    """Run the command line and exit."""
+    try:
+        code = cli.main(standalone_mode=False)
+        sys.stdout.flush()
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except TddDeployError as error:
+        click.echo(f"tdd-deploy: {error}", err=True)
+        code = error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("tdd-deploy: interrupted", err=True)
+        code = 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # whoever read the output has left
+        code = 0
+    except Exception:  # noqa: BLE001  (the last line of defence: say that it is our fault)
+        traceback.print_exc()
+        click.echo("tdd-deploy: internal error: a bug of tdd-deploy, please report it with the lines above", err=True)
+        code = 4
+    sys.exit(code)

@@ -1,0 +1,98 @@
+"""What NIR leaves open: in a file of ours, metadata of the graph decide it."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from reprlib import repr as short
+from typing import Any, cast, get_args
+
+import numpy as np
+
+from tdd_deploy.errors import Violation
+from tdd_deploy.program import Integration, NumberFormat
+
+PROVENANCE = "provenance_"
+WRITER = "tdd_deploy"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choices:
+    """What the nodes and edges of a NIR graph do not say."""
+
+    dt_s: float
+    n_steps: int
+    integration: Integration
+    number_format: NumberFormat
+    encoder: str
+    provenance: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What the value of one key must be."""
+
+    allowed: str
+    is_met: Callable[[Any], bool]
+
+
+def one_of(*words: str) -> Expected:
+    """Return the expectation of one of these words."""
+    return Expected(" or ".join(words), lambda value: isinstance(value, str) and value in words)
+
+
+TEXT = Expected("text", lambda value: isinstance(value, str))
+EXPECTED = {
+    WRITER: TEXT,
+    "dt_s": Expected(
+        "a positive number of seconds",
+        lambda value: isinstance(value, int | float | np.integer | np.floating) and bool(0 < value < np.inf),
+    ),
+    "integration": one_of(*get_args(Integration)),
+    "reset": one_of("hard", "soft", "mixed", "none"),
+    "compare": one_of(">"),
+    "encoder": TEXT,
+    "n_steps": Expected(
+        "a whole number of time steps, 1 or more",
+        lambda value: isinstance(value, int | np.integer) and bool(value >= 1),
+    ),
+    "number_format": one_of(*get_args(NumberFormat)),
+}
+OPEN = ", ".join(key for key in EXPECTED if key != WRITER)
+
+
+def foreign(metadata: Mapping[str, Any]) -> Iterator[Violation]:
+    """Yield the one violation of a graph that tdd-deploy did not write."""
+    if WRITER not in metadata:
+        yield Violation(
+            "metadata",
+            f"no key {WRITER}, so it is open what the graph computes ({OPEN})",
+            "files written by tdd-deploy; no others are read so far",
+            "Build the network as a Program and write it with tdd_deploy.exporters.nir.write(program, path).",
+        )
+
+
+def not_understood(metadata: Mapping[str, Any]) -> Iterator[Violation]:
+    """Yield the keys that are missing, unknown, or of a value that is not allowed."""
+    for key, expected in EXPECTED.items():
+        if key not in metadata:
+            yield Violation(f"metadata {key}", "missing", expected.allowed)
+    for key, value in metadata.items():
+        known = TEXT if key.startswith(PROVENANCE) else EXPECTED.get(key)
+        if known is None:
+            remedy = f"Remove the key, or read the file with tdd-deploy {metadata[WRITER]}, which wrote it."
+            yield Violation(f"metadata {key}", "an unknown key", f"{', '.join(EXPECTED)}, {PROVENANCE}*", remedy)
+        elif not known.is_met(value):
+            yield Violation(f"metadata {key}", short(value), known.allowed)
+
+
+def choices(metadata: Mapping[str, Any]) -> Choices:
+    """Return the choices of metadata that are understood."""
+    return Choices(
+        dt_s=float(metadata["dt_s"]),
+        n_steps=int(metadata["n_steps"]),
+        integration=cast(Integration, metadata["integration"]),
+        number_format=cast(NumberFormat, metadata["number_format"]),
+        encoder=metadata["encoder"],
+        provenance={
+            key.removeprefix(PROVENANCE): value for key, value in metadata.items() if key.startswith(PROVENANCE)
+        },
+    )

@@ -1,0 +1,112 @@
+"""Each NIR node as a node of a Program, in the number format of the Program."""
+
+from typing import Any
+
+import nir
+import numpy as np
+from numpy.typing import NDArray
+
+from tdd_deploy.neurons import IF, LI, LIF, CubaLIF, I, Neuron, Threshold
+from tdd_deploy.program import Conv, Dense, Flatten, Input, LinearMap, NeuronLayer, Node, Output, Pool, Scale, Shape
+from tdd_deploy.program.discrete import kept
+
+from .choices import Choices
+
+Pair = tuple[int, int]
+FloatArray = NDArray[np.floating[Any]]
+
+
+def lowered(name: str, node: nir.NIRNode, choices: Choices) -> Node:
+    """Return a NIR node that keeps every rule of ``rules.py`` as a node of a Program."""
+    match node:
+        case nir.Input():
+            return Input(name=name, shape=_sizes(node.input_type["input"]))
+        case nir.Output():
+            return Output(name=name)
+        case nir.LIF() | nir.CubaLIF() | nir.IF() | nir.LI() | nir.I() | nir.Threshold():
+            return NeuronLayer(name=name, shape=_sizes(node.input_type["input"]), neuron=_neuron(node, choices))
+    return _map(name, node, choices)
+
+
+def _map(name: str, node: nir.NIRNode, choices: Choices) -> LinearMap:
+    match node:
+        case nir.Linear():
+            return Dense(name=name, weight=_numbers(node.weight, choices))
+        case nir.Affine():
+            return Dense(name=name, weight=_numbers(node.weight, choices), bias=_numbers(node.bias, choices))
+        case nir.Conv2d():
+            return _convolution(name, node, choices)
+        case nir.SumPool2d() | nir.AvgPool2d():
+            return Pool(
+                name=name,
+                kernel=_pair(node.kernel_size),
+                stride=_pair(node.stride),
+                padding=_pair(node.padding),
+                average=isinstance(node, nir.AvgPool2d),
+            )
+        case nir.Scale():
+            return Scale(name=name, factor=_parameter(node.scale, choices))
+        case nir.Flatten():
+            return Flatten(name=name)
+    raise NotImplementedError(type(node).__name__)
+
+
+def _convolution(name: str, node: nir.Conv2d, choices: Choices) -> Conv:
+    bias = _numbers(node.bias, choices)
+    return Conv(
+        name=name,
+        weight=_numbers(node.weight, choices),
+        bias=bias if np.any(bias) else None,  # NIR has no convolution without a bias
+        stride=_pair(node.stride),
+        padding=_pair(node.padding),
+        dilation=_pair(node.dilation),
+        groups=int(node.groups),
+    )
+
+
+def _neuron(node: nir.NIRNode, choices: Choices) -> Neuron:
+    def parameter(key: str) -> FloatArray:
+        return _parameter(getattr(node, key), choices)
+
+    def fraction(tau: str) -> FloatArray:
+        return _parameter(kept(choices.dt_s, getattr(node, tau), choices.integration), choices)
+
+    match node:
+        case nir.LIF():
+            return LIF(beta=fraction("tau"), v_threshold=parameter("v_threshold"), v_reset=parameter("v_reset"))
+        case nir.CubaLIF():
+            return CubaLIF(
+                alpha=fraction("tau_syn"),
+                beta=fraction("tau_mem"),
+                v_threshold=parameter("v_threshold"),
+                v_reset=parameter("v_reset"),
+            )
+        case nir.IF():
+            return IF(v_threshold=parameter("v_threshold"), v_reset=parameter("v_reset"))
+        case nir.LI():
+            return LI(beta=fraction("tau"))
+        case nir.I():
+            return I()
+        case nir.Threshold():
+            return Threshold(v_threshold=parameter("threshold"))
+    raise NotImplementedError(type(node).__name__)
+
+
+def _numbers(values: NDArray[Any], choices: Choices) -> FloatArray:
+    return np.asarray(values).astype(choices.number_format)
+
+
+def _parameter(values: NDArray[Any], choices: Choices) -> FloatArray:
+    """Return one number of shape () when all are equal: NIR has no shorter way to say so."""
+    numbers = _numbers(values, choices)
+    first = numbers.reshape(-1)[0]
+    return np.asarray(first) if np.all(numbers == first) else numbers
+
+
+def _pair(values: Any) -> Pair:
+    vertical, horizontal = np.broadcast_to(values, 2)
+    return int(vertical), int(horizontal)
+
+
+def _sizes(values: Any) -> Shape:
+    return tuple(int(size) for size in values)

@@ -1,0 +1,109 @@
+"""What must hold for a NIR graph to become a Program; the rules of ``program/verify.py`` follow."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from reprlib import repr as short
+
+import nir
+import numpy as np
+from numpy.typing import NDArray
+
+from tdd_deploy.errors import Violation
+from tdd_deploy.program import Program
+from tdd_deploy.program.discrete import gained
+
+from .choices import Choices
+from .kinds import KINDS, as_shape, kind_name, stated_shape
+
+GAIN_TOLERANCE = 8 * float(np.finfo(np.float64).eps)  # r is tau / dt_s, rounded
+
+
+def unknown_kinds(kinds: Mapping[str, str]) -> Iterator[Violation]:
+    """Yield the nodes that no Program can hold, given each node's name and kind."""
+    for name, kind in kinds.items():
+        if kind not in KINDS:
+            yield Violation(name, f"a node of kind {kind or 'unknown'}", ", ".join(KINDS))
+
+
+def loose_edges(graph: nir.NIRGraph) -> Iterator[Violation]:
+    """Yield edges that do not join two nodes once, and inputs and outputs that are not one."""
+    for (source, target), count in Counter((source, target) for source, target in graph.edges).items():
+        for name in sorted({source, target} - graph.nodes.keys()):
+            yield Violation(f"edge {source} -> {target}", f"there is no node {name}", "edges between nodes")
+        if count > 1:
+            yield Violation(f"edge {source} -> {target}", f"stands {count} times", "once")
+    for kind in (nir.Input, nir.Output):
+        found = [name for name, node in graph.nodes.items() if isinstance(node, kind)]
+        if len(found) != 1:
+            listed = f" ({', '.join(found)})" if found else ""
+            yield Violation("the graph", f"{len(found)} nodes of kind {kind.__name__}{listed}", "exactly 1")
+
+
+def malformed_values(name: str, node: nir.NIRNode) -> Iterator[Violation]:
+    """Yield the values of a node that are not of their type."""
+    kind = KINDS[kind_name(node)]
+    for key in kind.arrays:
+        array = np.asarray(getattr(node, key))
+        if array.dtype.kind not in "fiu" or array.ndim == 0 or array.size == 0:
+            yield Violation(f"{name}.{key}", short(getattr(node, key)), "an array of numbers, not empty")
+    for key in kind.pairs:
+        pair = np.asarray(getattr(node, key))
+        if pair.dtype.kind not in "iu" or pair.shape not in ((), (2,)):
+            yield Violation(f"{name}.{key}", short(getattr(node, key)), "one or two whole numbers")
+    if isinstance(node, nir.Conv2d) and not isinstance(node.groups, int | np.integer):
+        yield Violation(f"{name}.groups", short(node.groups), "a whole number")
+    if isinstance(node, nir.Flatten) and (node.start_dim, node.end_dim) != (0, -1):
+        found = f"flattens dimensions {short(node.start_dim)} to {short(node.end_dim)}"
+        yield Violation(name, found, "start_dim 0, end_dim -1: all dimensions")
+    if isinstance(node, nir.Input) and as_shape(node.input_type["input"]) is None:
+        yield Violation(f"{name}.shape", short(node.input_type["input"]), "one or more sizes, each 1 or more")
+
+
+def unholdable_neurons(name: str, node: nir.NIRNode) -> Iterator[Violation]:
+    """Yield what no neuron of a Program has; the values are well formed."""
+    kind = KINDS[kind_name(node)]
+    if kind.leaks or kind.integrates:
+        shapes = sorted({np.shape(getattr(node, key)) for key in kind.arrays})
+        if len(shapes) > 1:
+            yield Violation(name, f"parameters of shapes {', '.join(map(str, shapes))}", "one shape for all")
+    for leak in kind.leaks:
+        tau_s = getattr(node, leak.tau)
+        if not np.all(tau_s > 0):
+            yield Violation(f"{name}.{leak.tau}", short(tau_s), "above 0 seconds")
+    if np.any(getattr(node, "v_leak", 0)):
+        remedy = "Add v_leak / r to the bias of the map before it."
+        yield Violation(f"{name}.v_leak", short(node.v_leak), "0", remedy)
+
+
+def gains_other_than_one(name: str, node: nir.NIRNode, choices: Choices) -> Iterator[Violation]:
+    """Yield where a current is multiplied on its way into a neuron; the neuron has no other fault."""
+    for key, gain in _gains(node, choices).items():
+        wrong = gain[~(np.abs(gain - 1) <= GAIN_TOLERANCE)]
+        if wrong.size:
+            yield Violation(
+                f"{name}.{key}",
+                f"multiplies the current by {wrong[0]:.9g} per time step",
+                "1",
+                "Multiply the weights before it instead.",
+            )
+
+
+def _gains(node: nir.NIRNode, choices: Choices) -> Mapping[str, NDArray[np.float64]]:
+    kind = KINDS[kind_name(node)]
+    with np.errstate(all="ignore"):  # what is not finite is not 1
+        if kind.integrates:
+            return {"r": node.r * np.float64(choices.dt_s)}
+        return {
+            leak.gain: getattr(node, leak.gain) * gained(choices.dt_s, getattr(node, leak.tau), choices.integration)
+            for leak in kind.leaks
+        }
+
+
+def misstated_shapes(graph: nir.NIRGraph, program: Program) -> Iterator[Violation]:
+    """Yield nodes that state another shape than they receive."""
+    for node in program.nodes:
+        if node is not program.input:
+            received = program.in_shape(node.name)
+            stated = stated_shape(graph.nodes[node.name], received)
+            if stated not in (None, received):
+                yield Violation(node.name, f"states that it receives shape {stated}", f"{received}, what it receives")

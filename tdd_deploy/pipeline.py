@@ -1,0 +1,393 @@
+"""The commands as functions: each does one whole job and returns what it found."""
+
+import hashlib
+import json
+import math
+import platform
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from . import __version__
+from .data import Arrangement, Source, arrange, check_labels, encode, open_data
+from .errors import BadData, BadFile, BadOption, BadOptions, MissingDependency, Violation
+from .files import make_folder, sha256, write_json
+from .program import Code, Conv, Dense, Program, describe, with_code
+
+if TYPE_CHECKING:
+    from .simulator.record import Recorder
+    from .simulator.report import Simulation
+    from .train import TrainingData, TrainOptions, Watcher
+
+CALIBRATION_SAMPLES = 64
+Progress = Callable[[int, int], None]  # samples done, samples in all
+
+
+def read_program(path: Path) -> Program:
+    """Read a Program from a .nir file or a run folder.
+
+    Raises:
+        BadFile: no such file, a folder without a network, or not a NIR file.
+        UnsupportedGraph: the file holds what no Program can hold.
+    """
+    from .graph import read
+
+    if path.is_dir():
+        path = path / "network.nir"
+        if not path.exists():
+            raise BadFile(
+                path.parent, "is a folder without network.nir", "name a .nir file or a folder that train wrote"
+            )
+    return read(path)
+
+
+def export(path: Path, *, target: str, out: Path) -> Program:
+    """Write the program of a .nir file or run folder for a target; return it.
+
+    Raises:
+        BadOption: no such target.
+        NotExportable: every reason why the target cannot hold the program.
+    """
+    from .exporters import TARGETS
+
+    if target not in TARGETS:
+        raise BadOption("--target", repr(target), " or ".join(TARGETS))
+    program = read_program(path)
+    TARGETS[target](program, out)
+    return program
+
+
+def simulate(
+    path: Path,
+    *,
+    data: str,
+    split: str | None = None,
+    data_dir: Path | None = None,
+    samples: int | None = None,
+    steps: int | None = None,
+    encoder: str | None = None,
+    seed: int = 0,
+    code: Code | Literal["auto"] = "delta",
+    profile: str | None = None,
+    batch: int = 64,
+    record: Path | None = None,
+    progress: Progress = lambda done, total: None,
+) -> "Simulation":
+    """Execute a program on data, event by event; count, and with a ``profile`` price what was executed.
+
+    Args:
+        path: a .nir file or a run folder.
+        data: a name of ``data.DATASETS`` or a path to an .npz.
+        split: part of the data; by default the test set, or a whole .npz.
+        data_dir: where the files of a named set lie.
+        samples: how many, from the first on; all by default.
+        steps: time steps per sample; by default what the program or the data in time say.
+        encoder: a name of ``data.ENCODERS``; by default the program's.
+        seed: of a random encoder.
+        code: ``delta``, ``spike``, or ``auto``: per edge what costs less on calibration samples.
+        profile: a hardware's name, or a path to a .toml.
+        batch: samples executed at once; results do not depend on it.
+        record: an .npz for the raster of every layer.
+        progress: is told how many samples are done.
+
+    Raises:
+        TddDeployError: anything wrong with a file, the data or an option.
+    """
+    from .simulator.counts import Trace
+    from .simulator.engine import Engine
+    from .simulator.profiles import load_profile
+    from .simulator.record import recording
+    from .simulator.report import Simulation, priced
+
+    prices = None if profile is None else load_profile(profile)
+    program = read_program(path)
+    source = open_data(data, split=split, data_dir=data_dir)
+    feed = _Feed.of(program, source, steps=steps, encoder=encoder, seed=seed)
+    if code == "auto":
+        program = _calibrated(program, open_data(data, split="train", data_dir=data_dir), feed)
+    else:
+        program = with_code(program, code)
+    n_samples = source.n_samples if samples is None else min(samples, source.n_samples)
+    recorder: AbstractContextManager[Recorder | None] = (
+        nullcontext() if record is None else recording(record, program, n_samples=n_samples, n_steps=feed.n_steps)
+    )
+    traces: list[Trace] = []
+    n_correct = 0
+    engine = Engine(program)
+    with recorder as recorded:
+        layers = () if recorded is None else tuple(layer.name for layer in program.neuron_layers)
+        for frames, labels in feed.batches(source, batch, limit=samples):
+            result = engine.run(frames, n_steps=feed.n_steps, record=layers)
+            traces = [result.trace if not traces else traces[0] + result.trace]
+            if labels is not None:
+                n_correct += int((result.output.sum(axis=1).argmax(axis=1) == labels).sum())
+            if recorded is not None:
+                recorded.take(result)
+            progress(traces[0].n_samples, n_samples)
+    return Simulation(
+        program=program,
+        data=_data_json(source, feed),
+        code=code,
+        trace=traces[0],
+        n_correct=n_correct if source.labelled else None,
+        energy=None if prices is None else priced(traces[0], prices),
+    )
+
+
+def write_report(folder: Path, simulation: "Simulation") -> None:
+    """Write report.json, steps.csv and report.html."""
+    from .simulator.html import write_html
+    from .simulator.report import write_csv
+
+    make_folder(folder)
+    write_json(folder / "report.json", simulation.as_json())
+    write_csv(folder / "steps.csv", simulation)
+    write_html(folder / "report.html", simulation, version=__version__)
+
+
+def inspect(path: Path) -> dict[str, Any]:
+    """Return what a .nir file or run folder holds, every choice named, as plain values."""
+    program = read_program(path)
+    nodes = [
+        {
+            "name": node.name,
+            "kind": describe.kind(node),
+            "shape": list(program.shapes[node.name]),
+            "parameters": describe.parameters(node),
+            "from": [f"{e.source} ({e.delay} step ago)" if e.delay else e.source for e in program.incoming[node.name]],
+        }
+        for node in program.nodes
+    ]
+    return {
+        "nodes": nodes,
+        "neurons": sum(math.prod(layer.shape) for layer in program.neuron_layers),
+        "weights": sum(node.weight.size for node in program.linear_maps if isinstance(node, Dense | Conv)),
+        "time step": f"{program.dt_s:g} s",
+        "time steps per sample": program.n_steps,
+        "integration": program.integration,
+        "encoder": program.encoder,
+        "number format": program.number_format,
+        "digest": program.digest,
+        **program.provenance,
+    }
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Feed:
+    """How the samples of a source become inputs of a program."""
+
+    program: Program
+    arrangement: Arrangement
+    encoder: str
+    n_steps: int
+    seed: int
+
+    @classmethod
+    def of(cls, program: Program, source: Source, *, steps: int | None, encoder: str | None, seed: int) -> "_Feed":
+        arrangement = arrange(source.sample_shape, program.input.shape, source.name)
+        n_steps = steps or arrangement.n_steps or program.n_steps
+        return cls(
+            program=program, arrangement=arrangement, encoder=encoder or program.encoder, n_steps=n_steps, seed=seed
+        )
+
+    @property
+    def is_static(self) -> bool:
+        """Whether the program sees the same values at every step."""
+        return self.encoder == "direct" and not self.arrangement.in_time
+
+    def batches(self, source: Source, size: int, *, limit: int | None) -> Iterator[tuple[Any, Any]]:
+        """Yield encoded inputs and labels, or None for labels."""
+        shape = self.program.shapes[self.program.output.name]
+        if source.labelled and len(shape) != 1:
+            found = f"the program's output has shape {shape}"
+            raise BadData(source.name, [Violation("its labels", found, "one output per class, or data without y")])
+        for batch in source.batches(size, limit=limit):
+            if batch.y is not None:
+                check_labels(batch.y, shape[0], source.name, start=batch.start)
+            frames = encode(
+                self.arrangement.view(batch.x),
+                in_time=self.arrangement.in_time,
+                encoder=self.encoder,
+                n_steps=self.n_steps,
+                seed=self.seed,
+                start=batch.start,
+            )
+            yield frames, batch.y
+
+
+def _calibrated(program: Program, source: Source, feed: _Feed) -> Program:
+    from .simulator.codes import choose_codes
+    from .simulator.engine import Engine
+
+    engine = Engine(program)
+    first, _ = next(feed.batches(source, CALIBRATION_SAMPLES, limit=CALIBRATION_SAMPLES))
+    return choose_codes(program, engine.run(first, n_steps=feed.n_steps).trace)
+
+
+def _data_json(source: Source, feed: _Feed) -> dict[str, Any]:
+    return {
+        "name": source.name,
+        "split": source.split,
+        "encoder": feed.encoder,
+        "seed": feed.seed,
+        "n_steps": feed.n_steps,
+        "static": feed.is_static,
+        "files": {file.name: sha256(file) for file in source.files},
+    }
+
+
+def train(
+    out: Path,
+    *,
+    data: str | None = None,
+    data_dir: Path | None = None,
+    frames: bool | None = None,
+    resume: bool = False,
+    watcher: "Watcher | None" = None,
+    **given: Any,
+) -> dict[str, Any]:
+    """Train a network into the run folder ``out``; return what stands in its train.json.
+
+    Args:
+        out: a new folder, or with ``resume`` one that holds a run.
+        data: a name of ``data.DATASETS``, or a path to a labelled .npz; digits by default.
+        data_dir: where the files of a named set lie.
+        frames: the .npz is in time, ``[N, n_steps, ...]``.
+        resume: go on from the last checkpoint, with the options that the run began with.
+        watcher: is told of every batch and epoch.
+        given: fields of ``train.TrainOptions``; what is not given has its default.
+
+    Raises:
+        Interrupted: Ctrl-C; the folder holds everything needed to ``resume``.
+        TddDeployError: anything wrong with the folder, the data or an option.
+    """
+    try:
+        from . import train as room
+    except ImportError as error:
+        raise MissingDependency(str(error.name), "tdd-deploy train", "train") from error
+    from .exporters import TARGETS
+
+    chosen = {name: value for name, value in {"data": data, "frames": frames, **given}.items() if value is not None}
+    before = _recorded(out, chosen) if resume else {}
+    choices = {"data": "digits", "frames": False, **before.get("options", chosen)}
+    of_data = choices.pop("data"), choices.pop("frames")
+    options = room.checked(
+        room.TrainOptions(**{"lambda_" if name == "lambda" else name: v for name, v in choices.items()})
+    )
+    learned, facts = _training_data(*of_data, options, data_dir)
+    if resume and facts != before["data"]:
+        raise BadData(
+            of_data[0], [Violation("its samples", "have changed since the run began", "the samples it began with")]
+        )
+    if not resume:
+        if out.is_dir() and any(out.iterdir()):
+            raise BadFile(out, "is not empty", "name a new folder, or continue its run with --resume")
+        make_folder(out)
+    recorded = {
+        "schema_version": 1,
+        "options": {"data": of_data[0], "frames": of_data[1], **options.as_json()},
+        "versions": _versions(),
+        "data": facts,
+        "finished": False,
+        "epochs": before.get("epochs", []),
+    }
+    write_json(out / "train.json", recorded)
+    journal = _Journal(out / "train.json", recorded, watcher)
+    trained = room.fit(options, learned, out, resume=resume, watcher=journal)
+    TARGETS["nir"](trained.program, out / "network.nir")
+    finished = {**recorded, "finished": True, "program": trained.program.digest, "epochs": trained.history}
+    write_json(out / "train.json", finished)
+    return finished
+
+
+@dataclass(frozen=True)
+class _Journal:
+    """Keeps train.json true after every epoch, and passes on what it is told."""
+
+    path: Path
+    recorded: Mapping[str, Any]
+    watcher: "Watcher | None"
+
+    def batch(self, done: int, total: int, loss: float) -> None:
+        if self.watcher is not None:
+            self.watcher.batch(done, total, loss)
+
+    def epoch(self, history: list[dict[str, Any]]) -> None:
+        write_json(self.path, {**self.recorded, "epochs": history})
+        if self.watcher is not None:
+            self.watcher.epoch(history)
+
+
+def _recorded(out: Path, chosen: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the train.json of a run; refuse options other than those it began with."""
+    path = out / "train.json"
+    try:
+        recorded = json.loads(path.read_text(encoding="utf-8"))
+        options: dict[str, Any] = recorded["options"]
+        known = {"data": recorded["data"], "epochs": recorded["epochs"], "options": options}
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError) as error:
+        raise BadFile(
+            path, "is missing or damaged", "start the run anew, without --resume, in another folder"
+        ) from error
+    changed = [
+        Violation(f"--{name}", str(value), f"{options.get(name)}, as the run began")
+        for name, value in chosen.items()
+        if options.get(name.rstrip("_")) != value
+    ]
+    if changed:
+        raise BadOptions("--resume continues a run as it began", changed)
+    return known
+
+
+def _training_data(
+    name: str, frames: bool, options: "TrainOptions", data_dir: Path | None
+) -> "tuple[TrainingData, dict[str, Any]]":
+    """Load what is learned from; return it, and the facts by which a resumed run knows it again."""
+    from .train import Samples, TrainingData
+
+    parts = [open_data(name, split=split, data_dir=data_dir) for split in ("train", "val")]
+    source = parts[0]
+    if not source.labelled or source.n_classes is None:
+        raise BadData(name, [Violation("its labels", "there are none", "y, one integer per sample")])
+    shape = source.sample_shape[1:] if frames else source.sample_shape
+    input_shape = (1, *shape) if len(shape) == 2 else shape
+    if len(input_shape) not in (1, 3):
+        raise BadData(
+            name, [Violation("a sample", f"shape {shape}", "(n,), (height, width) or (channels, height, width)")]
+        )
+    if frames and source.sample_shape[0] < options.steps:
+        raise BadOption("--steps", str(options.steps), f"1 to {source.sample_shape[0]}, the frames of a sample")
+    sha = hashlib.sha256()
+    loaded = []
+    for part in parts:
+        x, y = part.load()
+        assert y is not None
+        if options.encoder == "poisson" and not (x.min() >= 0 and x.max() <= 1):
+            raise BadData(name, [Violation("x", f"{x.min()} to {x.max()}", "0 to 1, the probability of a spike")])
+        sha.update(np.ascontiguousarray(x).data)
+        sha.update(y.data)
+        lead = x.shape[:2] if frames else x.shape[:1]
+        loaded.append(Samples(x.reshape(*lead, *input_shape), y))
+    facts = {
+        "name": name,
+        "train_samples": len(loaded[0].y),
+        "validation_samples": len(loaded[1].y),
+        "n_classes": source.n_classes,
+        "input_shape": list(input_shape),
+        "sha256": sha.hexdigest(),
+    }
+    learned = TrainingData(
+        train=loaded[0], validation=loaded[1], input_shape=input_shape, n_classes=source.n_classes, in_time=frames
+    )
+    return learned, facts
+
+
+def _versions() -> dict[str, str]:
+    packages = ("torch", "numpy", "nir")
+    found = {package: metadata.version(package) for package in packages}
+    return {"tdd-deploy": __version__, "python": platform.python_version(), **found}

@@ -1,0 +1,64 @@
+"""Nodes in words."""
+
+from dataclasses import fields
+
+import numpy as np
+
+from tdd_deploy.neurons import Neuron
+
+from .nodes import Conv, Dense, NeuronLayer, Node, Pool, Scale
+
+
+def kind(node: Node) -> str:
+    """Return the node's kind, for neurons their model."""
+    return type(node.neuron if isinstance(node, NeuronLayer) else node).__name__
+
+
+def parameters(node: Node) -> str:
+    """Return the node's parameters in one line; ranges stand for arrays."""
+    match node:
+        case NeuronLayer():
+            return _neuron(node.neuron)
+        case Dense():
+            return f"weight {_shape(node.weight)}{_bias(node)}"
+        case Conv():
+            choices = {"stride": node.stride, "padding": node.padding, "dilation": node.dilation}
+            text = "".join(
+                f", {name} {_pair(pair)}" for name, pair in choices.items() if pair != (1, 1) or name == "padding"
+            )
+            groups = f", {node.groups} groups" if node.groups > 1 else ""
+            return f"weight {_shape(node.weight)}{_bias(node)}{text}{groups}"
+        case Pool():
+            how = "average" if node.average else "sum"
+            padding = f", padding {_pair(node.padding)}" if node.padding != (0, 0) else ""
+            return f"{how} of {_pair(node.kernel)}, stride {_pair(node.stride)}{padding}"
+        case Scale():
+            return f"factor {_range(node.factor)}"
+    return ""
+
+
+def _neuron(neuron: Neuron) -> str:
+    numbers = [f"{name} {_range(value)}" for name, value in neuron.parameters().items()]
+    choices = {f.name: getattr(neuron, f.name) for f in fields(neuron)}
+    if "reset" in choices:
+        numbers.append(f"{choices['reset']} reset")
+    if "compare" in choices:
+        numbers.append(f"fires when v {choices['compare']} v_threshold")
+    return ", ".join(numbers)
+
+
+def _range(values: np.ndarray) -> str:
+    low, high = float(values.min()), float(values.max())
+    return f"{low:g}" if low == high else f"{low:g} to {high:g}"
+
+
+def _shape(array: np.ndarray) -> str:
+    return " x ".join(map(str, array.shape))
+
+
+def _pair(pair: tuple[int, int]) -> str:
+    return f"{pair[0]} x {pair[1]}"
+
+
+def _bias(node: Dense | Conv) -> str:
+    return "" if node.bias is None else " + bias"

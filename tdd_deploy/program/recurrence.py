@@ -1,0 +1,132 @@
+"""Which edges of a graph without delays carry the former step: what NIR's cycles mean, in one place for both NIR rooms.
+
+NIR: "recurrence = the previous step's output". A cycle entered at one node closes with the edge back to that node. The
+delay then stands on the edges that leave neurons: on the closing edge itself, or upstream of the maps it leaves.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from tdd_deploy.errors import Violation
+
+from .nodes import Input, LinearMap, Node
+
+Pair = tuple[str, str]  # source, target
+
+
+@dataclass(frozen=True)
+class Recurrence:
+    """The edges that carry the former step, and what keeps the others from being read."""
+
+    delayed: frozenset[Pair]
+    violations: tuple[Violation, ...]
+
+
+def recurrence(nodes: Iterable[Node], edges: Iterable[Pair]) -> Recurrence:
+    """Find the edges that carry the former step.
+
+    Args:
+        nodes: exactly one Input among them.
+        edges: between these nodes, whatever their delays.
+    """
+    by_name = {node.name: node for node in nodes}
+    start = next(node.name for node in by_name.values() if isinstance(node, Input))
+    targets = _grouped(edges)
+    sources = _grouped((target, source) for source, target in edges)
+    linear = {node.name for node in by_name.values() if isinstance(node, LinearMap)}
+    unreached = sorted(by_name.keys() - _reached(start, targets))
+    violations = [_out_of_reach(name) for name in unreached]
+    delayed: set[Pair] = set()
+    for edge in _closing(start, targets):
+        source, target = edge
+        if source in _reached(start, targets, without=target):
+            violations.append(_ambiguous(edge))
+            continue
+        upstream = _through_maps(edge, sources, linear)
+        violations += _unsplittable(edge, upstream, targets, linear)
+        delayed |= {passed for passed in upstream if passed[0] not in linear}
+    return Recurrence(frozenset(delayed), tuple(violations))
+
+
+def _grouped(pairs: Iterable[Pair]) -> Mapping[str, list[str]]:
+    groups: dict[str, list[str]] = defaultdict(list)
+    for key, value in sorted(pairs):
+        groups[key].append(value)
+    return groups
+
+
+def _reached(start: str, targets: Mapping[str, list[str]], *, without: str | None = None) -> set[str]:
+    """Return what paths from ``start`` reach that do not pass ``without``."""
+    seen: set[str] = set()
+    pending = [start]
+    while pending:
+        name = pending.pop()
+        if name not in seen and name != without:
+            seen.add(name)
+            pending += targets.get(name, [])
+    return seen
+
+
+def _closing(start: str, targets: Mapping[str, list[str]]) -> Iterator[Pair]:
+    """Walk depth first, names in order, and yield the edges that lead back onto the path walked."""
+    path = {start: iter(targets.get(start, []))}
+    seen = {start}
+    while path:
+        name, rest = next(reversed(path.items()))
+        target = next(rest, None)
+        if target is None:
+            del path[name]
+        elif target in path:
+            yield name, target
+        elif target not in seen:
+            seen.add(target)
+            path[target] = iter(targets.get(target, []))
+
+
+def _through_maps(edge: Pair, sources: Mapping[str, list[str]], linear: set[str]) -> set[Pair]:
+    """Return the edge and those upstream of it, up to the nearest neurons."""
+    seen: set[Pair] = set()
+    pending = [edge]
+    while pending:
+        passed = pending.pop()
+        if passed in seen:
+            continue
+        seen.add(passed)
+        if passed[0] in linear:
+            pending += [(source, passed[0]) for source in sources[passed[0]]]
+    return seen
+
+
+def _unsplittable(
+    edge: Pair, upstream: set[Pair], targets: Mapping[str, list[str]], linear: set[str]
+) -> Iterator[Violation]:
+    maps = sorted({source for source, _ in upstream if source in linear})
+    if edge[1] in maps:
+        yield Violation(_where(edge), "closes a cycle of linear maps alone", "a cycle with a layer of neurons in it")
+        return
+    for name in maps:
+        if len(targets[name]) > 1:
+            yield Violation(
+                name,
+                f"sends the former step along {_where(edge)}, and this step to others ({', '.join(targets[name])})",
+                "one edge out of a map on the way back",
+                "Give each of its targets a map of its own.",
+            )
+
+
+def _out_of_reach(name: str) -> Violation:
+    return Violation(name, "no path leads to it from the input", "nodes that the input reaches", "Remove the node.")
+
+
+def _ambiguous(edge: Pair) -> Violation:
+    return Violation(
+        _where(edge),
+        f"closes a cycle that is entered elsewhere than at {edge[1]}, so it is open which edge carries the former step",
+        "cycles entered at one node",
+        "Join the entries in one layer.",
+    )
+
+
+def _where(edge: Pair) -> str:
+    return f"edge {edge[0]} -> {edge[1]}"

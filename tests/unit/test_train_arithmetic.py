@@ -1,0 +1,92 @@
+import numpy as np
+import pytest
+import torch
+
+from tdd_deploy.neurons import NEURONS
+from tdd_deploy.simulator.arithmetic import FloatArithmetic
+from tdd_deploy.train.arithmetic import TorchArithmetic
+
+THRESHOLD = 1.0
+# v, spike where v > 1, spike where v >= 1, triangle max(0, 1 - |v - 1|); all exact in float32
+POINTS = [
+    (-2.0, 0, 0, 0.0),
+    (0.0, 0, 0, 0.0),
+    (0.25, 0, 0, 0.25),
+    (0.5, 0, 0, 0.5),
+    (1.0, 0, 1, 1.0),
+    (1.125, 1, 1, 0.875),
+    (1.75, 1, 1, 0.25),
+    (2.0, 1, 1, 0.0),
+    (5.0, 1, 1, 0.0),
+]
+
+
+def potentials(dtype=torch.float32):
+    return torch.tensor([v for v, *_ in POINTS], dtype=dtype, requires_grad=True)
+
+
+def column(number):
+    return [point[number] for point in POINTS]
+
+
+@pytest.mark.parametrize(("compare", "expected"), [(">", column(1)), (">=", column(2))])
+def test_a_neuron_fires_strictly_above_the_threshold_or_at_it_as_asked(compare, expected):
+    fired = TorchArithmetic().fires(potentials(), torch.tensor(THRESHOLD), compare)
+    assert fired.tolist() == expected
+
+
+@pytest.mark.parametrize("compare", [">", ">="])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_gradient_of_a_spike_is_a_triangle_around_the_threshold(compare, dtype):
+    v = potentials(dtype)
+    fired = TorchArithmetic().fires(v, torch.tensor(THRESHOLD, dtype=dtype), compare)
+    assert fired.dtype == dtype
+    fired.sum().backward()
+    assert v.grad.dtype == dtype
+    assert v.grad.tolist() == column(3)
+
+
+def test_the_triangle_is_multiplied_by_the_gradient_that_arrives():
+    v = potentials()
+    arriving = torch.tensor([-2.0, 1.0, -4.0, 8.0, -0.5, 2.0, 4.0, 1.0, 1.0])
+    TorchArithmetic().fires(v, torch.tensor(THRESHOLD), ">").backward(arriving)
+    assert v.grad.tolist() == [0.0, 0.0, -1.0, 4.0, -0.5, 1.75, 1.0, 0.0, 0.0]
+
+
+def test_a_threshold_that_rises_has_the_opposite_gradient():
+    threshold = torch.tensor(THRESHOLD, requires_grad=True)
+    TorchArithmetic().fires(potentials(), threshold, ">").sum().backward()
+    assert threshold.grad.item() == -2.875  # the sum of the triangles
+
+
+def test_keep_multiplies_and_so_does_its_gradient():
+    x = torch.tensor([1.5, -3.0], requires_grad=True)
+    kept = TorchArithmetic().keep(x, torch.tensor(0.25))
+    kept.sum().backward()
+    assert kept.tolist() == [0.375, -0.75]
+    assert x.grad.tolist() == [0.25, 0.25]
+
+
+def make(cls, rng, choices):
+    """A neuron with random parameters of its kind, one per element where it has several."""
+    ranges = {"v_threshold": (0.3, 1.2), "v_reset": (0.0, 0.2), "alpha": (0.1, 0.9), "beta": (0.1, 0.9)}
+    names = set(cls.__dataclass_fields__)
+    values = {name: rng.uniform(*ranges[name], 40).astype(np.float32) for name in sorted(names & set(ranges))}
+    return cls(**values, **{name: word for name, word in choices.items() if name in names})
+
+
+@pytest.mark.parametrize("compare", [">", ">="])
+@pytest.mark.parametrize("reset", ["hard", "soft"])
+@pytest.mark.parametrize("name", NEURONS)
+def test_torch_and_numpy_step_every_neuron_to_the_same_bits(name, reset, compare):
+    rng = np.random.default_rng(7)
+    in_numpy = make(NEURONS[name], rng, {"reset": reset, "compare": compare})
+    in_torch = in_numpy.converted(torch.from_numpy)
+    state = in_numpy.start(lambda: np.zeros((25, 40), np.float32))
+    state_of_torch = in_torch.start(lambda: torch.zeros(25, 40))
+    for current in rng.normal(0.2, 0.6, (30, 25, 40)).astype(np.float32):
+        state, sent = in_numpy.step(FloatArithmetic(), state, current)
+        state_of_torch, sent_of_torch = in_torch.step(TorchArithmetic(), state_of_torch, torch.from_numpy(current))
+        assert sent.tobytes() == sent_of_torch.numpy().tobytes()
+        assert [part.tobytes() for part in state] == [part.numpy().tobytes() for part in state_of_torch]
+    assert not in_numpy.spiking or 0 < sent.mean() < 1
