@@ -16,7 +16,7 @@ from tdd_deploy.program import Conv, Dense, Flatten, LinearMap, Pool, Scale, Sha
 from .arithmetic import FloatArray
 
 IntArray = NDArray[np.int64]
-CHUNK = 1 << 20  # weights gathered at once: 4 MiB in float32, which stays in cache
+CHUNK = 1 << 18  # weights gathered at once, 1 MiB in float32: measured fastest of 2^14 to 2^20
 
 
 @dataclass(frozen=True)

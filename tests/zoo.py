@@ -36,6 +36,16 @@ class Case:
     inputs: np.ndarray
 
 
+@dataclass(frozen=True)
+class Given:
+    """Inputs that are encoded already, as the engine takes them."""
+
+    inputs: np.ndarray  # [n_steps, batch, *shape]
+
+    def at(self, t: int) -> np.ndarray:
+        return self.inputs[t]
+
+
 @dataclass
 class Grower:
     """Grows a program node by node, every free choice drawn from one seeded generator."""

@@ -1,0 +1,229 @@
+import copy
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from tdd_deploy.data import Frames
+from tdd_deploy.errors import BadProgram
+from tdd_deploy.neurons import IF, LIF
+from tdd_deploy.program import Conv, Dense, Flatten, NeuronLayer, Pool, with_code
+from tdd_deploy.simulator import reference
+from tdd_deploy.simulator.engine import Engine
+from tdd_deploy.train import TrainOptions
+from tdd_deploy.train.lower import lower
+from tdd_deploy.train.network import make_network
+
+N_STEPS, BATCH = 5, 4
+NETWORK_NAMES = ["mlp", "conv-small"]
+NEURONS = {
+    "lif, beta 0.5": {"neuron": "lif", "beta": 0.5},
+    "lif, beta 0.9": {"neuron": "lif", "beta": 0.9},  # 0.9 is no binary fraction: v rounds at every step
+    "lif, threshold 0.7": {"neuron": "lif", "beta": 0.5, "threshold": 0.7},
+    "if": {"neuron": "if"},
+}
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def random_network(name="mlp", *, input_shape=(1, 8, 8), n_classes=10, analog_input=True, seed=0, **options):
+    """A network with random weights and random batch norm statistics, in evaluation mode."""
+    torch.manual_seed(seed)
+    neuron = TrainOptions(**options).make_neuron
+    net = make_network(
+        name, input_shape=input_shape, n_classes=n_classes, neuron=neuron, analog_input=analog_input
+    )
+    for part in net.modules():
+        if isinstance(part, nn.BatchNorm1d | nn.BatchNorm2d):
+            part.running_mean.normal_(0, 0.3)
+            part.running_var.uniform_(0.05, 1)
+            part.weight.data.normal_(0.5, 0.5)
+            part.bias.data.normal_(0.1, 0.5)
+    return net.eval()
+
+
+def pixels(*shape):
+    """Images k / 256, the same at every step."""
+    image = np.random.default_rng(2).integers(0, 257, shape) / 256
+    return np.broadcast_to(image, (N_STEPS, *shape)).astype(np.float32)
+
+
+def video(*shape):
+    """Signed values k / 256, new at every step."""
+    return (np.random.default_rng(3).integers(-256, 257, (N_STEPS, *shape)) / 256).astype(np.float32)
+
+
+def spikes(*shape):
+    return (np.random.default_rng(4).random((N_STEPS, *shape)) < 0.4).astype(np.float32)
+
+
+INPUTS = {"pixels": pixels, "video": video, "spikes": spikes}
+
+
+def by_torch(net, inputs):
+    """Return what each layer of neurons sent, and the outputs, ``[n_steps, batch, ...]``."""
+    with torch.no_grad():
+        run = net.unroll(torch.from_numpy(inputs), N_STEPS, static=False)
+    return [tap.numpy() for tap in run.taps], run.outputs.numpy()
+
+
+def by_reference(program, inputs):
+    sent = reference.run(program, inputs)
+    return [sent[layer.name] for layer in program.neuron_layers], sent[program.output.name]
+
+
+def by_engine(program, inputs, code):
+    layers = [layer.name for layer in program.neuron_layers]
+    frames = Frames(static=False, values=inputs)
+    result = Engine(with_code(program, code)).run(frames, n_steps=N_STEPS, record=layers)
+    return [result.layers[name].swapaxes(0, 1) for name in layers], result.output.swapaxes(0, 1)
+
+
+def assert_same(found, expected):
+    """The same spikes and the same float32 outputs, to the bit, but that -0 is 0."""
+    for raster, expected_raster in zip(found[0], expected[0], strict=True):
+        assert np.array_equal(raster, expected_raster)
+    assert found[1].dtype == expected[1].dtype == np.float32
+    assert np.array_equal(found[1], expected[1])
+
+
+@pytest.mark.parametrize("inputs", INPUTS)
+@pytest.mark.parametrize("reset", ["hard", "soft"])
+@pytest.mark.parametrize("neuron", NEURONS)
+@pytest.mark.parametrize("name", NETWORK_NAMES)
+def test_torch_the_reference_and_the_engine_agree_to_the_bit(name, neuron, reset, inputs):
+    net = random_network(name, reset=reset, **NEURONS[neuron])
+    x = INPUTS[inputs](BATCH, 1, 8, 8)
+    expected = by_torch(net, x)
+    assert all(0.01 < raster.mean() < 0.99 for raster in expected[0])  # no layer is silent, none is stuck
+    assert all((raster[1:] != raster[:-1]).any() for raster in expected[0])
+    program = lower(net, n_steps=N_STEPS, encoder="direct")
+    assert_same(by_reference(program, x), expected)
+    assert_same(by_engine(program, x, "delta"), expected)
+    assert_same(by_engine(program, x, "spike"), expected)
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("input_shape", [(1, 3, 3), (2, 7, 4), (3, 1, 9)])
+def test_images_of_odd_sizes_and_several_channels_agree_too(input_shape, seed):
+    net = random_network("conv-small", input_shape=input_shape, n_classes=3, seed=seed, reset="soft", beta=0.9)
+    x = video(BATCH, *input_shape)
+    program = lower(net, n_steps=N_STEPS, encoder="direct")
+    expected = by_torch(net, x)
+    for found in (by_reference(program, x), by_engine(program, x, "delta"), by_engine(program, x, "spike")):
+        assert_same(found, expected)
+
+
+@pytest.mark.parametrize("name", NETWORK_NAMES)
+def test_a_network_for_spikes_agrees_on_spikes(name):
+    net = random_network(name, analog_input=False)  # the first layer has the finer grid
+    x = spikes(BATCH, 1, 8, 8)
+    program = lower(net, n_steps=N_STEPS, encoder="poisson")
+    expected = by_torch(net, x)
+    for found in (by_reference(program, x), by_engine(program, x, "delta"), by_engine(program, x, "spike")):
+        assert_same(found, expected)
+
+
+@pytest.mark.parametrize("batch", [1, 3, 50])
+def test_the_outputs_do_not_depend_on_the_batch_a_sample_is_in(batch):
+    net = random_network("conv-small", beta=0.9)
+    x = video(50, 1, 8, 8)
+    expected = by_torch(net, x)
+    found = by_torch(net, np.ascontiguousarray(x[:, :batch]))
+    assert_same(found, ([raster[:, :batch] for raster in expected[0]], expected[1][:, :batch]))
+
+
+@pytest.mark.parametrize("name", NETWORK_NAMES)
+def test_the_changes_of_the_taps_are_the_delta_events_of_the_engine(name):
+    net = random_network(name, reset="soft")
+    x = pixels(BATCH, 1, 8, 8)
+    rasters, _ = by_torch(net, x)
+    program = lower(net, n_steps=N_STEPS, encoder="direct")
+    trace = Engine(program).run(Frames(static=False, values=x), n_steps=N_STEPS).trace
+    row = {layer.name: number for number, layer in enumerate(trace.layers)}
+    for layer, raster in zip(program.neuron_layers, rasters, strict=True):
+        changes = np.diff(raster, axis=0, prepend=np.zeros_like(raster[:1]))  # D^1 = O^1
+        n_changes = [np.count_nonzero(step) for step in changes]
+        assert trace.executed.delta_events[row[layer.name]].tolist() == n_changes
+        assert trace.executed.events[row[layer.name]].tolist() == n_changes  # the edges' code is delta
+        assert trace.executed.spikes[row[layer.name]].tolist() == [np.count_nonzero(step) for step in raster]
+
+
+def test_the_nodes_of_a_program_are_those_of_the_architecture():
+    program = lower(random_network("conv-small", input_shape=(1, 9, 6)), n_steps=7, encoder="poisson")
+    assert [(node.name, type(node).__name__, program.shapes[node.name]) for node in program.nodes] == [
+        ("input", "Input", (1, 9, 6)),
+        ("conv1", "Conv", (32, 9, 6)),
+        ("conv1_spikes", "NeuronLayer", (32, 9, 6)),
+        ("conv2", "Conv", (64, 5, 3)),
+        ("conv2_spikes", "NeuronLayer", (64, 5, 3)),
+        ("conv3", "Conv", (64, 3, 2)),
+        ("conv3_spikes", "NeuronLayer", (64, 3, 2)),
+        ("flatten", "Flatten", (384,)),
+        ("fc1", "Dense", (128,)),
+        ("fc1_spikes", "NeuronLayer", (128,)),
+        ("readout", "Dense", (10,)),
+        ("output", "Output", (10,)),
+    ]
+    assert [(edge.source, edge.target, edge.delay, edge.code) for edge in program.edges] == sorted(
+        (a.name, b.name, 0, "delta") for a, b in pairwise(program.nodes)
+    )
+    assert (program.n_steps, program.encoder, program.number_format, program.dt_s) == (7, "poisson", "float32", 1e-3)
+
+
+def test_a_flat_sample_needs_no_flatten():
+    program = lower(random_network("mlp", input_shape=(12,), n_classes=3), n_steps=2, encoder="direct")
+    names = ["input", "fc1", "fc1_spikes", "fc2", "fc2_spikes", "readout", "output"]
+    assert [node.name for node in program.nodes] == names
+    assert not any(isinstance(node, Flatten | Pool | Conv) for node in program.nodes)
+
+
+@pytest.mark.parametrize("reset", ["hard", "soft"])
+def test_the_neurons_are_those_of_the_options(reset):
+    net = random_network("mlp", neuron="lif", reset=reset, beta=0.75, threshold=1.5)
+    for layer in lower(net, n_steps=2, encoder="direct").neuron_layers:
+        neuron = layer.neuron
+        assert isinstance(layer, NeuronLayer)
+        assert isinstance(neuron, LIF)
+        assert (neuron.reset, neuron.compare) == (reset, ">")
+        assert (neuron.beta, neuron.v_threshold, neuron.v_reset) == (0.75, 1.5, 0.0)
+    net = random_network("mlp", neuron="if", reset=reset)
+    assert all(isinstance(layer.neuron, IF) for layer in lower(net, n_steps=2, encoder="direct").neuron_layers)
+
+
+def test_the_weights_are_those_that_the_network_deploys():
+    net = random_network("conv-small")
+    program = lower(net, n_steps=2, encoder="direct")
+    maps = [node for node in program.linear_maps if isinstance(node, Conv | Dense)]
+    for node, layer in zip(maps, net.layers, strict=True):
+        weight, bias = layer.connection.deployed()
+        assert node.weight.dtype == node.bias.dtype == np.float32
+        assert np.array_equal(node.weight, weight.numpy())
+        assert np.array_equal(node.bias, bias.numpy())
+
+
+def test_lowering_is_the_same_in_training_and_changes_nothing():
+    net = random_network("conv-small")
+    before = copy.deepcopy(net.state_dict())
+    program = lower(net, n_steps=2, encoder="direct")
+    assert lower(net.train(), n_steps=2, encoder="direct").digest == program.digest
+    assert net.training
+    assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
+    next(net.parameters()).data.mul_(2)
+    assert lower(net, n_steps=2, encoder="direct").digest != program.digest
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_network_that_is_no_number_is_refused_by_name(value):
+    net = random_network("mlp")
+    net.layers[1].connection.weights.weight.data[3, 4] = value
+    with pytest.raises(BadProgram, match=r"fc2\.weight: .* NaN or infinite"):
+        lower(net, n_steps=2, encoder="direct")
