@@ -16,8 +16,9 @@ import numpy as np
 from tdd_deploy.program import Code, Conv, Dense, Edge, Input, LinearMap, NeuronLayer, Output, Program
 
 from .arithmetic import FloatArithmetic, FloatArray
-from .counts import Counts, Layer, Trace
+from .counts import Layer, Trace
 from .scatter import Events, Synapses, channel_first, channel_last, ready
+from .tally import Tally
 
 
 class Frames(Protocol):
@@ -52,7 +53,6 @@ class Engine:
             for node in program.nodes
             if isinstance(node, Input | NeuronLayer | Dense | Conv)
         )
-        self.row = {layer.name: row for row, layer in enumerate(self.layers)}
 
     def run(self, frames: Frames, *, n_steps: int, record: Collection[str] = ()) -> Result:
         """Execute one batch for ``n_steps`` steps; keep the rasters of the layers named in ``record``."""
@@ -69,9 +69,7 @@ class _Run:
         self._engine = engine
         self._program = program = engine.program
         self._batch = batch
-        self._counts: dict[Code | None, Counts] = {
-            code: Counts.zeros(len(engine.layers), n_steps) for code in (None, "spike", "delta")
-        }
+        self._tally = Tally(engine.layers, n_steps=n_steps, batch=batch)
         self._arithmetic = FloatArithmetic()
         senders = [program.input, *program.neuron_layers]
         longest = max(edge.delay for edge in program.edges)
@@ -105,7 +103,7 @@ class _Run:
 
     def step(self, t: int, frame: FloatArray) -> None:
         """Execute one time step."""
-        self._t = t
+        self._t = self._tally.t = t
         for node in self._program.nodes:
             match node:
                 case Input():
@@ -122,17 +120,15 @@ class _Run:
 
     def result(self) -> Result:
         """Return what the batch gave."""
-        executed, spike, delta = self._counts.values()
         layers = dict(self._rasters)
         output = layers.pop(self._program.output.name)
-        return Result(output, layers, Trace(self._engine.layers, executed, spike, delta, self._batch))
+        return Result(output, layers, self._tally.trace())
 
     def _fire(self, layer: NeuronLayer) -> None:
         current = self._current(layer.name)
         state = self._states[layer.name]
         active = int(np.count_nonzero(reduce(np.logical_or, state, current != 0)))
-        self._count("updates_active", layer.name, active)
-        self._count("updates_idle", layer.name, current.size - active)
+        self._tally.updated(layer.name, n_active=active, n_idle=current.size - active)
         neuron = self._engine.neurons[layer.name]
         self._states[layer.name], values = neuron.step(self._arithmetic, state, current)
         self._send(layer.name, values)
@@ -152,15 +148,13 @@ class _Run:
         before = self._sent_before(name, 1)
         ring = self._past[name]
         ring[self._t % len(ring)] = values
-        n_values = int(np.count_nonzero(values))
-        n_changes = int(np.count_nonzero(values != before))
-        by_code = {"spike": n_values, "delta": n_changes}
-        codes = {edge.code for edge in self._program.outgoing[name]}
-        events = "input_events" if name == self._program.input.name else "events"
-        self._count(events, name, sum(by_code[code] for code in codes), n_values, n_changes)
-        if events == "events":
-            self._count("spikes", name, n_values)
-            self._count("delta_events", name, n_changes)
+        self._tally.sent(
+            name,
+            {edge.code for edge in self._program.outgoing[name]},
+            n_values=int(np.count_nonzero(values)),
+            n_changes=int(np.count_nonzero(values != before)),
+            is_input=name == self._program.input.name,
+        )
 
     def _map(self, node: LinearMap) -> None:
         edges = self._program.incoming[node.name]
@@ -174,11 +168,14 @@ class _Run:
         if isinstance(linear_map, Synapses):
             before, self._values_before[node.name] = self._values_before[node.name], values
             events = Events.of(message)
-            other = Events.of(values if code == "delta" else values - before)
+            if code == "delta":
+                spikes, deltas = Events.of(values), events
+            else:
+                spikes, deltas = events, Events.of(values - before)
             linear_map.add_events(events, sink)
             if self._t == 0 or code == "spike":
                 linear_map.add_bias(sink)
-            self._count_synops(node.name, code, events, other)
+            self._tally.connected(node.name, linear_map, code, spikes=spikes, deltas=deltas)
         else:
             linear_map.add(message, sink)
         if any(isinstance(self._program[edge.target], LinearMap) for edge in self._program.outgoing[node.name]):
@@ -216,40 +213,10 @@ class _Run:
             self._values[name] = self._zeros(name)
             linear_map.add(values, self._values[name])
 
-    def _count_synops(self, name: str, code: Code, events: Events, other: Events) -> None:
-        synapses = self._engine.maps[name]
-        assert isinstance(synapses, Synapses)
-        in_spikes, in_deltas = (events, other) if code == "spike" else (other, events)
-        counted = [_synops(synapses, which, self._batch) for which in (events, in_spikes, in_deltas)]
-        for field in counted[0]:
-            self._count(field, name, *(counts[field] for counts in counted))
-        self._count("dense", name, self._batch * int(synapses.fan_stored.sum()))
-        biases = self._batch * synapses.bias_adds
-        at_first = biases if self._t == 0 else 0
-        self._count("bias_adds", name, biases if code == "spike" else at_first, biases, at_first)
-
-    def _count(self, field: str, name: str, executed: int, spike: int | None = None, delta: int | None = None) -> None:
-        """Add to a count: as executed, in spike code, in delta code; the same where one number is given."""
-        for counts, n in zip(self._counts.values(), (executed, spike, delta), strict=True):
-            getattr(counts, field)[self._engine.row[name], self._t] += executed if n is None else n
-
     def _zeros(self, name: str) -> FloatArray:
         shape = self._program.shapes[name]
         last = (*shape[1:], shape[0]) if len(shape) == 3 else shape
         return np.zeros((self._batch, *last), self._program.dtype)
-
-
-def _synops(synapses: Synapses, events: Events, batch: int) -> dict[str, int]:
-    """Count synaptic operations; a sample's are MACs when one of its events is not -1 or 1."""
-    per_sample = np.bincount(events.sample, weights=synapses.fan_effective[events.at], minlength=batch)
-    graded = np.zeros(batch, bool)
-    graded[events.sample[np.abs(events.value) != 1]] = True
-    return {
-        "synops_effective": int(per_sample.sum()),
-        "synops_stored": int(synapses.fan_stored[events.at].sum()),
-        "acs": int(per_sample[~graded].sum()),
-        "macs": int(per_sample[graded].sum()),
-    }
 
 
 def _kind(node: Input | NeuronLayer | Dense | Conv) -> str:

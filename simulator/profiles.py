@@ -190,7 +190,7 @@ def _table(where: str, found: Any, keys: Mapping[str, _Key]) -> Iterator[Violati
     if not isinstance(found, dict):
         yield Violation(where.rstrip("."), f"{found!r}", "a table")
         return
-    for key in found.keys() - keys.keys():
+    for key in sorted(found.keys() - keys.keys()):
         near = difflib.get_close_matches(key, keys, n=1)
         hint = f"Did you mean {near[0]}?" if near else ""
         yield Violation(f"{where}{key}", "an unknown key", ", ".join(keys), hint)

@@ -129,24 +129,15 @@ def export(file: Path, *, target: str, out: Path) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("--record", type=PATH, help="Write every layer's spikes, [samples, steps, ...], to this .npz.")
 @click.option("--out", type=PATH, help="Write report.json, steps.csv and report.html into this folder.")
-def simulate(
-    file: Path, *, energy: bool, profile: str, by: str, as_json: bool, out: Path | None, **options: Any
-) -> None:
+def simulate(file: Path, *, energy: bool, profile: str, by: str, as_json: bool, **options: Any) -> None:
     """Execute FILE (a .nir file or a run folder) on data, event by event.
 
     Counts are of this run, beside those of plain spikes; --energy prices them.
     """
     from .pipeline import simulate as run
-    from .pipeline import write_report
 
-    if out is not None:
-        from .simulator.html import require
-
-        require()
     with _samples_progress() as progress:
         simulation = run(file, profile=profile if energy else None, progress=progress, **options)
-    if out is not None:
-        write_report(out, simulation)
     if as_json:
         import json
 
@@ -307,3 +298,7 @@ def main() -> None:
         click.echo("tdd-deploy: internal error: a bug of tdd-deploy, please report it with the lines above", err=True)
         code = 4
     sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

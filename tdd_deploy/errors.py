@@ -8,6 +8,7 @@ TddDeployError            exit code 2: a file, an option or a number the user ca
 │   ├── BadProgram        a Program breaks a rule
 │   ├── UnsupportedGraph  a NIR graph holds what no Program can hold
 │   ├── NotExportable     a Program holds what the target cannot hold
+│   ├── BadOptions        options that are not allowed, or not together
 │   ├── BadData           the samples do not fit the program, or are damaged
 │   └── BadProfile        an energy profile has an unknown key or a missing number
 ├── MissingDependency     exit code 3: an optional part is not installed

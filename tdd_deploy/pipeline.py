@@ -76,6 +76,7 @@ def simulate(
     profile: str | None = None,
     batch: int = 64,
     record: Path | None = None,
+    out: Path | None = None,
     progress: Progress = lambda done, total: None,
 ) -> "Simulation":
     """Execute a program on data, event by event; count, and with a ``profile`` price what was executed.
@@ -93,6 +94,7 @@ def simulate(
         profile: a hardware's name, or a path to a .toml.
         batch: samples executed at once; results do not depend on it.
         record: an .npz for the raster of every layer.
+        out: a folder for report.json, steps.csv and report.html.
         progress: is told how many samples are done.
 
     Raises:
@@ -104,6 +106,8 @@ def simulate(
     from .simulator.record import recording
     from .simulator.report import Simulation, priced
 
+    if out is not None:
+        _check_report_folder(out)
     prices = None if profile is None else load_profile(profile)
     program = read_program(path)
     source = open_data(data, split=split, data_dir=data_dir)
@@ -129,7 +133,7 @@ def simulate(
             if recorded is not None:
                 recorded.take(result)
             progress(traces[0].n_samples, n_samples)
-    return Simulation(
+    simulation = Simulation(
         program=program,
         data=_data_json(source, feed),
         code=code,
@@ -137,10 +141,21 @@ def simulate(
         n_correct=n_correct if source.labelled else None,
         energy=None if prices is None else priced(traces[0], prices),
     )
+    if out is not None:
+        _write_report(out, simulation)
+    return simulation
 
 
-def write_report(folder: Path, simulation: "Simulation") -> None:
-    """Write report.json, steps.csv and report.html."""
+def _check_report_folder(folder: Path) -> None:
+    """Find out before a long run whether its report can be written."""
+    from .simulator.html import require
+
+    require()
+    if folder.exists() and not folder.is_dir():
+        raise BadFile(folder, "is a file", "name a folder")
+
+
+def _write_report(folder: Path, simulation: "Simulation") -> None:
     from .simulator.html import write_html
     from .simulator.report import write_csv
 

@@ -66,7 +66,7 @@ def foreign(metadata: Mapping[str, Any]) -> Iterator[Violation]:
             "metadata",
             f"no key {WRITER}, so it is open what the graph computes ({OPEN})",
             "files written by tdd-deploy; no others are read so far",
-            "Build the network as a Program and write it with tdd_deploy.exporters.nir.write(program, path).",
+            "Train the network with tdd-deploy train, or write a Program with tdd_deploy.exporters.TARGETS['nir'].",
         )
 
 

@@ -13,6 +13,7 @@ from tdd_deploy.files import sha256
 from tdd_deploy.program import Program
 
 from .choices import foreign
+from .hdf5 import has_whole_heaps, holds_texts_and_numbers
 from .lower import lower
 from .rules import unknown_kinds
 
@@ -27,20 +28,25 @@ def read(path: Path) -> Program:
         UnsupportedGraph: it holds what no Program can hold, or leaves a choice open.
         BadProgram: its graph breaks a rule of ``program/verify.py``.
     """
+    digest = _digest(path)
     program = lower(_graph(path), subject=str(path))
-    return replace(program, provenance={**program.provenance, "file": path.name, "sha256": sha256(path)})
+    return replace(program, provenance={**program.provenance, "file": path.name, "sha256": digest})
 
 
-def _graph(path: Path) -> nir.NIRGraph:
+def _digest(path: Path) -> str:
     try:
         if not path.is_file():
             raise BadFile(path, "is a folder" if path.is_dir() else "there is no such file", REMEDY)
-        with path.open("rb"):
-            pass  # an honest reason where permission is missing; that of h5py is long
+        return sha256(path)
     except OSError as error:
         raise BadFile(path, f"cannot be read ({error.strerror})", REMEDY) from error
+
+
+def _graph(path: Path) -> nir.NIRGraph:
     if not h5py.is_hdf5(path):
         raise BadFile(path, "is not a NIR file, as it is not HDF5", REMEDY)
+    if not has_whole_heaps(path):
+        raise BadFile(path, "is damaged (a heap of texts does not end)", "write it again")
     try:
         with h5py.File(path, "r") as file:
             _check(path, file)
@@ -53,6 +59,8 @@ def _graph(path: Path) -> nir.NIRGraph:
 
 def _check(path: Path, file: h5py.File) -> None:
     """Refuse what nir.read cannot name, or would read although nobody can say what it computes."""
+    if not holds_texts_and_numbers(file):
+        raise BadFile(path, "holds more than groups, texts and numbers, or links to other files", REMEDY)
     root = file.get("node")
     if _kind(root) != "NIRGraph":
         raise BadFile(path, "is an HDF5 file without a NIR graph", REMEDY)

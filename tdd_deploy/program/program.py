@@ -154,13 +154,14 @@ def with_arrays(node: Node, convert: Callable[[np.ndarray], np.ndarray]) -> Node
 def execution_order(nodes: Iterable[Node], edges: Iterable[Edge]) -> tuple[Node, ...]:
     """Return the nodes so that every edge without delay leads forward; free choices go by name.
 
-    Nodes on a cycle without delay come last, as they stood: ``verify`` names them.
+    Nodes on a cycle without delay, and second nodes of one name, come last, as they stood: ``verify`` names them.
     """
+    nodes = tuple(nodes)
     by_name = {node.name: node for node in nodes}
     targets = defaultdict(list)
     waits_for = dict.fromkeys(by_name, 0)
     for edge in edges:
-        if edge.delay == 0:
+        if edge.delay == 0 and edge.target in by_name:
             targets[edge.source].append(edge.target)
             waits_for[edge.target] += 1
     ready = [name for name, count in waits_for.items() if count == 0]
@@ -173,7 +174,7 @@ def execution_order(nodes: Iterable[Node], edges: Iterable[Edge]) -> tuple[Node,
             waits_for[target] -= 1
             if waits_for[target] == 0:
                 heapq.heappush(ready, target)
-    return tuple((order | by_name).values())
+    return (*order.values(), *(node for node in nodes if order.get(node.name) is not node))
 
 
 def _update(sha: Any, part: Node | Neuron) -> None:

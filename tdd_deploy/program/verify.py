@@ -41,7 +41,7 @@ def edges_join_nodes(program: Program) -> Iterator[Violation]:
     names = {node.name for node in program.nodes}
     pairs = Counter((edge.source, edge.target) for edge in program.edges)
     for (source, target), count in pairs.items():
-        for name in {source, target} - names:
+        for name in sorted({source, target} - names):
             yield Violation(
                 f"edge {source} -> {target}", f"there is no node {name}", f"one of {', '.join(sorted(names))}"
             )
@@ -143,7 +143,7 @@ def maps_are_well_formed(program: Program) -> Iterator[Violation]:
                     yield Violation(f"{node.name}.{choice}", f"{found}", "1 or more in both directions")
             if min(node.padding) < 0:
                 yield Violation(f"{node.name}.padding", f"{node.padding}", "0 or more in both directions")
-        if isinstance(node, Conv) and (node.groups < 1 or node.weight.shape[0] % node.groups):
+        if isinstance(node, Conv) and node.weight.ndim and (node.groups < 1 or node.weight.shape[0] % node.groups):
             yield Violation(
                 f"{node.name}.groups", f"{node.groups}", f"a divisor of its {node.weight.shape[0]} output channels"
             )
@@ -207,10 +207,9 @@ def codes_pass_through_maps(program: Program) -> Iterator[Violation]:
 
 STAGES: tuple[tuple[Rule, ...], ...] = (
     (names_are_unique, edges_join_nodes, one_input_one_output, every_node_is_joined),
-    (order_is_executable, maps_are_well_formed),
+    (order_is_executable, choices_are_known, maps_are_well_formed),
     (
         delays_leave_neurons,
-        choices_are_known,
         shapes_fit,
         parameters_are_numbers,
         fractions_are_fractions,

@@ -1,5 +1,6 @@
 """What a run saves so that it can go on as if it had never stopped."""
 
+import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,7 @@ def load(path: Path) -> dict[str, Any]:
         BadFile: missing, damaged, or not a checkpoint.
     """
     try:
+        _check_sums(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise BadFile(path, "there is no checkpoint", "start the run without --resume") from None
@@ -44,3 +46,11 @@ def load(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict) or not {"options", "progress", "network", "optimizer"} <= set(content):
         raise BadFile(path, "is not a checkpoint of tdd-deploy", "start the run anew in another folder")
     return content
+
+
+def _check_sums(path: Path) -> None:
+    """Compare the checksums that torch writes and does not read."""
+    with zipfile.ZipFile(path) as archive:
+        damaged = archive.testzip()
+    if damaged is not None:
+        raise zipfile.BadZipFile(damaged)

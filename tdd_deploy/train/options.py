@@ -1,5 +1,6 @@
 """The options of a training run."""
 
+import math
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
@@ -88,15 +89,16 @@ def checked(options: TrainOptions) -> TrainOptions:
         "steps": (options.steps >= 1, "1 or more"),
         "epochs": (options.epochs >= 1, "1 or more"),
         "batch": (options.batch >= 2, "2 or more, as batch norm needs"),
-        "learning_rate": (options.learning_rate > 0, "above 0"),
-        "weight_decay": (options.weight_decay >= 0, "0 or more"),
+        "seed": (0 <= options.seed < 2**63, "0 to 2**63 - 1"),
+        "learning_rate": (0 < _in_float32(options.learning_rate) < math.inf, "above 0, in float32"),
+        "weight_decay": (0 <= _in_float32(options.weight_decay) < math.inf, "0 or more, in float32"),
         "beta": (0 <= options.beta < 1, "0 to below 1; an IF neuron keeps all: --neuron if"),
-        "threshold": (options.threshold > 0, "above 0"),
+        "threshold": (0 < _in_float32(options.threshold) < math.inf, "above 0, in float32"),
         "keep": (options.keep is None or 0 <= options.keep <= 1, "0 to 1"),
         "lambda_": (options.lambda_ is None or 0 < options.lambda_ <= 1, "above 0, up to 1; 1 is no penalty"),
     }
     found += [
-        Violation(_flag(name), str(getattr(options, name)), allowed)
+        Violation(flag(name), str(getattr(options, name)), allowed)
         for name, (fine, allowed) in numbers.items()
         if not fine
     ]
@@ -104,7 +106,7 @@ def checked(options: TrainOptions) -> TrainOptions:
         defaults = METHOD_DEFAULTS[options.method]
         unused = [f.name for f in fields(options) if f.default is None and f.name not in defaults]
         found += [
-            Violation(_flag(name), f"is given with --method {options.method}", f"only with {_methods_with(name)}")
+            Violation(flag(name), f"is given with --method {options.method}", f"only with {_methods_with(name)}")
             for name in unused
             if getattr(options, name) is not None
         ]
@@ -115,8 +117,13 @@ def checked(options: TrainOptions) -> TrainOptions:
     return options
 
 
-def _flag(name: str) -> str:
+def flag(name: str) -> str:
+    """Return how an option is written on the command line."""
     return f"--{name.rstrip('_').replace('_', '-')}"
+
+
+def _in_float32(value: float) -> float:
+    return float(torch.tensor(value))
 
 
 def _methods_with(name: str) -> str:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from safetensors.torch import save_file
 from torch import Tensor
 
-from tdd_deploy.errors import BadOptions, Interrupted, Violation
+from tdd_deploy.errors import BadFile, BadOption, BadOptions, Interrupted, Violation
 from tdd_deploy.files import replacing
 from tdd_deploy.program import Program, Shape
 
@@ -24,7 +24,7 @@ from .checkpoint import Progress
 from .lower import lower
 from .methods import tet_loss
 from .network import Network, Unrolled, make_network
-from .options import TrainOptions
+from .options import TrainOptions, flag
 
 EVALUATION_BATCH = 256
 
@@ -94,6 +94,8 @@ def fit(options: TrainOptions, data: TrainingData, folder: Path, *, resume: bool
     Raises:
         Interrupted: SIGINT or SIGTERM came; the state after the last finished batch is saved.
         BadOptions: ``resume`` with other options than before.
+        BadOption: the run diverged.
+        BadFile: ``resume`` without a checkpoint of this run; a file cannot be written.
     """
     run = _Run(options, data, folder / "checkpoint.pt")
     if resume:
@@ -135,15 +137,20 @@ class _Run:
         saved = checkpoint.load(self.path)
         now = self.options.as_json()
         changed = [
-            Violation(f"--{name}", str(now[name]), f"{before}, as the run began")
+            Violation(flag(name), str(now.get(name)), f"{before}, as the run began")
             for name, before in saved["options"].items()
             if now.get(name) != before
         ]
         if changed:
             raise BadOptions("--resume continues a run as it began", changed)
-        self.network.load_state_dict(saved["network"])
-        self.optimizer.load_state_dict(saved["optimizer"])
-        self.progress = Progress(**saved["progress"])
+        try:
+            self.network.load_state_dict(saved["network"])
+            self.optimizer.load_state_dict(saved["optimizer"])
+            self.progress = Progress(**saved["progress"])
+        except (RuntimeError, ValueError, TypeError, LookupError, AttributeError) as error:
+            raise BadFile(
+                self.path, "is not a checkpoint of this run", "start the run anew in another folder"
+            ) from error
 
     def save(self) -> None:
         parts = {"network": self.network, "optimizer": self.optimizer}
@@ -163,6 +170,7 @@ class _Run:
                 raise Interrupted(
                     f"saved after batch {progress.batch} of epoch {progress.epoch + 1}; --resume continues"
                 )
+        self._check_finite()
         metrics = EpochMetrics(
             epoch=progress.epoch + 1,
             loss=progress.loss / progress.seen,
@@ -173,6 +181,13 @@ class _Run:
         self.progress = Progress(epoch=metrics.epoch, history=[*progress.history, asdict(metrics)])
         self.save()
         watcher.epoch(self.progress.history)
+
+    def _check_finite(self) -> None:
+        """Refuse to go on with a network that is no longer made of numbers."""
+        finite = all(bool(values.isfinite().all()) for values in self.network.state_dict().values())
+        if not (finite and math.isfinite(self.progress.loss)):
+            rate, epoch = self.options.learning_rate, self.progress.epoch + 1
+            raise BadOption("--learning-rate", f"{rate}, and the run diverged in epoch {epoch}", "a smaller one")
 
     def _learn(self, x: NDArray[np.float32], labels: Tensor) -> None:
         """Take one step along the gradient of one batch."""

@@ -1,0 +1,148 @@
+"""A network small enough to be counted by hand, with every number derived in comments.
+
+input (2) -> fc -> hidden (2 LIF) -> readout -> out; three steps, two samples: one of spikes, one of grey values.
+"""
+
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+
+from tdd_deploy.neurons import LIF
+from tdd_deploy.program import Dense, Edge, Input, NeuronLayer, Output, Program, build
+from tdd_deploy.simulator.counts import FIELDS, Counts
+from tdd_deploy.simulator.engine import Engine, Result
+from tests.zoo import Given
+
+# Input 0 reaches both neurons, input 1 reaches neuron 1 alone; one bias of two is zero.
+FC = Dense(name="fc", weight=np.array([[1, 0], [2, 1]]), bias=np.array([0, 1]))
+# v = v / 2 + current, fires above 1, back to 0.
+HIDDEN = NeuronLayer(
+    name="hidden", shape=(2,), neuron=LIF(beta=np.array(0.5), v_threshold=np.array(1.0), v_reset=np.array(0.0))
+)
+READOUT = Dense(name="readout", weight=np.array([[2, -1]]))
+
+#                     step 1    step 2    step 3
+INPUTS = np.array(
+    [
+        [[1.0, 0.0], [0.5, 0.0]],
+        [[1.0, 1.0], [0.5, 0.0]],
+        [[0.0, 1.0], [0.5, 1.0]],
+    ]
+)  # [n_steps, sample, 2]
+
+# Sample 0. Currents of neuron 0: x0         = 1, 1, 0;  v = 1 (does not pass 1), 1.5 fires, 0.
+#           Currents of neuron 1: 2 x0 + x1 + 1 = 3, 4, 2;  fires at every step.
+# Sample 1. Currents of neuron 0: 0.5 always;              v = 0.5, 0.75, 0.875, never fires.
+#           Currents of neuron 1: 2, 2, 3;                 fires at every step.
+SPIKES = np.array(
+    [
+        [[0, 1], [1, 1], [0, 1]],
+        [[0, 1], [0, 1], [0, 1]],
+    ]
+)  # [sample, n_steps, 2]
+OUTPUT = np.array([[[-1], [1], [-1]], [[-1], [-1], [-1]]])  # 2 s0 - s1
+
+LAYERS = (("input", "input", (2,)), ("fc", "dense", (2,)), ("hidden", "LIF", (2,)), ("readout", "dense", (1,)))
+
+# Counts per step, written sample 0 + sample 1, for each layer.
+SAME_IN_EVERY_CODE = {
+    "hidden": {
+        "spikes": [1 + 1, 2 + 1, 1 + 1],
+        "delta_events": [1 + 1, 1 + 0, 1 + 0],  # neuron 1 on; neuron 0 on; neuron 0 off
+        "updates_active": [2 + 2, 2 + 2, 1 + 2],  # at step 3, neuron 0 of sample 0 has no current and was reset to 0
+        "updates_idle": [0, 0, 1],
+    },
+    "fc": {"dense": [4 + 4] * 3},
+    "readout": {"dense": [2 + 2] * 3},
+}
+SPIKE_CODE = {
+    "input": {"input_events": [1 + 1, 2 + 1, 1 + 2]},
+    "fc": {
+        "synops_effective": [2 + 2, 3 + 2, 1 + 3],  # two weights behind input 0, one behind input 1
+        "synops_stored": [2 + 2, 4 + 2, 2 + 4],
+        "acs": [2, 3, 1],  # sample 0
+        "macs": [2, 2, 3],  # sample 1: at step 3 its 1.0 beside the 0.5 makes no AC
+        "bias_adds": [2, 2, 2],  # one nonzero bias, two samples, every step
+    },
+    "hidden": {"events": [1 + 1, 2 + 1, 1 + 1]},
+    "readout": {
+        "synops_effective": [1 + 1, 2 + 1, 1 + 1],
+        "synops_stored": [1 + 1, 2 + 1, 1 + 1],
+        "acs": [1 + 1, 2 + 1, 1 + 1],
+    },
+}
+DELTA_CODE = {
+    "input": {"input_events": [1 + 1, 1 + 0, 1 + 1]},  # x0 on; x1 on, nothing; x0 off, x1 on
+    "fc": {
+        "synops_effective": [2 + 2, 1 + 0, 2 + 1],
+        "synops_stored": [2 + 2, 2 + 0, 2 + 2],
+        "acs": [2, 1, 2 + 1],  # sample 1 at step 3: its one event is x1 going from 0 to 1
+        "macs": [2, 0, 0],
+        "bias_adds": [2, 0, 0],  # once, held from then on
+    },
+    "hidden": {"events": [1 + 1, 1 + 0, 1 + 0]},
+    "readout": {
+        "synops_effective": [1 + 1, 1 + 0, 1 + 0],
+        "synops_stored": [1 + 1, 1 + 0, 1 + 0],
+        "acs": [1 + 1, 1 + 0, 1 + 0],
+    },
+}
+# The network executes fc in delta code and readout in spike code.
+EXECUTED = {name: (SPIKE_CODE if name in ("hidden", "readout") else DELTA_CODE)[name] for name in SPIKE_CODE}
+
+# Sums over layers and steps of what was executed.
+TOTALS = {
+    "spikes": 7,
+    "delta_events": 4,
+    "events": 7,
+    "input_events": 5,
+    "synops_effective": 8 + 7,
+    "synops_stored": 10 + 7,
+    "acs": 6 + 7,
+    "macs": 2,
+    "dense": 24 + 12,
+    "bias_adds": 2,
+    "updates_active": 11,
+    "updates_idle": 1,
+}
+
+
+def counts_of(by_layer: dict[str, dict[str, list[int]]]) -> Counts:
+    """Write the tables above as Counts; what is not named is zero."""
+    counts = Counts.zeros(len(LAYERS), 3)
+    for table in (SAME_IN_EVERY_CODE, by_layer):
+        for row, (name, _, _) in enumerate(LAYERS):
+            for field, per_step in table.get(name, {}).items():
+                assert field in FIELDS
+                getattr(counts, field)[row] = per_step
+    return counts
+
+
+def program(*, fc_code: str = "delta", readout_code: str = "spike") -> Program:
+    edges = [
+        Edge("input", "fc", code=fc_code),
+        Edge("fc", "hidden", code=fc_code),
+        Edge("hidden", "readout", code=readout_code),
+        Edge("readout", "out", code=readout_code),
+    ]
+    nodes = [Input(name="input", shape=(2,)), FC, HIDDEN, READOUT, Output(name="out")]
+    return build(nodes, edges, dt_s=1e-3, n_steps=3, provenance={"file": "by_hand.nir", "sha256": "abc"})
+
+
+def renamed(program: Program, old: str, new: str) -> Program:
+    """The same program with another name for a node."""
+    nodes = [replace(node, name=new) if node.name == old else node for node in program.nodes]
+    edges = [
+        replace(
+            edge, source=new if edge.source == old else edge.source, target=new if edge.target == old else edge.target
+        )
+        for edge in program.edges
+    ]
+    return build(nodes, edges, dt_s=program.dt_s, n_steps=program.n_steps)
+
+
+@cache
+def result() -> Result:
+    """What the engine makes of it, the hidden layer recorded."""
+    return Engine(program()).run(Given(INPUTS), n_steps=3, record=("hidden",))

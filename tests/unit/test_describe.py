@@ -1,0 +1,72 @@
+import numpy as np
+import pytest
+
+from tdd_deploy.neurons import IF, LI, LIF, NEURONS, CubaLIF, I, Threshold
+from tdd_deploy.program import Conv, Dense, Flatten, Input, LinearMap, NeuronLayer, Output, Pool, Scale
+from tdd_deploy.program.describe import kind, parameters
+
+ONE, ZERO = np.array(1.0), np.array(0.0)
+FIRES = {"v_threshold": ONE, "v_reset": ZERO}
+
+
+def layer(neuron):
+    return NeuronLayer(name="n", shape=(2,), neuron=neuron)
+
+
+WORDS = [
+    (Input(name="i", shape=(2,)), "Input", ""),
+    (Output(name="o"), "Output", ""),
+    (Flatten(name="f"), "Flatten", ""),
+    (Dense(name="d", weight=np.ones((3, 2))), "Dense", "weight 3 x 2"),
+    (Dense(name="d", weight=np.ones((3, 2)), bias=np.ones(3)), "Dense", "weight 3 x 2 + bias"),
+    (Conv(name="c", weight=np.ones((4, 2, 3, 3))), "Conv", "weight 4 x 2 x 3 x 3, padding 0 x 0"),
+    (
+        Conv(
+            name="c",
+            weight=np.ones((4, 2, 3, 1)),
+            bias=np.ones(4),
+            stride=(2, 1),
+            padding=(1, 1),
+            dilation=(1, 3),
+            groups=2,
+        ),
+        "Conv",
+        "weight 4 x 2 x 3 x 1 + bias, stride 2 x 1, padding 1 x 1, dilation 1 x 3, 2 groups",
+    ),
+    (Pool(name="p", kernel=(2, 2), stride=(2, 1)), "Pool", "sum of 2 x 2, stride 2 x 1"),
+    (
+        Pool(name="p", kernel=(2, 3), stride=(1, 1), padding=(1, 0), average=True),
+        "Pool",
+        "average of 2 x 3, stride 1 x 1, padding 1 x 0",
+    ),
+    (Scale(name="s", factor=np.array(0.25)), "Scale", "factor 0.25"),
+    (Scale(name="s", factor=np.array([0.25, -1.0, 0.0])), "Scale", "factor -1 to 0.25"),
+    (layer(IF(**FIRES)), "IF", "v_threshold 1, v_reset 0, hard reset, fires when v > v_threshold"),
+    (
+        layer(LIF(beta=np.array([0.5, 0.75]), **FIRES, reset="soft", compare=">=")),
+        "LIF",
+        "v_threshold 1, v_reset 0, beta 0.5 to 0.75, soft reset, fires when v >= v_threshold",
+    ),
+    (
+        layer(CubaLIF(alpha=np.array(0.25), beta=np.array(0.5), **FIRES)),
+        "CubaLIF",
+        "v_threshold 1, v_reset 0, alpha 0.25, beta 0.5, hard reset, fires when v > v_threshold",
+    ),
+    (layer(LI(beta=np.array(0.5))), "LI", "beta 0.5"),
+    (layer(I()), "I", ""),
+    (layer(Threshold(v_threshold=ONE)), "Threshold", "v_threshold 1, fires when v > v_threshold"),
+]
+
+
+@pytest.mark.parametrize(("node", "name", "text"), WORDS, ids=[f"{name}: {text}" for _, name, text in WORDS])
+def test_a_node_is_told_in_words(node, name, text):
+    assert (kind(node), parameters(node)) == (name, text)
+
+
+def test_every_kind_of_node_is_told():
+    kinds = {name for _, name, _ in WORDS}
+    assert kinds == {"Input", "Output", *NEURONS, *(cls.__name__ for cls in LinearMap.__subclasses__())}
+
+
+def test_float32_numbers_are_told_as_they_were_written():
+    assert parameters(Scale(name="s", factor=np.array(0.9, np.float32))) == "factor 0.9"

@@ -1,0 +1,127 @@
+import errno
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from tdd_deploy.errors import BadFile
+from tdd_deploy.files import make_folder, replacing, sha256, write_json
+
+
+@pytest.fixture
+def umask():
+    """Set a umask for one test."""
+    before = os.umask(0o022)
+    yield os.umask
+    os.umask(before)
+
+
+def test_a_file_appears_whole_under_its_name(tmp_path):
+    path = tmp_path / "report.json"
+    with replacing(path) as part:
+        part.write_text("half")
+        assert not path.exists()
+        assert part.parent == tmp_path  # else the last rename could cross a disk, and not be one step
+        part.write_text("whole")
+    assert path.read_text() == "whole"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_failure_leaves_nothing_behind(tmp_path):
+    with pytest.raises(RuntimeError, match="disk on fire"), replacing(tmp_path / "a") as part:
+        part.write_text("half")
+        raise RuntimeError("disk on fire")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
+def test_ctrl_c_leaves_the_old_file_as_it_was(tmp_path, error):
+    path = tmp_path / "a"
+    path.write_text("old")
+    with pytest.raises(error), replacing(path) as part:
+        part.write_text("half")
+        raise error
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_an_old_file_is_replaced(tmp_path):
+    path = tmp_path / "a"
+    path.write_text("old and longer")
+    with replacing(path) as part:
+        part.write_text("new")
+    assert path.read_text() == "new"
+
+
+@pytest.mark.parametrize(("mask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
+def test_a_file_has_the_permissions_that_open_would_give_it(tmp_path, umask, mask, mode):
+    umask(mask)
+    with replacing(tmp_path / "a") as part:
+        part.write_text("x")
+    assert (tmp_path / "a").stat().st_mode & 0o777 == mode
+    assert os.umask(mask) == mask  # and the process keeps its own
+
+
+def test_a_folder_in_the_place_of_the_file_is_named(tmp_path):
+    with pytest.raises(BadFile, match=r"is a folder; name a file\.$"), replacing(tmp_path):
+        pytest.fail("the body must not run")
+
+
+def test_a_missing_folder_is_named(tmp_path):
+    path = tmp_path / "none" / "a"
+    with pytest.raises(BadFile) as caught, replacing(path):
+        pytest.fail("the body must not run")
+    assert str(caught.value) == (
+        f"{path}: cannot be written ({os.strerror(errno.ENOENT)}); name a file in a folder you can write to."
+    )
+
+
+def test_a_file_in_the_place_of_the_folder_is_named(tmp_path):
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(BadFile, match="cannot be written"), replacing(tmp_path / "file" / "a"):
+        pytest.fail("the body must not run")
+
+
+def test_a_bare_name_lands_in_the_current_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with replacing(Path("a")) as part:
+        part.write_text("x")
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_json_is_readable_and_ends_with_a_newline(tmp_path):
+    write_json(tmp_path / "a.json", {"energy_pj": 23.6, "steps": [1, 2], "none": None})
+    text = (tmp_path / "a.json").read_text(encoding="utf-8")
+    assert json.loads(text) == {"energy_pj": 23.6, "steps": [1, 2], "none": None}
+    assert text.splitlines()[1] == '  "energy_pj": 23.6,'
+    assert text.endswith("}\n")
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
+def test_json_has_no_nan_and_no_infinity(tmp_path, number):
+    path = tmp_path / "a.json"
+    write_json(path, {"energy_pj": 1.0})
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json(path, {"energy_pj": number})
+    assert json.loads(path.read_text()) == {"energy_pj": 1.0}
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_is_made_with_those_above_it_and_may_be_there_already(tmp_path):
+    for _ in range(2):
+        make_folder(tmp_path / "a" / "b")
+    assert (tmp_path / "a" / "b").is_dir()
+
+
+def test_a_file_where_a_folder_should_be_is_named(tmp_path):
+    (tmp_path / "a").write_text("x")
+    with pytest.raises(BadFile, match=r"is a file; name a folder"):
+        make_folder(tmp_path / "a")
+    with pytest.raises(BadFile, match=r"cannot be made \(.*\); name a folder where you can write"):
+        make_folder(tmp_path / "a" / "b")
+
+
+def test_sha256_is_that_of_the_standard(tmp_path):
+    (tmp_path / "abc").write_bytes(b"abc")  # the example of FIPS 180-2, appendix B.1
+    assert sha256(tmp_path / "abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"

@@ -1,0 +1,109 @@
+from collections import defaultdict
+
+import numpy as np
+import pytest
+
+from tdd_deploy.errors import BadProgram
+from tdd_deploy.neurons import IF
+from tdd_deploy.program import (
+    CODES,
+    Dense,
+    Edge,
+    Input,
+    LinearMap,
+    NeuronLayer,
+    Output,
+    build,
+    code_groups,
+    with_code,
+    with_codes,
+)
+from tests.zoo import grow
+
+ONE = np.ones((2, 2))
+
+
+def program():
+    """input -> a -> n1 -> b -> n2 -> out, and a second branch n1 -> c -> n2, and n2 -(1)-> n1."""
+    neuron = IF(v_threshold=np.array(1.0), v_reset=np.array(0.0))
+    nodes = [
+        Input(name="input", shape=(2,)),
+        *(Dense(name=name, weight=ONE) for name in "abc"),
+        *(NeuronLayer(name=name, shape=(2,), neuron=neuron) for name in ("n1", "n2")),
+        Output(name="out"),
+    ]
+    pairs = [("input", "a"), ("a", "n1"), ("n1", "b"), ("b", "n2"), ("n1", "c"), ("c", "n2"), ("n2", "out")]
+    return build(nodes, [*(Edge(*pair) for pair in pairs), Edge("n2", "n1", 1)], dt_s=1e-3, n_steps=2)
+
+
+def codes(changed):
+    return {(edge.source, edge.target): edge.code for edge in changed.edges}
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_one_code_on_every_edge(code):
+    assert set(codes(with_code(program(), code)).values()) == {code}
+
+
+def test_codes_are_given_edge_by_edge_and_the_others_keep_theirs():
+    delayed = Edge("n2", "n1", 1)
+    changed = with_codes(program(), {delayed: "spike"})
+    assert codes(changed) == codes(program()) | {("n2", "n1"): "spike"}
+    assert changed.incoming["n1"][1].delay == 1
+
+
+@pytest.mark.parametrize("change", [lambda p: with_code(p, "spike"), lambda p: with_codes(p, {p.edges[0]: "delta"})])
+def test_a_pass_leaves_the_program_it_was_given_as_it_was(change):
+    given = program()
+    digest, edges = given.digest, given.edges
+    change(given)
+    assert (given.edges, program().digest) == (edges, digest)
+
+
+def test_a_pass_verifies_what_it_made():
+    with pytest.raises(BadProgram, match="a: edges of both codes meet at this map; allowed: one code on all its edges"):
+        with_codes(program(), {Edge("input", "a"): "spike"})
+
+
+def test_groups_are_what_maps_join():
+    groups = {frozenset((edge.source, edge.target) for edge in group) for group in code_groups(program())}
+    assert groups == {
+        frozenset({("input", "a"), ("a", "n1")}),
+        frozenset({("n1", "b"), ("b", "n2")}),
+        frozenset({("n1", "c"), ("c", "n2")}),
+        frozenset({("n2", "out")}),
+        frozenset({("n2", "n1")}),
+    }
+
+
+def test_a_map_with_several_sources_and_targets_joins_them_all():
+    nodes = [
+        Input(name="input", shape=(2,)),
+        *(Dense(name=name, weight=ONE) for name in "abcd"),
+        Output(name="out"),
+    ]
+    pairs = [("input", "a"), ("input", "b"), ("a", "c"), ("b", "c"), ("b", "d"), ("c", "out"), ("d", "out")]
+    (group,) = code_groups(build(nodes, [Edge(*pair) for pair in pairs], dt_s=1e-3, n_steps=2))
+    assert {(edge.source, edge.target) for edge in group} == set(pairs)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_groups_part_the_edges_and_are_as_small_as_can_be(seed):
+    """Against another way to find them: edges are joined at a map; walk from each to all it is joined with."""
+    case = grow(seed, n_blocks=3, n_steps=1, batch=1, spatial=bool(seed % 2))
+    at_map = defaultdict(set)
+    for edge in case.program.edges:
+        for end in (edge.source, edge.target):
+            if isinstance(case.program[end], LinearMap):
+                at_map[end].add(edge)
+
+    def joined(edge):
+        seen, pending = set(), {edge}
+        while pending:
+            seen |= pending
+            pending = {e for found in pending for end in (found.source, found.target) for e in at_map[end]} - seen
+        return frozenset(seen)
+
+    groups = code_groups(case.program)
+    assert {frozenset(group) for group in groups} == {joined(edge) for edge in case.program.edges}
+    assert sum(len(group) for group in groups) == len(case.program.edges)

@@ -1,0 +1,190 @@
+from dataclasses import fields, replace
+
+import pytest
+import torch
+
+from tdd_deploy.errors import BadOptions
+from tdd_deploy.neurons import IF, LIF
+from tdd_deploy.train import METHODS, NETWORKS, TrainOptions, checked
+from tdd_deploy.train.methods import READINGS, SCORES, Ddla, L1Delta, L1Spikes
+from tdd_deploy.train.options import METHOD_DEFAULTS
+
+OF_METHODS = ("score", "reading", "keep", "lambda_")
+
+
+def violations(**options):
+    with pytest.raises(BadOptions) as caught:
+        checked(TrainOptions(**options))
+    return {violation.where: violation for violation in caught.value.violations}
+
+
+def test_every_violation_is_reported_at_once_and_named_as_on_the_command_line():
+    wrong = {
+        "network": "resnet",
+        "steps": 0,
+        "epochs": 0,
+        "seed": -1,
+        "batch": 1,
+        "learning_rate": 0.0,
+        "weight_decay": -0.1,
+        "neuron": "cubalif",
+        "reset": "none",
+        "beta": 1.0,
+        "threshold": 0.0,
+        "encoder": "rate",
+        "score": "grad",
+        "reading": "d",
+        "keep": 1.5,
+        "lambda_": 0.0,
+    }
+    assert violations(**wrong).keys() == {
+        "--network",
+        "--steps",
+        "--epochs",
+        "--seed",
+        "--batch",
+        "--learning-rate",
+        "--weight-decay",
+        "--neuron",
+        "--reset",
+        "--beta",
+        "--threshold",
+        "--encoder",
+        "--score",
+        "--reading",
+        "--keep",
+        "--lambda",
+    }
+    assert wrong.keys() | {"method"} == {field.name for field in fields(TrainOptions)}
+
+
+def test_an_unknown_word_is_answered_with_the_known_ones():
+    found = violations(network="cnn", method="ddla", reset="zero", score="x", reading="G")
+    assert str(found["--network"]) == "--network: 'cnn'; allowed: mlp or conv-small."
+    assert str(found["--method"]) == "--method: 'ddla'; allowed: tet or tdd-ddla or l1-spikes or l1-delta."
+    assert str(found["--reset"]) == "--reset: 'zero'; allowed: hard or soft."
+    assert str(found["--score"]) == "--score: 'x'; allowed: gsc or jac or random."
+    assert str(found["--reading"]) == "--reading: 'G'; allowed: F or D."
+
+
+@pytest.mark.parametrize(
+    ("name", "bad", "good"),
+    [
+        ("steps", [0, -3], [1, 100]),
+        ("epochs", [0], [1]),
+        ("seed", [-1, 2**63], [0, 2**63 - 1]),
+        ("batch", [1, 0], [2]),
+        ("learning_rate", [0.0, -1.0, 1e-60, 1e39, float("inf"), float("nan")], [1e-9, 1.0]),
+        ("weight_decay", [-1e-9, 1e39, float("inf"), float("nan")], [0.0, 1.0]),
+        ("beta", [-0.1, 1.0, 1.5, float("nan")], [0.0, 0.999]),
+        ("threshold", [0.0, -1.0, 1e-60, 1e39, float("inf"), float("nan")], [0.1, 10.0]),
+        ("keep", [-0.1, 1.1, float("nan")], [0.0, 1.0]),
+        ("lambda_", [0.0, -1.0, 1.1, float("nan")], [0.001, 1.0]),
+    ],
+)
+def test_numbers_are_allowed_up_to_their_limits_and_no_further(name, bad, good):
+    for value in bad:
+        found = violations(**{name: value})
+        assert [violation.found for violation in found.values()] == [str(value)]
+    for value in good:
+        assert getattr(checked(TrainOptions(**{name: value})), name) == value
+
+
+def of_method(**options):
+    done = checked(TrainOptions(**options))
+    return {name: getattr(done, name) for name in OF_METHODS if getattr(done, name) is not None}
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_defaults_of_a_method_are_filled_in_where_nothing_is_given(method):
+    assert of_method(method=method) == METHOD_DEFAULTS[method]
+    for name, default in METHOD_DEFAULTS[method].items():
+        given = {"score": "random", "reading": "D", "keep": 0.0, "lambda_": 1.0}[name]
+        assert given != default
+        assert of_method(method=method, **{name: given}) == METHOD_DEFAULTS[method] | {name: given}
+
+
+def test_only_ddla_has_scores_and_all_but_tet_have_a_weight():
+    assert {method: set(of_method(method=method)) for method in METHODS} == {
+        "tet": set(),
+        "tdd-ddla": set(OF_METHODS),
+        "l1-spikes": {"lambda_"},
+        "l1-delta": {"lambda_"},
+    }
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_options_once_checked_are_checked(method):
+    options = checked(TrainOptions(method=method))
+    assert checked(options) == options
+
+
+def test_what_a_method_does_not_use_is_refused():
+    found = violations(method="tet", keep=0.5, lambda_=0.5)
+    assert [str(violation) for violation in found.values()] == [
+        "--keep: is given with --method tet; allowed: only with tdd-ddla.",
+        "--lambda: is given with --method tet; allowed: only with tdd-ddla or l1-spikes or l1-delta.",
+    ]
+    assert violations(method="l1-delta", score="gsc", reading="F").keys() == {"--score", "--reading"}
+
+
+def test_with_an_unknown_method_only_the_method_is_to_blame():
+    assert violations(method="ddla", keep=0.5).keys() == {"--method"}
+
+
+@pytest.mark.parametrize(("lambda_", "weight"), [(1.0, 0.0), (0.5, 1.0), (0.75, 1 / 3), (0.45, 11 / 9), (0.001, 999.0)])
+def test_the_weight_of_a_penalty_is_what_is_not_lambda_over_lambda(lambda_, weight):
+    assert TrainOptions(lambda_=lambda_).penalty_weight == pytest.approx(weight)
+
+
+def test_tet_has_no_penalty():
+    options = checked(TrainOptions(method="tet"))
+    assert options.make_penalty() is None
+    assert options.penalty_weight == 0
+
+
+@pytest.mark.parametrize("reading", READINGS)
+@pytest.mark.parametrize("score", SCORES)
+def test_the_penalty_is_that_of_the_method(score, reading):
+    assert checked(TrainOptions(score=score, reading=reading, keep=0.3)).make_penalty() == Ddla(score, reading, 0.3)
+    assert checked(TrainOptions(method="l1-spikes")).make_penalty() == L1Spikes()
+    assert checked(TrainOptions(method="l1-delta")).make_penalty() == L1Delta()
+
+
+def test_options_are_written_by_the_names_that_users_know():
+    numbers = {
+        "steps": 4,
+        "epochs": 9,
+        "seed": 3,
+        "batch": 32,
+        "learning_rate": 0.5,
+        "weight_decay": 0.25,
+        "keep": 0.75,
+    }
+    words = {"network": "mlp", "method": "tdd-ddla", "neuron": "if", "reset": "soft", "encoder": "poisson"}
+    more = {"beta": 0.125, "threshold": 2.0, "score": "jac", "reading": "D"}
+    options = checked(TrainOptions(**numbers, **words, **more, lambda_=0.5))
+    assert options.as_json() == {**numbers, **words, **more, "lambda": 0.5}
+
+
+@pytest.mark.parametrize("reset", ["hard", "soft"])
+def test_the_neuron_is_the_one_asked_for(reset):
+    lif = TrainOptions(reset=reset, beta=0.25, threshold=2.0).make_neuron()
+    assert isinstance(lif, LIF)
+    assert (lif.reset, lif.compare, lif.beta.item(), lif.v_threshold.item()) == (reset, ">", 0.25, 2.0)
+    keeping_all = TrainOptions(reset=reset, neuron="if").make_neuron()
+    assert isinstance(keeping_all, IF)
+    assert (keeping_all.reset, keeping_all.v_threshold.item(), keeping_all.v_reset.item()) == (reset, 1.0, 0.0)
+    assert all(value.dtype == torch.float32 for value in lif.parameters().values())
+
+
+def test_checking_changes_nothing_that_was_given():
+    options = TrainOptions(network="mlp", steps=3, seed=9, beta=0.9, keep=0.4)
+    done = checked(options)
+    assert options.score is None
+    assert replace(done, **{name: getattr(options, name) for name in OF_METHODS}) == options
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_every_network_may_be_named(network):
+    assert checked(TrainOptions(network=network)).network == network

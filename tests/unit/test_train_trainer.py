@@ -1,0 +1,598 @@
+import math
+import os
+import pickle
+import random
+import shutil
+import signal
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from tdd_deploy.data import Frames, open_data
+from tdd_deploy.errors import BadFile, BadOption, BadOptions, Interrupted
+from tdd_deploy.simulator.engine import Engine
+from tdd_deploy.train import METHODS, NETWORKS, Samples, TrainingData, TrainOptions, checked, fit, trainer
+from tdd_deploy.train.lower import lower
+from tdd_deploy.train.methods import SCORES, L1Spikes, tet_loss
+from tdd_deploy.train.network import make_network
+from tdd_deploy.train.trainer import evaluate, unroll
+
+SMALL = {"network": "mlp", "steps": 3, "epochs": 4, "batch": 16, "learning_rate": 0.02}
+N_BATCHES = 6  # 100 // 16
+KINDS = {
+    "tet": {"method": "tet"},
+    "ddla by gsc": {"method": "tdd-ddla", "score": "gsc"},
+    "ddla by jac, reading D": {"method": "tdd-ddla", "score": "jac", "reading": "D"},
+    "ddla by chance": {"method": "tdd-ddla", "score": "random"},
+    "l1-delta on poisson": {"method": "l1-delta", "encoder": "poisson"},
+}
+SIGNALS = [signal.SIGINT, signal.SIGTERM]
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def samples(n, *, seed, n_steps=None):
+    """Three classes of 4 x 4 images, each bright in another row."""
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, 3, n)
+    shape = (n, 1, 4, 4) if n_steps is None else (n, n_steps, 1, 4, 4)
+    x = rng.integers(0, 128, shape)
+    for image, label in zip(x, labels, strict=True):
+        image[..., label, :] += 100
+    return Samples((x / 256).astype(np.float32), labels)
+
+
+def small_data(*, n=100, n_steps=None):
+    return TrainingData(
+        train=samples(n, seed=1, n_steps=n_steps),
+        validation=samples(40, seed=2, n_steps=n_steps),
+        input_shape=(1, 4, 4),
+        n_classes=3,
+        in_time=n_steps is not None,
+    )
+
+
+def small(**options):
+    return checked(TrainOptions(**SMALL | options))
+
+
+class Ear:
+    """Hears everything, and may do something at one batch (counted over the whole run, from 1) or after an epoch."""
+
+    def __init__(self, *, at_batch=None, at_epoch=None, do=lambda: None):
+        self.batches, self.histories = [], []
+        self.at_batch, self.at_epoch, self.do = at_batch, at_epoch, do
+
+    def batch(self, done, total, loss):
+        self.batches.append((done, total, loss))
+        if len(self.batches) == self.at_batch:
+            self.do()
+
+    def epoch(self, history):
+        self.histories.append(list(history))
+        if len(history) == self.at_epoch:
+            self.do()
+
+
+def train(folder, options, data=None, *, resume=False, watcher=None):
+    """Train, and return everything that must be the same: history, program, weights."""
+    folder.mkdir(exist_ok=True)
+    trained = fit(options, data or small_data(), folder, resume=resume, watcher=watcher or Ear())
+    return trained.history, trained.program.digest, (folder / "network.safetensors").read_bytes()
+
+
+def weights(folder):
+    return load_file(folder / "network.safetensors")
+
+
+def send(number):
+    os.kill(os.getpid(), number)
+
+
+def fresh_network(options, data):
+    """The network as a run with this seed begins with it."""
+    torch.manual_seed(options.seed)
+    return make_network(
+        options.network,
+        input_shape=data.input_shape,
+        n_classes=data.n_classes,
+        neuron=options.make_neuron,
+        analog_input=options.encoder == "direct",
+    )
+
+
+# --- the same bits -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_same_seed_gives_the_same_bits_and_another_seed_others(tmp_path, kind):
+    one = train(tmp_path / "one", small(**KINDS[kind]))
+    torch.rand(17)  # the state of the global generator does not matter
+    assert train(tmp_path / "same", small(**KINDS[kind])) == one
+    assert train(tmp_path / "other", small(**KINDS[kind], seed=1)) != one
+
+
+def test_training_leaves_every_global_generator_as_it_was(tmp_path):
+    before = torch.get_rng_state(), pickle.dumps(np.random.get_state()), random.getstate()  # noqa: NPY002
+    for encoder in ("direct", "poisson"):
+        train(tmp_path, small(score="random", encoder=encoder))
+    after = torch.get_rng_state(), pickle.dumps(np.random.get_state()), random.getstate()  # noqa: NPY002
+    assert torch.equal(before[0], after[0])
+    assert before[1:] == after[1:]
+
+
+@pytest.mark.parametrize(
+    "like_tet",
+    [
+        *({"score": score, "reading": reading, "keep": 1.0} for score in SCORES for reading in ("F", "D")),
+        *({"score": score, "lambda_": 1.0} for score in SCORES),
+        {"reading": "D", "keep": 0.0, "lambda_": 1.0},
+        {"method": "l1-spikes", "lambda_": 1.0},
+        {"method": "l1-delta", "lambda_": 1.0},
+    ],
+    ids=str,
+)
+def test_without_a_penalty_every_method_is_tet_to_the_bit(tmp_path, like_tet):
+    tet = train(tmp_path / "tet", small(method="tet"))
+    assert train(tmp_path / "other", small(**like_tet)) == tet
+
+
+@pytest.mark.parametrize("reading", ["F", "D"])
+@pytest.mark.parametrize("score", SCORES)
+def test_one_step_of_ddla_is_tet_to_the_bit(tmp_path, score, reading):
+    tet = train(tmp_path / "tet", small(method="tet", steps=1))
+    assert train(tmp_path / "ddla", small(steps=1, score=score, reading=reading, keep=0.0)) == tet
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "tet"])
+def test_with_a_penalty_no_method_is_tet(tmp_path, kind):
+    encoder = small(**KINDS[kind]).encoder
+    tet = train(tmp_path / "tet", small(method="tet", encoder=encoder))
+    assert train(tmp_path / "other", small(**KINDS[kind]))[1:] != tet[1:]
+
+
+# --- interrupted and resumed -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_interrupted_and_resumed_is_as_never_stopped(tmp_path, kind, number):
+    options = small(**KINDS[kind])
+    never_stopped = train(tmp_path / "whole", options)
+    ear = Ear(at_batch=N_BATCHES + 3, do=lambda: send(number))
+    with pytest.raises(Interrupted, match="saved after batch 3 of epoch 2; --resume continues"):
+        train(tmp_path / "broken", options, watcher=ear)
+    assert len(ear.batches) == N_BATCHES + 3
+    assert not (tmp_path / "broken" / "network.safetensors").exists()
+    rest = Ear()
+    assert train(tmp_path / "broken", options, resume=True, watcher=rest) == never_stopped
+    assert len(rest.batches) == 4 * N_BATCHES - (N_BATCHES + 3)
+
+
+@pytest.mark.parametrize("at_batch", [1, N_BATCHES, 4 * N_BATCHES])
+def test_it_may_be_interrupted_at_the_first_and_last_batch_too(tmp_path, at_batch):
+    options = small()
+    never_stopped = train(tmp_path / "whole", options)
+    with pytest.raises(Interrupted):
+        train(tmp_path / "broken", options, watcher=Ear(at_batch=at_batch, do=lambda: send(signal.SIGINT)))
+    assert train(tmp_path / "broken", options, resume=True) == never_stopped
+
+
+def test_it_may_be_interrupted_at_every_batch(tmp_path):
+    options = small(epochs=2)
+    never_stopped = train(tmp_path / "whole", options)
+    resume = False
+    for _ in range(2 * N_BATCHES):
+        with pytest.raises(Interrupted):
+            train(tmp_path / "broken", options, resume=resume, watcher=Ear(at_batch=1, do=lambda: send(signal.SIGINT)))
+        resume = True
+    assert train(tmp_path / "broken", options, resume=True) == never_stopped
+
+
+def test_a_signal_after_an_epoch_stops_the_next_one_at_its_first_batch(tmp_path):
+    options = small()
+    never_stopped = train(tmp_path / "whole", options)
+    with pytest.raises(Interrupted, match="saved after batch 1 of epoch 3"):
+        train(tmp_path / "broken", options, watcher=Ear(at_epoch=2, do=lambda: send(signal.SIGINT)))
+    assert train(tmp_path / "broken", options, resume=True) == never_stopped
+
+
+def test_a_signal_after_the_last_epoch_comes_too_late(tmp_path):
+    options = small()
+    watcher = Ear(at_epoch=options.epochs, do=lambda: send(signal.SIGINT))
+    assert train(tmp_path / "one", options, watcher=watcher) == train(tmp_path / "other", options)
+
+
+def test_a_second_signal_stops_at_once(tmp_path):
+    def twice():
+        send(signal.SIGINT)
+        send(signal.SIGINT)
+
+    ear = Ear(at_batch=8, do=twice)
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "broken", small(), watcher=ear)
+    assert len(ear.batches) == 8
+    assert train(tmp_path / "broken", small(), resume=True) == train(tmp_path / "whole", small())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("epoch", [1, 2])
+def test_killed_and_resumed_is_as_never_stopped(tmp_path, kind, epoch):
+    whole, copy = tmp_path / "whole", tmp_path / "copy"
+    options = small(**KINDS[kind])
+    never_stopped = train(whole, options, watcher=Ear(at_epoch=epoch, do=lambda: shutil.copytree(whole, copy)))
+    rest = Ear()
+    assert train(copy, options, resume=True, watcher=rest) == never_stopped
+    assert len(rest.batches) == (4 - epoch) * N_BATCHES
+    assert rest.histories == [never_stopped[0][:n] for n in range(epoch + 1, 5)]
+
+
+def test_killed_in_the_first_epoch_it_begins_again(tmp_path):
+    whole, copy = tmp_path / "whole", tmp_path / "copy"
+    never_stopped = train(whole, small(), watcher=Ear(at_batch=3, do=lambda: shutil.copytree(whole, copy)))
+    assert train(copy, small(), resume=True) == never_stopped
+
+
+def test_a_run_on_samples_in_time_is_resumed_too(tmp_path):
+    options, data = small(), small_data(n_steps=3)
+    never_stopped = train(tmp_path / "whole", options, data)
+    with pytest.raises(Interrupted):
+        train(tmp_path / "broken", options, data, watcher=Ear(at_batch=9, do=lambda: send(signal.SIGINT)))
+    assert train(tmp_path / "broken", options, data, resume=True) == never_stopped
+
+
+def test_a_finished_run_resumed_is_the_same_run(tmp_path):
+    finished = train(tmp_path, small())
+    silent = Ear()
+    assert train(tmp_path, small(), resume=True, watcher=silent) == finished
+    assert silent.batches == silent.histories == []
+
+
+def test_nothing_but_the_two_files_stays_in_the_folder(tmp_path):
+    train(tmp_path, small())
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint.pt", "network.safetensors"]
+
+
+# --- what cannot be resumed --------------------------------------------------------------------------------------
+
+
+def test_other_options_are_refused_by_name_and_nothing_is_touched(tmp_path):
+    train(tmp_path, small())
+    before = (tmp_path / "checkpoint.pt").read_bytes()
+    with pytest.raises(BadOptions) as caught:
+        train(tmp_path, small(learning_rate=0.5, seed=7, lambda_=0.125, epochs=5), resume=True)
+    assert {violation.where for violation in caught.value.violations} == {
+        "--learning-rate",
+        "--seed",
+        "--lambda",
+        "--epochs",
+    }
+    assert "--learning-rate: 0.5; allowed: 0.02, as the run began." in str(caught.value)
+    assert (tmp_path / "checkpoint.pt").read_bytes() == before
+
+
+def test_a_folder_without_a_run_cannot_be_resumed(tmp_path):
+    with pytest.raises(BadFile, match="there is no checkpoint"):
+        train(tmp_path, small(), resume=True)
+
+
+def test_a_damaged_checkpoint_cannot_be_resumed(tmp_path):
+    train(tmp_path, small())
+    path = tmp_path / "checkpoint.pt"
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(BadFile, match="damaged"):
+        train(tmp_path, small(), resume=True)
+
+
+def test_a_folder_in_the_place_of_the_checkpoint_is_refused(tmp_path):
+    (tmp_path / "checkpoint.pt").mkdir()
+    for resume in (True, False):
+        with pytest.raises(BadFile):
+            train(tmp_path, small(), resume=resume)
+
+
+def test_a_missing_folder_is_refused(tmp_path):
+    with pytest.raises(BadFile, match="cannot be written"):
+        fit(small(), small_data(), tmp_path / "missing", resume=False, watcher=Ear())
+
+
+class Code:
+    def __init__(self, witness):
+        self.witness = witness
+
+    def __reduce__(self):
+        return Path.touch, (self.witness,)
+
+
+def test_code_in_the_place_of_a_checkpoint_is_not_executed(tmp_path):
+    torch.save({"options": {}, "progress": {}, "network": Code(tmp_path / "executed"), "optimizer": {}}, tmp_path / "c")
+    (tmp_path / "c").rename(tmp_path / "checkpoint.pt")
+    with pytest.raises(BadFile):
+        train(tmp_path, small(), resume=True)
+    assert not (tmp_path / "executed").exists()
+
+
+@pytest.mark.parametrize("part", ["network", "optimizer", "progress"])
+def test_a_checkpoint_with_parts_of_something_else_is_refused(tmp_path, part):
+    train(tmp_path, small())
+    path = tmp_path / "checkpoint.pt"
+    content = torch.load(path, weights_only=True)
+    torch.save(content | {part: {"something": "else"}}, path)
+    with pytest.raises(BadFile, match="is not a checkpoint of this run"):
+        train(tmp_path, small(), resume=True)
+
+
+def test_a_checkpoint_of_other_samples_is_refused(tmp_path):
+    train(tmp_path, small())
+    wider = TrainingData(
+        train=Samples(np.zeros((32, 1, 5, 5), np.float32), np.zeros(32, np.int64)),
+        validation=Samples(np.zeros((32, 1, 5, 5), np.float32), np.zeros(32, np.int64)),
+        input_shape=(1, 5, 5),
+        n_classes=3,
+        in_time=False,
+    )
+    with pytest.raises(BadFile, match="is not a checkpoint of this run"):
+        train(tmp_path, small(), wider, resume=True)
+
+
+def test_a_run_that_diverges_says_so_and_keeps_its_last_whole_epoch(tmp_path):
+    with pytest.raises(BadOption, match=r"--learning-rate is 1e\+30, and the run diverged in epoch 1"):
+        train(tmp_path, small(learning_rate=1e30))
+    assert torch.load(tmp_path / "checkpoint.pt", weights_only=True)["progress"]["epoch"] == 0
+
+
+# --- signals and threads -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def own_handlers():
+    """Handlers of the caller, which must be back in place afterwards."""
+
+    def handler(number, frame):
+        raise AssertionError
+
+    before = {number: signal.signal(number, handler) for number in SIGNALS}
+    yield handler
+    for number, old in before.items():
+        signal.signal(number, old)
+
+
+def fail():
+    raise RuntimeError("the watcher fell")
+
+
+@pytest.mark.parametrize(
+    ("do", "error"),
+    [
+        (lambda: None, None),
+        (lambda: send(signal.SIGINT), Interrupted),
+        (lambda: send(signal.SIGTERM), Interrupted),
+        (fail, RuntimeError),
+    ],
+)
+def test_the_callers_signal_handlers_are_back_afterwards(tmp_path, own_handlers, do, error):
+    ear = Ear(at_batch=3, do=do)
+    if error is None:
+        train(tmp_path, small(), watcher=ear)
+    else:
+        with pytest.raises(error):
+            train(tmp_path, small(), watcher=ear)
+    assert [signal.getsignal(number) for number in SIGNALS] == [own_handlers] * 2
+
+
+def test_it_trains_in_another_thread_and_leaves_the_handlers_alone(tmp_path, own_handlers):
+    found = {}
+    seen = []
+
+    def work():
+        watcher = Ear(at_batch=3, do=lambda: seen.extend(signal.getsignal(number) for number in SIGNALS))
+        found["result"] = train(tmp_path / "thread", small(), watcher=watcher)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert seen == [own_handlers] * 2
+    assert found["result"] == train(tmp_path / "main", small())
+
+
+# --- what is reported --------------------------------------------------------------------------------------------
+
+
+def test_every_batch_and_epoch_is_told(tmp_path):
+    ear = Ear()
+    history, *_ = train(tmp_path, small(), watcher=ear)
+    assert [batch[:2] for batch in ear.batches] == [(n, N_BATCHES) for n in range(1, N_BATCHES + 1)] * 4
+    assert ear.histories == [history[:n] for n in range(1, 5)]
+    assert [epoch["epoch"] for epoch in history] == [1, 2, 3, 4]
+    assert [epoch["loss"] for epoch in history] == [batch[2] for batch in ear.batches[N_BATCHES - 1 :: N_BATCHES]]
+
+
+def test_the_learning_rate_follows_half_a_cosine(tmp_path):
+    history, *_ = train(tmp_path, small())
+    total = 4 * N_BATCHES
+    for number, epoch in enumerate(history, 1):
+        last_batch = number * N_BATCHES - 1
+        assert epoch["learning_rate"] == pytest.approx(0.02 * math.cos(math.pi / 2 * last_batch / total) ** 2)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_reported_loss_is_tet_plus_the_weighted_penalty(tmp_path, method):
+    options, data = small(method=method, epochs=1, batch=100), small_data()
+    net = fresh_network(options, data).train()
+    run = unroll(net, data.train.x, options, in_time=False, generator=torch.Generator())
+    tet = tet_loss(run.outputs, torch.from_numpy(data.train.y)).item()
+    taps = [tap.detach().numpy() for tap in run.taps]
+    spikes = sum(tap.mean() for tap in taps)
+    changes = sum((np.diff(tap, axis=0, prepend=0) != 0).mean() for tap in taps)
+    found = train(tmp_path, options)[0][0]
+    if method == "tdd-ddla":  # presses some of the spikes
+        assert tet < found["loss"] < tet + options.penalty_weight * spikes
+    else:
+        penalty = {"tet": 0, "l1-spikes": spikes, "l1-delta": changes}[method]
+        assert found["loss"] == pytest.approx(tet + options.penalty_weight * penalty, rel=1e-5)
+    correct = (run.outputs.detach().sum(0).argmax(1).numpy() == data.train.y).mean()
+    assert found["train_accuracy"] == pytest.approx(correct, abs=0.02)
+
+
+def test_the_first_step_goes_against_the_gradient(tmp_path):
+    options, data = small(method="l1-spikes", epochs=1, batch=100, weight_decay=0.0), small_data()
+    train(tmp_path, options)
+    net = fresh_network(options, data).train()
+    run = unroll(net, data.train.x, options, in_time=False, generator=torch.Generator())
+    loss = tet_loss(run.outputs, torch.from_numpy(data.train.y))
+    (loss + options.penalty_weight * L1Spikes()(run, loss, torch.Generator())).backward()
+    after = weights(tmp_path)
+    for name, parameter in net.named_parameters():
+        # Adam's first step is the learning rate times g / (|g| + 1e-8), but for the order of the batch's sums.
+        clear = parameter.grad.abs() > 1e-4
+        moved = after[name] - parameter.detach()
+        assert clear.any()
+        torch.testing.assert_close(moved[clear], -0.02 * parameter.grad.sign()[clear], rtol=1e-3, atol=0)
+
+
+@pytest.mark.parametrize("kind", ["static", "in time"])
+def test_what_an_epoch_reports_is_what_the_simulator_finds(tmp_path, kind):
+    options, data = small(network="conv-small", epochs=2), small_data(n_steps=3 if kind == "in time" else None)
+    trained = fit(options, data, tmp_path, resume=False, watcher=Ear())
+    x = data.validation.x
+    frames = Frames(static=kind == "static", values=x if kind == "static" else x.swapaxes(0, 1))
+    result = Engine(trained.program).run(frames, n_steps=3)
+    last = trained.history[-1]
+    assert last["raw_events"] == result.trace.executed.total("spikes") / 40 > 0
+    assert last["delta_events"] == result.trace.executed.total("delta_events") / 40 > 0
+    assert last["accuracy"] == (result.output.sum(axis=1).argmax(axis=1) == data.validation.y).mean()
+
+
+def test_evaluation_does_not_depend_on_how_many_samples_go_at_once(monkeypatch):
+    options, data = small(), small_data()
+    net = fresh_network(options, data)
+    at_once = evaluate(net, data.validation, options, in_time=False)
+    monkeypatch.setattr(trainer, "EVALUATION_BATCH", 7)
+    assert evaluate(net, data.validation, options, in_time=False) == at_once
+
+
+def test_the_saved_network_is_the_program(tmp_path):
+    options, data = small(), small_data()
+    _, digest, _ = train(tmp_path, options)
+    net = fresh_network(options, data)
+    net.load_state_dict(weights(tmp_path))
+    assert lower(net, n_steps=options.steps, encoder=options.encoder).digest == digest
+
+
+# --- what is learned from ----------------------------------------------------------------------------------------
+
+
+def drawn(folder, monkeypatch, options, data):
+    """Return which samples each batch of each epoch held."""
+    index = {image.tobytes(): number for number, image in enumerate(data.train.x)}
+    seen = []
+
+    def note(network, x, *args, **kwargs):
+        if network.training:
+            seen.append([index[image.tobytes()] for image in x])
+        return unroll(network, x, *args, **kwargs)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(trainer, "unroll", note)
+        train(folder, options, data)
+    n = len(seen) // options.epochs
+    return [seen[start : start + n] for start in range(0, len(seen), n)]
+
+
+def test_an_epoch_takes_whole_batches_in_a_new_order_and_no_sample_twice(tmp_path, monkeypatch):
+    epochs = drawn(tmp_path, monkeypatch, small(), small_data())
+    assert [[len(batch) for batch in epoch] for epoch in epochs] == [[16] * N_BATCHES] * 4
+    orders = [[number for batch in epoch for number in batch] for epoch in epochs]
+    assert all(len(set(order)) == 16 * N_BATCHES for order in orders)
+    assert len(set(map(tuple, orders))) == 4
+    assert set().union(*orders) == set(range(100))  # what one epoch leaves out, another takes
+    assert drawn(tmp_path, monkeypatch, small(), small_data()) == epochs
+    assert drawn(tmp_path, monkeypatch, small(seed=1), small_data()) != epochs
+
+
+def test_samples_fewer_than_a_batch_are_one_batch(tmp_path, monkeypatch):
+    (epoch,) = drawn(tmp_path, monkeypatch, small(batch=64, epochs=1), small_data(n=10))
+    assert [sorted(batch) for batch in epoch] == [list(range(10))]
+
+
+def test_of_samples_in_time_the_first_steps_are_taken():
+    options, data = small(), small_data(n_steps=5)
+    net = fresh_network(options, data).eval()
+    run = unroll(net, data.train.x, options, in_time=True, generator=torch.Generator())
+    expected = net.unroll(torch.from_numpy(data.train.x[:, :3].swapaxes(0, 1)), 3, static=False)
+    assert run.outputs.shape == (3, 100, 3)
+    assert torch.equal(run.outputs, expected.outputs)
+
+
+class Echo:
+    """Stands in for a network, and keeps what comes in."""
+
+    def unroll(self, x, n_steps, *, static):
+        self.x, self.n_steps, self.static = x, n_steps, static
+
+
+def test_a_static_sample_is_not_repeated():
+    echo, data = Echo(), small_data()
+    unroll(echo, data.train.x, small(), in_time=False, generator=torch.Generator())
+    assert (echo.n_steps, echo.static) == (3, True)
+    assert np.array_equal(echo.x.numpy(), data.train.x)
+
+
+@pytest.mark.parametrize("in_time", [False, True])
+def test_poisson_draws_spikes_with_the_probability_of_the_value(in_time):
+    echo, options = Echo(), small(encoder="poisson", steps=400)
+    x = np.repeat(np.array([[0.0, 0.25, 0.75, 1.0]], np.float32), 50, axis=0)  # 50 samples of 4 values
+    given = np.repeat(x[:, None], 400, axis=1) if in_time else x
+    unroll(echo, given, options, in_time=in_time, generator=torch.Generator().manual_seed(0))
+    assert (echo.static, echo.x.shape) == (False, (400, 50, 4))
+    assert set(echo.x.unique().tolist()) == {0.0, 1.0}
+    rates = echo.x.mean(dim=(0, 1)).tolist()
+    assert rates == [0, pytest.approx(0.25, abs=0.015), pytest.approx(0.75, abs=0.015), 1]  # 5 standard deviations
+    first = echo.x
+    unroll(echo, given, options, in_time=in_time, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(echo.x, first)
+    unroll(echo, given, options, in_time=in_time, generator=torch.Generator().manual_seed(1))
+    assert not torch.equal(echo.x, first)
+
+
+# --- it learns ---------------------------------------------------------------------------------------------------
+
+
+def digits():
+    parts = [Samples(*open_data("digits", split=split).load()) for split in ("train", "val")]
+    return TrainingData(train=parts[0], validation=parts[1], input_shape=(1, 8, 8), n_classes=10, in_time=False)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("network", NETWORKS)
+def test_the_loss_falls_on_digits(tmp_path, network, method):
+    history, *_ = train(tmp_path, checked(TrainOptions(network=network, method=method, steps=4, epochs=2)), digits())
+    assert history[1]["loss"] < 0.9 * history[0]["loss"]
+    assert history[1]["train_accuracy"] > history[0]["train_accuracy"]
+
+
+@pytest.mark.parametrize("reset", ["hard", "soft"])
+def test_tet_knows_more_than_four_of_five_digits_after_three_epochs(tmp_path, reset):
+    options = checked(TrainOptions(method="tet", reset=reset, steps=4, epochs=3))
+    history, *_ = train(tmp_path, options, digits())
+    assert history[-1]["accuracy"] > 0.8
+
+
+def test_a_penalty_on_spikes_leaves_fewer_of_them(tmp_path):
+    common = {"steps": 4, "epochs": 3, "network": "mlp"}
+    tet = train(tmp_path / "tet", checked(TrainOptions(method="tet", **common)), digits())[0][-1]
+    for method, lambda_ in (("tdd-ddla", 0.25), ("l1-spikes", 0.4), ("l1-delta", 0.4)):
+        options = checked(TrainOptions(method=method, lambda_=lambda_, **common))
+        found = train(tmp_path / method, options, digits())[0][-1]
+        assert found["delta_events"] < tet["delta_events"]
+        assert found["raw_events"] < tet["raw_events"]
