@@ -22,7 +22,9 @@ METHODS: dict[str, dict[str, Any]] = {
     "tdd-ddla": {"method": "tdd-ddla"},
     "tdd-ddla jac": {"method": "tdd-ddla", "score": "jac"},
     "tdd-ddla random": {"method": "tdd-ddla", "score": "random"},
-    "tdd-ddla D": {"method": "tdd-ddla", "reading": "D"},
+    "tdd-ddla keep .2": {"method": "tdd-ddla", "keep": 0.2},
+    # With keep .5 and gsc the readings are one: all that fired before is kept, so what is pressed had been silent.
+    "tdd-ddla D keep .2": {"method": "tdd-ddla", "reading": "D", "keep": 0.2},
     "l1-spikes": {"method": "l1-spikes"},
     "l1-delta": {"method": "l1-delta"},
     "tet soft": {"method": "tet", "reset": "soft"},

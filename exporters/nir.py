@@ -1,5 +1,6 @@
 """A Program as a NIR file: standard nodes, and what NIR leaves open as metadata of the graph."""
 
+import io
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -42,12 +43,15 @@ def write(program: Program, path: Path) -> None:
         NotExportable: NIR cannot hold the program; every reason is named.
         BadFile: the file cannot be written.
     """
-    graph = lift(program)
+    content = io.BytesIO()  # the HDF5 library can crash on a disk without room
+    nir.write(content, lift(program))
     with replacing(path) as part:
         try:
-            nir.write(part, graph)
+            part.write_bytes(content.getbuffer())
         except OSError as error:
-            raise BadFile(path, f"cannot be written ({error})", "name a file on a disk with room for it") from error
+            raise BadFile(
+                path, f"cannot be written ({error.strerror})", "name a file on a disk with room for it"
+            ) from error
 
 
 def lift(program: Program) -> nir.NIRGraph:

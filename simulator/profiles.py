@@ -208,6 +208,8 @@ def _table(where: str, found: Any, keys: Mapping[str, _Key]) -> Iterator[Violati
 def _fits(value: Any, key: _Key) -> bool:
     if key.allowed:
         return value in key.allowed
+    if key.kind is list:
+        return isinstance(value, str)
     if isinstance(value, float | int):
         return math.isfinite(value) and value >= 0
     return value not in ("", {})

@@ -1,9 +1,11 @@
 """Random programs: convolutions, pools, junctions, recurrent edges, every neuron, both resets, mixed codes.
 
-All numbers are dyadic (multiples of a power of two), so that float64 sums are exact in any order.
+All numbers are dyadic (multiples of a power of two), so that float64 sums are exact in any order. Bits are spent where
+values are multiplied by weights and fractions; a spike has one again. So potentials that are sent (LI, I) never meet
+other such potentials before the next layer that spikes, nor themselves through weights.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from hypothesis import strategies as st
@@ -54,11 +56,12 @@ class Grower:
     nodes: list[Node] = field(default_factory=list)
     edges: list[Edge] = field(default_factory=list)
     shapes: dict[str, Shape] = field(default_factory=dict)
+    graded: set[str] = field(default_factory=set)  # what sends potentials, or maps of them
 
     def chance(self, p: float) -> bool:
         return bool(self.rng.random() < p)
 
-    def dyadic(self, shape: Shape, *, denominator: int = 8, limit: int = 8) -> np.ndarray:
+    def dyadic(self, shape: Shape, *, denominator: int = 4, limit: int = 4) -> np.ndarray:
         values = self.rng.integers(-limit, limit + 1, shape) / denominator
         return np.where(self.rng.random(shape) < 0.25, 0.0, values)
 
@@ -66,6 +69,9 @@ class Grower:
         self.nodes.append(node)
         self.edges += [Edge(source, node.name, delay) for source in sources]
         self.shapes[node.name] = shape
+        is_graded = not node.neuron.spiking if isinstance(node, NeuronLayer) else self.graded.intersection(sources)
+        if is_graded:
+            self.graded.add(node.name)
         return node.name
 
     def name(self, kind: str) -> str:
@@ -123,14 +129,15 @@ class Grower:
         factor = self.dyadic(shape if self.chance(0.5) else ())
         return self.put(Scale(name=self.name("scale"), factor=factor), shape, source, delay=delay)
 
-    def neuron(self, shape: Shape) -> Neuron:
+    def neuron(self, shape: Shape, *, spiking: bool) -> Neuron:
         def parameter(low: int, high: int, denominator: int) -> np.ndarray:
             return self.rng.integers(low, high + 1, shape if self.chance(0.3) else ()) / denominator
 
         reset = "soft" if self.chance(0.5) else "hard"
         fire = {"v_threshold": parameter(1, 12, 8), "v_reset": parameter(0, 1, 8), "reset": reset}
         fire["compare"] = ">=" if self.chance(0.2) else ">"
-        kind = self.rng.choice([LIF, LIF, IF, CubaLIF, LI, I, Threshold])
+        kinds = [LIF, LIF, IF, CubaLIF, Threshold] if spiking else [LIF, LIF, IF, CubaLIF, Threshold, LI, I]
+        kind = self.rng.choice(kinds)
         if kind is LIF:
             return LIF(beta=parameter(0, 4, 4), **fire)
         if kind is IF:
@@ -138,14 +145,24 @@ class Grower:
         if kind is CubaLIF:
             return CubaLIF(alpha=parameter(0, 3, 4), beta=parameter(0, 4, 4), **fire)
         if kind is LI:
-            return LI(beta=parameter(0, 3, 4))
+            return LI(beta=parameter(0, 1, 2))
         if kind is I:
             return I()
         return Threshold(v_threshold=fire["v_threshold"], compare=fire["compare"])
 
     def layer(self, *sources: str) -> str:
         shape = self.shapes[sources[0]]
-        return self.put(NeuronLayer(name=self.name("n"), shape=shape, neuron=self.neuron(shape)), shape, *sources)
+        neuron = self.neuron(shape, spiking=bool(self.graded.intersection(sources)))
+        return self.put(NeuronLayer(name=self.name("n"), shape=shape, neuron=neuron), shape, *sources)
+
+    def joined(self, layer: str, twin: str) -> str:
+        """One map that takes the sum of two layers, and a layer behind it."""
+        shape = self.shapes[layer]
+        join = self.dense(layer, shape[0]) if len(shape) == 1 else self.conv(layer, n_out=shape[0], same=True)
+        self.edges.append(Edge(twin, join))
+        if twin in self.graded:
+            self.graded.add(join)
+        return self.layer(join)
 
     def block(self, source: str) -> str:
         """Linear maps, perhaps a second branch, then neurons, perhaps recurrent."""
@@ -157,15 +174,22 @@ class Grower:
             main = self.conv(tip, n_out=self.shapes[tip][0] if residual else None, same=residual)
             if self.chance(0.2):
                 main = self.scale(main)
+            if self.chance(0.2):
+                main = self.conv(main, n_out=self.shapes[main][0], same=True)
             branches = [main]
             if residual:
                 branches.append(tip if self.chance(0.5) else self.conv(tip, n_out=self.shapes[tip][0], same=True))
         else:
-            branches = [self.dense(tip, int(self.rng.integers(1, 7)))]
+            main = self.dense(tip, int(self.rng.integers(1, 7)))
+            if self.chance(0.2):
+                main = self.dense(main, int(self.rng.integers(1, 7)))
+            branches = [main]
             if self.chance(0.3):
-                branches.append(self.dense(tip, self.shapes[branches[0]][0]))
+                branches.append(self.dense(tip, self.shapes[main][0]))
         layer = self.layer(*branches)
-        if self.chance(0.3):
+        if self.chance(0.15):
+            layer = self.joined(layer, self.layer(*branches))
+        if self.chance(0.4) and layer not in self.graded:
             delay = int(self.rng.integers(1, 3))
             recurrent = (
                 self.dense(layer, self.shapes[layer][0], delay=delay)
@@ -187,7 +211,8 @@ def grow(seed: int, *, n_blocks: int, n_steps: int, batch: int, spatial: bool, n
         layers.append(grower.block(layers[-1]))
     tip = layers[-1]
     first = layers[1]
-    if n_blocks > 1 and len(grower.shapes[first]) == 1 and grower.chance(0.4):  # feedback from the last layer
+    back = n_blocks > 1 and len(grower.shapes[first]) == 1 and tip not in grower.graded
+    if back and grower.chance(0.4):  # feedback from the last layer
         grower.edges.append(Edge(grower.dense(tip, grower.shapes[first][0], delay=1), first))
     if rng.random() < 0.6:
         tip = grower.dense(tip, int(rng.integers(1, 5)))
@@ -211,6 +236,21 @@ def grow(seed: int, *, n_blocks: int, n_steps: int, batch: int, spatial: bool, n
     return Case(program, inputs.astype(program.dtype))
 
 
+def with_delays(case: Case, seed: int) -> Case:
+    """Send a third of what the input and the neurons send one to three steps later."""
+    rng = np.random.default_rng(seed)
+    maps = {node.name for node in case.program.linear_maps}
+    edges = [
+        edge if edge.source in maps or rng.random() < 0.7 else replace(edge, delay=edge.delay + int(rng.integers(1, 4)))
+        for edge in case.program.edges
+    ]
+    program = case.program
+    delayed = build(
+        program.nodes, edges, dt_s=program.dt_s, n_steps=program.n_steps, number_format=program.number_format
+    )
+    return replace(case, program=delayed)
+
+
 @st.composite
 def cases(draw: st.DrawFn) -> Case:
     """Draw a random program with inputs."""
@@ -221,3 +261,9 @@ def cases(draw: st.DrawFn) -> Case:
         batch=draw(st.integers(1, 3)),
         spatial=draw(st.booleans()),
     )
+
+
+@st.composite
+def delayed_cases(draw: st.DrawFn) -> Case:
+    """Draw a random program with delays anywhere, which NIR cannot hold."""
+    return with_delays(draw(cases()), draw(st.integers(0, 2**32 - 1)))

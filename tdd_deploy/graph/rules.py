@@ -55,7 +55,7 @@ def malformed_values(name: str, node: nir.NIRNode) -> Iterator[Violation]:
     if isinstance(node, nir.Flatten) and (node.start_dim, node.end_dim) != (0, -1):
         found = f"flattens dimensions {short(node.start_dim)} to {short(node.end_dim)}"
         yield Violation(name, found, "start_dim 0, end_dim -1: all dimensions")
-    if isinstance(node, nir.Input) and as_shape(node.input_type["input"]) is None:
+    if isinstance(node, nir.Input | nir.Output) and as_shape(node.input_type["input"]) is None:
         yield Violation(f"{name}.shape", short(node.input_type["input"]), "one or more sizes, each 1 or more")
 
 

@@ -5,6 +5,7 @@ TDD_DEPLOY_EXAMPLES=50000 draws that many programs per test instead of the defau
 
 import os
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -32,7 +33,10 @@ from tdd_deploy.simulator import reference
 from tdd_deploy.simulator.arithmetic import FloatArithmetic
 from tdd_deploy.simulator.counts import FIELDS, Counts, Trace
 from tdd_deploy.simulator.engine import Engine, Result
-from tests.zoo import Case, Given, cases, grow
+from tests.zoo import Case, Given, cases, delayed_cases, grow, with_delays
+
+
+ANY = st.one_of(cases(), delayed_cases())
 
 
 def examples(n: int) -> settings:
@@ -157,7 +161,7 @@ def brute_force(program: Program, sent: dict[str, np.ndarray]) -> dict[str, Coun
 
 
 @examples(2000)
-@given(cases())
+@given(ANY)
 def test_every_code_gives_the_spikes_of_the_reference_and_the_counts_of_brute_force(case):
     sent = reference.run(case.program, case.inputs)
     for program in (case.program, *(with_code(case.program, code) for code in CODES)):
@@ -174,7 +178,7 @@ def test_every_code_gives_the_spikes_of_the_reference_and_the_counts_of_brute_fo
 
 
 @examples(300)
-@given(cases())
+@given(ANY)
 def test_results_and_counts_do_not_depend_on_the_batch(case):
     together = execute(case.program, case.inputs)
     alone = [execute(case.program, case.inputs[:, b : b + 1]) for b in range(case.inputs.shape[1])]
@@ -234,7 +238,7 @@ def float32_network(seed: int, *, spatial: bool) -> Case:
         shape = put(Flatten(name="flat"))
     put(Dense(name="readout", **on_its_grid(rng, (4, shape[0]))))  # currents, where a lost bit would show
     nodes.append(Output(name="output"))
-    edges = [Edge(a.name, b.name) for a, b in zip(nodes, nodes[1:], strict=False)]
+    edges = [Edge(a.name, b.name) for a, b in pairwise(nodes)]
     program = build(nodes, edges, dt_s=1e-3, n_steps=12, number_format="float32")
     inputs = rng.random((12, 3, *program.input.shape)) < rng.choice([0.05, 0.3, 0.8])
     return Case(program, inputs.astype(np.float32))
@@ -272,7 +276,7 @@ def without_bias(program: Program) -> Program:
 
 
 @examples(200)
-@given(cases())
+@given(ANY)
 def test_a_silent_network_costs_no_synaptic_op(case):
     """Nothing enters, nothing is added, every threshold is above zero: only idle neurons and the dense count remain."""
     program = without_bias(case.program)
@@ -301,11 +305,21 @@ def test_every_linear_map_lives_in_the_zoo(kind):
     assert sum(isinstance(node, kind) for case in ZOO for node in case.program.linear_maps) > 20
 
 
-def test_the_zoo_has_delays_junctions_both_codes_and_spikes_that_come_and_go():
+def test_maps_of_the_zoo_have_several_sources_several_targets_and_maps_behind_them():
+    found = [(case.program, node.name) for case in ZOO for node in case.program.linear_maps]
+    for edges_of in ("incoming", "outgoing"):
+        assert sum(len(getattr(program, edges_of)[name]) > 1 for program, name in found) > 20
+    with_weights = [(program, name) for program, name in found if program[name].has_synapses]
+    behind = [program[edge.target] for program, name in with_weights for edge in program.outgoing[name]]
+    assert sum(isinstance(node, LinearMap) and node.has_synapses for node in behind) > 20
+
+
+def test_the_zoo_has_every_delay_both_codes_and_spikes_that_come_and_go():
     edges = [edge for case in ZOO for edge in case.program.edges]
     assert {edge.delay for edge in edges} == {0, 1, 2}
     assert {edge.code for edge in edges} == set(CODES)
-    assert sum(len(into) > 1 for case in ZOO for into in case.program.incoming.values()) > 100
+    late = [edge for seed, case in enumerate(ZOO) for edge in with_delays(case, seed).program.edges]
+    assert {edge.delay for edge in late} == set(range(6))
     traces = [Engine(case.program).run(Given(case.inputs), n_steps=6).trace for case in ZOO]
     lively = [t for t in traces if t.executed.spikes.any() and t.executed.acs.any() and t.executed.macs.any()]
     assert len(lively) > 100

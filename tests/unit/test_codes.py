@@ -1,5 +1,6 @@
 import os
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -59,7 +60,7 @@ def test_every_layer_gets_what_pays_there(given_code):
         Dense(name="readout", weight=np.ones((1, 1))),
         Output(name="out"),
     ]
-    edges = [Edge(a.name, b.name) for a, b in zip(nodes, nodes[1:], strict=False)]
+    edges = [Edge(a.name, b.name) for a, b in pairwise(nodes)]
     program = with_code(build(nodes, edges, dt_s=1e-3, n_steps=6), given_code)
     trace = traced(program, np.ones((6, 1, 1), np.float32))
     assert (trace.spike_code.total("spikes"), trace.delta_code.total("delta_events")) == (3, 5)
@@ -79,7 +80,7 @@ def test_where_no_synapse_listens_the_fewer_events_win():
         NeuronLayer(name="hidden", shape=(1,), neuron=IF(v_threshold=np.array(0.5), v_reset=np.array(0.0))),
         Output(name="out"),
     ]
-    edges = [Edge(a.name, b.name) for a, b in zip(nodes, nodes[1:], strict=False)]
+    edges = [Edge(a.name, b.name) for a, b in pairwise(nodes)]
     program = build(nodes, edges, dt_s=1e-3, n_steps=3)
     inputs = np.array([0, 1, 0], np.float32).reshape(3, 1, 1)
     assert chosen(program, inputs)["hidden", "out"] == "spike"

@@ -1,4 +1,5 @@
 import re
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -58,7 +59,7 @@ def test_the_counts_of_one_code_throughout_do_not_depend_on_what_was_executed(fc
 
 def chain_trace(inputs, *maps, code="delta"):
     nodes = [Input(name="input", shape=inputs.shape[2:]), *maps, Output(name="out")]
-    edges = [Edge(a.name, b.name) for a, b in zip(nodes, nodes[1:], strict=False)]
+    edges = [Edge(a.name, b.name) for a, b in pairwise(nodes)]
     program = with_code(build(nodes, edges, dt_s=1e-3, n_steps=len(inputs)), code)
     return Engine(program).run(Given(inputs), n_steps=len(inputs)).trace
 

@@ -28,10 +28,15 @@ def test_a_file_appears_whole_under_its_name(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_failure_leaves_nothing_behind(tmp_path):
-    with pytest.raises(RuntimeError, match="disk on fire"), replacing(tmp_path / "a") as part:
+def write_half(path, error):
+    with replacing(path) as part:
         part.write_text("half")
-        raise RuntimeError("disk on fire")
+        raise error
+
+
+def test_a_failure_leaves_nothing_behind(tmp_path):
+    with pytest.raises(RuntimeError, match="disk on fire"):
+        write_half(tmp_path / "a", RuntimeError("disk on fire"))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -39,9 +44,8 @@ def test_a_failure_leaves_nothing_behind(tmp_path):
 def test_ctrl_c_leaves_the_old_file_as_it_was(tmp_path, error):
     path = tmp_path / "a"
     path.write_text("old")
-    with pytest.raises(error), replacing(path) as part:
-        part.write_text("half")
-        raise error
+    with pytest.raises(error):
+        write_half(path, error)
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
 

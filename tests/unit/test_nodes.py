@@ -50,7 +50,11 @@ def test_a_map_knows_the_shape_that_it_sends(node, shape, out):
         (conv(4, 2, 3, 3, groups=2), (2, 8, 8), "(4, height, width), as its weight is [4, 2, 3, 3]"),
         (conv(5, 2, 3, 3), (128,), "(2, height, width), as its weight is [5, 2, 3, 3]"),
         (conv(5, 2, 3, 3), (2, 2, 8), "at least 3 x 3 pixels, padding (0, 0) included"),
-        (conv(5, 2, 3, 2, dilation=(2, 3), padding=(1, 0)), (2, 2, 8), "at least 5 x 4 pixels, padding (1, 0) included"),
+        (
+            conv(5, 2, 3, 2, dilation=(2, 3), padding=(1, 0)),
+            (2, 2, 8),
+            "at least 5 x 4 pixels, padding (1, 0) included",
+        ),
         (pool((2, 2), (2, 2)), (3, 4), "(channels, height, width)"),
         (pool((2, 2), (2, 2)), (3, 1, 4), "at least 2 x 2 pixels, padding (0, 0) included"),
         (Scale(name="s", factor=np.ones((2,))), (3,), "(2,), the shape of its factor"),

@@ -170,7 +170,9 @@ def test_what_is_not_given_is_left_out(tmp_path):
 
 
 def test_zero_means_measured_zero(tmp_path):
-    assert load(tmp_path, GOOD.replace("value = 2", "value = 0").replace("low = 1.5", "low = 0")).prices[0].value_pj == 0
+    assert (
+        load(tmp_path, GOOD.replace("value = 2", "value = 0").replace("low = 1.5", "low = 0")).prices[0].value_pj == 0
+    )
 
 
 @pytest.mark.parametrize(
@@ -178,7 +180,7 @@ def test_zero_means_measured_zero(tmp_path):
     [
         # unknown keys
         ("schema = 1", "schema = 1\nnmae = 3", "nmae: an unknown key; allowed: schema, name, title"),
-        ('unit = "nJ"', 'unit = "nJ"\nconfidense = "measured"', "price.synop.confidense: an unknown key; allowed: counts"),
+        ('unit = "nJ"', 'unit = "nJ"\nconfidense = "measured"', "price.synop.confidense: an unknown key; allowed: co"),
         ('unit = "nJ"', 'unit = "nJ"\nconfidense = "x"', "Did you mean confidence?"),
         ('unit = "W"', 'unit = "W"\nvolts = 1', "static.volts: an unknown key; allowed: value, unit"),
         # missing keys
@@ -206,7 +208,7 @@ def test_zero_means_measured_zero(tmp_path):
         ("value = 0.5", "value = -1.0", "static.value: -1.0; allowed: a number, 0 or more."),
         ("low = 1.5", "low = nan", "price.synop.low: nan; allowed: a number, 0 or more."),
         ('scope = "marginal"', 'scope = "all_in"', "price.synop.scope: 'all_in'; allowed: marginal."),
-        ('confidence = "measured"', 'confidence = "sure"', "price.synop.confidence: 'sure'; allowed: measured, regression"),
+        ('confidence = "measured"', 'confidence = "sure"', "price.synop.confidence: 'sure'; allowed: measured"),
         ('["synops_stored"]', '["synops"]', "price.synop.counts: ['synops']; allowed: spikes, delta_events"),
         ('["synops_stored"]', '"synops_stored"', "price.synop.counts: 'synops_stored'; allowed: spikes"),
         ('["synops_stored"]', "[]", "price.synop.counts: []; allowed: spikes, delta_events"),

@@ -2,7 +2,7 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
-from itertools import permutations
+from itertools import pairwise, permutations
 
 import numpy as np
 import pytest
@@ -133,7 +133,7 @@ def test_shapes_follow_from_the_input():
         Flatten(name="flat"),
         Output(name="out"),
     ]
-    chain = [Edge(a.name, b.name) for a, b in zip(nodes, nodes[1:], strict=False)]
+    chain = [Edge(a.name, b.name) for a, b in pairwise(nodes)]
     program = made(nodes, chain)
     assert program.shapes == {
         "input": (2, 8, 8),

@@ -1,4 +1,5 @@
 import zipfile
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -63,7 +64,7 @@ def test_potentials_are_recorded_as_numbers(tmp_path):
         NeuronLayer(name="li", shape=(1,), neuron=LI(beta=np.array(0.5))),
         Output(name="out"),
     ]
-    edges = [Edge(a.name, b.name) for a, b in zip(nodes, nodes[1:], strict=False)]
+    edges = [Edge(a.name, b.name) for a, b in pairwise(nodes)]
     program = build(nodes, edges, dt_s=1e-3, n_steps=2)
     result = Engine(program).run(Given(np.ones((2, 1, 1), np.float32)), n_steps=2, record=("li",))
     with recording(tmp_path / "a.npz", program, n_samples=1, n_steps=2) as recorder:
@@ -73,12 +74,16 @@ def test_potentials_are_recorded_as_numbers(tmp_path):
         assert file["li"].ravel().tolist() == [0.75, 1.125]
 
 
-@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
-def test_a_run_that_stops_leaves_nothing_behind(tmp_path, error):
-    path = tmp_path / "rasters.npz"
-    with pytest.raises(error), recording(path, by_hand.program(), n_samples=2, n_steps=3) as recorder:
+def record_and_stop(path, error):
+    with recording(path, by_hand.program(), n_samples=2, n_steps=3) as recorder:
         recorder.take(by_hand.result())
         raise error
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+def test_a_run_that_stops_leaves_nothing_behind(tmp_path, error):
+    with pytest.raises(error):
+        record_and_stop(tmp_path / "rasters.npz", error)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -86,8 +91,8 @@ def test_a_run_that_stops_leaves_the_old_file(tmp_path):
     path = tmp_path / "rasters.npz"
     record_by_hand(path)
     before = path.read_bytes()
-    with pytest.raises(RuntimeError), recording(path, by_hand.program(), n_samples=2, n_steps=3):
-        raise RuntimeError
+    with pytest.raises(RuntimeError):
+        record_and_stop(path, RuntimeError)
     assert path.read_bytes() == before
 
 

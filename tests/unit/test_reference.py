@@ -1,4 +1,4 @@
-"""The reference against torch's own maps, and by hand where torch has none: everything else is held to the reference."""
+"""The reference against torch's own maps, and by hand where torch has none."""
 
 import numpy as np
 import pytest

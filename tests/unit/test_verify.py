@@ -1,6 +1,7 @@
 """Every rule of program/verify.py: a program that breaks it, and what is said about it."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -30,7 +31,7 @@ POOL = Pool(name="pool", kernel=(2, 2), stride=(2, 2))
 
 
 def chain(*nodes):
-    return {"nodes": nodes, "edges": [Edge(a.name, b.name) for a, b in zip(nodes, nodes[1:], strict=False)]}
+    return {"nodes": nodes, "edges": [Edge(a.name, b.name) for a, b in pairwise(nodes)]}
 
 
 def built(nodes=CHAIN, edges=EDGES, **choices):
@@ -76,7 +77,8 @@ BROKEN = {
     "edges_join_nodes": [
         ({"edges": (*EDGES, Edge("hidden", "fc", 1), Edge("hidden", "fc", 2))},
          "edge hidden -> fc", "stands 2 times", "once"),
-        ({"edges": (*EDGES[:2], Edge("hidden", "out", -1))}, "edge hidden -> out", "delay is -1", "0 or more time steps"),
+        ({"edges": (*EDGES[:2], Edge("hidden", "out", -1))},
+         "edge hidden -> out", "delay is -1", "0 or more time steps"),
     ],
     "one_input_one_output": [
         ({"nodes": (*CHAIN, Input(name="ear", shape=(2,))), "edges": (*EDGES, Edge("ear", "fc"))},
@@ -85,8 +87,10 @@ BROKEN = {
          "the program", "2 nodes of kind Output (out, out2)", "exactly 1"),
     ],
     "every_node_is_joined": [
-        ({"nodes": (*CHAIN, BACK), "edges": (*EDGES, Edge("back", "hidden"))}, "back", "no edge leads to it", "at least 1"),
-        ({"nodes": (*CHAIN, BACK), "edges": (*EDGES, Edge("hidden", "back"))}, "back", "no edge leads away", "at least 1"),
+        ({"nodes": (*CHAIN, BACK), "edges": (*EDGES, Edge("back", "hidden"))},
+         "back", "no edge leads to it", "at least 1"),
+        ({"nodes": (*CHAIN, BACK), "edges": (*EDGES, Edge("hidden", "back"))},
+         "back", "no edge leads away", "at least 1"),
         ({"edges": (*EDGES, Edge("hidden", "input", 1))}, "input", "an edge leads into the input", "none"),
         ({"edges": (*EDGES, Edge("out", "hidden", 1))}, "out", "an edge leads out of the output", "none"),
     ],
@@ -148,7 +152,8 @@ BROKEN = {
         (hidden(neuron=lif(beta=np.full(2, 0.5))), "hidden.beta", "shape (2,)", "() or (3,)"),
     ],
     "fractions_are_fractions": [
-        (hidden(neuron=lif(beta=np.array([0.5, 1.25, 0.0]))), "hidden.beta", "0.0 to 1.25", "0 to 1, the fraction kept"),
+        (hidden(neuron=lif(beta=np.array([0.5, 1.25, 0.0]))), "hidden.beta", "0.0 to 1.25",
+         "0 to 1, the fraction kept"),
         (hidden(neuron=CubaLIF(alpha=np.array(-0.25), **lif().parameters())), "hidden.alpha", "-0.25 to -0.25",
          "0 to 1, the fraction kept"),
     ],

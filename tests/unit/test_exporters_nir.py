@@ -1,0 +1,385 @@
+import errno
+import math
+import time
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import nir
+import numpy as np
+import pytest
+
+import tdd_deploy
+from tdd_deploy.errors import BadFile, NotExportable
+from tdd_deploy.exporters import TARGETS
+from tdd_deploy.exporters.nir import lift, write
+from tdd_deploy.graph import lower, read
+from tdd_deploy.neurons import IF, LI, LIF, NEURONS, CubaLIF, I, Neuron, Threshold
+from tdd_deploy.program import Conv, Dense, Edge, Flatten, Input, NeuronLayer, Output, Pool, Program, Scale, build
+from tdd_deploy.simulator.arithmetic import FloatArithmetic
+
+FIRE = {"v_threshold": np.array(1.0), "v_reset": np.array(0.0)}
+EXAMPLES = {
+    "IF": IF(**FIRE),
+    "LIF": LIF(beta=np.array(0.75), **FIRE),
+    "CubaLIF": CubaLIF(alpha=np.array(0.5), beta=np.array(0.75), **FIRE),
+    "LI": LI(beta=np.array(0.75)),
+    "I": I(),
+    "Threshold": Threshold(v_threshold=np.array(1.0)),
+}
+EDGES = (Edge("in", "fc"), Edge("fc", "n"), Edge("n", "out"))
+
+
+def small(
+    neuron: Neuron = EXAMPLES["LIF"],
+    *,
+    extra_nodes: tuple = (),
+    edges: tuple[Edge, ...] = EDGES,
+    dt_s: float = 1e-3,
+    number_format: str = "float64",
+    **choices,
+) -> Program:
+    """Return in (3) -> fc -> n (2) -> out."""
+    nodes = [
+        Input(name="in", shape=(3,)),
+        Dense(name="fc", weight=np.arange(6.0).reshape(2, 3)),
+        NeuronLayer(name="n", shape=(2,), neuron=neuron),
+        Output(name="out"),
+        *extra_nodes,
+    ]
+    return build(nodes, edges, dt_s=dt_s, n_steps=4, number_format=number_format, **choices)
+
+
+def spatial(conv: Conv) -> Program:
+    """Return a convolution of [2, 6, 6], LIF, pool, flatten, dense, LI."""
+    channels, *size = conv.out_shape((2, 6, 6))
+    pool = Pool(name="pool", kernel=(2, 2), stride=(2, 2), average=True)
+    n_flat = math.prod(pool.out_shape((channels, *size)))
+    nodes = [
+        Input(name="in", shape=(2, 6, 6)),
+        conv,
+        NeuronLayer(name="lif", shape=(channels, *size), neuron=replace(EXAMPLES["LIF"], reset="soft")),
+        pool,
+        Flatten(name="flat"),
+        Dense(name="fc", weight=np.ones((3, n_flat)), bias=np.zeros(3)),
+        NeuronLayer(name="li", shape=(3,), neuron=EXAMPLES["LI"]),
+        Output(name="out"),
+    ]
+    names = [node.name for node in nodes]
+    return build(nodes, [Edge(*pair) for pair in pairwise(names)], dt_s=1e-3, n_steps=4)
+
+
+SQUARE = Conv(name="conv", weight=np.ones((4, 2, 3, 3)), padding=(1, 1))
+
+
+def reasons(program: Program) -> dict[str, str]:
+    with pytest.raises(NotExportable) as refused:
+        lift(program)
+    return {violation.where: str(violation) for violation in refused.value.violations}
+
+
+# Nodes
+
+
+def test_every_neuron_has_an_example():
+    assert EXAMPLES.keys() == NEURONS.keys()
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_a_neuron_becomes_the_node_of_its_name_in_full_shape(name):
+    node = lift(small(EXAMPLES[name])).nodes["n"]
+    assert type(node).__name__ == name
+    parameters = [value for value in vars(node).values() if isinstance(value, np.ndarray)]
+    assert all(value.shape == (2,) and value.dtype == np.float64 for value in parameters)
+
+
+def test_euler_turns_three_quarters_kept_into_four_time_steps():
+    node = lift(small(EXAMPLES["LIF"])).nodes["n"]
+    np.testing.assert_array_equal(node.tau, [4e-3, 4e-3])
+    np.testing.assert_array_equal(node.r, [4, 4])
+    np.testing.assert_array_equal(node.v_leak, [0, 0])
+
+
+def test_exact_integration_takes_the_logarithm():
+    node = lift(small(EXAMPLES["LIF"], integration="exact")).nodes["n"]
+    np.testing.assert_allclose(node.tau, 1e-3 / math.log(4 / 3), rtol=1e-15)
+    np.testing.assert_allclose(node.r, 4, rtol=1e-15)
+
+
+def test_an_integrator_gains_its_whole_current_per_step():
+    assert lift(small(EXAMPLES["IF"], dt_s=0.25)).nodes["n"].r.tolist() == [4, 4]
+    assert lift(small(EXAMPLES["I"], dt_s=0.25)).nodes["n"].r.tolist() == [4, 4]
+
+
+@pytest.mark.parametrize("name", ["LIF", "LI", "IF", "I"])
+def test_an_euler_step_of_nirs_equation_is_a_step_of_the_neuron(name):
+    node, neuron = lift(small(EXAMPLES[name])).nodes["n"], EXAMPLES[name]
+    current, v = np.array([0.25, -0.5]), np.array([0.5, 0.125])
+    slope = (node.v_leak - v + node.r * current) / node.tau if hasattr(node, "tau") else node.r * current
+    (expected,), _ = neuron.step(FloatArithmetic(), (v,), current)
+    np.testing.assert_allclose(v + 1e-3 * slope, expected, rtol=1e-14)
+
+
+def test_euler_steps_of_nirs_two_equations_are_a_step_of_the_current_based_neuron():
+    node, neuron = lift(small(EXAMPLES["CubaLIF"])).nodes["n"], EXAMPLES["CubaLIF"]
+    current, i, v = np.array([0.25, -0.5]), np.array([0.25, 0.5]), np.array([0.5, 0.125])
+    (i_expected, v_expected), _ = neuron.step(FloatArithmetic(), (i, v), current)
+    i = i + 1e-3 * (node.w_in * current - i) / node.tau_syn
+    v = v + 1e-3 * (node.v_leak - v + node.r * i) / node.tau_mem
+    np.testing.assert_allclose(i, i_expected, rtol=1e-14)
+    np.testing.assert_allclose(v, v_expected, rtol=1e-14)
+
+
+def test_a_layer_without_memory_has_a_time_constant_of_one_step():
+    assert lift(small(LIF(beta=np.array(0.0), **FIRE))).nodes["n"].tau.tolist() == [1e-3, 1e-3]
+
+
+def test_no_bias_is_a_linear_node_and_a_zero_bias_an_affine_one():
+    dense = Dense(name="second", weight=np.ones((2, 2)), bias=np.zeros(2))
+    graph = lift(small(extra_nodes=(dense,), edges=(*EDGES[:2], Edge("n", "second"), Edge("second", "out"))))
+    assert isinstance(graph.nodes["fc"], nir.Linear)
+    assert isinstance(graph.nodes["second"], nir.Affine)
+
+
+@pytest.mark.parametrize("number_format", ["float32", "float64"])
+def test_weights_keep_the_number_format(number_format):
+    assert lift(small(number_format=number_format)).nodes["fc"].weight.dtype == number_format
+
+
+def test_a_scale_has_the_full_shape():
+    scale = Scale(name="scale", factor=np.array(0.5))
+    graph = lift(small(extra_nodes=(scale,), edges=(*EDGES[:2], Edge("n", "scale"), Edge("scale", "out"))))
+    assert graph.nodes["scale"].scale.tolist() == [0.5, 0.5]
+
+
+def test_spatial_maps_have_nirs_words():
+    graph = lift(spatial(SQUARE))
+    assert graph.nodes["conv"].input_shape == (6, 6)
+    assert graph.nodes["conv"].bias.tolist() == [0, 0, 0, 0]
+    assert isinstance(graph.nodes["pool"], nir.AvgPool2d)
+    assert (graph.nodes["flat"].start_dim, graph.nodes["flat"].end_dim) == (0, -1)
+    assert graph.nodes["out"].output_type["output"].tolist() == [3]
+
+
+def test_a_graph_knows_the_shapes_that_its_nodes_leave_open():
+    assert lift(spatial(SQUARE)).nodes["pool"].output_type["output"].tolist() == [4, 3, 3]
+
+
+def test_soft_reset_is_a_threshold_that_takes_from_its_membrane():
+    neuron = LIF(beta=np.array([0.5, 0.75]), v_threshold=np.array(2.0), v_reset=np.array(0.0), reset="soft")
+    graph = lift(small(neuron))
+    assert isinstance(graph.nodes["n_membrane"], nir.LI)
+    assert isinstance(graph.nodes["n"], nir.Threshold)
+    assert graph.nodes["n_reset"].scale.tolist() == [-1.0, -1.5]  # -beta v_threshold
+    assert sorted(graph.edges) == [
+        ("fc", "n_membrane"),
+        ("in", "fc"),
+        ("n", "n_reset"),
+        ("n", "out"),
+        ("n_membrane", "n"),
+        ("n_reset", "n_membrane"),
+    ]
+
+
+def test_soft_reset_without_a_leak_takes_the_threshold():
+    graph = lift(small(replace(EXAMPLES["IF"], reset="soft")))
+    assert isinstance(graph.nodes["n_membrane"], nir.I)
+    assert graph.nodes["n_reset"].scale.tolist() == [-1, -1]
+
+
+def test_metadata_say_what_nir_leaves_open():
+    program = small(integration="exact", encoder="poisson", provenance={"seed": "7"})
+    assert lift(program).metadata == {
+        "tdd_deploy": tdd_deploy.__version__,
+        "dt_s": 1e-3,
+        "integration": "exact",
+        "reset": "hard",
+        "compare": ">",
+        "encoder": "poisson",
+        "n_steps": 4,
+        "number_format": "float64",
+        "provenance_seed": "7",
+    }
+
+
+@pytest.mark.parametrize(
+    ("resets", "word"),
+    [((), "none"), (("hard",), "hard"), (("soft", "soft"), "soft"), (("hard", "soft"), "mixed")],
+)
+def test_metadata_say_how_layers_reset(resets, word):
+    layers = [
+        NeuronLayer(name=f"n{k}", shape=(2,), neuron=replace(EXAMPLES["LIF"], reset=reset))
+        for k, reset in enumerate(resets)
+    ]
+    names = ["in", "fc", "n", *(layer.name for layer in layers), "out"]
+    edges = tuple(Edge(*pair) for pair in pairwise(names))
+    assert lift(small(EXAMPLES["LI"], extra_nodes=tuple(layers), edges=edges)).metadata["reset"] == word
+
+
+# Refusals
+
+
+@pytest.mark.parametrize(
+    ("neuron", "where", "why"),
+    [
+        (replace(EXAMPLES["LIF"], compare=">="), "n.compare", "n.compare: >=; allowed: >."),
+        (replace(EXAMPLES["Threshold"], compare=">="), "n.compare", "n.compare: >=; allowed: >."),
+        (replace(EXAMPLES["CubaLIF"], reset="soft"), "n", "CubaLIF with soft reset"),
+        (LIF(beta=np.array([0.5, 1.0]), **FIRE), "n.beta", "Use IF"),
+        (LI(beta=np.array(1.0)), "n.beta", "Use I,"),
+        (CubaLIF(alpha=np.array(1.0), beta=np.array(0.5), **FIRE), "n.alpha", "below 1"),
+        # tau has 53 bits, and 0.1 in float64 has some below those of 1 - dt / tau
+        (LIF(beta=np.array(0.1), **FIRE), "n.beta", "float32"),
+    ],
+)
+def test_a_neuron_that_nir_cannot_hold_is_named(neuron, where, why):
+    assert why in reasons(small(neuron))[where]
+
+
+def test_exact_integration_cannot_forget_everything():
+    assert "euler" in reasons(small(LIF(beta=np.array(0.0), **FIRE), integration="exact"))["n.beta"]
+
+
+@pytest.mark.parametrize(
+    ("edges", "where", "why"),
+    [
+        ((Edge("in", "fc", 1), *EDGES[1:]), "edge in -> fc", "delay is 1; allowed: 0"),
+        ((*EDGES, Edge("n", "n", 2)), "edge n -> n", "delay is 2; allowed: 1"),
+    ],
+)
+def test_a_delay_that_closes_no_cycle_in_one_step_is_named(edges, where, why):
+    assert why in reasons(small(edges=edges))[where]
+
+
+def test_a_delay_at_another_place_of_the_cycle_is_named():
+    second = NeuronLayer(name="second", shape=(2,), neuron=EXAMPLES["LI"])
+    edges = (*EDGES[:2], Edge("n", "second", 1), Edge("second", "n"), Edge("n", "out"))
+    found = reasons(small(extra_nodes=(second,), edges=edges))
+    assert found.keys() == {"edge n -> second", "edge second -> n"}
+
+
+def test_a_cycle_entered_twice_is_named():
+    second = NeuronLayer(name="second", shape=(2,), neuron=EXAMPLES["LI"])
+    edges = (*EDGES, Edge("fc", "second"), Edge("n", "second"), Edge("second", "n", 1))
+    assert "entered elsewhere" in reasons(small(extra_nodes=(second,), edges=edges))["edge second -> n"]
+
+
+def test_names_that_soft_reset_takes_are_refused():
+    taken = NeuronLayer(name="n_membrane", shape=(2,), neuron=EXAMPLES["LI"])
+    edges = (*EDGES[:2], Edge("n", "n_membrane"), Edge("n_membrane", "out"))
+    assert (
+        "soft reset of n takes"
+        in reasons(small(replace(EXAMPLES["LIF"], reset="soft"), extra_nodes=(taken,), edges=edges))["n_membrane"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("choices", "where"),
+    [
+        ({"encoder": "a\0b"}, "encoder"),
+        ({"provenance": {"a/b": "c"}}, "provenance 'a/b'"),
+        ({"provenance": {"a": "\ud800"}}, "provenance 'a'"),
+        ({"dt_s": 5e-324}, "dt_s"),
+    ],
+)
+def test_a_choice_that_a_file_cannot_hold_is_named(choices, where):
+    assert where in reasons(small(**choices))
+
+
+def test_a_name_that_hdf5_reads_as_a_path_is_refused():
+    dot = NeuronLayer(name=".", shape=(2,), neuron=EXAMPLES["LI"])
+    assert "'.'" in reasons(small(extra_nodes=(dot,), edges=(*EDGES[:2], Edge("n", "."), Edge(".", "out"))))
+
+
+def test_a_layer_of_no_size_is_refused():
+    nodes = [Input(name="in", shape=(0,)), NeuronLayer(name="n", shape=(0,), neuron=EXAMPLES["I"]), Output(name="out")]
+    program = build(nodes, [Edge("in", "n"), Edge("n", "out")], dt_s=1e-3, n_steps=1)
+    assert reasons(program).keys() == {"in", "n", "out"}
+
+
+def test_all_reasons_come_at_once():
+    found = reasons(small(LIF(beta=np.array(1.0), **FIRE, compare=">="), edges=(Edge("in", "fc", 1), *EDGES[1:])))
+    assert found.keys() == {"n.beta", "n.compare", "edge in -> fc"}
+
+
+# Files
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_every_target_writes_a_file(target, tmp_path):
+    TARGETS[target](small(), tmp_path / "network")
+    assert (tmp_path / "network").stat().st_size > 0
+
+
+def test_a_network_of_square_convolutions_passes_nirs_type_check(tmp_path):
+    write(spatial(SQUARE), tmp_path / "network.nir")
+    assert nir.read(tmp_path / "network.nir", type_check=True).nodes.keys() == lift(spatial(SQUARE)).nodes.keys()
+
+
+@pytest.mark.parametrize(
+    "conv",
+    [
+        Conv(name="conv", weight=np.ones((4, 1, 3, 3)), groups=2),
+        Conv(name="conv", weight=np.ones((4, 2, 1, 3)), padding=(0, 1)),
+    ],
+    ids=["grouped", "not square"],
+)
+def test_convolutions_that_nirs_type_check_mistakes_are_written_all_the_same(conv, tmp_path):
+    write(spatial(conv), tmp_path / "network.nir")
+    assert read(tmp_path / "network.nir") == spatial(conv)
+
+
+def test_names_need_not_be_ascii(tmp_path):
+    layer = NeuronLayer(name="näytä → 2", shape=(2,), neuron=EXAMPLES["LI"])
+    program = small(extra_nodes=(layer,), edges=(*EDGES[:2], Edge("n", layer.name), Edge(layer.name, "out")))
+    write(program, tmp_path / "network.nir")
+    assert read(tmp_path / "network.nir") == program
+
+
+def test_the_same_program_gives_the_same_bytes(tmp_path):
+    write(spatial(SQUARE), tmp_path / "first.nir")
+    time.sleep(1.1)  # HDF5 would write times in seconds
+    write(spatial(SQUARE), tmp_path / "second.nir")
+    assert (tmp_path / "first.nir").read_bytes() == (tmp_path / "second.nir").read_bytes()
+
+
+def test_a_file_in_the_way_is_replaced(tmp_path):
+    (tmp_path / "network.nir").write_text("old")
+    write(small(), tmp_path / "network.nir")
+    assert read(tmp_path / "network.nir") == small()
+
+
+@pytest.mark.parametrize("path", [".", "missing/network.nir"])
+def test_a_place_where_no_file_can_be_is_named(path, tmp_path):
+    with pytest.raises(BadFile):
+        write(small(), tmp_path / path)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("failure", "raised"),
+    [(OSError(errno.ENOSPC, "No space left on device"), BadFile), (KeyboardInterrupt(), KeyboardInterrupt)],
+)
+def test_an_interrupted_write_leaves_the_old_file_and_nothing_else(failure, raised, tmp_path, monkeypatch):
+    def fail(path: Path, content: bytes) -> None:
+        path.write_text("half")
+        raise failure
+
+    path = tmp_path / "network.nir"
+    path.write_text("old")
+    monkeypatch.setattr(Path, "write_bytes", fail)
+    with pytest.raises(raised):
+        write(small(), path)
+    assert [found.name for found in tmp_path.iterdir()] == ["network.nir"]
+    assert path.read_text() == "old"
+
+
+def test_a_program_that_does_not_fit_leaves_no_file(tmp_path):
+    with pytest.raises(NotExportable):
+        write(small(LI(beta=np.array(1.0))), tmp_path / "network.nir")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_graph_in_memory_is_the_graph_of_the_file(tmp_path):
+    write(small(), tmp_path / "network.nir")
+    assert lower(lift(small())) == read(tmp_path / "network.nir")
