@@ -35,7 +35,6 @@ from tdd_deploy.simulator.counts import FIELDS, Counts, Trace
 from tdd_deploy.simulator.engine import Engine, Result
 from tests.zoo import Case, Given, cases, delayed_cases, grow, with_delays
 
-
 ANY = st.one_of(cases(), delayed_cases())
 
 
