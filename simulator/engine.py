@@ -55,7 +55,7 @@ class Engine:
         )
 
     def run(self, frames: Frames, *, n_steps: int, record: Collection[str] = ()) -> Result:
-        """Execute one batch for ``n_steps`` steps; keep the rasters of the layers named in ``record``."""
+        """Execute one batch for ``n_steps`` steps; keep what the input or neurons named in ``record`` sent."""
         run = _Run(self, len(frames.at(0)), n_steps, record)
         for t in range(n_steps):
             run.step(t, channel_last(frames.at(t).astype(self.program.dtype, copy=False)))
@@ -97,6 +97,7 @@ class _Run:
             if isinstance(engine.maps[node.name], Synapses)
         }
         shapes = program.shapes
+        assert set(record) <= self._past.keys(), "only what the input and neurons send is recorded"
         self._rasters = {
             name: np.zeros((batch, n_steps, *shapes[name]), program.dtype) for name in {*record, program.output.name}
         }
@@ -132,8 +133,6 @@ class _Run:
         neuron = self._engine.neurons[layer.name]
         self._states[layer.name], values = neuron.step(self._arithmetic, state, current)
         self._send(layer.name, values)
-        if layer.name in self._rasters:
-            self._rasters[layer.name][:, self._t] = channel_first(values)
 
     def _current(self, name: str) -> FloatArray:
         """Return what a receiver holds plus what arrived afresh."""
@@ -148,6 +147,8 @@ class _Run:
         before = self._sent_before(name, 1)
         ring = self._past[name]
         ring[self._t % len(ring)] = values
+        if name in self._rasters:
+            self._rasters[name][:, self._t] = channel_first(values)
         self._tally.sent(
             name,
             {edge.code for edge in self._program.outgoing[name]},

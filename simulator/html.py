@@ -22,7 +22,7 @@ def require() -> None:
         try:
             __import__(package)
         except ImportError as error:
-            raise MissingDependency(package, "report.html", "report") from error
+            raise MissingDependency(package, "report.html", "'tdd-deploy[report]'") from error
 
 
 def write_html(path: Path, simulation: Simulation, *, version: str) -> None:

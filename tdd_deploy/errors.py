@@ -122,11 +122,11 @@ class MissingDependency(TddDeployError):
 
     package: str
     needed_for: str
-    extra: str
+    install: str  # what pip is told
     exit_code: ClassVar[int] = 3
 
     def __str__(self) -> str:
-        return f"{self.needed_for} needs {self.package}; install it with: pip install 'tdd-deploy[{self.extra}]'"
+        return f"{self.needed_for} needs {self.package}; install it with: pip install {self.install}"
 
 
 @dataclass

@@ -284,16 +284,19 @@ def train(
     try:
         from . import train as room
     except ImportError as error:
-        raise MissingDependency(str(error.name), "tdd-deploy train", "train") from error
+        raise MissingDependency(str(error.name), "tdd-deploy train", "'tdd-deploy[train]'") from error
     from .exporters import TARGETS
 
     chosen = {name: value for name, value in {"data": data, "frames": frames, **given}.items() if value is not None}
     before = _recorded(out, chosen) if resume else {}
     choices = {"data": "digits", "frames": False, **before.get("options", chosen)}
     of_data = choices.pop("data"), choices.pop("frames")
-    options = room.checked(
-        room.TrainOptions(**{"lambda_" if name == "lambda" else name: v for name, v in choices.items()})
-    )
+    try:
+        options = room.checked(room.TrainOptions(**choices))
+    except TypeError as error:
+        if not resume:
+            raise
+        raise BadFile(out / "train.json", f"is damaged ({error})", "start the run anew in another folder") from error
     learned, facts = _training_data(*of_data, options, data_dir)
     if resume and facts != before["data"]:
         raise BadData(
@@ -307,6 +310,7 @@ def train(
         "schema_version": 1,
         "options": {"data": of_data[0], "frames": of_data[1], **options.as_json()},
         "versions": _versions(),
+        "threads": room.n_threads(),  # bit for bit the same weights come from as many threads
         "data": facts,
         "finished": False,
         "epochs": before.get("epochs", []),
@@ -340,19 +344,21 @@ class _Journal:
 
 def _recorded(out: Path, chosen: Mapping[str, Any]) -> dict[str, Any]:
     """Return the train.json of a run; refuse options other than those it began with."""
+    from . import train as room
+
     path = out / "train.json"
     try:
         recorded = json.loads(path.read_text(encoding="utf-8"))
-        options: dict[str, Any] = recorded["options"]
+        options = {"lambda_" if name == "lambda" else name: value for name, value in recorded["options"].items()}
         known = {"data": recorded["data"], "epochs": recorded["epochs"], "options": options}
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError) as error:
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
         raise BadFile(
             path, "is missing or damaged", "start the run anew, without --resume, in another folder"
         ) from error
     changed = [
-        Violation(f"--{name}", str(value), f"{options.get(name)}, as the run began")
+        Violation(room.flag(name), str(value), f"{options.get(name)}, as the run began")
         for name, value in chosen.items()
-        if options.get(name.rstrip("_")) != value
+        if options.get(name) != value
     ]
     if changed:
         raise BadOptions("--resume continues a run as it began", changed)

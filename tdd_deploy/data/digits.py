@@ -26,7 +26,7 @@ def open_digits() -> Source:
     try:
         from sklearn.datasets import load_digits  # noqa: PLC0415 (heavy, and optional)
     except ImportError as error:
-        raise MissingDependency("scikit-learn", needed_for="the data set digits", extra="train") from error
+        raise MissingDependency("scikit-learn", needed_for="the data set digits", install="scikit-learn") from error
     digits = load_digits()
     order = np.random.RandomState(0).permutation(len(digits.target))
     table = np.empty(len(order), dtype=[("x", "u1", (1, 8, 8)), ("y", "u1")])

@@ -1,8 +1,8 @@
 """Training in torch: networks, losses, the loop. torch is imported here and nowhere else."""
 
 from .network import NETWORKS, Network
-from .options import METHODS, TrainOptions, checked
-from .trainer import EpochMetrics, Samples, Trained, TrainingData, Watcher, fit
+from .options import METHODS, TrainOptions, checked, flag
+from .trainer import EpochMetrics, Samples, Trained, TrainingData, Watcher, fit, n_threads
 
 __all__ = [
     "METHODS",
@@ -16,4 +16,6 @@ __all__ = [
     "Watcher",
     "checked",
     "fit",
+    "flag",
+    "n_threads",
 ]

@@ -39,7 +39,9 @@ class Ddla:
     """Dynamic decoupling of what repeats: spikes (reading F) or changes (D) of low score are pressed down.
 
     Per sample and layer the fraction ``keep`` of highest score at step t - 1 is free at step t; nothing is pressed at
-    t = 1. ``keep`` 1 is plain TET, and 0 in reading F an activity penalty.
+    t = 1. ``keep`` 1 is plain TET, and 0 in reading F an activity penalty. Equal scores rank as ``topk`` ranks them: a
+    silent neuron's gsc is 0, so a ``keep`` above the firing rate also frees some that were silent, and then every
+    neuron that fired is free and both readings are one. gsc and jac at t - 1 hold what flows back from later steps.
     """
 
     score: Score

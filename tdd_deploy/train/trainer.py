@@ -110,6 +110,11 @@ def fit(options: TrainOptions, data: TrainingData, folder: Path, *, resume: bool
     return Trained(lower(run.network, n_steps=options.steps, encoder=options.encoder), run.progress.history)
 
 
+def n_threads() -> int:
+    """Return how many threads torch sums with; the order of its sums, so the last bit of weights, depends on it."""
+    return torch.get_num_threads()
+
+
 class _Run:
     """One run's network, optimizer and progress; every random choice comes from (seed, epoch), so none has a state."""
 

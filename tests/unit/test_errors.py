@@ -44,7 +44,7 @@ ZERO = Violation("readout", "no edge leads away", "at least 1")
             "data set mnist not found; looked in no folder, since none was named; give --data-dir.",
         ),
         (
-            MissingDependency("torch", "tdd-deploy train", "train"),
+            MissingDependency("torch", "tdd-deploy train", "'tdd-deploy[train]'"),
             "tdd-deploy train needs torch; install it with: pip install 'tdd-deploy[train]'",
         ),
         (Interrupted("2 epochs are saved"), "interrupted; 2 epochs are saved"),

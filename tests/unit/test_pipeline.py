@@ -1,6 +1,7 @@
 """The commands as functions."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 from tdd_deploy.data import encode, open_data
-from tdd_deploy.errors import BadData, BadOption, DataNotFound
+from tdd_deploy.errors import BadData, BadFile, BadOption, DataNotFound
 from tdd_deploy.pipeline import read_program, simulate, train
 from tdd_deploy.simulator import reference
 
@@ -122,6 +123,16 @@ def test_training_on_changed_data_is_not_resumed(tmp_path: Path) -> None:
     np.savez(path, x=x / 2, y=y)
     with pytest.raises(BadData, match="changed"):
         train(tmp_path / "run", resume=True)
+
+
+@pytest.mark.parametrize("options", [{"colour": "red"}, {"epochs": "many"}, []])
+def test_a_train_json_that_was_changed_is_refused_by_name(options: object, run_folder: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(run_folder, tmp_path / "run")
+    recorded = json.loads((run / "train.json").read_text())
+    recorded["options"] = {**recorded["options"], **options} if isinstance(options, dict) else options
+    (run / "train.json").write_text(json.dumps(recorded))
+    with pytest.raises(BadFile, match=r"train.json.*damaged"):
+        train(run, resume=True)
 
 
 def test_training_data_that_is_missing_leaves_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ import random
 import shutil
 import signal
 import threading
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -492,46 +493,66 @@ def test_the_saved_network_is_the_program(tmp_path):
 # --- what is learned from ----------------------------------------------------------------------------------------
 
 
+@dataclass
+class Drawn:
+    """One batch of training: which samples it held, what came out, and the seed of its random choices."""
+
+    numbers: list[int]
+    outputs: np.ndarray
+    seed: int
+
+
 def drawn(folder, monkeypatch, options, data):
-    """Return which samples each batch of each epoch held."""
+    """Train; return the batches of each epoch."""
     index = {image.tobytes(): number for number, image in enumerate(data.train.x)}
     seen = []
 
     def note(network, x, *args, **kwargs):
+        run = unroll(network, x, *args, **kwargs)
         if network.training:
-            seen.append([index[image.tobytes()] for image in x])
-        return unroll(network, x, *args, **kwargs)
+            numbers = [index[image.tobytes()] for image in x]
+            seen.append(Drawn(numbers, run.outputs.detach().numpy(), kwargs["generator"].initial_seed()))
+        return run
 
     with monkeypatch.context() as patched:
         patched.setattr(trainer, "unroll", note)
-        train(folder, options, data)
+        history, *_ = train(folder, options, data)
     n = len(seen) // options.epochs
-    return [seen[start : start + n] for start in range(0, len(seen), n)]
+    return [seen[start : start + n] for start in range(0, len(seen), n)], history
+
+
+def orders_of(epochs):
+    return [[number for batch in epoch for number in batch.numbers] for epoch in epochs]
 
 
 def test_an_epoch_takes_whole_batches_in_a_new_order_and_no_sample_twice(tmp_path, monkeypatch):
-    epochs = drawn(tmp_path, monkeypatch, small(), small_data())
-    assert [[len(batch) for batch in epoch] for epoch in epochs] == [[16] * N_BATCHES] * 4
-    orders = [[number for batch in epoch for number in batch] for epoch in epochs]
+    epochs, _ = drawn(tmp_path, monkeypatch, small(), small_data())
+    assert [[len(batch.numbers) for batch in epoch] for epoch in epochs] == [[16] * N_BATCHES] * 4
+    orders = orders_of(epochs)
     assert all(len(set(order)) == 16 * N_BATCHES for order in orders)
     assert len(set(map(tuple, orders))) == 4
     assert set().union(*orders) == set(range(100))  # what one epoch leaves out, another takes
-    assert drawn(tmp_path, monkeypatch, small(), small_data()) == epochs
-    assert drawn(tmp_path, monkeypatch, small(seed=1), small_data()) != epochs
+    assert orders_of(drawn(tmp_path, monkeypatch, small(), small_data())[0]) == orders
+    assert orders_of(drawn(tmp_path, monkeypatch, small(seed=1), small_data())[0]) != orders
+
+
+def test_every_batch_has_random_choices_of_its_own(tmp_path, monkeypatch):
+    runs = [drawn(tmp_path, monkeypatch, small(seed=seed), small_data())[0] for seed in (0, 1)]
+    seeds = [batch.seed for epochs in runs for epoch in epochs for batch in epoch]
+    assert len(seeds) == len(set(seeds)) == 2 * 4 * N_BATCHES
+
+
+def test_the_accuracy_in_training_is_that_of_the_outputs_it_learned_from(tmp_path, monkeypatch):
+    data = small_data()
+    epochs, history = drawn(tmp_path, monkeypatch, small(), data)
+    for epoch, reported in zip(epochs, history, strict=True):
+        right = [batch.outputs.sum(axis=0).argmax(axis=1) == data.train.y[batch.numbers] for batch in epoch]
+        assert reported["train_accuracy"] == np.mean(right)
 
 
 def test_samples_fewer_than_a_batch_are_one_batch(tmp_path, monkeypatch):
-    (epoch,) = drawn(tmp_path, monkeypatch, small(batch=64, epochs=1), small_data(n=10))
-    assert [sorted(batch) for batch in epoch] == [list(range(10))]
-
-
-def test_of_samples_in_time_the_first_steps_are_taken():
-    options, data = small(), small_data(n_steps=5)
-    net = fresh_network(options, data).eval()
-    run = unroll(net, data.train.x, options, in_time=True, generator=torch.Generator())
-    expected = net.unroll(torch.from_numpy(data.train.x[:, :3].swapaxes(0, 1)), 3, static=False)
-    assert run.outputs.shape == (3, 100, 3)
-    assert torch.equal(run.outputs, expected.outputs)
+    ((batch,),), _ = drawn(tmp_path, monkeypatch, small(batch=64, epochs=1), small_data(n=10))
+    assert sorted(batch.numbers) == list(range(10))
 
 
 class Echo:
@@ -546,6 +567,13 @@ def test_a_static_sample_is_not_repeated():
     unroll(echo, data.train.x, small(), in_time=False, generator=torch.Generator())
     assert (echo.n_steps, echo.static) == (3, True)
     assert np.array_equal(echo.x.numpy(), data.train.x)
+
+
+def test_of_samples_in_time_the_first_steps_are_taken():
+    echo, x = Echo(), small_data(n_steps=5).train.x
+    unroll(echo, x, small(), in_time=True, generator=torch.Generator())
+    assert (echo.n_steps, echo.static) == (3, False)
+    assert np.array_equal(echo.x.numpy(), x[:, :3].swapaxes(0, 1))
 
 
 @pytest.mark.parametrize("in_time", [False, True])
