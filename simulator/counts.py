@@ -51,6 +51,7 @@ class Counts:
         return cls(**{f.name: np.zeros((n_layers, n_steps), np.int64) for f in fields(cls)})
 
     def __add__(self, other: Self) -> Self:
+        assert self.spikes.shape == other.spikes.shape, "counts of the same layers and steps"
         return type(self)(**{f.name: getattr(self, f.name) + getattr(other, f.name) for f in fields(self)})
 
     def total(self, name: str) -> int:

@@ -80,7 +80,7 @@ def not_priced(profile: Profile) -> tuple[str, ...]:
     else:
         power = f"{profile.static.value_mw:g} mW per chip ({profile.static.confidence}: {profile.static.source})"
         lines.append(f"static power: {power}; the time per step is not known")
-    return (*lines, *profile.not_priced, f"excluded: {EXCLUDED}")
+    return (*lines, *profile.not_priced, f"{EXCLUDED}: outside this count")
 
 
 def _count(counts: Counts, layers: tuple[Layer, ...], price: Price) -> NDArray[np.int64]:

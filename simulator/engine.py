@@ -179,8 +179,9 @@ class _Run:
             self._tally.connected(node.name, linear_map, code, spikes=spikes, deltas=deltas)
         else:
             linear_map.add(message, sink)
-        if any(isinstance(self._program[edge.target], LinearMap) for edge in self._program.outgoing[node.name]):
-            self._keep_values(node.name, code, values)
+        targets = [self._program[edge.target] for edge in self._program.outgoing[node.name]]
+        if code == "delta" and any(isinstance(target, LinearMap) for target in targets):
+            self._keep_values(node.name, values)
 
     def _message(self, edge: Edge) -> FloatArray:
         """Return what an edge carries this step, in its code."""
@@ -204,11 +205,10 @@ class _Run:
             [self._values[e.source] if e.source in self._sent else self._sent_before(e.source, e.delay) for e in edges],
         )
 
-    def _keep_values(self, name: str, code: Code, values: FloatArray) -> None:
+    def _keep_values(self, name: str, values: FloatArray) -> None:
+        """Keep as values what a map sent as changes."""
         linear_map = self._engine.maps[name]
-        if code == "spike":
-            self._values[name] = self._sent[name]
-        elif isinstance(linear_map, Synapses):
+        if isinstance(linear_map, Synapses):
             self._values[name] = self._values.get(name, 0) + self._sent[name]
         else:
             self._values[name] = self._zeros(name)

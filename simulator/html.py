@@ -9,7 +9,7 @@ from typing import Any
 from tdd_deploy.errors import MissingDependency
 from tdd_deploy.files import replacing
 
-from .report import Simulation
+from .report import Simulation, mean_text
 
 # Okabe and Ito's colours, told apart by people with any colour vision.
 DELTA, SPIKE, DENSE = "#0072B2", "#E69F00", "#999999"
@@ -32,7 +32,8 @@ def write_html(path: Path, simulation: Simulation, *, version: str) -> None:
     report = simulation.as_json()
     source = (resources.files(__package__) / "report.html.jinja").read_text(encoding="utf-8")
     template = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(source)
-    page = template.render(report=report, n=report["totals"]["samples"], plots=_plots(report), version=version)
+    n = report["totals"]["samples"]
+    page = template.render(report=report, n=n, mean=mean_text, plots=_plots(report), version=version)
     with replacing(path) as part:
         part.write_text(page, encoding="utf-8")
 

@@ -179,10 +179,20 @@ def _violations(content: Mapping[str, Any]) -> Iterator[Violation]:
             continue
         if ("low" in figures or "high" in figures) and "range_source" not in figures:
             yield Violation(f"price.{term}.range_source", "is missing", "the source of low and high")
-        if figures.get("counts") == []:
-            yield Violation(f"price.{term}.counts", "[]", _allowed(_PRICE["counts"]))
+        yield from _contradictions(f"price.{term}", figures)
     if isinstance(content.get("static"), dict):
         yield from _table("static.", content["static"], _STATIC)
+
+
+def _contradictions(where: str, figures: Mapping[str, Any]) -> Iterator[Violation]:
+    counts, bounds = figures.get("counts"), [figures.get(key, figures.get("value")) for key in ("low", "value", "high")]
+    if counts == []:
+        yield Violation(f"{where}.counts", "[]", _allowed(_PRICE["counts"]))
+    elif isinstance(counts, list) and len(counts) > len({str(count) for count in counts}):
+        yield Violation(f"{where}.counts", repr(counts), "each count once")
+    if all(isinstance(bound, int | float) for bound in bounds) and bounds != sorted(bounds):
+        found = ", ".join(str(bound) for bound in bounds)
+        yield Violation(f"{where}.low, .value, .high", found, "low to high")
 
 
 def _table(where: str, found: Any, keys: Mapping[str, _Key]) -> Iterator[Violation]:

@@ -106,6 +106,11 @@ def priced(trace: Trace, profile: Profile) -> Priced:
     return Priced(**{code: price_counts(getattr(trace, code), trace.layers, profile) for code in codes})
 
 
+def mean_text(mean: float) -> str:
+    """Return a mean for people: whole numbers, but what is small is not shown as nothing."""
+    return f"{mean:,.0f}" if mean >= 10 or mean == int(mean) else f"{mean:.2f}"
+
+
 def write_csv(path: Path, simulation: Simulation) -> None:
     """Write one line per time step."""
     rows = [_flat(step) for step in simulation.as_json()["steps"]]

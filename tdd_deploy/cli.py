@@ -179,16 +179,18 @@ def _print_simulation(simulation: "Simulation", by: str) -> None:
     """Print a table of means over samples, and a summary."""
     from rich.table import Table
 
+    from .simulator.report import mean_text
+
     report = simulation.as_json()
     n = report["totals"]["samples"]
     label = "step" if by == "step" else "name"
     columns: dict[str, Callable[[Mapping[str, Any]], str]] = {
         label: lambda row: str(row[label]),
-        "spikes": lambda row: f"{row['spikes'] / n:,.0f}",
-        "delta events": lambda row: f"{row['delta_events'] / n:,.0f}",
-        "synops run": lambda row: f"{row['synops_effective'] / n:,.0f}",
-        "plain spikes": lambda row: f"{row['spike_code']['synops_effective'] / n:,.0f}",
-        "dense": lambda row: f"{row['dense'] / n:,.0f}",
+        "spikes": lambda row: mean_text(row["spikes"] / n),
+        "delta events": lambda row: mean_text(row["delta_events"] / n),
+        "synops run": lambda row: mean_text(row["synops_effective"] / n),
+        "plain spikes": lambda row: mean_text(row["spike_code"]["synops_effective"] / n),
+        "dense": lambda row: mean_text(row["dense"] / n),
     }
     if report["energy"]:
         columns["nJ run"] = lambda row: f"{row['energy_pj'] / n / 1e3:,.2f}"

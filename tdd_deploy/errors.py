@@ -27,7 +27,7 @@ class TddDeployError(Exception):
     exit_code: ClassVar[int] = 2
 
 
-@dataclass
+@dataclass(eq=False)
 class BadFile(TddDeployError):
     """One file cannot be read or written."""
 
@@ -39,7 +39,7 @@ class BadFile(TddDeployError):
         return f"{self.path}: {self.found}; {self.remedy}."
 
 
-@dataclass
+@dataclass(eq=False)
 class BadOption(TddDeployError):
     """One option has a value that is not allowed."""
 
@@ -51,7 +51,7 @@ class BadOption(TddDeployError):
         return f"{self.option} is {self.found}; allowed: {self.allowed}."
 
 
-@dataclass
+@dataclass(eq=False)
 class DataNotFound(TddDeployError):
     """A data set is not where it was looked for."""
 
@@ -78,7 +78,7 @@ class Violation:
         return f"{self.where}: {self.found}; allowed: {self.allowed}.{remedy}"
 
 
-@dataclass
+@dataclass(eq=False)
 class Refused(TddDeployError):
     """One or more violations, all reported at once."""
 
@@ -116,7 +116,7 @@ class BadProfile(Refused):
     """An energy profile has an unknown key, or lacks a number, a unit or a source."""
 
 
-@dataclass
+@dataclass(eq=False)
 class MissingDependency(TddDeployError):
     """An optional part is not installed."""
 
@@ -129,7 +129,7 @@ class MissingDependency(TddDeployError):
         return f"{self.needed_for} needs {self.package}; install it with: pip install {self.install}"
 
 
-@dataclass
+@dataclass(eq=False)
 class Interrupted(TddDeployError):
     """Ctrl-C; what was done until then is saved."""
 

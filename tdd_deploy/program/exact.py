@@ -3,7 +3,8 @@
 A sum of float32 numbers is exact when every number is a multiple of one power of two, the grid, and no partial
 sum needs more than 24 bits above it (float64: 53). Spikes and delta spikes select weights, and any partial sum of
 selected weights is bounded by the sum of their magnitudes. So with weights on such a grid, the accumulated
-delta spikes give bit for bit the currents of the spikes themselves, on every machine.
+delta spikes give bit for bit the currents of the spikes themselves, on every machine. The grid belongs to the
+receiver: maps that drive the same neurons must share one.
 """
 
 import math
@@ -28,7 +29,7 @@ def grid_for(weight: NDArray[Any], bias: NDArray[Any], *, input_bits: int = 0, n
     bound = float(largest.max())
     if bound == 0.0:
         return 1.0
-    # One bit is left free: rounding to the grid can lift a sum above its bound, and so can the sum of two branches.
+    # One bit is left free, since rounding to the grid can lift a sum above its bound.
     return 2.0 ** (math.ceil(math.log2(bound)) - (MANTISSA_BITS[number_format] - 1) + input_bits)
 
 

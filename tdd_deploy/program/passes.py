@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import get_args
 
+from tdd_deploy.errors import BadProgram, Violation
+
 from .nodes import LinearMap
 from .program import Code, Edge, Program
 from .verify import verify
@@ -17,7 +19,17 @@ def with_code(program: Program, code: Code) -> Program:
 
 
 def with_codes(program: Program, codes: Mapping[Edge, Code]) -> Program:
-    """Send the given code on each edge; edges that are not named keep theirs."""
+    """Send the given code on each edge; edges that are not named keep theirs.
+
+    Raises:
+        BadProgram: an edge that the program does not have.
+    """
+    unknown = codes.keys() - set(program.edges)
+    if unknown:
+        found = sorted(f"{edge.source} -> {edge.target}, delay {edge.delay}, code {edge.code}" for edge in unknown)
+        raise BadProgram(
+            "these codes", [Violation(f"edge {edge}", "is not there", "edges of the program") for edge in found]
+        )
     return verify(
         replace(program, edges=tuple(replace(edge, code=codes.get(edge, edge.code)) for edge in program.edges))
     )

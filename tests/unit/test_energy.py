@@ -162,7 +162,7 @@ def test_a_price_for_one_kind_of_layer_leaves_the_others_free():
                 "static power: 104.4 mW per chip (derived: Frady et al. 2020 (arXiv:2004.12691), Table 1: 3.34 W "
                 "static over 32 chips, measured; voltage not stated); the time per step is not known",
                 "the barrier between time steps: its time is published, its energy is not",
-                f"excluded: {EXCLUDED}",
+                f"{EXCLUDED}: outside this count",
             ],
         ),
         (
@@ -173,7 +173,7 @@ def test_a_price_for_one_kind_of_layer_leaves_the_others_free():
                 "hop_north_south (4.2 pJ each): needs a placement of layers on cores",
                 "bias additions: the profile has no price",
                 "static power: the profile has none",
-                f"excluded: {EXCLUDED}",
+                f"{EXCLUDED}: outside this count",
             ],
         ),
         (
@@ -184,7 +184,7 @@ def test_a_price_for_one_kind_of_layer_leaves_the_others_free():
                 "bias additions: the profile has no price",
                 "input events: the profile has no price",
                 "static power: the profile has none",
-                f"excluded: {EXCLUDED}",
+                f"{EXCLUDED}: outside this count",
             ],
         ),
     ],

@@ -65,6 +65,12 @@ def test_a_pass_verifies_what_it_made():
         with_codes(program(), {Edge("input", "a"): "spike"})
 
 
+def test_a_code_for_an_edge_that_is_not_there_is_refused():
+    spikes = with_code(program(), "spike")
+    with pytest.raises(BadProgram, match=r"edge nowhere -> a.*is not there"):
+        with_codes(spikes, {Edge("nowhere", "a"): "delta"})
+
+
 def test_groups_are_what_maps_join():
     groups = {frozenset((edge.source, edge.target) for edge in group) for group in code_groups(program())}
     assert groups == {

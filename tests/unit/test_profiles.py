@@ -217,6 +217,9 @@ def test_zero_means_measured_zero(tmp_path):
         ('["the radio"]', "[5]", "not_priced: [5]; allowed: a list of texts."),
         ('["the radio"]', "[[]]", "not_priced: [[]]; allowed: a list of texts."),
         ("[static]", "[price.ac]", "price.ac.counts: is missing"),
+        # contradictions
+        ("value = 2", "value = 9", "price.synop.low, .value, .high: 1.5, 9"),
+        ('["synops_stored"]', '["acs", "acs"]', "price.synop.counts: ['acs', 'acs']; allowed: each count once."),
     ],
 )  # fmt: skip
 def test_a_damaged_profile_is_refused_by_its_key(tmp_path, old, new, text):
