@@ -25,12 +25,7 @@ NEURONS = {
 }
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def random_network(name="mlp", *, input_shape=(1, 8, 8), n_classes=10, analog_input=True, seed=0, **options):

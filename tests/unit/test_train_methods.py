@@ -12,12 +12,7 @@ N_STEPS, BATCH, N_CLASSES = 4, 3, 5
 SIZES = (7, 6)  # neurons of the two layers
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def generator(seed=0):

@@ -11,13 +11,7 @@ from tdd_deploy.program.exact import grid_for
 from tdd_deploy.train import network as train_network
 from tdd_deploy.train.network import Connection, Layer, Network, make_network
 
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def lif(beta=0.5, **choices):
