@@ -6,7 +6,6 @@ Shapes are without batch and time: ``(n,)`` or ``(channels, height, width)``.
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,8 +52,6 @@ class NeuronLayer(Node):
 class LinearMap(Node):
     """A map without memory for which map(a + b) = map(a) + map(b), but for the bias."""
 
-    has_synapses: ClassVar[bool] = False
-
     def out_shape(self, shape: Shape) -> Shape:
         """Return the output's shape; raise ShapeError when the input cannot have this shape."""
         raise NotImplementedError
@@ -66,7 +63,6 @@ class Dense(LinearMap):
 
     weight: Array  # [n_out, n_in]
     bias: Array | None = None  # [n_out]
-    has_synapses: ClassVar[bool] = True
 
     def out_shape(self, shape: Shape) -> Shape:
         """``(n_in,)`` to ``(n_out,)``."""
@@ -86,7 +82,6 @@ class Conv(LinearMap):
     padding: Pair = (0, 0)
     dilation: Pair = (1, 1)
     groups: int = 1
-    has_synapses: ClassVar[bool] = True
 
     def out_shape(self, shape: Shape) -> Shape:
         """``(channels_in, h, w)`` to ``(channels_out, h', w')``."""

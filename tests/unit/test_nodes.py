@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from tdd_deploy.program import Conv, Dense, Flatten, LinearMap, Pool, Scale, ShapeError
+from tdd_deploy.program import Conv, Dense, Flatten, Pool, Scale, ShapeError
 
 
 def conv(*weight_shape, **choices):
@@ -87,8 +87,3 @@ def test_windows_are_those_that_can_be_counted_one_by_one(size, kernel, stride, 
 
 def test_flatten_keeps_every_value():
     assert math.prod(Flatten(name="f").out_shape((2, 3, 5))) == 30
-
-
-@pytest.mark.parametrize("kind", LinearMap.__subclasses__())
-def test_maps_with_weights_are_those_that_cost_synaptic_ops(kind):
-    assert kind.has_synapses == (kind in (Dense, Conv))
