@@ -10,6 +10,7 @@ import numpy as np
 
 from tdd_deploy.files import replacing
 from tdd_deploy.program import Input, LinearMap, Program
+from tdd_deploy.program.rounding import rounding_receivers
 
 from .counts import FIELDS, Counts, Trace
 from .energy import Energy, price_counts
@@ -88,6 +89,7 @@ class Simulation:
             "integration": program.integration,
             "code": self.code,
             "codes": codes,
+            "rounding": list(rounding_receivers(program)),
         }
 
     def _row(self, cells: tuple[Any, Any]) -> dict[str, Any]:

@@ -216,6 +216,8 @@ def _summary(report: "Mapping[str, Any]") -> "Iterator[str]":
         f"means over {n} samples of {data['name']} ({data['split']}), {len(report['steps'])} time steps, "
         f"{report['program']['code']} code: {accuracy}"
     )
+    if report["program"]["rounding"]:
+        yield f"currents can round, so codes may part in the last bit: {', '.join(report['program']['rounding'])}"
     if totals["saved_by_repeating_input"]:
         saved = totals["saved_by_repeating_input"] / n
         yield f"{saved:,.0f} of the synops saved come only from showing the same image at every step"

@@ -18,6 +18,7 @@ from .data import Arrangement, Source, arrange, check_labels, encode, open_data
 from .errors import BadData, BadFile, BadOption, BadOptions, MissingDependency, Violation
 from .files import make_folder, sha256, write_json
 from .program import Code, Conv, Dense, Program, describe, with_code
+from .program.rounding import rounding_receivers
 
 if TYPE_CHECKING:
     from .simulator.record import Recorder
@@ -187,6 +188,7 @@ def inspect(path: Path) -> dict[str, Any]:
         "integration": program.integration,
         "encoder": program.encoder,
         "number format": program.number_format,
+        "currents that can round": ", ".join(rounding_receivers(program)) or "none: every code gives the same spikes",
         "digest": program.digest,
         **program.provenance,
     }

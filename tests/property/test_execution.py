@@ -29,6 +29,7 @@ from tdd_deploy.program import (
     with_code,
 )
 from tdd_deploy.program.exact import grid_for, on_grid
+from tdd_deploy.program.rounding import rounding_receivers
 from tdd_deploy.simulator import reference
 from tdd_deploy.simulator.arithmetic import FloatArithmetic
 from tdd_deploy.simulator.counts import FIELDS, Counts, Trace
@@ -238,7 +239,7 @@ def float32_network(seed: int, *, spatial: bool) -> Case:
     put(Dense(name="readout", **on_its_grid(rng, (4, shape[0]))))  # currents, where a lost bit would show
     nodes.append(Output(name="output"))
     edges = [Edge(a.name, b.name) for a, b in pairwise(nodes)]
-    program = build(nodes, edges, dt_s=1e-3, n_steps=12, number_format="float32")
+    program = build(nodes, edges, dt_s=1e-3, n_steps=12, number_format="float32", encoder="poisson")
     inputs = rng.random((12, 3, *program.input.shape)) < rng.choice([0.05, 0.3, 0.8])
     return Case(program, inputs.astype(np.float32))
 
@@ -247,11 +248,31 @@ def float32_network(seed: int, *, spatial: bool) -> Case:
 @given(st.integers(0, 2**32 - 1), st.booleans())
 def test_on_its_grid_a_float32_network_gives_the_same_spikes_and_currents_in_every_code(seed, spatial):
     case = float32_network(seed, spatial=spatial)
+    assert rounding_receivers(case.program) == ()
     sent = reference.run(case.program, case.inputs)
     for code in CODES:
         result = execute(with_code(case.program, code), case.inputs)
         assert result.output.dtype == np.float32
         assert_same_values(result, sent, case.program)
+
+
+@examples(300)
+@given(st.integers(0, 2**32 - 1))
+def test_what_is_said_not_to_round_gives_the_same_spikes_and_currents_in_every_code(seed):
+    """Branches that meet, chains of maps and pools, weights 2^-20 to 1 apart: some round, and only those may part."""
+    rng = np.random.default_rng(seed)
+    case = grow(seed, n_blocks=2, n_steps=6, batch=2, spatial=bool(seed % 2))
+    nodes = [
+        replace(node, weight=node.weight * 2.0 ** rng.integers(-20, 1, node.weight.shape))
+        if isinstance(node, Dense | Conv) and rng.random() < 0.3
+        else node
+        for node in case.program.nodes
+    ]
+    program = build(nodes, case.program.edges, dt_s=1e-3, n_steps=6, number_format="float32")
+    if not rounding_receivers(program):
+        sent = reference.run(program, case.inputs.astype(np.float32))
+        for code in CODES:
+            assert_same_values(execute(with_code(program, code), case.inputs.astype(np.float32)), sent, program)
 
 
 def test_off_the_grid_a_float32_network_may_give_other_currents_in_delta_code():
@@ -260,6 +281,7 @@ def test_off_the_grid_a_float32_network_may_give_other_currents_in_delta_code():
     edges = [Edge("input", "fc"), Edge("fc", "output")]
     nodes = [Input(name="input", shape=(2,)), Dense(name="fc", weight=weight), Output(name="output")]
     program = build(nodes, edges, dt_s=1e-3, n_steps=2)
+    assert rounding_receivers(program) == ("output",)
     inputs = np.array([[[1, 1]], [[1, 0]]], np.float32)
     # float32 holds integers alone at 2^24, so 2^24 + 0.1 is 2^24, and the 0.1 is lost when 2^24 is taken away.
     assert execute(with_code(program, "delta"), inputs).output[0, 1, 0] == 0.0

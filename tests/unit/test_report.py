@@ -68,6 +68,7 @@ def test_the_program_is_told_with_every_choice():
             "hidden -> readout": "spike",
             "readout -> out": "spike",
         },
+        "rounding": [],
     }
 
 

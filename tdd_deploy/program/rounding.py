@@ -1,0 +1,92 @@
+"""Which currents of a program can round, so that delta code and spike code could part in the last bit.
+
+Source of the rule: ``exact.py``. It is followed from the input and the spikes through the maps to each receiver.
+"""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from .exact import MANTISSA_BITS
+from .nodes import Array, Conv, Dense, Flatten, Input, LinearMap, Pool, Scale
+from .program import Program
+
+
+@dataclass(frozen=True)
+class Values:
+    """Multiples of ``2 ** exponent``, at most ``bound`` in magnitude, and so are their partial sums."""
+
+    exponent: int
+    bound: float
+
+    def within(self, bits: int) -> "Values | None":
+        """Return the values when a mantissa of ``bits`` holds each of them, else None."""
+        # Strictly: the bound is a float sum, and may itself have been rounded down to the limit.
+        return self if self.bound < 2.0 ** (self.exponent + bits) else None
+
+
+SPIKES = Values(0, 1.0)
+PIXELS = Values(-8, 1.0)  # k / 256, as images are read
+
+
+def rounding_receivers(program: Program) -> tuple[str, ...]:
+    """Return the layers of neurons, and the output, whose currents can round.
+
+    Inputs are taken to be pixels k / 256 in direct encoding, else spikes.
+    """
+    bits = MANTISSA_BITS[program.number_format]
+    carried: dict[str, Values | None] = {program.input.name: PIXELS if program.encoder == "direct" else SPIKES}
+    carried |= {layer.name: SPIKES if layer.neuron.spiking else None for layer in program.neuron_layers}
+    rounding = []
+    for node in program.nodes:
+        if isinstance(node, Input):
+            continue
+        total = _sum((carried[edge.source] for edge in program.incoming[node.name]), bits)
+        if isinstance(node, LinearMap):
+            carried[node.name] = None if total is None else _through(node, total, bits)
+        elif total is None:
+            rounding.append(node.name)
+    return tuple(rounding)
+
+
+def _sum(parts: Iterable[Values | None], bits: int) -> Values | None:
+    known = list(parts)
+    found = [part for part in known if part is not None]
+    if len(found) < len(known):
+        return None
+    return Values(min(part.exponent for part in found), sum(part.bound for part in found)).within(bits)
+
+
+def _through(node: LinearMap, x: Values, bits: int) -> Values | None:
+    match node:
+        case Flatten():
+            return x
+        case Scale():
+            return Values(x.exponent + _exponent(node.factor), x.bound * float(np.abs(node.factor).max())).within(bits)
+        case Pool():
+            size = math.prod(node.kernel)
+            total = Values(x.exponent, x.bound * size).within(bits)
+            if total is None or not node.average:
+                return total
+            return Values(x.exponent - (size.bit_length() - 1), x.bound) if size.bit_count() == 1 else None
+        case Dense() | Conv():
+            rows = np.abs(node.weight.astype(np.float64)).reshape(len(node.weight), -1).sum(axis=1) * x.bound
+            exponent = x.exponent + _exponent(node.weight)
+            if node.bias is not None:
+                rows = rows + np.abs(node.bias)
+                exponent = min(exponent, _exponent(node.bias))
+            return Values(exponent, float(rows.max())).within(bits)
+    raise NotImplementedError(type(node).__name__)
+
+
+def _exponent(array: Array) -> int:
+    """Return the largest n for which every number is a multiple of ``2 ** n``; 0 when all are zero."""
+    numbers = array[array != 0].astype(np.float64)
+    if not numbers.size:
+        return 0
+    mantissa, exponent = np.frexp(numbers)
+    whole = np.abs(mantissa * 2.0**53).astype(np.int64)
+    lowest_bit = np.log2((whole & -whole).astype(np.float64)).astype(np.int64)
+    return int((exponent - 53 + lowest_bit).min())
