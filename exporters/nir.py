@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tdd_deploy import __version__
-from tdd_deploy.errors import BadFile, NotExportable, Violation
+from tdd_deploy.errors import NotExportable, Violation
 from tdd_deploy.files import replacing
 from tdd_deploy.neurons import IF, LI, LIF, CubaLIF, Firing, I, Threshold
 from tdd_deploy.program import (
@@ -46,12 +46,7 @@ def write(program: Program, path: Path) -> None:
     content = io.BytesIO()  # the HDF5 library can crash on a disk without room
     nir.write(content, lift(program))
     with replacing(path) as part:
-        try:
-            part.write_bytes(content.getbuffer())
-        except OSError as error:
-            raise BadFile(
-                path, f"cannot be written ({error.strerror})", "name a file on a disk with room for it"
-            ) from error
+        part.write_bytes(content.getbuffer())
 
 
 def lift(program: Program) -> nir.NIRGraph:

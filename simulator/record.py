@@ -7,8 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from numpy.lib.format import open_memmap
-from numpy.typing import NDArray
+from numpy.lib.format import write_array_header_2_0
 
 from tdd_deploy.errors import BadOption
 from tdd_deploy.files import replacing
@@ -21,28 +20,24 @@ class Recorder:
     """Takes the results of one batch after the other."""
 
     def __init__(self, program: Program, folder: Path, *, n_samples: int, n_steps: int) -> None:
-        self._next = 0
         arrays = {layer.name: "i1" if layer.neuron.spiking else program.dtype for layer in program.neuron_layers}
         if "output" in arrays:
             raise BadOption("--record", "a program with a layer named output", "another name; output is the result's")
         arrays["output"] = program.dtype
-        names = {"output": program.output.name}
-        self.files: dict[str, NDArray[np.generic]] = {
-            name: open_memmap(
-                folder / f"{number}.npy",
-                mode="w+",
-                dtype=dtype,
-                shape=(n_samples, n_steps, *program.shapes[names.get(name, name)]),
-            )
-            for number, (name, dtype) in enumerate(arrays.items())
-        }
+        self._dtypes = {name: np.dtype(dtype) for name, dtype in arrays.items()}
+        self.paths = {name: folder / f"{number}.npy" for number, name in enumerate(arrays)}
+        for name, dtype in self._dtypes.items():
+            shape = program.shapes[program.output.name if name == "output" else name]
+            header = {"descr": dtype.str, "fortran_order": False, "shape": (n_samples, n_steps, *shape)}
+            with self.paths[name].open("wb") as file:
+                write_array_header_2_0(file, header)
 
     def take(self, result: Result) -> None:
         """Write a batch behind those before it."""
-        rows = slice(self._next, self._next + len(result.output))
-        for name, file in self.files.items():
-            file[rows] = result.output if name == "output" else result.layers[name]
-        self._next = rows.stop
+        for name, path in self.paths.items():
+            raster = result.output if name == "output" else result.layers[name]
+            with path.open("ab") as file:
+                file.write(raster.astype(self._dtypes[name], order="C").data)
 
 
 @contextmanager
@@ -52,7 +47,5 @@ def recording(path: Path, program: Program, *, n_samples: int, n_steps: int) -> 
         recorder = Recorder(program, Path(folder), n_samples=n_samples, n_steps=n_steps)
         yield recorder
         with zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
-            for name, file in recorder.files.items():
-                assert isinstance(file, np.memmap)
-                file.flush()
-                archive.write(str(file.filename), f"{name}.npy")
+            for name, file in recorder.paths.items():
+                archive.write(file, f"{name}.npy")

@@ -17,7 +17,7 @@ def replacing(path: Path) -> Iterator[Path]:
     """Give a temporary name beside ``path``; rename it when all went well, remove it otherwise.
 
     Raises:
-        BadFile: ``path`` is a folder, or its folder is missing or not writable.
+        BadFile: ``path`` is a folder, its folder is missing or not writable, or the disk has no room.
     """
     if path.is_dir():
         raise BadFile(path, "is a folder", "name a file")
@@ -33,6 +33,10 @@ def replacing(path: Path) -> Iterator[Path]:
         yield part
         part.chmod(0o666 & ~_umask())
         part.replace(path)
+    except OSError as error:
+        raise BadFile(
+            path, f"cannot be written ({error.strerror})", "name a file on a disk with room for it"
+        ) from error
     finally:
         part.unlink(missing_ok=True)
 

@@ -1,5 +1,6 @@
 """What a run saves so that it can go on as if it had never stopped."""
 
+import io
 import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,8 +27,10 @@ class Progress:
 def save(path: Path, *, options: dict[str, Any], progress: Progress, parts: dict[str, Any]) -> None:
     """Write a checkpoint; ``parts`` have a ``state_dict``."""
     states = {name: part.state_dict() for name, part in parts.items()}
-    with replacing(path) as temporary:
-        torch.save({"options": options, "progress": vars(progress), **states}, temporary)
+    content = io.BytesIO()  # torch does not say that a disk is full
+    torch.save({"options": options, "progress": vars(progress), **states}, content)
+    with replacing(path) as part:
+        part.write_bytes(content.getbuffer())
 
 
 def load(path: Path) -> dict[str, Any]:
@@ -40,7 +43,7 @@ def load(path: Path) -> dict[str, Any]:
         _check_sums(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
-        raise BadFile(path, "there is no checkpoint", "start the run without --resume") from None
+        raise BadFile(path, "there is no checkpoint", "start the run anew in another folder") from None
     except Exception as error:
         raise BadFile(path, "is damaged or not a checkpoint", "start the run anew in another folder") from error
     if not isinstance(content, dict) or not {"options", "progress", "network", "optimizer"} <= set(content):

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from tdd_deploy.errors import BadFile, BadOption, BadOptions, Interrupted, Violation
@@ -106,7 +106,7 @@ def fit(options: TrainOptions, data: TrainingData, folder: Path, *, resume: bool
         while run.progress.epoch < options.epochs:
             run.epoch(watcher, interrupted)
     with replacing(folder / "network.safetensors") as part:
-        save_file(run.network.state_dict(), part)
+        part.write_bytes(save(run.network.state_dict()))
     return Trained(lower(run.network, n_steps=options.steps, encoder=options.encoder), run.progress.history)
 
 

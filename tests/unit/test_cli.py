@@ -284,6 +284,29 @@ def test_an_interrupted_training_is_saved_and_goes_on(number: int, tmp_path: Pat
     assert [p for p in run.iterdir() if p.name.startswith(".")] == []
 
 
+@pytest.mark.parametrize(
+    ("kib", "words"),
+    [
+        (100, "simulate RUN --data digits --samples 300 --record record.npz"),
+        (4, "simulate RUN --data digits --samples 10 --energy --out report"),
+        (20, "train --method tet --epochs 1 --out new"),
+        (20, "export RUN --target nir --out network.nir"),
+    ],
+)
+def test_a_full_disk_is_answered_in_one_sentence(kib: int, words: str, run_folder: Path, tmp_path: Path) -> None:
+    """A limit on every file's size stands for the disk."""
+    command = f"ulimit -f {kib}; exec {sys.executable} -m tdd_deploy.cli {words}"
+    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+    called = subprocess.run(
+        ["bash", "-c", command.replace("RUN", str(run_folder))],
+        capture_output=True, text=True, check=False, cwd=tmp_path, env=environment,
+    )  # fmt: skip
+    assert called.returncode == 2
+    assert called.stderr.count("\n") == 1
+    assert "room" in called.stderr
+    assert [path for path in tmp_path.rglob(".*") if path.name.endswith(".part")] == []
+
+
 def test_training_without_torch_says_what_to_install(call: Call, tmp_path: Path) -> None:
     code = (
         "import sys; sys.modules['torch'] = None; from tdd_deploy import cli; "
