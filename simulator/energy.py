@@ -1,6 +1,7 @@
 """Energy: counts times prices, in pJ, and what has no price."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,7 +42,7 @@ class Energy:
     not_priced: tuple[str, ...]
     shape: tuple[int, int]  # n_layers, n_steps
 
-    @property
+    @cached_property
     def per_cell_pj(self) -> NDArray[np.float64]:
         """Energy ``[n_layers, n_steps]``."""
         return sum((term.energy_pj for term in self.terms), start=np.zeros(self.shape))

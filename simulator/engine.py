@@ -90,7 +90,14 @@ class _Run:
             for edges in [program.outgoing[node.name]]
         }
         self._sent: dict[str, FloatArray] = {}  # what maps without a sink sent this step, in the code of their edges
-        self._values: dict[str, FloatArray] = {}  # the same as values, where a map behind needs them to be counted
+        # What maps sent as changes, as values: a map behind them is counted in spike code too.
+        self._kept = {
+            edge.source
+            for node in program.linear_maps
+            for edge in program.incoming[node.name]
+            if edge.code == "delta" and isinstance(program[edge.source], LinearMap)
+        }
+        self._values: dict[str, FloatArray] = {}
         self._values_before: dict[str, FloatArray] = {
             node.name: self._zeros(program.incoming[node.name][0].source)
             for node in program.linear_maps
@@ -179,8 +186,7 @@ class _Run:
             self._tally.connected(node.name, linear_map, code, spikes=spikes, deltas=deltas)
         else:
             linear_map.add(message, sink)
-        targets = [self._program[edge.target] for edge in self._program.outgoing[node.name]]
-        if code == "delta" and any(isinstance(target, LinearMap) for target in targets):
+        if node.name in self._kept:
             self._keep_values(node.name, values)
 
     def _message(self, edge: Edge) -> FloatArray:

@@ -2,6 +2,7 @@
 
 import io
 import re
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from tdd_deploy.errors import MissingDependency
 from tdd_deploy.files import replacing
 
-from .report import Simulation, mean_text
+from .report import mean_text
 
 # Okabe and Ito's colours, told apart by people with any colour vision.
 DELTA, SPIKE, DENSE = "#0072B2", "#E69F00", "#999999"
@@ -25,11 +26,10 @@ def require() -> None:
             raise MissingDependency(package, "report.html", "'tdd-deploy[report]'") from error
 
 
-def write_html(path: Path, simulation: Simulation, *, version: str) -> None:
-    """Write the report; figures are means over samples."""
+def write_html(path: Path, report: Mapping[str, Any], *, version: str) -> None:
+    """Write what ``Simulation.as_json`` returned as a page; figures are means over samples."""
     import jinja2  # noqa: PLC0415  (an optional part)
 
-    report = simulation.as_json()
     source = (resources.files(__package__) / "report.html.jinja").read_text(encoding="utf-8")
     template = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(source)
     n = report["totals"]["samples"]
@@ -38,7 +38,7 @@ def write_html(path: Path, simulation: Simulation, *, version: str) -> None:
         part.write_text(page, encoding="utf-8")
 
 
-def _plots(report: dict[str, Any]) -> list[tuple[str, str]]:
+def _plots(report: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return titles and SVG pictures."""
     n = report["totals"]["samples"]
     steps = report["steps"]

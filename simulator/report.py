@@ -113,9 +113,9 @@ def mean_text(mean: float) -> str:
     return f"{mean:,.0f}" if mean >= 10 or mean == int(mean) else f"{mean:.2f}"
 
 
-def write_csv(path: Path, simulation: Simulation) -> None:
-    """Write one line per time step."""
-    rows = [_flat(step) for step in simulation.as_json()["steps"]]
+def write_csv(path: Path, report: Mapping[str, Any]) -> None:
+    """Write one line per time step of what ``Simulation.as_json`` returned."""
+    rows = [_flat(step) for step in report["steps"]]
     with replacing(path) as part, part.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, rows[0])
         writer.writeheader()

@@ -6,7 +6,7 @@ and are added to accumulators that lie side by side.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,8 +49,7 @@ class Map(Protocol):
         ...
 
 
-@runtime_checkable
-class Synapses(Protocol):
+class Synapses:
     """A map with weights: it takes events, and its fan-outs are counted."""
 
     fan_stored: IntArray  # weights that an event at each flat input index adds
@@ -59,14 +58,14 @@ class Synapses(Protocol):
 
     def add_events(self, events: Events, into: FloatArray) -> None:
         """Add the weights of every event, times its value, to ``into``."""
-        ...
+        raise NotImplementedError
 
     def add_bias(self, into: FloatArray) -> None:
         """Add the bias at every position."""
-        ...
+        raise NotImplementedError
 
 
-class DenseSynapses:
+class DenseSynapses(Synapses):
     """Every input to every output; weight ``[n_in, n_out]``."""
 
     def __init__(self, node: Dense) -> None:
@@ -90,7 +89,7 @@ class DenseSynapses:
             into += self._bias
 
 
-class ConvSynapses:
+class ConvSynapses(Synapses):
     """Convolution as scatter; weight ``[group][channel_in, ky kx, channel_out]``."""
 
     def __init__(self, node: Conv, in_shape: Shape) -> None:
@@ -184,7 +183,7 @@ class Flattened:
         into += channel_first(x).reshape(len(x), -1)
 
 
-def ready(node: LinearMap, in_shape: Shape) -> "Map | Synapses":
+def ready(node: LinearMap, in_shape: Shape) -> Map | Synapses:
     """Lay out one linear map for the engine."""
     match node:
         case Dense():

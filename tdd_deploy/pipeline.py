@@ -121,26 +121,27 @@ def simulate(
     recorder: AbstractContextManager[Recorder | None] = (
         nullcontext() if record is None else recording(record, program, n_samples=n_samples, n_steps=feed.n_steps)
     )
-    traces: list[Trace] = []
+    trace: Trace | None = None
     n_correct = 0
     engine = Engine(program)
     with recorder as recorded:
         layers = () if recorded is None else tuple(layer.name for layer in program.neuron_layers)
         for frames, labels in feed.batches(source, batch, limit=samples):
             result = engine.run(frames, n_steps=feed.n_steps, record=layers)
-            traces = [result.trace if not traces else traces[0] + result.trace]
+            trace = result.trace if trace is None else trace + result.trace
             if labels is not None:
                 n_correct += int((result.output.sum(axis=1).argmax(axis=1) == labels).sum())
             if recorded is not None:
                 recorded.take(result)
-            progress(traces[0].n_samples, n_samples)
+            progress(trace.n_samples, n_samples)
+    assert trace is not None  # a source without samples is refused
     simulation = Simulation(
         program=program,
         data=_data_json(source, feed),
         code=code,
-        trace=traces[0],
+        trace=trace,
         n_correct=n_correct if source.labelled else None,
-        energy=None if prices is None else priced(traces[0], prices),
+        energy=None if prices is None else priced(trace, prices),
     )
     if out is not None:
         _write_report(out, simulation)
@@ -161,9 +162,10 @@ def _write_report(folder: Path, simulation: "Simulation") -> None:
     from .simulator.report import write_csv
 
     make_folder(folder)
-    write_json(folder / "report.json", simulation.as_json())
-    write_csv(folder / "steps.csv", simulation)
-    write_html(folder / "report.html", simulation, version=__version__)
+    report = simulation.as_json()
+    write_json(folder / "report.json", report)
+    write_csv(folder / "steps.csv", report)
+    write_html(folder / "report.html", report, version=__version__)
 
 
 def inspect(path: Path) -> dict[str, Any]:
@@ -299,15 +301,14 @@ def train(
         if not resume:
             raise
         raise BadFile(out / "train.json", f"is damaged ({error})", "start the run anew in another folder") from error
+    if not resume and out.is_dir() and any(out.iterdir()):
+        raise BadFile(out, "is not empty", "name a new folder, or continue its run with --resume")
     learned, facts = _training_data(*of_data, options, data_dir)
     if resume and facts != before["data"]:
         raise BadData(
             of_data[0], [Violation("its samples", "have changed since the run began", "the samples it began with")]
         )
-    if not resume:
-        if out.is_dir() and any(out.iterdir()):
-            raise BadFile(out, "is not empty", "name a new folder, or continue its run with --resume")
-        make_folder(out)
+    make_folder(out)
     recorded = {
         "schema_version": 1,
         "options": {"data": of_data[0], "frames": of_data[1], **options.as_json()},

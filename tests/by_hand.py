@@ -5,6 +5,7 @@ input (2) -> fc -> hidden (2 LIF) -> readout -> out; three steps, two samples: o
 
 from dataclasses import replace
 from functools import cache
+from typing import Any
 
 import numpy as np
 
@@ -12,6 +13,8 @@ from tdd_deploy.neurons import LIF
 from tdd_deploy.program import Dense, Edge, Input, NeuronLayer, Output, Program, build
 from tdd_deploy.simulator.counts import FIELDS, Counts
 from tdd_deploy.simulator.engine import Engine, Result
+from tdd_deploy.simulator.profiles import load_profile
+from tdd_deploy.simulator.report import Simulation, priced
 from tests.zoo import Given
 
 # Input 0 reaches both neurons, input 1 reaches neuron 1 alone; one bias of two is zero.
@@ -146,3 +149,31 @@ def renamed(program: Program, old: str, new: str) -> Program:
 def result() -> Result:
     """What the engine makes of it, the hidden layer recorded."""
     return Engine(program()).run(Given(INPUTS), n_steps=3, record=("hidden",))
+
+
+DATA = {
+    "name": "by hand",
+    "split": "test",
+    "encoder": "direct",
+    "seed": 0,
+    "n_steps": 3,
+    "static": False,
+    "files": {"by_hand.npz": "def012"},
+}
+
+
+def simulation(profile: str | None = "loihi1-davies2018", *, n_samples: int = 2, **changed: Any) -> Simulation:
+    """The network as a finished simulation, some of its fields changed."""
+    executed = changed.get("program", program())
+    trace = changed.get("trace")
+    if trace is None:
+        trace = replace(Engine(executed).run(Given(INPUTS), n_steps=3).trace, n_samples=n_samples)
+    fields = {
+        "program": executed,
+        "data": DATA,
+        "code": "auto",
+        "trace": trace,
+        "n_correct": 1,
+        "energy": None if profile is None else priced(trace, load_profile(profile)),
+    }
+    return Simulation(**fields | changed)

@@ -7,13 +7,15 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import fields
+from typing import get_args
 
 import numpy as np
 
 from tdd_deploy.errors import BadProgram, Violation
+from tdd_deploy.neurons import Compare, Reset
 
 from .nodes import Conv, Dense, Input, LinearMap, NeuronLayer, Node, Output, Pool, ShapeError
-from .program import Program
+from .program import Code, Integration, NumberFormat, Program
 
 Rule = Callable[[Program], Iterator[Violation]]
 
@@ -109,18 +111,18 @@ def choices_are_known(program: Program) -> Iterator[Violation]:
         yield Violation("dt_s", f"{program.dt_s}", "a positive number of seconds")
     if program.n_steps < 1:
         yield Violation("n_steps", f"{program.n_steps}", "1 or more")
-    words = {"integration": ("euler", "exact"), "number_format": ("float32", "float64")}
+    words = {"integration": get_args(Integration), "number_format": get_args(NumberFormat)}
     for choice, allowed in words.items():
         if getattr(program, choice) not in allowed:
             yield Violation(choice, repr(getattr(program, choice)), " or ".join(allowed))
     for node in program.neuron_layers:
-        for choice, allowed in {"reset": ("hard", "soft"), "compare": (">", ">=")}.items():
+        for choice, allowed in {"reset": get_args(Reset), "compare": get_args(Compare)}.items():
             found = getattr(node.neuron, choice, allowed[0])
             if found not in allowed:
                 yield Violation(f"{node.name}.{choice}", repr(found), " or ".join(allowed))
     for edge in program.edges:
-        if edge.code not in ("spike", "delta"):
-            yield Violation(f"edge {edge.source} -> {edge.target}", f"code {edge.code!r}", "spike or delta")
+        if edge.code not in get_args(Code):
+            yield Violation(f"edge {edge.source} -> {edge.target}", f"code {edge.code!r}", " or ".join(get_args(Code)))
 
 
 def maps_are_well_formed(program: Program) -> Iterator[Violation]:

@@ -1,34 +1,14 @@
 import builtins
 import re
-from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
 
 from tdd_deploy.errors import MissingDependency
 from tdd_deploy.simulator import html
-from tdd_deploy.simulator.engine import Engine
 from tdd_deploy.simulator.html import write_html
-from tdd_deploy.simulator.profiles import load_profile, profile_names
-from tdd_deploy.simulator.report import Simulation, priced
+from tdd_deploy.simulator.profiles import profile_names
 from tests import by_hand
-from tests.zoo import Given
-
-DATA = {"name": "by hand", "split": "test", "encoder": "direct", "static": False, "files": {"by_hand.npz": "def012"}}
-
-
-def simulation(profile="loihi1-davies2018", *, program=None, n_samples=2, **changed):
-    program = program or by_hand.program()
-    trace = replace(Engine(program).run(Given(by_hand.INPUTS), n_steps=3).trace, n_samples=n_samples)
-    fields = {
-        "program": program,
-        "data": DATA,
-        "code": "auto",
-        "trace": trace,
-        "n_correct": 1,
-        "energy": None if profile is None else priced(trace, load_profile(profile)),
-    }
-    return Simulation(**fields | changed)
 
 
 class Page(HTMLParser):
@@ -60,14 +40,14 @@ class Page(HTMLParser):
 
 def written(tmp_path, simulated, version="0.1.0"):
     path = tmp_path / "report.html"
-    write_html(path, simulated, version=version)
+    write_html(path, simulated.as_json(), version=version)
     assert list(tmp_path.iterdir()) == [path]
     return path.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("profile", [None, *profile_names()])
 def test_the_page_loads_nothing(tmp_path, profile):
-    source = written(tmp_path, simulation(profile))
+    source = written(tmp_path, by_hand.simulation(profile))
     page = Page(source)
     assert not {"script", "link", "img", "iframe", "object", "embed", "audio", "video", "base", "image"} & set(
         page.elements
@@ -82,14 +62,14 @@ def test_the_page_loads_nothing(tmp_path, profile):
 
 def test_whatever_looks_like_an_address_is_only_a_name(tmp_path):
     """Namespaces and matplotlib's metadata name addresses; no browser fetches them."""
-    source = written(tmp_path, simulation())
+    source = written(tmp_path, by_hand.simulation())
     hidden = re.sub(r"<metadata>.*?</metadata>", "", source, flags=re.DOTALL)
     hidden = re.sub(r'xmlns(:\w+)?="[^"]*"', "", hidden)
     assert "://" not in hidden
 
 
 def test_the_page_says_what_was_simulated(tmp_path):
-    page = Page(written(tmp_path, simulation())).text
+    page = Page(written(tmp_path, by_hand.simulation())).text
     assert "by hand: 2 samples, 3 time steps, auto code" in page
     assert "accuracy 50.0 %" in page
     assert f"Program {by_hand.program().digest}, file by_hand.nir (SHA-256 abc)" in page
@@ -99,7 +79,7 @@ def test_the_page_says_what_was_simulated(tmp_path):
 
 def test_the_page_holds_the_numbers(tmp_path):
     """The counts of by_hand.py and the energies of test_energy.py as if they were those of one sample."""
-    page = Page(written(tmp_path, simulation(n_samples=1))).text
+    page = Page(written(tmp_path, by_hand.simulation(n_samples=1))).text
     assert "events per sample 7 spikes, 4 delta events" in page
     assert "synaptic operations per sample 15 executed, 20 with plain spikes, 36 dense" in page
     # 1344.2 pJ, 1253.2 to 1546.5; with plain spikes 23 x 23.6 + 11 x 81 + 52 = 1485.8
@@ -108,7 +88,7 @@ def test_the_page_holds_the_numbers(tmp_path):
 
 def test_numbers_are_means_over_samples(tmp_path):
     # 36 dense operations and 20 with plain spikes, 1344.2 pJ, over two samples
-    page = Page(written(tmp_path, simulation(n_samples=2))).text
+    page = Page(written(tmp_path, by_hand.simulation(n_samples=2))).text
     assert "10 with plain spikes, 18 dense" in page
     assert "dynamic energy per sample 0.67 nJ" in page
 
@@ -122,7 +102,7 @@ def rows(source):
 
 
 def test_the_tables_hold_a_row_per_step_per_layer_and_per_term(tmp_path):
-    table = rows(written(tmp_path, simulation(n_samples=1)))
+    table = rows(written(tmp_path, by_hand.simulation(n_samples=1)))
     # spikes, delta events, events sent, synops, the same with plain spikes, dense: by_hand.py
     counts = {row[0]: row[1:7] for row in table if len(row) == 9}
     assert counts["step"] == ["spikes", "delta events", "events sent", "synops", "plain spikes", "dense"]
@@ -141,53 +121,53 @@ def test_the_tables_hold_a_row_per_step_per_layer_and_per_term(tmp_path):
 
 
 def test_what_is_not_priced_is_listed(tmp_path):
-    page = Page(written(tmp_path, simulation())).text
-    for line in simulation().energy.executed.not_priced:
+    page = Page(written(tmp_path, by_hand.simulation())).text
+    for line in by_hand.simulation().energy.executed.not_priced:
         assert line in page
 
 
 def test_without_a_profile_nothing_is_said_of_energy(tmp_path):
-    page = Page(written(tmp_path, simulation(None))).text
+    page = Page(written(tmp_path, by_hand.simulation(None))).text
     assert "nJ" not in page
     assert "nergy" not in page
     assert "synaptic operations per sample" in page
 
 
 def test_without_labels_nothing_is_said_of_accuracy(tmp_path):
-    assert "accuracy" not in Page(written(tmp_path, simulation(n_correct=None))).text
+    assert "accuracy" not in Page(written(tmp_path, by_hand.simulation(n_correct=None))).text
 
 
 def test_no_accuracy_is_hidden_for_being_zero(tmp_path):
-    assert "accuracy 0.0 %" in Page(written(tmp_path, simulation(n_correct=0))).text
+    assert "accuracy 0.0 %" in Page(written(tmp_path, by_hand.simulation(n_correct=0))).text
 
 
 def test_what_is_saved_by_repeating_the_image_is_said(tmp_path):
     # fc saves 9 - 4 = 5 operations at steps 2 and 3: test_report.py
-    page = Page(written(tmp_path, simulation(n_samples=1, data=DATA | {"static": True}))).text
+    page = Page(written(tmp_path, by_hand.simulation(n_samples=1, data=by_hand.DATA | {"static": True}))).text
     assert "of the saving 5 operations per sample only because the same image is shown at every step" in page
 
 
 def test_of_an_input_that_changes_no_such_saving_is_said(tmp_path):
-    assert "same image" not in Page(written(tmp_path, simulation())).text
+    assert "same image" not in Page(written(tmp_path, by_hand.simulation())).text
 
 
 @pytest.mark.parametrize(("profile", "pictures"), [(None, 2), ("cmos45-horowitz", 3)])
 def test_a_picture_for_events_operations_and_energy(tmp_path, profile, pictures):
-    page = Page(written(tmp_path, simulation(profile)))
+    page = Page(written(tmp_path, by_hand.simulation(profile)))
     assert page.elements.count("svg") == pictures
     assert page.elements.count("figcaption") == pictures
     assert page.text.count("time step") >= pictures
 
 
 def test_the_page_is_the_same_every_time(tmp_path):
-    assert written(tmp_path, simulation()) == written(tmp_path, simulation())
+    assert written(tmp_path, by_hand.simulation()) == written(tmp_path, by_hand.simulation())
 
 
 def test_names_are_shown_and_never_run(tmp_path):
     evil = '<script>alert("1")</script>'
     # a name of a node cannot hold a slash, a name of a data set can
     program = by_hand.renamed(by_hand.program(), "hidden", "<img onerror=alert(1)>")
-    source = written(tmp_path, simulation(program=program, data=DATA | {"name": evil}))
+    source = written(tmp_path, by_hand.simulation(program=program, data=by_hand.DATA | {"name": evil}))
     page = Page(source)
     assert not {"script", "img"} & set(page.elements)
     assert evil in page.text
@@ -201,7 +181,7 @@ def test_the_name_of_a_profile_cannot_break_out_of_a_picture(tmp_path):
     )
     profile = tmp_path / "evil.toml"
     profile.write_text(text)
-    simulated = simulation(str(profile))
+    simulated = by_hand.simulation(str(profile))
     profile.unlink()
     assert not {"script", "b"} & set(Page(written(tmp_path, simulated)).elements)
 

@@ -9,52 +9,29 @@ from tdd_deploy.program import Dense, Edge, Flatten, Input, Output, Pool, build
 from tdd_deploy.simulator.counts import FIELDS
 from tdd_deploy.simulator.engine import Engine
 from tdd_deploy.simulator.profiles import load_profile, profile_names
-from tdd_deploy.simulator.report import BY_CODE, SCHEMA_VERSION, Simulation, priced, write_csv
+from tdd_deploy.simulator.report import BY_CODE, SCHEMA_VERSION, priced, write_csv
 from tests import by_hand
 from tests.zoo import Given, grow
-
-DATA = {
-    "name": "by hand",
-    "split": "test",
-    "encoder": "direct",
-    "seed": 0,
-    "n_steps": 3,
-    "static": False,
-    "files": {"by_hand.npz": "def"},
-}
-
-
-def simulation(profile="loihi1-davies2018", **changed):
-    trace = by_hand.result().trace
-    fields = {
-        "program": by_hand.program(),
-        "data": DATA,
-        "code": "auto",
-        "trace": trace,
-        "n_correct": 1,
-        "energy": None if profile is None else priced(trace, load_profile(profile)),
-    }
-    return Simulation(**fields | changed)
 
 
 def of_the_zoo(seed):
     case = grow(seed, n_blocks=2, n_steps=4, batch=2, spatial=bool(seed % 2))
     trace = Engine(case.program).run(Given(case.inputs), n_steps=4).trace
     energy = priced(trace, load_profile(profile_names()[seed % 3]))
-    return simulation(program=case.program, trace=trace, energy=energy)
+    return by_hand.simulation(program=case.program, trace=trace, energy=energy)
 
 
 def test_the_report_has_these_parts():
-    report = simulation().as_json()
+    report = by_hand.simulation().as_json()
     assert list(report) == ["schema_version", "program", "data", "accuracy", "steps", "layers", "totals", "energy"]
     assert report["schema_version"] == SCHEMA_VERSION == 1
     assert [step["step"] for step in report["steps"]] == [1, 2, 3]
     assert [(row["name"], row["kind"], tuple(row["shape"])) for row in report["layers"]] == list(by_hand.LAYERS)
-    assert report["data"] == DATA
+    assert report["data"] == by_hand.DATA
 
 
 def test_the_program_is_told_with_every_choice():
-    assert simulation().as_json()["program"] == {
+    assert by_hand.simulation().as_json()["program"] == {
         "file": "by_hand.nir",
         "sha256": "abc",
         "digest": by_hand.program().digest,
@@ -74,7 +51,7 @@ def test_the_program_is_told_with_every_choice():
 
 @pytest.mark.parametrize("name", FIELDS)
 def test_totals_steps_and_layers_are_those_counted_by_hand(name):
-    report = simulation().as_json()
+    report = by_hand.simulation().as_json()
     executed = getattr(by_hand.counts_of(by_hand.EXECUTED), name)
     assert report["totals"][name] == by_hand.TOTALS[name]
     assert [step[name] for step in report["steps"]] == executed.sum(axis=0).tolist()
@@ -84,7 +61,7 @@ def test_totals_steps_and_layers_are_those_counted_by_hand(name):
 @pytest.mark.parametrize(("code", "table"), [("spike_code", by_hand.SPIKE_CODE), ("delta_code", by_hand.DELTA_CODE)])
 @pytest.mark.parametrize("name", BY_CODE)
 def test_both_codes_are_always_told(code, table, name):
-    report = simulation().as_json()
+    report = by_hand.simulation().as_json()
     counts = getattr(by_hand.counts_of(table), name)
     assert report["totals"][code][name] == counts.sum()
     assert [step[code][name] for step in report["steps"]] == counts.sum(axis=0).tolist()
@@ -114,13 +91,13 @@ def test_totals_are_the_sums_of_steps_and_of_layers(seed):
 
 @pytest.mark.parametrize("profile", [None, *profile_names()])
 def test_the_report_is_plain_json_without_nan(profile):
-    report = simulation(profile).as_json()
+    report = by_hand.simulation(profile).as_json()
     assert json.loads(json.dumps(report, allow_nan=False)) == report
 
 
 def test_energy_by_term_by_hand():
     # 17 stored operations, 11 active and 1 idle updates: test_energy.py
-    energy = simulation().as_json()["energy"]
+    energy = by_hand.simulation().as_json()["energy"]
     assert (energy["profile"], energy["static_pj"]) == ("loihi1-davies2018", None)
     assert energy["dynamic_pj"] == pytest.approx(1344.2)
     assert (energy["low_pj"], energy["high_pj"]) == pytest.approx((1253.2, 1546.5))
@@ -137,16 +114,16 @@ def test_energy_by_term_by_hand():
 
 
 def test_without_a_profile_there_is_no_energy_and_no_zero_in_its_place():
-    report = simulation(None).as_json()
+    report = by_hand.simulation(None).as_json()
     assert report["energy"] is None
     for row in (report["totals"], *report["steps"], *report["layers"]):
         assert (row["energy_pj"], row["spike_code"]["energy_pj"], row["delta_code"]["energy_pj"]) == (None, None, None)
 
 
 def test_accuracy_is_a_fraction_of_the_samples_or_none():
-    assert simulation(n_correct=1).accuracy == 0.5
-    assert simulation(n_correct=0).as_json()["accuracy"] == 0.0
-    assert simulation(n_correct=None).as_json()["accuracy"] is None
+    assert by_hand.simulation(n_correct=1).accuracy == 0.5
+    assert by_hand.simulation(n_correct=0).as_json()["accuracy"] == 0.0
+    assert by_hand.simulation(n_correct=None).as_json()["accuracy"] is None
 
 
 def static(*maps, code="delta", shape=(2,)):
@@ -155,9 +132,8 @@ def static(*maps, code="delta", shape=(2,)):
     edges = [Edge(a.name, b.name, code=code) for a, b in pairwise(nodes)]
     program = build(nodes, edges, dt_s=1e-3, n_steps=3)
     trace = Engine(program).run(Given(np.ones((3, 1, *shape), np.float32)), n_steps=3).trace
-    return simulation(None, program=program, trace=trace, data=DATA | {"static": True}).as_json()["totals"][
-        "saved_by_repeating_input"
-    ]
+    simulated = by_hand.simulation(None, program=program, trace=trace, data=by_hand.DATA | {"static": True})
+    return simulated.as_json()["totals"]["saved_by_repeating_input"]
 
 
 def test_what_is_saved_by_repeating_the_image_is_told():
@@ -176,21 +152,21 @@ def test_what_is_saved_behind_maps_without_weights_counts_too():
 def test_what_is_saved_behind_neurons_is_earned():
     # by_hand: the input reaches fc before any neuron; hidden and readout lie behind. Steps 2 and 3 of fc: 5 + 4
     # operations in spike code, 1 + 3 executed. What readout saves in delta code is not counted.
-    report = simulation(data=DATA | {"static": True}).as_json()
+    report = by_hand.simulation(data=by_hand.DATA | {"static": True}).as_json()
     assert report["totals"]["saved_by_repeating_input"] == (5 + 4) - (1 + 3)
     deltas = by_hand.program(readout_code="delta")
     trace = Engine(deltas).run(Given(by_hand.INPUTS), n_steps=3).trace
-    report = simulation(program=deltas, trace=trace, data=DATA | {"static": True}).as_json()
+    report = by_hand.simulation(program=deltas, trace=trace, data=by_hand.DATA | {"static": True}).as_json()
     assert report["totals"]["saved_by_repeating_input"] == (5 + 4) - (1 + 3)
 
 
 def test_for_an_input_that_changes_nothing_is_said_to_be_saved_by_repeating_it():
-    assert simulation().as_json()["totals"]["saved_by_repeating_input"] is None
+    assert by_hand.simulation().as_json()["totals"]["saved_by_repeating_input"] is None
 
 
 def test_steps_csv_has_a_line_per_step_and_both_codes(tmp_path):
     path = tmp_path / "steps.csv"
-    write_csv(path, simulation())
+    write_csv(path, by_hand.simulation().as_json())
     with path.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert [row["step"] for row in rows] == ["1", "2", "3"]
@@ -211,6 +187,6 @@ def test_steps_csv_has_a_line_per_step_and_both_codes(tmp_path):
 
 
 def test_steps_csv_leaves_energy_empty_without_a_profile(tmp_path):
-    write_csv(tmp_path / "steps.csv", simulation(None))
+    write_csv(tmp_path / "steps.csv", by_hand.simulation(None).as_json())
     with (tmp_path / "steps.csv").open(newline="", encoding="utf-8") as file:
         assert {row["energy_pj"] for row in csv.DictReader(file)} == {""}
