@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from tdd_deploy import __version__
 from tdd_deploy.errors import NotExportable, Violation
 from tdd_deploy.files import replacing
-from tdd_deploy.neurons import IF, LI, LIF, CubaLIF, Firing, I, Threshold
+from tdd_deploy.neurons import IF, LI, LIF, CubaLIF, Firing, I, LoihiLIF, Neuron, Threshold
+from tdd_deploy.neurons.loihi import DECAY, UNIT
 from tdd_deploy.program import (
     Conv,
     Dense,
@@ -32,6 +33,8 @@ from tdd_deploy.program.recurrence import recurrence
 
 FloatArray = NDArray[np.floating[Any]]
 Rule = Callable[[Program], Iterator[Violation]]
+
+INPUT_SCALE, OUTPUT_UNIT = "input_scale", "output_unit"  # nodes at the border of an integer program
 
 LEAKLESS = {LIF: "Use IF, which does not leak.", LI: "Use I, which does not leak.", CubaLIF: "Use a value below 1."}
 
@@ -55,6 +58,9 @@ def lift(program: Program) -> nir.NIRGraph:
     A fraction kept becomes a time constant, ``tau_s = dt_s / (1 - beta)`` ("euler") or ``-dt_s / log(beta)`` ("exact"),
     and r makes the gain of a current 1. A layer X with soft reset becomes ``X_membrane`` (LI or I) -> ``X``
     (Threshold) -> ``X_reset`` (Scale by ``-beta v_threshold``) -> ``X_membrane``. The codes of edges are left out.
+
+    An integer program is written in units of weight: thresholds are divided by 64, a bias becomes v_leak, the input's
+    and the output's scales become nodes. Other tools read it as the floats that it approximates.
 
     Raises:
         NotExportable: NIR cannot hold the program; every reason is named.
@@ -92,13 +98,20 @@ def _metadata(program: Program) -> dict[str, str | int | float]:
         "n_steps": int(program.n_steps),
         "number_format": program.number_format,
     }
+    if program.number_format == "integer":
+        choices["input_largest"] = program.input.largest
     return choices | {f"provenance_{key}": value for key, value in program.provenance.items()}
 
 
 def _edges(program: Program) -> Iterator[tuple[str, str]]:
     soft = {layer.name for layer in program.neuron_layers if _is_soft(layer)}
+    entries, exits = {name: _membrane(name) for name in soft}, {}
+    if program.number_format == "integer":
+        exits[program.input.name], entries[program.output.name] = INPUT_SCALE, OUTPUT_UNIT
+        yield program.input.name, INPUT_SCALE
+        yield OUTPUT_UNIT, program.output.name
     for edge in program.edges:
-        yield edge.source, _membrane(edge.target) if edge.target in soft else edge.target
+        yield exits.get(edge.source, edge.source), entries.get(edge.target, edge.target)
     for name in sorted(soft):
         yield _membrane(name), name
         yield name, _reset(name)
@@ -107,6 +120,10 @@ def _edges(program: Program) -> Iterator[tuple[str, str]]:
 
 def _is_soft(layer: NeuronLayer) -> bool:
     return isinstance(layer.neuron, Firing) and layer.neuron.reset == "soft"
+
+
+def _is_current_based(neuron: LoihiLIF) -> bool:
+    return bool(np.any(neuron.du != DECAY - 1))
 
 
 def _membrane(name: str) -> str:
@@ -120,14 +137,27 @@ def _reset(name: str) -> str:
 def _parts(program: Program, node: Node) -> Iterator[tuple[Node, Shape]]:
     """Yield what stands for a node among NIR's nodes, and the shape that it receives."""
     shape = node.shape if isinstance(node, Input) else program.in_shape(node.name)
+    if program.number_format == "integer" and isinstance(node, Input):
+        yield Scale(name=INPUT_SCALE, factor=np.asarray(node.scale)), shape
+    if program.number_format == "integer" and isinstance(node, Output):
+        yield Scale(name=OUTPUT_UNIT, factor=np.asarray(node.unit)), shape
     if not (isinstance(node, NeuronLayer) and isinstance(node.neuron, Firing) and _is_soft(node)):
         yield node, shape
         return
-    beta, membrane = (node.neuron.beta, LI(beta=node.neuron.beta)) if isinstance(node.neuron, LIF) else (1, I())
-    v_threshold = node.neuron.v_threshold
+    beta, membrane, v_threshold = _soft_parts(node.neuron)
     yield NeuronLayer(name=_membrane(node.name), shape=shape, neuron=membrane), shape
     yield NeuronLayer(name=node.name, shape=shape, neuron=Threshold(v_threshold=v_threshold)), shape
     yield Scale(name=_reset(node.name), factor=-(beta * v_threshold)), shape
+
+
+def _soft_parts(neuron: Firing) -> tuple[FloatArray | int, Neuron, FloatArray]:
+    """Return beta, the membrane's neuron and the threshold of a neuron with soft reset."""
+    match neuron:
+        case LoihiLIF():
+            return (DECAY - neuron.dv) / DECAY, neuron, neuron.v_threshold / UNIT
+        case LIF():
+            return neuron.beta, LI(beta=neuron.beta), neuron.v_threshold
+    return 1, I(), neuron.v_threshold
 
 
 def _lifted(program: Program, node: Node, shape: Shape) -> nir.NIRNode:
@@ -136,6 +166,8 @@ def _lifted(program: Program, node: Node, shape: Shape) -> nir.NIRNode:
             return nir.Input(np.array(shape))
         case Output():
             return nir.Output(np.array(shape))
+        case NeuronLayer(neuron=LoihiLIF() as neuron):
+            return _integer_neurons(program, node.shape, neuron)
         case NeuronLayer():
             return _neurons(program, node)
         case LinearMap():
@@ -146,16 +178,17 @@ def _lifted(program: Program, node: Node, shape: Shape) -> nir.NIRNode:
 def _map(node: LinearMap, shape: Shape) -> nir.NIRNode:
     match node:
         case Dense(bias=None):
-            return nir.Linear(weight=node.weight)
+            return nir.Linear(weight=_as_floats(node.weight))
         case Dense():
-            return nir.Affine(weight=node.weight, bias=node.bias)
+            assert node.bias is not None
+            return nir.Affine(weight=_as_floats(node.weight), bias=_as_floats(node.bias))
         case Conv():
             return _convolution(node, shape)
         case Pool():
             pool = nir.AvgPool2d if node.average else nir.SumPool2d
             return pool(kernel_size=np.array(node.kernel), stride=np.array(node.stride), padding=np.array(node.padding))
         case Scale():
-            return nir.Scale(scale=np.full(shape, node.factor))
+            return nir.Scale(scale=np.full(shape, _as_floats(node.factor)))
         case Flatten():
             return nir.Flatten(input_type=np.array(shape), start_dim=0, end_dim=-1)
     raise NotImplementedError(type(node).__name__)
@@ -164,13 +197,18 @@ def _map(node: LinearMap, shape: Shape) -> nir.NIRNode:
 def _convolution(node: Conv, shape: Shape) -> nir.Conv2d:
     return nir.Conv2d(
         input_shape=shape[1:],
-        weight=node.weight,
+        weight=_as_floats(node.weight),
         stride=node.stride,
         padding=node.padding,
         dilation=node.dilation,
         groups=node.groups,
-        bias=np.zeros(len(node.weight), node.weight.dtype) if node.bias is None else node.bias,
+        bias=_as_floats(np.zeros(len(node.weight), node.weight.dtype) if node.bias is None else node.bias),
     )
+
+
+def _as_floats(array: FloatArray) -> FloatArray:
+    """Return integers as the float32 that hold them, as other tools expect."""
+    return array.astype(np.float32) if array.dtype.kind == "i" else array
 
 
 def _neurons(program: Program, layer: NeuronLayer) -> nir.NIRNode:
@@ -203,6 +241,26 @@ def _neurons(program: Program, layer: NeuronLayer) -> nir.NIRNode:
     raise NotImplementedError(type(layer.neuron).__name__)
 
 
+def _integer_neurons(program: Program, shape: Shape, n: LoihiLIF) -> nir.NIRNode:
+    def full(values: FloatArray) -> NDArray[np.float64]:
+        return np.full(shape, values, np.float64)
+
+    def leak(fraction: FloatArray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return tau and gain for a fraction of 4096 kept, all of it being a fraction that rounds to all."""
+        tau = tau_for(np.minimum(fraction, 1 - 2.0**-40), program.dt_s, program.integration)
+        return full(tau), full(1 / gained(program.dt_s, tau, program.integration))
+
+    tau, r = leak((DECAY - n.dv) / DECAY)
+    v_leak = full(n.bias / UNIT) * r
+    if n.reset == "soft":
+        return nir.LI(tau=tau, r=r, v_leak=v_leak)
+    firing = {"v_threshold": full(n.v_threshold / UNIT), "v_reset": full(n.v_reset / UNIT), "v_leak": v_leak}
+    if not _is_current_based(n):
+        return nir.LIF(tau=tau, r=r, **firing)
+    tau_syn, w_in = leak((DECAY - 1 - n.du) / DECAY)
+    return nir.CubaLIF(tau_syn=tau_syn, tau_mem=tau, r=r, w_in=w_in, **firing)
+
+
 def texts_can_be_stored(program: Program) -> Iterator[Violation]:
     """HDF5 reads ``/`` and ``.`` in a name as a path, and ends a text at NUL."""
     for node in program.nodes:
@@ -224,6 +282,11 @@ def _is_storable(text: str) -> bool:
 def names_of_parts_are_free(program: Program) -> Iterator[Violation]:
     """A layer with soft reset becomes three nodes, two of them with names made here."""
     names = {node.name for node in program.nodes}
+    if program.number_format == "integer":
+        for part in names & {INPUT_SCALE, OUTPUT_UNIT}:
+            yield Violation(
+                part, "a node of this name, which the border of integers takes", "other names", "Rename it."
+            )
     for layer in program.neuron_layers:
         for part in (_membrane(layer.name), _reset(layer.name)):
             if _is_soft(layer) and part in names:
@@ -263,6 +326,10 @@ def neurons_are_standard(program: Program) -> Iterator[Violation]:
                 "soft reset of LIF and IF, hard reset of all",
                 "Build the layer with reset='hard'.",
             )
+        if isinstance(neuron, LoihiLIF) and neuron.reset == "soft" and _is_current_based(neuron):
+            yield Violation(layer.name, "soft reset with a memory of currents", "du 4095", "Use reset='hard'.")
+        if isinstance(neuron, LoihiLIF) and neuron.reset == "soft" and np.any(neuron.v_reset):
+            yield Violation(f"{layer.name}.v_reset", "not 0, with soft reset", "0", "Soft reset does not use it.")
 
 
 def fractions_have_time_constants(program: Program) -> Iterator[Violation]:
@@ -274,6 +341,11 @@ def fractions_have_time_constants(program: Program) -> Iterator[Violation]:
             fraction = layer.neuron.parameters().get(name)
             if fraction is not None:
                 yield from _timeless(program, layer, name, fraction)
+        neuron = layer.neuron
+        if isinstance(neuron, LoihiLIF) and _is_current_based(neuron) and program.integration == "exact":
+            if np.any(neuron.du == DECAY - 1):
+                remedy = "Build the program with integration='euler'."
+                yield Violation(f"{layer.name}.du", "4095 beside others", "below 4095 in exact integration", remedy)
 
 
 def _timeless(program: Program, layer: NeuronLayer, name: str, fraction: FloatArray) -> Iterator[Violation]:

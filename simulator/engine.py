@@ -7,41 +7,31 @@ spike code.
 """
 
 from collections.abc import Collection
-from dataclasses import dataclass
 from functools import partial, reduce
-from typing import Protocol
 
 import numpy as np
 
 from tdd_deploy.program import Code, Conv, Dense, Edge, Input, LinearMap, NeuronLayer, Output, Program
+from tdd_deploy.program.inputs import as_input
 
-from .arithmetic import FloatArithmetic, FloatArray
-from .counts import Layer, Trace
+from .arithmetic import NumberArray, arithmetic_of
+from .batch import Frames, Result
+from .compiled import Compiled
+from .counts import Layer
+from .plan import is_covered
 from .scatter import Events, Synapses, channel_first, channel_last, ready
-from .tally import Tally
+from .tally import Synops, Tally
 
-
-class Frames(Protocol):
-    """Encoded samples of one batch."""
-
-    def at(self, t: int) -> FloatArray:
-        """Return the input ``[batch, *shape]`` at step ``t``, from 0."""
-        ...
-
-
-@dataclass(frozen=True)
-class Result:
-    """What a batch gave: ``output`` and the recorded ``layers``, each ``[batch, n_steps, ...]``, and the counts."""
-
-    output: FloatArray
-    layers: dict[str, FloatArray]
-    trace: Trace
+__all__ = ["Engine", "Frames", "Result"]
 
 
 class Engine:
-    """A program laid out for execution; holds no state of a run."""
+    """A program laid out for execution; holds no state of a run.
 
-    def __init__(self, program: Program) -> None:
+    Compiled loops execute it where they know all its nodes, and numpy otherwise: the same numbers, unless floats round.
+    """
+
+    def __init__(self, program: Program, *, compiled: bool = True) -> None:
         self.program = program
         self.maps = {node.name: ready(node, program.in_shape(node.name)) for node in program.linear_maps}
         self.neurons = {
@@ -53,12 +43,17 @@ class Engine:
             for node in program.nodes
             if isinstance(node, Input | NeuronLayer | Dense | Conv)
         )
+        self._compiled = Compiled(program, self.maps, self.layers) if compiled and is_covered(program) else None
 
     def run(self, frames: Frames, *, n_steps: int, record: Collection[str] = ()) -> Result:
         """Execute one batch for ``n_steps`` steps; keep what the input or neurons named in ``record`` sent."""
+        senders = {self.program.input.name, *(layer.name for layer in self.program.neuron_layers)}
+        assert set(record) <= senders, "only what the input and neurons send is recorded"
+        if self._compiled is not None:
+            return self._compiled.run(frames, n_steps=n_steps, record=record)
         run = _Run(self, len(frames.at(0)), n_steps, record)
         for t in range(n_steps):
-            run.step(t, channel_last(frames.at(t).astype(self.program.dtype, copy=False)))
+            run.step(t, channel_last(as_input(self.program, frames.at(t))))
         return run.result()
 
 
@@ -70,7 +65,7 @@ class _Run:
         self._program = program = engine.program
         self._batch = batch
         self._tally = Tally(engine.layers, n_steps=n_steps, batch=batch)
-        self._arithmetic = FloatArithmetic()
+        self._arithmetic = arithmetic_of(program)
         senders = [program.input, *program.neuron_layers]
         longest = max(edge.delay for edge in program.edges)
         # A ring of what was sent at steps t, t - 1, ...; a delayed edge may ask before its source's turn in step t.
@@ -80,7 +75,7 @@ class _Run:
             layer.name: layer.neuron.start(partial(self._zeros, layer.name)) for layer in program.neuron_layers
         }
         receivers = [*program.neuron_layers, program.output]
-        self._received: dict[tuple[str, Code], FloatArray] = {
+        self._received: dict[tuple[str, Code], NumberArray] = {
             (node.name, edge.code): self._zeros(node.name) for node in receivers for edge in program.incoming[node.name]
         }
         # A map writes into its receiver's accumulator; with several targets, or a map behind it, into its own array.
@@ -89,7 +84,7 @@ class _Run:
             for node in program.linear_maps
             for edges in [program.outgoing[node.name]]
         }
-        self._sent: dict[str, FloatArray] = {}  # what maps without a sink sent this step, in the code of their edges
+        self._sent: dict[str, NumberArray] = {}  # what maps without a sink sent this step, in the code of their edges
         # What maps sent as changes, as values: a map behind them is counted in spike code too.
         self._kept = {
             edge.source
@@ -97,19 +92,18 @@ class _Run:
             for edge in program.incoming[node.name]
             if edge.code == "delta" and isinstance(program[edge.source], LinearMap)
         }
-        self._values: dict[str, FloatArray] = {}
-        self._values_before: dict[str, FloatArray] = {
+        self._values: dict[str, NumberArray] = {}
+        self._values_before: dict[str, NumberArray] = {
             node.name: self._zeros(program.incoming[node.name][0].source)
             for node in program.linear_maps
             if isinstance(engine.maps[node.name], Synapses)
         }
         shapes = program.shapes
-        assert set(record) <= self._past.keys(), "only what the input and neurons send is recorded"
         self._rasters = {
             name: np.zeros((batch, n_steps, *shapes[name]), program.dtype) for name in {*record, program.output.name}
         }
 
-    def step(self, t: int, frame: FloatArray) -> None:
+    def step(self, t: int, frame: NumberArray) -> None:
         """Execute one time step."""
         self._t = self._tally.t = t
         for node in self._program.nodes:
@@ -135,13 +129,13 @@ class _Run:
     def _fire(self, layer: NeuronLayer) -> None:
         current = self._current(layer.name)
         state = self._states[layer.name]
-        active = int(np.count_nonzero(reduce(np.logical_or, state, current != 0)))
-        self._tally.updated(layer.name, n_active=active, n_idle=current.size - active)
         neuron = self._engine.neurons[layer.name]
+        active = int(np.count_nonzero(reduce(np.logical_or, state, neuron.is_driven(current))))
+        self._tally.updated(layer.name, n_active=active, n_neurons=current.size)
         self._states[layer.name], values = neuron.step(self._arithmetic, state, current)
         self._send(layer.name, values)
 
-    def _current(self, name: str) -> FloatArray:
+    def _current(self, name: str) -> NumberArray:
         """Return what a receiver holds plus what arrived afresh."""
         for edge in self._program.incoming[name]:
             if self._sinks.get(edge.source) is None:
@@ -149,7 +143,7 @@ class _Run:
         codes = {edge.code for edge in self._program.incoming[name]}
         return reduce(np.add, [self._received[name, code] for code in sorted(codes)])
 
-    def _send(self, name: str, values: FloatArray) -> None:
+    def _send(self, name: str, values: NumberArray) -> None:
         """Keep what a layer sends, and count it."""
         before = self._sent_before(name, 1)
         ring = self._past[name]
@@ -183,25 +177,26 @@ class _Run:
             linear_map.add_events(events, sink)
             if self._t == 0 or code == "spike":
                 linear_map.add_bias(sink)
-            self._tally.connected(node.name, linear_map, code, spikes=spikes, deltas=deltas)
+            in_spikes, in_deltas = (Synops.of(linear_map, events, self._batch) for events in (spikes, deltas))
+            self._tally.connected(node.name, linear_map, code, spikes=in_spikes, deltas=in_deltas)
         else:
             linear_map.add(message, sink)
         if node.name in self._kept:
             self._keep_values(node.name, values)
 
-    def _message(self, edge: Edge) -> FloatArray:
+    def _message(self, edge: Edge) -> NumberArray:
         """Return what an edge carries this step, in its code."""
         if edge.source in self._sent:
             return self._sent[edge.source]
         now = self._sent_before(edge.source, edge.delay)
         return now if edge.code == "spike" else now - self._sent_before(edge.source, edge.delay + 1)
 
-    def _sent_before(self, name: str, steps: int) -> FloatArray:
+    def _sent_before(self, name: str, steps: int) -> NumberArray:
         """Return the values that a layer sent some steps ago."""
         ring = self._past[name]
         return ring[(self._t - steps) % len(ring)]
 
-    def _values_into(self, name: str, message: FloatArray) -> FloatArray:
+    def _values_into(self, name: str, message: NumberArray) -> NumberArray:
         """Return the values, whatever the code, that a map receives this step."""
         edges = self._program.incoming[name]
         if edges[0].code == "spike":
@@ -211,7 +206,7 @@ class _Run:
             [self._values[e.source] if e.source in self._sent else self._sent_before(e.source, e.delay) for e in edges],
         )
 
-    def _keep_values(self, name: str, values: FloatArray) -> None:
+    def _keep_values(self, name: str, values: NumberArray) -> None:
         """Keep as values what a map sent as changes."""
         linear_map = self._engine.maps[name]
         if isinstance(linear_map, Synapses):
@@ -220,7 +215,7 @@ class _Run:
             self._values[name] = self._zeros(name)
             linear_map.add(values, self._values[name])
 
-    def _zeros(self, name: str) -> FloatArray:
+    def _zeros(self, name: str) -> NumberArray:
         shape = self._program.shapes[name]
         last = (*shape[1:], shape[0]) if len(shape) == 3 else shape
         return np.zeros((self._batch, *last), self._program.dtype)

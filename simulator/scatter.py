@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from tdd_deploy.program import Conv, Dense, Flatten, LinearMap, Pool, Scale, Shape
 
-from .arithmetic import FloatArray
+from .arithmetic import NumberArray
 
 IntArray = NDArray[np.int64]
 CHUNK = 1 << 18  # weights gathered at once, 1 MiB in float32: measured fastest of 2^14 to 2^20
@@ -25,10 +25,10 @@ class Events:
 
     sample: IntArray
     at: IntArray  # index into the flat, channel-last layer
-    value: FloatArray
+    value: NumberArray
 
     @classmethod
-    def of(cls, x: FloatArray) -> "Events":
+    def of(cls, x: NumberArray) -> "Events":
         """Find the events of ``x [batch, ...]``."""
         flat = x.reshape(len(x), -1)
         sample, at = np.nonzero(flat)
@@ -44,7 +44,7 @@ class Events:
 class Map(Protocol):
     """One linear map, ready to run."""
 
-    def add(self, x: FloatArray, into: FloatArray) -> None:
+    def add(self, x: NumberArray, into: NumberArray) -> None:
         """Add the map of ``x``, without the bias, to ``into``; both channel last."""
         ...
 
@@ -55,12 +55,13 @@ class Synapses:
     fan_stored: IntArray  # weights that an event at each flat input index adds
     fan_effective: IntArray  # those that are not zero
     bias_adds: int  # nonzero biases, at all positions
+    dense: int  # multiplications of a dense execution, padding excluded
 
-    def add_events(self, events: Events, into: FloatArray) -> None:
+    def add_events(self, events: Events, into: NumberArray) -> None:
         """Add the weights of every event, times its value, to ``into``."""
         raise NotImplementedError
 
-    def add_bias(self, into: FloatArray) -> None:
+    def add_bias(self, into: NumberArray) -> None:
         """Add the bias at every position."""
         raise NotImplementedError
 
@@ -74,16 +75,17 @@ class DenseSynapses(Synapses):
         self._bias = node.bias
         self.fan_stored = np.full(n_in, n_out, np.int64)
         self.fan_effective = np.count_nonzero(node.weight, axis=0).astype(np.int64)
+        self.dense = n_in * n_out
         self.bias_adds = 0 if node.bias is None else int(np.count_nonzero(node.bias))
 
-    def add_events(self, events: Events, into: FloatArray) -> None:
+    def add_events(self, events: Events, into: NumberArray) -> None:
         """Add the weights of every event, times its value, to ``into [batch, n_out]``."""
         for part in events.chunks(max(1, CHUNK // self._weight.shape[1])):
             starts = _run_starts(part.sample)
             weights = self._weight[part.at] * part.value[:, None]
             into[part.sample[starts]] += np.add.reduceat(weights, starts, axis=0)
 
-    def add_bias(self, into: FloatArray) -> None:
+    def add_bias(self, into: NumberArray) -> None:
         """Add the bias."""
         if self._bias is not None:
             into += self._bias
@@ -100,12 +102,13 @@ class ConvSynapses(Synapses):
         grouped = node.weight.reshape(node.groups, -1, per_group, ky * kx)
         self._weight = np.ascontiguousarray(grouped.transpose(0, 2, 3, 1))
         self._taps = [
-            (_targets(node, in_shape, 0, i), _targets(node, in_shape, 1, j)) for i in range(ky) for j in range(kx)
+            (targets(node, in_shape, 0, i), targets(node, in_shape, 1, j)) for i in range(ky) for j in range(kx)
         ]
         stored = np.full((in_shape[0], ky * kx), node.weight.shape[0] // node.groups)
         effective = np.count_nonzero(self._weight, axis=3).reshape(in_shape[0], -1)
         self.fan_stored = self._fan_out(stored)
         self.fan_effective = self._fan_out(effective)
+        self.dense = int(self.fan_stored.sum())
         positions = self._out_shape[1] * self._out_shape[2]
         self.bias_adds = 0 if node.bias is None else positions * int(np.count_nonzero(node.bias))
 
@@ -117,7 +120,7 @@ class ConvSynapses(Synapses):
             fan += ((ty >= 0)[:, None] & (tx >= 0)[None, :])[:, :, None] * per_tap[:, tap]
         return fan.reshape(-1)
 
-    def add_events(self, events: Events, into: FloatArray) -> None:
+    def add_events(self, events: Events, into: NumberArray) -> None:
         """Add the weights of every event, times its value, to ``into [batch, height, width, channels]``."""
         channels, _, width = self._in_shape
         _, per_group, n_taps, out_per_group = self._weight.shape
@@ -139,7 +142,7 @@ class ConvSynapses(Synapses):
                     hit = (ty[y] >= 0) & (tx[x] >= 0)
                     out[sample[starts][hit], ty[y[hit]], tx[x[hit]]] += summed[hit, tap]
 
-    def add_bias(self, into: FloatArray) -> None:
+    def add_bias(self, into: NumberArray) -> None:
         """Add the bias at every position."""
         if self._node.bias is not None:
             into += self._node.bias
@@ -152,7 +155,7 @@ class Pooled:
         self._node = node
         self._out_shape = node.out_shape(in_shape)
 
-    def add(self, x: FloatArray, into: FloatArray) -> None:
+    def add(self, x: NumberArray, into: NumberArray) -> None:
         """Add the pooled ``x`` to ``into``."""
         (py, px), (sy, sx), (ky, kx) = self._node.padding, self._node.stride, self._node.kernel
         _, height, width = self._out_shape
@@ -170,7 +173,7 @@ class Scaled:
     def __init__(self, node: Scale) -> None:
         self._factor = channel_last(node.factor[None])[0] if node.factor.ndim == 3 else node.factor
 
-    def add(self, x: FloatArray, into: FloatArray) -> None:
+    def add(self, x: NumberArray, into: NumberArray) -> None:
         """Add the scaled ``x`` to ``into``."""
         into += x * self._factor
 
@@ -178,7 +181,7 @@ class Scaled:
 class Flattened:
     """To one dimension, channels slowest, as weights behind it expect."""
 
-    def add(self, x: FloatArray, into: FloatArray) -> None:
+    def add(self, x: NumberArray, into: NumberArray) -> None:
         """Add the flat ``x`` to ``into``."""
         into += channel_first(x).reshape(len(x), -1)
 
@@ -199,17 +202,17 @@ def ready(node: LinearMap, in_shape: Shape) -> Map | Synapses:
     raise NotImplementedError(type(node).__name__)
 
 
-def channel_last(x: FloatArray) -> FloatArray:
+def channel_last(x: NumberArray) -> NumberArray:
     """``[batch, channels, h, w]`` to ``[batch, h, w, channels]``; anything else as it is."""
     return np.ascontiguousarray(x.transpose(0, 2, 3, 1)) if x.ndim == 4 else x
 
 
-def channel_first(x: FloatArray) -> FloatArray:
+def channel_first(x: NumberArray) -> NumberArray:
     """``[batch, h, w, channels]`` to ``[batch, channels, h, w]``; anything else as it is."""
     return np.ascontiguousarray(x.transpose(0, 3, 1, 2)) if x.ndim == 4 else x
 
 
-def _targets(node: Conv, in_shape: Shape, axis: int, tap: int) -> IntArray:
+def targets(node: Conv, in_shape: Shape, axis: int, tap: int) -> IntArray:
     """Return the output row (axis 0) or column (1) that each input row reaches through one tap; -1 where none."""
     size, stride = in_shape[1 + axis], node.stride[axis]
     offset = np.arange(size) + node.padding[axis] - tap * node.dilation[axis]

@@ -1,30 +1,52 @@
 """Counting while a batch runs: as executed, and as it would have been in one code throughout."""
 
 from collections.abc import Collection
+from dataclasses import dataclass
 
 import numpy as np
 
 from tdd_deploy.program import Code
 
-from .counts import Counts, Layer, Trace
+from .counts import Counts, IntArray, Layer, Trace
 from .scatter import Events, Synapses
+
+Number = int | IntArray  # of one time step, or of each
+
+
+@dataclass(frozen=True)
+class Synops:
+    """Synaptic operations of a batch at one map; those of a sample are MACs when one of its events is not -1 or 1."""
+
+    effective: Number
+    stored: Number
+    macs: Number
+
+    @classmethod
+    def of(cls, synapses: Synapses, events: Events, batch: int) -> "Synops":
+        """Count what events cost."""
+        per_sample = np.bincount(events.sample, weights=synapses.fan_effective[events.at], minlength=batch)
+        graded = np.zeros(batch, bool)
+        graded[events.sample[np.abs(events.value) != 1]] = True
+        stored = int(synapses.fan_stored[events.at].sum())
+        return cls(int(per_sample.sum()), stored, int(per_sample[graded].sum()))
 
 
 class Tally:
-    """The counts of one batch; ``t`` is the time step that is being counted, from 0."""
+    """The counts of one batch; ``t`` is the time step that is being counted, from 0, or all of them."""
 
     def __init__(self, layers: tuple[Layer, ...], *, n_steps: int, batch: int) -> None:
-        self.t = 0
+        self.t: int | slice = slice(None)
         self._layers = layers
         self._row = {layer.name: row for row, layer in enumerate(layers)}
         self._batch = batch
+        self._is_first = np.arange(n_steps) == 0
         self._executed, self._spike, self._delta = (Counts.zeros(len(layers), n_steps) for _ in range(3))
 
     def trace(self) -> Trace:
         """Return what was counted."""
         return Trace(self._layers, self._executed, self._spike, self._delta, self._batch)
 
-    def sent(self, name: str, codes: Collection[Code], *, n_values: int, n_changes: int, is_input: bool) -> None:
+    def sent(self, name: str, codes: Collection[Code], *, n_values: Number, n_changes: Number, is_input: bool) -> None:
         """Count what the input or a layer of neurons sent on edges of these codes."""
         by_code = {"spike": n_values, "delta": n_changes}
         events = sum(by_code[code] for code in set(codes))
@@ -33,35 +55,27 @@ class Tally:
             self._add("spikes", name, n_values, n_values, n_values)
             self._add("delta_events", name, n_changes, n_changes, n_changes)
 
-    def updated(self, name: str, *, n_active: int, n_idle: int) -> None:
-        """Count the neurons of a layer."""
+    def updated(self, name: str, *, n_active: Number, n_neurons: int) -> None:
+        """Count the neurons of a layer, in all samples."""
+        n_idle = n_neurons - n_active
         self._add("updates_active", name, n_active, n_active, n_active)
         self._add("updates_idle", name, n_idle, n_idle, n_idle)
 
-    def connected(self, name: str, synapses: Synapses, code: Code, *, spikes: Events, deltas: Events) -> None:
+    def connected(self, name: str, synapses: Synapses, code: Code, *, spikes: Synops, deltas: Synops) -> None:
         """Count the synaptic operations of a map that executed ``code``, and of the other code."""
-        in_spikes, in_deltas = (_synops(synapses, events, self._batch) for events in (spikes, deltas))
+        self._add_both("synops_effective", name, code, spikes.effective, deltas.effective)
+        self._add_both("synops_stored", name, code, spikes.stored, deltas.stored)
+        self._add_both("acs", name, code, spikes.effective - spikes.macs, deltas.effective - deltas.macs)
+        self._add_both("macs", name, code, spikes.macs, deltas.macs)
         biases = self._batch * synapses.bias_adds
-        in_spikes["bias_adds"], in_deltas["bias_adds"] = biases, biases if self.t == 0 else 0
-        in_spikes["dense"] = in_deltas["dense"] = self._batch * int(synapses.fan_stored.sum())
-        executed = in_spikes if code == "spike" else in_deltas
-        for field, n in executed.items():
-            self._add(field, name, n, in_spikes[field], in_deltas[field])
+        self._add_both("bias_adds", name, code, biases, biases * self._is_first[self.t])
+        dense = self._batch * synapses.dense
+        self._add_both("dense", name, code, dense, dense)
 
-    def _add(self, field: str, name: str, executed: int, spike: int, delta: int) -> None:
+    def _add_both(self, field: str, name: str, code: Code, spike: Number, delta: Number) -> None:
+        self._add(field, name, spike if code == "spike" else delta, spike, delta)
+
+    def _add(self, field: str, name: str, executed: Number, spike: Number, delta: Number) -> None:
         cell = self._row[name], self.t
         for counts, n in ((self._executed, executed), (self._spike, spike), (self._delta, delta)):
             getattr(counts, field)[cell] += n
-
-
-def _synops(synapses: Synapses, events: Events, batch: int) -> dict[str, int]:
-    """Count synaptic operations; a sample's are MACs when one of its events is not -1 or 1."""
-    per_sample = np.bincount(events.sample, weights=synapses.fan_effective[events.at], minlength=batch)
-    graded = np.zeros(batch, bool)
-    graded[events.sample[np.abs(events.value) != 1]] = True
-    return {
-        "synops_effective": int(per_sample.sum()),
-        "synops_stored": int(synapses.fan_stored[events.at].sum()),
-        "acs": int(per_sample[~graded].sum()),
-        "macs": int(per_sample[graded].sum()),
-    }

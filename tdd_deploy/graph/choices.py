@@ -23,6 +23,7 @@ class Choices:
     integration: Integration
     number_format: NumberFormat
     encoder: str
+    input_largest: int = 1  # of an integer program
     provenance: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -56,6 +57,11 @@ EXPECTED = {
     ),
     "number_format": one_of(*get_args(NumberFormat)),
 }
+INTEGER = {
+    "input_largest": Expected(
+        "a whole number, 1 or more", lambda value: isinstance(value, int | np.integer) and bool(value >= 1)
+    )
+}
 OPEN = ", ".join(key for key in EXPECTED if key != WRITER)
 
 
@@ -72,14 +78,15 @@ def foreign(metadata: Mapping[str, Any]) -> Iterator[Violation]:
 
 def not_understood(metadata: Mapping[str, Any]) -> Iterator[Violation]:
     """Yield the keys that are missing, unknown, or of a value that is not allowed."""
-    for key, expected in EXPECTED.items():
+    all_expected = EXPECTED | (INTEGER if metadata.get("number_format") == "integer" else {})
+    for key, expected in all_expected.items():
         if key not in metadata:
             yield Violation(f"metadata {key}", "missing", expected.allowed)
     for key, value in metadata.items():
-        known = TEXT if key.startswith(PROVENANCE) else EXPECTED.get(key)
+        known = TEXT if key.startswith(PROVENANCE) else all_expected.get(key)
         if known is None:
             remedy = f"Remove the key, or read the file with tdd-deploy {metadata[WRITER]}, which wrote it."
-            yield Violation(f"metadata {key}", "an unknown key", f"{', '.join(EXPECTED)}, {PROVENANCE}*", remedy)
+            yield Violation(f"metadata {key}", "an unknown key", f"{', '.join(all_expected)}, {PROVENANCE}*", remedy)
         elif not known.is_met(value):
             yield Violation(f"metadata {key}", short(value), known.allowed)
 
@@ -92,6 +99,7 @@ def choices(metadata: Mapping[str, Any]) -> Choices:
         integration=cast(Integration, metadata["integration"]),
         number_format=cast(NumberFormat, metadata["number_format"]),
         encoder=metadata["encoder"],
+        input_largest=int(metadata.get("input_largest", 1)),
         provenance={
             key.removeprefix(PROVENANCE): value for key, value in metadata.items() if key.startswith(PROVENANCE)
         },

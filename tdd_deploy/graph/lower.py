@@ -9,6 +9,7 @@ from tdd_deploy.errors import UnsupportedGraph, Violation
 from tdd_deploy.program import Edge, Program, build
 from tdd_deploy.program.recurrence import recurrence
 
+from .border import Border
 from .choices import Choices, choices, foreign, not_understood
 from .kinds import KINDS, kind_name
 from .nodes import lowered
@@ -48,6 +49,10 @@ def lower(graph: nir.NIRGraph, *, subject: str = "this graph") -> Program:
                 frozenset((source, target) for source, target in graph.edges),
             )
         )
+    if chosen.number_format == "integer":
+        border = Border.of(parts)
+        _refuse(subject, border.violations())
+        parts = border.folded(parts, chosen.input_largest)
     found = recurrence(parts.nodes.values(), parts.edges)
     _refuse(subject, found.violations)
     program = build(
@@ -72,18 +77,21 @@ def _checked(graph: nir.NIRGraph, subject: str) -> Choices:
     chosen = None if unclear else choices(graph.metadata)
     kinds = {name: kind_name(node) for name, node in graph.nodes.items()}
     faults = [
-        fault for name, node in graph.nodes.items() if kinds[name] in KINDS for fault in _faults(name, node, chosen)
+        fault
+        for name, node in graph.nodes.items()
+        if kinds[name] in KINDS
+        for fault in _faults(name, node, chosen, has_bias=graph.metadata.get("number_format") == "integer")
     ]
     _refuse(subject, [*unclear, *unknown_kinds(kinds), *faults, *loose_edges(graph)])
     assert chosen is not None  # else refused
     return chosen
 
 
-def _faults(name: str, node: nir.NIRNode, chosen: Choices | None) -> tuple[Violation, ...]:
+def _faults(name: str, node: nir.NIRNode, chosen: Choices | None, *, has_bias: bool) -> tuple[Violation, ...]:
     """Return the faults of a node; the later ones are looked for when there are none before."""
     return (
         (*malformed_values(name, node),)
-        or (*unholdable_neurons(name, node),)
+        or (*unholdable_neurons(name, node, has_bias=has_bias),)
         or ((*gains_other_than_one(name, node, chosen),) if chosen else ())
     )
 

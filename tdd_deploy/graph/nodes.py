@@ -6,12 +6,14 @@ import nir
 import numpy as np
 from numpy.typing import NDArray
 
-from tdd_deploy.neurons import IF, LI, LIF, CubaLIF, I, Neuron, Threshold
+from tdd_deploy.neurons import IF, LI, LIF, CubaLIF, I, LoihiLIF, Neuron, Threshold
+from tdd_deploy.neurons.loihi import DECAY, UNIT
 from tdd_deploy.program import Conv, Dense, Flatten, Input, LinearMap, NeuronLayer, Node, Output, Pool, Scale, Shape
-from tdd_deploy.program.discrete import kept
+from tdd_deploy.program.discrete import gained, kept
 
 from .choices import Choices
 
+WHOLE = 1e-6  # farther from a whole number than rounding brings one
 Pair = tuple[int, int]
 FloatArray = NDArray[np.floating[Any]]
 
@@ -24,7 +26,7 @@ def lowered(name: str, node: nir.NIRNode, choices: Choices) -> Node:
         case nir.Output():
             return Output(name=name)
         case nir.LIF() | nir.CubaLIF() | nir.IF() | nir.LI() | nir.I() | nir.Threshold():
-            return NeuronLayer(name=name, shape=_sizes(node.input_type["input"]), neuron=_neuron(node, choices))
+            return NeuronLayer(name=name, shape=_sizes(node.input_type["input"]), neuron=_neuron_of(node, choices))
     return _map(name, node, choices)
 
 
@@ -64,6 +66,33 @@ def _convolution(name: str, node: nir.Conv2d, choices: Choices) -> Conv:
     )
 
 
+def _neuron_of(node: nir.NIRNode, choices: Choices) -> Neuron:
+    is_integer = choices.number_format == "integer" and isinstance(node, nir.LIF | nir.CubaLIF | nir.LI)
+    return _integer_neuron(node, choices) if is_integer else _neuron(node, choices)
+
+
+def _integer_neuron(node: nir.NIRNode, choices: Choices) -> Neuron:
+    """Return what ``exporters/nir.py`` wrote; LI is the membrane of a soft reset, whose threshold follows."""
+    tau_mem = node.tau_mem if isinstance(node, nir.CubaLIF) else node.tau
+    gain = gained(choices.dt_s, tau_mem, choices.integration)
+    is_filtered, is_membrane = isinstance(node, nir.CubaLIF), isinstance(node, nir.LI)
+    lost_of_u = gained(choices.dt_s, node.tau_syn, choices.integration) if is_filtered else np.ones_like(gain)
+    return LoihiLIF(
+        v_threshold=_parameter(np.zeros(1) if is_membrane else UNIT * node.v_threshold, choices),
+        v_reset=_parameter(np.zeros(1) if is_membrane else UNIT * node.v_reset, choices),
+        reset="soft" if is_membrane else "hard",
+        du=_parameter(_whole(DECAY * lost_of_u) - 1, choices),
+        dv=_parameter(_whole(DECAY * gain), choices),
+        bias=_parameter(_whole(UNIT * node.v_leak * gain), choices),
+    )
+
+
+def _whole(values: FloatArray) -> FloatArray:
+    """Return whole numbers without the rounding of the floats that held them; others as they are, to be refused."""
+    nearest = np.rint(values)
+    return np.asarray(np.where(np.abs(values - nearest) <= WHOLE, nearest, values))
+
+
 def _neuron(node: nir.NIRNode, choices: Choices) -> Neuron:
     def parameter(key: str) -> FloatArray:
         return _parameter(getattr(node, key), choices)
@@ -93,7 +122,9 @@ def _neuron(node: nir.NIRNode, choices: Choices) -> Neuron:
 
 
 def _numbers(values: NDArray[Any], choices: Choices) -> FloatArray:
-    return np.asarray(values).astype(choices.number_format)
+    """Return floats in the number format; of an integer program as they stand, for ``build`` to check and convert."""
+    number_format = "float64" if choices.number_format == "integer" else choices.number_format
+    return np.asarray(values).astype(number_format)
 
 
 def _parameter(values: NDArray[Any], choices: Choices) -> FloatArray:

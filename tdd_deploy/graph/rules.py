@@ -59,8 +59,8 @@ def malformed_values(name: str, node: nir.NIRNode) -> Iterator[Violation]:
         yield Violation(f"{name}.shape", short(node.input_type["input"]), "one or more sizes, each 1 or more")
 
 
-def unholdable_neurons(name: str, node: nir.NIRNode) -> Iterator[Violation]:
-    """Yield what no neuron of a Program has; the values are well formed."""
+def unholdable_neurons(name: str, node: nir.NIRNode, *, has_bias: bool) -> Iterator[Violation]:
+    """Yield what no neuron of a Program has, a bias being one of integers only; the values are well formed."""
     kind = KINDS[kind_name(node)]
     if kind.leaks or kind.integrates:
         shapes = sorted({np.shape(getattr(node, key)) for key in kind.arrays})
@@ -70,7 +70,7 @@ def unholdable_neurons(name: str, node: nir.NIRNode) -> Iterator[Violation]:
         tau_s = getattr(node, leak.tau)
         if not np.all(tau_s > 0):
             yield Violation(f"{name}.{leak.tau}", short(tau_s), "above 0 seconds")
-    if np.any(getattr(node, "v_leak", 0)):
+    if np.any(getattr(node, "v_leak", 0)) and not has_bias:
         remedy = "Add v_leak / r to the bias of the map before it."
         yield Violation(f"{name}.v_leak", short(node.v_leak), "0", remedy)
 

@@ -10,7 +10,8 @@ from typing import TypeGuard
 
 import numpy as np
 
-from tdd_deploy.neurons import IF, LI, LIF, Firing, I, Threshold
+from tdd_deploy.neurons import IF, LI, LIF, Firing, I, LoihiLIF, Threshold
+from tdd_deploy.neurons.loihi import DECAY, UNIT
 from tdd_deploy.program import NeuronLayer, Node, Scale
 
 Pair = tuple[str, str]  # source, target
@@ -35,6 +36,8 @@ class Loop:
     def neuron(self) -> Firing:
         """Return the neuron that computes the same."""
         threshold = self.threshold.neuron.parameters()["v_threshold"]
+        if isinstance(self.membrane.neuron, LoihiLIF):
+            return replace(self.membrane.neuron, v_threshold=UNIT * threshold)
         unused = np.zeros_like(threshold, shape=())
         if isinstance(self.membrane.neuron, LI):
             return LIF(beta=self.membrane.neuron.beta, v_threshold=threshold, v_reset=unused, reset="soft")
@@ -42,7 +45,8 @@ class Loop:
 
     def resets_softly(self) -> bool:
         """Say whether the scale takes away exactly what a soft reset does, in the number format."""
-        beta = self.membrane.neuron.parameters().get("beta", 1)
+        parameters = self.membrane.neuron.parameters()
+        beta = (DECAY - parameters["dv"]) / DECAY if "dv" in parameters else parameters.get("beta", 1)
         reset = -(beta * self.threshold.neuron.parameters()["v_threshold"])
         return self.reset.factor.shape in ((), self.threshold.shape) and bool(np.all(self.reset.factor == reset))
 
@@ -85,7 +89,7 @@ def _loops(parts: Parts) -> Iterator[Loop]:
 def _is_membrane(node: Node, threshold: NeuronLayer, targets: Mapping[str, set[str]]) -> TypeGuard[NeuronLayer]:
     return (
         isinstance(node, NeuronLayer)
-        and isinstance(node.neuron, LI | I)
+        and isinstance(node.neuron, LI | I | LoihiLIF)
         and node.shape == threshold.shape
         and targets[node.name] == {threshold.name}
     )

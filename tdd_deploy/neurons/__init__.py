@@ -6,8 +6,11 @@ from .integrate_and_fire import IF
 from .integrator import I
 from .li import LI
 from .lif import LIF
+from .loihi import LoihiLIF
+from .observing import Observing
 from .threshold import Threshold
 
+# LoihiLIF is the neuron of integer programs; these are for floats.
 NEURONS: dict[str, type[Neuron]] = {cls.__name__: cls for cls in (IF, LIF, CubaLIF, LI, I, Threshold)}
 
 __all__ = [
@@ -21,7 +24,9 @@ __all__ = [
     "CubaLIF",
     "Firing",
     "I",
+    "LoihiLIF",
     "Neuron",
+    "Observing",
     "Reset",
     "State",
     "Threshold",

@@ -14,7 +14,7 @@ class Arithmetic(Protocol):
     """The operations a machine brings; ``+ - *`` on its arrays are the others."""
 
     def keep(self, x: Array, fraction: Array) -> Array:
-        """Return the fraction of ``x`` that is kept from one time step to the next."""
+        """Return the fraction of ``x`` that is kept from one time step to the next; of integers, fraction / 4096."""
         ...
 
     def fires(self, v: Array, v_threshold: Array, compare: Compare) -> Array:
@@ -36,6 +36,10 @@ class Neuron:
     def step(self, a: Arithmetic, state: State, current: Array) -> tuple[State, Array]:
         """Advance one time step: return the new state and what the layer sends."""
         raise NotImplementedError
+
+    def is_driven(self, current: Array) -> Array:
+        """Return where something arrives that can change the state."""
+        return current != 0
 
     def parameters(self) -> dict[str, Array]:
         """Return the array parameters by name."""

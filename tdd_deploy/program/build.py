@@ -1,9 +1,14 @@
 """The one way to make a Program."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from typing import get_args
+
+import numpy as np
+
+from tdd_deploy.errors import BadProgram, Violation
 
 from .nodes import Node
-from .program import Edge, Integration, NumberFormat, Program, execution_order, frozen, with_arrays
+from .program import Edge, Integration, NumberFormat, Program, arrays, dtype_of, execution_order, frozen, with_arrays
 from .verify import verify
 
 
@@ -24,7 +29,12 @@ def build(
     Raises:
         BadProgram: every broken rule of the stage that failed.
     """
-    converted = [with_arrays(node, lambda array: frozen(array, number_format)) for node in nodes]
+    nodes = tuple(nodes)
+    lost = tuple(_lost_in(number_format, nodes))
+    if lost:
+        raise BadProgram(subject, lost)
+    dtype = dtype_of(number_format)
+    converted = [with_arrays(node, lambda array: frozen(array, dtype)) for node in nodes]
     sorted_edges = tuple(sorted(edges, key=lambda edge: (edge.source, edge.target, edge.delay)))
     program = Program(
         nodes=execution_order(converted, sorted_edges),
@@ -37,3 +47,15 @@ def build(
         provenance=dict(provenance or {}),
     )
     return verify(program, subject=subject)
+
+
+def _lost_in(number_format: NumberFormat, nodes: Iterable[Node]) -> Iterator[Violation]:
+    """Yield what a conversion to the number format would change beyond rounding."""
+    if number_format not in get_args(NumberFormat):
+        yield Violation("number_format", repr(number_format), " or ".join(get_args(NumberFormat)))
+    elif number_format == "integer":
+        for node in nodes:
+            for name, array in arrays(node):
+                bad = array[~((np.rint(array) == array) & (np.abs(array) < 2.0**31))]
+                if bad.size:
+                    yield Violation(f"{node.name}.{name}", f"{bad[0]}", "whole numbers of 32 bits")

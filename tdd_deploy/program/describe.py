@@ -6,7 +6,7 @@ import numpy as np
 
 from tdd_deploy.neurons import Neuron
 
-from .nodes import Conv, Dense, NeuronLayer, Node, Pool, Scale
+from .nodes import Conv, Dense, Input, NeuronLayer, Node, Output, Pool, Scale
 
 
 def kind(node: Node) -> str:
@@ -19,22 +19,33 @@ def parameters(node: Node) -> str:
     match node:
         case NeuronLayer():
             return _neuron(node.neuron)
-        case Dense():
-            return f"weight {_shape(node.weight)}{_bias(node)}"
-        case Conv():
-            choices = {"stride": node.stride, "padding": node.padding, "dilation": node.dilation}
-            text = "".join(
-                f", {name} {_pair(pair)}" for name, pair in choices.items() if pair != (1, 1) or name == "padding"
-            )
-            groups = f", {node.groups} groups" if node.groups > 1 else ""
-            return f"weight {_shape(node.weight)}{_bias(node)}{text}{groups}"
+        case Dense() | Conv():
+            return _weights(node)
         case Pool():
             how = "average" if node.average else "sum"
             padding = f", padding {_pair(node.padding)}" if node.padding != (0, 0) else ""
             return f"{how} of {_pair(node.kernel)}, stride {_pair(node.stride)}{padding}"
         case Scale():
             return f"factor {_range(node.factor)}"
+        case Input() | Output():
+            return _border(node)
     return ""
+
+
+def _weights(node: Dense | Conv) -> str:
+    weights = f"weight {_shape(node.weight)}{_bias(node)}"
+    if isinstance(node, Dense):
+        return weights
+    choices = {"stride": node.stride, "padding": node.padding, "dilation": node.dilation}
+    text = "".join(f", {name} {_pair(pair)}" for name, pair in choices.items() if pair != (1, 1) or name == "padding")
+    groups = f", {node.groups} groups" if node.groups > 1 else ""
+    return f"{weights}{text}{groups}"
+
+
+def _border(node: Input | Output) -> str:
+    if isinstance(node, Output):
+        return "" if node.unit == 1 else f"in units of {node.unit:g}"
+    return "" if (node.scale, node.largest) == (1, 1) else f"integers round({node.scale:g} x), at most {node.largest}"
 
 
 def _neuron(neuron: Neuron) -> str:

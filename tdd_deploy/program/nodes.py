@@ -6,15 +6,15 @@ Shapes are without batch and time: ``(n,)`` or ``(channels, height, width)``.
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from tdd_deploy.neurons import Neuron
 
 Shape = tuple[int, ...]
 Pair = tuple[int, int]
-Array = NDArray[np.floating]
+Array = NDArray[Any]  # floats, or in integer programs int32
 
 
 class ShapeError(ValueError):
@@ -30,14 +30,24 @@ class Node:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Input(Node):
-    """Where the encoded samples enter."""
+    """Where the encoded samples enter.
+
+    An integer program takes ``round(scale * value)``, at most ``largest`` in magnitude; others take values as they are.
+    """
 
     shape: Shape
+    scale: float = 1.0
+    largest: int = 1
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Output(Node):
-    """Where the result leaves. The class of a sample is the largest sum over time, the first one of equals."""
+    """Where the result leaves. The class of a sample is the largest sum over time, the first one of equals.
+
+    In an integer program the result in numbers is ``unit`` times the integers.
+    """
+
+    unit: float = 1.0
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -4,7 +4,7 @@ import hashlib
 import heapq
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any, Literal
@@ -17,7 +17,7 @@ from .nodes import Input, LinearMap, NeuronLayer, Node, Output, Shape
 
 Code = Literal["spike", "delta"]
 Integration = Literal["euler", "exact"]
-NumberFormat = Literal["float32", "float64"]
+NumberFormat = Literal["float32", "float64", "integer"]
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class Program:
     @property
     def dtype(self) -> np.dtype[Any]:
         """The number format as numpy knows it."""
-        return np.dtype(self.number_format)
+        return dtype_of(self.number_format)
 
     @cached_property
     def incoming(self) -> dict[str, tuple[Edge, ...]]:
@@ -132,6 +132,11 @@ class Program:
         return {node.name: node for node in self.nodes}
 
 
+def dtype_of(number_format: NumberFormat) -> np.dtype[Any]:
+    """Return a number format as numpy knows it."""
+    return np.dtype("int32" if number_format == "integer" else number_format)
+
+
 def frozen(values: Any, dtype: str | np.dtype[Any]) -> np.ndarray:
     """Return a read-only, contiguous copy."""
     array = np.array(values, dtype=dtype, order="C")
@@ -149,6 +154,14 @@ def with_arrays(node: Node, convert: Callable[[np.ndarray], np.ndarray]) -> Node
         elif isinstance(value, Neuron):
             changed[f.name] = value.converted(convert)
     return replace(node, **changed)
+
+
+def arrays(node: Node) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield the arrays of a node by name, a neuron's parameters included."""
+    values = {f.name: getattr(node, f.name) for f in fields(node)}
+    if isinstance(node, NeuronLayer):
+        values |= node.neuron.parameters()
+    return ((name, value) for name, value in values.items() if isinstance(value, np.ndarray))
 
 
 def execution_order(nodes: Iterable[Node], edges: Iterable[Edge]) -> tuple[Node, ...]:

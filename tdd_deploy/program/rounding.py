@@ -34,8 +34,10 @@ PIXELS = Values(-8, 1.0)  # k / 256, as images are read
 def rounding_receivers(program: Program) -> tuple[str, ...]:
     """Return the layers of neurons, and the output, whose currents can round.
 
-    Inputs are taken to be pixels k / 256 in direct encoding, else spikes.
+    Inputs are taken to be pixels k / 256 in direct encoding, else spikes. Sums of integers never round.
     """
+    if program.number_format == "integer":
+        return ()
     bits = MANTISSA_BITS[program.number_format]
     carried: dict[str, Values | None] = {program.input.name: PIXELS if program.encoder == "direct" else SPIKES}
     carried |= {layer.name: SPIKES if layer.neuron.spiking else None for layer in program.neuron_layers}

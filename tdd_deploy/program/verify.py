@@ -6,16 +6,17 @@ The rules stand in stages; a rule may rely on those of the stages before its own
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import fields
 from typing import get_args
 
 import numpy as np
 
 from tdd_deploy.errors import BadProgram, Violation
-from tdd_deploy.neurons import Compare, Reset
+from tdd_deploy.neurons import Compare, LoihiLIF, Reset
+from tdd_deploy.neurons.loihi import DECAY, LIMIT
 
-from .nodes import Conv, Dense, Input, LinearMap, NeuronLayer, Node, Output, Pool, ShapeError
-from .program import Code, Integration, NumberFormat, Program
+from .bounds import SUM_BITS, worst_case_sums
+from .nodes import Conv, Dense, Input, LinearMap, NeuronLayer, Output, Pool, ShapeError
+from .program import Code, Integration, NumberFormat, Program, arrays
 
 Rule = Callable[[Program], Iterator[Violation]]
 
@@ -177,7 +178,7 @@ def shapes_fit(program: Program) -> Iterator[Violation]:
 def parameters_are_numbers(program: Program) -> Iterator[Violation]:
     """Every parameter is finite, in the program's number format, of a fitting shape."""
     for node in program.nodes:
-        for name, array in _arrays(node):
+        for name, array in arrays(node):
             where = f"{node.name}.{name}"
             bad = np.count_nonzero(~np.isfinite(array))
             if bad:
@@ -207,6 +208,60 @@ def codes_pass_through_maps(program: Program) -> Iterator[Violation]:
             yield Violation(node.name, "edges of both codes meet at this map", "one code on all its edges")
 
 
+def neurons_are_of_the_format(program: Program) -> Iterator[Violation]:
+    """Integers have a neuron of their own."""
+    is_integer = program.number_format == "integer"
+    for node in program.neuron_layers:
+        if isinstance(node.neuron, LoihiLIF) != is_integer:
+            allowed = "LoihiLIF" if is_integer else "any other neuron"
+            remedy = "quantize(program) makes it." if is_integer else "Build the program with number_format='integer'."
+            found = f"{type(node.neuron).__name__} in a program of {program.number_format}"
+            yield Violation(node.name, found, allowed, remedy)
+
+
+def integers_fit_their_registers(program: Program) -> Iterator[Violation]:
+    """Ranges of LoihiLIF's parameters, and of the input."""
+    ranges = {"du": (-1, DECAY - 1), "dv": (0, DECAY - 1)} | dict.fromkeys(
+        ("v_threshold", "v_reset", "bias"), (1 - LIMIT, LIMIT - 1)
+    )
+    for node in program.neuron_layers:
+        if isinstance(node.neuron, LoihiLIF):
+            parameters = node.neuron.parameters()
+            for name, (low, high) in ranges.items():
+                found = parameters[name]
+                if found.min() < low or found.max() > high:
+                    yield Violation(f"{node.name}.{name}", f"{found.min()} to {found.max()}", f"{low} to {high}")
+    if not (math.isfinite(program.input.scale) and program.input.scale > 0):
+        yield Violation(f"{program.input.name}.scale", f"{program.input.scale}", "a positive number")
+    if program.input.largest < 1:
+        yield Violation(f"{program.input.name}.largest", f"{program.input.largest}", "1 or more")
+    if not (math.isfinite(program.output.unit) and program.output.unit > 0):
+        yield Violation(f"{program.output.name}.unit", f"{program.output.unit}", "a positive number")
+
+
+def integers_have_no_averages(program: Program) -> Iterator[Violation]:
+    """A mean of integers is none."""
+    for node in program.linear_maps:
+        if program.number_format == "integer" and isinstance(node, Pool) and node.average:
+            remedy = "Use a sum, and smaller weights behind it."
+            yield Violation(node.name, "an average of integers", "sums", remedy)
+
+
+def sums_fit_their_bits(program: Program) -> Iterator[Violation]:
+    """Lava's convolutions wrap at 24 bits, sign included; no sum of integers may come there."""
+    if program.number_format != "integer":
+        return
+    for name, sums in worst_case_sums(program).items():
+        bound = float(sums.max())
+        if bound >= 2.0**SUM_BITS:
+            yield Violation(
+                name,
+                f"the worst case of its sums is {bound:,.0f}",
+                f"below {2**SUM_BITS:,}",
+                "Use smaller weights, or smaller inputs.",
+            )
+
+
 STAGES: tuple[tuple[Rule, ...], ...] = (
     (names_are_unique, edges_join_nodes, one_input_one_output, every_node_is_joined),
     (order_is_executable, choices_are_known, maps_are_well_formed),
@@ -216,12 +271,9 @@ STAGES: tuple[tuple[Rule, ...], ...] = (
         parameters_are_numbers,
         fractions_are_fractions,
         codes_pass_through_maps,
+        neurons_are_of_the_format,
+        integers_fit_their_registers,
+        integers_have_no_averages,
     ),
+    (sums_fit_their_bits,),
 )
-
-
-def _arrays(node: Node) -> Iterator[tuple[str, np.ndarray]]:
-    values = {f.name: getattr(node, f.name) for f in fields(node)}
-    if isinstance(node, NeuronLayer):
-        values |= node.neuron.parameters()
-    return ((name, value) for name, value in values.items() if isinstance(value, np.ndarray))

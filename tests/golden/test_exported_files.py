@@ -1,5 +1,6 @@
 """Files that were exported once are read for ever, as the same programs; ``--update-golden`` writes them anew."""
 
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 
 from tdd_deploy.exporters import TARGETS
 from tdd_deploy.graph import read
-from tdd_deploy.neurons import IF, LIF
+from tdd_deploy.neurons import IF, LIF, LoihiLIF
 from tdd_deploy.program import Conv, Dense, Edge, Flatten, Input, NeuronLayer, Output, Pool, Program, build
 
 FOLDER = Path(__file__).parent
@@ -41,8 +42,43 @@ def small() -> Program:
     return build(nodes, [*edges, Edge("hard", "back", 1), Edge("back", "hard")], dt_s=1e-3, n_steps=5)
 
 
-def test_a_file_of_a_former_version_is_read_as_the_same_program(request: pytest.FixtureRequest) -> None:
-    path = FOLDER / "small.nir"
+def integers() -> Program:
+    """The same in integers: every decay, both resets, odd thresholds, biases, a bias and a scale of the output."""
+    rng = np.random.default_rng(1)
+
+    def whole(*shape: int, low: int = -256, high: int = 255) -> np.ndarray:
+        return rng.integers(low, high, shape)
+
+    soft = LoihiLIF(
+        v_threshold=np.array(64 * 300 - 1), v_reset=np.array(0), du=np.array(4095), dv=np.array(410),
+        bias=whole(2, 3, 3), reset="soft",
+    )  # fmt: skip
+    hard = LoihiLIF(
+        v_threshold=64 * whole(4, low=100, high=500), v_reset=whole(4), du=whole(4, low=-1), dv=whole(4, low=0),
+        bias=np.array(-77),
+    )  # fmt: skip
+    nodes = [
+        Input(name="input", shape=(1, 6, 6), scale=256.0, largest=256),
+        Conv(name="conv", weight=whole(2, 1, 3, 3), stride=(2, 2), padding=(1, 1)),
+        NeuronLayer(name="soft", shape=(2, 3, 3), neuron=soft),
+        Pool(name="pool", kernel=(2, 2), stride=(1, 1)),
+        Flatten(name="flat"),
+        Dense(name="fc", weight=whole(4, 8)),
+        Dense(name="back", weight=whole(4, 4)),
+        NeuronLayer(name="hard", shape=(4,), neuron=hard),
+        Dense(name="readout", weight=whole(3, 4), bias=whole(3)),
+        Output(name="output", unit=0.0123),
+    ]
+    chain = ["input", "conv", "soft", "pool", "flat", "fc", "hard", "readout", "output"]
+    edges = [*(Edge(a, b) for a, b in pairwise(chain)), Edge("hard", "back", 1), Edge("back", "hard")]
+    return build(nodes, edges, dt_s=1e-3, n_steps=5, number_format="integer")
+
+
+@pytest.mark.parametrize("made", [small, integers])
+def test_a_file_of_a_former_version_is_read_as_the_same_program(
+    made: Callable[[], Program], request: pytest.FixtureRequest
+) -> None:
+    path = FOLDER / f"{made.__name__}.nir"
     if request.config.getoption("--update-golden"):
-        TARGETS["nir"](small(), path)
-    assert read(path) == small()
+        TARGETS["nir"](made(), path)
+    assert read(path) == made()

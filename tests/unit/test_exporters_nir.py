@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 import tdd_deploy
-from tdd_deploy.errors import BadFile, NotExportable
+from tdd_deploy.errors import BadFile, NotExportable, Refused
 from tdd_deploy.exporters import TARGETS
 from tdd_deploy.exporters.nir import lift, write
 from tdd_deploy.graph import lower, read
-from tdd_deploy.neurons import IF, LI, LIF, NEURONS, CubaLIF, I, Neuron, Threshold
+from tdd_deploy.neurons import IF, LI, LIF, NEURONS, CubaLIF, I, LoihiLIF, Neuron, Threshold
 from tdd_deploy.program import Conv, Dense, Edge, Flatten, Input, NeuronLayer, Output, Pool, Program, Scale, build
-from tdd_deploy.simulator.arithmetic import FloatArithmetic
+from tdd_deploy.simulator.arithmetic import FloatArithmetic, IntegerArithmetic
 
 FIRE = {"v_threshold": np.array(1.0), "v_reset": np.array(0.0)}
 EXAMPLES = {
@@ -302,13 +302,167 @@ def test_all_reasons_come_at_once():
     assert found.keys() == {"n.beta", "n.compare", "edge in -> fc"}
 
 
+# Integers
+
+
+def integers(**changed) -> Program:
+    """Return in (2, times 256) -> fc -> n (2 LoihiLIF) -> out (times 1/3)."""
+    numbers = {"v_threshold": 640, "v_reset": -32, "du": 4095, "dv": 1024, "bias": 96} | changed
+    choices = {key: numbers.pop(key) for key in ("reset", "compare") if key in numbers}
+    neuron = LoihiLIF(**{name: np.array(value) for name, value in numbers.items()}, **choices)
+    nodes = [
+        Input(name="in", shape=(2,), scale=256.0, largest=128),
+        Dense(name="fc", weight=np.array([[2, -4], [0, 254]])),
+        NeuronLayer(name="n", shape=(2,), neuron=neuron),
+        Output(name="out", unit=1 / 3),
+    ]
+    return build(nodes, EDGES, dt_s=1e-3, n_steps=4, number_format="integer")
+
+
+def test_an_integer_neuron_is_written_in_units_of_weight():
+    node = lift(integers()).nodes["n"]
+    assert isinstance(node, nir.LIF)
+    np.testing.assert_array_equal(node.v_threshold, [10, 10])  # 640 / 64
+    np.testing.assert_array_equal(node.v_reset, [-0.5, -0.5])
+    np.testing.assert_array_equal(node.tau, [4e-3, 4e-3])  # 1024 of 4096 are lost per step
+    np.testing.assert_array_equal(node.r, [4, 4])
+    np.testing.assert_array_equal(node.v_leak, [6, 6])  # 96 / 64 per step, four times as large at rest
+
+
+def test_an_integer_neuron_is_an_euler_step_of_nirs_equation_but_for_rounding():
+    """Numbers that halve without a remainder: the two agree to the last bit."""
+    program = integers(dv=2048, v_threshold=64 * 1000)
+    node, neuron = lift(program).nodes["n"], program["n"].neuron
+    current, v = np.array([3, -5], np.int32), np.array([128, -640], np.int32)
+    (_, expected), _ = neuron.step(IntegerArithmetic(), (np.zeros_like(v), v), current)
+    after = v / 64 + 1e-3 * (node.v_leak - v / 64 + node.r * current) / node.tau
+    np.testing.assert_allclose(after * 64, expected, rtol=1e-14)
+
+
+def test_a_memory_of_currents_becomes_a_current_based_neuron():
+    node = lift(integers(du=2047)).nodes["n"]
+    assert isinstance(node, nir.CubaLIF)
+    np.testing.assert_array_equal(node.tau_syn, [2e-3, 2e-3])
+    np.testing.assert_array_equal(node.w_in, [2, 2])
+    np.testing.assert_array_equal(node.tau_mem, [4e-3, 4e-3])
+
+
+def test_the_scales_of_the_border_become_nodes():
+    graph = lift(integers())
+    assert {("in", "input_scale"), ("input_scale", "fc"), ("n", "output_unit"), ("output_unit", "out")} <= {
+        *graph.edges
+    }
+    np.testing.assert_array_equal(graph.nodes["input_scale"].scale, [256, 256])
+    np.testing.assert_array_equal(graph.nodes["output_unit"].scale, [1 / 3, 1 / 3])
+    assert (graph.metadata["number_format"], graph.metadata["input_largest"]) == ("integer", 128)
+
+
+def test_integers_are_written_as_floats_that_hold_them():
+    assert lift(integers()).nodes["fc"].weight.dtype == np.float32
+
+
+@pytest.mark.parametrize("changed", [{}, {"du": [-1, 4095]}, {"dv": [0, 4095]}, {"reset": "soft", "v_reset": 0}])
+def test_an_integer_program_comes_back(changed):
+    assert lower(lift(integers(**changed))) == integers(**changed)
+
+
+@pytest.mark.parametrize(
+    ("changed", "where", "found"),
+    [
+        ({"reset": "soft", "v_reset": 0, "du": 5}, "n", "soft reset with a memory of currents"),
+        ({"reset": "soft", "v_reset": [0, 1]}, "n.v_reset", "not 0, with soft reset"),
+        ({"compare": ">="}, "n.compare", ">="),
+    ],
+)
+def test_an_integer_neuron_that_nir_cannot_hold_is_refused(changed, where, found):
+    reason = reasons(integers(**changed))
+    assert reason.keys() == {where}
+    assert reason[where].startswith(f"{where}: {found}; ")
+
+
+def test_in_exact_integration_no_finite_time_constant_forgets_everything():
+    """It once divided by zero."""
+    exact = replace(integers(du=[5, 4095]), integration="exact")
+    assert reasons(exact) == {
+        "n.du": "n.du: 4095 beside others; allowed: below 4095 in exact integration. "
+        "Build the program with integration='euler'."
+    }
+    assert lower(lift(replace(integers(du=[5, 4094]), integration="exact"))).dtype == np.int32
+
+
+@pytest.mark.parametrize("name", ["input_scale", "output_unit"])
+def test_names_of_the_border_are_taken(name):
+    program = integers()
+    nodes = [replace(node, name=name) if node.name == "fc" else node for node in program.nodes]
+    edges = [Edge("in", name), Edge(name, "n"), Edge("n", "out")]
+    assert reasons(build(nodes, edges, dt_s=1e-3, n_steps=4, number_format="integer")).keys() == {name}
+
+
+def unread(graph: nir.NIRGraph) -> dict[str, str]:
+    with pytest.raises(Refused) as refused:
+        lower(graph)
+    return {violation.where: violation.found for violation in refused.value.violations}
+
+
+def test_a_time_constant_between_two_integers_is_refused_and_not_rounded():
+    """It once became the nearest quietly."""
+    graph = lift(integers())
+    node = graph.nodes["n"]
+    node.tau, node.r = node.tau * 1.0001, node.r * 1.0001
+    found = unread(graph)
+    assert found.keys() == {"n.dv", "n.bias"}
+    assert float(found["n.dv"]) == pytest.approx(1024 / 1.0001)
+
+
+@pytest.mark.parametrize("key", ["v_threshold", "v_reset", "v_leak"])
+def test_a_number_between_two_integers_is_refused_and_not_rounded(key):
+    graph = lift(integers())
+    setattr(graph.nodes["n"], key, getattr(graph.nodes["n"], key) + 1 / 1024)
+    assert unread(graph).keys() == {"n.bias" if key == "v_leak" else f"n.{key}"}
+
+
+def test_an_integer_file_without_its_border_is_refused():
+    graph = lift(integers())
+    edges = {*graph.edges} - {("in", "input_scale"), ("input_scale", "fc")} | {("in", "fc")}
+    nodes = {name: node for name, node in graph.nodes.items() if name != "input_scale"}
+    assert unread(nir.NIRGraph(nodes, list(edges), metadata=graph.metadata)) == {"next to in": "Dense"}
+
+
+def test_an_integer_file_with_a_scale_per_input_is_refused():
+    graph = lift(integers())
+    graph.nodes["input_scale"].scale = np.array([256.0, 255.0])
+    assert unread(graph) == {"next to in": "Scale"}
+
+
+def test_an_integer_file_says_its_largest_input():
+    graph = lift(integers())
+    del graph.metadata["input_largest"]
+    assert unread(graph) == {"metadata input_largest": "missing"}
+
+
+def test_a_file_of_floats_says_nothing_of_integers():
+    graph = lift(small())
+    graph.metadata["input_largest"] = 3
+    assert unread(graph) == {"metadata input_largest": "an unknown key"}
+
+
+def test_a_neuron_of_floats_in_an_integer_file_is_refused():
+    graph = lift(integers())
+    graph.nodes["n"] = nir.IF(r=np.full(2, 1e3), v_threshold=np.ones(2), v_reset=np.zeros(2))
+    assert unread(graph) == {"n": "IF in a program of integer"}
+
+
 # Files
 
 
 @pytest.mark.parametrize("target", TARGETS)
-def test_every_target_writes_a_file(target, tmp_path):
-    TARGETS[target](small(), tmp_path / "network")
-    assert (tmp_path / "network").stat().st_size > 0
+def test_every_target_writes_a_file_or_a_folder_with_files(target, tmp_path):
+    path = tmp_path / "network"
+    TARGETS[target](small(), path)
+    files = [found for found in path.rglob("*") if found.is_file()] if path.is_dir() else [path]
+    assert files
+    assert all(file.stat().st_size for file in files if file.name != "__init__.py")
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_network_of_square_convolutions_passes_nirs_type_check(tmp_path):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tdd_deploy.errors import BadProgram, Violation
-from tdd_deploy.neurons import LIF, CubaLIF
+from tdd_deploy.neurons import LIF, CubaLIF, LoihiLIF
 from tdd_deploy.program import Conv, Dense, Edge, Flatten, Input, NeuronLayer, Output, Pool, Scale, build, verify
 from tdd_deploy.program.verify import STAGES
 
@@ -15,6 +15,11 @@ from tdd_deploy.program.verify import STAGES
 def lif(**changed):
     numbers = {"beta": np.array(0.5), "v_threshold": np.array(1.0), "v_reset": np.array(0.0)}
     return LIF(**numbers | changed)
+
+
+def loihi(**changed):
+    numbers = {"v_threshold": 64, "v_reset": 0, "du": 4095, "dv": 0, "bias": 0} | changed
+    return LoihiLIF(**{name: np.array(value) for name, value in numbers.items()})
 
 
 INPUT = Input(name="input", shape=(2,))
@@ -65,7 +70,12 @@ def pool(**changed):
     return chain(IMAGE, replace(POOL, **changed), OUT)
 
 
-# what breaks the rule, where, what was found, what is allowed
+def integers(*, fc_weight=2, source=INPUT, out=OUT, **changed):
+    nodes = source, replace(FC, weight=np.full((3, 2), fc_weight)), replace(HIDDEN, neuron=loihi(**changed)), out
+    return {"nodes": nodes, "number_format": "integer"}
+
+
+# what breaks the rule, where, what was found, what is allowed, and for some what would do
 BROKEN = {
     "names_are_unique": [
         ({"nodes": (*CHAIN, FC)}, "fc", "2 nodes have this name", "one"),
@@ -109,7 +119,7 @@ BROKEN = {
         ({"dt_s": float("inf")}, "dt_s", "inf", "a positive number of seconds"),
         ({"n_steps": 0}, "n_steps", "0", "1 or more"),
         ({"integration": "midpoint"}, "integration", "'midpoint'", "euler or exact"),
-        ({"number_format": "float16"}, "number_format", "'float16'", "float32 or float64"),
+        ({"number_format": "float16"}, "number_format", "'float16'", "float32 or float64 or integer"),
         (hidden(neuron=lif(reset="none")), "hidden.reset", "'none'", "hard or soft"),
         (hidden(neuron=lif(compare="=>")), "hidden.compare", "'=>'", "> or >="),
         ({"edges": (*EDGES[:2], Edge("hidden", "out", code="rate"))}, "edge hidden -> out", "code 'rate'",
@@ -161,13 +171,43 @@ BROKEN = {
         ({"edges": (Edge("input", "fc", code="spike"), *EDGES[1:])}, "fc", "edges of both codes meet at this map",
          "one code on all its edges"),
     ],
+    "neurons_are_of_the_format": [
+        (integers() | {"number_format": "float32"}, "hidden", "LoihiLIF in a program of float32", "any other neuron",
+         "Build the program with number_format='integer'."),
+        ({"number_format": "integer", "nodes": (INPUT, FC, replace(HIDDEN, neuron=lif(beta=np.array(1.0))), OUT)},
+         "hidden", "LIF in a program of integer", "LoihiLIF", "quantize(program) makes it."),
+    ],
+    "integers_fit_their_registers": [
+        (integers(du=-2), "hidden.du", "-2 to -2", "-1 to 4095"),
+        (integers(du=4096), "hidden.du", "4096 to 4096", "-1 to 4095"),
+        (integers(dv=[0, -1, 5]), "hidden.dv", "-1 to 5", "0 to 4095"),
+        (integers(dv=4096), "hidden.dv", "4096 to 4096", "0 to 4095"),
+        (integers(v_threshold=2**23), "hidden.v_threshold", "8388608 to 8388608", "-8388607 to 8388607"),
+        (integers(v_reset=-(2**23)), "hidden.v_reset", "-8388608 to -8388608", "-8388607 to 8388607"),
+        (integers(bias=[0, 0, 2**23]), "hidden.bias", "0 to 8388608", "-8388607 to 8388607"),
+        (integers(source=replace(INPUT, scale=0.0)), "input.scale", "0.0", "a positive number"),
+        (integers(source=replace(INPUT, scale=np.inf)), "input.scale", "inf", "a positive number"),
+        (integers(source=replace(INPUT, largest=0)), "input.largest", "0", "1 or more"),
+        (integers(out=replace(OUT, unit=-1.0)), "out.unit", "-1.0", "a positive number"),
+        (integers(out=replace(OUT, unit=np.nan)), "out.unit", "nan", "a positive number"),
+    ],
+    "integers_have_no_averages": [
+        (chain(IMAGE, replace(POOL, average=True), OUT) | {"number_format": "integer"}, "pool",
+         "an average of integers", "sums", "Use a sum, and smaller weights behind it."),
+    ],
+    "sums_fit_their_bits": [
+        ({"nodes": (*integers(fc_weight=2**20)["nodes"], Dense(name="fc2", weight=np.full((3, 2), -(2**20)))),
+          "edges": (*EDGES, Edge("input", "fc2"), Edge("fc2", "hidden")), "number_format": "integer"},
+         "hidden", "the worst case of its sums is 4,194,304", "below 4,194,304",
+         "Use smaller weights, or smaller inputs."),
+    ],
 }  # fmt: skip
-CASES = [(rule, *case) for rule, broken in BROKEN.items() for case in broken]
+CASES = [(rule, changed, Violation(*said)) for rule, broken in BROKEN.items() for changed, *said in broken]
 
 
-@pytest.mark.parametrize(("rule", "changed", "where", "found", "allowed"), CASES, ids=[f"{c[0]}-{c[2]}" for c in CASES])
-def test_a_broken_rule_is_named_and_nothing_else(rule, changed, where, found, allowed):
-    assert violations(**changed) == [Violation(where, found, allowed)]
+@pytest.mark.parametrize(("rule", "changed", "said"), CASES, ids=[f"{rule}-{said.where}" for rule, _, said in CASES])
+def test_a_broken_rule_is_named_and_nothing_else(rule, changed, said):
+    assert violations(**changed) == [said]
 
 
 def test_every_rule_has_a_program_that_breaks_it():
@@ -221,7 +261,7 @@ def test_an_unknown_number_format_is_a_violation_too():
     """It once ended in numpy's TypeError."""
     with pytest.raises(BadProgram) as caught:
         verify(replace(built(), number_format="banana"))
-    assert caught.value.violations == (Violation("number_format", "'banana'", "float32 or float64"),)
+    assert caught.value.violations == (Violation("number_format", "'banana'", "float32 or float64 or integer"),)
 
 
 def test_nodes_must_stand_in_execution_order():
@@ -252,6 +292,13 @@ def test_violations_of_several_rules_are_reported_together():
 def test_violations_of_one_rule_are_reported_together():
     found = violations(nodes=(*CHAIN, Input(name="a/b", shape=(1,)), Flatten(name="")), edges=EDGES)
     assert [violation.where for violation in found if violation.found == "the name of a node"] == ["''", "'a/b'"]
+
+
+def test_integers_just_within_their_registers_are_allowed():
+    top = 2**23 - 1
+    for extreme in ({"du": -1, "v_threshold": -top, "v_reset": top, "bias": -top}, {"dv": 4095, "v_threshold": top}):
+        assert built(**integers(**extreme))
+    assert built(**integers(fc_weight=2**21 - 1))
 
 
 def test_a_map_that_does_not_fit_is_reported_once_and_not_blamed_on_those_behind_it():

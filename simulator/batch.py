@@ -1,0 +1,24 @@
+"""What goes into an engine, and what comes out."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from .arithmetic import NumberArray
+from .counts import Trace
+
+
+class Frames(Protocol):
+    """Encoded samples of one batch."""
+
+    def at(self, t: int) -> NumberArray:
+        """Return the input ``[batch, *shape]`` at step ``t``, from 0."""
+        ...
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a batch gave: ``output`` and the recorded ``layers``, each ``[batch, n_steps, ...]``, and the counts."""
+
+    output: NumberArray
+    layers: dict[str, NumberArray]
+    trace: Trace

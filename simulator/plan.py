@@ -1,0 +1,380 @@
+"""A program laid out as tables, for the loops in kernels.py.
+
+Every node has values: a layer's spikes, a map's sums. A map with weights adds what changed in its source to the sums it
+held; so a node needs its own values and its source's, of this step and the one before, whatever the code of its edges.
+Where several edges meet, a node of kind SUM stands before the receiver.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tdd_deploy.neurons import IF, LIF, Firing, LoihiLIF
+from tdd_deploy.neurons.loihi import DECAY
+from tdd_deploy.program import Conv, Dense, Flatten, Input, NeuronLayer, Node, Output, Pool, Program, Shape
+
+from .arithmetic import NumberArray
+from .scatter import IntArray, Synapses, channel_first, channel_last, targets
+
+Int32Array = NDArray[np.int32]
+Tap = tuple[int, int, int]  # the tap, the place it reaches, how many taps and places in a row
+BLOCK = 512  # neurons updated at a time; their parameters stay in the first cache
+PADDING = 64  # vectors begin at multiples of this
+
+
+class Kind(IntEnum):
+    """What a node of a plan does in a time step."""
+
+    INPUT = 0
+    SUM = 1
+    FLATTEN = 2
+    SYNAPSES = 3
+    NEURONS = 4
+
+
+class Count(IntEnum):
+    """Where a count stands: of the input and of neurons; of maps, three in each code: effective, stored, macs."""
+
+    VALUES = 0
+    CHANGES = 1
+    ACTIVE = 2
+    SPIKE_CODE = 0
+    DELTA_CODE = 3
+
+
+N_COUNTS = 6
+
+
+class Parameter(IntEnum):
+    """A neuron's parameters: it fires above LIMIT; AFTER is added to what the reset leaves of v."""
+
+    KEEP_U = 0
+    KEEP_V = 1
+    BIAS = 2
+    LIMIT = 3
+    AFTER = 4
+
+
+NODE = np.dtype(
+    [
+        (name, np.int64)
+        for name in (
+            *("kind", "size", "source", "n_sources"),  # sources: rows of ``sources``
+            *("is_spiking", "start", "stride", "slots"),  # where its values are, of the last ``slots`` steps
+            *("state", "parameters", "is_soft"),  # neurons
+            *("is_delta", "size_in", "fans", "bias", "weights", "rows", "columns"),  # maps with weights
+            *("n_rows", "n_columns", "block"),  # taps, and the channels that one tap reaches
+            *("groups", "channels_in", "width_in", "channels_out", "width_out"),
+            "order",
+        )
+    ]
+)
+
+
+class Plan(NamedTuple):
+    """The tables; numbers in the program's format, weights of integers in 16 bits."""
+
+    nodes: NDArray[Any]  # of NODE, in execution order
+    sources: IntArray  # [., (node, delay)]
+    weights: NumberArray  # per map [channel_in, tap row, tap column, channels of the group]
+    starts: Int32Array  # per map and place, where its taps begin
+    taps: Int32Array  # [., Tap]
+    fans: Int32Array  # [., (effective, stored)]
+    numbers: NumberArray  # biases and parameters
+    parameters: IntArray  # [., (where it begins, whether each neuron has its own)]
+    orders: Int32Array  # where each value of a flattened layer stood
+
+
+class Memory(NamedTuple):
+    """What one sample needs while it runs."""
+
+    spikes: NDArray[np.int8]
+    numbers: NumberArray
+    kept: IntArray  # [n_nodes, (effective, stored, graded)]: what the values of this step cost in spike code
+    words: NDArray[np.uint32]
+    at: NDArray[np.uint32]  # events: where, and of what value
+    values: NumberArray
+    cell_at: NDArray[np.uint32]  # those of one place
+    cell_values: NumberArray
+    nothing: NDArray[np.uint64]
+
+
+class Planned:
+    """A plan with the names of its nodes."""
+
+    def __init__(self, program: Program, maps: Mapping[str, object]) -> None:
+        layout = _Layout(program, maps)
+        self.plan = layout.plan()
+        self.place = layout.place
+        self.shapes = program.shapes
+        self._dtype = program.dtype
+        self._n_spikes, self._n_numbers = layout.n_spikes, layout.n_numbers
+
+    def memory(self) -> Memory:
+        """Return memory for one sample."""
+        longest = int(self.plan.nodes["stride"].max())
+        return Memory(
+            np.zeros(self._n_spikes, np.int8),
+            np.zeros(self._n_numbers, self._dtype),
+            np.zeros((len(self.plan.nodes), 3), np.int64),
+            np.zeros(longest + 8, np.uint32),
+            np.zeros(longest + 8, np.uint32),
+            np.zeros(longest + 8, self._dtype),
+            np.zeros(longest + 8, np.uint32),
+            np.zeros(longest + 8, self._dtype),
+            np.zeros(longest, np.uint64),
+        )
+
+
+def is_covered(program: Program) -> bool:
+    """Say whether the compiled loops know every node of a program."""
+    return all(_is_known(node) for node in program.nodes)
+
+
+def _is_known(node: Node) -> bool:
+    match node:
+        case NeuronLayer():
+            return type(node.neuron) in (LoihiLIF, LIF, IF)
+        case Pool():  # an average is a sum of weights: exact when they are powers of two
+            return not node.average or (node.kernel[0] * node.kernel[1]).bit_count() == 1
+        case Dense() | Conv():  # integers of more bits are on no chip, and would double the code
+            return node.weight.dtype.kind == "f" or bool(np.all(np.abs(node.weight) < 2**15))
+    return isinstance(node, Input | Output | Flatten)
+
+
+@dataclass
+class _Row:
+    """A node of the plan in the making."""
+
+    kind: Kind
+    shape: Shape
+    edges: tuple[tuple[str, int], ...]  # sources, with their delays
+    is_spiking: bool = False
+    fields: dict[str, int] = field(default_factory=dict)
+
+
+class _Layout:
+    """Tables in the making; a SUM before node x is named ``x/sum``, which no node can be named."""
+
+    def __init__(self, program: Program, maps: Mapping[str, object]) -> None:
+        self._program = program
+        self._maps = maps
+        self._sources, self._weights, self._starts, self._taps, self._fans = (_Table() for _ in range(5))
+        self._numbers, self._parameters, self._orders = (_Table() for _ in range(3))
+        self._rows: dict[str, _Row] = {}
+        for node in program.nodes:
+            self._put(node)
+        self.place = {name: k for k, name in enumerate(self._rows)}
+        self.n_spikes = self.n_numbers = 0
+        for name, row in self._rows.items():
+            self._lay_out(name, row)
+
+    def plan(self) -> Plan:
+        """Return the tables."""
+        dtype = self._program.dtype
+        nodes = [tuple(row.fields.get(name, 0) for name in NODE.names or ()) for row in self._rows.values()]
+        return Plan(
+            nodes=np.array(nodes, NODE),
+            sources=self._sources.array(np.int64, 2),
+            weights=self._weights.array(np.int16 if dtype.kind == "i" else dtype),
+            starts=self._starts.array(np.int32),
+            taps=self._taps.array(np.int32, 3),
+            fans=self._fans.array(np.int32, 2),
+            numbers=self._numbers.array(dtype),
+            parameters=self._parameters.array(np.int64, 2),
+            orders=self._orders.array(np.int32),
+        )
+
+    def _put(self, node: Node) -> None:
+        """Add a node, behind a sum when it needs one."""
+        edges = tuple((edge.source, edge.delay) for edge in self._program.incoming[node.name])
+        shape = self._program.shapes[node.name]
+        sources_spike = len(edges) == 1 and self._spikes(edges[0][0])
+        if len(edges) > 1 or isinstance(node, Output) or (isinstance(node, NeuronLayer) and sources_spike):
+            total = node.name if isinstance(node, Output) else f"{node.name}/sum"
+            self._rows[total] = _Row(Kind.SUM, self._program.shapes[edges[0][0]], edges)
+            edges = ((total, 0),)
+            sources_spike = False
+        match node:
+            case Input():
+                self._rows[node.name] = _Row(Kind.INPUT, shape, edges)
+            case NeuronLayer():
+                self._rows[node.name] = _Row(Kind.NEURONS, shape, edges, is_spiking=True, fields=self._neurons(node))
+            case Flatten():
+                self._rows[node.name] = _Row(Kind.FLATTEN, shape, edges, sources_spike, self._order(node))
+            case Dense() | Conv() | Pool():
+                self._rows[node.name] = _Row(Kind.SYNAPSES, shape, edges, fields=self._synapses(node))
+
+    def _spikes(self, name: str) -> bool:
+        return isinstance(self._program[name], NeuronLayer) or (name in self._rows and self._rows[name].is_spiking)
+
+    def _lay_out(self, name: str, row: _Row) -> None:
+        """Give a node its sources and its place in memory."""
+        size = math.prod(row.shape)
+        stride = -(-size // PADDING) * PADDING
+        slots = self._slots(name)
+        row.fields |= {
+            "kind": row.kind,
+            "size": size,
+            "source": self._sources.put([(self.place[source], delay) for source, delay in row.edges] or [(0, 0)]),
+            "n_sources": len(row.edges),
+            "is_spiking": row.is_spiking,
+            "start": self.n_spikes if row.is_spiking else self.n_numbers,
+            "stride": stride,
+            "slots": slots,
+        }
+        if row.is_spiking:
+            self.n_spikes += slots * stride
+        else:
+            self.n_numbers += slots * stride
+        if row.kind == Kind.NEURONS:
+            row.fields["state"] = self.n_numbers
+            self.n_numbers += 2 * stride
+
+    def _slots(self, name: str) -> int:
+        """Return how many steps of its values a node keeps: what its receivers ask for, and its own last ones."""
+        asked = [
+            delay + (2 if row.kind == Kind.SYNAPSES else 1)
+            for row in self._rows.values()
+            for source, delay in row.edges
+            if source == name
+        ]
+        return max(*asked, 1, 2 if self._rows[name].kind in (Kind.INPUT, Kind.NEURONS) else 1)
+
+    def _neurons(self, layer: NeuronLayer) -> dict[str, int]:
+        """Lay out parameters; a v that passes a threshold or is equal to it is above the next lower number."""
+        neuron, dtype = layer.neuron, self._program.dtype
+        assert isinstance(neuron, Firing)
+        given = neuron.parameters()
+        threshold = given["v_threshold"]
+        lower = threshold - 1 if dtype.kind == "i" else np.nextafter(threshold, dtype.type(-np.inf))
+        is_soft = neuron.reset == "soft"
+        values = {
+            Parameter.KEEP_U: DECAY - 1 - given["du"] if "du" in given else np.zeros((), dtype),
+            Parameter.KEEP_V: DECAY - given["dv"] if "dv" in given else given.get("beta", np.ones((), dtype)),
+            Parameter.BIAS: given.get("bias", np.zeros((), dtype)),
+            Parameter.LIMIT: threshold if neuron.compare == ">" else lower,
+            Parameter.AFTER: -threshold if is_soft else given["v_reset"],
+        }
+        blocks = [_block(values[parameter]) for parameter in Parameter]
+        rows = [(self._numbers.put(block), len(block) > BLOCK) for block in blocks]
+        return {"parameters": self._parameters.put(rows), "is_soft": is_soft}
+
+    def _order(self, node: Flatten) -> dict[str, int]:
+        shape = self._program.in_shape(node.name)
+        places = np.arange(math.prod(shape)).reshape(_last(shape))
+        return {"order": self._orders.put(channel_first(places[None]).ravel())}
+
+    def _synapses(self, node: Dense | Conv | Pool) -> dict[str, int]:
+        shape = self._program.in_shape(node.name)
+        synapses = self._maps[node.name]
+        fans = np.zeros((math.prod(shape), 2), np.int32)
+        if isinstance(synapses, Synapses):
+            fans = np.stack([synapses.fan_effective, synapses.fan_stored], axis=1)
+        conv = _as_conv(node, shape)
+        image = shape if len(shape) == 3 else (*shape, 1, 1)
+        weight, rows, columns = _weights(conv), _rows(conv, image), _columns(conv, image)
+        return {
+            "is_delta": self._program.incoming[node.name][0].code == "delta",
+            "size_in": math.prod(shape),
+            "fans": self._fans.put(fans),
+            "bias": -1 if conv.bias is None else self._numbers.put(conv.bias),
+            "weights": self._weights.put(weight.ravel()),
+            "rows": self._put_taps(rows),
+            "columns": self._put_taps(columns),
+            "n_rows": weight.shape[1],
+            "n_columns": weight.shape[2],
+            "block": weight.shape[3],
+            "groups": conv.groups,
+            "channels_in": image[0],
+            "width_in": image[2],
+            "channels_out": len(conv.weight),
+            "width_out": conv.out_shape(image)[2],
+        }
+
+    def _put_taps(self, places: list[list[Tap]]) -> int:
+        begin = self._taps.put([tap for place in places for tap in place])
+        return self._starts.put(begin + np.cumsum([0, *(len(place) for place in places)]))
+
+
+class _Table:
+    """One long array, put together."""
+
+    def __init__(self) -> None:
+        self._parts: list[NDArray[Any]] = []
+        self._size = 0
+
+    def put(self, part: Any) -> int:
+        """Append; return where it begins."""
+        start, array = self._size, np.asarray(part)
+        self._parts.append(array)
+        self._size += len(array)
+        return start
+
+    def array(self, dtype: Any, *columns: int) -> NDArray[Any]:
+        """Return everything."""
+        parts = [part.reshape(-1, *columns) for part in self._parts]
+        return np.concatenate([np.zeros((0, *columns)), *parts]).astype(dtype)
+
+
+def _last(shape: Shape) -> Shape:
+    return (*shape[1:], shape[0]) if len(shape) == 3 else shape
+
+
+def _block(parameter: NumberArray) -> NumberArray:
+    """Lay out a parameter, channel last; as one block where all blocks are the same, as when channels share numbers."""
+    flat = channel_last(parameter[None])[0].ravel() if parameter.ndim else parameter[None]
+    block = np.resize(flat, BLOCK)
+    return block if np.array_equal(flat, np.resize(block, flat.size)) else flat
+
+
+def _as_conv(node: Dense | Conv | Pool, in_shape: Shape) -> Conv:
+    """Return a map as the convolution that it is: of one pixel, or with weights of 1."""
+    match node:
+        case Dense():
+            return Conv(name=node.name, weight=node.weight[:, :, None, None], bias=node.bias)
+        case Pool():
+            weight = np.ones((in_shape[0], 1, *node.kernel)) / (math.prod(node.kernel) if node.average else 1)
+            return Conv(name=node.name, weight=weight, stride=node.stride, padding=node.padding, groups=in_shape[0])
+    return node
+
+
+def _weights(conv: Conv) -> NumberArray:
+    """Return weights ``[channel_in, tap row, tap column, channel_out]``, columns in the order of ``_column_order``."""
+    n_out, per_group, ky, kx = conv.weight.shape
+    grouped = conv.weight.reshape(conv.groups, -1, per_group, ky, kx)[..., _column_order(conv)]
+    return grouped.transpose(0, 2, 3, 4, 1).reshape(conv.groups * per_group, ky, kx, n_out // conv.groups)
+
+
+def _column_order(conv: Conv) -> list[int]:
+    """Order tap columns so that those which one pixel uses side by side reach pixels side by side."""
+    stride, dilation = conv.stride[1], conv.dilation[1]
+    return sorted(range(conv.weight.shape[3]), key=lambda tap: (tap * dilation % stride, -tap))
+
+
+def _rows(conv: Conv, in_shape: Shape) -> list[list[Tap]]:
+    """Return for each row of the input the taps that reach a row of the output."""
+    reached = [targets(conv, in_shape, 0, tap) for tap in range(conv.weight.shape[2])]
+    return [[(tap, int(row[y]), 1) for tap, row in enumerate(reached) if row[y] >= 0] for y in range(in_shape[1])]
+
+
+def _columns(conv: Conv, in_shape: Shape) -> list[list[Tap]]:
+    """Return for each column of the input the taps that reach a column; neighbours in one, unless groups part them."""
+    reached = [targets(conv, in_shape, 1, tap) for tap in _column_order(conv)]
+    columns = []
+    for x in range(in_shape[2]):
+        runs: list[Tap] = []
+        for tap, column in enumerate(reached):
+            if column[x] < 0:
+                continue
+            if runs and conv.groups == 1 and (tap, column[x]) == (runs[-1][0] + runs[-1][2], runs[-1][1] + runs[-1][2]):
+                runs[-1] = (runs[-1][0], runs[-1][1], runs[-1][2] + 1)
+            else:
+                runs.append((tap, int(column[x]), 1))
+        columns.append(runs)
+    return columns

@@ -1,0 +1,52 @@
+"""The border of an integer program: the scales behind the input and before the output, which its nodes hold."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from tdd_deploy.errors import Violation
+from tdd_deploy.program import Input, Node, Output, Scale
+
+from .soft_reset import Parts
+
+
+@dataclass(frozen=True)
+class Border:
+    """The input and the output, and the nodes next to them."""
+
+    input: Input
+    output: Output
+    behind_input: tuple[Node, ...]
+    before_output: tuple[Node, ...]
+
+    @classmethod
+    def of(cls, parts: Parts) -> "Border":
+        """Find the border of a graph with one input and one output."""
+        (begin,) = (node for node in parts.nodes.values() if isinstance(node, Input))
+        (end,) = (node for node in parts.nodes.values() if isinstance(node, Output))
+        return cls(
+            begin,
+            end,
+            tuple(parts.nodes[target] for source, target in parts.edges if source == begin.name),
+            tuple(parts.nodes[source] for source, target in parts.edges if target == end.name),
+        )
+
+    def violations(self) -> Iterator[Violation]:
+        """Yield what stands where one scale by one number must stand."""
+        for where, beside in ((self.input.name, self.behind_input), (self.output.name, self.before_output)):
+            if len(beside) != 1 or not isinstance(beside[0], Scale) or beside[0].factor.ndim:
+                found = ", ".join(sorted(type(node).__name__ for node in beside)) or "nothing"
+                yield Violation(f"next to {where}", found, "in an integer file one Scale by one number")
+
+    def folded(self, parts: Parts, largest: int) -> Parts:
+        """Return the graph with the two scales as fields of input and output."""
+        scale, unit = self.behind_input[0], self.before_output[0]
+        assert isinstance(scale, Scale)
+        assert isinstance(unit, Scale)
+        nodes = {name: node for name, node in parts.nodes.items() if name not in (scale.name, unit.name)}
+        nodes[self.input.name] = replace(self.input, scale=float(scale.factor), largest=largest)
+        nodes[self.output.name] = replace(self.output, unit=float(unit.factor))
+        inner = parts.edges - {(self.input.name, scale.name), (unit.name, self.output.name)}
+        joined = {scale.name: self.input.name, unit.name: self.output.name}
+        return Parts(
+            nodes, frozenset((joined.get(source, source), joined.get(target, target)) for source, target in inner)
+        )

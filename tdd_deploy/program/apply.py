@@ -1,0 +1,43 @@
+"""What each linear map computes: dense, plain numpy."""
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+
+from .nodes import Array, Conv, Dense, Flatten, LinearMap, Pool, Scale
+
+
+def apply(node: LinearMap, x: Array) -> Array:
+    """Return what a linear map makes of ``x [batch, *shape]``, bias included."""
+    match node:
+        case Dense():
+            y: Array = x @ node.weight.T
+            return y if node.bias is None else y + node.bias
+        case Conv():
+            y = _correlate(node, x)
+            return y if node.bias is None else y + node.bias[:, None, None]
+        case Pool():
+            y = _windows(x, node.kernel, node.stride, node.padding, (1, 1)).sum(axis=(-2, -1))
+            return y / y.dtype.type(node.kernel[0] * node.kernel[1]) if node.average else y
+        case Scale():
+            return x * node.factor
+        case Flatten():
+            return x.reshape(len(x), -1)
+    raise NotImplementedError(type(node).__name__)
+
+
+def _correlate(node: Conv, x: Array) -> Array:
+    seen = _windows(x, node.weight.shape[2:], node.stride, node.padding, node.dilation)
+    grouped = seen.reshape(len(x), node.groups, -1, *seen.shape[2:])  # [batch, group, channel, y, x, ky, kx]
+    weight = node.weight.reshape(node.groups, -1, *node.weight.shape[1:])  # [group, out, channel, ky, kx]
+    y: Array = np.einsum("bgcyxij,gocij->bgoyx", grouped, weight, optimize=True)
+    return y.reshape(len(x), -1, *y.shape[3:])
+
+
+def _windows(
+    x: Array, kernel: tuple[int, ...], stride: tuple[int, int], padding: tuple[int, int], dilation: tuple[int, int]
+) -> Array:
+    """Return the windows of ``x [batch, channel, h, w]`` as ``[batch, channel, y, x, ky, kx]``."""
+    (py, px), (dy, dx), (sy, sx) = padding, dilation, stride
+    padded = np.pad(x, ((0, 0), (0, 0), (py, py), (px, px)))
+    spans = (dy * (kernel[0] - 1) + 1, dx * (kernel[1] - 1) + 1)
+    return sliding_window_view(padded, spans, axis=(2, 3))[:, :, ::sy, ::sx, ::dy, ::dx]
