@@ -1,16 +1,15 @@
 """Targets that a Program can be written for; a target is one module and one line here."""
 
 from collections.abc import Callable
-from pathlib import Path
-
-from tdd_deploy.program import Program
 
 from . import nir
+from .lava.write import write as write_lava
 
-Target = Callable[[Program, Path], None]
+Target = Callable[..., None]  # takes a Program, a path, and options of its own by keyword
 
 TARGETS: dict[str, Target] = {
     "nir": nir.write,
+    "lava": write_lava,
 }
 
 __all__ = ["TARGETS", "Target"]

@@ -11,7 +11,9 @@ TddDeployError            exit code 2: a file, an option or a number the user ca
 │   ├── BadOptions        options that are not allowed, or not together
 │   ├── BadData           the samples do not fit the program, or are damaged
 │   └── BadProfile        an energy profile has an unknown key or a missing number
+├── WorkerFailed          a process that we started failed, or took too long
 ├── MissingDependency     exit code 3: an optional part is not installed
+├── MissingEnvironment    exit code 3: another program's environment, or an interpreter for it, is not there
 └── Interrupted           exit code 130: Ctrl-C; what was done is saved
 """
 
@@ -127,6 +129,37 @@ class MissingDependency(TddDeployError):
 
     def __str__(self) -> str:
         return f"{self.needed_for} needs {self.package}; install it with: pip install {self.install}"
+
+
+@dataclass(eq=False)
+class WorkerFailed(TddDeployError):
+    """A process that we started failed, or took too long; ``last_lines`` are the end of what it wrote."""
+
+    subject: str
+    found: str
+    remedy: str = ""
+    last_lines: Sequence[str] = ()
+    log: Path | None = None  # where all that it wrote is kept
+
+    def __str__(self) -> str:
+        remedy = f"; {self.remedy}" if self.remedy else ""
+        lines = "".join(f"\n  | {line}" for line in self.last_lines)
+        log = f"\nthe whole log: {self.log}" if self.log else ""
+        return f"{self.subject}: {self.found}{remedy}{lines}{log}"
+
+
+@dataclass(eq=False)
+class MissingEnvironment(TddDeployError):
+    """What runs outside our own interpreter, or the interpreter for it, is not there."""
+
+    needed_for: str
+    missing: str
+    looked_in: Sequence[str]
+    remedy: str
+    exit_code: ClassVar[int] = 3
+
+    def __str__(self) -> str:
+        return f"{self.needed_for} needs {self.missing}; looked in {', '.join(self.looked_in)}; {self.remedy}."
 
 
 @dataclass(eq=False)

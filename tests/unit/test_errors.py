@@ -12,9 +12,11 @@ from tdd_deploy.errors import (
     DataNotFound,
     Interrupted,
     MissingDependency,
+    MissingEnvironment,
     Refused,
     TddDeployError,
     Violation,
+    WorkerFailed,
 )
 
 
@@ -47,6 +49,15 @@ ZERO = Violation("readout", "no edge leads away", "at least 1")
             MissingDependency("torch", "tdd-deploy train", "'tdd-deploy[train]'"),
             "tdd-deploy train needs torch; install it with: pip install 'tdd-deploy[train]'",
         ),
+        (
+            MissingEnvironment("tdd-deploy lava setup", "Python 3.10", ["PATH", "~/.pyenv"], "install it"),
+            "tdd-deploy lava setup needs Python 3.10; looked in PATH, ~/.pyenv; install it.",
+        ),
+        (WorkerFailed("bundle", "failed"), "bundle: failed"),
+        (
+            WorkerFailed("bundle", "failed", "mend it", ["a", "b"], Path("x.log")),
+            "bundle: failed; mend it\n  | a\n  | b\nthe whole log: x.log",
+        ),
         (Interrupted("2 epochs are saved"), "interrupted; 2 epochs are saved"),
     ],
 )
@@ -76,7 +87,7 @@ def test_several_violations_are_counted_and_listed():
 
 @pytest.mark.parametrize("error", ERRORS)
 def test_the_exit_code_is_2_but_for_a_missing_part_and_an_interruption(error):
-    assert error.exit_code == {MissingDependency: 3, Interrupted: 130}.get(error, 2)
+    assert error.exit_code == {MissingDependency: 3, MissingEnvironment: 3, Interrupted: 130}.get(error, 2)
 
 
 @pytest.mark.parametrize("error", ERRORS)

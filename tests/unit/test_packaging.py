@@ -12,12 +12,25 @@ import tdd_deploy.simulator
 ROOT = Path(__file__).parents[2]
 
 
+SETUPTOOLS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+DATA = [ROOT / "tdd_deploy" / "exporters" / "lava" / name for name in ("bundle", "selftest")]  # run in Lava's Python
+
+
 def test_the_list_of_packages_is_that_of_the_folders() -> None:
-    listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
     folders = [
         Path(folder) for folder, _, files in os.walk(ROOT / "tdd_deploy", followlinks=True) if "__init__.py" in files
     ]
-    assert sorted(listed) == sorted(".".join(folder.relative_to(ROOT).parts) for folder in folders)
+    packages = [folder for folder in folders if not any(folder.is_relative_to(data) for data in DATA)]
+    assert sorted(SETUPTOOLS["packages"]) == sorted(".".join(folder.relative_to(ROOT).parts) for folder in packages)
+
+
+def test_what_runs_in_lava_is_listed_as_data_to_the_last_file() -> None:
+    lava = ROOT / "exporters" / "lava"
+    listed = {
+        path for pattern in SETUPTOOLS["package-data"]["tdd_deploy.exporters.lava"] for path in lava.glob(pattern)
+    }
+    there = {path for data in DATA for path in data.resolve().rglob("*") if path.is_file() and path.suffix != ".pyc"}
+    assert listed == {*there, lava / "requirements.txt"}
 
 
 @pytest.mark.parametrize("name", ["simulator", "exporters"])

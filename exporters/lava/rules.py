@@ -1,0 +1,111 @@
+"""What a mapping to Lava cannot hold; every reason is yielded."""
+
+from collections.abc import Iterator
+from typing import Literal, get_args
+
+import numpy as np
+
+from tdd_deploy.errors import Violation
+from tdd_deploy.neurons import LI, CubaLIF, Firing, I, LoihiLIF, Threshold
+from tdd_deploy.neurons.loihi import UNIT
+from tdd_deploy.program import Conv, Dense, NeuronLayer, Program, Scale
+from tdd_deploy.program.biases import currents_of_biases
+from tdd_deploy.program.quantize import LARGEST_THRESHOLD, rounded_bias
+
+from .latency import Latencies, latencies
+
+LavaMapping = Literal["fused", "stock", "spike"]
+MAPPINGS: tuple[LavaMapping, ...] = get_args(LavaMapping)
+WEIGHTS = (-256, 254)
+FUSED = "Use --mapping fused."
+
+
+def violations(program: Program, mapping: LavaMapping) -> tuple[Violation, ...]:
+    """Return everything that keeps a program out of Lava."""
+    found = [*_any_neuron(program), *_any_map(program)]
+    if program.number_format == "integer":
+        found += _integers(program)
+    late = latencies(program)
+    if mapping != "fused":
+        found += [fault for layer in program.neuron_layers for fault in _stock(layer, mapping)]
+        found += _warm_up(program, mapping, late)
+    if late is None:
+        found.append(
+            Violation(
+                "a recurrent edge",
+                "its cycle passes more linear maps than its delay has time steps",
+                "a delay of one time step per linear map on the cycle, as each is one step late in Lava",
+                "Build the edge with a longer delay.",
+            )
+        )
+    return tuple(found)
+
+
+def _any_neuron(program: Program) -> Iterator[Violation]:
+    biases = currents_of_biases(program)
+    for layer in program.neuron_layers:
+        neuron = layer.neuron
+        if isinstance(neuron, LI | I):
+            remedy = "Read currents: let the last linear map lead to the output."
+            yield Violation(layer.name, f"{type(neuron).__name__} sends its potential", "neurons that fire", remedy)
+        if isinstance(neuron, Firing | Threshold) and neuron.compare != ">":
+            remedy = "Quantize the program: in integers >= is > of a threshold lower by 1."
+            yield Violation(f"{layer.name}.compare", neuron.compare, ">", remedy)
+        filters = isinstance(neuron, CubaLIF | LoihiLIF)
+        if filters and np.any(biases[layer.name]):
+            found = "a bias on a map before it, which Lava would not filter"
+            yield Violation(layer.name, found, "biases in the neurons", "quantize(program) puts them there.")
+
+
+def _any_map(program: Program) -> Iterator[Violation]:
+    for node in program.linear_maps:
+        shape = program.in_shape(node.name)
+        if isinstance(node, Scale) and len(shape) == 3 and node.factor.ndim and np.ptp(node.factor, axis=(1, 2)).any():
+            yield Violation(node.name, "a factor per pixel", "one number, or one per channel", "Use a dense map.")
+
+
+def _integers(program: Program) -> Iterator[Violation]:
+    low, high = WEIGHTS
+    for node in program.linear_maps:
+        if isinstance(node, Dense | Conv | Scale):
+            weight = node.factor if isinstance(node, Scale) else node.weight
+            if weight.min() < low or weight.max() > high or np.any(weight % 2):
+                found = f"{weight.min()} to {weight.max()}" + (", odd ones among them" if np.any(weight % 2) else "")
+                remedy = "quantize(program) makes such weights."
+                yield Violation(f"{node.name}.weight", found, f"even numbers from {low} to {high}", remedy)
+
+
+def _warm_up(program: Program, mapping: LavaMapping, late: Latencies | None) -> Iterator[Violation]:
+    """Lava's neurons integrate their bias before the first sample arrives, and a loop would bring its spikes back."""
+    if late is None or not any(edge.delay for edge in program.edges):
+        return
+    for layer in program.neuron_layers:
+        if isinstance(layer.neuron, LoihiLIF) and layer.neuron.bias.max() * late.of[layer.name] > np.min(
+            layer.neuron.v_threshold
+        ):
+            found = f"fires by its bias in the {late.of[layer.name]} steps before its first input"
+            allowed = f"silence until then in a recurrent program, with --mapping {mapping}"
+            yield Violation(layer.name, found, allowed, FUSED)
+
+
+def _stock(layer: NeuronLayer, mapping: LavaMapping) -> Iterator[Violation]:
+    neuron = layer.neuron
+    where = f"--mapping {mapping}"
+    if isinstance(neuron, Firing) and neuron.reset != "hard":
+        yield Violation(layer.name, "soft reset", f"hard reset with {where}", FUSED)
+    parameters = neuron.parameters()
+    v_reset = parameters.get("v_reset", np.zeros(()))
+    if v_reset.any():
+        yield Violation(f"{layer.name}.v_reset", f"{v_reset[v_reset != 0][0]}", f"0 with {where}", FUSED)
+    for name in {"v_threshold", "du", "dv", "alpha", "beta"} & parameters.keys():
+        if parameters[name].ndim:
+            yield Violation(f"{layer.name}.{name}", "one per neuron", f"one per layer with {where}", FUSED)
+    if isinstance(neuron, LoihiLIF):
+        heights = neuron.v_threshold // UNIT
+        if np.any(neuron.v_threshold % UNIT) or heights.min() < 0 or heights.max() > LARGEST_THRESHOLD:
+            found = f"{neuron.v_threshold.min() / UNIT:g} to {neuron.v_threshold.max() / UNIT:g} units of weight"
+            allowed = f"whole numbers from 0 to {LARGEST_THRESHOLD:,} with {where}"
+            yield Violation(f"{layer.name}.v_threshold", found, allowed, FUSED)
+        if np.any(rounded_bias(neuron.bias.astype(np.float64)) != neuron.bias):
+            allowed = f"mantissa (13 bits) << exponent (3 bits) with {where}"
+            yield Violation(f"{layer.name}.bias", "bits that such a number does not have", allowed, FUSED)

@@ -1,0 +1,246 @@
+"""A bundle executed by Lava in processes of its own, of which nothing is left: see ``supervisor.py``."""
+
+import contextlib
+import json
+import os
+import secrets
+import shutil
+import string
+import subprocess
+import sys
+import tempfile
+import time
+import zipfile
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tdd_deploy.errors import BadFile, BadOption, TddDeployError, WorkerFailed
+from tdd_deploy.files import make_folder
+
+from . import environment, supervisor
+from .supervisor import Order, Verdict
+
+TIMEOUT_S = 3600.0
+GRACE_S = 3.0
+BAD_INPUT = 2  # run.py's exit code after one sentence on stderr
+RUN_ID_LENGTH = 5  # multiprocessing leaves no more room in the name of a segment
+LAST_LINES = 12
+TAIL_BYTES = 1 << 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class LavaRun:
+    """What a run of Lava took, beside its outputs."""
+
+    seconds: float  # of all Lava time steps, without the start
+    start_seconds: float
+    lava_steps: int
+    log: str  # the end of what Lava wrote
+
+
+def run_bundle(
+    bundle: Path,
+    inputs: Path,
+    outputs: Path,
+    *,
+    python: Path,
+    layers: bool = False,
+    potentials: bool = False,
+    timeout_s: float = TIMEOUT_S,
+) -> LavaRun:
+    """Execute a bundle on ``inputs`` (.npz) and write ``outputs`` (.npz), whole or not at all.
+
+    Whatever happens, to Lava or to this process, no process, shared memory or temporary file is left. The log of a
+    run that failed is kept in the folder ``logs`` of ``environment.home()``.
+
+    Args:
+        bundle: a folder with run.py.
+        inputs: what run.py reads: ``x``, [samples, n_steps, *shape] or [samples, *shape].
+        outputs: what run.py writes.
+        python: the interpreter that has Lava.
+        layers: also write every layer's spikes.
+        potentials: also write every layer's potential before the reset.
+        timeout_s: wall-clock seconds, the start included.
+
+    Raises:
+        BadFile: no such bundle or inputs, or ``outputs`` cannot be written.
+        WorkerFailed: Lava failed or was too slow, or run.py refused the inputs.
+    """
+    if not timeout_s > 0:
+        raise BadOption("--timeout", f"{timeout_s:g}", "seconds above 0")
+    _check_file(bundle / "run.py", "name a folder that export --target lava wrote")
+    _check_file(inputs, "name an .npz")
+    flags = ["--layers"] * layers + ["--potentials"] * potentials
+    with _folder_beside(outputs) as beside, _scratch_folder() as scratch:
+        written = beside / "outputs.npz"
+        order = Order(
+            command=[
+                *(str(python), "-s", str((bundle / "run.py").absolute())),
+                *(str(inputs.absolute()), str(written), *flags),
+            ],
+            folder=str(scratch),
+            timeout_s=timeout_s,
+            grace_s=GRACE_S,
+            parent=os.getpid(),
+            remove=[str(beside), str(scratch)],
+        )
+        log = scratch / "log.txt"
+        with _supervised(order, log, scratch) as verdict:
+            run = _judged(verdict, written, bundle, log, timeout_s)
+            written.replace(outputs)
+    return run
+
+
+def _check_file(path: Path, remedy: str) -> None:
+    if not path.is_file():
+        raise BadFile(path, "no such file", remedy)
+
+
+@contextlib.contextmanager
+def _folder_beside(path: Path) -> Iterator[Path]:
+    """Give a folder from which a file can be renamed to ``path``."""
+    if path.is_dir():
+        raise BadFile(path, "is a folder", "name a file")
+    try:
+        folder = tempfile.TemporaryDirectory(
+            prefix=f".{path.name}.", suffix=".part", dir=path.absolute().parent, ignore_cleanup_errors=True
+        )
+    except OSError as error:
+        raise BadFile(
+            path, f"cannot be written ({error.strerror})", "name a file in a folder you can write to"
+        ) from error
+    with folder as name:
+        yield Path(name)
+
+
+@contextlib.contextmanager
+def _scratch_folder() -> Iterator[Path]:
+    """Give a folder for the log and for Lava's sockets, whose paths must be short."""
+    with tempfile.TemporaryDirectory(prefix="tdd-lava-", ignore_cleanup_errors=True) as name:
+        yield Path(name)
+
+
+@contextlib.contextmanager
+def _supervised(order: Order, log: Path, scratch: Path) -> Iterator[Verdict]:
+    """Have the order obeyed; however this is left, the run has then ended and been cleared up."""
+    run_id = _new_run_id()
+    with log.open("wb") as stream:
+        supervising = subprocess.Popen(
+            [sys.executable, "-I", "-S", supervisor.__file__, run_id, json.dumps(asdict(order))],
+            env=_environment(scratch),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=stream,
+            start_new_session=True,
+        )
+    assert supervising.stdin is not None
+    assert supervising.stdout is not None
+    try:
+        told = supervising.stdout.readline()
+        yield Verdict(**json.loads(told)) if told else Verdict("no start", supervising.wait())
+    finally:
+        with contextlib.suppress(BrokenPipeError):
+            supervising.stdin.write(b".")
+            supervising.stdin.close()
+        supervising.stdout.close()
+        _end(supervising, run_id, order.grace_s)
+
+
+def _end(supervising: subprocess.Popen[bytes], run_id: str, grace_s: float) -> None:
+    """Wait until the supervisor has cleared up; do its work when it was killed."""
+    try:
+        code = supervising.wait(grace_s + 2 * supervisor.UNKILLABLE_S)
+    except subprocess.TimeoutExpired:
+        supervising.kill()
+        code = supervising.wait()
+    if code != 0:
+        supervisor.clear(run_id)
+
+
+def _new_run_id() -> str:
+    taken = {run_id for _, run_id in supervisor.processes()}
+    while True:
+        run_id = "".join(secrets.choice(string.ascii_lowercase + string.digits) for _ in range(RUN_ID_LENGTH))
+        if run_id not in taken and not supervisor.segments(run_id):
+            return run_id
+
+
+def _environment(scratch: Path) -> dict[str, str]:
+    """Return the variables that Lava's processes see: nothing of ours can lead them astray."""
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LD_LIBRARY_PATH") if name in os.environ}
+    threads = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+    return {
+        **kept,
+        **dict.fromkeys(threads, "1"),  # Lava has a process per layer already
+        "LANG": "C.UTF-8",
+        "PYTHONNOUSERSITE": "1",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONUNBUFFERED": "1",  # the log of a process that is killed is whole
+        "TMPDIR": str(scratch),
+    }
+
+
+def _judged(verdict: Verdict, written: Path, bundle: Path, log: Path, timeout_s: float) -> LavaRun:
+    """Return what a good run took.
+
+    Raises:
+        WorkerFailed: it was not good.
+    """
+    text = _tail(log)
+    lines = [line.rstrip() for line in text.splitlines() if line.strip()]
+    if (verdict.end, verdict.code) == ("exit", BAD_INPUT) and lines:
+        raise WorkerFailed(str(bundle), lines[-1])
+    found, remedy = _fault(verdict, timeout_s)
+    if not found:
+        try:
+            return _read(written, text)
+        except (OSError, KeyError, ValueError, TypeError, zipfile.BadZipFile) as error:
+            found, remedy = f"its run.py ended well, but its outputs cannot be read ({error})", ""
+    raise WorkerFailed(str(bundle), found, remedy, lines[-LAST_LINES:], _kept(log, bundle))
+
+
+def _fault(verdict: Verdict, timeout_s: float) -> tuple[str, str]:
+    """Return what went wrong and what would help; empty when nothing did."""
+    if verdict.stubborn:
+        return f"Lava's processes {', '.join(map(str, verdict.stubborn))} cannot be ended", "see what they wait for"
+    match verdict.end:
+        case "timeout":
+            return f"Lava was stopped after {timeout_s:g} s", "allow it more time with --timeout, or give fewer samples"
+        case "no start":
+            return "Lava could not be started", "tdd-deploy lava doctor looks for the cause"
+        case "stop":
+            return "Lava was stopped from outside", ""
+    if verdict.code < 0:
+        return f"Lava was ended by signal {-verdict.code}", "9 often means that memory ran out"
+    return (f"Lava failed (exit code {verdict.code})", "") if verdict.code else ("", "")
+
+
+def _read(written: Path, log: str) -> LavaRun:
+    with np.load(written, allow_pickle=False) as arrays:
+        return LavaRun(
+            seconds=float(arrays["seconds"]),
+            start_seconds=float(arrays["start_seconds"]),
+            lava_steps=int(arrays["lava_steps"]),
+            log=log,
+        )
+
+
+def _tail(log: Path) -> str:
+    with log.open("rb") as file:
+        file.seek(max(0, log.stat().st_size - TAIL_BYTES))
+        return file.read().decode(errors="replace")
+
+
+def _kept(log: Path, bundle: Path) -> Path | None:
+    """Move a log to where it is kept, if that is possible."""
+    try:
+        folder = environment.home() / "logs"
+        make_folder(folder)
+        path = folder / f"{bundle.absolute().name}-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}.log"
+        shutil.copyfile(log, path)
+    except (TddDeployError, OSError):
+        return None  # the last lines are told in any case
+    return path

@@ -1,0 +1,88 @@
+"""A Program as a folder that anybody with lava-nc can start."""
+
+import json
+import shutil
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from tdd_deploy.errors import BadFile, BadOption, NotExportable
+from tdd_deploy.files import sha256
+from tdd_deploy.program import Program
+
+from .plan import KIND, planned
+from .rules import MAPPINGS, LavaMapping, violations
+
+BUNDLE = Path(__file__).parent / "bundle"  # what is the same in every bundle
+MANIFEST = "manifest.json"
+
+
+def write(program: Program, folder: Path, *, mapping: LavaMapping = "fused") -> None:
+    """Write a bundle for Lava; a failure leaves what was there, and a former bundle is replaced.
+
+    An integer program runs in Lava's ``fixed_pt`` arithmetic, others in ``floating_pt``.
+
+    Args:
+        program: what to write.
+        folder: new, empty, or a former bundle.
+        mapping: ``fused`` (one process of ours per layer of neurons, codes as the program's edges have them), ``stock``
+            (Sigma, LIF, Delta: Lava's own processes, delta code), or ``spike`` (LIF alone, plain spikes).
+
+    Raises:
+        NotExportable: what the mapping cannot hold; every reason is named.
+        BadOption: no such mapping.
+        BadFile: the folder holds something else, or cannot be written.
+    """
+    check(program, mapping)
+    if not _is_free(folder):
+        raise BadFile(folder, "is there already, and no bundle", "name a new folder")
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        beside = tempfile.TemporaryDirectory(prefix=f".{folder.name}.", suffix=".part", dir=folder.parent)
+    except OSError as error:
+        raise BadFile(folder, f"cannot be made ({error.strerror})", "name a folder where you can write") from error
+    with beside as name:
+        part, former = Path(name) / "new", Path(name) / "former"
+        try:
+            _fill(part, program, mapping)
+            if folder.exists():
+                folder.rename(former)
+            part.rename(folder)
+        except OSError as error:
+            found = f"cannot be written ({error.strerror})"
+            raise BadFile(folder, found, "name a folder on a disk with room") from error
+
+
+def check(program: Program, mapping: LavaMapping) -> None:
+    """Raise what ``write`` raises for a program that a mapping cannot hold.
+
+    Raises:
+        NotExportable: every reason is named.
+        BadOption: no such mapping.
+    """
+    if mapping not in MAPPINGS:
+        raise BadOption("--mapping", repr(mapping), " or ".join(MAPPINGS))
+    found = violations(program, mapping)
+    if found:
+        raise NotExportable(f"this program does not fit Lava, mapping {mapping}", found)
+
+
+def _is_free(folder: Path) -> bool:
+    """Say whether there is nothing that must not be replaced; other tools have files named manifest.json too."""
+    try:
+        if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+            return True
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(manifest, dict) and manifest.get("kind") == KIND
+
+
+def _fill(folder: Path, program: Program, mapping: LavaMapping) -> None:
+    plan = planned(program, mapping)
+    shutil.copytree(BUNDLE, folder, ignore=shutil.ignore_patterns("__pycache__"))
+    folder.chmod(0o755)
+    np.savez_compressed(folder / "weights.npz", **plan.arrays)  # type: ignore[arg-type]
+    manifest = {**plan.manifest, "sha256": {"weights.npz": sha256(folder / "weights.npz")}}
+    (folder / MANIFEST).write_text(json.dumps(manifest, indent=2, allow_nan=False) + "\n", encoding="utf-8")

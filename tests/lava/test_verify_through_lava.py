@@ -1,0 +1,89 @@
+"""A trained network from its file to Lava: the same integers everywhere, and a planted fault is found where it is."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tdd_deploy import pipeline
+from tdd_deploy.data import open_data
+from tdd_deploy.exporters.lava import environment, worker
+from tdd_deploy.exporters.lava.worker import LavaRun, run_bundle
+from tdd_deploy.files import sha256
+from tdd_deploy.machines import reference_machine
+from tdd_deploy.program import Conv, Program
+
+pytestmark = pytest.mark.skipif(environment.find() is None, reason="Lava is not set up: tdd-deploy lava setup")
+CHANNEL = 5
+
+
+@pytest.fixture(scope="module")
+def integer_file(run_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("integers") / "network.nir"
+    pipeline.export(run_folder, target="nir", out=path, bits=8)
+    return path
+
+
+def changed(weight: np.ndarray) -> np.ndarray:
+    """One weight of one channel, changed by half of what a weight can be."""
+    other = weight.copy()
+    other[CHANNEL, 0, 1, 1] += 128 if other[CHANNEL, 0, 1, 1] < 0 else -128
+    return other
+
+
+def with_changed_weight(program: Program) -> Program:
+    nodes = tuple(
+        replace(node, weight=changed(node.weight)) if isinstance(node, Conv) and node.name == "conv1" else node
+        for node in program.nodes
+    )
+    return replace(program, nodes=nodes)
+
+
+def sabotaged(bundle: Path, *arguments: Any, **options: Any) -> LavaRun:
+    """Run a bundle with one weight changed, and its hash made right again."""
+    weights, manifest = bundle / "weights.npz", bundle / "manifest.json"
+    with np.load(weights) as found:
+        arrays = dict(found)
+    arrays["conv1.weight"] = changed(arrays["conv1.weight"])
+    np.savez(weights, **arrays)
+    described = json.loads(manifest.read_text())
+    described["sha256"]["weights.npz"] = sha256(weights)
+    manifest.write_text(json.dumps(described))
+    return run_bundle(bundle, *arguments, **options)
+
+
+@pytest.mark.parametrize("mapping", ["fused", "stock", "spike"])
+def test_a_trained_network_is_the_same_in_lava(mapping: Any, integer_file: Path) -> None:
+    verified = pipeline.verify(
+        integer_file, data="digits", samples=3, batch=2, against=["reference", "lava"], mapping=mapping
+    )
+    (hop,) = verified.hops
+    assert (hop.after, hop.n_samples, hop.passed) == (f"lava, {mapping}", 3, True)
+    assert (hop.differing, hop.outputs_differing, hop.predictions_differing) == (0, 0, 0)
+    assert hop.largest_dv == (0 if mapping == "fused" else None)
+    assert hop.spikes == 3 * 6 * 3456
+
+
+def test_a_planted_fault_is_found_and_named(integer_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The event engine cannot say its potentials; those of the reference, which agrees with it, stand beside Lava's."""
+    monkeypatch.setattr(worker, "run_bundle", sabotaged)
+    verified = pipeline.verify(integer_file, data="digits", samples=2, against=["reference", "event", "lava"])
+    *before, hop = verified.hops
+    assert all(found.passed for found in before)
+    found = hop.first
+    assert found is not None
+    assert (found.layer, found.neuron[0]) == ("conv1_spikes", CHANNEL)
+    program = pipeline.read_program(integer_file)
+    inputs = np.repeat(next(open_data("digits").batches(2)).x[None], 6, axis=0)
+    right, wrong = (reference_machine(p, "")(inputs) for p in (program, with_changed_weight(program)))
+    apart = right.spikes["conv1_spikes"] != wrong.spikes["conv1_spikes"]
+    step = int(apart.any(axis=(0, 2, 3, 4)).argmax())
+    sample, *neuron = np.argwhere(apart[:, step])[0].tolist()
+    place = (sample, step, *neuron)
+    assert (found.step, found.sample, found.neuron) == (step + 1, sample, tuple(neuron))
+    assert found.values == tuple(recorded.spikes["conv1_spikes"][place] for recorded in (right, wrong))
+    assert found.potentials == tuple(recorded.potentials["conv1_spikes"][place] for recorded in (right, wrong))
+    assert "weight" in found.cause
