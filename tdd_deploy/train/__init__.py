@@ -2,6 +2,7 @@
 
 from .network import NETWORKS, Network
 from .options import METHODS, TrainOptions, checked, flag
+from .replay import load, replay
 from .trainer import EpochMetrics, Samples, Trained, TrainingData, Watcher, fit, n_threads
 
 __all__ = [
@@ -17,5 +18,7 @@ __all__ = [
     "checked",
     "fit",
     "flag",
+    "load",
     "n_threads",
+    "replay",
 ]

@@ -1,11 +1,12 @@
-"""The arithmetic of torch, with a surrogate gradient where a neuron fires."""
+"""The arithmetics of torch: floats, with a surrogate gradient where a neuron fires, and integers."""
 
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from tdd_deploy.neurons import Compare
+from tdd_deploy.neurons import Arithmetic, Compare
+from tdd_deploy.neurons.loihi import DECAY
 
 
 class _Fires(torch.autograd.Function):
@@ -33,3 +34,20 @@ class TorchArithmetic:
         """Return 1 where ``v`` passes the threshold, else 0."""
         fired: Tensor = _Fires.apply(v - v_threshold, compare)  # type: ignore[no-untyped-call]
         return fired
+
+
+class TorchIntegers:
+    """64-bit integers, without gradients; fractions are of 4096."""
+
+    def keep(self, x: Tensor, fraction: Tensor) -> Tensor:
+        """Return ``x`` times ``fraction`` / 4096, rounded toward zero."""
+        return torch.div(x * fraction, DECAY, rounding_mode="trunc")
+
+    def fires(self, v: Tensor, v_threshold: Tensor, compare: Compare) -> Tensor:
+        """Return 1 where ``v`` passes the threshold, else 0."""
+        return (v > v_threshold if compare == ">" else v >= v_threshold).to(v.dtype)
+
+
+def arithmetic_of(current: Tensor) -> Arithmetic:
+    """Return the arithmetic of a current's number format."""
+    return TorchArithmetic() if current.is_floating_point() else TorchIntegers()

@@ -22,6 +22,7 @@ class Progress:
     loss: float = 0.0
     correct: int = 0
     history: list[dict[str, Any]] = field(default_factory=list)  # one entry per finished epoch
+    input_bits: int | None = None  # of an analog input, once the network learns for integers
 
 
 def save(path: Path, *, options: dict[str, Any], progress: Progress, parts: dict[str, Any]) -> None:

@@ -23,6 +23,7 @@ def lower(network: Network, *, n_steps: int, encoder: str) -> Program:
             flatten = Flatten(name="flatten")
             nodes.append(flatten)
             shape = flatten.out_shape(shape)
+        assert isinstance(layer.connection, Connection)  # a network that learns
         kind = "conv" if isinstance(layer.connection.weights, nn.Conv2d) else "fc"
         numbers[kind] += 1
         number = f"{kind}{numbers[kind]}"

@@ -14,11 +14,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812  (torch's own convention)
 
 from tdd_deploy.errors import BadOption
-from tdd_deploy.neurons import Neuron
+from tdd_deploy.neurons import Neuron, Observing
 from tdd_deploy.program import Shape
 from tdd_deploy.program.exact import grid_for, on_grid
 
-from .arithmetic import TorchArithmetic
+from .arithmetic import arithmetic_of
 
 PIXEL_BITS = 8  # inputs are taken as multiples of 1/256 in [-1, 1]; other inputs cost exactness of the first layer only
 
@@ -47,14 +47,16 @@ class Connection(nn.Module):
         if self.training:
             current: Tensor = self.weights(x)
             return current if self.norm is None else self.norm(current)
-        weight, bias = self.deployed()
+        return self.current(x, *self.deployed())
+
+    def current(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        """Return the currents of other weights and biases in the place of these."""
         if isinstance(self.weights, nn.Linear):
             return F.linear(x, weight, bias)
         return F.conv2d(x, weight, bias, self.weights.stride, self.weights.padding)
 
-    @torch.no_grad()
-    def deployed(self) -> tuple[Tensor, Tensor]:
-        """Return weight and bias with the batch norm folded in, on a grid where float32 sums are exact."""
+    def folded(self) -> tuple[Tensor, Tensor]:
+        """Return weight and bias in float64, the batch norm's running statistics folded in."""
         weight = self.weights.weight.double()
         bias = (
             torch.zeros(len(weight), dtype=torch.float64) if self.weights.bias is None else self.weights.bias.double()
@@ -66,6 +68,12 @@ class Connection(nn.Module):
             gain = self.norm.weight.double() / torch.sqrt(self.norm.running_var.double() + self.norm.eps)
             bias = (bias - self.norm.running_mean.double()) * gain + self.norm.bias.double()
             weight = weight * gain.reshape(-1, *[1] * (weight.ndim - 1))
+        return weight, bias
+
+    @torch.no_grad()
+    def deployed(self) -> tuple[Tensor, Tensor]:
+        """Return weight and bias with the batch norm folded in, on a grid where float32 sums are exact."""
+        weight, bias = self.folded()
         arrays = weight.cpu().numpy(), bias.cpu().numpy()
         grid = grid_for(*arrays, input_bits=self.input_bits)
         snapped = (torch.from_numpy(on_grid(array, grid)).to(self.weights.weight) for array in arrays)
@@ -75,20 +83,25 @@ class Connection(nn.Module):
 class Layer(nn.Module):
     """A connection and the neurons it drives."""
 
-    def __init__(self, connection: Connection, neuron: Neuron | None, *, flatten: bool = False) -> None:
+    def __init__(self, connection: Callable[[Tensor], Tensor], neuron: Neuron | None, *, flatten: bool = False) -> None:
         super().__init__()
         self.connection = connection
         self.neuron = neuron
         self.flatten = flatten
 
     def forward(self, x: Tensor, n_steps: int, *, static: bool) -> Tensor:
+        """Return the spikes, or without neurons the currents, of ``currents``' input."""
+        current = self.currents(x, n_steps, static=static)
+        return current if self.neuron is None else fire(self.neuron, current)
+
+    def currents(self, x: Tensor, n_steps: int, *, static: bool) -> Tensor:
         """Return ``[n_steps, batch, ...]`` for ``x [n_steps, batch, ...]``, or ``[batch, ...]`` when it is static."""
         steps = x[None] if static else x
         if self.flatten:
             steps = steps.flatten(2)
-        current = self.connection(steps.flatten(0, 1)).unflatten(0, steps.shape[:2])
-        current = current.expand(n_steps, *current.shape[1:])  # a static input's current is computed once
-        return current if self.neuron is None else _fire(self.neuron, current)
+        current = self.connection(steps.flatten(0, 1))
+        current = current.reshape(*steps.shape[:2], *current.shape[1:])
+        return current.expand(n_steps, *current.shape[1:])  # a static input's current is computed once
 
 
 class Network(nn.Module):
@@ -111,13 +124,16 @@ class Network(nn.Module):
         return Unrolled(outputs=taps.pop(), taps=tuple(taps))
 
 
-def _fire(neuron: Neuron, current: Tensor) -> Tensor:
-    arithmetic = TorchArithmetic()
+def fire(neuron: Neuron, current: Tensor, compared: list[Tensor] | None = None) -> Tensor:
+    """Return the spikes for ``current [n_steps, ...]``; ``compared`` gets each step's v before the reset."""
+    arithmetic = Observing(arithmetic_of(current))
     state = neuron.start(lambda: torch.zeros_like(current[0]))
     sent = []
     for step in current:
         state, spikes = neuron.step(arithmetic, state, step)
         sent.append(spikes)
+        if compared is not None:
+            compared.append(arithmetic.compared)
     return torch.stack(sent)
 
 

@@ -1,13 +1,14 @@
 """The options of a training run."""
 
 import math
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
 
 from tdd_deploy.errors import BadOptions, Violation
 from tdd_deploy.neurons import IF, LIF, Neuron, Reset
+from tdd_deploy.program.quantize import BITS
 
 from .methods import READINGS, SCORES, Ddla, L1Delta, L1Spikes, Penalty, Reading, Score
 from .network import NETWORKS
@@ -19,6 +20,7 @@ METHOD_DEFAULTS: dict[str, dict[str, Any]] = {
     "l1-delta": {"lambda_": 0.75},
 }
 METHODS = tuple(METHOD_DEFAULTS)
+OF_METHODS = tuple(dict.fromkeys(name for defaults in METHOD_DEFAULTS.values() for name in defaults))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +40,7 @@ class TrainOptions:
     beta: float = 0.5  # fraction of v kept per step; an IF keeps all
     threshold: float = 1.0
     encoder: str = "direct"
+    qat: int | None = None  # bits of the integer weights that are trained for; None: floats
     score: Score | None = None
     reading: Reading | None = None
     keep: float | None = None  # fraction of spikes that DDLA leaves free
@@ -94,6 +97,7 @@ def checked(options: TrainOptions) -> TrainOptions:
         "weight_decay": (0 <= _in_float32(options.weight_decay) < math.inf, "0 or more, in float32"),
         "beta": (0 <= options.beta < 1, "0 to below 1; an IF neuron keeps all: --neuron if"),
         "threshold": (0 < _in_float32(options.threshold) < math.inf, "above 0, in float32"),
+        "qat": (options.qat is None or options.qat in BITS, f"{BITS[0]} to {BITS[-1]} bits"),
         "keep": (options.keep is None or 0 <= options.keep <= 1, "0 to 1"),
         "lambda_": (options.lambda_ is None or 0 < options.lambda_ <= 1, "above 0, up to 1; 1 is no penalty"),
     }
@@ -104,7 +108,7 @@ def checked(options: TrainOptions) -> TrainOptions:
     ]
     if options.method in METHODS:
         defaults = METHOD_DEFAULTS[options.method]
-        unused = [f.name for f in fields(options) if f.default is None and f.name not in defaults]
+        unused = [name for name in OF_METHODS if name not in defaults]
         found += [
             Violation(flag(name), f"is given with --method {options.method}", f"only with {_methods_with(name)}")
             for name in unused

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,9 +16,10 @@ from numpy.typing import NDArray
 from safetensors.torch import save
 from torch import Tensor
 
-from tdd_deploy.errors import BadFile, BadOption, BadOptions, Interrupted, Violation
+from tdd_deploy.errors import BadFile, BadOption, BadOptions, BadProgram, Interrupted, Violation
 from tdd_deploy.files import replacing
 from tdd_deploy.program import Program, Shape
+from tdd_deploy.program.quantize import Quantized, quantize
 
 from . import checkpoint
 from .checkpoint import Progress
@@ -25,8 +27,11 @@ from .lower import lower
 from .methods import tet_loss
 from .network import Network, Unrolled, make_network
 from .options import TrainOptions, flag
+from .quantized import best_input_bits, in_integers, largest_input, straight_through
 
 EVALUATION_BATCH = 256
+CALIBRATION_SAMPLES = 1024
+QAT_FROM = 0.6  # of a run's batches; before, the network learns in floats, and its batch norm settles
 
 
 @dataclass(frozen=True)
@@ -107,7 +112,7 @@ def fit(options: TrainOptions, data: TrainingData, folder: Path, *, resume: bool
             run.epoch(watcher, interrupted)
     with replacing(folder / "network.safetensors") as part:
         part.write_bytes(save(run.network.state_dict()))
-    return Trained(lower(run.network, n_steps=options.steps, encoder=options.encoder), run.progress.history)
+    return Trained(run.program(), run.progress.history)
 
 
 def n_threads() -> int:
@@ -138,6 +143,10 @@ class _Run:
         self.penalty = options.make_penalty()
         self.n_batches = max(1, len(data.train.y) // options.batch)  # a last, smaller batch would unsettle batch norm
 
+    def program(self) -> Program:
+        """Return the program that is deployed."""
+        return self._lowered() if self.options.qat is None else self._quantized().program
+
     def restore(self) -> None:
         saved = checkpoint.load(self.path)
         now = self.options.as_json()
@@ -163,7 +172,6 @@ class _Run:
 
     def epoch(self, watcher: Watcher, interrupted: threading.Event) -> None:
         progress, options = self.progress, self.options
-        self.network.train()
         order = torch.randperm(len(self.data.train.y), generator=self._generator(0))
         for batch in range(progress.batch, self.n_batches):
             chosen = order[batch * options.batch : (batch + 1) * options.batch].numpy()
@@ -180,10 +188,12 @@ class _Run:
             epoch=progress.epoch + 1,
             loss=progress.loss / progress.seen,
             train_accuracy=progress.correct / progress.seen,
-            **asdict(evaluate(self.network, self.data.validation, options, in_time=self.data.in_time)),
+            **asdict(evaluate(self._deployed(), self.data.validation, options, in_time=self.data.in_time)),
             learning_rate=self.optimizer.param_groups[0]["lr"],
         )
-        self.progress = Progress(epoch=metrics.epoch, history=[*progress.history, asdict(metrics)])
+        self.progress = Progress(
+            epoch=metrics.epoch, history=[*progress.history, asdict(metrics)], input_bits=progress.input_bits
+        )
         self.save()
         watcher.epoch(self.progress.history)
 
@@ -191,15 +201,52 @@ class _Run:
         """Refuse to go on with a network that is no longer made of numbers."""
         finite = all(bool(values.isfinite().all()) for values in self.network.state_dict().values())
         if not (finite and math.isfinite(self.progress.loss)):
-            rate, epoch = self.options.learning_rate, self.progress.epoch + 1
-            raise BadOption("--learning-rate", f"{rate}, and the run diverged in epoch {epoch}", "a smaller one")
+            raise self._diverged()
+
+    def _diverged(self) -> BadOption:
+        rate, epoch = self.options.learning_rate, self.progress.epoch + 1
+        return BadOption("--learning-rate", f"{rate}, and the run diverged in epoch {epoch}", "a smaller one")
+
+    def _lowered(self) -> Program:
+        return lower(self.network, n_steps=self.options.steps, encoder=self.options.encoder)
+
+    def _quantized(self) -> Quantized:
+        """Return the integers of the network as it stands."""
+        assert self.options.qat is not None
+        self._check_finite()
+        try:
+            program = self._lowered()
+        except BadProgram as error:  # finite weights, but what batch norm makes of them is not
+            raise self._diverged() from error
+        bits, largest = self.options.qat, self._largest_input
+        if self.progress.input_bits is None:
+            x = self.data.train.x[:CALIBRATION_SAMPLES]
+            self.progress.input_bits = best_input_bits(program, x, bits=bits, largest_input=largest)
+        return quantize(program, bits=bits, input_bits=self.progress.input_bits, largest_input=largest)
+
+    @cached_property
+    def _largest_input(self) -> float:
+        return largest_input(self.data.train.x, self.data.validation.x)
+
+    def _is_for_integers(self) -> bool:
+        return self.options.qat is not None and self._done >= QAT_FROM * self._total
+
+    def _learning(self) -> Network:
+        """Return the network through which the next batch is learned."""
+        if self._is_for_integers():
+            return straight_through(self.network, self._quantized())
+        self.network.train()
+        return self.network
+
+    def _deployed(self) -> Network:
+        """Return the network as it would be deployed now."""
+        return in_integers(self.network, self._quantized()) if self._is_for_integers() else self.network
 
     def _learn(self, x: NDArray[np.float32], labels: Tensor) -> None:
         """Take one step along the gradient of one batch."""
-        done = self.progress.epoch * self.n_batches + self.progress.batch
-        self.optimizer.param_groups[0]["lr"] = self.options.learning_rate * _cosine(done / self._total)
+        self.optimizer.param_groups[0]["lr"] = self.options.learning_rate * _cosine(self._done / self._total)
         generator = self._generator(self.progress.batch + 1)
-        run = unroll(self.network, x, self.options, in_time=self.data.in_time, generator=generator)
+        run = unroll(self._learning(), x, self.options, in_time=self.data.in_time, generator=generator)
         loss = tet_loss(run.outputs, labels)
         total = loss
         if self.penalty is not None:
@@ -210,6 +257,10 @@ class _Run:
         self.progress.seen += len(labels)
         self.progress.loss += float(total.detach()) * len(labels)
         self.progress.correct += _n_correct(run.outputs, labels)
+
+    @property
+    def _done(self) -> int:
+        return self.progress.epoch * self.n_batches + self.progress.batch
 
     @property
     def _total(self) -> int:

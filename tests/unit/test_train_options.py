@@ -7,9 +7,7 @@ from tdd_deploy.errors import BadOptions
 from tdd_deploy.neurons import IF, LIF
 from tdd_deploy.train import METHODS, NETWORKS, TrainOptions, checked
 from tdd_deploy.train.methods import READINGS, SCORES, Ddla, L1Delta, L1Spikes
-from tdd_deploy.train.options import METHOD_DEFAULTS
-
-OF_METHODS = ("score", "reading", "keep", "lambda_")
+from tdd_deploy.train.options import METHOD_DEFAULTS, OF_METHODS
 
 
 def violations(**options):
@@ -32,6 +30,7 @@ def test_every_violation_is_reported_at_once_and_named_as_on_the_command_line():
         "beta": 1.0,
         "threshold": 0.0,
         "encoder": "rate",
+        "qat": 1,
         "score": "grad",
         "reading": "d",
         "keep": 1.5,
@@ -50,6 +49,7 @@ def test_every_violation_is_reported_at_once_and_named_as_on_the_command_line():
         "--beta",
         "--threshold",
         "--encoder",
+        "--qat",
         "--score",
         "--reading",
         "--keep",
@@ -78,6 +78,7 @@ def test_an_unknown_word_is_answered_with_the_known_ones():
         ("weight_decay", [-1e-9, 1e39, float("inf"), float("nan")], [0.0, 1.0]),
         ("beta", [-0.1, 1.0, 1.5, float("nan")], [0.0, 0.999]),
         ("threshold", [0.0, -1.0, 1e-60, 1e39, float("inf"), float("nan")], [0.1, 10.0]),
+        ("qat", [-8, 0, 1, 9, 16], [2, 3, 8]),
         ("keep", [-0.1, 1.1, float("nan")], [0.0, 1.0]),
         ("lambda_", [0.0, -1.0, 1.1, float("nan")], [0.001, 1.0]),
     ],
@@ -128,6 +129,16 @@ def test_what_a_method_does_not_use_is_refused():
     assert violations(method="l1-delta", score="gsc", reading="F").keys() == {"--score", "--reading"}
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_may_train_for_integers_and_none_does_unasked(method):
+    assert checked(TrainOptions(method=method)).qat is None
+    assert checked(TrainOptions(method=method, qat=8)).qat == 8
+
+
+def test_the_bits_that_are_allowed_are_named():
+    assert str(violations(qat=9)["--qat"]) == "--qat: 9; allowed: 2 to 8 bits."
+
+
 def test_with_an_unknown_method_only_the_method_is_to_blame():
     assert violations(method="ddla", keep=0.5).keys() == {"--method"}
 
@@ -159,6 +170,7 @@ def test_options_are_written_by_the_names_that_users_know():
         "batch": 32,
         "learning_rate": 0.5,
         "weight_decay": 0.25,
+        "qat": 4,
         "keep": 0.75,
     }
     words = {"network": "mlp", "method": "tdd-ddla", "neuron": "if", "reset": "soft", "encoder": "poisson"}

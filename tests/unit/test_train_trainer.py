@@ -15,6 +15,8 @@ from safetensors.torch import load_file
 
 from tdd_deploy.data import Frames, open_data
 from tdd_deploy.errors import BadFile, BadOption, BadOptions, Interrupted
+from tdd_deploy.program import Dense
+from tdd_deploy.program.quantize import quantize
 from tdd_deploy.simulator.engine import Engine
 from tdd_deploy.train import METHODS, NETWORKS, Samples, TrainingData, TrainOptions, checked, fit, trainer
 from tdd_deploy.train.lower import lower
@@ -30,6 +32,7 @@ KINDS = {
     "ddla by jac, reading D": {"method": "tdd-ddla", "score": "jac", "reading": "D"},
     "ddla by chance": {"method": "tdd-ddla", "score": "random"},
     "l1-delta on poisson": {"method": "l1-delta", "encoder": "poisson"},
+    "ddla for integers": {"method": "tdd-ddla", "qat": 4},
 }
 SIGNALS = [signal.SIGINT, signal.SIGTERM]
 
@@ -184,8 +187,9 @@ def test_it_may_be_interrupted_at_the_first_and_last_batch_too(tmp_path, at_batc
     assert train(tmp_path / "broken", options, resume=True) == never_stopped
 
 
-def test_it_may_be_interrupted_at_every_batch(tmp_path):
-    options = small(epochs=2)
+@pytest.mark.parametrize("qat", [None, 3])
+def test_it_may_be_interrupted_at_every_batch(tmp_path, qat):
+    options = small(epochs=2, qat=qat)
     never_stopped = train(tmp_path / "whole", options)
     resume = False
     for _ in range(2 * N_BATCHES):
@@ -231,6 +235,16 @@ def test_killed_and_resumed_is_as_never_stopped(tmp_path, kind, epoch):
     assert train(copy, options, resume=True, watcher=rest) == never_stopped
     assert len(rest.batches) == (4 - epoch) * N_BATCHES
     assert rest.histories == [never_stopped[0][:n] for n in range(epoch + 1, 5)]
+
+
+@pytest.mark.parametrize(
+    "chosen", [{"qat": 8}, {"qat": 2, "encoder": "poisson", "reset": "soft", "method": "l1-spikes"}], ids=str
+)
+def test_killed_while_it_learns_for_integers_it_is_as_never_stopped(tmp_path, chosen):
+    whole, copy = tmp_path / "whole", tmp_path / "copy"
+    options = small(**chosen)
+    never_stopped = train(whole, options, watcher=Ear(at_epoch=3, do=lambda: shutil.copytree(whole, copy)))
+    assert train(copy, options, resume=True) == never_stopped
 
 
 def test_killed_in_the_first_epoch_it_begins_again(tmp_path):
@@ -347,6 +361,12 @@ def test_a_run_that_diverges_says_so_and_keeps_its_last_whole_epoch(tmp_path):
     assert torch.load(tmp_path / "checkpoint.pt", weights_only=True)["progress"]["epoch"] == 0
 
 
+@pytest.mark.parametrize("rate", [1e5, 1e10, 1e30])
+def test_a_run_that_diverges_on_its_way_to_integers_says_so(tmp_path, rate):
+    with pytest.raises(BadOption, match=r"--learning-rate is 1.*, and the run diverged in epoch [12]"):
+        train(tmp_path, small(learning_rate=rate, qat=8, epochs=2, neuron="if"))
+
+
 # --- signals and threads -----------------------------------------------------------------------------------------
 
 
@@ -456,9 +476,10 @@ def test_the_first_step_goes_against_the_gradient(tmp_path):
         torch.testing.assert_close(moved[clear], -0.02 * parameter.grad.sign()[clear], rtol=1e-3, atol=0)
 
 
+@pytest.mark.parametrize("qat", [None, 4])
 @pytest.mark.parametrize("kind", ["static", "in time"])
-def test_what_an_epoch_reports_is_what_the_simulator_finds(tmp_path, kind):
-    options, data = small(network="conv-small", epochs=2), small_data(n_steps=3 if kind == "in time" else None)
+def test_what_an_epoch_reports_is_what_the_simulator_finds(tmp_path, kind, qat):
+    options, data = small(network="conv-small", epochs=2, qat=qat), small_data(n_steps=3 if kind == "in time" else None)
     trained = fit(options, data, tmp_path, resume=False, watcher=Ear())
     x = data.validation.x
     frames = Frames(static=kind == "static", values=x if kind == "static" else x.swapaxes(0, 1))
@@ -483,6 +504,63 @@ def test_the_saved_network_is_the_program(tmp_path):
     net = fresh_network(options, data)
     net.load_state_dict(weights(tmp_path))
     assert lower(net, n_steps=options.steps, encoder=options.encoder).digest == digest
+
+
+# --- for integers ------------------------------------------------------------------------------------------------
+
+
+def statistics(state):
+    return {name: value for name, value in state.items() if "running" in name or "tracked" in name}
+
+
+def test_a_run_for_integers_is_a_run_in_floats_for_three_of_five_batches(tmp_path):
+    """15 of 24 batches, so that the third epoch is begun in floats and measured in integers."""
+    in_floats = train(tmp_path / "floats", small())[0]
+    for_integers = train(tmp_path / "integers", small(qat=2))[0]
+    assert for_integers[:2] == in_floats[:2]
+    assert for_integers[2]["loss"] != in_floats[2]["loss"]
+    ears = {}
+    for name, qat in (("floats", None), ("integers", 2)):
+        ears[name] = Ear(at_batch=16, do=lambda: send(signal.SIGINT))
+        with pytest.raises(Interrupted):
+            train(tmp_path / f"{name} once more", small(qat=qat), watcher=ears[name])
+    assert ears["floats"].batches[:15] == ears["integers"].batches[:15]
+    assert ears["floats"].batches[15] != ears["integers"].batches[15]
+
+
+def test_batch_norm_keeps_its_statistics_while_the_weights_learn_for_integers(tmp_path):
+    states = []
+
+    def note():
+        states.append(torch.load(tmp_path / "checkpoint.pt", weights_only=True)["network"])
+
+    train(tmp_path, small(qat=4), watcher=Ear(at_epoch=3, do=note))
+    note()
+    before, after = states
+    assert statistics(before)
+    assert all(torch.equal(value, after[name]) for name, value in statistics(before).items())
+    assert all(not torch.equal(value, after[name]) for name, value in before.items() if name not in statistics(before))
+
+
+@pytest.mark.parametrize("encoder", ["direct", "poisson"])
+def test_the_program_of_a_run_for_integers_is_its_network_quantized(tmp_path, encoder):
+    options, data = small(qat=4, encoder=encoder), small_data()
+    program = fit(options, data, tmp_path, resume=False, watcher=Ear()).program
+    net = fresh_network(options, data)
+    net.load_state_dict(weights(tmp_path))
+    progress = torch.load(tmp_path / "checkpoint.pt", weights_only=True)["progress"]
+    in_floats = lower(net, n_steps=options.steps, encoder=encoder)
+    assert program == quantize(in_floats, bits=4, input_bits=progress["input_bits"]).program
+    assert program.number_format == "integer"
+    assert all((node.weight % 32 == 0).all() for node in program.linear_maps if isinstance(node, Dense))
+
+
+def test_values_beyond_one_are_within_the_integers_of_the_input(tmp_path):
+    data = small_data()
+    for samples_ in (data.train, data.validation):
+        samples_.x[:] *= 11
+    program = fit(small(qat=8), data, tmp_path, resume=False, watcher=Ear()).program
+    assert program.input.largest / program.input.scale == 16  # the next power of two above 11 * 227 / 256
 
 
 # --- what is learned from ----------------------------------------------------------------------------------------

@@ -1,0 +1,83 @@
+"""A finished run's network, executed in torch as it is deployed."""
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from tdd_deploy.errors import BadFile
+from tdd_deploy.program import Program
+from tdd_deploy.program.quantize import quantize
+
+from .lower import lower
+from .network import Network, fire, make_network
+from .options import TrainOptions, checked
+from .quantized import in_integers
+
+REMEDY = "name the folder of a finished run"
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """Spikes and potentials of each layer of neurons, and the outputs, each ``[n_steps, batch, ...]``."""
+
+    spikes: tuple[NDArray[np.generic], ...]
+    potentials: tuple[NDArray[np.generic], ...]
+    outputs: NDArray[np.generic]
+
+
+def load(folder: Path, program: Program) -> Network:
+    """Return the network of a run folder in evaluation mode; of a run with ``--qat``, its integers.
+
+    Args:
+        folder: with train.json and network.safetensors.
+        program: what stands in its network.nir.
+
+    Raises:
+        BadFile: the folder holds no finished run, or not the one that gave this program.
+    """
+    try:
+        recorded = json.loads((folder / "train.json").read_text(encoding="utf-8"))
+        given = {"lambda_" if name == "lambda" else name: value for name, value in recorded["options"].items()}
+        options = checked(TrainOptions(**{k: v for k, v in given.items() if k not in ("data", "frames")}))
+        network = make_network(
+            options.network,
+            input_shape=tuple(recorded["data"]["input_shape"]),
+            n_classes=recorded["data"]["n_classes"],
+            neuron=options.make_neuron,
+            analog_input=options.encoder == "direct",
+        )
+        network.load_state_dict(load_file(folder / "network.safetensors"))
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
+        raise BadFile(folder, "holds no finished run that torch can replay", REMEDY) from error
+    network.eval()
+    deployed = lower(network, n_steps=options.steps, encoder=options.encoder)
+    if options.qat is not None:
+        border = program.input
+        bits = round(math.log2(border.largest)) if options.encoder == "direct" else 8
+        made = quantize(deployed, bits=options.qat, input_bits=bits, largest_input=border.largest / border.scale)
+        deployed, network = made.program, in_integers(network, made)
+    if deployed != program:
+        raise BadFile(folder / "network.nir", "is not what the run's network.safetensors gives", REMEDY)
+    return network
+
+
+@torch.inference_mode()
+def replay(network: Network, inputs: NDArray[np.floating]) -> Replayed:
+    """Execute a network on encoded inputs ``[n_steps, batch, *shape]``."""
+    x = torch.from_numpy(np.ascontiguousarray(inputs, np.float32))
+    spikes, potentials = [], []
+    for layer in network.layers:
+        x = layer.currents(x, len(inputs), static=False)
+        if layer.neuron is not None:
+            compared: list[torch.Tensor] = []
+            x = fire(layer.neuron, x, compared)
+            spikes.append(x.numpy())
+            potentials.append(torch.stack(compared).numpy())
+    return Replayed(tuple(spikes), tuple(potentials), x.numpy())

@@ -1,0 +1,117 @@
+"""What was trained for integers is what is deployed: torch, the file, the reference and the engine, bit for bit."""
+
+import numpy as np
+import pytest
+import torch
+
+from tdd_deploy.data import Frames, open_data
+from tdd_deploy.pipeline import read_program, simulate
+from tdd_deploy.pipeline import train as train_into
+from tdd_deploy.program import with_code
+from tdd_deploy.program.quantize import quantize
+from tdd_deploy.simulator import reference
+from tdd_deploy.simulator.engine import Engine
+from tdd_deploy.train import METHODS, Samples, TrainOptions, checked
+from tdd_deploy.train.lower import lower
+from tdd_deploy.train.network import make_network
+from tdd_deploy.train.quantized import in_integers
+from tdd_deploy.train.trainer import evaluate
+
+N_STEPS = 4
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+def digits(split, n=100):
+    x, y = open_data("digits", split=split).load()
+    return Samples(x[:n], y[:n])
+
+
+def trained(folder, **chosen):
+    """Train into a run folder; return the network in torch's integers, and the program of the file."""
+    options = checked(TrainOptions(steps=N_STEPS, epochs=2, **chosen))
+    finished = train_into(folder, data="digits", steps=N_STEPS, epochs=2, **chosen)
+    net = make_network(
+        options.network,
+        input_shape=(1, 8, 8),
+        n_classes=10,
+        neuron=options.make_neuron,
+        analog_input=options.encoder == "direct",
+    )
+    saved = torch.load(folder / "checkpoint.pt", weights_only=True)
+    net.load_state_dict(saved["network"])
+    in_floats = lower(net, n_steps=N_STEPS, encoder=options.encoder)
+    found = quantize(in_floats, bits=options.qat, input_bits=saved["progress"]["input_bits"])
+    program = read_program(folder)
+    assert program.number_format == "integer"
+    assert program.digest == found.program.digest == finished["program"]
+    return in_integers(net, found).eval(), program, finished["epochs"][-1], options
+
+
+def inputs_of(options, x):
+    values = np.repeat(x[None], N_STEPS, axis=0)
+    if options.encoder == "poisson":
+        return (np.random.default_rng(0).random(values.shape) < values).astype(np.float32)
+    return values
+
+
+def assert_every_machine_agrees(net, program, inputs):
+    """Compare every spike and every output, given inputs ``[n_steps, batch, ...]``."""
+    with torch.no_grad():
+        run = net.unroll(torch.from_numpy(inputs), N_STEPS, static=False)
+    layers = [layer.name for layer in program.neuron_layers]
+    expected = {name: tap.numpy() for name, tap in zip(layers, run.taps, strict=True)}
+    expected["output"] = run.outputs.numpy()
+    assert all(expected[name].any() for name in layers)
+    sent = reference.run(program, inputs)
+    for name, values in expected.items():
+        assert np.array_equal(sent[name], values), f"{name}: the reference differs"
+    for code in ("delta", "spike"):
+        frames = Frames(static=False, values=inputs)
+        result = Engine(with_code(program, code)).run(frames, n_steps=N_STEPS, record=layers)
+        for name, values in {**result.layers, "output": result.output}.items():
+            assert np.array_equal(values.swapaxes(0, 1), expected[name]), f"{name}: the engine differs in {code} code"
+
+
+@pytest.mark.parametrize(
+    ("method", "reset", "qat", "network"),
+    [
+        *((method, "hard", 8, "mlp") for method in METHODS),
+        ("tet", "hard", 8, "conv-small"),
+        ("tdd-ddla", "soft", 4, "conv-small"),
+    ],
+)
+def test_a_network_trained_for_integers_fires_the_same_spikes_on_every_machine(tmp_path, method, reset, qat, network):
+    net, program, _, options = trained(tmp_path / "run", method=method, reset=reset, qat=qat, network=network)
+    test = digits("test")
+    assert_every_machine_agrees(net, program, inputs_of(options, test.x))
+    assert evaluate(net, test, options, in_time=False).accuracy > 0.5
+
+
+@pytest.mark.parametrize("encoder", ["direct", "poisson"])
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        {"neuron": "if", "qat": 8},
+        {"neuron": "if", "reset": "soft", "qat": 4},
+        {"beta": 0.9, "qat": 3},
+        {"threshold": 0.7, "beta": 0.3, "reset": "soft", "qat": 2},
+    ],
+    ids=str,
+)
+def test_other_neurons_encoders_and_bits_agree_too(tmp_path, encoder, chosen):
+    net, program, _, options = trained(tmp_path / "run", network="mlp", encoder=encoder, **chosen)
+    assert_every_machine_agrees(net, program, inputs_of(options, digits("test").x))
+
+
+@pytest.mark.parametrize("qat", [8, 4])
+def test_the_last_epoch_is_what_the_file_gives_on_the_same_samples(tmp_path, qat):
+    *_, last, _ = trained(tmp_path / "run", network="mlp", qat=qat)
+    simulation = simulate(tmp_path / "run", data="digits", split="val")
+    report = simulation.as_json()
+    totals, n = report["totals"], report["totals"]["samples"]
+    assert (last["accuracy"], last["raw_events"], last["delta_events"]) == (
+        report["accuracy"],
+        totals["spikes"] / n,
+        totals["delta_events"] / n,
+    )
