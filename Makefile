@@ -1,18 +1,21 @@
-# make demo   trains, exports and simulates a network on real digits
+# make demo   trains, exports, simulates and verifies a network on real digits
 # make test   checks style, types and imports, and passes the tests
-# Both set up .venv when it is missing. PYTHON=python3.12 chooses another interpreter (3.11 to 3.13).
+# make lava   sets up Lava's own environment (Python 3.10), which the demo and the tests use when it is there
+# All set up .venv when it is missing. PYTHON=python3.12 chooses another interpreter (3.11 to 3.13).
 
 PYTHON ?= python3
 BIN := .venv/bin
 RUN := runs/demo
 
-.PHONY: demo test setup lint parity clean
+.PHONY: demo test setup lint lava parity clean
 
 demo: setup
 	$(BIN)/tdd-deploy train --data digits --out $(RUN) $$(test -e $(RUN)/train.json && echo --resume)
 	$(BIN)/tdd-deploy export $(RUN) --target nir --out $(RUN)/digits.nir
 	$(BIN)/tdd-deploy inspect $(RUN)/digits.nir
 	$(BIN)/tdd-deploy simulate $(RUN)/digits.nir --data digits --energy --out $(RUN)/report
+	$(BIN)/tdd-deploy export $(RUN)/digits.nir --target lava --out $(RUN)/lava --data digits
+	$(BIN)/tdd-deploy verify $(RUN) --data digits --samples 10
 	@echo "report: $(RUN)/report/report.html"
 
 test: lint
@@ -23,6 +26,10 @@ lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+lava: setup
+	$(BIN)/tdd-deploy lava setup
+	$(BIN)/tdd-deploy lava doctor
 
 # NeuroBench pins what we do not, so it lives in an environment of its own.
 parity: setup .venv-neurobench/installed

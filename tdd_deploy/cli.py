@@ -19,15 +19,17 @@ from .errors import TddDeployError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from .pipeline import Progress
+    from .pipeline import Exported, Progress, Verified
     from .simulator.report import Simulation
 
 PATH = click.Path(path_type=Path)
 # Words that rooms with heavy imports define; a test holds them to their rooms.
 NETWORKS = ("mlp", "conv-small")
 METHODS = ("tet", "tdd-ddla", "l1-spikes", "l1-delta")
-TARGETS = ("nir",)
+TARGETS = ("nir", "lava")
 ENCODERS = ("direct", "poisson")
+MAPPINGS = ("fused", "stock", "spike")
+MACHINES = ("torch", "reference", "event", "integer", "lava")
 
 DATA = "digits (built in), mnist, fashion-mnist, cifar10, cifar100, or a path to an .npz."
 data_dir = click.option("--data-dir", type=PATH, help="Folder of mnist, cifar10, ...; default: $TDD_DEPLOY_DATA.")
@@ -62,6 +64,7 @@ def cli() -> None:
 @click.option("--beta", type=float, help="Fraction of the potential kept per step. Default: 0.5.")
 @click.option("--threshold", type=float, help="Default: 1.")
 @click.option("--encoder", type=click.Choice(ENCODERS), help="Default: direct, the image itself at every step.")
+@click.option("--qat", type=int, metavar="BITS", help="Train for Loihi 2's integers, with weights of 2 to 8 bits.")
 @click.option("--frames", is_flag=True, default=None, help="The .npz is in time: x [N, steps, ...].")
 @click.option("--score", type=click.Choice(("gsc", "jac", "random")), help="tdd-ddla: what is kept. Default: gsc.")
 @click.option("--reading", type=click.Choice(("F", "D")), help="tdd-ddla: press spikes (F) or changes (D). Default: F.")
@@ -90,13 +93,36 @@ def train(out: Path, *, resume: bool, **given: Any) -> None:
 @cli.command()
 @click.argument("file", type=PATH)
 @click.option("--target", type=click.Choice(TARGETS), required=True, help="Where the network goes.")
-@click.option("--out", type=PATH, required=True, help="File to write.")
-def export(file: Path, *, target: str, out: Path) -> None:
-    """Write FILE (a .nir file or a run folder) for a target."""
+@click.option("--out", type=PATH, required=True, help="File to write; lava: folder.")
+@click.option("--bits", type=int, help="Quantize to integers, 2 to 8 bits per weight. Default: lava 8; nir none.")
+@click.option("--per", type=click.Choice(("layer", "neuron")), default="layer", show_default=True, help="One scale.")
+@click.option("--input-bits", type=int, default=8, show_default=True, help="Of an analog input's fraction.")
+@click.option("--mapping", type=click.Choice(MAPPINGS), help="lava: processes of ours, or Lava's own. Default: fused.")
+@click.option("--code", type=click.Choice(("delta", "spike")), help="lava, fused: what edges send. Default: delta.")
+@click.option("--floats", is_flag=True, help="lava: keep floats, for its floating-point simulation.")
+@click.option("--data", help=f"Measure what quantizing changes, on training samples: {DATA}")
+@data_dir
+@click.option("--samples", type=click.IntRange(1), default=64, show_default=True, help="How many of --data.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def export(file: Path, *, target: str, out: Path, as_json: bool, **options: Any) -> None:
+    """Write FILE (a .nir file or a run folder) for a target.
+
+    nir: one file. lava: a folder with weights, manifest and a run.py that needs only lava-nc (tdd-deploy lava run).
+    """
     from .pipeline import export as run
 
-    program = run(file, target=target, out=out)
-    click.echo(f"{out}: {len(program.neuron_layers)} layers of neurons, program {program.digest[:12]}")
+    exported = run(file, target=target, out=out, **options)
+    if as_json:
+        import json
+
+        click.echo(json.dumps(exported.as_json(), allow_nan=False))
+        return
+    if exported.layers:
+        _print_quantization(exported)
+    program = exported.program
+    click.echo(
+        f"{out}: {len(program.neuron_layers)} layers of neurons, {program.number_format}, program {program.digest[:12]}"
+    )
 
 
 @cli.command()
@@ -148,6 +174,43 @@ def simulate(file: Path, *, energy: bool, profile: str, by: str, as_json: bool, 
 
 @cli.command()
 @click.argument("file", type=PATH)
+@click.option("--data", required=True, help=DATA)
+@data_dir
+@click.option("--split", help="train, val or test; all, train or val of an .npz. Default: test, or all.")
+@click.option("--samples", type=click.IntRange(1), default=20, show_default=True, help="How many, from the first on.")
+@click.option("--against", help=f"Machines, with commas: {','.join(MACHINES)}. Default: all that are there.")
+@click.option("--bits", type=int, default=8, show_default=True, help="Of a weight, for integer and lava.")
+@click.option("--per", type=click.Choice(("layer", "neuron")), default="layer", show_default=True, help="One scale.")
+@click.option("--input-bits", type=int, default=8, show_default=True, help="Of an analog input's fraction.")
+@click.option("--mapping", type=click.Choice(MAPPINGS), default="fused", show_default=True, help="Of lava.")
+@click.option(
+    "--timeout", "timeout_s", type=float, default=3600, show_default=True, help="Seconds for Lava, per batch."
+)
+@click.option("--batch", type=click.IntRange(1), default=32, show_default=True, help="Samples executed at once.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def verify(file: Path, *, against: str | None, as_json: bool, **options: Any) -> None:
+    """Run samples on several machines and compare, each with the one before.
+
+    Exit code 1 when two part, with the first layer, time step and neuron where they do. FILE is a .nir file or a run
+    folder; torch needs the folder.
+    """
+    from .pipeline import verify as run
+
+    names = None if against is None else [name.strip() for name in against.split(",") if name.strip()]
+    with _samples_progress("verifying") as progress:
+        verified = run(file, against=names, progress=progress, **options)
+    if as_json:
+        import json
+
+        click.echo(json.dumps(verified.as_json(), allow_nan=False))
+    else:
+        _print_hops(verified)
+    if not verified.passed:
+        raise click.exceptions.Exit(1)
+
+
+@cli.command()
+@click.argument("file", type=PATH)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def inspect(file: Path, *, as_json: bool) -> None:
     """Print what FILE (a .nir file or a run folder) holds, every choice named."""
@@ -173,6 +236,135 @@ def inspect(file: Path, *, as_json: bool) -> None:
     for name, value in found.items():
         if name != "nodes":
             console.print(f"{name}: {value}", highlight=False, markup=False)
+
+
+@cli.group()
+def lava() -> None:
+    """Run exported bundles in Intel's Lava, in a Python 3.10 environment of its own."""
+
+
+@lava.command("setup")
+@click.option("--python", type=PATH, help="A Python 3.10. Default: the first on PATH, in pyenv or known to uv.")
+def lava_setup(*, python: Path | None) -> None:
+    """Make Lava's environment, once; $TDD_DEPLOY_LAVA_HOME says where, or else the user's cache folder."""
+    from .pipeline import lava_setup as run
+
+    click.echo(run(python=python, tell=lambda sentence: click.echo(sentence, err=True)))
+
+
+@lava.command("doctor")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def lava_doctor(*, as_json: bool) -> None:
+    """Examine Lava's environment and this machine, and run two neurons; exit 1 when something is wrong."""
+    from .pipeline import lava_doctor as run
+
+    checks = run()
+    ok = all(check.ok for check in checks)
+    if as_json:
+        import json
+        from dataclasses import asdict
+
+        click.echo(json.dumps({"schema_version": 1, "ok": ok, "checks": [asdict(check) for check in checks]}))
+    else:
+        for check in checks:
+            click.echo(f"{'ok ' if check.ok else 'BAD'}  {check.name}: {check.found}")
+            if check.remedy:
+                click.echo(f"     {check.remedy}")
+    if not ok:
+        raise click.exceptions.Exit(1)
+
+
+@lava.command("run")
+@click.argument("bundle", type=PATH)
+@click.option("--inputs", type=PATH, required=True, help="The .npz with x: see the bundle's README.")
+@click.option("--out", type=PATH, required=True, help="The .npz to write.")
+@click.option("--layers", is_flag=True, help="Also write every layer's spikes.")
+@click.option("--potentials", is_flag=True, help="Also write every layer's potential before the reset.")
+@click.option("--timeout", "timeout_s", type=float, help="Seconds after which Lava is stopped. Default: 3600.")
+def lava_run(bundle: Path, *, out: Path, **options: Any) -> None:
+    """Execute BUNDLE, a folder that export --target lava wrote."""
+    from .pipeline import lava_run as run
+
+    took = run(bundle, out=out, **options)
+    click.echo(
+        f"{out}: {took.lava_steps:,} Lava time steps in {took.seconds:.2f} s, "
+        f"after a start of {took.start_seconds:.2f} s"
+    )
+
+
+def _print_quantization(exported: "Exported") -> None:
+    """Print a row per layer: what it became, and what that changed."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    found = exported.calibration
+    measured = {layer.name: layer for layer in found.layers} if found else {}
+    table = Table(box=None, pad_edge=False)
+    names = ("layer", "scale", "limited by", "weights", "clipped", "rounded off", "worst-case sum")
+    for name in (*names, "largest seen", "flips") if found else names:
+        table.add_column(name, justify="left" if name in ("layer", "limited by") else "right")
+    for layer in exported.layers:
+        low, high = layer.scale
+        row = [
+            escape(layer.name),
+            f"{low:,.1f}" if low == high else f"{low:,.1f} to {high:,.1f}",
+            layer.limited_by,
+            f"{layer.weights:,}",
+            f"{layer.clipped:,}",
+            f"{layer.error:.2%}",
+            f"{layer.worst_case_sum:,.0f}",
+        ]
+        if layer.name in measured:
+            seen = measured[layer.name]
+            wraps = f", {seen.wraps} wrapped" if seen.wraps else ""
+            row += [f"{seen.largest_sum:,}{wraps}", f"{seen.flips:.2%}"]
+        table.add_row(*row)
+    console = _console()
+    console.print(table)
+    console.print("sums below 131,072 cannot wrap the chip's 24 bits", highlight=False)
+    if found and found.accuracy_float is not None and found.accuracy_integer is not None:
+        console.print(
+            f"accuracy on {found.n_samples} training samples: {found.accuracy_float:.1%} in floats, "
+            f"{found.accuracy_integer:.1%} in integers",
+            highlight=False,
+        )
+
+
+def _print_hops(verified: "Verified") -> None:
+    """Print a row per hop, and where the failed ones part."""
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for name in (
+        "",
+        "hop",
+        "spikes differing",
+        "outputs",
+        "predictions",
+        "max |dv| / threshold",
+        "must keep",
+        "ms per sample",
+    ):
+        table.add_column(name, justify="left" if name in ("", "hop", "must keep") else "right")
+    for hop in verified.hops:
+        milliseconds = 1e3 * verified.seconds[hop.after] / verified.n_samples
+        table.add_row(
+            "ok" if hop.passed else "NO",
+            f"{hop.before} -> {hop.after}",
+            f"{hop.differing:,} of {hop.spikes:,}",
+            "other units" if hop.outputs_differing is None else f"{hop.outputs_differing:,}",
+            f"{hop.predictions_differing:,} of {hop.n_samples:,}",
+            "-" if hop.largest_dv is None else f"{hop.largest_dv:.2g}",
+            hop.bound.words,
+            f"{milliseconds:,.2f}",
+        )
+    console = _console()
+    console.print(table)
+    for hop in verified.hops:
+        if hop.first is not None:
+            console.print(f"{hop.before} -> {hop.after}: {hop.first}", highlight=False, markup=False, soft_wrap=True)
+    for line in verified.left_out:
+        console.print(f"left out: {line}", highlight=False, markup=False, soft_wrap=True)
 
 
 def _print_simulation(simulation: "Simulation", by: str) -> None:
@@ -240,7 +432,7 @@ def _console() -> Any:
 
 
 @contextmanager
-def _samples_progress() -> "Iterator[Progress]":
+def _samples_progress(what: str = "simulating") -> "Iterator[Progress]":
     """Show a bar on stderr, on a terminal only."""
     if not sys.stderr.isatty():
         yield lambda done, total: None
@@ -249,7 +441,7 @@ def _samples_progress() -> "Iterator[Progress]":
     from rich.progress import Progress as Bar
 
     with Bar(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("simulating", total=None)
+        task = bar.add_task(what, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 

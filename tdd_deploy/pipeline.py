@@ -4,9 +4,10 @@ import hashlib
 import json
 import math
 import platform
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -15,17 +16,36 @@ import numpy as np
 
 from . import __version__
 from .data import Arrangement, Source, arrange, check_labels, encode, open_data
-from .errors import BadData, BadFile, BadOption, BadOptions, MissingDependency, Violation
+from .errors import (
+    BadData,
+    BadFile,
+    BadOption,
+    BadOptions,
+    MissingDependency,
+    MissingEnvironment,
+    NotExportable,
+    Violation,
+)
 from .files import make_folder, sha256, write_json
 from .program import Code, Conv, Dense, Program, describe, with_code
+from .program.bounds import wrapping_layers
 from .program.rounding import rounding_receivers
 
 if TYPE_CHECKING:
+    from .exporters.lava.doctor import Check
+    from .exporters.lava.rules import LavaMapping
+    from .exporters.lava.worker import LavaRun
+    from .machines import Machine
+    from .program.quantize import LayerReport, Per
+    from .simulator.calibration import Calibration
     from .simulator.record import Recorder
     from .simulator.report import Simulation
     from .train import TrainingData, TrainOptions, Watcher
+    from .verification import Hop, Recorded
 
 CALIBRATION_SAMPLES = 64
+DEPLOYED_BITS = 8  # of a weight on Loihi 2
+INPUT_BITS = 8
 Progress = Callable[[int, int], None]  # samples done, samples in all
 
 
@@ -47,20 +67,121 @@ def read_program(path: Path) -> Program:
     return read(path)
 
 
-def export(path: Path, *, target: str, out: Path) -> Program:
-    """Write the program of a .nir file or run folder for a target; return it.
+@dataclass(frozen=True, kw_only=True)
+class Exported:
+    """What was written; for a program that was quantized on the way, what that changed."""
+
+    program: Program
+    layers: "tuple[LayerReport, ...]" = ()
+    calibration: "Calibration | None" = None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return plain values."""
+        return {
+            "schema_version": 1,
+            "program": self.program.digest,
+            "number_format": self.program.number_format,
+            "layers": [asdict(layer) for layer in self.layers],
+            "calibration": asdict(self.calibration) if self.calibration else None,
+        }
+
+
+def export(
+    path: Path,
+    *,
+    target: str,
+    out: Path,
+    bits: int | None = None,
+    per: "Per" = "layer",
+    input_bits: int = INPUT_BITS,
+    floats: bool = False,
+    mapping: str | None = None,
+    code: Code | None = None,
+    data: str | None = None,
+    data_dir: Path | None = None,
+    samples: int = CALIBRATION_SAMPLES,
+) -> Exported:
+    """Write the program of a .nir file or run folder for a target, quantized first where asked or needed.
+
+    Args:
+        path: a .nir file or a run folder.
+        target: a name of ``exporters.TARGETS``.
+        out: the file or folder to write.
+        bits: of a weight, 2 to 8: makes an integer program. By default 8 for Lava, and none for NIR.
+        per: one scale per ``layer`` or per ``neuron``.
+        input_bits: of an analog input.
+        floats: for Lava: keep the floats, for its floating-point simulation.
+        mapping: for Lava: ``fused``, ``stock`` or ``spike``; fused by default.
+        code: for Lava, mapping fused: what edges send, ``delta`` (default) or ``spike``.
+        data: calibration data: measure on its first training samples what quantisation changes.
+        data_dir: where the files of a named set lie.
+        samples: how many of them.
 
     Raises:
         BadOption: no such target.
-        NotExportable: every reason why the target cannot hold the program.
+        BadOptions: options that do not go together.
+        NotExportable: every reason why the target, or integers, cannot hold the program.
     """
     from .exporters import TARGETS
 
     if target not in TARGETS:
         raise BadOption("--target", repr(target), " or ".join(TARGETS))
     program = read_program(path)
-    TARGETS[target](program, out)
-    return program
+    is_lava, is_integer = target == "lava", program.number_format == "integer"
+    if bits is None and is_lava and not floats and not is_integer:
+        bits = DEPLOYED_BITS
+    for_lava = f"given with --target {target}", "only with --target lava"
+    for_integers = "given, and nothing is quantized", "only with --bits, of a program in floats"
+    for_data = "given without --data", "only with --data"
+    for_fused = f"given with --mapping {mapping}", "only with --mapping fused"
+    faults = (
+        ("--mapping", mapping is not None and not is_lava, for_lava),
+        ("--floats", floats and not is_lava, for_lava),
+        ("--code", code is not None and not is_lava, for_lava),
+        ("--code", code is not None and is_lava and mapping in ("stock", "spike"), for_fused),
+        ("--floats", floats and is_integer, ("given with a program in integers", "a program in floats")),
+        ("--bits", floats and bits is not None, (f"{bits}, with --floats", "one of the two")),
+        ("--per", per != "layer" and bits is None, for_integers),
+        ("--input-bits", input_bits != INPUT_BITS and bits is None, for_integers),
+        ("--data", data is not None and bits is None, for_integers),
+        ("--data-dir", data_dir is not None and data is None, for_data),
+        ("--samples", samples != CALIBRATION_SAMPLES and data is None, for_data),
+    )
+    found = [Violation(option, *words) for option, is_wrong, words in faults if is_wrong]
+    if found:
+        raise BadOptions("these options", found)
+    exported = Exported(program=program)
+    if bits is not None:
+        exported = _quantized(
+            program, bits=bits, per=per, input_bits=input_bits, data=data, data_dir=data_dir, samples=samples
+        )
+    coded = with_code(exported.program, code or ("spike" if mapping == "spike" else "delta"))
+    TARGETS[target](coded, out, **({"mapping": mapping} if mapping else {}))
+    return replace(exported, program=coded)
+
+
+def _quantized(
+    program: Program, *, bits: int, per: "Per", input_bits: int, data: str | None, data_dir: Path | None, samples: int
+) -> Exported:
+    from .program.quantize import quantize
+
+    if data is None:
+        made = quantize(program, bits=bits, per=per, input_bits=input_bits)
+        return Exported(program=made.program, layers=made.layers)
+    from .simulator.calibration import calibrate
+
+    source = open_data(data, split="train", data_dir=data_dir)
+    feed = _Feed.of(program, source, steps=None, encoder=None, seed=0)
+    made = quantize(program, bits=bits, per=per, input_bits=input_bits, largest_input=_largest_input(source, samples))
+    batches = feed.batches(source, CALIBRATION_SAMPLES, limit=samples)
+    calibration = calibrate(program, made.program, batches, n_steps=feed.n_steps)
+    return Exported(program=made.program, layers=made.layers, calibration=calibration)
+
+
+def _largest_input(source: Source, samples: int) -> float:
+    """Return the least power of two, from 1 on, that no value of the first samples is beyond."""
+    largest = max(float(np.abs(batch.x).max()) for batch in source.batches(CALIBRATION_SAMPLES, limit=samples))
+    return 2.0 ** math.ceil(math.log2(max(largest, 1.0)))
 
 
 def simulate(
@@ -168,6 +289,195 @@ def _write_report(folder: Path, simulation: "Simulation") -> None:
     write_html(folder / "report.html", report, version=__version__)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Verified:
+    """The hops from machine to machine; ``left_out`` says why a machine is not among them."""
+
+    hops: "tuple[Hop, ...]"
+    seconds: Mapping[str, float]  # per machine, for all samples
+    accuracies: Mapping[str, float]  # per machine; empty for data without labels
+    n_samples: int
+    left_out: tuple[str, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether every hop kept its bound."""
+        return all(hop.passed for hop in self.hops)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return plain values."""
+        return {
+            "schema_version": 1,
+            "passed": self.passed,
+            **asdict(self),
+            "hops": [hop.as_json() for hop in self.hops],
+        }
+
+
+def verify(
+    path: Path,
+    *,
+    data: str,
+    split: str | None = None,
+    data_dir: Path | None = None,
+    samples: int = 20,
+    against: Sequence[str] | None = None,
+    bits: int = DEPLOYED_BITS,
+    per: "Per" = "layer",
+    input_bits: int = INPUT_BITS,
+    mapping: "LavaMapping" = "fused",
+    timeout_s: float = 3600,
+    batch: int = 32,
+    progress: Progress = lambda done, total: None,
+) -> Verified:
+    """Run the same samples on several machines, each compared with the one before.
+
+    Args:
+        path: a .nir file or a run folder.
+        data: a name of ``data.DATASETS`` or a path to an .npz.
+        split: part of the data; by default the test set, or a whole .npz.
+        data_dir: where the files of a named set lie.
+        samples: how many, from the first on.
+        against: names of ``MACHINES``, executed in that order; by default all that are there.
+        bits: of a weight, where the program is quantized on the way to ``integer`` and ``lava``.
+        per: one scale per ``layer`` or per ``neuron``.
+        input_bits: of an analog input.
+        mapping: of ``lava``.
+        timeout_s: seconds that Lava may take for a batch.
+        batch: samples executed at once.
+        progress: is told how many samples are done.
+
+    Raises:
+        BadOption: no such machine, or too few of them.
+        MissingEnvironment: Lava was asked for and is not set up.
+        TddDeployError: anything wrong with the file, the data or an option.
+    """
+    from .verification import joined
+
+    program = read_program(path)
+    source = open_data(data, split=split, data_dir=data_dir)
+    chosen = _Machines(
+        path=path,
+        program=program,
+        bits=bits,
+        per=per,
+        input_bits=input_bits,
+        mapping=mapping,
+        timeout_s=timeout_s,
+        largest_input=_largest_input(source, samples),
+    )
+    machines, left_out = chosen.all_there() if against is None else (chosen.named(against), [])
+    feed = _Feed.of(program, source, steps=None, encoder=None, seed=0)
+    n_samples = min(samples, source.n_samples)
+    hops: list[list[Hop]] = []
+    seconds: dict[str, float] = {}
+    right: dict[str, int] = {}
+    done = 0
+    for frames, labels in feed.batches(source, batch, limit=samples):
+        inputs = np.stack([frames.at(t) for t in range(feed.n_steps)])
+        found = [machine(inputs) for machine in machines]
+        for recorded in found:
+            seconds[recorded.machine] = seconds.get(recorded.machine, 0.0) + recorded.seconds
+            if labels is not None:
+                correct = int((recorded.output.sum(axis=1).argmax(axis=1) == labels).sum())
+                right[recorded.machine] = right.get(recorded.machine, 0) + correct
+        hops.append(_side_by_side(found))
+        done += inputs.shape[1]
+        progress(done, n_samples)
+    return Verified(
+        hops=tuple(joined(batches) for batches in zip(*hops, strict=True)),
+        seconds=seconds,
+        accuracies={name: n / n_samples for name, n in right.items()},
+        n_samples=n_samples,
+        left_out=tuple(left_out),
+    )
+
+
+def _side_by_side(found: "Sequence[Recorded]") -> "list[Hop]":
+    """Compare each machine with the one before."""
+    from .verification import compare, informed
+
+    hops = []
+    before = found[0]
+    for after in found[1:]:
+        hops.append(compare(before, after))
+        before = informed(before, after, hops[-1])
+    return hops
+
+
+MACHINES = ("torch", "reference", "event", "integer", "lava")
+
+
+@dataclass(frozen=True)
+class _Machines:
+    """The machines that can execute one file."""
+
+    path: Path
+    program: Program
+    bits: int
+    per: "Per"
+    input_bits: int
+    mapping: "LavaMapping"
+    timeout_s: float
+    largest_input: float
+
+    def named(self, names: Sequence[str]) -> "list[Machine]":
+        """Return these machines; one that is not there is an error."""
+        unknown = [name for name in names if name not in MACHINES]
+        if unknown:
+            raise BadOption("--against", ", ".join(unknown), ", ".join(MACHINES))
+        machines = [machine for name in MACHINES if name in names for machine in self._make(name)]
+        if len(machines) < 2:
+            raise BadOption("--against", ", ".join(names) or "nothing", "at least two machines to compare")
+        return machines
+
+    def all_there(self) -> "tuple[list[Machine], list[str]]":
+        """Return every machine that is there, and why others are not."""
+        machines, left_out = [], []
+        for name in MACHINES:
+            try:
+                machines += self._make(name)
+            except (MissingDependency, MissingEnvironment, NotExportable, BadOption) as error:
+                left_out.append(f"{name}: {error}")
+        return machines, left_out
+
+    def _make(self, name: str) -> "list[Machine]":
+        from .machines import event_machine, lava_machine, reference_machine, torch_machine
+
+        if name == "torch":
+            return [torch_machine(self.path, self.program)]
+        if name == "reference":
+            return [reference_machine(self.program, "reference")]
+        if name == "event":
+            return [
+                event_machine(self.program, "event, delta code", "delta"),
+                event_machine(self.program, "event, spike code", "spike"),
+            ]
+        if name == "lava":
+            return [lava_machine(self._integers, f"lava, {self.mapping}", self.mapping, timeout_s=self.timeout_s)]
+        if self.program.number_format == "integer":
+            return []  # the reference and the event engine have run them
+        return [
+            reference_machine(self._integers, "integer reference"),
+            event_machine(self._integers, "integer, delta code", "delta"),
+            event_machine(self._integers, "integer, spike code", "spike"),
+        ]
+
+    @cached_property
+    def _integers(self) -> Program:
+        from .program.quantize import quantize
+
+        if self.program.number_format == "integer":
+            return self.program
+        return quantize(
+            self.program,
+            bits=self.bits,
+            per=self.per,
+            input_bits=self.input_bits,
+            largest_input=self.largest_input,
+        ).program
+
+
 def inspect(path: Path) -> dict[str, Any]:
     """Return what a .nir file or run folder holds, every choice named, as plain values."""
     program = read_program(path)
@@ -191,9 +501,17 @@ def inspect(path: Path) -> dict[str, Any]:
         "encoder": program.encoder,
         "number format": program.number_format,
         "currents that can round": ", ".join(rounding_receivers(program)) or "none: every code gives the same spikes",
+        **_overflow(program),
         "digest": program.digest,
         **program.provenance,
     }
+
+
+def _overflow(program: Program) -> dict[str, str]:
+    """Say of an integer program where 24 bits may not do."""
+    if program.number_format != "integer":
+        return {}
+    return {"layers whose current can wrap": ", ".join(wrapping_layers(program)) or "none, whatever the input"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -415,3 +733,61 @@ def _versions() -> dict[str, str]:
     packages = ("torch", "numpy", "nir")
     found = {package: metadata.version(package) for package in packages}
     return {"tdd-deploy": __version__, "python": platform.python_version(), **found}
+
+
+def lava_setup(*, python: Path | None = None, tell: Callable[[str], None] = lambda sentence: None) -> Path:
+    """Make the Python 3.10 environment that Lava runs in, unless it is there; return its interpreter.
+
+    Args:
+        python: a Python 3.10; by default the first that is found on PATH, in pyenv or by uv.
+        tell: is told what is being done.
+
+    Raises:
+        TddDeployError: no Python 3.10, or the environment could not be made.
+    """
+    from .exporters.lava import environment
+
+    return environment.setup(python, tell)
+
+
+def lava_doctor() -> "list[Check]":
+    """Examine everything that a run of Lava needs, and try one."""
+    from .exporters.lava.doctor import doctor
+
+    return doctor()
+
+
+def lava_run(
+    bundle: Path,
+    *,
+    inputs: Path,
+    out: Path,
+    layers: bool = False,
+    potentials: bool = False,
+    timeout_s: float | None = None,
+) -> "LavaRun":
+    """Execute in Lava what ``export --target lava`` wrote; return what it took.
+
+    Args:
+        bundle: the folder that was written.
+        inputs: an .npz with ``x``, as the bundle's README describes it.
+        out: the .npz to write.
+        layers: also write every layer's spikes.
+        potentials: also write every layer's potential before the reset.
+        timeout_s: wall-clock seconds after which Lava is stopped; by default an hour.
+
+    Raises:
+        MissingEnvironment: ``lava_setup`` has not been run.
+        WorkerFailed: Lava failed or was too slow, or refused the inputs.
+    """
+    from .exporters.lava import environment, worker
+
+    return worker.run_bundle(
+        bundle,
+        inputs,
+        out,
+        python=environment.require("tdd-deploy lava run"),
+        layers=layers,
+        potentials=potentials,
+        timeout_s=worker.TIMEOUT_S if timeout_s is None else timeout_s,
+    )

@@ -9,16 +9,20 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
 import pytest
 
-from tdd_deploy import __version__, cli
+from tdd_deploy import __version__, cli, machines
 from tdd_deploy.data import DATASETS, ENCODERS
+from tdd_deploy.errors import MissingDependency
 from tdd_deploy.exporters import TARGETS
+from tdd_deploy.exporters.lava.rules import MAPPINGS
+from tdd_deploy.pipeline import MACHINES
 from tdd_deploy.simulator.profiles import profile_names
 from tdd_deploy.train import METHODS, NETWORKS
 from tdd_deploy.train.methods import READINGS, SCORES
@@ -66,7 +70,7 @@ def test_help_and_version_answer_without_numpy_or_torch() -> None:
 def test_every_command_explains_itself(call: Call) -> None:
     listed = call("--help")
     assert listed.code == 0
-    for command in ("train", "export", "simulate", "inspect"):
+    for command in ("train", "export", "simulate", "verify", "inspect"):
         assert command in listed.out
         assert call(command, "--help").code == 0
     assert call("--version").out.strip() == f"tdd-deploy {__version__}"
@@ -77,6 +81,8 @@ def test_the_words_of_the_options_are_those_of_the_rooms(call: Call) -> None:
     assert cli.METHODS == METHODS
     assert set(cli.TARGETS) == set(TARGETS)
     assert cli.ENCODERS == ENCODERS
+    assert cli.MAPPINGS == MAPPINGS
+    assert cli.MACHINES == MACHINES
     train, simulate = (re.sub(r"\s+", " ", call(command, "--help").out) for command in ("train", "simulate"))
     assert all(f"[{'|'.join(words)}]" in train for words in (SCORES, READINGS))
     assert all(name in simulate for name in (*profile_names(), *DATASETS))
@@ -333,3 +339,225 @@ def test_a_reader_who_leaves_is_no_error(run_folder: Path) -> None:
     called = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
     assert called.stdout.strip().endswith("0")
     assert called.stderr == ""
+
+
+@pytest.fixture(scope="module")
+def integer_file(run_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The trained network, quantized."""
+    from tdd_deploy.pipeline import export
+
+    path = tmp_path_factory.mktemp("integers") / "network.nir"
+    export(run_folder, target="nir", out=path, bits=8)
+    return path
+
+
+def test_quantizing_prints_a_row_per_layer_and_what_calibration_saw(
+    call: Call, run_folder: Path, tmp_path: Path
+) -> None:
+    words = ["export", run_folder, "--target", "nir", "--bits", 6, "--per", "neuron", "--out", tmp_path / "n.nir"]
+    plain = call(*words)
+    measured = call(*words, "--data", "digits", "--samples", 10)
+    assert (plain.code, measured.code, plain.err, measured.err) == (0, 0, "", "")
+    for name in ("conv1_spikes", "fc1_spikes", "output", "worst-case sum", "131,072", "4 layers of neurons, integer"):
+        assert name in plain.out
+        assert name in measured.out
+    assert "flips" not in plain.out
+    for name in ("flips", "largest seen", "accuracy on 10 training samples"):
+        assert name in measured.out
+    assert [path.name for path in tmp_path.iterdir()] == ["n.nir"]
+
+
+@pytest.mark.parametrize(
+    ("words", "number_format"),
+    [
+        ("--target nir", "float32"),
+        ("--target nir --bits 2 --data digits --samples 3", "integer"),
+        ("--target lava", "integer"),
+        ("--target lava --floats --mapping stock", "float32"),
+        ("--target lava --bits 3 --per neuron --code spike", "integer"),
+    ],
+)
+def test_an_export_prints_one_json_object(
+    words: str, number_format: str, call: Call, run_folder: Path, tmp_path: Path
+) -> None:
+    called = call("export", run_folder, "--out", tmp_path / "out", "--json", *words.split())
+    assert (called.code, called.err) == (0, "")
+    report = json.loads(called.out)
+    assert (report["schema_version"], report["number_format"]) == (1, number_format)
+    assert len(report["layers"]) == (5 if number_format == "integer" else 0)
+    assert (report["calibration"] is not None) == ("--data" in words)
+
+
+BAD_EXPORTS = {
+    "--target nir --mapping fused": ["--mapping"],
+    "--target nir --mapping stock --floats --code spike --per neuron --data digits": [
+        "--mapping", "--floats", "--code", "--per", "--data:",
+    ],
+    "--target nir --per neuron --input-bits 4 --samples 9 --data-dir .": [
+        "--per", "--input-bits", "--samples", "--data-dir",
+    ],
+    "--target lava --floats --bits 8": ["--bits", "--floats"],
+    "--target lava --floats --data digits": ["--data"],
+    "--target lava --mapping stock --code spike": ["--code", "--mapping fused"],
+    "--target lava --mapping spike --code spike": ["--code", "--mapping fused"],
+    "--target nir --bits 9 --input-bits 0": ["--bits", "2 to 8", "--input-bits", "1 to 12"],
+    "--target nir --bits 1": ["--bits", "2 to 8"],
+    "--target nir --bits 8 --data nowhere": ["nowhere"],
+    "--target nir --bits 8 --data digits --samples 0": ["--samples"],
+    "--target nir --bits 8 --per channel": ["--per"],
+    "--target loihi": ["--target"],
+    "--target lava --mapping dense": ["--mapping"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("words", BAD_EXPORTS)
+def test_export_options_that_do_not_go_together_are_all_told(
+    words: str, call: Call, run_folder: Path, tmp_path: Path
+) -> None:
+    called = call("export", run_folder, "--out", tmp_path / "out", *words.split())
+    assert (called.code, called.out) == (2, "")
+    for word in BAD_EXPORTS[words]:
+        assert word in called.err
+    assert "Traceback" not in called.err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("--target nir --bits 8", "quantized already"),
+        ("--target lava --floats", "--floats"),
+        ("--target lava --per neuron", "nothing is quantized"),
+    ],
+)
+def test_integers_are_not_quantized_again(
+    words: str, said: str, call: Call, integer_file: Path, tmp_path: Path
+) -> None:
+    called = call("export", integer_file, "--out", tmp_path / "out", *words.split())
+    assert (called.code, called.err.count("\n")) == (2, 1)
+    assert said in called.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_bundle_never_replaces_something_else(call: Call, integer_file: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").write_text("years of work")
+    (tmp_path / "file").write_text("more work")
+    before = listing(tmp_path)
+    for name in ("mine", "file"):
+        called = call("export", integer_file, "--target", "lava", "--out", tmp_path / name)
+        assert (called.code, called.err.count("\n")) == (2, 1)
+    assert listing(tmp_path) == before
+    assert call("export", integer_file, "--target", "lava", "--out", tmp_path / "new").code == 0
+    assert call("export", integer_file, "--target", "lava", "--out", tmp_path / "new", "--mapping", "stock").code == 0
+
+
+def test_machines_that_agree_are_exit_0(call: Call, integer_file: Path, run_folder: Path) -> None:
+    for file, against in ((integer_file, "reference,event"), (run_folder, "reference, event"), (run_folder, "integer")):
+        called = call("verify", file, "--data", "digits", "--samples", 3, "--against", against)
+        assert (called.code, called.err) == (0, "")
+        assert called.out.count("ok ") == 2
+        assert "first difference" not in called.out
+
+
+def test_machines_that_part_are_exit_1_with_the_place(
+    call: Call, integer_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def faulty(program: Any, name: str, code: str) -> machines.Machine:
+        def run(inputs: np.ndarray) -> Any:
+            recorded = machines.reference_machine(program, name)(inputs)
+            if code == "delta":
+                recorded.spikes["conv2_spikes"][1, 2, 3, 0, 1] = 7
+            return replace(recorded, potentials={})
+
+        return run
+
+    monkeypatch.setattr(machines, "event_machine", faulty)
+    words = ["verify", integer_file, "--data", "digits", "--samples", 3, "--against", "reference,event"]
+    called = call(*words)
+    assert (called.code, called.err) == (1, "")
+    assert called.out.count("NO ") == 2
+    for machine in ("reference -> event, delta code", "event, delta code -> event, spike code"):
+        place = "layer conv2_spikes, step 3, sample 1, neuron [3, 0, 1]"
+        assert re.search(rf"^{machine}: first difference: {re.escape(place)}.*likely cause: ", called.out, re.MULTILINE)
+    called = call(*words, "--json")
+    report = json.loads(called.out)
+    assert (called.code, report["passed"]) == (1, False)
+    assert [hop["passed"] for hop in report["hops"]] == [False, False]
+    assert report["hops"][0]["first"]["neuron"] == [3, 0, 1]
+
+
+def test_verify_prints_one_json_object(call: Call, run_folder: Path) -> None:
+    called = call("verify", run_folder, "--data", "digits", "--samples", 3, "--against", "integer", "--json")
+    report = json.loads(called.out)
+    assert (called.code, report["schema_version"], report["passed"], report["n_samples"]) == (0, 1, True, 3)
+    assert [hop["bound"] for hop in report["hops"]] == ["0 differing"] * 2
+    assert set(report["seconds"]) == set(report["accuracies"]) == {
+        "integer reference", "integer, delta code", "integer, spike code",
+    }  # fmt: skip
+
+
+def test_verify_leaves_out_what_is_not_there_and_says_so(
+    call: Call, integer_file: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def missing(path: Path, program: object) -> None:
+        raise MissingDependency("torch", "verify --against torch", "'tdd-deploy[train]'")
+
+    monkeypatch.setattr(machines, "torch_machine", missing)
+    monkeypatch.setenv("TDD_DEPLOY_LAVA_HOME", str(tmp_path))
+    called = call("verify", integer_file, "--data", "digits", "--samples", 2)
+    assert called.code == 0
+    assert "left out: torch: " in called.out
+    assert "left out: lava: " in called.out
+    assert "pip install 'tdd-deploy[train]'" in called.out
+    assert "tdd-deploy lava setup" in called.out
+    assert "reference -> event, delta code" in called.out
+
+
+def test_asking_for_lava_without_its_environment_is_exit_3_with_the_remedy(
+    call: Call, integer_file: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("TDD_DEPLOY_LAVA_HOME", str(tmp_path))
+    called = call("verify", integer_file, "--data", "digits", "--against", "reference,lava")
+    assert (called.code, called.out) == (3, "")
+    assert called.err.count("\n") == 1
+    assert "tdd-deploy lava setup" in called.err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("--data digits --against reference,loihi,gpu", "loihi, gpu; allowed: torch, reference, event, integer, lava"),
+        ("--data digits --against reference", "at least two"),
+        ("--data digits --against ,", "at least two"),
+        ("--data digits --against integer", "at least two"),
+        ("--data mnits --against event", "did you mean mnist"),
+        ("--data digits --split training --against event", "train, val, test"),
+        ("--data digits --samples 0", "--samples"),
+        ("--data digits --mapping dense", "--mapping"),
+        ("--data digits --batch 0", "--batch"),
+        ("", "--data"),
+    ],
+)
+def test_a_bad_option_of_verify_is_answered_with_what_is_allowed(
+    words: str, said: str, call: Call, integer_file: Path
+) -> None:
+    called = call("verify", integer_file, *words.split())
+    assert (called.code, called.out) == (2, "")
+    assert said in called.err
+    assert "Traceback" not in called.err
+
+
+def test_verify_answers_bad_files_and_data_in_one_sentence(call: Call, integer_file: Path, tmp_path: Path) -> None:
+    np.savez(tmp_path / "small.npz", x=np.zeros((4, 1, 9, 9), "f4"))
+    np.savez(tmp_path / "bright.npz", x=np.full((4, 1, 8, 8), 2, "f4"))
+    for file, data, word in (
+        (tmp_path / "no.nir", "digits", "no such file"),
+        (tmp_path, "digits", "network.nir"),
+        (integer_file, tmp_path / "small.npz", "[1, 9, 9]"),
+        (integer_file, tmp_path / "bright.npz", "-1 to 1"),
+    ):
+        called = call("verify", file, "--data", data, "--against", "event")
+        assert (called.code, called.out) == (2, "")
+        assert word in called.err
+        assert called.err.count("\n") == 1

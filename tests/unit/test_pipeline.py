@@ -4,15 +4,19 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from tdd_deploy import machines
 from tdd_deploy.data import encode, open_data
-from tdd_deploy.errors import BadData, BadFile, BadOption, DataNotFound
-from tdd_deploy.pipeline import read_program, simulate, train
+from tdd_deploy.errors import BadData, BadFile, BadOption, BadOptions, DataNotFound, MissingDependency
+from tdd_deploy.pipeline import export, read_program, simulate, train, verify
 from tdd_deploy.simulator import reference
+from tdd_deploy.verification import Recorded
 
 
 def test_a_recording_holds_what_the_reference_computes(run_folder: Path, tmp_path: Path) -> None:
@@ -154,3 +158,124 @@ def test_memory_does_not_grow_with_the_number_of_samples(run_folder: Path, tmp_p
         )
         peaks.append(int(subprocess.check_output([sys.executable, "-c", code], text=True)))
     assert peaks[1] - peaks[0] < 4_000  # KiB
+
+
+@pytest.fixture(scope="module")
+def integer_file(run_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The trained network, quantized."""
+    path = tmp_path_factory.mktemp("integers") / "network.nir"
+    export(run_folder, target="nir", out=path, bits=8)
+    return path
+
+
+def test_an_exported_program_of_integers_is_read_back_as_it_was(run_folder: Path, tmp_path: Path) -> None:
+    exported = export(run_folder, target="nir", out=tmp_path / "n.nir", bits=4, per="neuron", input_bits=6)
+    assert exported.program.number_format == "integer"
+    assert read_program(tmp_path / "n.nir") == exported.program
+    assert exported.program.input.scale == 64
+
+
+@pytest.mark.parametrize("options", [{}, {"mapping": "stock"}, {"mapping": "spike"}, {"code": "spike"}, {"bits": 5}])
+def test_a_bundle_is_of_the_program_that_was_exported(
+    options: dict[str, Any], run_folder: Path, tmp_path: Path
+) -> None:
+    exported = export(run_folder, target="lava", out=tmp_path / "bundle", **options)
+    assert json.loads((tmp_path / "bundle" / "manifest.json").read_text())["program"] == exported.program.digest
+    assert exported.program.number_format == "integer"
+
+
+def test_calibration_measures_on_as_many_samples_as_asked(run_folder: Path, tmp_path: Path) -> None:
+    exported = export(run_folder, target="nir", out=tmp_path / "n.nir", bits=8, data="digits", samples=70)
+    found = exported.calibration
+    assert found is not None
+    assert found.n_samples == 70
+    assert [layer.name for layer in found.layers] == [layer.name for layer in exported.program.neuron_layers]
+    assert json.loads(json.dumps(exported.as_json(), allow_nan=False))["calibration"]["n_samples"] == 70
+
+
+def test_data_without_labels_calibrates_without_accuracies(run_folder: Path, tmp_path: Path) -> None:
+    np.savez(tmp_path / "x.npz", x=np.random.default_rng(0).random((30, 1, 8, 8), np.float32))
+    found = export(run_folder, target="nir", out=tmp_path / "n.nir", bits=8, data=str(tmp_path / "x.npz")).calibration
+    assert found is not None
+    assert found.accuracy_float is None
+
+
+@pytest.mark.parametrize("against", [["integer"], ["reference", "event", "integer"]])
+def test_verify_quantizes_for_the_largest_value_of_its_data(
+    against: list[str], run_folder: Path, tmp_path: Path
+) -> None:
+    """Values up to 3 need integers that hold 4; quantized for values up to 1, they would be refused."""
+    x = 3 * np.random.default_rng(0).random((6, 1, 8, 8), np.float32)
+    np.savez(tmp_path / "x.npz", x=x)
+    verified = verify(run_folder, data=str(tmp_path / "x.npz"), against=against)
+    assert [hop.passed for hop in verified.hops if hop.after.startswith("integer, ")] == [True, True]
+
+
+@pytest.mark.parametrize("batch", [1, 2, 32])
+def test_a_verification_does_not_depend_on_the_batch(
+    batch: int, integer_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Known by its image, sample 2 has spike 7 flipped at step 4, and sample 0 all 128 at step 5."""
+    x = next(open_data("digits").batches(5)).x
+
+    def faulty(program: Any, name: str, code: Any) -> Any:
+        def run(inputs: np.ndarray) -> Recorded:
+            recorded = machines.reference_machine(program, name)(inputs)
+            spikes = {layer: array.copy() for layer, array in recorded.spikes.items()}
+            for sample, image in enumerate(inputs[0]):
+                if np.array_equal(image, x[2]):
+                    spikes["fc1_spikes"][sample, 3, 7] = 1 - spikes["fc1_spikes"][sample, 3, 7]
+                elif np.array_equal(image, x[0]):
+                    spikes["fc1_spikes"][sample, 4] = 1 - spikes["fc1_spikes"][sample, 4]
+            return replace(recorded, spikes=spikes)
+
+        return run
+
+    monkeypatch.setattr(machines, "event_machine", faulty)
+    verified = verify(integer_file, data="digits", samples=5, batch=batch, against=["reference", "event"])
+    hop = verified.hops[0]
+    assert (verified.passed, verified.n_samples, hop.n_samples) == (False, 5, 5)
+    assert hop.differing == 1 + 128
+    assert hop.first is not None
+    assert (hop.first.layer, hop.first.step, hop.first.sample, hop.first.neuron) == ("fc1_spikes", 4, 2, (7,))
+    assert verified.hops[1].passed
+
+
+def test_machines_of_integers_need_no_floats(integer_file: Path) -> None:
+    verified = verify(integer_file, data="digits", samples=3, against=["reference", "event", "integer"])
+    assert [hop.after for hop in verified.hops] == ["event, delta code", "event, spike code"]
+    assert verified.passed
+    assert verified.accuracies["reference"] == verified.accuracies["event, spike code"]
+
+
+def test_asking_for_more_samples_than_there_are_takes_all(integer_file: Path, tmp_path: Path) -> None:
+    np.savez(tmp_path / "x.npz", x=np.zeros((3, 1, 8, 8), "f4"))
+    told: list[tuple[int, int]] = []
+    verified = verify(
+        integer_file,
+        data=str(tmp_path / "x.npz"),
+        samples=9,
+        batch=2,
+        against=["reference", "event"],
+        progress=lambda done, total: told.append((done, total)),
+    )
+    assert (verified.n_samples, verified.accuracies) == (3, {})
+    assert told == [(2, 3), (3, 3)]
+
+
+def test_without_torch_all_other_machines_are_compared(run_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(path: Path, program: Any) -> None:
+        raise MissingDependency("torch", "verify --against torch", "'tdd-deploy[train]'")
+
+    monkeypatch.setattr(machines, "torch_machine", missing)
+    monkeypatch.setenv("TDD_DEPLOY_LAVA_HOME", str(run_folder / "nowhere"))
+    verified = verify(run_folder, data="digits", samples=2)
+    assert [line.partition(":")[0] for line in verified.left_out] == ["torch", "lava"]
+    assert verified.hops[0].before == "reference"
+    with pytest.raises(MissingDependency):
+        verify(run_folder, data="digits", samples=2, against=["torch", "reference"])
+
+
+def test_bits_out_of_range_are_refused_and_not_left_out(run_folder: Path) -> None:
+    with pytest.raises(BadOptions, match="--bits"):
+        verify(run_folder, data="digits", bits=9, against=["reference", "integer"])

@@ -1,0 +1,149 @@
+"""The machines that ``verify`` compares: each executes encoded samples and says what its neurons did."""
+
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import BadOption, MissingDependency
+from .program import Code, Program, with_code
+from .program.inputs import as_input
+from .verification import Recorded
+
+if TYPE_CHECKING:
+    from .exporters.lava.rules import LavaMapping
+
+Array = NDArray[Any]
+Machine = Callable[[Array], Recorded]  # inputs [n_steps, batch, *shape], encoded
+
+
+def torch_machine(path: Path, program: Program) -> Machine:
+    """Return the trained network itself, as torch evaluates it.
+
+    Raises:
+        BadOption: the file is no run folder.
+        BadFile: the folder holds no finished run of this program.
+        MissingDependency: torch is not installed.
+    """
+    if not path.is_dir():
+        raise BadOption("--against torch", f"for {path}, which has no trained network", "for a run folder")
+    try:
+        from . import train
+    except ImportError as error:
+        raise MissingDependency(str(error.name), "verify --against torch", "'tdd-deploy[train]'") from error
+
+    network = train.load(path, program)
+    names = [layer.name for layer in program.neuron_layers]
+
+    def run(inputs: Array) -> Recorded:
+        begin = time.perf_counter()
+        found = train.replay(network, inputs)
+        seconds = time.perf_counter() - begin
+        return Recorded(
+            machine="torch",
+            program=program,
+            spikes=dict(zip(names, map(_batch_first, found.spikes), strict=True)),
+            output=_batch_first(found.outputs),
+            potentials=dict(zip(names, map(_batch_first, found.potentials), strict=True)),
+            seconds=seconds,
+        )
+
+    return run
+
+
+def reference_machine(program: Program, name: str) -> Machine:
+    """Return the dense definition, in numpy."""
+    from .simulator import reference
+
+    def run(inputs: Array) -> Recorded:
+        potentials: dict[str, Array] = {}
+        begin = time.perf_counter()
+        sent = reference.run(program, inputs, potentials=potentials)
+        seconds = time.perf_counter() - begin
+        return Recorded(
+            machine=name,
+            program=program,
+            spikes={layer.name: _batch_first(sent[layer.name]) for layer in program.neuron_layers},
+            output=_batch_first(sent[program.output.name]),
+            potentials={layer: _batch_first(v) for layer, v in potentials.items()},
+            seconds=seconds,
+        )
+
+    return run
+
+
+def event_machine(program: Program, name: str, code: Code) -> Machine:
+    """Return the event engine, sending one code throughout."""
+    from .simulator.engine import Engine
+
+    coded = with_code(program, code)
+    engine = Engine(coded)
+    layers = [layer.name for layer in program.neuron_layers]
+
+    def run(inputs: Array) -> Recorded:
+        engine.run(_Given(inputs[:, :1]), n_steps=1)  # compiles what is not compiled yet
+        begin = time.perf_counter()
+        result = engine.run(_Given(inputs), n_steps=len(inputs), record=layers)
+        seconds = time.perf_counter() - begin
+        return Recorded(
+            machine=name, program=coded, spikes=result.layers, output=result.output, potentials={}, seconds=seconds
+        )
+
+    return run
+
+
+def lava_machine(program: Program, name: str, mapping: "LavaMapping", *, timeout_s: float) -> Machine:
+    """Return Lava's simulation of Loihi 2, in its own environment.
+
+    Raises:
+        MissingEnvironment: it is not set up.
+        NotExportable: what the mapping cannot hold; every reason is named.
+    """
+    from .exporters.lava import environment
+    from .exporters.lava.worker import run_bundle
+    from .exporters.lava.write import check, write
+
+    python = environment.require("verify --against lava")
+    check(program, mapping)
+    names = [layer.name for layer in program.neuron_layers]
+
+    def run(inputs: Array) -> Recorded:
+        with tempfile.TemporaryDirectory(prefix="tdd-deploy-") as folder:
+            bundle, given, written = (Path(folder) / name for name in ("bundle", "inputs.npz", "outputs.npz"))
+            write(replace(program, n_steps=len(inputs)), bundle, mapping=mapping)
+            np.savez(given, x=_batch_first(as_input(program, inputs)))
+            took = run_bundle(
+                bundle, given, written, python=python, layers=True, potentials=mapping == "fused", timeout_s=timeout_s
+            )
+            with np.load(written, allow_pickle=False) as found:
+                arrays = {key: found[key] for key in found.files}
+        return Recorded(
+            machine=name,
+            program=program,
+            spikes={layer: arrays[f"spikes/{layer}"] for layer in names},
+            output=arrays["output"],
+            potentials={layer: arrays[f"v/{layer}"] for layer in names if f"v/{layer}" in arrays},
+            seconds=took.seconds,
+        )
+
+    return run
+
+
+@dataclass(frozen=True)
+class _Given:
+    """Inputs that are encoded already, as the engine takes them."""
+
+    inputs: Array
+
+    def at(self, t: int) -> Array:
+        frame: Array = self.inputs[t]
+        return frame
+
+
+def _batch_first(array: Array) -> Array:
+    return array.swapaxes(0, 1)
