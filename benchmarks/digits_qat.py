@@ -18,8 +18,7 @@ from tdd_deploy.exporters import TARGETS
 from tdd_deploy.files import write_json
 from tdd_deploy.pipeline import read_program, simulate, train
 from tdd_deploy.program import Program
-from tdd_deploy.program.quantize import quantize
-from tdd_deploy.train.quantized import best_input_bits
+from tdd_deploy.program.quantize import best_input_bits, quantize
 
 EPOCHS = 25
 BITS = (8, 4)

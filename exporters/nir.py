@@ -341,11 +341,10 @@ def fractions_have_time_constants(program: Program) -> Iterator[Violation]:
             fraction = layer.neuron.parameters().get(name)
             if fraction is not None:
                 yield from _timeless(program, layer, name, fraction)
-        neuron = layer.neuron
-        if isinstance(neuron, LoihiLIF) and _is_current_based(neuron) and program.integration == "exact":
-            if np.any(neuron.du == DECAY - 1):
-                remedy = "Build the program with integration='euler'."
-                yield Violation(f"{layer.name}.du", "4095 beside others", "below 4095 in exact integration", remedy)
+        is_current_based = isinstance(layer.neuron, LoihiLIF) and _is_current_based(layer.neuron)
+        if is_current_based and program.integration == "exact" and np.any(layer.neuron.parameters()["du"] == DECAY - 1):
+            remedy = "Build the program with integration='euler'."
+            yield Violation(f"{layer.name}.du", "4095 beside others", "below 4095 in exact integration", remedy)
 
 
 def _timeless(program: Program, layer: NeuronLayer, name: str, fraction: FloatArray) -> Iterator[Violation]:

@@ -14,7 +14,8 @@ from . import kernels
 from .arithmetic import NumberArray
 from .batch import Frames, Result
 from .counts import IntArray, Layer
-from .plan import N_COUNTS, Count, Planned
+from .kernels import N_COUNTS, Count
+from .plan import Planned
 from .scatter import Synapses, channel_first, channel_last
 from .tally import Synops, Tally
 

@@ -1,12 +1,14 @@
 """The loops of the event engine, compiled: one call takes samples through every step and node of a plan.
 
 All node functions see one time step of one sample. Values of neurons are bytes, 0 or 1, so that eight of them are
-compared at once; all others are numbers of the program's format. Vectors are padded with zeros to whole words.
+compared at once; all others are numbers of the program's format. Vectors are padded with zeros to whole words. What
+the loops are given is described here too: a change to this file, and to no other, makes the compiled code out of date.
 """
 # ruff: noqa: PLR0917  (a keyword costs the compiler a lookup, and these functions are called from here alone)
 
 from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from enum import IntEnum
+from typing import Any, NamedTuple, TypeVar, cast
 
 import numba
 import numpy as np
@@ -15,10 +17,92 @@ from numpy.typing import NDArray
 
 from tdd_deploy.neurons.loihi import DECAY, LIMIT, UNIT
 
-from .plan import BLOCK, Count, Kind, Memory, Parameter, Plan
+from .arithmetic import NumberArray
+from .scatter import IntArray
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 Array = NDArray[Any]
+Int32Array = NDArray[np.int32]
+
+BLOCK = 512  # neurons updated at a time; their parameters stay in the first cache
+
+
+class Kind(IntEnum):
+    """What a node of a plan does in a time step."""
+
+    INPUT = 0
+    SUM = 1
+    FLATTEN = 2
+    SYNAPSES = 3
+    NEURONS = 4
+
+
+class Count(IntEnum):
+    """Where a count stands: of the input and of neurons; of maps, three in each code: effective, stored, macs."""
+
+    VALUES = 0
+    CHANGES = 1
+    ACTIVE = 2
+    SPIKE_CODE = 0
+    DELTA_CODE = 3
+
+
+N_COUNTS = 6
+
+
+class Parameter(IntEnum):
+    """A neuron's parameters: it fires above LIMIT; AFTER is added to what the reset leaves of v."""
+
+    KEEP_U = 0
+    KEEP_V = 1
+    BIAS = 2
+    LIMIT = 3
+    AFTER = 4
+
+
+NODE = np.dtype(
+    [
+        (name, np.int64)
+        for name in (
+            *("kind", "size", "source", "n_sources"),  # sources: rows of ``sources``
+            *("is_spiking", "start", "stride", "slots"),  # where its values are, of the last ``slots`` steps
+            *("state", "parameters", "is_soft"),  # neurons
+            *("is_delta", "size_in", "fans", "bias", "weights", "rows", "columns"),  # maps with weights
+            *("n_rows", "n_columns", "block"),  # taps, and the channels that one tap reaches
+            *("groups", "channels_in", "width_in", "channels_out", "width_out"),
+            "order",
+        )
+    ]
+)
+
+
+class Plan(NamedTuple):
+    """The tables; numbers in the program's format, weights of integers in 16 bits."""
+
+    nodes: NDArray[Any]  # of NODE, in execution order
+    sources: IntArray  # [., (node, delay)]
+    weights: NumberArray  # per map [channel_in, tap row, tap column, channels of the group]
+    starts: Int32Array  # per map and place, where its taps begin
+    taps: Int32Array  # [., Tap]
+    fans: Int32Array  # [., (effective, stored)]
+    numbers: NumberArray  # biases and parameters
+    parameters: IntArray  # [., (where it begins, whether each neuron has its own)]
+    orders: Int32Array  # where each value of a flattened layer stood
+
+
+class Memory(NamedTuple):
+    """What one sample needs while it runs."""
+
+    spikes: NDArray[np.int8]
+    numbers: NumberArray
+    kept: IntArray  # [n_nodes, (effective, stored, graded)]: what the values of this step cost in spike code
+    words: NDArray[np.uint32]
+    at: NDArray[np.uint32]  # events: where, and of what value
+    values: NumberArray
+    cell_at: NDArray[np.uint32]  # those of one place
+    cell_values: NumberArray
+    nothing: NDArray[np.uint64]
+
 
 INPUT, SUM, FLATTEN, SYNAPSES = int(Kind.INPUT), int(Kind.SUM), int(Kind.FLATTEN), int(Kind.SYNAPSES)
 VALUES, CHANGES, ACTIVE = int(Count.VALUES), int(Count.CHANGES), int(Count.ACTIVE)

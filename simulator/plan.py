@@ -8,9 +8,9 @@ Where several edges meet, a node of kind SUM stands before the receiver.
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import IntEnum
-from typing import Any, NamedTuple
+from typing import Any
 
+import numba
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,89 +19,11 @@ from tdd_deploy.neurons.loihi import DECAY
 from tdd_deploy.program import Conv, Dense, Flatten, Input, NeuronLayer, Node, Output, Pool, Program, Shape
 
 from .arithmetic import NumberArray
-from .scatter import IntArray, Synapses, channel_first, channel_last, targets
+from .kernels import BLOCK, NODE, Kind, Memory, Parameter, Plan
+from .scatter import Synapses, channel_first, channel_last, targets
 
-Int32Array = NDArray[np.int32]
 Tap = tuple[int, int, int]  # the tap, the place it reaches, how many taps and places in a row
-BLOCK = 512  # neurons updated at a time; their parameters stay in the first cache
 PADDING = 64  # vectors begin at multiples of this
-
-
-class Kind(IntEnum):
-    """What a node of a plan does in a time step."""
-
-    INPUT = 0
-    SUM = 1
-    FLATTEN = 2
-    SYNAPSES = 3
-    NEURONS = 4
-
-
-class Count(IntEnum):
-    """Where a count stands: of the input and of neurons; of maps, three in each code: effective, stored, macs."""
-
-    VALUES = 0
-    CHANGES = 1
-    ACTIVE = 2
-    SPIKE_CODE = 0
-    DELTA_CODE = 3
-
-
-N_COUNTS = 6
-
-
-class Parameter(IntEnum):
-    """A neuron's parameters: it fires above LIMIT; AFTER is added to what the reset leaves of v."""
-
-    KEEP_U = 0
-    KEEP_V = 1
-    BIAS = 2
-    LIMIT = 3
-    AFTER = 4
-
-
-NODE = np.dtype(
-    [
-        (name, np.int64)
-        for name in (
-            *("kind", "size", "source", "n_sources"),  # sources: rows of ``sources``
-            *("is_spiking", "start", "stride", "slots"),  # where its values are, of the last ``slots`` steps
-            *("state", "parameters", "is_soft"),  # neurons
-            *("is_delta", "size_in", "fans", "bias", "weights", "rows", "columns"),  # maps with weights
-            *("n_rows", "n_columns", "block"),  # taps, and the channels that one tap reaches
-            *("groups", "channels_in", "width_in", "channels_out", "width_out"),
-            "order",
-        )
-    ]
-)
-
-
-class Plan(NamedTuple):
-    """The tables; numbers in the program's format, weights of integers in 16 bits."""
-
-    nodes: NDArray[Any]  # of NODE, in execution order
-    sources: IntArray  # [., (node, delay)]
-    weights: NumberArray  # per map [channel_in, tap row, tap column, channels of the group]
-    starts: Int32Array  # per map and place, where its taps begin
-    taps: Int32Array  # [., Tap]
-    fans: Int32Array  # [., (effective, stored)]
-    numbers: NumberArray  # biases and parameters
-    parameters: IntArray  # [., (where it begins, whether each neuron has its own)]
-    orders: Int32Array  # where each value of a flattened layer stood
-
-
-class Memory(NamedTuple):
-    """What one sample needs while it runs."""
-
-    spikes: NDArray[np.int8]
-    numbers: NumberArray
-    kept: IntArray  # [n_nodes, (effective, stored, graded)]: what the values of this step cost in spike code
-    words: NDArray[np.uint32]
-    at: NDArray[np.uint32]  # events: where, and of what value
-    values: NumberArray
-    cell_at: NDArray[np.uint32]  # those of one place
-    cell_values: NumberArray
-    nothing: NDArray[np.uint64]
 
 
 class Planned:
@@ -132,8 +54,9 @@ class Planned:
 
 
 def is_covered(program: Program) -> bool:
-    """Say whether the compiled loops know every node of a program."""
-    return all(_is_known(node) for node in program.nodes)
+    """Say whether the compiled loops know every node of a program, and may be compiled."""
+    is_compiling = not numba.config.DISABLE_JIT  # type: ignore[attr-defined]
+    return is_compiling and all(_is_known(node) for node in program.nodes)
 
 
 def _is_known(node: Node) -> bool:

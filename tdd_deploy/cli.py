@@ -96,7 +96,7 @@ def train(out: Path, *, resume: bool, **given: Any) -> None:
 @click.option("--out", type=PATH, required=True, help="File to write; lava: folder.")
 @click.option("--bits", type=int, help="Quantize to integers, 2 to 8 bits per weight. Default: lava 8; nir none.")
 @click.option("--per", type=click.Choice(("layer", "neuron")), default="layer", show_default=True, help="One scale.")
-@click.option("--input-bits", type=int, default=8, show_default=True, help="Of an analog input's fraction.")
+@click.option("--input-bits", type=int, help="Of an analog input. Default: those that lose least.")
 @click.option("--mapping", type=click.Choice(MAPPINGS), help="lava: processes of ours, or Lava's own. Default: fused.")
 @click.option("--code", type=click.Choice(("delta", "spike")), help="lava, fused: what edges send. Default: delta.")
 @click.option("--floats", is_flag=True, help="lava: keep floats, for its floating-point simulation.")
@@ -181,7 +181,7 @@ def simulate(file: Path, *, energy: bool, profile: str, by: str, as_json: bool, 
 @click.option("--against", help=f"Machines, with commas: {','.join(MACHINES)}. Default: all that are there.")
 @click.option("--bits", type=int, default=8, show_default=True, help="Of a weight, for integer and lava.")
 @click.option("--per", type=click.Choice(("layer", "neuron")), default="layer", show_default=True, help="One scale.")
-@click.option("--input-bits", type=int, default=8, show_default=True, help="Of an analog input's fraction.")
+@click.option("--input-bits", type=int, help="Of an analog input. Default: those that lose least.")
 @click.option("--mapping", type=click.Choice(MAPPINGS), default="fused", show_default=True, help="Of lava.")
 @click.option(
     "--timeout", "timeout_s", type=float, default=3600, show_default=True, help="Seconds for Lava, per batch."

@@ -45,7 +45,6 @@ if TYPE_CHECKING:
 
 CALIBRATION_SAMPLES = 64
 DEPLOYED_BITS = 8  # of a weight on Loihi 2
-INPUT_BITS = 8
 Progress = Callable[[int, int], None]  # samples done, samples in all
 
 
@@ -93,7 +92,7 @@ def export(
     out: Path,
     bits: int | None = None,
     per: "Per" = "layer",
-    input_bits: int = INPUT_BITS,
+    input_bits: int | None = None,
     floats: bool = False,
     mapping: str | None = None,
     code: Code | None = None,
@@ -109,7 +108,7 @@ def export(
         out: the file or folder to write.
         bits: of a weight, 2 to 8: makes an integer program. By default 8 for Lava, and none for NIR.
         per: one scale per ``layer`` or per ``neuron``.
-        input_bits: of an analog input.
+        input_bits: of an analog input; by default those that lose least.
         floats: for Lava: keep the floats, for its floating-point simulation.
         mapping: for Lava: ``fused``, ``stock`` or ``spike``; fused by default.
         code: for Lava, mapping fused: what edges send, ``delta`` (default) or ``spike``.
@@ -142,7 +141,7 @@ def export(
         ("--floats", floats and is_integer, ("given with a program in integers", "a program in floats")),
         ("--bits", floats and bits is not None, (f"{bits}, with --floats", "one of the two")),
         ("--per", per != "layer" and bits is None, for_integers),
-        ("--input-bits", input_bits != INPUT_BITS and bits is None, for_integers),
+        ("--input-bits", input_bits is not None and bits is None, for_integers),
         ("--data", data is not None and bits is None, for_integers),
         ("--data-dir", data_dir is not None and data is None, for_data),
         ("--samples", samples != CALIBRATION_SAMPLES and data is None, for_data),
@@ -161,7 +160,14 @@ def export(
 
 
 def _quantized(
-    program: Program, *, bits: int, per: "Per", input_bits: int, data: str | None, data_dir: Path | None, samples: int
+    program: Program,
+    *,
+    bits: int,
+    per: "Per",
+    input_bits: int | None,
+    data: str | None,
+    data_dir: Path | None,
+    samples: int,
 ) -> Exported:
     from .program.quantize import quantize
 
@@ -172,16 +178,17 @@ def _quantized(
 
     source = open_data(data, split="train", data_dir=data_dir)
     feed = _Feed.of(program, source, steps=None, encoder=None, seed=0)
-    made = quantize(program, bits=bits, per=per, input_bits=input_bits, largest_input=_largest_input(source, samples))
+    made = quantize(program, bits=bits, per=per, input_bits=input_bits, **_seen(source, samples))
     batches = feed.batches(source, CALIBRATION_SAMPLES, limit=samples)
     calibration = calibrate(program, made.program, batches, n_steps=feed.n_steps)
     return Exported(program=made.program, layers=made.layers, calibration=calibration)
 
 
-def _largest_input(source: Source, samples: int) -> float:
-    """Return the least power of two, from 1 on, that no value of the first samples is beyond."""
-    largest = max(float(np.abs(batch.x).max()) for batch in source.batches(CALIBRATION_SAMPLES, limit=samples))
-    return 2.0 ** math.ceil(math.log2(max(largest, 1.0)))
+def _seen(source: Source, samples: int) -> dict[str, Any]:
+    """Return what ``quantize`` is told of an input: the least power of two that bounds it, from 1 on, and values."""
+    batches = [batch.x for batch in source.batches(CALIBRATION_SAMPLES, limit=samples)]
+    largest = max(float(np.abs(x).max()) for x in batches)
+    return {"largest_input": 2.0 ** math.ceil(math.log2(max(largest, 1.0))), "samples": batches[0]}
 
 
 def simulate(
@@ -324,7 +331,7 @@ def verify(
     against: Sequence[str] | None = None,
     bits: int = DEPLOYED_BITS,
     per: "Per" = "layer",
-    input_bits: int = INPUT_BITS,
+    input_bits: int | None = None,
     mapping: "LavaMapping" = "fused",
     timeout_s: float = 3600,
     batch: int = 32,
@@ -341,7 +348,7 @@ def verify(
         against: names of ``MACHINES``, executed in that order; by default all that are there.
         bits: of a weight, where the program is quantized on the way to ``integer`` and ``lava``.
         per: one scale per ``layer`` or per ``neuron``.
-        input_bits: of an analog input.
+        input_bits: of an analog input; by default those that lose least.
         mapping: of ``lava``.
         timeout_s: seconds that Lava may take for a batch.
         batch: samples executed at once.
@@ -364,7 +371,7 @@ def verify(
         input_bits=input_bits,
         mapping=mapping,
         timeout_s=timeout_s,
-        largest_input=_largest_input(source, samples),
+        seen=_seen(source, samples),
     )
     machines, left_out = chosen.all_there() if against is None else (chosen.named(against), [])
     feed = _Feed.of(program, source, steps=None, encoder=None, seed=0)
@@ -416,10 +423,10 @@ class _Machines:
     program: Program
     bits: int
     per: "Per"
-    input_bits: int
+    input_bits: int | None
     mapping: "LavaMapping"
     timeout_s: float
-    largest_input: float
+    seen: dict[str, Any]
 
     def named(self, names: Sequence[str]) -> "list[Machine]":
         """Return these machines; one that is not there is an error."""
@@ -474,7 +481,7 @@ class _Machines:
             bits=self.bits,
             per=self.per,
             input_bits=self.input_bits,
-            largest_input=self.largest_input,
+            **self.seen,
         ).program
 
 

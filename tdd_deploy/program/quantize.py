@@ -8,13 +8,13 @@ branches share it.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tdd_deploy.errors import BadOptions, NotExportable, Violation
-from tdd_deploy.neurons import IF, LIF, CubaLIF, Firing, LoihiLIF, Neuron, Threshold
+from tdd_deploy.neurons import IF, LIF, CubaLIF, Firing, LoihiLIF, Neuron, Reset, Threshold
 from tdd_deploy.neurons.loihi import DECAY, UNIT, WRAP
 
 from .biases import currents_of_biases
@@ -31,7 +31,9 @@ LARGEST_MANTISSA, LARGEST_EXPONENT = 4095, 7  # bias = mantissa (s13) << exponen
 LARGEST_BIAS = LARGEST_MANTISSA << LARGEST_EXPONENT
 STRETCHES = np.linspace(1, 3, 33)  # of the scale, tried where few bits make clipping worth it
 FEW_BITS = 6
-SHRINK = 0.999
+SHRINK = 0.001  # by how much more a sum that wraps after rounding is made smaller; doubled at each attempt
+INPUT_BITS = range(1, 9)  # tried
+LARGEST_INPUT_BITS = 12
 Float64Array = NDArray[np.float64]
 
 
@@ -62,7 +64,13 @@ class Quantized:
 
 
 def quantize(
-    program: Program, *, bits: int = 8, per: Per = "layer", input_bits: int = 8, largest_input: float = 1.0
+    program: Program,
+    *,
+    bits: int = 8,
+    per: Per = "layer",
+    input_bits: int | None = None,
+    largest_input: float = 1.0,
+    samples: NDArray[Any] | None = None,
 ) -> Quantized:
     """Turn a float program into the integers of Loihi 2, as Lava 0.10 simulates it.
 
@@ -74,14 +82,18 @@ def quantize(
         program: in float32 or float64; at most one map with weights on any way between two layers of neurons.
         bits: of a weight, sign included: 2 to 8.
         per: one scale per ``layer``, or per ``neuron`` (channel of a convolution), which needs a threshold per neuron.
-        input_bits: of an analog input's fraction: values are multiplied by ``2 ** input_bits / largest_input``.
+        input_bits: of an analog input's fraction: values are multiplied by ``2 ** input_bits / largest_input``. By
+            default ``best_input_bits``.
         largest_input: magnitude of the largest value of an analog input.
+        samples: values of an analog input, by which its bits are chosen.
 
     Raises:
         NotExportable: the program holds what these integers cannot hold; every reason is named.
         BadOptions: an option is not allowed.
     """
     _check_options(bits=bits, per=per, input_bits=input_bits, largest_input=largest_input)
+    if input_bits is None:
+        input_bits = best_input_bits(program, samples, bits=bits, per=per, largest_input=largest_input)
     source = _with_input_of(program, input_bits, largest_input)
     ways = _Ways(source)
     violations = (*_unholdable(source), *ways.violations())
@@ -89,9 +101,42 @@ def quantize(
         raise NotExportable("this program does not fit Loihi 2's integers", violations)
     quantizer = _Quantizer(source, ways, bits, per)
     result = quantizer.result()
-    while quantizer.shrink(result.layers):  # rounding can lift a sum above its bound
-        result = quantizer.result()
+    by = SHRINK
+    while quantizer.shrink(result.layers, by):  # rounding can lift a sum above its bound
+        result, by = quantizer.result(), 2 * by
     return result
+
+
+def best_input_bits(
+    program: Program, samples: NDArray[Any] | None, *, bits: int, per: Per = "layer", largest_input: float = 1.0
+) -> int:
+    """Return the bits of an analog input that lose least: as no sum may wrap, more of them leave fewer to the weights.
+
+    What is lost is the mean square of what rounding changed, relative to that of the inputs and to that of the weights.
+
+    Args:
+        program: in floats.
+        samples: values of the input; without them it is taken to be spread evenly.
+        bits: of a weight.
+        per: as for ``quantize``.
+        largest_input: as for ``quantize``.
+    """
+    if program.encoder != "direct":
+        return INPUT_BITS[-1]  # spikes
+    lost = {}
+    for input_bits in INPUT_BITS:
+        made = quantize(program, bits=bits, per=per, input_bits=input_bits, largest_input=largest_input)
+        of_inputs = _lost_of_inputs(samples, 2.0**input_bits / largest_input, input_bits)
+        lost[input_bits] = of_inputs + sum(layer.error**2 for layer in made.layers)
+    return min(lost, key=lambda input_bits: lost[input_bits])
+
+
+def _lost_of_inputs(samples: NDArray[Any] | None, scale: float, input_bits: int) -> float:
+    """Return the mean square of what rounding changes, relative to that of the values."""
+    if samples is None:
+        return 2.0 ** (-2 * input_bits) / 4
+    power = np.square(samples, dtype=np.float64).sum()
+    return float(np.square(np.rint(samples * scale) / scale - samples, dtype=np.float64).sum() / (power or 1.0))
 
 
 def decay_of(kept: Array) -> NDArray[np.int64]:
@@ -119,14 +164,14 @@ def rounded_bias(bias: Float64Array) -> NDArray[np.int64]:
     return np.asarray(held, np.int64)
 
 
-def _check_options(*, bits: int, per: str, input_bits: int, largest_input: float) -> None:
+def _check_options(*, bits: int, per: str, input_bits: int | None, largest_input: float) -> None:
     found = []
     if bits not in BITS:
         found.append(Violation("--bits", str(bits), "2 to 8"))
     if per not in PER:
         found.append(Violation("--per", repr(per), " or ".join(PER)))
-    if not 1 <= input_bits <= 12:
-        found.append(Violation("--input-bits", str(input_bits), "1 to 12"))
+    if input_bits is not None and not 1 <= input_bits <= LARGEST_INPUT_BITS:
+        found.append(Violation("--input-bits", str(input_bits), f"1 to {LARGEST_INPUT_BITS}"))
     if not 0 < largest_input < np.inf:
         found.append(Violation("largest_input", str(largest_input), "above 0"))
     if found:
@@ -299,14 +344,14 @@ class _Quantizer:
         worst = worst_case_sums(quantized)
         return Quantized(quantized, tuple(self._report(name, float(worst[name].max())) for name in self._chosen))
 
-    def shrink(self, layers: Sequence[LayerReport]) -> bool:
-        """Make the scales smaller whose sums can still wrap; say whether there were any."""
+    def shrink(self, layers: Sequence[LayerReport], by: float) -> bool:
+        """Make the scales smaller whose sums can still wrap, to their bound less a fraction; say if there were any."""
         wrapping = [
             layer for layer in layers if layer.worst_case_sum >= WRAP and layer.name != self._program.output.name
         ]
         for layer in wrapping:
             scale, _ = self._chosen[layer.name]
-            self._chosen[layer.name] = scale * ((WRAP - 1) / layer.worst_case_sum * SHRINK), "sums"
+            self._chosen[layer.name] = scale * ((1 - by) * (WRAP - 1) / layer.worst_case_sum), "sums"
         return bool(wrapping)
 
     def _unscaled(self, node: LinearMap) -> Float64Array:
@@ -401,15 +446,18 @@ class _Quantizer:
             return full.astype(np.float64) * _along(scale, full)
 
         v_threshold = UNIT * np.rint(scaled(values["v_threshold"])).astype(np.int64)
-        if neuron.compare == ">=":  # type: ignore[attr-defined]
-            v_threshold = v_threshold - 1  # the same in integers; a soft reset takes one LSB less away
+        reset: Reset = neuron.reset if isinstance(neuron, Firing) else "hard"
+        compare = neuron.compare  # type: ignore[attr-defined]
+        if compare == ">=" and reset == "hard":
+            v_threshold, compare = v_threshold - 1, ">"  # the same in integers; a soft reset would take too little away
         beta = values.get("beta", np.asarray(1.0 if isinstance(neuron, IF) else 0.0))
         alpha = values.get("alpha", np.asarray(0.0))
         v_reset = np.rint(UNIT * scaled(_reset_of(neuron))).astype(np.int64)
         return LoihiLIF(
             v_threshold=_shortest(v_threshold),
             v_reset=_shortest(v_reset),
-            reset=neuron.reset if isinstance(neuron, Firing) else "hard",
+            reset=reset,
+            compare=compare,
             du=_shortest(np.rint(DECAY * (1 - alpha.astype(np.float64))).astype(np.int64) - 1),
             dv=_shortest(decay_of(beta)),
             bias=_shortest(rounded_bias(UNIT * scaled(self._bias[layer.name]))),

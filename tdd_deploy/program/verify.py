@@ -231,6 +231,10 @@ def integers_fit_their_registers(program: Program) -> Iterator[Violation]:
                 found = parameters[name]
                 if found.min() < low or found.max() > high:
                     yield Violation(f"{node.name}.{name}", f"{found.min()} to {found.max()}", f"{low} to {high}")
+    border = (program.input.scale, program.input.largest, program.output.unit)
+    if program.number_format != "integer" and border != (1, 1, 1):
+        found = f"scale {border[0]}, largest {border[1]}, unit {border[2]}"
+        yield Violation("input and output", found, "1 each, in a program of floats", "They are of integers alone.")
     if not (math.isfinite(program.input.scale) and program.input.scale > 0):
         yield Violation(f"{program.input.name}.scale", f"{program.input.scale}", "a positive number")
     if program.input.largest < 1:

@@ -16,34 +16,17 @@ from torch import Tensor
 
 from tdd_deploy.neurons import LIF, LoihiLIF
 from tdd_deploy.neurons.loihi import DECAY, UNIT
-from tdd_deploy.program import Conv, Dense, NeuronLayer, Program
+from tdd_deploy.program import Conv, Dense, NeuronLayer
 from tdd_deploy.program.nodes import Array
-from tdd_deploy.program.quantize import Quantized, quantize
+from tdd_deploy.program.quantize import Quantized
 
-from .network import PIXEL_BITS, Connection, Layer, Network
+from .network import Connection, Layer, Network
 
 
 def largest_input(*samples: NDArray[np.float32]) -> float:
     """Return the smallest power of two that no input exceeds, so that pixels k / 256 can stay as they are."""
     largest = max(max(float(x.max()), -float(x.min())) for x in samples)
     return 2.0 ** math.ceil(math.log2(largest)) if largest > 0 else 1.0
-
-
-def best_input_bits(program: Program, x: NDArray[np.float32], *, bits: int, largest_input: float) -> int:
-    """Return the bits of an analog input that lose least on samples: as no sum may wrap, more leave fewer to weights.
-
-    What is lost is the mean square of what rounding changed, relative to that of the inputs and of the weights.
-    """
-    if program.encoder != "direct":
-        return PIXEL_BITS  # spikes
-    power = float(np.square(x, dtype=np.float64).sum()) or 1.0
-    lost = {}
-    for input_bits in range(1, PIXEL_BITS + 1):
-        scale = 2.0**input_bits / largest_input
-        of_inputs = np.square(np.rint(x * scale) / scale - x, dtype=np.float64).sum() / power
-        first, *_ = quantize(program, bits=bits, input_bits=input_bits, largest_input=largest_input).layers
-        lost[input_bits] = of_inputs + first.error**2
-    return min(lost, key=lambda input_bits: lost[input_bits])
 
 
 def in_integers(network: Network, quantized: Quantized) -> Network:

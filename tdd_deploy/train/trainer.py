@@ -19,7 +19,7 @@ from torch import Tensor
 from tdd_deploy.errors import BadFile, BadOption, BadOptions, BadProgram, Interrupted, Violation
 from tdd_deploy.files import replacing
 from tdd_deploy.program import Program, Shape
-from tdd_deploy.program.quantize import Quantized, quantize
+from tdd_deploy.program.quantize import Quantized, best_input_bits, quantize
 
 from . import checkpoint
 from .checkpoint import Progress
@@ -27,7 +27,7 @@ from .lower import lower
 from .methods import tet_loss
 from .network import Network, Unrolled, make_network
 from .options import TrainOptions, flag
-from .quantized import best_input_bits, in_integers, largest_input, straight_through
+from .quantized import in_integers, largest_input, straight_through
 
 EVALUATION_BATCH = 256
 CALIBRATION_SAMPLES = 1024

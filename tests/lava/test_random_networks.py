@@ -12,7 +12,6 @@ import pytest
 from tdd_deploy.exporters.lava import environment
 from tdd_deploy.machines import event_machine, lava_machine, reference_machine
 from tdd_deploy.verification import compare
-
 from tests.lava.networks import grown
 
 N_NETWORKS = int(os.environ.get("TDD_DEPLOY_LAVA_NETWORKS", "20"))

@@ -5,11 +5,11 @@ from torch import nn
 
 from tdd_deploy.program import Conv, Dense, Program
 from tdd_deploy.program.inputs import as_input
-from tdd_deploy.program.quantize import Quantized, quantize
+from tdd_deploy.program.quantize import Quantized, best_input_bits, quantize
 from tdd_deploy.train import TrainOptions
 from tdd_deploy.train.lower import lower
 from tdd_deploy.train.network import Network, make_network
-from tdd_deploy.train.quantized import best_input_bits, in_integers, largest_input, straight_through
+from tdd_deploy.train.quantized import in_integers, largest_input, straight_through
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

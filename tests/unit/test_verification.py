@@ -55,7 +55,7 @@ def program(
         weight = weights((8, N_IN), is_integer)
     n = len(weight)
     nodes: list[Node] = [
-        Input(name="input", shape=(weight.shape[1],), largest=1000),
+        Input(name="input", shape=(weight.shape[1],), largest=1000 if is_integer else 1),
         Dense(name="fc", weight=weight),
         NeuronLayer(name="first", shape=(n,), neuron=neuron),
         Dense(name="fc2", weight=weights((5, n), is_integer, seed=2)),

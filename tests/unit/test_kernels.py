@@ -1,0 +1,231 @@
+"""The compiled loops where small random programs do not reach; the rest is in property/test_integer_execution.py."""
+
+import subprocess
+import sys
+from itertools import pairwise
+
+import numba
+import numpy as np
+import pytest
+
+from tdd_deploy.neurons import LI, LIF, LoihiLIF
+from tdd_deploy.program import Conv, Dense, Edge, Flatten, Input, NeuronLayer, Output, Pool, Program, build, with_code
+from tdd_deploy.simulator import compiled, kernels
+from tdd_deploy.simulator.counts import FIELDS
+from tdd_deploy.simulator.engine import Engine, Result
+from tdd_deploy.simulator.kernels import BLOCK
+from tdd_deploy.simulator.plan import Planned, is_covered
+from tests import by_hand
+from tests.zoo import Given
+
+N = 2 * BLOCK + 77  # neurons: two whole blocks and a part of one
+LIMIT = 2**23
+
+
+def chain(*nodes, number_format: str = "integer") -> Program:
+    edges = [Edge(a.name, b.name) for a, b in pairwise(nodes)]
+    return build(nodes, edges, dt_s=1e-3, n_steps=6, number_format=number_format)
+
+
+def both(program: Program, inputs: np.ndarray) -> tuple[Result, Result]:
+    """What numpy and the compiled loops give."""
+    assert is_covered(program)
+    names = ["input", *(layer.name for layer in program.neuron_layers)]
+    slow, fast = (
+        Engine(program, compiled=choice).run(Given(inputs), n_steps=len(inputs), record=names)
+        for choice in (False, True)
+    )
+    return slow, fast
+
+
+def assert_same(slow: Result, fast: Result) -> None:
+    np.testing.assert_array_equal(fast.output, slow.output)
+    assert fast.layers.keys() == slow.layers.keys()
+    for name, raster in slow.layers.items():
+        np.testing.assert_array_equal(fast.layers[name], raster)
+        assert fast.layers[name].dtype == raster.dtype
+    for code in ("executed", "spike_code", "delta_code"):
+        for name in FIELDS:
+            found, expected = (getattr(getattr(result.trace, code), name) for result in (fast, slow))
+            np.testing.assert_array_equal(found, expected, err_msg=f"{name} of {code}")
+
+
+def loihi(rng: np.random.Generator, *, reset: str, compare: str) -> LoihiLIF:
+    """Every neuron another one, at the edges of the registers."""
+    edges = [0, 1, -1, 64, -64, LIMIT - 1, 1 - LIMIT, LIMIT - 64, 4096, -4096, 4095]
+    return LoihiLIF(
+        du=rng.choice([-1, 0, 1, 2047, 4094, 4095], N),
+        dv=rng.choice([0, 1, 2048, 4095], N),
+        bias=rng.choice(edges, N),
+        v_threshold=rng.choice(edges, N),
+        v_reset=rng.choice(edges, N),
+        reset=reset,
+        compare=compare,
+    )
+
+
+@pytest.mark.parametrize("reset", ["hard", "soft"])
+@pytest.mark.parametrize("compare", [">", ">="])
+def test_integers_at_the_edges_of_their_registers_are_those_of_numpy(reset, compare):
+    """u wraps from 2 ** 23 + 1 and from -2 ** 23, v stops at 2 ** 23 - 1; fractions are rounded toward zero."""
+    rng = np.random.default_rng(0)
+    neurons = NeuronLayer(name="n", shape=(N,), neuron=loihi(rng, reset=reset, compare=compare))
+    program = chain(Input(name="input", shape=(N,), largest=2**22 - 1), neurons, Output(name="output"))
+    wrap = LIMIT // 64
+    choices = [0, 0, 1, -1, wrap, wrap - 1, wrap + 1, -wrap, 1 - wrap, -wrap - 1, 2 * wrap, 2**22 - 1, 1 - 2**22]
+    inputs = rng.choice(choices, (12, 3, N))
+    assert_same(*both(program, inputs))
+
+
+def test_a_threshold_that_is_just_met_fires_only_where_it_shall():
+    for compare, expected in ((">", 0), (">=", 1)):
+        zero = np.array(0)
+        neuron = LoihiLIF(
+            du=np.array(4095), dv=zero, bias=zero, v_threshold=np.array(64), v_reset=zero, compare=compare
+        )
+        nodes = [Input(name="input", shape=(1,)), NeuronLayer(name="n", shape=(1,), neuron=neuron)]
+        program = chain(*nodes, Output(name="output"))
+        _, fast = both(program, np.ones((1, 1, 1)))
+        assert fast.output.tolist() == [[[expected]]]
+
+
+def test_parameters_of_each_neuron_are_those_of_its_place():
+    """Channels that share a number share a block; a number per neuron does not."""
+    rng = np.random.default_rng(1)
+    shape = (3, 20, 20)
+    per_channel = np.broadcast_to(np.array([1, 5, 9])[:, None, None] * 64, shape)
+    for threshold in (per_channel, rng.integers(0, 10, shape) * 64):
+        neuron = LoihiLIF(
+            du=np.array(4095),
+            dv=np.array(2048),
+            bias=np.array(0),
+            v_threshold=threshold,
+            v_reset=np.array(0),
+        )
+        layer = NeuronLayer(name="n", shape=shape, neuron=neuron)
+        program = chain(Input(name="input", shape=shape, largest=9), layer, Output(name="output"))
+        assert_same(*both(program, rng.integers(0, 10, (5, 2, *shape))))
+
+
+@pytest.mark.parametrize("code", ["delta", "spike"])
+@pytest.mark.parametrize("n_out", [1, 3, 64, 70])
+def test_many_channels_many_events_at_one_place_and_zero_weights_are_added_and_counted(code, n_out):
+    rng = np.random.default_rng(2)
+    weight = rng.integers(-9, 10, (n_out, 37, 3, 3)) * (rng.random((n_out, 37, 3, 3)) < 0.5)
+    conv = Conv(name="conv", weight=weight, bias=rng.integers(-3, 4, n_out), stride=(1, 2), padding=(1, 1))
+    nodes = [Input(name="input", shape=(37, 9, 8)), conv, Flatten(name="flat")]
+    dense = Dense(name="fc", weight=rng.integers(-3, 4, (5, n_out * 9 * 4)))
+    program = with_code(chain(*nodes, dense, Output(name="output")), code)
+    assert_same(*both(program, rng.integers(-1, 2, (4, 3, 37, 9, 8))))
+
+
+def test_an_input_that_stands_still_is_taken_in_once_and_counted_at_every_step():
+    class Still:
+        def at(self, t: int) -> np.ndarray:
+            return frame
+
+    frame = by_hand.INPUTS[0]
+    for code in ("delta", "spike"):
+        program = with_code(by_hand.program(), code)
+        still = Engine(program).run(Still(), n_steps=3)
+        moving = Engine(program, compiled=False).run(Given(np.stack([frame] * 3)), n_steps=3)
+        assert_same(moving, still)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 7])
+@pytest.mark.parametrize("batch", [1, 4, 5, 33])
+def test_results_do_not_depend_on_threads(threads, batch, monkeypatch):
+    monkeypatch.setattr(compiled, "THREADS", threads)
+    rng = np.random.default_rng(3)
+    inputs = rng.integers(0, 2, (3, batch, 2)).astype(np.float32)
+    slow, fast = both(by_hand.program(), inputs)
+    assert_same(slow, fast)
+
+
+def test_an_error_in_a_thread_comes_out(monkeypatch):
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(kernels, "run", broken)
+    with pytest.raises(ZeroDivisionError):
+        Engine(by_hand.program()).run(Given(np.ones((1, 33, 2))), n_steps=1)
+
+
+@pytest.mark.parametrize(
+    "node",
+    [
+        NeuronLayer(name="x", shape=(1, 4, 6), neuron=LI(beta=np.array(0.5))),
+        Pool(name="x", kernel=(3, 2), stride=(1, 1), average=True),  # a sixth is no float
+    ],
+)
+def test_what_the_loops_do_not_know_is_left_to_numpy(node):
+    program = chain(Input(name="input", shape=(1, 4, 6)), node, Output(name="output"), number_format="float32")
+    assert not is_covered(program)
+    Engine(program).run(Given(np.ones((2, 1, 1, 4, 6))), n_steps=2)
+
+
+def test_without_a_compiler_numpy_executes(monkeypatch):
+    """NUMBA_DISABLE_JIT=1 once ended in a traceback."""
+    monkeypatch.setattr(numba.config, "DISABLE_JIT", True)
+    assert not is_covered(by_hand.program())
+
+
+def test_weights_of_more_than_16_bits_are_left_to_numpy():
+    for largest, covered in ((2**15 - 1, True), (2**15, False)):
+        dense = Dense(name="fc", weight=np.array([[largest]]))
+        assert is_covered(chain(Input(name="input", shape=(1,)), dense, Output(name="output"))) == covered
+
+
+def test_no_weight_is_stored_twice_and_neighbouring_taps_are_one_run():
+    """3x3 taps, stride 2, padding 1: an even column of the input is reached through the middle tap alone."""
+    conv = Conv(name="conv", weight=np.ones((4, 1, 3, 3)), stride=(2, 2), padding=(1, 1))
+    program = chain(Input(name="input", shape=(1, 6, 6)), conv, Output(name="output"))
+    engine = Engine(program)
+    plan = Planned(program, engine.maps).plan
+    assert len(plan.weights) == 4 * 9
+    node = next(node for node in plan.nodes if node["block"] == 4)
+    starts = plan.starts[node["columns"] : node["columns"] + 7]
+    assert np.diff(starts).tolist() == [1] * 6
+    assert plan.taps[starts[0] : starts[-1], 1:].tolist() == [[0, 1], [0, 2], [1, 1], [1, 2], [2, 1], [2, 1]]
+
+
+def test_a_cache_that_has_no_folder_is_done_without(monkeypatch):
+    def njit(**options: object) -> object:
+        if "cache" in options:
+            raise RuntimeError("cannot cache function")
+        return lambda function: function
+
+    monkeypatch.setattr(numba, "njit", njit)
+    assert kernels._cached() is kernels._run
+
+
+def test_a_cache_that_cannot_be_written_is_done_without(monkeypatch):
+    """A full disk once broke the run whose code could not be kept."""
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    calls = []
+    monkeypatch.setattr(kernels, "_run_cached", full)
+    monkeypatch.setattr(kernels, "_run_uncached", lambda *arguments: calls.append(arguments))
+    kernels.run(1, 2)
+    assert calls == [(1, 2)]
+
+
+def test_what_does_not_execute_does_not_load_the_compiler():
+    code = (
+        "import sys, tdd_deploy.cli; from pathlib import Path; from tdd_deploy.pipeline import inspect; "
+        "inspect(Path('tests/golden/small.nir')); sys.exit('numba' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_floating_point_threshold_that_is_just_met_fires_only_where_it_shall():
+    for number_format in ("float32", "float64"):
+        for compare, expected in ((">", 0), (">=", 1)):
+            half = np.array(0.3)
+            neuron = LIF(beta=np.array(0.0), v_threshold=half, v_reset=half, compare=compare)
+            nodes = [Input(name="input", shape=(1,)), NeuronLayer(name="n", shape=(1,), neuron=neuron)]
+            program = chain(*nodes, Output(name="output"), number_format=number_format)
+            _, fast = both(program, np.full((1, 1, 1), 0.3))
+            assert fast.output.tolist() == [[[expected]]]
