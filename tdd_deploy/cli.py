@@ -179,7 +179,7 @@ def simulate(file: Path, *, energy: bool, profile: str, by: str, as_json: bool, 
 @click.option("--split", help="train, val or test; all, train or val of an .npz. Default: test, or all.")
 @click.option("--samples", type=click.IntRange(1), default=20, show_default=True, help="How many, from the first on.")
 @click.option("--against", help=f"Machines, with commas: {','.join(MACHINES)}. Default: all that are there.")
-@click.option("--bits", type=int, default=8, show_default=True, help="Of a weight, for integer and lava.")
+@click.option("--bits", type=int, help="Of a weight, for integer and lava. Default: 8.")
 @click.option("--per", type=click.Choice(("layer", "neuron")), default="layer", show_default=True, help="One scale.")
 @click.option("--input-bits", type=int, help="Of an analog input. Default: those that lose least.")
 @click.option("--mapping", type=click.Choice(MAPPINGS), default="fused", show_default=True, help="Of lava.")

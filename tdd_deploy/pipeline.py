@@ -329,7 +329,7 @@ def verify(
     data_dir: Path | None = None,
     samples: int = 20,
     against: Sequence[str] | None = None,
-    bits: int = DEPLOYED_BITS,
+    bits: int | None = None,
     per: "Per" = "layer",
     input_bits: int | None = None,
     mapping: "LavaMapping" = "fused",
@@ -346,7 +346,7 @@ def verify(
         data_dir: where the files of a named set lie.
         samples: how many, from the first on.
         against: names of ``MACHINES``, executed in that order; by default all that are there.
-        bits: of a weight, where the program is quantized on the way to ``integer`` and ``lava``.
+        bits: of a weight, where the program is quantized on the way to ``integer`` and ``lava``; 8 by default.
         per: one scale per ``layer`` or per ``neuron``.
         input_bits: of an analog input; by default those that lose least.
         mapping: of ``lava``.
@@ -356,17 +356,22 @@ def verify(
 
     Raises:
         BadOption: no such machine, or too few of them.
+        BadOptions: options of quantisation, for a program that is in integers.
         MissingEnvironment: Lava was asked for and is not set up.
         TddDeployError: anything wrong with the file, the data or an option.
     """
     from .verification import joined
 
     program = read_program(path)
+    given = (("--bits", bits is not None), ("--per", per != "layer"), ("--input-bits", input_bits is not None))
+    if program.number_format == "integer" and any(is_given for _, is_given in given):
+        words = "given, and the program is in integers already", "only with a program in floats"
+        raise BadOptions("these options", [Violation(option, *words) for option, is_given in given if is_given])
     source = open_data(data, split=split, data_dir=data_dir)
     chosen = _Machines(
         path=path,
         program=program,
-        bits=bits,
+        bits=DEPLOYED_BITS if bits is None else bits,
         per=per,
         input_bits=input_bits,
         mapping=mapping,

@@ -5,9 +5,10 @@ and bias; weights are rounded. A scale belongs to a receiver (a layer of neurons
 branches share it.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
+from itertools import chain, count
 from typing import Any, Literal
 
 import numpy as np
@@ -103,7 +104,7 @@ def quantize(
     result = quantizer.result()
     by = SHRINK
     while quantizer.shrink(result.layers, by):  # rounding can lift a sum above its bound
-        result, by = quantizer.result(), 2 * by
+        result, by = quantizer.result(), min(2 * by, 0.5)
     return result
 
 
@@ -326,7 +327,8 @@ class _Quantizer:
         nodes: list[Node] = [self._rounded(node) for node in program.nodes]
         edges = list(program.edges)
         for edge in self._ways.bare():
-            factor = Scale(name=f"{edge.source}_to_{edge.target}", factor=self._one(edge))
+            name = _free_name(f"{edge.source}_to_{edge.target}", {node.name for node in nodes})
+            factor = Scale(name=name, factor=self._one(edge))
             nodes.append(factor)
             edges.remove(edge)
             edges += [replace(edge, target=factor.name), Edge(factor.name, edge.target, code=edge.code)]
@@ -479,6 +481,11 @@ class _Quantizer:
             error=(lost / total) ** 0.5 if total else 0.0,
             worst_case_sum=worst_case_sum,
         )
+
+
+def _free_name(name: str, taken: Collection[str]) -> str:
+    """Return a name, numbered when it is taken."""
+    return next(free for free in chain([name], (f"{name}_{k}" for k in count(2))) if free not in taken)
 
 
 def _reset_of(neuron: Neuron) -> Array:

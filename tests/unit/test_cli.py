@@ -536,6 +536,8 @@ def test_asking_for_lava_without_its_environment_is_exit_3_with_the_remedy(
         ("--data digits --samples 0", "--samples"),
         ("--data digits --mapping dense", "--mapping"),
         ("--data digits --batch 0", "--batch"),
+        ("--data digits --bits 8", "--bits: given, and the program is in integers already"),
+        ("--data digits --per neuron --input-bits 4", "--input-bits: given"),
         ("", "--data"),
     ],
 )

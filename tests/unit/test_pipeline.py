@@ -146,18 +146,19 @@ def test_training_data_that_is_missing_leaves_no_folder(tmp_path: Path, monkeypa
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="getrusage shows a child the peak of its parent; /proc does not")
 def test_memory_does_not_grow_with_the_number_of_samples(run_folder: Path, tmp_path: Path) -> None:
     """40 times the samples, an array of 10 MB read in place of 0.25 MB: less than 4 MB more at the peak."""
     peaks = []
-    for n in (1_000, 40_000):
+    for n in (100, 1_000, 40_000):  # the first compiles, if need be
         np.savez(tmp_path / f"{n}.npz", x=np.zeros((n, 1, 8, 8), "f4"))
         code = (
-            "import resource; from pathlib import Path; from tdd_deploy.pipeline import simulate; "
+            "import re; from pathlib import Path; from tdd_deploy.pipeline import simulate; "
             f"simulate(Path({str(run_folder)!r}), data={str(tmp_path / f'{n}.npz')!r}, steps=1, batch=100); "
-            "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+            "print(re.search(r'VmHWM:\\s+(\\d+) kB', Path('/proc/self/status').read_text()).group(1))"
         )
         peaks.append(int(subprocess.check_output([sys.executable, "-c", code], text=True)))
-    assert peaks[1] - peaks[0] < 4_000  # KiB
+    assert peaks[2] - peaks[1] < 4_000  # KiB
 
 
 @pytest.fixture(scope="module")

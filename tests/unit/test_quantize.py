@@ -191,6 +191,13 @@ def test_an_edge_without_weights_becomes_a_scale():
     assert found["b"].neuron.v_threshold == 254 * 64
 
 
+def test_the_scale_of_a_bare_edge_takes_a_name_that_is_free():
+    """It once ended in a program with one name twice."""
+    nodes = source(2), dense("fc", np.eye(2)), layer("a", 2), dense("a_to_c", np.eye(2)), layer("b", 2), layer("c", 2)
+    found = quantize(chain(*nodes, OUT, edges=[Edge("a", "c")], **SPIKES)).program
+    assert {edge.source for edge in found.incoming["c"]} == {"b_to_c", "a_to_c_2"}
+
+
 def test_a_bare_edge_beside_a_map_shares_its_scale():
     nodes = source(1), dense("fc", [[4.0]]), layer("a", 1), dense("long", [[2.0]]), layer("b", 1), OUT
     found = quantize(chain(*nodes, edges=[Edge("a", "b")], **SPIKES)).program

@@ -185,6 +185,8 @@ BROKEN = {
         (integers(v_threshold=2**23), "hidden.v_threshold", "8388608 to 8388608", "-8388607 to 8388607"),
         (integers(v_reset=-(2**23)), "hidden.v_reset", "-8388608 to -8388608", "-8388607 to 8388607"),
         (integers(bias=[0, 0, 2**23]), "hidden.bias", "0 to 8388608", "-8388607 to 8388607"),
+        ({"nodes": (replace(INPUT, largest=9), *CHAIN[1:])}, "input and output",
+         "scale 1.0, largest 9, unit 1.0", "1 each, in a program of floats", "They are of integers alone."),
         (integers(source=replace(INPUT, scale=0.0)), "input.scale", "0.0", "a positive number"),
         (integers(source=replace(INPUT, scale=np.inf)), "input.scale", "inf", "a positive number"),
         (integers(source=replace(INPUT, largest=0)), "input.largest", "0", "1 or more"),
@@ -199,6 +201,8 @@ BROKEN = {
         ({"nodes": (*integers(fc_weight=2**20)["nodes"], Dense(name="fc2", weight=np.full((3, 2), -(2**20)))),
           "edges": (*EDGES, Edge("input", "fc2"), Edge("fc2", "hidden")), "number_format": "integer"},
          "hidden", "the worst case of its sums is 4,194,304", "below 4,194,304",
+         "Use smaller weights, or smaller inputs."),
+        (integers(fc_weight=2**21), "fc", "the worst case of its sums is 4,194,304", "below 4,194,304",
          "Use smaller weights, or smaller inputs."),
     ],
 }  # fmt: skip
