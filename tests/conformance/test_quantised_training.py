@@ -4,18 +4,16 @@ import numpy as np
 import pytest
 import torch
 
-from tdd_deploy.data import Frames, open_data
+from tdd_deploy.data import open_data
 from tdd_deploy.pipeline import read_program, simulate
 from tdd_deploy.pipeline import train as train_into
-from tdd_deploy.program import with_code
 from tdd_deploy.program.quantize import quantize
-from tdd_deploy.simulator import reference
-from tdd_deploy.simulator.engine import Engine
 from tdd_deploy.train import METHODS, Samples, TrainOptions, checked
 from tdd_deploy.train.lower import lower
 from tdd_deploy.train.network import make_network
 from tdd_deploy.train.quantized import in_integers
 from tdd_deploy.train.trainer import evaluate
+from tests.agreement import assert_every_machine_agrees
 
 N_STEPS = 4
 
@@ -53,24 +51,6 @@ def inputs_of(options, x):
     if options.encoder == "poisson":
         return (np.random.default_rng(0).random(values.shape) < values).astype(np.float32)
     return values
-
-
-def assert_every_machine_agrees(net, program, inputs):
-    """Compare every spike and every output, given inputs ``[n_steps, batch, ...]``."""
-    with torch.no_grad():
-        run = net.unroll(torch.from_numpy(inputs), N_STEPS, static=False)
-    layers = [layer.name for layer in program.neuron_layers]
-    expected = {name: tap.numpy() for name, tap in zip(layers, run.taps, strict=True)}
-    expected["output"] = run.outputs.numpy()
-    assert all(expected[name].any() for name in layers)
-    sent = reference.run(program, inputs)
-    for name, values in expected.items():
-        assert np.array_equal(sent[name], values), f"{name}: the reference differs"
-    for code in ("delta", "spike"):
-        frames = Frames(static=False, values=inputs)
-        result = Engine(with_code(program, code)).run(frames, n_steps=N_STEPS, record=layers)
-        for name, values in {**result.layers, "output": result.output}.items():
-            assert np.array_equal(values.swapaxes(0, 1), expected[name]), f"{name}: the engine differs in {code} code"
 
 
 @pytest.mark.parametrize(

@@ -5,12 +5,11 @@ import pytest
 import torch
 
 from tdd_deploy.data import Frames, open_data
-from tdd_deploy.program import with_code
-from tdd_deploy.simulator import reference
 from tdd_deploy.simulator.engine import Engine
 from tdd_deploy.train import METHODS, Samples, TrainingData, TrainOptions, checked, fit
 from tdd_deploy.train.network import make_network
 from tdd_deploy.train.trainer import evaluate
+from tests.agreement import assert_every_machine_agrees
 
 N_STEPS = 4
 
@@ -45,24 +44,6 @@ def trained(options, folder):
     )
     net.load_state_dict(torch.load(folder / "checkpoint.pt", weights_only=True)["network"])
     return net.eval(), program
-
-
-def assert_every_machine_agrees(net, program, inputs):
-    """Compare every spike and every output, given inputs ``[n_steps, batch, ...]``; -0 is 0."""
-    with torch.no_grad():
-        run = net.unroll(torch.from_numpy(inputs), N_STEPS, static=False)
-    layers = [layer.name for layer in program.neuron_layers]
-    expected = {name: tap.numpy() for name, tap in zip(layers, run.taps, strict=True)}
-    expected["output"] = run.outputs.numpy()
-    assert all(expected[name].any() for name in layers)
-    sent = reference.run(program, inputs)
-    for name, values in expected.items():
-        assert np.array_equal(sent[name], values), f"{name}: the reference differs"
-    for code in ("delta", "spike"):
-        frames = Frames(static=False, values=inputs)
-        result = Engine(with_code(program, code)).run(frames, n_steps=N_STEPS, record=layers)
-        for name, values in {**result.layers, "output": result.output}.items():
-            assert np.array_equal(values.swapaxes(0, 1), expected[name]), f"{name}: the engine differs in {code} code"
 
 
 @pytest.mark.parametrize("reset", ["hard", "soft"])

@@ -1,0 +1,28 @@
+"""Torch, the reference and the event engine side by side."""
+
+import numpy as np
+import torch
+
+from tdd_deploy.data import Frames
+from tdd_deploy.program import with_code
+from tdd_deploy.simulator import reference
+from tdd_deploy.simulator.engine import Engine
+
+
+def assert_every_machine_agrees(net, program, inputs):
+    """Compare every spike and every output, given inputs ``[n_steps, batch, ...]``; -0 is 0."""
+    n_steps = len(inputs)
+    with torch.no_grad():
+        run = net.unroll(torch.from_numpy(inputs), n_steps, static=False)
+    layers = [layer.name for layer in program.neuron_layers]
+    expected = {name: tap.numpy() for name, tap in zip(layers, run.taps, strict=True)}
+    expected["output"] = run.outputs.numpy()
+    assert all(expected[name].any() for name in layers)
+    sent = reference.run(program, inputs)
+    for name, values in expected.items():
+        assert np.array_equal(sent[name], values), f"{name}: the reference differs"
+    for code in ("delta", "spike"):
+        frames = Frames(static=False, values=inputs)
+        result = Engine(with_code(program, code)).run(frames, n_steps=n_steps, record=layers)
+        for name, values in {**result.layers, "output": result.output}.items():
+            assert np.array_equal(values.swapaxes(0, 1), expected[name]), f"{name}: the engine differs in {code} code"
