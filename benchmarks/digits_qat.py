@@ -17,8 +17,7 @@ from tdd_deploy.data import open_data
 from tdd_deploy.exporters import TARGETS
 from tdd_deploy.files import write_json
 from tdd_deploy.pipeline import read_program, simulate, train
-from tdd_deploy.program import Program
-from tdd_deploy.program.quantize import best_input_bits, quantize
+from tdd_deploy.program.quantize import quantize
 
 EPOCHS = 25
 BITS = (8, 4)
@@ -38,15 +37,11 @@ def trained(run: Path, options: dict[str, Any], seed: int) -> Path:
 
 def quantized(run: Path, bits: int, *, choose: bool) -> Path:
     """Quantize a float run, with inputs of 8 bits or of as many as lose least; return the file written beside it."""
-    program = read_program(run)
-    file = run / f"quantized-{bits}{'-chosen' if choose else ''}.nir"
-    TARGETS["nir"](quantize(program, bits=bits, input_bits=_input_bits(program, bits) if choose else 8).program, file)
-    return file
-
-
-def _input_bits(program: Program, bits: int) -> int:
     x, _ = open_data("digits", split="train").load()
-    return best_input_bits(program, x, bits=bits, largest_input=1.0)
+    made = quantize(read_program(run), bits=bits, input_bits=None if choose else 8, samples=x)
+    file = run / f"quantized-{bits}{'-chosen' if choose else ''}.nir"
+    TARGETS["nir"](made.program, file)
+    return file
 
 
 def measure(network: Path) -> dict[str, Any]:

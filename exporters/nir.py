@@ -122,10 +122,6 @@ def _is_soft(layer: NeuronLayer) -> bool:
     return isinstance(layer.neuron, Firing) and layer.neuron.reset == "soft"
 
 
-def _is_current_based(neuron: LoihiLIF) -> bool:
-    return bool(np.any(neuron.du != DECAY - 1))
-
-
 def _membrane(name: str) -> str:
     return f"{name}_membrane"
 
@@ -154,7 +150,7 @@ def _soft_parts(neuron: Firing) -> tuple[FloatArray | int, Neuron, FloatArray]:
     """Return beta, the membrane's neuron and the threshold of a neuron with soft reset."""
     match neuron:
         case LoihiLIF():
-            return (DECAY - neuron.dv) / DECAY, neuron, neuron.v_threshold / UNIT
+            return neuron.beta, neuron, neuron.v_threshold / UNIT
         case LIF():
             return neuron.beta, LI(beta=neuron.beta), neuron.v_threshold
     return 1, I(), neuron.v_threshold
@@ -250,14 +246,14 @@ def _integer_neurons(program: Program, shape: Shape, n: LoihiLIF) -> nir.NIRNode
         tau = tau_for(np.minimum(fraction, 1 - 2.0**-40), program.dt_s, program.integration)
         return full(tau), full(1 / gained(program.dt_s, tau, program.integration))
 
-    tau, r = leak((DECAY - n.dv) / DECAY)
+    tau, r = leak(n.beta)
     v_leak = full(n.bias / UNIT) * r
     if n.reset == "soft":
         return nir.LI(tau=tau, r=r, v_leak=v_leak)
     firing = {"v_threshold": full(n.v_threshold / UNIT), "v_reset": full(n.v_reset / UNIT), "v_leak": v_leak}
-    if not _is_current_based(n):
+    if not n.is_current_based:
         return nir.LIF(tau=tau, r=r, **firing)
-    tau_syn, w_in = leak((DECAY - 1 - n.du) / DECAY)
+    tau_syn, w_in = leak(n.alpha)
     return nir.CubaLIF(tau_syn=tau_syn, tau_mem=tau, r=r, w_in=w_in, **firing)
 
 
@@ -326,7 +322,7 @@ def neurons_are_standard(program: Program) -> Iterator[Violation]:
                 "soft reset of LIF and IF, hard reset of all",
                 "Build the layer with reset='hard'.",
             )
-        if isinstance(neuron, LoihiLIF) and neuron.reset == "soft" and _is_current_based(neuron):
+        if isinstance(neuron, LoihiLIF) and neuron.reset == "soft" and neuron.is_current_based:
             yield Violation(layer.name, "soft reset with a memory of currents", "du 4095", "Use reset='hard'.")
         if isinstance(neuron, LoihiLIF) and neuron.reset == "soft" and np.any(neuron.v_reset):
             yield Violation(f"{layer.name}.v_reset", "not 0, with soft reset", "0", "Soft reset does not use it.")
@@ -341,7 +337,7 @@ def fractions_have_time_constants(program: Program) -> Iterator[Violation]:
             fraction = layer.neuron.parameters().get(name)
             if fraction is not None:
                 yield from _timeless(program, layer, name, fraction)
-        is_current_based = isinstance(layer.neuron, LoihiLIF) and _is_current_based(layer.neuron)
+        is_current_based = isinstance(layer.neuron, LoihiLIF) and layer.neuron.is_current_based
         if is_current_based and program.integration == "exact" and np.any(layer.neuron.parameters()["du"] == DECAY - 1):
             remedy = "Build the program with integration='euler'."
             yield Violation(f"{layer.name}.du", "4095 beside others", "below 4095 in exact integration", remedy)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from tdd_deploy.neurons.loihi import LIMIT, UNIT
 from tdd_deploy.program import NeuronLayer, Program
+from tdd_deploy.program.outputs import predicted
 
 from . import reference
 from .engine import Engine, Frames
@@ -65,7 +66,7 @@ def calibrate(
             labelled = False
         else:
             for i, result in enumerate(results):
-                right[i] += int((result.output.sum(axis=1).argmax(axis=1) == labels).sum())
+                right[i] += int((predicted(result.output) == labels).sum())
         n_samples += len(results[0].output)
         sums = sums or _sums(quantized, frames, n_steps)
     neurons = {layer.name: int(np.prod(layer.shape)) for layer in original.neuron_layers}

@@ -262,8 +262,7 @@ def _as_conv(node: Dense | Conv | Pool, in_shape: Shape) -> Conv:
         case Dense():
             return Conv(name=node.name, weight=node.weight[:, :, None, None], bias=node.bias)
         case Pool():
-            weight = np.ones((in_shape[0], 1, *node.kernel)) / (math.prod(node.kernel) if node.average else 1)
-            return Conv(name=node.name, weight=weight, stride=node.stride, padding=node.padding, groups=in_shape[0])
+            return node.as_conv(in_shape[0])
     return node
 
 

@@ -33,6 +33,11 @@ MACHINES = ("torch", "reference", "event", "integer", "lava")
 
 DATA = "digits (built in), mnist, fashion-mnist, cifar10, cifar100, or a path to an .npz."
 data_dir = click.option("--data-dir", type=PATH, help="Folder of mnist, cifar10, ...; default: $TDD_DEPLOY_DATA.")
+per = click.option(
+    "--per", type=click.Choice(("layer", "neuron")), default="layer", show_default=True, help="One scale."
+)
+input_bits = click.option("--input-bits", type=int, help="Of an analog input. Default: those that lose least.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -95,15 +100,15 @@ def train(out: Path, *, resume: bool, **given: Any) -> None:
 @click.option("--target", type=click.Choice(TARGETS), required=True, help="Where the network goes.")
 @click.option("--out", type=PATH, required=True, help="File to write; lava: folder.")
 @click.option("--bits", type=int, help="Quantize to integers, 2 to 8 bits per weight. Default: lava 8; nir none.")
-@click.option("--per", type=click.Choice(("layer", "neuron")), default="layer", show_default=True, help="One scale.")
-@click.option("--input-bits", type=int, help="Of an analog input. Default: those that lose least.")
+@per
+@input_bits
 @click.option("--mapping", type=click.Choice(MAPPINGS), help="lava: processes of ours, or Lava's own. Default: fused.")
 @click.option("--code", type=click.Choice(("delta", "spike")), help="lava, fused: what edges send. Default: delta.")
 @click.option("--floats", is_flag=True, help="lava: keep floats, for its floating-point simulation.")
 @click.option("--data", help=f"Measure what quantizing changes, on training samples: {DATA}")
 @data_dir
 @click.option("--samples", type=click.IntRange(1), default=64, show_default=True, help="How many of --data.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@json_option
 def export(file: Path, *, target: str, out: Path, as_json: bool, **options: Any) -> None:
     """Write FILE (a .nir file or a run folder) for a target.
 
@@ -113,9 +118,7 @@ def export(file: Path, *, target: str, out: Path, as_json: bool, **options: Any)
 
     exported = run(file, target=target, out=out, **options)
     if as_json:
-        import json
-
-        click.echo(json.dumps(exported.as_json(), allow_nan=False))
+        _echo_json(exported.as_json())
         return
     if exported.layers:
         _print_quantization(exported)
@@ -152,7 +155,7 @@ def export(file: Path, *, target: str, out: Path, as_json: bool, **options: Any)
     "--by", type=click.Choice(("step", "layer")), default="step", show_default=True, help="Rows of the table."
 )
 @click.option("--batch", type=click.IntRange(1), default=64, show_default=True, help="Samples executed at once.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@json_option
 @click.option("--record", type=PATH, help="Write every layer's spikes, [samples, steps, ...], to this .npz.")
 @click.option("--out", type=PATH, help="Write report.json, steps.csv and report.html into this folder.")
 def simulate(file: Path, *, energy: bool, profile: str, by: str, as_json: bool, **options: Any) -> None:
@@ -165,9 +168,7 @@ def simulate(file: Path, *, energy: bool, profile: str, by: str, as_json: bool, 
     with _samples_progress() as progress:
         simulation = run(file, profile=profile if energy else None, progress=progress, **options)
     if as_json:
-        import json
-
-        click.echo(json.dumps(simulation.as_json(), allow_nan=False))
+        _echo_json(simulation.as_json())
     else:
         _print_simulation(simulation, by)
 
@@ -180,14 +181,14 @@ def simulate(file: Path, *, energy: bool, profile: str, by: str, as_json: bool, 
 @click.option("--samples", type=click.IntRange(1), default=20, show_default=True, help="How many, from the first on.")
 @click.option("--against", help=f"Machines, with commas: {','.join(MACHINES)}. Default: all that are there.")
 @click.option("--bits", type=int, help="Of a weight, for integer and lava. Default: 8.")
-@click.option("--per", type=click.Choice(("layer", "neuron")), default="layer", show_default=True, help="One scale.")
-@click.option("--input-bits", type=int, help="Of an analog input. Default: those that lose least.")
+@per
+@input_bits
 @click.option("--mapping", type=click.Choice(MAPPINGS), default="fused", show_default=True, help="Of lava.")
 @click.option(
     "--timeout", "timeout_s", type=float, default=3600, show_default=True, help="Seconds for Lava, per batch."
 )
 @click.option("--batch", type=click.IntRange(1), default=32, show_default=True, help="Samples executed at once.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@json_option
 def verify(file: Path, *, against: str | None, as_json: bool, **options: Any) -> None:
     """Run samples on several machines and compare, each with the one before.
 
@@ -200,9 +201,7 @@ def verify(file: Path, *, against: str | None, as_json: bool, **options: Any) ->
     with _samples_progress("verifying") as progress:
         verified = run(file, against=names, progress=progress, **options)
     if as_json:
-        import json
-
-        click.echo(json.dumps(verified.as_json(), allow_nan=False))
+        _echo_json(verified.as_json())
     else:
         _print_hops(verified)
     if not verified.passed:
@@ -211,16 +210,14 @@ def verify(file: Path, *, against: str | None, as_json: bool, **options: Any) ->
 
 @cli.command()
 @click.argument("file", type=PATH)
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@json_option
 def inspect(file: Path, *, as_json: bool) -> None:
     """Print what FILE (a .nir file or a run folder) holds, every choice named."""
     from .pipeline import inspect as run
 
     found = run(file)
     if as_json:
-        import json
-
-        click.echo(json.dumps(found, allow_nan=False))
+        _echo_json(found)
         return
     from rich.table import Table
 
@@ -253,7 +250,7 @@ def lava_setup(*, python: Path | None) -> None:
 
 
 @lava.command("doctor")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@json_option
 def lava_doctor(*, as_json: bool) -> None:
     """Examine Lava's environment and this machine, and run two neurons; exit 1 when something is wrong."""
     from .pipeline import lava_doctor as run
@@ -261,10 +258,9 @@ def lava_doctor(*, as_json: bool) -> None:
     checks = run()
     ok = all(check.ok for check in checks)
     if as_json:
-        import json
         from dataclasses import asdict
 
-        click.echo(json.dumps({"schema_version": 1, "ok": ok, "checks": [asdict(check) for check in checks]}))
+        _echo_json({"schema_version": 1, "ok": ok, "checks": [asdict(check) for check in checks]})
     else:
         for check in checks:
             click.echo(f"{'ok ' if check.ok else 'BAD'}  {check.name}: {check.found}")
@@ -290,6 +286,12 @@ def lava_run(bundle: Path, *, out: Path, **options: Any) -> None:
         f"{out}: {took.lava_steps:,} Lava time steps in {took.seconds:.2f} s, "
         f"after a start of {took.start_seconds:.2f} s"
     )
+
+
+def _echo_json(values: "Mapping[str, Any]") -> None:
+    import json
+
+    click.echo(json.dumps(values, allow_nan=False))
 
 
 def _print_quantization(exported: "Exported") -> None:

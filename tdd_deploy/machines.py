@@ -2,15 +2,17 @@
 
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import BadOption, MissingDependency
+from .data import Frames
+from .errors import BadOption, MissingDependency, MissingEnvironment, NotExportable
 from .program import Code, Program, with_code
 from .program.inputs import as_input
 from .verification import Recorded
@@ -20,6 +22,62 @@ if TYPE_CHECKING:
 
 Array = NDArray[Any]
 Machine = Callable[[Array], Recorded]  # inputs [n_steps, batch, *shape], encoded
+MACHINES = ("torch", "reference", "event", "integer", "lava")
+
+
+@dataclass(frozen=True)
+class Machines:
+    """The machines that can execute one file; ``quantized`` gives the integers of a program of floats."""
+
+    path: Path
+    program: Program
+    quantized: Callable[[], Program]
+    mapping: "LavaMapping"
+    timeout_s: float
+
+    def named(self, names: Sequence[str]) -> list[Machine]:
+        """Return these machines; one that is not there is an error."""
+        unknown = [name for name in names if name not in MACHINES]
+        if unknown:
+            raise BadOption("--against", ", ".join(unknown), ", ".join(MACHINES))
+        machines = [machine for name in MACHINES if name in names for machine in self._make(name)]
+        if len(machines) < 2:
+            raise BadOption("--against", ", ".join(names) or "nothing", "at least two machines to compare")
+        return machines
+
+    def all_there(self) -> tuple[list[Machine], list[str]]:
+        """Return every machine that is there, and why others are not."""
+        machines, left_out = [], []
+        for name in MACHINES:
+            try:
+                machines += self._make(name)
+            except (MissingDependency, MissingEnvironment, NotExportable, BadOption) as error:
+                left_out.append(f"{name}: {error}")
+        return machines, left_out
+
+    def _make(self, name: str) -> list[Machine]:
+        if name == "torch":
+            return [torch_machine(self.path, self.program)]
+        if name == "reference":
+            return [reference_machine(self.program, "reference")]
+        if name == "event":
+            return [
+                event_machine(self.program, "event, delta code", "delta"),
+                event_machine(self.program, "event, spike code", "spike"),
+            ]
+        if name == "lava":
+            return [lava_machine(self._integers, f"lava, {self.mapping}", self.mapping, timeout_s=self.timeout_s)]
+        if self.program.number_format == "integer":
+            return []  # the reference and the event engine have run them
+        return [
+            reference_machine(self._integers, "integer reference"),
+            event_machine(self._integers, "integer, delta code", "delta"),
+            event_machine(self._integers, "integer, spike code", "spike"),
+        ]
+
+    @cached_property
+    def _integers(self) -> Program:
+        return self.program if self.program.number_format == "integer" else self.quantized()
 
 
 def torch_machine(path: Path, program: Program) -> Machine:
@@ -86,9 +144,9 @@ def event_machine(program: Program, name: str, code: Code) -> Machine:
     layers = [layer.name for layer in program.neuron_layers]
 
     def run(inputs: Array) -> Recorded:
-        engine.run(_Given(inputs[:, :1]), n_steps=1)  # compiles what is not compiled yet
+        engine.run(Frames(static=False, values=inputs[:, :1]), n_steps=1)  # compiles what is not compiled yet
         begin = time.perf_counter()
-        result = engine.run(_Given(inputs), n_steps=len(inputs), record=layers)
+        result = engine.run(Frames(static=False, values=inputs), n_steps=len(inputs), record=layers)
         seconds = time.perf_counter() - begin
         return Recorded(
             machine=name, program=coded, spikes=result.layers, output=result.output, potentials={}, seconds=seconds
@@ -132,17 +190,6 @@ def lava_machine(program: Program, name: str, mapping: "LavaMapping", *, timeout
         )
 
     return run
-
-
-@dataclass(frozen=True)
-class _Given:
-    """Inputs that are encoded already, as the engine takes them."""
-
-    inputs: Array
-
-    def at(self, t: int) -> Array:
-        frame: Array = self.inputs[t]
-        return frame
 
 
 def _batch_first(array: Array) -> Array:

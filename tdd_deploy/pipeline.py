@@ -7,7 +7,6 @@ import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -22,20 +21,18 @@ from .errors import (
     BadOption,
     BadOptions,
     MissingDependency,
-    MissingEnvironment,
-    NotExportable,
     Violation,
 )
 from .files import make_folder, sha256, write_json
 from .program import Code, Conv, Dense, Program, describe, with_code
 from .program.bounds import wrapping_layers
+from .program.outputs import predicted
 from .program.rounding import rounding_receivers
 
 if TYPE_CHECKING:
     from .exporters.lava.doctor import Check
     from .exporters.lava.rules import LavaMapping
     from .exporters.lava.worker import LavaRun
-    from .machines import Machine
     from .program.quantize import LayerReport, Per
     from .simulator.calibration import Calibration
     from .simulator.record import Recorder
@@ -258,7 +255,7 @@ def simulate(
             result = engine.run(frames, n_steps=feed.n_steps, record=layers)
             trace = result.trace if trace is None else trace + result.trace
             if labels is not None:
-                n_correct += int((result.output.sum(axis=1).argmax(axis=1) == labels).sum())
+                n_correct += int((predicted(result.output) == labels).sum())
             if recorded is not None:
                 recorded.take(result)
             progress(trace.n_samples, n_samples)
@@ -345,7 +342,7 @@ def verify(
         split: part of the data; by default the test set, or a whole .npz.
         data_dir: where the files of a named set lie.
         samples: how many, from the first on.
-        against: names of ``MACHINES``, executed in that order; by default all that are there.
+        against: names of ``machines.MACHINES``, executed in that order; by default all that are there.
         bits: of a weight, where the program is quantized on the way to ``integer`` and ``lava``; 8 by default.
         per: one scale per ``layer`` or per ``neuron``.
         input_bits: of an analog input; by default those that lose least.
@@ -360,6 +357,8 @@ def verify(
         MissingEnvironment: Lava was asked for and is not set up.
         TddDeployError: anything wrong with the file, the data or an option.
     """
+    from .machines import Machines
+    from .program.quantize import quantize
     from .verification import joined
 
     program = read_program(path)
@@ -368,16 +367,12 @@ def verify(
         words = "given, and the program is in integers already", "only with a program in floats"
         raise BadOptions("these options", [Violation(option, *words) for option, is_given in given if is_given])
     source = open_data(data, split=split, data_dir=data_dir)
-    chosen = _Machines(
-        path=path,
-        program=program,
-        bits=DEPLOYED_BITS if bits is None else bits,
-        per=per,
-        input_bits=input_bits,
-        mapping=mapping,
-        timeout_s=timeout_s,
-        seen=_seen(source, samples),
-    )
+
+    def quantized() -> Program:
+        weight_bits = DEPLOYED_BITS if bits is None else bits
+        return quantize(program, bits=weight_bits, per=per, input_bits=input_bits, **_seen(source, samples)).program
+
+    chosen = Machines(path=path, program=program, quantized=quantized, mapping=mapping, timeout_s=timeout_s)
     machines, left_out = chosen.all_there() if against is None else (chosen.named(against), [])
     feed = _Feed.of(program, source, steps=None, encoder=None, seed=0)
     n_samples = min(samples, source.n_samples)
@@ -391,7 +386,7 @@ def verify(
         for recorded in found:
             seconds[recorded.machine] = seconds.get(recorded.machine, 0.0) + recorded.seconds
             if labels is not None:
-                correct = int((recorded.output.sum(axis=1).argmax(axis=1) == labels).sum())
+                correct = int((predicted(recorded.output) == labels).sum())
                 right[recorded.machine] = right.get(recorded.machine, 0) + correct
         hops.append(_side_by_side(found))
         done += inputs.shape[1]
@@ -415,79 +410,6 @@ def _side_by_side(found: "Sequence[Recorded]") -> "list[Hop]":
         hops.append(compare(before, after))
         before = informed(before, after, hops[-1])
     return hops
-
-
-MACHINES = ("torch", "reference", "event", "integer", "lava")
-
-
-@dataclass(frozen=True)
-class _Machines:
-    """The machines that can execute one file."""
-
-    path: Path
-    program: Program
-    bits: int
-    per: "Per"
-    input_bits: int | None
-    mapping: "LavaMapping"
-    timeout_s: float
-    seen: dict[str, Any]
-
-    def named(self, names: Sequence[str]) -> "list[Machine]":
-        """Return these machines; one that is not there is an error."""
-        unknown = [name for name in names if name not in MACHINES]
-        if unknown:
-            raise BadOption("--against", ", ".join(unknown), ", ".join(MACHINES))
-        machines = [machine for name in MACHINES if name in names for machine in self._make(name)]
-        if len(machines) < 2:
-            raise BadOption("--against", ", ".join(names) or "nothing", "at least two machines to compare")
-        return machines
-
-    def all_there(self) -> "tuple[list[Machine], list[str]]":
-        """Return every machine that is there, and why others are not."""
-        machines, left_out = [], []
-        for name in MACHINES:
-            try:
-                machines += self._make(name)
-            except (MissingDependency, MissingEnvironment, NotExportable, BadOption) as error:
-                left_out.append(f"{name}: {error}")
-        return machines, left_out
-
-    def _make(self, name: str) -> "list[Machine]":
-        from .machines import event_machine, lava_machine, reference_machine, torch_machine
-
-        if name == "torch":
-            return [torch_machine(self.path, self.program)]
-        if name == "reference":
-            return [reference_machine(self.program, "reference")]
-        if name == "event":
-            return [
-                event_machine(self.program, "event, delta code", "delta"),
-                event_machine(self.program, "event, spike code", "spike"),
-            ]
-        if name == "lava":
-            return [lava_machine(self._integers, f"lava, {self.mapping}", self.mapping, timeout_s=self.timeout_s)]
-        if self.program.number_format == "integer":
-            return []  # the reference and the event engine have run them
-        return [
-            reference_machine(self._integers, "integer reference"),
-            event_machine(self._integers, "integer, delta code", "delta"),
-            event_machine(self._integers, "integer, spike code", "spike"),
-        ]
-
-    @cached_property
-    def _integers(self) -> Program:
-        from .program.quantize import quantize
-
-        if self.program.number_format == "integer":
-            return self.program
-        return quantize(
-            self.program,
-            bits=self.bits,
-            per=self.per,
-            input_bits=self.input_bits,
-            **self.seen,
-        ).program
 
 
 def inspect(path: Path) -> dict[str, Any]:
@@ -682,7 +604,7 @@ def _recorded(out: Path, chosen: Mapping[str, Any]) -> dict[str, Any]:
     path = out / "train.json"
     try:
         recorded = json.loads(path.read_text(encoding="utf-8"))
-        options = {"lambda_" if name == "lambda" else name: value for name, value in recorded["options"].items()}
+        options = room.by_field(recorded["options"])
         known = {"data": recorded["data"], "epochs": recorded["epochs"], "options": options}
     except (OSError, UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
         raise BadFile(

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from .neurons import LoihiLIF
 from .neurons.loihi import LIMIT
 from .program import NeuronLayer, Program
+from .program.outputs import predicted
 
 Array = NDArray[Any]
 NEAR = 1e-5  # of the threshold: as close as float32 sums in different orders come
@@ -168,7 +169,7 @@ def compare(before: Recorded, after: Recorded) -> Hop:
         if layer.neuron.spiking  # what others send are no spikes, but sums that round
     }
     differing = sum(int(np.count_nonzero(array)) for array in apart.values())
-    is_other = _predictions(before.output) != _predictions(after.output)
+    is_other = predicted(before.output) != predicted(after.output)
     outputs = None if bound.outputs is None else _outputs_apart(before, after, apart, bound.outputs)
     return Hop(
         before=before.machine,
@@ -215,11 +216,6 @@ def informed(before: Recorded, after: Recorded, hop: Hop) -> Recorded:
     if after.potentials or hop.differing or hop.bound is QUANTIZED:
         return after
     return replace(after, potentials=before.potentials)
-
-
-def _predictions(output: Array) -> Array:
-    total = output.sum(axis=1)
-    return np.asarray(total.reshape(len(total), -1).argmax(axis=1))
 
 
 def _outputs_apart(before: Recorded, after: Recorded, apart: Mapping[str, Array], tolerance: float) -> Array:

@@ -156,9 +156,7 @@ def _as_weights(node: LinearMap, in_shape: tuple[int, ...]) -> Dense | Conv:
         case Dense() | Conv():
             return replace(node, bias=None)
         case Pool():
-            size = node.kernel[0] * node.kernel[1] if node.average else 1
-            weight = np.full((in_shape[0], 1, *node.kernel), 1 / size if node.average else 1)
-            return Conv(name=node.name, weight=weight, stride=node.stride, padding=node.padding, groups=in_shape[0])
+            return node.as_conv(in_shape[0])
         case Scale() if len(in_shape) == 3:
             per_channel = np.broadcast_to(node.factor, in_shape)[:, :1, :1]
             return Conv(name=node.name, weight=per_channel[:, None], groups=in_shape[0])

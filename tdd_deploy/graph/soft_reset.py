@@ -11,7 +11,7 @@ from typing import TypeGuard
 import numpy as np
 
 from tdd_deploy.neurons import IF, LI, LIF, Firing, I, LoihiLIF, Threshold
-from tdd_deploy.neurons.loihi import DECAY, UNIT
+from tdd_deploy.neurons.loihi import UNIT
 from tdd_deploy.program import NeuronLayer, Node, Scale
 
 Pair = tuple[str, str]  # source, target
@@ -45,8 +45,7 @@ class Loop:
 
     def resets_softly(self) -> bool:
         """Say whether the scale takes away exactly what a soft reset does, in the number format."""
-        parameters = self.membrane.neuron.parameters()
-        beta = (DECAY - parameters["dv"]) / DECAY if "dv" in parameters else parameters.get("beta", 1)
+        beta = getattr(self.membrane.neuron, "beta", 1)
         reset = -(beta * self.threshold.neuron.parameters()["v_threshold"])
         return self.reset.factor.shape in ((), self.threshold.shape) and bool(np.all(self.reset.factor == reset))
 

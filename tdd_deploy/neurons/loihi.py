@@ -27,6 +27,21 @@ class LoihiLIF(Firing):
     bias: Array
     n_states: ClassVar[int] = 2
 
+    @property
+    def alpha(self) -> Array:
+        """The fraction of u kept per step."""
+        return (DECAY - 1 - self.du) / DECAY
+
+    @property
+    def beta(self) -> Array:
+        """The fraction of v kept per step."""
+        return (DECAY - self.dv) / DECAY
+
+    @property
+    def is_current_based(self) -> bool:
+        """Whether u has a memory, in any neuron."""
+        return bool((self.du != DECAY - 1).any())
+
     def step(self, a: Arithmetic, state: State, current: Array) -> tuple[State, Array]:
         """Filter the current, leak, integrate, compare, fire, reset."""
         u, v = state

@@ -1,9 +1,13 @@
-"""What each linear map computes: dense, plain numpy."""
+"""What each linear map computes, and what that comes to behind several of them: dense, plain numpy."""
+
+from collections.abc import Callable, Mapping
+from functools import reduce
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from .nodes import Array, Conv, Dense, Flatten, LinearMap, Pool, Scale
+from .nodes import Array, Conv, Dense, Flatten, Input, LinearMap, Pool, Scale
+from .program import Program
 
 
 def apply(node: LinearMap, x: Array) -> Array:
@@ -23,6 +27,27 @@ def apply(node: LinearMap, x: Array) -> Array:
         case Flatten():
             return x.reshape(len(x), -1)
     raise NotImplementedError(type(node).__name__)
+
+
+def propagated(
+    program: Program, sent: Mapping[str, Array], through: Callable[[LinearMap, Array], Array]
+) -> dict[str, Array]:
+    """Return what every linear map sends, and every layer of neurons and the output receive, ``[batch, *shape]``.
+
+    Args:
+        program: whose edges are followed; delays do not matter, as what neurons send is constant.
+        sent: what the input and every layer of neurons send.
+        through: what a linear map makes of the sum that it receives.
+    """
+    sending, received = dict(sent), {}
+    for node in program.nodes:
+        if isinstance(node, Input):
+            continue
+        total: Array = reduce(np.add, [sending[edge.source] for edge in program.incoming[node.name]])
+        if isinstance(node, LinearMap):
+            total = sending[node.name] = through(node, total)
+        received[node.name] = total
+    return received
 
 
 def _correlate(node: Conv, x: Array) -> Array:

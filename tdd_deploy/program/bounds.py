@@ -5,15 +5,14 @@ sent as a change is at most twice a value.
 """
 
 from collections.abc import Mapping
-from functools import reduce
 
 import numpy as np
 
 from tdd_deploy.neurons import LoihiLIF
-from tdd_deploy.neurons.loihi import DECAY, WRAP
+from tdd_deploy.neurons.loihi import WRAP
 
-from .apply import apply
-from .nodes import Array, Input, LinearMap
+from .apply import apply, propagated
+from .nodes import Array, LinearMap
 from .program import Program, with_arrays
 
 SUM_BITS = 22  # one fewer than Lava's convolutions keep, so that sums of changes fit too
@@ -30,17 +29,7 @@ def worst_case_sums(program: Program, *, largest_input: float | None = None) -> 
     sent: dict[str, Array] = {program.input.name: np.full((1, *program.input.shape), float(largest))}
     for layer in program.neuron_layers:
         sent[layer.name] = np.full((1, *layer.shape), 1.0 if layer.neuron.spiking else np.inf)
-    sums: dict[str, Array] = {}
-    for node in program.nodes:
-        if isinstance(node, Input):
-            continue
-        total = reduce(np.add, [sent[edge.source] for edge in program.incoming[node.name]])
-        if isinstance(node, LinearMap):
-            with np.errstate(invalid="ignore"):  # a weight of 0 behind an unbounded potential
-                total = apply(_of_magnitudes(node), total)
-            total = sent[node.name] = np.where(np.isnan(total), np.inf, total)
-        sums[node.name] = total[0]
-    return sums
+    return {name: total[0] for name, total in propagated(program, sent, _bounded).items()}
 
 
 def wrapping_layers(program: Program) -> tuple[str, ...]:
@@ -52,11 +41,14 @@ def wrapping_layers(program: Program) -> tuple[str, ...]:
     return tuple(
         name
         for name, neuron in neurons.items()
-        if isinstance(neuron, LoihiLIF) and (sums[name].max() >= WRAP or np.any(neuron.du != DECAY - 1))
+        if isinstance(neuron, LoihiLIF) and (sums[name].max() >= WRAP or neuron.is_current_based)
     )
 
 
-def _of_magnitudes(node: LinearMap) -> LinearMap:
+def _bounded(node: LinearMap, total: Array) -> Array:
+    """Return the largest magnitude that a linear map makes of magnitudes."""
     magnitudes = with_arrays(node, lambda array: np.abs(array.astype(np.float64)))
     assert isinstance(magnitudes, LinearMap)
-    return magnitudes
+    with np.errstate(invalid="ignore"):  # a weight of 0 behind an unbounded potential
+        sent = apply(magnitudes, total)
+    return np.where(np.isnan(sent), np.inf, sent)

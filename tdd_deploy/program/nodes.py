@@ -8,6 +8,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from tdd_deploy.neurons import Neuron
@@ -116,6 +117,11 @@ class Pool(LinearMap):
         if len(shape) != 3:
             raise ShapeError("(channels, height, width)")
         return (shape[0], *windows(shape[1:], self.kernel, self.stride, self.padding))
+
+    def as_conv(self, channels: int) -> Conv:
+        """Return the convolution that computes the same: of ones, or of equal parts of one, a group per channel."""
+        weight = np.full((channels, 1, *self.kernel), 1 / math.prod(self.kernel) if self.average else 1.0)
+        return Conv(name=self.name, weight=weight, stride=self.stride, padding=self.padding, groups=channels)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

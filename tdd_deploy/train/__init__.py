@@ -1,7 +1,7 @@
 """Training in torch: networks, losses, the loop. torch is imported here and nowhere else."""
 
 from .network import NETWORKS, Network
-from .options import METHODS, TrainOptions, checked, flag
+from .options import METHODS, TrainOptions, by_field, checked, flag
 from .replay import load, replay
 from .trainer import EpochMetrics, Samples, Trained, TrainingData, Watcher, fit, n_threads
 
@@ -15,6 +15,7 @@ __all__ = [
     "Trained",
     "TrainingData",
     "Watcher",
+    "by_field",
     "checked",
     "fit",
     "flag",

@@ -1,6 +1,7 @@
 """The options of a training run."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -8,10 +9,11 @@ import torch
 
 from tdd_deploy.errors import BadOptions, Violation
 from tdd_deploy.neurons import IF, LIF, Neuron, Reset
+from tdd_deploy.program import Shape
 from tdd_deploy.program.quantize import BITS
 
 from .methods import READINGS, SCORES, Ddla, L1Delta, L1Spikes, Penalty, Reading, Score
-from .network import NETWORKS
+from .network import NETWORKS, Network, make_network
 
 METHOD_DEFAULTS: dict[str, dict[str, Any]] = {
     "tet": {},
@@ -56,6 +58,16 @@ class TrainOptions:
         if self.neuron == "if":
             return IF(v_threshold=v_threshold, v_reset=v_reset, reset=self.reset)
         return LIF(v_threshold=v_threshold, v_reset=v_reset, reset=self.reset, beta=torch.tensor(self.beta))
+
+    def make_network(self, input_shape: Shape, n_classes: int) -> Network:
+        """Return an untrained network for samples of a shape; see ``network.make_network``."""
+        return make_network(
+            self.network,
+            input_shape=input_shape,
+            n_classes=n_classes,
+            neuron=self.make_neuron,
+            analog_input=self.encoder == "direct",
+        )
 
     def make_penalty(self) -> Penalty | None:
         """Return what is added to the loss, or nothing for TET."""
@@ -119,6 +131,11 @@ def checked(options: TrainOptions) -> TrainOptions:
     if found:
         raise BadOptions("these options", found)
     return options
+
+
+def by_field(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what ``as_json`` gave by the names of fields."""
+    return {"lambda_" if name == "lambda" else name: value for name, value in options.items()}
 
 
 def flag(name: str) -> str:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tdd_deploy.neurons import LIF, LoihiLIF
-from tdd_deploy.neurons.loihi import DECAY, UNIT
+from tdd_deploy.neurons.loihi import UNIT
 from tdd_deploy.program import Conv, Dense, NeuronLayer
 from tdd_deploy.program.nodes import Array
 from tdd_deploy.program.quantize import Quantized
@@ -147,7 +147,7 @@ def _in_floats(neuron: LoihiLIF, scale: float) -> LIF:
         v_threshold=_number(neuron.v_threshold / (UNIT * scale)),
         v_reset=_number(neuron.v_reset / (UNIT * scale)),
         reset=neuron.reset,
-        beta=_number((DECAY - neuron.dv) / DECAY),
+        beta=_number(neuron.beta),
     )
 
 

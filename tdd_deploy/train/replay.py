@@ -16,8 +16,8 @@ from tdd_deploy.program import Program
 from tdd_deploy.program.quantize import quantize
 
 from .lower import lower
-from .network import Network, fire, make_network
-from .options import TrainOptions, checked
+from .network import Network, fire
+from .options import TrainOptions, by_field, checked
 from .quantized import in_integers
 
 REMEDY = "name the folder of a finished run"
@@ -44,15 +44,9 @@ def load(folder: Path, program: Program) -> Network:
     """
     try:
         recorded = json.loads((folder / "train.json").read_text(encoding="utf-8"))
-        given = {"lambda_" if name == "lambda" else name: value for name, value in recorded["options"].items()}
+        given = by_field(recorded["options"])
         options = checked(TrainOptions(**{k: v for k, v in given.items() if k not in ("data", "frames")}))
-        network = make_network(
-            options.network,
-            input_shape=tuple(recorded["data"]["input_shape"]),
-            n_classes=recorded["data"]["n_classes"],
-            neuron=options.make_neuron,
-            analog_input=options.encoder == "direct",
-        )
+        network = options.make_network(tuple(recorded["data"]["input_shape"]), recorded["data"]["n_classes"])
         network.load_state_dict(load_file(folder / "network.safetensors"))
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
         raise BadFile(folder, "holds no finished run that torch can replay", REMEDY) from error

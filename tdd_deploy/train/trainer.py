@@ -25,7 +25,7 @@ from . import checkpoint
 from .checkpoint import Progress
 from .lower import lower
 from .methods import tet_loss
-from .network import Network, Unrolled, make_network
+from .network import Network, Unrolled
 from .options import TrainOptions, flag
 from .quantized import in_integers, largest_input, straight_through
 
@@ -130,13 +130,7 @@ class _Run:
         self.progress = Progress()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(options.seed)
-            self.network = make_network(
-                options.network,
-                input_shape=data.input_shape,
-                n_classes=data.n_classes,
-                neuron=options.make_neuron,
-                analog_input=options.encoder == "direct",
-            )
+            self.network = options.make_network(data.input_shape, data.n_classes)
         self.optimizer = torch.optim.AdamW(
             self.network.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay
         )

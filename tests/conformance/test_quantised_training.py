@@ -10,7 +10,6 @@ from tdd_deploy.pipeline import train as train_into
 from tdd_deploy.program.quantize import quantize
 from tdd_deploy.train import METHODS, Samples, TrainOptions, checked
 from tdd_deploy.train.lower import lower
-from tdd_deploy.train.network import make_network
 from tdd_deploy.train.quantized import in_integers
 from tdd_deploy.train.trainer import evaluate
 from tests.agreement import assert_every_machine_agrees
@@ -29,13 +28,7 @@ def trained(folder, **chosen):
     """Train into a run folder; return the network in torch's integers, and the program of the file."""
     options = checked(TrainOptions(steps=N_STEPS, epochs=2, **chosen))
     finished = train_into(folder, data="digits", steps=N_STEPS, epochs=2, **chosen)
-    net = make_network(
-        options.network,
-        input_shape=(1, 8, 8),
-        n_classes=10,
-        neuron=options.make_neuron,
-        analog_input=options.encoder == "direct",
-    )
+    net = options.make_network((1, 8, 8), 10)
     saved = torch.load(folder / "checkpoint.pt", weights_only=True)
     net.load_state_dict(saved["network"])
     in_floats = lower(net, n_steps=N_STEPS, encoder=options.encoder)

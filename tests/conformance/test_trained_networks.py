@@ -7,7 +7,6 @@ import torch
 from tdd_deploy.data import Frames, open_data
 from tdd_deploy.simulator.engine import Engine
 from tdd_deploy.train import METHODS, Samples, TrainingData, TrainOptions, checked, fit
-from tdd_deploy.train.network import make_network
 from tdd_deploy.train.trainer import evaluate
 from tests.agreement import assert_every_machine_agrees
 
@@ -35,13 +34,7 @@ def trained(options, folder):
         train=digits("train"), validation=digits("val"), input_shape=(1, 8, 8), n_classes=10, in_time=False
     )
     program = fit(options, data, folder, resume=False, watcher=Silence()).program
-    net = make_network(
-        options.network,
-        input_shape=(1, 8, 8),
-        n_classes=10,
-        neuron=options.make_neuron,
-        analog_input=options.encoder == "direct",
-    )
+    net = options.make_network((1, 8, 8), 10)
     net.load_state_dict(torch.load(folder / "checkpoint.pt", weights_only=True)["network"])
     return net.eval(), program
 

@@ -22,7 +22,7 @@ from tdd_deploy.data import DATASETS, ENCODERS
 from tdd_deploy.errors import MissingDependency
 from tdd_deploy.exporters import TARGETS
 from tdd_deploy.exporters.lava.rules import MAPPINGS
-from tdd_deploy.pipeline import MACHINES
+from tdd_deploy.machines import MACHINES
 from tdd_deploy.simulator.profiles import profile_names
 from tdd_deploy.train import METHODS, NETWORKS
 from tdd_deploy.train.methods import READINGS, SCORES
