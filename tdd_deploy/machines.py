@@ -96,7 +96,6 @@ def torch_machine(path: Path, program: Program) -> Machine:
         raise MissingDependency(str(error.name), "verify --against torch", "'tdd-deploy[train]'") from error
 
     network = train.load(path, program)
-    names = [layer.name for layer in program.neuron_layers]
 
     def run(inputs: Array) -> Recorded:
         begin = time.perf_counter()
@@ -105,9 +104,9 @@ def torch_machine(path: Path, program: Program) -> Machine:
         return Recorded(
             machine="torch",
             program=program,
-            spikes=dict(zip(names, map(_batch_first, found.spikes), strict=True)),
+            spikes={name: _batch_first(spikes) for name, spikes in found.spikes.items()},
             output=_batch_first(found.outputs),
-            potentials=dict(zip(names, map(_batch_first, found.potentials), strict=True)),
+            potentials={name: _batch_first(v) for name, v in found.potentials.items()},
             seconds=seconds,
         )
 

@@ -16,21 +16,24 @@ from numpy.typing import NDArray
 MANTISSA_BITS = {"float32": 24, "float64": 53}
 
 
-def grid_for(weight: NDArray[Any], bias: NDArray[Any], *, input_bits: int = 0, number_format: str = "float32") -> float:
-    """Return the finest power of two on which the sums of one layer are exact.
+def bound_of(weight: NDArray[Any], bias: NDArray[Any], *, largest: int = 1) -> float:
+    """Return what no current of a map exceeds in magnitude.
 
     Args:
         weight: ``[n_out, ...]``, whose rows are summed.
         bias: ``[n_out]``.
-        input_bits: fractional bits of the inputs, which lie in [-1, 1]: 0 for spikes, 8 for pixels k / 256.
-        number_format: float32 or float64.
+        largest: magnitude of an input.
     """
-    largest = np.abs(weight.astype(np.float64)).reshape(len(weight), -1).sum(axis=1) + np.abs(bias.astype(np.float64))
-    bound = float(largest.max())
+    sums = np.abs(weight.astype(np.float64)).reshape(len(weight), -1).sum(axis=1) * largest
+    return float((sums + np.abs(bias.astype(np.float64))).max())
+
+
+def grid_of(bound: float, number_format: str = "float32") -> float:
+    """Return the finest power of two on which sums up to ``bound`` are exact, in float32 or float64."""
     if bound == 0.0:
         return 1.0
     # One bit is left free, since rounding to the grid can lift a sum above its bound.
-    return 2.0 ** (math.ceil(math.log2(bound)) - (MANTISSA_BITS[number_format] - 1) + input_bits)
+    return 2.0 ** (math.ceil(math.log2(bound)) - (MANTISSA_BITS[number_format] - 1))
 
 
 def on_grid(values: NDArray[Any], grid: float) -> NDArray[np.float64]:

@@ -1,6 +1,7 @@
 """Training in torch: networks, losses, the loop. torch is imported here and nowhere else."""
 
-from .network import NETWORKS, Network
+from .architectures import NETWORKS
+from .network import Network
 from .options import METHODS, TrainOptions, by_field, checked, flag
 from .replay import load, replay
 from .trainer import EpochMetrics, Samples, Trained, TrainingData, Watcher, fit, n_threads

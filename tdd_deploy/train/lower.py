@@ -1,49 +1,86 @@
-"""From a trained network to a Program."""
-
-from itertools import pairwise
+"""From a trained network to a Program: part by part, under the same names."""
 
 import numpy as np
+import torch
 from torch import nn
 
-from tdd_deploy.neurons import Neuron
-from tdd_deploy.program import Conv, Dense, Edge, Flatten, Input, NeuronLayer, Node, Output, Program, Shape, build
+from tdd_deploy.neurons import Neuron, Threshold
+from tdd_deploy.program import (
+    Conv,
+    Dense,
+    Edge,
+    Flatten,
+    Input,
+    LinearMap,
+    NeuronLayer,
+    Node,
+    Output,
+    Pool,
+    Program,
+    Shape,
+    build,
+)
 
-from .network import Connection, Network
+from . import network as trained
+from .network import Connection, Network, Neurons, Part, Weights
 
 DT_S = 1e-3  # the trainer knows fractions kept per step, not seconds; a step is written as one millisecond
+OUTPUT = "output"
 
 
 def lower(network: Network, *, n_steps: int, encoder: str) -> Program:
     """Return what the network computes in evaluation mode, spike for spike, in float32."""
-    shape: Shape = network.input_shape
-    nodes: list[Node] = [Input(name="input", shape=shape)]
-    numbers = dict.fromkeys(("conv", "fc"), 0)
-    for layer in network.layers:
-        if layer.flatten:
-            flatten = Flatten(name="flatten")
-            nodes.append(flatten)
-            shape = flatten.out_shape(shape)
-        assert isinstance(layer.connection, Connection)  # a network that learns
-        kind = "conv" if isinstance(layer.connection.weights, nn.Conv2d) else "fc"
-        numbers[kind] += 1
-        number = f"{kind}{numbers[kind]}"
-        linear_map = _linear_map("readout" if layer.neuron is None else number, layer.connection)
-        nodes.append(linear_map)
-        shape = linear_map.out_shape(shape)
-        if layer.neuron is not None:
-            nodes.append(NeuronLayer(name=f"{number}_spikes", shape=shape, neuron=_to_numpy(layer.neuron)))
-    nodes.append(Output(name="output"))
-    edges = [Edge(a.name, b.name) for a, b in pairwise(nodes)]
+    nodes: list[Node] = [Input(name=network.source, shape=network.input_shape)]
+    shapes: dict[str, Shape] = {network.source: network.input_shape}
+    edges = [Edge(source, OUTPUT) for source in network.outputs]
+    deployed = network.deployed()
+    for part in network.parts:
+        before = part.sources
+        if isinstance(part.module, trained.AnyOf):
+            pool = Pool(name=f"{part.name}_sum", kernel=part.module.kernel, stride=part.module.kernel)
+            nodes.append(pool)
+            edges += [Edge(source, pool.name) for source in before]
+            shapes[pool.name] = pool.out_shape(shapes[before[0]])
+            before = (pool.name,)
+        node = _node(part, shapes[before[0]], deployed)
+        shapes[part.name] = node.out_shape(shapes[before[0]]) if isinstance(node, LinearMap) else shapes[before[0]]
+        nodes.append(node)
+        edges += [Edge(source, part.name) for source in before]
+    nodes.append(Output(name=OUTPUT))
     return build(nodes, edges, dt_s=DT_S, n_steps=n_steps, encoder=encoder, subject="the trained network")
 
 
-def _linear_map(name: str, connection: Connection) -> Dense | Conv:
-    weight, bias = (tensor.cpu().numpy() for tensor in connection.deployed())
+def _node(part: Part, shape: Shape, deployed: dict[str, Weights]) -> Node:
+    match part.module:
+        case Connection():
+            return _linear_map(part.name, part.module, deployed[part.name])
+        case Neurons():
+            return NeuronLayer(name=part.name, shape=shape, neuron=_to_numpy(part.module.neuron, shape))
+        case trained.Gate():
+            neuron = Threshold(v_threshold=np.float32(part.module.v_threshold))
+            return NeuronLayer(name=part.name, shape=shape, neuron=neuron)
+        case trained.SumPool():
+            return Pool(name=part.name, kernel=part.module.kernel, stride=part.module.kernel)
+        case trained.Broadcast():
+            height, width = part.module.size
+            ones = np.ones((shape[0], 1, height, width), np.float32)
+            return Conv(name=part.name, weight=ones, padding=(height - 1, width - 1), groups=shape[0])
+        case trained.Flatten():
+            return Flatten(name=part.name)
+    raise AssertionError(part)
+
+
+def _linear_map(name: str, connection: Connection, deployed: Weights) -> Dense | Conv:
+    weight, bias = (tensor.cpu().numpy() for tensor in deployed)
     module = connection.weights
     if isinstance(module, nn.Linear):
         return Dense(name=name, weight=weight, bias=bias)
     return Conv(name=name, weight=weight, bias=bias, stride=module.stride, padding=module.padding)  # type: ignore[arg-type]
 
 
-def _to_numpy(neuron: Neuron) -> Neuron:
-    return neuron.converted(lambda value: np.asarray(value.cpu()))
+def _to_numpy(neuron: Neuron, shape: Shape) -> Neuron:
+    def converted(value: torch.Tensor) -> np.ndarray:
+        array = value.detach().cpu().numpy()
+        return array if array.ndim == 0 else np.broadcast_to(array, shape)
+
+    return neuron.converted(converted)

@@ -1,10 +1,11 @@
-"""Losses: TET, and what is added to it so that fewer events are sent.
+"""Losses of every time step, and what is added to them so that fewer events are sent.
 
 Sources: TET, Deng et al., ICLR 2022. TDD-DDLA, "Feature Overlapping: Temporal Differential Decoupling for Efficient
 SNN Training", Ann. NY Acad. Sci. 1556(1), 2026 (ICLR 2025 submission 77plFC53J5): Definition 2 and Algorithm 1, with
-what they leave open made options.
+what they leave open made options. RMP-loss, Guo et al., ICCV 2023.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Literal, Protocol, get_args
 
@@ -12,25 +13,89 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812  (torch's own convention)
 
-from .network import Unrolled
+from .network import Connection, Gate, Network, Neurons, Unrolled
 
-Score = Literal["gsc", "jac", "random"]
+Score = Literal["gsc", "jac", "grad", "random"]
 Reading = Literal["F", "D"]
 SCORES: tuple[Score, ...] = get_args(Score)
 READINGS: tuple[Reading, ...] = get_args(Reading)
+RMP_WEIGHT = 0.1
 
 
-def tet_loss(outputs: Tensor, labels: Tensor) -> Tensor:
-    """Cross-entropy of every step's outputs ``[n_steps, batch, n_classes]``, averaged; TET without its regulariser."""
-    n_steps = len(outputs)
-    return F.cross_entropy(outputs.flatten(0, 1), labels.repeat(n_steps))
+class StepLoss(Protocol):
+    """What is asked of the outputs of some time steps."""
+
+    def __call__(self, run: Unrolled, targets: Tensor) -> Tensor:
+        """Return the mean loss over the steps of a run; targets are classes ``[batch]`` or shares ``[batch, n]``."""
+        ...
+
+
+@dataclass(frozen=True)
+class TetLoss:
+    """Cross-entropy of every step's outputs; TET without its regulariser."""
+
+    smoothing: float = 0.0
+
+    def __call__(self, run: Unrolled, targets: Tensor) -> Tensor:
+        """Return the mean over steps and samples."""
+        n_steps = len(run.outputs)
+        repeated = targets.repeat(n_steps, *[1] * (targets.ndim - 1))
+        return F.cross_entropy(run.outputs.flatten(0, 1), repeated, label_smoothing=self.smoothing)
+
+
+@dataclass(frozen=True)
+class RateLoss:
+    """Cross-entropy of the outputs' mean over time."""
+
+    smoothing: float = 0.0
+
+    def __call__(self, run: Unrolled, targets: Tensor) -> Tensor:
+        """Return the mean over samples."""
+        return F.cross_entropy(run.outputs.mean(0), targets, label_smoothing=self.smoothing)
+
+
+@dataclass(frozen=True)
+class RmpLoss:
+    """TET's, and the mean squared distance of potentials from the spikes they become: 0, or the spike's height 1."""
+
+    smoothing: float = 0.0
+
+    def __call__(self, run: Unrolled, targets: Tensor) -> Tensor:
+        """Return the mean over steps and samples, potentials over layers too."""
+        distances = [(u - run.taps[name].detach()).square().mean() for name, u in run.potentials.items()]
+        of_potentials = torch.stack(distances).mean() if distances else run.outputs.new_zeros(())
+        return TetLoss(self.smoothing)(run, targets) + RMP_WEIGHT * of_potentials
+
+
+STEP_LOSSES: dict[str, type[TetLoss | RateLoss | RmpLoss]] = {"tet": TetLoss, "rate": RateLoss, "rmp": RmpLoss}
+
+
+@dataclass(frozen=True)
+class Sent:
+    """What one layer sent in some time steps, ``[n, batch, ...]``."""
+
+    now: Tensor
+    before: Tensor  # one step earlier, as a constant; zeros before the first step
+    score: Tensor | None  # of what was sent one step earlier; of zeros before the first
+    start: int  # how many steps were before these
+    n_steps: int  # of a sample
+
+    @property
+    def later(self) -> "Sent | None":
+        """The steps behind the first of a sample; None when there are none."""
+        if self.start > 0:
+            return self
+        if len(self.now) == 1:
+            return None
+        score = None if self.score is None else self.score[1:]
+        return Sent(self.now[1:], self.before[1:], score, 1, self.n_steps)
 
 
 class Penalty(Protocol):
-    """What is added to the loss, before its weight."""
+    """What is added to the loss per layer, before its weight."""
 
-    def __call__(self, run: Unrolled, loss: Tensor, generator: torch.Generator) -> Tensor:
-        """Return a scalar that grows with the events of a batch."""
+    def __call__(self, sent: Sent) -> Tensor:
+        """Return a scalar that grows with the events of a layer: the share these steps have in the mean over all."""
         ...
 
 
@@ -41,53 +106,37 @@ class Ddla:
     Per sample and layer the fraction ``keep`` of highest score at step t - 1 is free at step t; nothing is pressed at
     t = 1. ``keep`` 1 is plain TET, and 0 in reading F an activity penalty. Equal scores rank as ``topk`` ranks them: a
     silent neuron's gsc is 0, so a ``keep`` above the firing rate also frees some that were silent, and then every
-    neuron that fired is free and both readings are one. gsc and jac at t - 1 hold what flows back from later steps.
+    neuron that fired is free and both readings are one.
     """
 
-    score: Score
     reading: Reading
     keep: float
 
-    def __call__(self, run: Unrolled, loss: Tensor, generator: torch.Generator) -> Tensor:
-        """Return the sum over layers of the mean square of what is not kept, over t >= 2."""
-        if len(run.outputs) == 1:
-            return loss.new_zeros(())
-        total = loss.new_zeros(())
-        for spikes, score in zip(run.taps, self._scores(run, loss, generator), strict=True):
-            pressed = 1 - kept_mask(score[:-1], self.keep)
-            now, before = spikes[1:], spikes[:-1].detach()
-            what = now if self.reading == "F" else now - before
-            total = total + (pressed * what).square().mean()
-        return total
-
-    def _scores(self, run: Unrolled, loss: Tensor, generator: torch.Generator) -> list[Tensor]:
-        """Return the score of every spike output, without gradient, ``[n_steps, batch, ...]`` per layer."""
-        if self.score == "random":
-            return [torch.rand(tap.shape, generator=generator).to(tap.device) for tap in run.taps]
-        if self.score == "gsc":
-            gradients = torch.autograd.grad(loss, run.taps, retain_graph=True)
-            return [(gradient * tap.detach()).abs() for gradient, tap in zip(gradients, run.taps, strict=True)]
-        following = [*run.taps[1:], run.outputs]
-        return [
-            torch.autograd.grad(after.sum(), tap, retain_graph=True)[0].abs()
-            for tap, after in zip(run.taps, following, strict=True)
-        ]
+    def __call__(self, sent: Sent) -> Tensor:
+        """Return the mean square of what is not kept, over t >= 2."""
+        later = sent.later
+        if later is None:
+            return sent.now.new_zeros(())
+        assert later.score is not None
+        pressed = 1 - kept_mask(later.score, self.keep)
+        what = later.now if self.reading == "F" else later.now - later.before
+        return _share((pressed * what).square(), later.n_steps - 1)
 
 
 def kept_mask(score: Tensor, keep: float) -> Tensor:
     """Return 1 for the fraction ``keep`` of highest score in each ``[step, sample]``, else 0."""
     flat = score.flatten(2)
     highest = flat.topk(round(keep * flat.shape[2]), dim=2).indices
-    return torch.zeros_like(flat).scatter_(2, highest, 1.0).view_as(score)
+    return torch.zeros_like(flat).scatter_(2, highest, 1.0).view(score.shape)
 
 
 @dataclass(frozen=True)
 class L1Spikes:
-    """Activity penalty: the sum over layers of the mean spike."""
+    """Activity penalty: the mean spike."""
 
-    def __call__(self, run: Unrolled, loss: Tensor, generator: torch.Generator) -> Tensor:
+    def __call__(self, sent: Sent) -> Tensor:
         """Return the penalty."""
-        return torch.stack([tap.mean() for tap in run.taps]).sum()
+        return _share(sent.now, sent.n_steps)
 
 
 @dataclass(frozen=True)
@@ -97,7 +146,58 @@ class L1Delta:
     A gradient through the former step breaks training.
     """
 
-    def __call__(self, run: Unrolled, loss: Tensor, generator: torch.Generator) -> Tensor:
+    def __call__(self, sent: Sent) -> Tensor:
         """Return the penalty."""
-        changes = [tap - torch.cat([torch.zeros_like(tap[:1]), tap[:-1].detach()]) for tap in run.taps]
-        return torch.stack([change.abs().mean() for change in changes]).sum()
+        return _share((sent.now - sent.before).abs(), sent.n_steps)
+
+
+@dataclass(frozen=True)
+class L1Onset:
+    """Penalty on spikes where there was none a step before: every onset is paid for, staying is free."""
+
+    def __call__(self, sent: Sent) -> Tensor:
+        """Return the penalty."""
+        return _share(sent.now * (1 - sent.before), sent.n_steps)
+
+
+def _share(values: Tensor, n_steps: int) -> Tensor:
+    """Return the mean of ``[n, ...]``, times the share of these steps in all."""
+    mean = values.mean()
+    return mean if len(values) == n_steps else mean * (len(values) / n_steps)
+
+
+def fan_out(network: Network) -> dict[str, float]:
+    """Return how many synaptic operations an event of each layer costs on average.
+
+    A synapse is a weight that the event reaches through what has no weights, padding left out; of maps without weights
+    none is counted.
+    """
+    currents: list[Tensor] = []
+    taps: dict[str, Tensor] = {}
+    values = {network.source: torch.zeros(1, *network.input_shape)}
+    for part in network.parts:
+        received = [values[name] for name in part.sources]
+        match part.module:
+            case Connection():
+                ones = torch.ones_like(part.module.weights.weight, device="cpu")
+                currents.append(part.module.current(torch.stack(received).sum(0), ones, None))
+                values[part.name] = torch.zeros_like(currents[-1])
+            case Neurons():
+                taps[part.name] = torch.zeros_like(received[0], requires_grad=True)
+            case Gate():
+                taps[part.name] = part.module(*(x[None] for x in received))[0].detach().requires_grad_()
+            case _:
+                values[part.name] = part.module(torch.stack(received).sum(0))
+        values |= taps
+    total = torch.stack([current.sum() for current in currents]).sum()
+    gradients = torch.autograd.grad(total, list(taps.values()), allow_unused=True)
+    return {name: 0.0 if g is None else float(g.mean()) for name, g in zip(taps, gradients, strict=True)}
+
+
+def layer_weights(network: Network, *, by_synops: bool) -> dict[str, float]:
+    """Return what each layer's penalty counts: 1, or by the synaptic operations of all its neurons, 1 in the mean."""
+    if not by_synops:
+        return dict.fromkeys(network.layers, 1.0)
+    costs = {name: each * math.prod(network.shapes[name]) for name, each in fan_out(network).items()}
+    mean = sum(costs.values()) / len(costs)
+    return {name: cost / mean for name, cost in costs.items()}

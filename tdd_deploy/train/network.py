@@ -1,180 +1,423 @@
-"""Spiking networks in torch: connections with foldable batch norm, and neurons unrolled over time.
+"""Spiking networks in torch: a graph of maps and neurons, unrolled over time.
 
-In training mode a connection is weights, then batch norm. In evaluation mode it is what will be exported: batch norm
-folded into the weights, all of them on the binary grid of ``program/exact.py``. So the network that is evaluated is
-the network that is deployed.
+The nodes of a network are those of the Program it becomes; a node with several sources takes their sum. In training
+mode a connection is weights, then batch norm. In evaluation mode it is what will be exported: batch norm folded into
+the weights, all of them on the binary grid of ``program/exact.py``. So the network that is evaluated is the network
+that is deployed.
 """
 
-import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Self
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812  (torch's own convention)
 
-from tdd_deploy.errors import BadOption
-from tdd_deploy.neurons import Neuron, Observing
+from tdd_deploy.neurons import IF, LIF, Neuron, Observing, State
 from tdd_deploy.program import Shape
-from tdd_deploy.program.exact import grid_for, on_grid
+from tdd_deploy.program.exact import bound_of, grid_of, on_grid
 
-from .arithmetic import arithmetic_of
+from .arithmetic import TorchArithmetic, arithmetic_of
+from .fused import Fired, charge_fire_reset, is_fused
 
-PIXEL_BITS = 8  # inputs are taken as multiples of 1/256 in [-1, 1]; other inputs cost exactness of the first layer only
-
-
-@dataclass(frozen=True)
-class Unrolled:
-    """One batch over all time steps."""
-
-    outputs: Tensor  # [n_steps, batch, n_classes]
-    taps: tuple[Tensor, ...]  # the spikes of each layer of neurons, [n_steps, batch, ...]
+INPUT = "input"
+OUTPUTS = "outputs"
+MOMENTUM = 0.1  # of a running statistic, as torch has it
+Weights = tuple[Tensor, Tensor]  # of a connection: weight, bias
+States = Mapping[str, State]  # of each layer of neurons by name
 
 
-class Connection(nn.Module):
-    """Weights, with or without batch norm."""
+class Map(nn.Module):
+    """A linear map without memory: ``[n, ...]`` to ``[n, ...]``, time steps and samples together."""
+
+
+class Connection(Map):
+    """Weights, with or without batch norm.
+
+    Args:
+        weights: what is learned.
+        norm: batch norm behind them.
+        input_bits: fractional bits of the inputs: 0 for spikes, 8 for pixels k / 256.
+        largest: magnitude of an input: 1 for spikes, the window's size for sums over windows of them.
+        gain: a constant factor of the inputs, such as the 1 / n that makes a sum an average.
+    """
 
     def __init__(
-        self, weights: nn.Conv2d | nn.Linear, norm: nn.BatchNorm2d | nn.BatchNorm1d | None, input_bits: int
+        self,
+        weights: nn.Conv2d | nn.Linear,
+        norm: nn.BatchNorm2d | nn.BatchNorm1d | None,
+        input_bits: int,
+        *,
+        largest: int = 1,
+        gain: float = 1.0,
     ) -> None:
         super().__init__()
         self.weights = weights
         self.norm = norm
         self.input_bits = input_bits
+        self.largest = largest
+        self.gain = gain
+        self.deployed: Weights | None = None  # in evaluation mode
 
     def forward(self, x: Tensor) -> Tensor:
-        """``[n, ...]`` to currents ``[n, ...]``; time steps and samples together."""
-        if self.training:
-            current: Tensor = self.weights(x)
-            return current if self.norm is None else self.norm(current)
-        return self.current(x, *self.deployed())
+        """Return currents ``[n, ...]``."""
+        if self.deployed is not None:
+            return self.current(x, *self.deployed)
+        weight = self.weights.weight if self.gain == 1 else self.weights.weight * self.gain
+        current = self.current(x, weight, self.weights.bias)
+        return current if self.norm is None else self.norm(current)
 
-    def current(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    def current(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """Return the currents of other weights and biases in the place of these."""
         if isinstance(self.weights, nn.Linear):
             return F.linear(x, weight, bias)
-        return F.conv2d(x, weight, bias, self.weights.stride, self.weights.padding)
+        return F.conv2d(x, weight, bias, self.weights.stride, self.weights.padding, groups=self.weights.groups)
 
-    def folded(self) -> tuple[Tensor, Tensor]:
-        """Return weight and bias in float64, the batch norm's running statistics folded in."""
-        weight = self.weights.weight.double()
-        bias = (
-            torch.zeros(len(weight), dtype=torch.float64) if self.weights.bias is None else self.weights.bias.double()
-        )
-        bias = bias.to(weight.device)
+    def folded(self) -> Weights:
+        """Return weight and bias in float64, the gain and the batch norm's running statistics folded in."""
+        weight = self.weights.weight.double() * self.gain
+        bias = weight.new_zeros(len(weight)) if self.weights.bias is None else self.weights.bias.double()
         if self.norm is not None:
             assert self.norm.running_var is not None
             assert self.norm.running_mean is not None
-            gain = self.norm.weight.double() / torch.sqrt(self.norm.running_var.double() + self.norm.eps)
-            bias = (bias - self.norm.running_mean.double()) * gain + self.norm.bias.double()
-            weight = weight * gain.reshape(-1, *[1] * (weight.ndim - 1))
+            scale = self.norm.weight.double() / torch.sqrt(self.norm.running_var.double() + self.norm.eps)
+            bias = (bias - self.norm.running_mean.double()) * scale + self.norm.bias.double()
+            weight = weight * scale.reshape(-1, *[1] * (weight.ndim - 1))
         return weight, bias
 
-    @torch.no_grad()
-    def deployed(self) -> tuple[Tensor, Tensor]:
-        """Return weight and bias with the batch norm folded in, on a grid where float32 sums are exact."""
-        weight, bias = self.folded()
-        arrays = weight.cpu().numpy(), bias.cpu().numpy()
-        grid = grid_for(*arrays, input_bits=self.input_bits)
-        snapped = (torch.from_numpy(on_grid(array, grid)).to(self.weights.weight) for array in arrays)
-        return next(snapped), next(snapped)
 
+class SumPool(Map):
+    """Sums over windows; behind it a connection's gain makes averages of them."""
 
-class Layer(nn.Module):
-    """A connection and the neurons it drives."""
-
-    def __init__(self, connection: Callable[[Tensor], Tensor], neuron: Neuron | None, *, flatten: bool = False) -> None:
+    def __init__(self, kernel: tuple[int, int]) -> None:
         super().__init__()
-        self.connection = connection
-        self.neuron = neuron
-        self.flatten = flatten
+        self.kernel = kernel
 
-    def forward(self, x: Tensor, n_steps: int, *, static: bool) -> Tensor:
-        """Return the spikes, or without neurons the currents, of ``currents``' input."""
-        current = self.currents(x, n_steps, static=static)
-        return current if self.neuron is None else fire(self.neuron, current)
-
-    def currents(self, x: Tensor, n_steps: int, *, static: bool) -> Tensor:
-        """Return ``[n_steps, batch, ...]`` for ``x [n_steps, batch, ...]``, or ``[batch, ...]`` when it is static."""
-        steps = x[None] if static else x
-        if self.flatten:
-            steps = steps.flatten(2)
-        current = self.connection(steps.flatten(0, 1))
-        current = current.reshape(*steps.shape[:2], *current.shape[1:])
-        return current.expand(n_steps, *current.shape[1:])  # a static input's current is computed once
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the sums."""
+        values = x if x.is_floating_point() else x.double()  # integers, exactly
+        return F.avg_pool2d(values, self.kernel, divisor_override=1)
 
 
-class Network(nn.Module):
-    """Layers in sequence; the last one has no neurons, and its currents are the outputs."""
+class Broadcast(Map):
+    """One value per channel to all places of an image: ``[n, channels, 1, 1]`` to ``[n, channels, *size]``."""
 
-    def __init__(self, layers: Sequence[Layer], input_shape: Shape) -> None:
+    def __init__(self, size: tuple[int, int]) -> None:
         super().__init__()
-        self.layers = tuple(layers)
-        self.input_shape = input_shape
-        for number, layer in enumerate(layers, 1):
-            self.add_module(f"layer{number}", layer)
+        self.size = size
 
-    def unroll(self, x: Tensor, n_steps: int, *, static: bool) -> Unrolled:
-        """Run all time steps, layer by layer."""
-        taps = []
-        for layer in self.layers:
-            x = layer(x, n_steps, static=static)
-            static = False
-            taps.append(x)
-        return Unrolled(outputs=taps.pop(), taps=tuple(taps))
+    def forward(self, x: Tensor) -> Tensor:
+        """Repeat each value."""
+        return x.expand(*x.shape[:2], *self.size)
 
 
-def fire(neuron: Neuron, current: Tensor, compared: list[Tensor] | None = None) -> Tensor:
-    """Return the spikes for ``current [n_steps, ...]``; ``compared`` gets each step's v before the reset."""
+class Flatten(Map):
+    """``[n, channels, h, w]`` to ``[n, channels h w]``."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return one dimension per sample."""
+        return x.flatten(1)
+
+
+class Gate(nn.Module):
+    """What makes spikes of spikes without a memory; in a Program a Threshold over their sum.
+
+    In torch it is computed by what has the better gradient.
+    """
+
+    v_threshold: float
+
+
+class Both(Gate):
+    """1 where both sources spike: their product."""
+
+    v_threshold = 1.5
+
+    def forward(self, a: Tensor, b: Tensor) -> Tensor:
+        """Return 1 where both are 1, ``[n_steps, batch, ...]``."""
+        return a * b
+
+
+class AnyOf(Gate):
+    """1 where any spikes of a window of 2 x 2: its maximum."""
+
+    v_threshold = 0.5
+    kernel = (2, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return 1 where one is 1, ``[n_steps, batch, ...]``."""
+        largest = F.max_pool2d(x.flatten(0, 1), self.kernel)
+        return largest.view(*x.shape[:2], *largest.shape[1:])
+
+
+class Neurons(nn.Module):
+    """A layer of neurons.
+
+    Args:
+        neuron: with parameters of shape ``()``.
+        learned: which of ``beta`` (kept in 0 to 1 by a sigmoid) and ``threshold`` (kept above 0 by an exponential,
+            a reset level above 0 moving with it) are learned, one number for the layer.
+        norm: normalises u before it is compared (MPBN, Guo et al., ICCV 2023); deployed as a threshold per channel.
+    """
+
+    def __init__(
+        self, neuron: Neuron, *, learned: Sequence[str] = (), norm: nn.BatchNorm2d | nn.BatchNorm1d | None = None
+    ) -> None:
+        super().__init__()
+        self._neuron = neuron
+        start = neuron.parameters()
+        self.logit_beta = nn.Parameter(torch.logit(start["beta"])) if "beta" in learned else None
+        self.log_threshold = nn.Parameter(start["v_threshold"].log()) if "threshold" in learned else None
+        self.norm = norm
+
+    @property
+    def neuron(self) -> Neuron:
+        """The neurons as they are deployed."""
+        neuron = self._learned()
+        if self.norm is None:
+            return neuron
+        assert isinstance(neuron, LIF | IF)
+        assert self.norm.running_mean is not None
+        assert self.norm.running_var is not None
+        spread = torch.sqrt(self.norm.running_var.double() + self.norm.eps) / _positive(self.norm.weight).double()
+        v_threshold = (neuron.v_threshold - self.norm.bias.double()) * spread + self.norm.running_mean.double()
+        return replace(neuron, v_threshold=_per_channel(v_threshold.float(), self.norm))
+
+    def forward(self, current: Tensor, n_steps: int, state: State | None) -> Fired:
+        """Return what the neurons do in ``n_steps`` steps, for currents ``[n_steps or 1, ...]``."""
+        if self.norm is not None and self.training:
+            return self._normed(current.expand(n_steps, *current.shape[1:]), state)
+        return fire(self.neuron, current, n_steps, state)
+
+    def _learned(self) -> Neuron:
+        changed = {}
+        if self.logit_beta is not None:
+            changed["beta"] = torch.sigmoid(self.logit_beta)
+        if self.log_threshold is not None:
+            start = self._neuron.parameters()
+            changed["v_threshold"] = self.log_threshold.exp()
+            changed["v_reset"] = start["v_reset"] / start["v_threshold"] * changed["v_threshold"]
+        return replace(self._neuron, **changed)
+
+    def _normed(self, current: Tensor, state: State | None) -> Fired:
+        """Normalise each step by its own statistics; the running ones are of all steps."""
+        neuron, norm, arithmetic = self._learned(), self.norm, TorchArithmetic()
+        assert isinstance(neuron, LIF | IF)
+        assert norm is not None
+        v = torch.zeros_like(current[0]) if state is None else state[0]
+        potentials, sent = [], []
+        for step in current:
+            u = step + (v if isinstance(neuron, IF) else neuron.beta * v)
+            normed = F.batch_norm(
+                u, norm.running_mean, norm.running_var, _positive(norm.weight), norm.bias, True, MOMENTUM, norm.eps
+            )
+            spikes = arithmetic.fires(normed, neuron.v_threshold, neuron.compare)
+            v = (1 - spikes) * u + spikes * neuron.v_reset
+            potentials.append(u)
+            sent.append(spikes)
+        return Fired(torch.stack(sent), torch.stack(potentials), (v,))
+
+
+def fire(neuron: Neuron, current: Tensor, n_steps: int, state: State | None = None) -> Fired:
+    """Return what neurons do in ``n_steps`` steps, for currents ``[n_steps or 1, ...]``."""
+    if is_fused(neuron, current):
+        return charge_fire_reset(neuron, current, n_steps, state)
     arithmetic = Observing(arithmetic_of(current))
-    state = neuron.start(lambda: torch.zeros_like(current[0]))
-    sent = []
-    for step in current:
+    if state is None:
+        state = neuron.start(lambda: torch.zeros_like(current[0]))
+    sent, compared = [], []
+    for step in current.expand(n_steps, *current.shape[1:]):
         state, spikes = neuron.step(arithmetic, state, step)
         sent.append(spikes)
-        if compared is not None:
-            compared.append(arithmetic.compared)
-    return torch.stack(sent)
+        compared.append(arithmetic.compared)
+    return Fired(torch.stack(sent), torch.stack(compared), state)
 
 
 @dataclass(frozen=True)
-class Architecture:
-    """Convolutions as (channels, stride), all 3x3 with padding 1, then dense layers; a readout follows."""
+class Part:
+    """A node of a network and where it takes its input from; only ``Both`` does not take their sum."""
 
-    convolutions: tuple[tuple[int, int], ...]
-    hidden: tuple[int, ...]
-
-
-NETWORKS = {
-    "mlp": Architecture((), (128, 128)),
-    "conv-small": Architecture(((32, 1), (64, 2), (64, 2)), (128,)),
-}
+    name: str
+    module: nn.Module
+    sources: tuple[str, ...]
 
 
-def make_network(
-    name: str, *, input_shape: Shape, n_classes: int, neuron: Callable[[], Neuron], analog_input: bool
-) -> Network:
-    """Make an untrained network for samples ``(n,)`` or ``(channels, height, width)``.
+@dataclass(frozen=True)
+class Unrolled:
+    """One batch over time steps; layers of neurons and gates by name, in execution order."""
 
-    Its first weights come from torch's global generator.
+    outputs: Tensor  # [n_steps, batch, n_classes]
+    taps: dict[str, Tensor]  # spikes, [n_steps, batch, ...]
+    potentials: dict[str, Tensor]  # what was compared with the thresholds, likewise; of neurons, not of gates
+    states: States  # after the last step
 
-    Raises:
-        BadOption: the network needs images and the samples are none.
+    @property
+    def spikes(self) -> tuple[Tensor, ...]:
+        """The spikes of each layer, in execution order."""
+        return tuple(self.taps.values())
+
+
+Send = Callable[[str, Tensor], Tensor]
+
+
+class Network(nn.Module):
+    """Parts in execution order; the outputs are the sum of some of them.
+
+    Args:
+        parts: each after its sources.
+        outputs: the names whose sum leaves.
+        input_shape: of a sample.
+        source: what parts call the network's input.
     """
-    architecture = NETWORKS[name]
-    if architecture.convolutions and len(input_shape) != 3:
-        raise BadOption("--network", f"{name}, with samples of shape {input_shape}", "mlp, or samples that are images")
-    layers: list[Layer] = []
-    bits = PIXEL_BITS if analog_input else 0  # of the first connection alone: behind it there are spikes
-    shape = input_shape
-    for n_out, stride in architecture.convolutions:
-        channels, height, width = shape
-        weights = nn.Conv2d(channels, n_out, 3, stride, 1, bias=False)
-        layers.append(Layer(Connection(weights, nn.BatchNorm2d(n_out), bits), neuron()))
-        shape, bits = (n_out, (height - 1) // stride + 1, (width - 1) // stride + 1), 0
-    for n_out in architecture.hidden:
-        dense = nn.Linear(math.prod(shape), n_out, bias=False)
-        layers.append(Layer(Connection(dense, nn.BatchNorm1d(n_out), bits), neuron(), flatten=len(shape) > 1))
-        shape, bits = (n_out,), 0
-    readout = Connection(nn.Linear(math.prod(shape), n_classes), None, bits)
-    return Network([*layers, Layer(readout, None, flatten=len(shape) > 1)], input_shape)
+
+    def __init__(
+        self, parts: Sequence[Part], outputs: tuple[str, ...], input_shape: Shape, source: str = INPUT
+    ) -> None:
+        super().__init__()
+        self.parts = tuple(parts)
+        self.outputs = outputs
+        self.input_shape = input_shape
+        self.source = source
+        for part in parts:
+            self.add_module(part.name, part.module)
+        self._last_use = {name: part.name for part in parts for name in part.sources}
+
+    def __getitem__(self, name: str) -> nn.Module:
+        return self.get_submodule(name)
+
+    @property
+    def connections(self) -> dict[str, Connection]:
+        """What has weights, by name."""
+        return {part.name: part.module for part in self.parts if isinstance(part.module, Connection)}
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """What spikes: neurons and gates."""
+        return tuple(part.name for part in self.parts if isinstance(part.module, Neurons | Gate))
+
+    @cached_property
+    def following(self) -> dict[str, tuple[str, ...]]:
+        """The layers that the spikes of each layer reach through maps, and ``OUTPUTS`` where they reach those."""
+        sending: dict[str, tuple[str, ...]] = {self.source: ()}  # the layers whose spikes a part sends on
+        reached: dict[str, list[str]] = {name: [] for name in self.layers}
+        for part in [*self.parts, Part(OUTPUTS, Flatten(), self.outputs)]:
+            arriving = tuple(dict.fromkeys(name for source in part.sources for name in sending[source]))
+            if part.name in reached or part.name == OUTPUTS:
+                for name in arriving:
+                    reached[name].append(part.name)
+            sending[part.name] = (part.name,) if part.name in reached else arriving
+        return {name: tuple(after) for name, after in reached.items()}
+
+    @cached_property
+    def shapes(self) -> dict[str, Shape]:
+        """The shape that each layer sends."""
+        was_training = self.training
+        self.eval()
+        with torch.no_grad():
+            run = self.unroll(torch.zeros(1, 1, *self.input_shape).to(next(self.parameters())), 1)
+        self.train(was_training)
+        return {name: tuple(tap.shape[2:]) for name, tap in run.taps.items()}
+
+    def train(self, mode: bool = True) -> Self:
+        """Set the mode; the network of the evaluation mode has the weights of the moment it was entered."""
+        super().train(mode)
+        deployed = {} if mode else self.deployed()
+        for name, connection in self.connections.items():
+            connection.deployed = deployed.get(name)
+        return self
+
+    def step(self, x: Tensor, states: States | None = None, send: Send | None = None) -> Unrolled:
+        """Run one time step for ``x [batch, ...]``; see ``unroll``."""
+        return self.unroll(x[None], 1, states, send)
+
+    def unroll(self, x: Tensor, n_steps: int, states: States | None = None, send: Send | None = None) -> Unrolled:
+        """Run time steps, part by part.
+
+        Args:
+            x: ``[n_steps, batch, ...]``, or ``[1, batch, ...]`` when it is the same at every step: then what lies
+                before the first neurons is computed once.
+            n_steps: how many.
+            states: of neurons, before the first step; all at rest by default.
+            send: what reaches the receivers of a layer, given its name and its spikes; by default the spikes.
+        """
+        values = {self.source: x}
+        taps: dict[str, Tensor] = {}
+        potentials: dict[str, Tensor] = {}
+        after: dict[str, State] = {}
+        for part in self.parts:
+            received = [values[name] for name in part.sources]
+            match part.module:
+                case Neurons():
+                    fired = part.module(_total(received), n_steps, None if states is None else states[part.name])
+                    taps[part.name], potentials[part.name], after[part.name] = fired.spikes, fired.u, fired.state
+                case Gate():
+                    taps[part.name] = part.module(*received)
+                case _:
+                    total = _total(received)
+                    values[part.name] = part.module(total.flatten(0, 1)).unflatten(0, total.shape[:2])
+            if part.name in taps:
+                spikes = taps[part.name]
+                values[part.name] = spikes if send is None else send(part.name, spikes)
+            for name in part.sources:
+                if self._last_use[name] == part.name and name not in self.outputs:
+                    values.pop(name, None)
+        outputs = _total([values[name] for name in self.outputs])
+        return Unrolled(outputs.expand(n_steps, *outputs.shape[1:]), taps, potentials, after)
+
+    @torch.no_grad()
+    def deployed(self) -> dict[str, Weights]:
+        """Return weight and bias of each connection, batch norm folded in, on grids where float32 sums are exact.
+
+        Connections whose currents meet share the grid of their sums.
+        """
+        folded = {name: connection.folded() for name, connection in self.connections.items()}
+        arrays = {name: [part.cpu().numpy() for part in both] for name, both in folded.items()}
+        bounds = {name: bound_of(*arrays[name], largest=self.connections[name].largest) for name in folded}
+        deployed = {}
+        for group in self._meeting():
+            grid = grid_of(max(sum(bounds.get(name, 1.0) for name in met) for met in group))
+            for name in {name for met in group for name in met} & folded.keys():
+                own = grid * 2.0 ** self.connections[name].input_bits
+                weight, bias = (
+                    torch.from_numpy(on_grid(array, own)).to(part.to(torch.float32))
+                    for array, part in zip(arrays[name], folded[name], strict=True)
+                )
+                deployed[name] = weight, bias
+        return deployed
+
+    def _meeting(self) -> list[list[tuple[str, ...]]]:
+        """Return groups of receivers that share a connection; of each receiver the names of what meets there."""
+        reaching: dict[str, tuple[str, ...]] = {}  # what sends to a part: connections, or layers that send spikes
+        receivers = []
+        for part in self.parts:
+            sent = tuple(dict.fromkeys(name for source in part.sources for name in reaching.get(source, ())))
+            if isinstance(part.module, Neurons | Gate):
+                receivers.append(sent)
+            is_start = isinstance(part.module, Neurons | Gate | Connection)
+            reaching[part.name] = (part.name,) if is_start else sent
+        receivers.append(tuple(dict.fromkeys(name for source in self.outputs for name in reaching[source])))
+        groups: list[list[tuple[str, ...]]] = []
+        for met in receivers:
+            shared = set(met) & self.connections.keys()
+            joined = [group for group in groups if any(shared & set(other) for other in group)]
+            groups = [group for group in groups if group not in joined]
+            groups.append([*(other for group in joined for other in group), met])
+        return groups
+
+
+def _total(values: list[Tensor]) -> Tensor:
+    total = values[0]
+    for value in values[1:]:
+        total = total + value
+    return total
+
+
+def _positive(gain: Tensor) -> Tensor:
+    """Return the gain of a norm as it is used: of one sign, since a threshold has two sides."""
+    return gain.abs().clamp(min=1e-3)
+
+
+def _per_channel(values: Tensor, norm: nn.Module) -> Tensor:
+    return values.reshape(-1, 1, 1) if isinstance(norm, nn.BatchNorm2d) else values

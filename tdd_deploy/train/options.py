@@ -1,28 +1,57 @@
 """The options of a training run."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, Literal, get_args
 
 import torch
+from torch import nn
 
 from tdd_deploy.errors import BadOptions, Violation
 from tdd_deploy.neurons import IF, LIF, Neuron, Reset
 from tdd_deploy.program import Shape
 from tdd_deploy.program.quantize import BITS
 
-from .methods import READINGS, SCORES, Ddla, L1Delta, L1Spikes, Penalty, Reading, Score
-from .network import NETWORKS, Network, make_network
+from .architectures import NETWORKS, make_network
+from .local import cut
+from .methods import (
+    READINGS,
+    SCORES,
+    STEP_LOSSES,
+    Ddla,
+    L1Delta,
+    L1Onset,
+    L1Spikes,
+    Penalty,
+    Reading,
+    Score,
+    layer_weights,
+)
+from .network import Network, Neurons
+from .strategies import TRANSMISSIONS, Local, Objective, Online, Strategy, Transmission, Unrolling
 
+Weigh = Literal["layers", "synops"]
+L1 = {"lambda_": 0.75, "weigh": "layers"}
 METHOD_DEFAULTS: dict[str, dict[str, Any]] = {
     "tet": {},
-    "tdd-ddla": {"score": "gsc", "reading": "F", "keep": 0.5, "lambda_": 0.45},
-    "l1-spikes": {"lambda_": 0.75},
-    "l1-delta": {"lambda_": 0.75},
+    "tdd-ddla": {
+        "score": "gsc", "reading": "F", "keep": 0.5, "lambda_": 0.45, "weigh": "layers", "transmit": "all"
+    },
+    "l1-spikes": L1,
+    "l1-delta": L1,
+    "l1-onset": L1,
+}  # fmt: skip
+STRATEGY_DEFAULTS: dict[str, dict[str, Any]] = {
+    "bptt": {},
+    "sltt": {},
+    "sltt-k": {"sltt_steps": 2},
+    "stdl": {"local_parts": 2},
 }
+NORMS = ("batch", "mpbn")
+STEPWISE_NORMS = ("tab", "tebn")
 METHODS = tuple(METHOD_DEFAULTS)
-OF_METHODS = tuple(dict.fromkeys(name for defaults in METHOD_DEFAULTS.values() for name in defaults))
+LEARNABLE = ("beta", "threshold")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +60,8 @@ class TrainOptions:
 
     network: str = "conv-small"
     method: str = "tdd-ddla"
+    loss: str = "tet"
+    strategy: str = "bptt"
     steps: int = 6
     epochs: int = 25
     seed: int = 0
@@ -39,44 +70,79 @@ class TrainOptions:
     weight_decay: float = 1e-2
     neuron: str = "lif"
     reset: Reset = "hard"
+    reset_to: float = 0.0  # where a hard reset leaves v, in thresholds; at 1 a neuron that is driven stays on
     beta: float = 0.5  # fraction of v kept per step; an IF keeps all
     threshold: float = 1.0
+    learn: tuple[str, ...] = ()  # of LEARNABLE: what of each layer's neurons is learned
+    norm: str = "batch"
     encoder: str = "direct"
     qat: int | None = None  # bits of the integer weights that are trained for; None: floats
     score: Score | None = None
     reading: Reading | None = None
     keep: float | None = None  # fraction of spikes that DDLA leaves free
     lambda_: float | None = None  # the penalty's weight is (1 - lambda) / lambda
+    weigh: Weigh | None = None  # what a layer's penalty counts
+    transmit: Transmission | None = None  # which changes are sent while learning
+    penalty_from: float = 0.0  # of a run: when the penalty begins to grow, to its full weight at the end
+    sltt_steps: int | None = None  # time steps per batch that sltt-k learns from
+    local_parts: int | None = None  # of the network, each learning from a head of its own
 
     def as_json(self) -> dict[str, Any]:
         """Return the options by the names that users know."""
         return {name.rstrip("_"): value for name, value in asdict(self).items()}
 
-    def make_neuron(self) -> Neuron:
-        """Return one layer's neuron."""
-        v_threshold, v_reset = torch.tensor(self.threshold), torch.tensor(0.0)
+    def make_neurons(self, shape: Shape) -> Neurons:
+        """Return one layer's neurons."""
+        v_threshold = torch.tensor(self.threshold)
+        v_reset = torch.tensor(self.reset_to * self.threshold)
+        neuron: Neuron
         if self.neuron == "if":
-            return IF(v_threshold=v_threshold, v_reset=v_reset, reset=self.reset)
-        return LIF(v_threshold=v_threshold, v_reset=v_reset, reset=self.reset, beta=torch.tensor(self.beta))
+            neuron = IF(v_threshold=v_threshold, v_reset=v_reset, reset=self.reset)
+        else:
+            neuron = LIF(v_threshold=v_threshold, v_reset=v_reset, reset=self.reset, beta=torch.tensor(self.beta))
+        norm = nn.BatchNorm2d if len(shape) == 3 else nn.BatchNorm1d
+        return Neurons(neuron, learned=self.learn, norm=norm(shape[0]) if self.norm == "mpbn" else None)
 
     def make_network(self, input_shape: Shape, n_classes: int) -> Network:
-        """Return an untrained network for samples of a shape; see ``network.make_network``."""
+        """Return an untrained network for samples of a shape; see ``architectures.make_network``."""
         return make_network(
             self.network,
             input_shape=input_shape,
             n_classes=n_classes,
-            neuron=self.make_neuron,
+            neurons=self.make_neurons,
             analog_input=self.encoder == "direct",
         )
 
+    def make_strategy(self, network: Network, n_classes: int) -> Strategy:
+        """Return how gradients are found; the heads that ``stdl`` needs get their first weights from torch's generator.
+
+        Raises:
+            BadOption: the network cannot be cut into so many parts.
+        """
+        if self.strategy == "stdl":
+            assert self.local_parts is not None
+            return Local(cut(network, self.local_parts, neurons=self.make_neurons, n_classes=n_classes))
+        return Unrolling() if self.strategy == "bptt" else Online(self.sltt_steps)
+
+    def make_objective(self, network: Network) -> Objective:
+        """Return what is asked of every batch."""
+        return Objective(
+            loss=STEP_LOSSES[self.loss](),
+            penalty=self.make_penalty(),
+            weight=self.penalty_weight,
+            layers=layer_weights(network, by_synops=self.weigh == "synops"),
+            score=self.score,
+            transmit=self.transmit or "all",
+            keep=1.0 if self.keep is None else self.keep,
+        )
+
     def make_penalty(self) -> Penalty | None:
-        """Return what is added to the loss, or nothing for TET."""
+        """Return what is added to the loss, or nothing for TET and for no weight."""
         if self.method == "tdd-ddla":
-            assert self.score is not None
             assert self.reading is not None
             assert self.keep is not None
-            return Ddla(self.score, self.reading, self.keep)
-        return {"tet": None, "l1-spikes": L1Spikes(), "l1-delta": L1Delta()}[self.method]
+            return Ddla(self.reading, self.keep)
+        return {"tet": None, "l1-spikes": L1Spikes(), "l1-delta": L1Delta(), "l1-onset": L1Onset()}[self.method]
 
     @property
     def penalty_weight(self) -> float:
@@ -89,11 +155,16 @@ def checked(options: TrainOptions) -> TrainOptions:
     words = {
         "network": tuple(NETWORKS),
         "method": METHODS,
+        "loss": tuple(STEP_LOSSES),
+        "strategy": tuple(STRATEGY_DEFAULTS),
+        "norm": (*NORMS, *STEPWISE_NORMS),  # the latter are refused with a reason
         "neuron": ("lif", "if"),
         "reset": ("hard", "soft"),
         "encoder": ("direct", "poisson"),
         "score": (*SCORES, None),
         "reading": (*READINGS, None),
+        "weigh": (*get_args(Weigh), None),
+        "transmit": (*TRANSMISSIONS, None),
     }
     found = [
         Violation(f"--{name}", repr(getattr(options, name)), " or ".join(word for word in allowed if word))
@@ -108,6 +179,14 @@ def checked(options: TrainOptions) -> TrainOptions:
         "learning_rate": (0 < _in_float32(options.learning_rate) < math.inf, "above 0, in float32"),
         "weight_decay": (0 <= _in_float32(options.weight_decay) < math.inf, "0 or more, in float32"),
         "beta": (0 <= options.beta < 1, "0 to below 1; an IF neuron keeps all: --neuron if"),
+        "reset_to": (0 <= options.reset_to <= 1, "0 to 1"),
+        "penalty_from": (0 <= options.penalty_from < 1, "0 to below 1"),
+        "sltt_steps": (options.sltt_steps is None or options.sltt_steps >= 1, "1 or more"),
+        "local_parts": (options.local_parts is None or options.local_parts >= 2, "2 or more"),
+        "learn": (
+            set(options.learn) <= set(LEARNABLE) and not (options.beta == 0 and "beta" in options.learn),
+            "beta above 0, or threshold",
+        ),
         "threshold": (0 < _in_float32(options.threshold) < math.inf, "above 0, in float32"),
         "qat": (options.qat is None or options.qat in BITS, f"{BITS[0]} to {BITS[-1]} bits"),
         "keep": (options.keep is None or 0 <= options.keep <= 1, "0 to 1"),
@@ -118,16 +197,10 @@ def checked(options: TrainOptions) -> TrainOptions:
         for name, (fine, allowed) in numbers.items()
         if not fine
     ]
-    if options.method in METHODS:
-        defaults = METHOD_DEFAULTS[options.method]
-        unused = [name for name in OF_METHODS if name not in defaults]
-        found += [
-            Violation(flag(name), f"is given with --method {options.method}", f"only with {_methods_with(name)}")
-            for name in unused
-            if getattr(options, name) is not None
-        ]
-        missing = {name: value for name, value in defaults.items() if getattr(options, name) is None}
-        options = replace(options, **missing)
+    for chooser, table in (("method", METHOD_DEFAULTS), ("strategy", STRATEGY_DEFAULTS)):
+        options, of_choice = _with_defaults(options, chooser, table)
+        found += of_choice
+    found += _incompatible(options)
     if found:
         raise BadOptions("these options", found)
     return options
@@ -147,5 +220,47 @@ def _in_float32(value: float) -> float:
     return float(torch.tensor(value))
 
 
-def _methods_with(name: str) -> str:
-    return " or ".join(method for method, defaults in METHOD_DEFAULTS.items() if name in defaults)
+def _with_defaults(
+    options: TrainOptions, chooser: str, table: Mapping[str, Mapping[str, Any]]
+) -> tuple[TrainOptions, list[Violation]]:
+    """Fill in the defaults of what ``chooser`` chose from a table; say what is given that belongs to others."""
+    chosen = getattr(options, chooser)
+    if chosen not in table:
+        return options, []
+    defaults = table[chosen]
+    others = dict.fromkeys(name for row in table.values() for name in row if name not in defaults)
+    found = [
+        Violation(
+            flag(name),
+            f"is given with --{chooser} {chosen}",
+            f"only with {' or '.join(choice for choice, row in table.items() if name in row)}",
+        )
+        for name in others
+        if getattr(options, name) is not None
+    ]
+    missing = {name: value for name, value in defaults.items() if getattr(options, name) is None}
+    return replace(options, **missing), found
+
+
+def _incompatible(options: TrainOptions) -> Iterator[Violation]:
+    """Yield which choices exclude each other, and why."""
+    if options.norm in STEPWISE_NORMS:
+        why = "whose statistics differ from step to step, so that a change of spikes is no change of currents"
+        yield Violation("--norm", f"{options.norm}, {why}", "batch or mpbn: TDD needs one linear map for all steps")
+    if options.loss == "rate" and options.strategy != "bptt":
+        why = "which knows the mean of all outputs only when the last step is done"
+        yield Violation("--loss", f"rate, {why}, with --strategy {options.strategy}", "tet or rmp, or --strategy bptt")
+    if options.loss == "rate" and options.transmit in ("open", "closed"):
+        yield Violation("--loss", f"rate, with --transmit {options.transmit}, which scores each step", "tet or rmp")
+    if options.strategy == "sltt-k" and options.score in ("gsc", "jac", "grad"):
+        found = f"{options.score}, a gradient of the step before, with --strategy sltt-k, which leaves steps out"
+        yield Violation("--score", found, "random, or --strategy sltt")
+    if options.reset == "soft" and options.reset_to != 0:
+        yield Violation("--reset-to", f"{options.reset_to}, with a soft reset, which subtracts", "0, or --reset hard")
+    if options.reset == "soft" and options.norm == "mpbn":
+        found = "mpbn, whose threshold stands in another unit than the spike a soft reset subtracts"
+        yield Violation("--norm", found, "batch, or --reset hard")
+    if options.qat is not None and options.strategy != "bptt":
+        yield Violation("--qat", f"{options.qat}, with --strategy {options.strategy}", "--strategy bptt")
+    if options.neuron == "if" and "beta" in options.learn:
+        yield Violation("--learn", "beta, of an IF, which keeps all", "threshold, or --neuron lif")

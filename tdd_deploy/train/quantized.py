@@ -6,21 +6,22 @@ statistics, which stay as they are.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
-from tdd_deploy.neurons import LIF, LoihiLIF
+from tdd_deploy.neurons import LIF, LoihiLIF, Neuron
 from tdd_deploy.neurons.loihi import UNIT
-from tdd_deploy.program import Conv, Dense, NeuronLayer
+from tdd_deploy.program import Conv, Dense, Flatten, NeuronLayer, Program
 from tdd_deploy.program.nodes import Array
 from tdd_deploy.program.quantize import Quantized
 
-from .network import Connection, Layer, Network
+from .network import Connection, Map, Network, Neurons, Part
 
 
 def largest_input(*samples: NDArray[np.float32]) -> float:
@@ -31,14 +32,15 @@ def largest_input(*samples: NDArray[np.float32]) -> float:
 
 def in_integers(network: Network, quantized: Quantized) -> Network:
     """Return the quantized program in torch: its spikes and outputs, in 64-bit integers, without gradients."""
-    layers = []
-    for part in _parts(network, quantized):
-        weight, bias = (torch.tensor(array, dtype=torch.float64) for array in (part.weight, part.bias))
-        neuron = None if part.neuron is None else part.neuron.converted(_whole)
-        layers.append(
-            Layer(_InIntegers(part.connection, weight, bias, part.input_scale), neuron, flatten=part.layer.flatten)
-        )
-    return Network(layers, network.input_shape)
+
+    def connection(name: str, integers: _Integers) -> nn.Module:
+        weight, bias = (torch.tensor(array, dtype=torch.float64) for array in (integers.weight, integers.bias))
+        return _InIntegers(network.connections[name], weight, bias, integers.input_scale)
+
+    def shortcut(weight: float, scale: float) -> nn.Module:
+        return _Times(int(weight))
+
+    return _with(network, quantized, connection, shortcut, lambda neuron, scale: neuron.converted(_whole)).eval()
 
 
 def straight_through(network: Network, quantized: Quantized) -> Network:
@@ -48,91 +50,126 @@ def straight_through(network: Network, quantized: Quantized) -> Network:
 
     Source: straight-through estimator, Bengio et al., arXiv:1308.3432.
     """
-    layers = []
-    for part in _parts(network, quantized):
-        weight, bias = part.connection.folded()
-        rounded = _Rounded(
-            part.connection,
-            _through(weight, part.weight * (part.input_scale / part.scale)),
-            _through(bias, (part.bias + part.bias_of_neurons) / part.scale),
-            part.input_scale,
+
+    def connection(name: str, integers: _Integers) -> nn.Module:
+        weight, bias = network.connections[name].folded()
+        return _Rounded(
+            network.connections[name],
+            _through(weight, integers.weight * (integers.input_scale / integers.scale)),
+            _through(bias, (integers.bias + integers.bias_of_neurons) / integers.scale),
+            integers.input_scale,
         )
-        neuron = None if part.neuron is None else _in_floats(part.neuron, part.scale)
-        layers.append(Layer(rounded, neuron, flatten=part.layer.flatten))
-    return Network(layers, network.input_shape)
+
+    def shortcut(weight: float, scale: float) -> nn.Module:
+        return _Times(weight / scale)
+
+    return _with(network, quantized, connection, shortcut, _in_floats)
+
+
+def _with(
+    network: Network,
+    quantized: Quantized,
+    connection: "Callable[[str, _Integers], nn.Module]",
+    shortcut: Callable[[float, float], nn.Module],
+    neuron: Callable[[LoihiLIF, float], Neuron],
+) -> Network:
+    """Return the network with other connections and neurons, made of the quantized program's."""
+    program = quantized.program
+    scales = {report.name: report.scale[0] for report in quantized.layers}
+    parts = []
+    for part in network.parts:
+        made, sources = part.module, part.sources
+        if isinstance(made, Connection):
+            made = connection(part.name, _Integers.of(part.name, network, program, scales))
+        elif isinstance(made, Neurons):
+            layer = program[part.name]
+            assert isinstance(layer, NeuronLayer)
+            assert isinstance(layer.neuron, LoihiLIF)
+            scale = scales[part.name]
+            made = Neurons(neuron(layer.neuron, scale))
+            for source in set(sources) & set(network.layers):  # spikes that are currents: integers stand between
+                between = program[f"{source}_to_{part.name}"]
+                assert isinstance(between, Conv | Dense)
+                parts.append(Part(between.name, shortcut(float(between.weight.max()), scale), (source,)))
+                sources = tuple(between.name if name == source else name for name in sources)
+        parts.append(Part(part.name, made, sources))
+    return Network(parts, network.outputs, network.input_shape)
 
 
 @dataclass(frozen=True)
-class _Part:
-    """A layer, and the integers of its map and neurons; ``scale`` is integers per float of their currents."""
+class _Integers:
+    """What a connection became; ``scale`` is integers per float of the currents where it leads."""
 
-    layer: Layer
     weight: Array
     bias: Array  # of the map, [n_out]
-    neuron: LoihiLIF | None
+    bias_of_neurons: Array  # in units of weight, [n_out] or one for all: the neurons of a channel share theirs
     scale: float
     input_scale: float  # integers per float of what the map receives
 
-    @property
-    def connection(self) -> Connection:
-        """The trained weights."""
-        assert isinstance(self.layer.connection, Connection)
-        return self.layer.connection
-
-    @property
-    def bias_of_neurons(self) -> Array:
-        """In units of weight, ``[n_out]`` or one for all: the neurons of a channel share theirs."""
-        if self.neuron is None or self.neuron.bias.ndim == 0:
-            return np.asarray(0.0 if self.neuron is None else self.neuron.bias / UNIT)
-        return np.asarray(self.neuron.bias.reshape(len(self.bias), -1)[:, 0] / UNIT)
-
-
-def _parts(network: Network, quantized: Quantized) -> Iterator[_Part]:
-    """Yield what a sequence of layers became."""
-    program = quantized.program
-    maps = [node for node in program.linear_maps if isinstance(node, Dense | Conv)]
-    receivers = [*program.neuron_layers, program.output]
-    scales = {report.name: report.scale[0] for report in quantized.layers}
-    for layer, node, receiver in zip(network.layers, maps, receivers, strict=True):
-        neuron = receiver.neuron if isinstance(receiver, NeuronLayer) else None
-        assert neuron is None or isinstance(neuron, LoihiLIF)
-        yield _Part(
-            layer=layer,
+    @classmethod
+    def of(cls, name: str, network: Network, program: Program, scales: Mapping[str, float]) -> Self:
+        node = program[name]
+        assert isinstance(node, Dense | Conv)
+        (edge,) = program.outgoing[name]  # the quantizer refuses several receivers
+        receiver = program[edge.target]
+        meeting = [into.source for into in program.incoming[edge.target] if into.source in network.connections]
+        of_neurons: Array = np.asarray(0.0)
+        if isinstance(receiver, NeuronLayer) and name == meeting[0]:  # once, where several meet
+            assert isinstance(receiver.neuron, LoihiLIF)
+            bias = receiver.neuron.bias / UNIT
+            of_neurons = bias if bias.ndim == 0 else bias.reshape(len(bias), -1)[:, 0]
+        return cls(
             weight=node.weight,
             bias=np.zeros(len(node.weight)) if node.bias is None else node.bias,
-            neuron=neuron,
-            scale=scales[receiver.name],
-            input_scale=program.input.scale if node is maps[0] else 1.0,
+            bias_of_neurons=of_neurons,
+            scale=scales[edge.target],
+            input_scale=program.input.scale if program.incoming[name][0].source in _analog(program) else 1.0,
         )
 
 
-@dataclass(frozen=True)
-class _InIntegers:
+def _analog(program: Program) -> tuple[str, ...]:
+    """Return the input, and what flattens it."""
+    flat = (edge.target for edge in program.outgoing[program.input.name] if isinstance(program[edge.target], Flatten))
+    return (program.input.name, *flat)
+
+
+class _Other(Map):
+    """A connection with other weights; its own are not parameters of this one."""
+
+    def __init__(self, connection: Connection, weight: Tensor, bias: Tensor, input_scale: float) -> None:
+        super().__init__()
+        self.current = connection.current
+        self.weight = weight
+        self.bias = bias
+        self.input_scale = input_scale
+
+
+class _Times(Map):
+    """A factor of spikes that are added to currents."""
+
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.factor
+
+
+class _InIntegers(_Other):
     """A connection with integers; float64 holds their sums exactly."""
 
-    connection: Connection
-    weight: Tensor
-    bias: Tensor
-    input_scale: float
-
-    def __call__(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:
         values = (x.double() * self.input_scale).round()
-        return self.connection.current(values, self.weight, self.bias).long()
+        return self.current(values, self.weight, self.bias).long()
 
 
-@dataclass(frozen=True)
-class _Rounded:
+class _Rounded(_Other):
     """A connection with rounded weights, whose inputs are rounded too."""
 
-    connection: Connection
-    weight: Tensor
-    bias: Tensor
-    input_scale: float
-
-    def __call__(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:
         if self.input_scale != 1:  # spikes are integers
             x = ((x.double() * self.input_scale).round() / self.input_scale).to(x.dtype)
-        return self.connection.current(x, self.weight, self.bias)
+        return self.current(x, self.weight, self.bias)
 
 
 def _through(trained: Tensor, rounded: Array) -> Tensor:

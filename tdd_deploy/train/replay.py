@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from tdd_deploy.program import Program
 from tdd_deploy.program.quantize import quantize
 
 from .lower import lower
-from .network import Network, fire
+from .network import Network
 from .options import TrainOptions, by_field, checked
 from .quantized import in_integers
 
@@ -25,10 +26,10 @@ REMEDY = "name the folder of a finished run"
 
 @dataclass(frozen=True)
 class Replayed:
-    """Spikes and potentials of each layer of neurons, and the outputs, each ``[n_steps, batch, ...]``."""
+    """Spikes and potentials by layer, and the outputs, each ``[n_steps, batch, ...]``."""
 
-    spikes: tuple[NDArray[np.generic], ...]
-    potentials: tuple[NDArray[np.generic], ...]
+    spikes: Mapping[str, NDArray[np.generic]]
+    potentials: Mapping[str, NDArray[np.generic]]  # of neurons; a gate has none
     outputs: NDArray[np.generic]
 
 
@@ -65,13 +66,9 @@ def load(folder: Path, program: Program) -> Network:
 @torch.inference_mode()
 def replay(network: Network, inputs: NDArray[np.floating]) -> Replayed:
     """Execute a network on encoded inputs ``[n_steps, batch, *shape]``."""
-    x = torch.from_numpy(np.ascontiguousarray(inputs, np.float32))
-    spikes, potentials = [], []
-    for layer in network.layers:
-        x = layer.currents(x, len(inputs), static=False)
-        if layer.neuron is not None:
-            compared: list[torch.Tensor] = []
-            x = fire(layer.neuron, x, compared)
-            spikes.append(x.numpy())
-            potentials.append(torch.stack(compared).numpy())
-    return Replayed(tuple(spikes), tuple(potentials), x.numpy())
+    run = network.unroll(torch.from_numpy(np.ascontiguousarray(inputs, np.float32)), len(inputs))
+    return Replayed(
+        spikes={name: tap.numpy() for name, tap in run.taps.items()},
+        potentials={name: u.numpy() for name, u in run.potentials.items()},
+        outputs=run.outputs.numpy(),
+    )

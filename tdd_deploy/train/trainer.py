@@ -5,7 +5,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors.torch import save
-from torch import Tensor
+from torch import Tensor, nn
 
 from tdd_deploy.errors import BadFile, BadOption, BadOptions, BadProgram, Interrupted, Violation
 from tdd_deploy.files import replacing
@@ -24,10 +24,10 @@ from tdd_deploy.program.quantize import Quantized, best_input_bits, quantize
 from . import checkpoint
 from .checkpoint import Progress
 from .lower import lower
-from .methods import tet_loss
-from .network import Network, Unrolled
+from .network import Network
 from .options import TrainOptions, flag
 from .quantized import in_integers, largest_input, straight_through
+from .strategies import Batch, Local
 
 EVALUATION_BATCH = 256
 CALIBRATION_SAMPLES = 1024
@@ -131,10 +131,14 @@ class _Run:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(options.seed)
             self.network = options.make_network(data.input_shape, data.n_classes)
+            self.strategy = options.make_strategy(self.network, data.n_classes)
+        self.heads = self.strategy.parts.heads if isinstance(self.strategy, Local) else nn.ModuleList()
         self.optimizer = torch.optim.AdamW(
-            self.network.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay
+            [*self.network.parameters(), *self.heads.parameters()],
+            lr=options.learning_rate,
+            weight_decay=options.weight_decay,
         )
-        self.penalty = options.make_penalty()
+        self.objective = options.make_objective(self.network)
         self.n_batches = max(1, len(data.train.y) // options.batch)  # a last, smaller batch would unsettle batch norm
 
     def program(self) -> Program:
@@ -153,6 +157,7 @@ class _Run:
             raise BadOptions("--resume continues a run as it began", changed)
         try:
             self.network.load_state_dict(saved["network"])
+            self.heads.load_state_dict(saved["heads"])
             self.optimizer.load_state_dict(saved["optimizer"])
             self.progress = Progress(**saved["progress"])
         except (RuntimeError, ValueError, TypeError, LookupError, AttributeError) as error:
@@ -161,7 +166,7 @@ class _Run:
             ) from error
 
     def save(self) -> None:
-        parts = {"network": self.network, "optimizer": self.optimizer}
+        parts = {"network": self.network, "heads": self.heads, "optimizer": self.optimizer}
         checkpoint.save(self.path, options=self.options.as_json(), progress=self.progress, parts=parts)
 
     def epoch(self, watcher: Watcher, interrupted: threading.Event) -> None:
@@ -240,17 +245,20 @@ class _Run:
         """Take one step along the gradient of one batch."""
         self.optimizer.param_groups[0]["lr"] = self.options.learning_rate * _cosine(self._done / self._total)
         generator = self._generator(self.progress.batch + 1)
-        run = unroll(self._learning(), x, self.options, in_time=self.data.in_time, generator=generator)
-        loss = tet_loss(run.outputs, labels)
-        total = loss
-        if self.penalty is not None:
-            total = loss + self.options.penalty_weight * self.penalty(run, loss, generator)
+        network = self._learning()
+        inputs = encoded(x, self.options, in_time=self.data.in_time, generator=generator)
+        objective = replace(self.objective, weight=self.objective.weight * self._penalty_share())
         self.optimizer.zero_grad(set_to_none=True)
-        total.backward()  # type: ignore[no-untyped-call]
+        learned = self.strategy.learn(network, Batch(inputs, labels, self.options.steps, objective, generator))
         self.optimizer.step()
         self.progress.seen += len(labels)
-        self.progress.loss += float(total.detach()) * len(labels)
-        self.progress.correct += _n_correct(run.outputs, labels)
+        self.progress.loss += learned.loss * len(labels)
+        self.progress.correct += _n_correct(learned.outputs, labels)
+
+    def _penalty_share(self) -> float:
+        """Return how much of its weight the penalty has by now."""
+        begin = self.options.penalty_from
+        return 1.0 if begin == 0 else max(0.0, (self._done / self._total - begin) / (1 - begin))
 
     @property
     def _done(self) -> int:
@@ -283,29 +291,26 @@ def evaluate(network: Network, samples: Samples, options: TrainOptions, *, in_ti
     for start in range(0, len(samples.y), EVALUATION_BATCH):
         part = slice(start, start + EVALUATION_BATCH)
         generator = torch.Generator().manual_seed(start)
-        run = unroll(network, samples.x[part], options, in_time=in_time, generator=generator)
+        inputs = encoded(samples.x[part], options, in_time=in_time, generator=generator)
+        run = network.unroll(inputs, options.steps)
         correct += _n_correct(run.outputs, torch.from_numpy(samples.y[part]))
-        for tap in run.taps:
+        for tap in run.spikes:
             raw += int(tap.count_nonzero())
             delta += int(tap[0].count_nonzero()) + int((tap[1:] != tap[:-1]).sum())
     n = len(samples.y)
     return Evaluation(correct / n, raw / n, delta / n)
 
 
-def unroll(
-    network: Network, x: NDArray[np.float32], options: TrainOptions, *, in_time: bool, generator: torch.Generator
-) -> Unrolled:
-    """Encode samples and run them through a network."""
+def encoded(x: NDArray[np.float32], options: TrainOptions, *, in_time: bool, generator: torch.Generator) -> Tensor:
+    """Return samples as networks take them: ``[n_steps, batch, ...]``, or ``[1, batch, ...]`` when nothing changes."""
     values = torch.from_numpy(x)
     if in_time:
         values = values[:, : options.steps].transpose(0, 1)
     elif options.encoder == "direct":
-        return network.unroll(values, options.steps, static=True)
+        return values[None]
     else:
         values = values.expand(options.steps, *values.shape)
-    if options.encoder == "poisson":
-        values = torch.bernoulli(values.contiguous(), generator=generator)
-    return network.unroll(values, options.steps, static=False)
+    return torch.bernoulli(values.contiguous(), generator=generator) if options.encoder == "poisson" else values
 
 
 def _n_correct(outputs: Tensor, labels: Tensor) -> int:

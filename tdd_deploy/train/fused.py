@@ -1,0 +1,257 @@
+"""Charge, fire, reset of LIF and IF over all time steps: one pass forward, one backward, one saved tensor.
+
+What must be saved is u, the potential that is compared: spikes, resets and surrogate gradients follow from it again. On
+a CPU in float32 both passes are compiled loops; elsewhere they are tensor operations with the same numbers.
+"""
+
+# ruff: noqa: PLR0917  (torch and the compiler pass by position)
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeGuard, cast
+
+import numba
+import numpy as np
+import torch
+from torch import Tensor
+
+from tdd_deploy.neurons import IF, LIF, Compare, Neuron, Reset, State
+
+BLOCK = 4096  # elements that a thread carries through all time steps, so that their v stays in its cache
+
+
+@dataclass(frozen=True)
+class Fired:
+    """What neurons did: spikes and the potentials u they compared, ``[n_steps, ...]``, and the state after that."""
+
+    spikes: Tensor
+    u: Tensor
+    state: State
+
+
+def is_fused(neuron: Neuron, current: Tensor) -> TypeGuard[LIF | IF]:
+    """Say whether neurons are LIF or IF in floats, all of a layer with the same numbers."""
+    is_known = type(neuron) in (LIF, IF) and current.is_floating_point()
+    return is_known and all(value.ndim == 0 for value in neuron.parameters().values())
+
+
+def charge_fire_reset(neuron: LIF | IF, current: Tensor, n_steps: int, state: State | None = None) -> Fired:
+    """Return what LIF or IF neurons do in ``n_steps`` time steps.
+
+    Args:
+        neuron: with parameters of shape ``()``, which may be learned.
+        current: ``[n_steps, ...]``, or ``[1, ...]`` when it is the same at every step.
+        n_steps: how many.
+        state: v before the first step; zeros by default.
+    """
+    v = None if state is None else state[0]
+    beta = neuron.beta if isinstance(neuron, LIF) else torch.ones(())
+    numbers = (x.to(current) for x in (beta, neuron.v_threshold, neuron.v_reset))
+    spikes, u, v = _ChargeFireReset.apply(current, v, *numbers, n_steps, neuron.reset, neuron.compare)  # type: ignore[no-untyped-call]
+    return Fired(spikes, u, (v,))
+
+
+class _ChargeFireReset(torch.autograd.Function):
+    """``u = beta v + I``; a spike where u passes the threshold; v is u, or where it did what the reset leaves.
+
+    The surrogate of the step's derivative is the triangle ``max(0, 1 - |u - threshold|)`` (TET with gamma 1, Deng et
+    al., ICLR 2022). Gradients flow through the reset.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        current: Tensor,
+        v: Tensor | None,
+        beta: Tensor,
+        v_threshold: Tensor,
+        v_reset: Tensor,
+        n_steps: int,
+        reset: Reset,
+        compare: Compare,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        layout = _Layout.of(current)
+        flat = layout.flat(current)
+        start = torch.zeros_like(flat[0]) if v is None else layout.flat(v[None])[0]
+        spikes, u = (flat.new_empty(n_steps, flat.shape[1]) for _ in range(2))
+        last = start.clone()
+        numbers = (beta, v_threshold, v_reset)
+        if _is_compiled(flat):
+            scalars = (np.float32(x.item()) for x in numbers)
+            _forward_loops(*(x.numpy() for x in (flat, last, spikes, u)), *scalars, reset == "soft", compare == ">=")
+        else:
+            for t in range(n_steps):
+                u[t] = beta * last + flat[t if len(flat) > 1 else 0]
+                spikes[t] = u[t] >= v_threshold if compare == ">=" else u[t] > v_threshold
+                last = _after(u[t], spikes[t], v_threshold, v_reset, reset)
+        ctx.save_for_backward(u, None if v is None else start, *numbers)
+        ctx.choices = layout, len(flat), reset, compare
+        ctx.set_materialize_grads(False)
+        return layout.unflat(spikes), layout.unflat(u), layout.unflat(last[None])[0]
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
+        u, start, *numbers = ctx.saved_tensors
+        layout, n_currents, reset, compare = ctx.choices
+        if start is None:
+            start = torch.zeros_like(u[0])
+        of_spikes, of_u = (None if grad is None else layout.flat(grad) for grad in grads[:2])
+        of_v = torch.zeros_like(start) if grads[2] is None else layout.flat(grads[2][None])[0].clone()
+        of_current = u.new_zeros(n_currents, u.shape[1])
+        learned = any(ctx.needs_input_grad[2:5])
+        if _is_compiled(u):
+            nothing = np.empty((0, 0), np.float32)
+            given = (nothing if grad is None else grad.numpy() for grad in (of_spikes, of_u))
+            scalars = (np.float32(x.item()) for x in numbers)
+            sums = _backward_loops(
+                u.numpy(), start.numpy(), *given, of_v.numpy(), of_current.numpy(), *scalars,
+                reset == "soft", compare == ">=", learned,
+            )  # fmt: skip
+            of_numbers = list(torch.from_numpy(sums.sum(axis=0)).to(u))
+        else:
+            of_numbers = _backward_torch(u, start, of_spikes, of_u, of_v, of_current, numbers, reset, compare)
+        of_start = layout.unflat(of_v[None])[0] if ctx.needs_input_grad[1] else None
+        return layout.unflat(of_current), of_start, *of_numbers, None, None, None
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """How ``[n, ...]`` lies in memory, channels last for instance; as ``[n, elements]`` without a copy."""
+
+    order: tuple[int, ...]  # of dimensions, by stride
+    sizes: tuple[int, ...]  # of the dimensions behind the first, in that order
+
+    @classmethod
+    def of(cls, x: Tensor) -> "_Layout":
+        order = (0, *sorted(range(1, x.ndim), key=x.stride, reverse=True))
+        return cls(order, tuple(x.shape[dim] for dim in order[1:]))
+
+    def flat(self, x: Tensor) -> Tensor:
+        return x.permute(self.order).contiguous().view(len(x), -1)
+
+    def unflat(self, x: Tensor) -> Tensor:
+        inverse = sorted(range(len(self.order)), key=lambda place: self.order[place])
+        return x.view(len(x), *self.sizes).permute(inverse)
+
+
+def _is_compiled(x: Tensor) -> bool:
+    if numba.config.DISABLE_JIT:  # type: ignore[attr-defined]
+        return False
+    numba.set_num_threads(min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS))  # type: ignore[attr-defined]
+    return x.dtype == torch.float32 and x.device.type == "cpu"
+
+
+def _after(u: Tensor, spikes: Tensor, v_threshold: Tensor, v_reset: Tensor, reset: Reset) -> Tensor:
+    """Return v after the reset."""
+    if reset == "soft":
+        return u - spikes * v_threshold
+    return (1 - spikes) * u + spikes * v_reset
+
+
+def _backward_torch(
+    u: Tensor,
+    start: Tensor,
+    of_spikes: Tensor | None,
+    of_u: Tensor | None,
+    of_v: Tensor,
+    of_current: Tensor,
+    numbers: list[Tensor],
+    reset: Reset,
+    compare: Compare,
+) -> list[Tensor]:
+    """As ``_backward``, for all elements at once; return the gradients of the numbers."""
+    beta, v_threshold, v_reset = numbers
+    of_beta, of_threshold, of_reset = (torch.zeros_like(x) for x in numbers)
+
+    def fired(t: int) -> Tensor:
+        return (u[t] >= v_threshold if compare == ">=" else u[t] > v_threshold).to(u.dtype)
+
+    for t in range(len(u) - 1, -1, -1):
+        spikes = fired(t)
+        slope = (1 - (u[t] - v_threshold).abs()).clamp_(min=0)
+        reset_by = -v_threshold if reset == "soft" else v_reset - u[t]  # v after a spike, less u
+        of_fire = of_v * reset_by
+        if of_spikes is not None:
+            of_fire = of_fire + of_spikes[t]
+        kept = of_v if reset == "soft" else of_v * (1 - spikes)
+        of_threshold -= (of_fire * slope).sum()
+        if reset == "soft":
+            of_threshold -= (of_v * spikes).sum()
+        else:
+            of_reset += (of_v * spikes).sum()
+        here = kept + of_fire * slope
+        if of_u is not None:
+            here = here + of_u[t]
+        of_current[t if len(of_current) > 1 else 0] += here
+        before = start if t == 0 else _after(u[t - 1], fired(t - 1), v_threshold, v_reset, reset)
+        of_beta += (here * before).sum()
+        of_v.copy_(beta * here)
+    return [of_beta, of_threshold, of_reset]
+
+
+def _forward(current, v, spikes, u, beta, v_threshold, v_reset, soft, at_threshold):  # type: ignore[no-untyped-def]
+    """Fill spikes and u ``[n_steps, n]``; v ``[n]`` becomes that after the last step."""
+    n_steps, n = u.shape
+    varies = len(current) > 1
+    one = np.float32(1)
+    for block in numba.prange((n + BLOCK - 1) // BLOCK):
+        first, end = block * BLOCK, min(n, (block + 1) * BLOCK)
+        for t in range(n_steps):
+            row = current[t if varies else 0]
+            for k in range(first, end):
+                potential = beta * v[k] + row[k]
+                is_firing = potential >= v_threshold if at_threshold else potential > v_threshold
+                spike = one if is_firing else np.float32(0)
+                u[t, k] = potential
+                spikes[t, k] = spike
+                v[k] = potential - spike * v_threshold if soft else (one - spike) * potential + spike * v_reset
+
+
+def _backward(  # type: ignore[no-untyped-def]
+    u, start, of_spikes, of_u, of_v, of_current, beta, v_threshold, v_reset, soft, at_threshold, learned
+):
+    """Add to ``of_current``; ``of_v [n]`` enters as that of the last v and leaves as that of the first.
+
+    Gradients that are not there are empty. Returns those of beta, threshold and reset, a row per block.
+    """
+    n_steps, n = u.shape
+    zero, one = np.float32(0), np.float32(1)
+    varies = len(of_current) > 1
+    n_blocks = (n + BLOCK - 1) // BLOCK
+    sums = np.zeros((n_blocks, 3), np.float64)
+    for block in numba.prange(n_blocks):
+        first, end = block * BLOCK, min(n, (block + 1) * BLOCK)
+        of_beta = of_threshold = of_reset = np.float64(0)
+        for t in range(n_steps - 1, -1, -1):
+            row = of_current[t if varies else 0]
+            for k in range(first, end):
+                potential = u[t, k]
+                is_firing = potential >= v_threshold if at_threshold else potential > v_threshold
+                spike = one if is_firing else zero
+                slope = max(zero, one - abs(potential - v_threshold))
+                of_fire = of_v[k] * (-v_threshold if soft else v_reset - potential)
+                if len(of_spikes):
+                    of_fire += of_spikes[t, k]
+                here = (of_v[k] if soft else of_v[k] * (one - spike)) + of_fire * slope
+                if len(of_u):
+                    here += of_u[t, k]
+                row[k] += here
+                if learned:
+                    before = start[k]
+                    if t > 0:
+                        last = u[t - 1, k]
+                        was_firing = last >= v_threshold if at_threshold else last > v_threshold
+                        before = (last - v_threshold if soft else v_reset) if was_firing else last
+                    of_beta += here * before
+                    of_threshold -= of_fire * slope + (of_v[k] * spike if soft else zero)
+                    of_reset += zero if soft else of_v[k] * spike
+                of_v[k] = beta * here
+        sums[block, 0], sums[block, 1], sums[block, 2] = of_beta, of_threshold, of_reset
+    return sums
+
+
+def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    return cast(Callable[..., Any], numba.njit(parallel=True, cache=True)(function))
+
+
+_forward_loops, _backward_loops = _compiled(_forward), _compiled(_backward)

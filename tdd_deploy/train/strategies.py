@@ -1,0 +1,255 @@
+"""How a batch becomes gradients: through all time steps, or step by step, or also part by part.
+
+Sources: SLTT and SLTT-K, Meng et al., "Towards Memory- and Time-Efficient Backpropagation for Training Spiking Neural
+Networks", ICCV 2023. STDL, "Spatio-Temporal Decoupled Learning for Spiking Neural Networks", 2025.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Literal, Protocol, get_args
+
+import torch
+from torch import Tensor
+
+from .local import LocalParts
+from .methods import Penalty, Score, Sent, StepLoss, kept_mask
+from .network import OUTPUTS, Network, States, Unrolled
+
+Transmission = Literal["all", "open", "closed"]
+TRANSMISSIONS: tuple[Transmission, ...] = get_args(Transmission)
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What is asked of a batch: a loss, and penalties on what layers send.
+
+    Args:
+        loss: of the outputs.
+        penalty: what is added per layer.
+        weight: of the penalties.
+        layers: what the penalty of each layer counts; those not named have none.
+        score: of what layers sent, for the penalty or for what is transmitted.
+        transmit: which changes reach a receiver while learning: ``all``; or only those of high score, ``open`` (a
+            receiver adds them to what it holds) or ``closed`` (the sender knows what that is, so that errors do not
+            add up).
+        keep: the fraction of changes that is transmitted then.
+    """
+
+    loss: StepLoss
+    penalty: Penalty | None = None
+    weight: float = 0.0
+    layers: Mapping[str, float] = field(default_factory=dict)
+    score: Score | None = None
+    transmit: Transmission = "all"
+    keep: float = 1.0
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What a batch gave, without gradients."""
+
+    loss: float  # with penalties
+    outputs: Tensor  # [n_steps, batch, n_classes]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Samples, and what is asked of them.
+
+    Args:
+        x: ``[n_steps, batch, ...]``, or ``[1, batch, ...]`` when it is the same at every step.
+        targets: classes ``[batch]``, or shares of classes ``[batch, n_classes]``.
+        n_steps: how many.
+        objective: what is asked.
+        chance: for random choices.
+    """
+
+    x: Tensor
+    targets: Tensor
+    n_steps: int
+    objective: Objective
+    chance: torch.Generator
+
+    def at(self, t: int) -> Tensor:
+        """Return the input of a step, ``[batch, ...]``."""
+        return self.x[t if len(self.x) > 1 else 0]
+
+
+class Strategy(Protocol):
+    """Leaves the gradients of a batch in the parameters."""
+
+    def learn(self, network: Network, batch: Batch) -> Learned:
+        """Run a batch and its backward passes, for a network in training mode whose gradients are cleared."""
+        ...
+
+
+@dataclass(frozen=True)
+class Unrolling:
+    """Backpropagation through time (BPTT): one backward pass through all steps."""
+
+    def learn(self, network: Network, batch: Batch) -> Learned:
+        """Run a batch and its backward pass."""
+        objective = batch.objective
+        if objective.transmit == "all":
+            run = network.unroll(batch.x, batch.n_steps)
+            loss = objective.loss(run, batch.targets)
+            scores = _scores(network, run, loss, batch)
+            before = {name: torch.cat([torch.zeros_like(s[:1]), s[:-1]]) for name, s in scores.items()}
+            total = loss + _penalties(run, batch, Memory(scores=before))
+            outputs = run.outputs
+        else:
+            steps = list(_serial(network, batch, set(range(batch.n_steps)), is_detached=False))
+            total = torch.stack([step.total for step in steps]).mean()
+            outputs = torch.cat([step.run.outputs for step in steps])
+        total.backward()  # type: ignore[no-untyped-call]
+        return Learned(float(total.detach()), outputs.detach())
+
+
+@dataclass(frozen=True)
+class Online:
+    """SLTT: a backward pass per step, in which the state before it is a constant; memory does not grow with steps.
+
+    Args:
+        k: learn from so many steps, drawn at random per batch (SLTT-K); by default from all.
+    """
+
+    k: int | None = None
+
+    def learn(self, network: Network, batch: Batch) -> Learned:
+        """Run a batch and its backward passes."""
+        order = torch.randperm(batch.n_steps, generator=batch.chance).tolist()
+        chosen = set(order[: self.k])
+        loss, outputs = 0.0, []
+        for step in _serial(network, batch, chosen, is_detached=True):
+            outputs.append(step.run.outputs.detach())
+            if step.total.requires_grad:
+                share = step.total / len(chosen)
+                share.backward()  # type: ignore[no-untyped-call]
+                loss += float(share.detach())
+        return Learned(loss, torch.cat(outputs))
+
+
+@dataclass(frozen=True)
+class Local:
+    """STDL: parts of a network, each online and with a head of its own; none sees another's gradient."""
+
+    parts: LocalParts
+
+    def learn(self, network: Network, batch: Batch) -> Learned:
+        """Run a batch and its backward passes."""
+        networks = self.parts.networks
+        memories = [Memory() for _ in networks]
+        loss, outputs = 0.0, []
+        for t in range(batch.n_steps):
+            value = batch.at(t)
+            received: Mapping[str, Tensor] = {}
+            for part, memory in zip(networks, memories, strict=True):
+                if part.source in received:
+                    value = received[part.source][0].detach()
+                step = _step(part, value, batch, memory)
+                share = step.total / batch.n_steps
+                share.backward()  # type: ignore[no-untyped-call]
+                memory.take(step, is_detached=True)
+                received = step.received
+                loss += float(share.detach()) / len(networks)
+            outputs.append(step.run.outputs.detach())
+        return Learned(loss, torch.cat(outputs))
+
+
+@dataclass
+class Memory:
+    """What the steps before left behind."""
+
+    states: States | None = None
+    spikes: Mapping[str, Tensor] = field(default_factory=dict)  # of the last step, [1, batch, ...]
+    received: Mapping[str, Tensor] = field(default_factory=dict)  # what of them reached the receivers
+    scores: Mapping[str, Tensor] = field(default_factory=dict)
+    start: int = 0  # steps done
+
+    def take(self, step: "_Step", *, is_detached: bool) -> None:
+        """Remember one step."""
+        run = step.run
+        self.states = {
+            name: tuple(value.detach() if is_detached else value for value in state)
+            for name, state in run.states.items()
+        }
+        self.spikes = {name: tap.detach() for name, tap in run.taps.items()}
+        self.received = {n: x.detach() if is_detached else x for n, x in step.received.items()}
+        self.scores = step.scores
+        self.start += 1
+
+
+@dataclass(frozen=True)
+class _Step:
+    """One time step of a network."""
+
+    run: Unrolled
+    received: Mapping[str, Tensor]  # spikes by layer, as they reach the receivers
+    scores: Mapping[str, Tensor]
+    total: Tensor  # the loss of this step as if it were all there is, with penalties
+
+
+def _serial(network: Network, batch: Batch, learning: set[int], *, is_detached: bool) -> Iterator[_Step]:
+    """Run a network step by step; those that are not ``learning`` have no gradient."""
+    memory = Memory()
+    for t in range(batch.n_steps):
+        with torch.set_grad_enabled(t in learning):
+            step = _step(network, batch.at(t), batch, memory)
+        yield step
+        memory.take(step, is_detached=is_detached)
+
+
+def _step(network: Network, x: Tensor, batch: Batch, memory: Memory) -> _Step:
+    received: dict[str, Tensor] = {}
+
+    def send(name: str, spikes: Tensor) -> Tensor:
+        received[name] = _transmitted(name, spikes, memory, batch.objective)
+        return received[name]
+
+    run = network.step(x, memory.states, send)
+    loss = batch.objective.loss(run, batch.targets)
+    scores = _scores(network, run, loss, batch)
+    return _Step(run, received, scores, loss + batch.n_steps * _penalties(run, batch, memory))
+
+
+def _transmitted(name: str, spikes: Tensor, memory: Memory, objective: Objective) -> Tensor:
+    """Return what receivers hold after a step, ``[1, batch, ...]``; all of it at the first."""
+    if objective.transmit == "all" or memory.start == 0:
+        return spikes
+    held = memory.received[name]
+    known = held if objective.transmit == "closed" else memory.spikes[name]
+    return held + kept_mask(memory.scores[name], objective.keep) * (spikes - known)
+
+
+def _penalties(run: Unrolled, batch: Batch, memory: Memory) -> Tensor:
+    """Return the weighted penalties of a run of steps, behind those of a memory."""
+    objective, found = batch.objective, [run.outputs.new_zeros(())]
+    if objective.penalty is not None:
+        for name, weight in objective.layers.items():
+            if name in run.taps:  # of a part of the network, not all are
+                now = run.taps[name]
+                before = torch.cat([memory.spikes.get(name, torch.zeros_like(now[:1])), now[:-1].detach()])
+                sent = Sent(now, before, memory.scores.get(name), memory.start, batch.n_steps)
+                found.append(weight * objective.penalty(sent))
+    return objective.weight * torch.stack(found).sum()
+
+
+def _scores(network: Network, run: Unrolled, loss: Tensor, batch: Batch) -> dict[str, Tensor]:
+    """Return the score of every spike output, without gradient, as ``run.taps``."""
+    score, taps = batch.objective.score, run.taps
+    if score is None:
+        return {}
+    if score == "random":
+        return {name: torch.rand(tap.shape, generator=batch.chance).to(tap.device) for name, tap in taps.items()}
+    if score == "jac":
+        sums = {name: tap.sum() for name, tap in taps.items()} | {OUTPUTS: run.outputs.sum()}
+        moved = (torch.stack([sums[after] for after in network.following[name]]).sum() for name in taps)
+        gradients = [_gradients(what, [tap])[0] for what, tap in zip(moved, taps.values(), strict=True)]
+    else:
+        gradients = _gradients(loss, list(taps.values()))
+    scored = zip(taps.items(), gradients, strict=True)
+    return {name: (g * tap.detach() if score == "gsc" else g).abs() for (name, tap), g in scored}
+
+
+def _gradients(what: Tensor, taps: list[Tensor]) -> list[Tensor]:
+    return list(torch.autograd.grad(what, taps, retain_graph=True, materialize_grads=True))
