@@ -18,6 +18,7 @@ from .network import INPUT, AnyOf, Both, Broadcast, Connection, Flatten, Network
 PIXEL_BITS = 8  # inputs are taken as multiples of 1/256 in [-1, 1]; other inputs cost exactness of the first layer only
 READOUT = "readout"
 Names = str | tuple[str, ...]
+MakeNeurons = Callable[[Shape, int], Neurons]
 
 
 class Builder:
@@ -25,14 +26,12 @@ class Builder:
 
     Args:
         input_shape: of a sample, ``(n,)`` or ``(channels, height, width)``.
-        neurons: makes a layer of neurons for a shape.
+        neurons: makes a layer of neurons for a shape, and the number of layers before it.
         analog_input: the input is pixels, not spikes.
         source: what the input is called.
     """
 
-    def __init__(
-        self, input_shape: Shape, *, neurons: Callable[[Shape], Neurons], analog_input: bool, source: str = INPUT
-    ) -> None:
+    def __init__(self, input_shape: Shape, *, neurons: MakeNeurons, analog_input: bool, source: str = INPUT) -> None:
         self.shapes: dict[str, Shape] = {source: input_shape}
         self._source = source
         self._input_shape = input_shape
@@ -65,7 +64,8 @@ class Builder:
     def fire(self, name: str, sources: Names) -> str:
         """Add neurons for the sum of currents."""
         shape = self._shape(sources)
-        return self._add(name, self._neurons(shape), sources, shape)
+        before = sum(isinstance(part.module, Neurons) for part in self._parts)
+        return self._add(name, self._neurons(shape, before), sources, shape)
 
     def both(self, name: str, a: str, b: str) -> str:
         """Add a gate that spikes where both sources do."""
@@ -239,9 +239,7 @@ NETWORKS: dict[str, Plain | ResNet | SpikeDrivenTransformer] = {
 }
 
 
-def make_network(
-    name: str, *, input_shape: Shape, n_classes: int, neurons: Callable[[Shape], Neurons], analog_input: bool
-) -> Network:
+def make_network(name: str, *, input_shape: Shape, n_classes: int, neurons: MakeNeurons, analog_input: bool) -> Network:
     """Make an untrained network for samples ``(n,)`` or ``(channels, height, width)``.
 
     Its first weights come from torch's global generator.

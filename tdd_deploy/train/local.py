@@ -5,15 +5,13 @@ subset of later layers that a memory budget allows.
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from torch import nn
 
 from tdd_deploy.errors import BadOption
-from tdd_deploy.program import Shape
 
-from .architectures import Builder
+from .architectures import Builder, MakeNeurons
 from .network import Network, Neurons
 
 BUDGET = 0.5  # of the activations of a part: what its head may add
@@ -42,9 +40,7 @@ def borders(network: Network) -> list[str]:
     return found
 
 
-def cut(
-    network: Network, n_parts: int, *, neurons: Callable[[Shape], Neurons], n_classes: int, budget: float = BUDGET
-) -> LocalParts:
+def cut(network: Network, n_parts: int, *, neurons: MakeNeurons, n_classes: int, budget: float = BUDGET) -> LocalParts:
     """Cut a network into parts of about as many activations each, and give all but the last a head.
 
     A head is convolutions of 3 x 3, or dense maps, each with the channels and the size of a later layer of the network,
@@ -89,9 +85,7 @@ def _even(places: list[str], sizes: dict[str, int], n_parts: int) -> list[str]:
     return chosen
 
 
-def _head(
-    network: Network, border: str, room: float, *, neurons: Callable[[Shape], Neurons], n_classes: int
-) -> Network:
+def _head(network: Network, border: str, room: float, *, neurons: MakeNeurons, n_classes: int) -> Network:
     """Return a head for the spikes of a layer, whose input has that layer's name."""
     chosen: list[str] = []
     end = [part.name for part in network.parts].index(border) + 1

@@ -70,7 +70,9 @@ class TrainOptions:
     weight_decay: float = 1e-2
     neuron: str = "lif"
     reset: Reset = "hard"
-    reset_to: float = 0.0  # where a hard reset leaves v, in thresholds; at 1 a neuron that is driven stays on
+    # Where a hard reset leaves v, in thresholds; at 1 a neuron that is driven stays on. Per layer of neurons, from the
+    # first on; the last number is that of all layers behind.
+    reset_to: tuple[float, ...] = (0.0,)
     beta: float = 0.5  # fraction of v kept per step; an IF keeps all
     threshold: float = 1.0
     learn: tuple[str, ...] = ()  # of LEARNABLE: what of each layer's neurons is learned
@@ -89,12 +91,13 @@ class TrainOptions:
 
     def as_json(self) -> dict[str, Any]:
         """Return the options by the names that users know."""
-        return {name.rstrip("_"): value for name, value in asdict(self).items()}
+        values = {name.rstrip("_"): value for name, value in asdict(self).items()}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
-    def make_neurons(self, shape: Shape) -> Neurons:
-        """Return one layer's neurons."""
+    def make_neurons(self, shape: Shape, before: int) -> Neurons:
+        """Return one layer's neurons, given the number of layers before it."""
         v_threshold = torch.tensor(self.threshold)
-        v_reset = torch.tensor(self.reset_to * self.threshold)
+        v_reset = torch.tensor(self.reset_to[min(before, len(self.reset_to) - 1)] * self.threshold)
         neuron: Neuron
         if self.neuron == "if":
             neuron = IF(v_threshold=v_threshold, v_reset=v_reset, reset=self.reset)
@@ -179,7 +182,10 @@ def checked(options: TrainOptions) -> TrainOptions:
         "learning_rate": (0 < _in_float32(options.learning_rate) < math.inf, "above 0, in float32"),
         "weight_decay": (0 <= _in_float32(options.weight_decay) < math.inf, "0 or more, in float32"),
         "beta": (0 <= options.beta < 1, "0 to below 1; an IF neuron keeps all: --neuron if"),
-        "reset_to": (0 <= options.reset_to <= 1, "0 to 1"),
+        "reset_to": (
+            bool(options.reset_to) and all(0 <= level <= 1 for level in options.reset_to),
+            "0 to 1, or several with commas",
+        ),
         "penalty_from": (0 <= options.penalty_from < 1, "0 to below 1"),
         "sltt_steps": (options.sltt_steps is None or options.sltt_steps >= 1, "1 or more"),
         "local_parts": (options.local_parts is None or options.local_parts >= 2, "2 or more"),
@@ -208,7 +214,8 @@ def checked(options: TrainOptions) -> TrainOptions:
 
 def by_field(options: Mapping[str, Any]) -> dict[str, Any]:
     """Return what ``as_json`` gave by the names of fields."""
-    return {"lambda_" if name == "lambda" else name: value for name, value in options.items()}
+    named = {"lambda_" if name == "lambda" else name: value for name, value in options.items()}
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in named.items()}
 
 
 def flag(name: str) -> str:
@@ -255,7 +262,7 @@ def _incompatible(options: TrainOptions) -> Iterator[Violation]:
     if options.strategy == "sltt-k" and options.score in ("gsc", "jac", "grad"):
         found = f"{options.score}, a gradient of the step before, with --strategy sltt-k, which leaves steps out"
         yield Violation("--score", found, "random, or --strategy sltt")
-    if options.reset == "soft" and options.reset_to != 0:
+    if options.reset == "soft" and any(options.reset_to):
         yield Violation("--reset-to", f"{options.reset_to}, with a soft reset, which subtracts", "0, or --reset hard")
     if options.reset == "soft" and options.norm == "mpbn":
         found = "mpbn, whose threshold stands in another unit than the spike a soft reset subtracts"
