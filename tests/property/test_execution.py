@@ -28,7 +28,7 @@ from tdd_deploy.program import (
     build,
     with_code,
 )
-from tdd_deploy.program.exact import grid_for, on_grid
+from tdd_deploy.program.exact import bound_of, grid_of, on_grid
 from tdd_deploy.program.rounding import rounding_receivers
 from tdd_deploy.simulator import reference
 from tdd_deploy.simulator.arithmetic import FloatArithmetic
@@ -211,7 +211,7 @@ def on_its_grid(rng: np.random.Generator, shape: tuple[int, ...]) -> dict[str, n
     """Normal weights and biases, of sizes that differ by layer, on the layer's grid."""
     weight = rng.normal(size=shape) * rng.choice([0.1, 1.0, 30.0]) / np.sqrt(np.prod(shape[1:]))
     bias = rng.normal(size=shape[0]) * 0.1
-    grid = grid_for(weight, bias)
+    grid = grid_of(bound_of(weight, bias))
     return {"weight": on_grid(weight, grid), "bias": on_grid(bias, grid)}
 
 

@@ -6,9 +6,31 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tdd_deploy.program.exact import grid_for, on_grid
+from tdd_deploy.program.exact import bound_of, grid_of, on_grid
 
 NO_BIAS = np.zeros(1)
+
+
+def grid_for(weight, bias, *, input_bits=0, largest=1, number_format="float32"):
+    """The grid of the weights, when products with inputs of ``input_bits`` fractional bits lie on that of the sums."""
+    return grid_of(bound_of(weight, bias, largest=largest), number_format) * 2.0**input_bits
+
+
+def test_no_sum_exceeds_the_largest_row_and_its_bias():
+    weight = np.array([[0.25, 0.5], [0.5, -1.25]])
+    assert bound_of(weight, np.array([3.0, -0.25])) == 3.75
+    assert bound_of(weight, np.array([0.0, -0.25])) == 2.0
+
+
+def test_inputs_that_are_counts_make_the_weights_terms_larger_and_not_the_bias():
+    assert bound_of(np.array([[0.25, -0.5]]), np.array([1.0]), largest=16) == 16 * 0.75 + 1
+
+
+def test_bounds_of_maps_that_meet_add_up_to_the_bound_of_their_sum():
+    rng = np.random.default_rng(0)
+    one, other = rng.normal(size=(4, 7)), rng.normal(size=(4, 9))
+    sums = one @ rng.choice([-1, 0, 1], (7, 500)) + other @ rng.choice([-1, 0, 1], (9, 500))
+    assert np.abs(sums).max() <= bound_of(one, np.zeros(4)) + bound_of(other, np.zeros(4))
 
 
 def test_the_grid_leaves_23_bits_to_the_largest_sum_of_float32():
@@ -24,6 +46,11 @@ def test_float64_leaves_52_bits():
 def test_inputs_with_fractional_bits_need_a_coarser_grid():
     # Products of weights on 2^-15 and pixels k / 256 lie on 2^-23.
     assert grid_for(np.array([[1.0]]), NO_BIAS, input_bits=8) == 2.0 ** (0 - 23 + 8)
+
+
+def test_inputs_that_are_counts_need_a_coarser_grid():
+    # Sums of 16 ones: the largest current is 16, and 2^4 takes 4 of the 23 bits.
+    assert grid_for(np.array([[1.0]]), NO_BIAS, largest=16) == 2.0 ** (4 - 23)
 
 
 def test_a_convolution_sums_over_its_whole_kernel():
@@ -61,15 +88,17 @@ def test_rounding_costs_less_than_float32_of_the_largest_sum(size):
     n_in=st.integers(1, 400),
     log_size=st.integers(-20, 20),
     input_bits=st.sampled_from([0, 1, 8]),
+    largest=st.sampled_from([1, 3, 16]),
 )
-def test_on_the_grid_float32_sums_are_exact_in_any_order(seed, n_in, log_size, input_bits):
+def test_on_the_grid_float32_sums_are_exact_in_any_order(seed, n_in, log_size, input_bits, largest):
     """Fractions are the judge: numpy's float32 sum, rounded after each addition, equals the sum without rounding."""
     rng = np.random.default_rng(seed)
     weight = rng.normal(size=(1, n_in)) * 2.0**log_size
     bias = rng.normal(size=1) * 2.0**log_size
-    grid = grid_for(weight, bias, input_bits=input_bits)
+    grid = grid_for(weight, bias, input_bits=input_bits, largest=largest)
     weight, bias = on_grid(weight, grid).astype(np.float32), on_grid(bias, grid).astype(np.float32)
-    inputs = (rng.integers(-(2**input_bits), 2**input_bits + 1, n_in) / 2**input_bits).astype(np.float32)
+    steps = largest * 2**input_bits
+    inputs = (rng.integers(-steps, steps + 1, n_in) / 2**input_bits).astype(np.float32)
     terms = np.append(weight[0] * inputs, bias)
     exact = Fraction(float(bias[0])) + sum(
         Fraction(float(w)) * Fraction(float(x)) for w, x in zip(weight[0], inputs, strict=True)
