@@ -5,9 +5,14 @@ import torch
 
 from tdd_deploy.errors import BadOptions
 from tdd_deploy.neurons import IF, LIF
-from tdd_deploy.train import METHODS, NETWORKS, TrainOptions, checked
-from tdd_deploy.train.methods import READINGS, SCORES, Ddla, L1Delta, L1Spikes
-from tdd_deploy.train.options import METHOD_DEFAULTS, OF_METHODS
+from tdd_deploy.train import METHODS, NETWORKS, TrainOptions, by_field, checked
+from tdd_deploy.train.methods import READINGS, SCORES, Ddla, L1Delta, L1Onset, L1Spikes
+from tdd_deploy.train.options import METHOD_DEFAULTS, STRATEGY_DEFAULTS
+
+OF_METHODS = tuple(dict.fromkeys(name for defaults in METHOD_DEFAULTS.values() for name in defaults))
+OTHERS = {  # values that are no method's default
+    "score": "random", "reading": "D", "keep": 0.0, "lambda_": 1.0, "weigh": "synops", "transmit": "closed"
+}  # fmt: skip
 
 
 def violations(**options):
@@ -31,10 +36,20 @@ def test_every_violation_is_reported_at_once_and_named_as_on_the_command_line():
         "threshold": 0.0,
         "encoder": "rate",
         "qat": 1,
-        "score": "grad",
+        "score": "gradient",
         "reading": "d",
         "keep": 1.5,
         "lambda_": 0.0,
+        "loss": "mse",
+        "strategy": "rtrl",
+        "sltt_steps": 0,
+        "local_parts": 1,
+        "norm": "layer",
+        "reset_to": (0.0, 1.5),
+        "learn": ("gamma",),
+        "weigh": "neurons",
+        "transmit": "none",
+        "penalty_from": 1.0,
     }
     assert violations(**wrong).keys() == {
         "--network",
@@ -54,16 +69,26 @@ def test_every_violation_is_reported_at_once_and_named_as_on_the_command_line():
         "--reading",
         "--keep",
         "--lambda",
+        "--loss",
+        "--strategy",
+        "--sltt-steps",
+        "--local-parts",
+        "--norm",
+        "--reset-to",
+        "--learn",
+        "--weigh",
+        "--transmit",
+        "--penalty-from",
     }
     assert wrong.keys() | {"method"} == {field.name for field in fields(TrainOptions)}
 
 
 def test_an_unknown_word_is_answered_with_the_known_ones():
     found = violations(network="cnn", method="ddla", reset="zero", score="x", reading="G")
-    assert str(found["--network"]) == "--network: 'cnn'; allowed: mlp or conv-small."
-    assert str(found["--method"]) == "--method: 'ddla'; allowed: tet or tdd-ddla or l1-spikes or l1-delta."
+    assert str(found["--network"]) == f"--network: 'cnn'; allowed: {' or '.join(NETWORKS)}."
+    assert str(found["--method"]) == "--method: 'ddla'; allowed: tet or tdd-ddla or l1-spikes or l1-delta or l1-onset."
     assert str(found["--reset"]) == "--reset: 'zero'; allowed: hard or soft."
-    assert str(found["--score"]) == "--score: 'x'; allowed: gsc or jac or random."
+    assert str(found["--score"]) == "--score: 'x'; allowed: gsc or jac or grad or random."
     assert str(found["--reading"]) == "--reading: 'G'; allowed: F or D."
 
 
@@ -100,7 +125,7 @@ def of_method(**options):
 def test_the_defaults_of_a_method_are_filled_in_where_nothing_is_given(method):
     assert of_method(method=method) == METHOD_DEFAULTS[method]
     for name, default in METHOD_DEFAULTS[method].items():
-        given = {"score": "random", "reading": "D", "keep": 0.0, "lambda_": 1.0}[name]
+        given = OTHERS[name]
         assert given != default
         assert of_method(method=method, **{name: given}) == METHOD_DEFAULTS[method] | {name: given}
 
@@ -109,8 +134,7 @@ def test_only_ddla_has_scores_and_all_but_tet_have_a_weight():
     assert {method: set(of_method(method=method)) for method in METHODS} == {
         "tet": set(),
         "tdd-ddla": set(OF_METHODS),
-        "l1-spikes": {"lambda_"},
-        "l1-delta": {"lambda_"},
+        **{method: {"lambda_", "weigh"} for method in ("l1-spikes", "l1-delta", "l1-onset")},
     }
 
 
@@ -124,7 +148,7 @@ def test_what_a_method_does_not_use_is_refused():
     found = violations(method="tet", keep=0.5, lambda_=0.5)
     assert [str(violation) for violation in found.values()] == [
         "--keep: is given with --method tet; allowed: only with tdd-ddla.",
-        "--lambda: is given with --method tet; allowed: only with tdd-ddla or l1-spikes or l1-delta.",
+        "--lambda: is given with --method tet; allowed: only with tdd-ddla or l1-spikes or l1-delta or l1-onset.",
     ]
     assert violations(method="l1-delta", score="gsc", reading="F").keys() == {"--score", "--reading"}
 
@@ -157,9 +181,10 @@ def test_tet_has_no_penalty():
 @pytest.mark.parametrize("reading", READINGS)
 @pytest.mark.parametrize("score", SCORES)
 def test_the_penalty_is_that_of_the_method(score, reading):
-    assert checked(TrainOptions(score=score, reading=reading, keep=0.3)).make_penalty() == Ddla(score, reading, 0.3)
+    assert checked(TrainOptions(score=score, reading=reading, keep=0.3)).make_penalty() == Ddla(reading, 0.3)
     assert checked(TrainOptions(method="l1-spikes")).make_penalty() == L1Spikes()
     assert checked(TrainOptions(method="l1-delta")).make_penalty() == L1Delta()
+    assert checked(TrainOptions(method="l1-onset")).make_penalty() == L1Onset()
 
 
 def test_options_are_written_by_the_names_that_users_know():
@@ -172,22 +197,32 @@ def test_options_are_written_by_the_names_that_users_know():
         "weight_decay": 0.25,
         "qat": 4,
         "keep": 0.75,
+        "penalty_from": 0.5,
+        "sltt_steps": None,
+        "local_parts": None,
     }
     words = {"network": "mlp", "method": "tdd-ddla", "neuron": "if", "reset": "soft", "encoder": "poisson"}
+    words |= {"loss": "rmp", "strategy": "bptt", "norm": "batch", "weigh": "synops", "transmit": "all"}
     more = {"beta": 0.125, "threshold": 2.0, "score": "jac", "reading": "D"}
-    options = checked(TrainOptions(**numbers, **words, **more, lambda_=0.5))
-    assert options.as_json() == {**numbers, **words, **more, "lambda": 0.5}
+    options = checked(TrainOptions(**numbers, **words, **more, learn=("threshold",), reset_to=(0.0,), lambda_=0.5))
+    assert options.as_json() == {**numbers, **words, **more, "learn": ["threshold"], "reset_to": [0.0], "lambda": 0.5}
+    assert TrainOptions(**by_field(options.as_json())) == options
 
 
 @pytest.mark.parametrize("reset", ["hard", "soft"])
 def test_the_neuron_is_the_one_asked_for(reset):
-    lif = TrainOptions(reset=reset, beta=0.25, threshold=2.0).make_neuron()
+    lif = TrainOptions(reset=reset, beta=0.25, threshold=2.0).make_neurons((3, 4, 4), 0).neuron
     assert isinstance(lif, LIF)
     assert (lif.reset, lif.compare, lif.beta.item(), lif.v_threshold.item()) == (reset, ">", 0.25, 2.0)
-    keeping_all = TrainOptions(reset=reset, neuron="if").make_neuron()
+    keeping_all = TrainOptions(reset=reset, neuron="if").make_neurons((3,), 0).neuron
     assert isinstance(keeping_all, IF)
     assert (keeping_all.reset, keeping_all.v_threshold.item(), keeping_all.v_reset.item()) == (reset, 1.0, 0.0)
     assert all(value.dtype == torch.float32 for value in lif.parameters().values())
+
+
+def test_a_hard_reset_leaves_a_fraction_of_the_threshold_per_layer():
+    options = checked(TrainOptions(threshold=2.0, reset_to=(0.25, 1.0)))
+    assert [options.make_neurons((3,), before).neuron.v_reset.item() for before in range(4)] == [0.5, 2.0, 2.0, 2.0]
 
 
 def test_checking_changes_nothing_that_was_given():
@@ -195,6 +230,36 @@ def test_checking_changes_nothing_that_was_given():
     done = checked(options)
     assert options.score is None
     assert replace(done, **{name: getattr(options, name) for name in OF_METHODS}) == options
+
+
+def test_the_defaults_of_a_strategy_are_filled_in_and_belong_to_it_alone():
+    for strategy, defaults in STRATEGY_DEFAULTS.items():
+        done = checked(TrainOptions(method="tet", strategy=strategy))
+        assert {name: getattr(done, name) for name in defaults} == defaults
+        others = {"sltt_steps": 3, "local_parts": 3}.keys() - defaults.keys()
+        assert violations(method="tet", strategy=strategy, **dict.fromkeys(others, 3)).keys() == {
+            f"--{name.replace('_', '-')}" for name in others
+        }
+
+
+@pytest.mark.parametrize(
+    ("together", "where", "why"),
+    [
+        ({"norm": "tebn"}, "--norm", "whose statistics differ from step to step"),
+        ({"loss": "rate", "strategy": "sltt"}, "--loss", "the mean of all outputs only when the last step is done"),
+        ({"loss": "rate", "transmit": "open"}, "--loss", "which scores each step"),
+        ({"strategy": "sltt-k", "score": "gsc"}, "--score", "which leaves steps out"),
+        ({"reset": "soft", "reset_to": (0.0, 0.5)}, "--reset-to", "a soft reset, which subtracts"),
+        ({"reset": "soft", "norm": "mpbn"}, "--norm", "in another unit than the spike a soft reset subtracts"),
+        ({"qat": 8, "strategy": "stdl"}, "--qat", "with --strategy stdl"),
+        ({"neuron": "if", "learn": ("beta",)}, "--learn", "of an IF, which keeps all"),
+    ],
+    ids=str,
+)
+def test_what_excludes_each_other_is_refused_with_the_reason(together, where, why):
+    (found,) = violations(**together).values()
+    assert found.where == where
+    assert why in found.found
 
 
 @pytest.mark.parametrize("network", NETWORKS)
