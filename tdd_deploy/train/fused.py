@@ -4,7 +4,7 @@ What must be saved is u, the potential that is compared: spikes, resets and surr
 a CPU in float32 both passes are compiled loops; elsewhere they are tensor operations with the same numbers.
 """
 
-# ruff: noqa: PLR0917  (torch and the compiler pass by position)
+# ruff: noqa: PLR0912, PLR0917  (loops without calls become vector instructions; torch passes by position)
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -97,16 +97,16 @@ class _ChargeFireReset(torch.autograd.Function):
             start = torch.zeros_like(u[0])
         of_spikes, of_u = (None if grad is None else layout.flat(grad) for grad in grads[:2])
         of_v = torch.zeros_like(start) if grads[2] is None else layout.flat(grads[2][None])[0].clone()
-        of_current = u.new_zeros(n_currents, u.shape[1])
+        of_current = torch.zeros_like(u[:1]) if n_currents < len(u) else torch.empty_like(u)
+        if of_spikes is None:
+            of_spikes = torch.zeros_like(u)
         learned = any(ctx.needs_input_grad[2:5])
         if _is_compiled(u):
-            nothing = np.empty((0, 0), np.float32)
-            given = (nothing if grad is None else grad.numpy() for grad in (of_spikes, of_u))
+            if of_u is None:
+                of_u = u.new_empty(0, 0)
+            arrays = (x.numpy() for x in (u, start, of_spikes, of_u, of_v, of_current))
             scalars = (np.float32(x.item()) for x in numbers)
-            sums = _backward_loops(
-                u.numpy(), start.numpy(), *given, of_v.numpy(), of_current.numpy(), *scalars,
-                reset == "soft", compare == ">=", learned,
-            )  # fmt: skip
+            sums = _backward_loops(*arrays, *scalars, reset == "soft", compare == ">=", learned)
             of_numbers = list(torch.from_numpy(sums.sum(axis=0)).to(u))
         else:
             of_numbers = _backward_torch(u, start, of_spikes, of_u, of_v, of_current, numbers, reset, compare)
@@ -151,7 +151,7 @@ def _after(u: Tensor, spikes: Tensor, v_threshold: Tensor, v_reset: Tensor, rese
 def _backward_torch(
     u: Tensor,
     start: Tensor,
-    of_spikes: Tensor | None,
+    of_spikes: Tensor,
     of_u: Tensor | None,
     of_v: Tensor,
     of_current: Tensor,
@@ -170,9 +170,7 @@ def _backward_torch(
         spikes = fired(t)
         slope = (1 - (u[t] - v_threshold).abs()).clamp_(min=0)
         reset_by = -v_threshold if reset == "soft" else v_reset - u[t]  # v after a spike, less u
-        of_fire = of_v * reset_by
-        if of_spikes is not None:
-            of_fire = of_fire + of_spikes[t]
+        of_fire = of_v * reset_by + of_spikes[t]
         kept = of_v if reset == "soft" else of_v * (1 - spikes)
         of_threshold -= (of_fire * slope).sum()
         if reset == "soft":
@@ -182,7 +180,10 @@ def _backward_torch(
         here = kept + of_fire * slope
         if of_u is not None:
             here = here + of_u[t]
-        of_current[t if len(of_current) > 1 else 0] += here
+        if len(of_current) == len(u):
+            of_current[t] = here
+        else:
+            of_current[0] += here
         before = start if t == 0 else _after(u[t - 1], fired(t - 1), v_threshold, v_reset, reset)
         of_beta += (here * before).sum()
         of_v.copy_(beta * here)
@@ -193,60 +194,74 @@ def _forward(current, v, spikes, u, beta, v_threshold, v_reset, soft, at_thresho
     """Fill spikes and u ``[n_steps, n]``; v ``[n]`` becomes that after the last step."""
     n_steps, n = u.shape
     varies = len(current) > 1
-    one = np.float32(1)
+    zero, one = np.float32(0), np.float32(1)
     for block in numba.prange((n + BLOCK - 1) // BLOCK):
-        first, end = block * BLOCK, min(n, (block + 1) * BLOCK)
+        here = slice(block * BLOCK, min(n, (block + 1) * BLOCK))
+        held = v[here]
         for t in range(n_steps):
-            row = current[t if varies else 0]
-            for k in range(first, end):
-                potential = beta * v[k] + row[k]
+            arriving, potentials, fired = current[t if varies else 0][here], u[t][here], spikes[t][here]
+            for k in range(len(held)):
+                potential = beta * held[k] + arriving[k]
                 is_firing = potential >= v_threshold if at_threshold else potential > v_threshold
-                spike = one if is_firing else np.float32(0)
-                u[t, k] = potential
-                spikes[t, k] = spike
-                v[k] = potential - spike * v_threshold if soft else (one - spike) * potential + spike * v_reset
+                spike = one if is_firing else zero
+                potentials[k] = potential
+                fired[k] = spike
+                held[k] = potential - spike * v_threshold if soft else (one - spike) * potential + spike * v_reset
 
 
 def _backward(  # type: ignore[no-untyped-def]
     u, start, of_spikes, of_u, of_v, of_current, beta, v_threshold, v_reset, soft, at_threshold, learned
 ):
-    """Add to ``of_current``; ``of_v [n]`` enters as that of the last v and leaves as that of the first.
+    """Fill ``of_current``; ``of_v [n]`` enters as that of the last v and leaves as that of the first.
 
-    Gradients that are not there are empty. Returns those of beta, threshold and reset, a row per block.
+    Where the current is the same at every step, ``of_current [1, n]`` enters as zeros. ``of_u`` may be empty. Returns
+    the gradients of beta, threshold and reset level, a row per block; zeros when they are not ``learned``.
     """
     n_steps, n = u.shape
     zero, one = np.float32(0), np.float32(1)
-    varies = len(of_current) > 1
+    varies = len(of_current) == n_steps
     n_blocks = (n + BLOCK - 1) // BLOCK
     sums = np.zeros((n_blocks, 3), np.float64)
     for block in numba.prange(n_blocks):
-        first, end = block * BLOCK, min(n, (block + 1) * BLOCK)
-        of_beta = of_threshold = of_reset = np.float64(0)
+        here = slice(block * BLOCK, min(n, (block + 1) * BLOCK))
+        held = of_v[here]
         for t in range(n_steps - 1, -1, -1):
-            row = of_current[t if varies else 0]
-            for k in range(first, end):
-                potential = u[t, k]
+            potentials, of_fired, total = u[t][here], of_spikes[t][here], of_current[t if varies else 0][here]
+            if learned:
+                for k in range(len(held)):
+                    potential = potentials[k]
+                    is_firing = potential >= v_threshold if at_threshold else potential > v_threshold
+                    slope = max(zero, one - abs(potential - v_threshold))
+                    of_fire = of_fired[k] + held[k] * (-v_threshold if soft else v_reset - potential)
+                    sums[block, 1] -= of_fire * slope
+                    if is_firing:
+                        sums[block, 1 if soft else 2] += -held[k] if soft else held[k]
+            for k in range(len(held)):  # of v after this step's reset, to that of u
+                potential = potentials[k]
                 is_firing = potential >= v_threshold if at_threshold else potential > v_threshold
-                spike = one if is_firing else zero
                 slope = max(zero, one - abs(potential - v_threshold))
-                of_fire = of_v[k] * (-v_threshold if soft else v_reset - potential)
-                if len(of_spikes):
-                    of_fire += of_spikes[t, k]
-                here = (of_v[k] if soft else of_v[k] * (one - spike)) + of_fire * slope
-                if len(of_u):
-                    here += of_u[t, k]
-                row[k] += here
-                if learned:
-                    before = start[k]
-                    if t > 0:
-                        last = u[t - 1, k]
-                        was_firing = last >= v_threshold if at_threshold else last > v_threshold
-                        before = (last - v_threshold if soft else v_reset) if was_firing else last
-                    of_beta += here * before
-                    of_threshold -= of_fire * slope + (of_v[k] * spike if soft else zero)
-                    of_reset += zero if soft else of_v[k] * spike
-                of_v[k] = beta * here
-        sums[block, 0], sums[block, 1], sums[block, 2] = of_beta, of_threshold, of_reset
+                of_fire = of_fired[k] + held[k] * (-v_threshold if soft else v_reset - potential)
+                kept = zero if is_firing and not soft else held[k]
+                held[k] = kept + of_fire * slope
+            if len(of_u):
+                more = of_u[t][here]
+                for k in range(len(held)):
+                    held[k] += more[k]
+            if learned:
+                before = u[t - 1][here] if t > 0 else start[here]
+                for k in range(len(held)):
+                    last = before[k]
+                    if t > 0 and (last >= v_threshold if at_threshold else last > v_threshold):
+                        last = last - v_threshold if soft else v_reset
+                    sums[block, 0] += held[k] * last
+            if varies:
+                for k in range(len(held)):
+                    total[k] = held[k]
+                    held[k] *= beta
+            else:
+                for k in range(len(held)):
+                    total[k] += held[k]
+                    held[k] *= beta
     return sums
 
 
