@@ -13,13 +13,15 @@ def assert_every_machine_agrees(net, program, inputs):
     """Compare every spike and every output, given inputs ``[n_steps, batch, ...]``; -0 is 0."""
     n_steps = len(inputs)
     with torch.no_grad():
-        run = net.unroll(torch.from_numpy(inputs), n_steps, static=False)
+        run = net.unroll(torch.from_numpy(inputs), n_steps)
     layers = [layer.name for layer in program.neuron_layers]
-    expected = {name: tap.numpy() for name, tap in zip(layers, run.taps, strict=True)}
+    assert run.taps.keys() == {*layers}
+    expected = {name: tap.numpy() for name, tap in run.taps.items()}
+    assert all(raster.any() for raster in expected.values())
     expected["output"] = run.outputs.numpy()
-    assert all(expected[name].any() for name in layers)
     sent = reference.run(program, inputs)
     for name, values in expected.items():
+        assert sent[name].dtype == program.dtype
         assert np.array_equal(sent[name], values), f"{name}: the reference differs"
     for code in ("delta", "spike"):
         frames = Frames(static=False, values=inputs)

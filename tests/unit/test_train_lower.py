@@ -4,42 +4,32 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
 from tdd_deploy.data import Frames
-from tdd_deploy.neurons import IF, LIF
-from tdd_deploy.program import Conv, Dense, Flatten, NeuronLayer, Pool, with_code
-from tdd_deploy.simulator import reference
+from tdd_deploy.neurons import IF, LIF, Threshold
+from tdd_deploy.program import Conv, Dense, Flatten, NeuronLayer, Pool
+from tdd_deploy.program.apply import apply
 from tdd_deploy.simulator.engine import Engine
-from tdd_deploy.train import TrainOptions
 from tdd_deploy.train.lower import lower
-from tdd_deploy.train.network import make_network
+from tests.agreement import assert_every_machine_agrees
+from tests.untrained import network, tiny_resnet
 
 N_STEPS, BATCH = 5, 4
 NETWORK_NAMES = ["mlp", "conv-small"]
 NEURONS = {
-    "lif, beta 0.5": {"neuron": "lif", "beta": 0.5},
-    "lif, beta 0.9": {"neuron": "lif", "beta": 0.9},  # 0.9 is no binary fraction: v rounds at every step
-    "lif, threshold 0.7": {"neuron": "lif", "beta": 0.5, "threshold": 0.7},
-    "if": {"neuron": "if"},
+    "lif, beta 0.5": {"kind": "lif", "beta": 0.5},
+    "lif, beta 0.9": {"kind": "lif", "beta": 0.9},  # 0.9 is no binary fraction: v rounds at every step
+    "lif, threshold 0.7": {"kind": "lif", "beta": 0.5, "threshold": 0.7},
+    "if": {"kind": "if"},
 }
 
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-def random_network(name="mlp", *, input_shape=(1, 8, 8), n_classes=10, analog_input=True, seed=0, **options):
+def random_network(name="mlp", **choices):
     """A network with random weights and random batch norm statistics, in evaluation mode."""
-    torch.manual_seed(seed)
-    neuron = TrainOptions(**options).make_neuron
-    net = make_network(name, input_shape=input_shape, n_classes=n_classes, neuron=neuron, analog_input=analog_input)
-    for part in net.modules():
-        if isinstance(part, nn.BatchNorm1d | nn.BatchNorm2d):
-            part.running_mean.normal_(0, 0.3)
-            part.running_var.uniform_(0.05, 1)
-            part.weight.data.normal_(0.5, 0.5)
-            part.bias.data.normal_(0.1, 0.5)
-    return net.eval()
+    return network(name, **choices).eval()
 
 
 def pixels(*shape):
@@ -63,28 +53,8 @@ INPUTS = {"pixels": pixels, "video": video, "spikes": spikes}
 def by_torch(net, inputs):
     """Return what each layer of neurons sent, and the outputs, ``[n_steps, batch, ...]``."""
     with torch.no_grad():
-        run = net.unroll(torch.from_numpy(inputs), N_STEPS, static=False)
-    return [tap.numpy() for tap in run.taps], run.outputs.numpy()
-
-
-def by_reference(program, inputs):
-    sent = reference.run(program, inputs)
-    return [sent[layer.name] for layer in program.neuron_layers], sent[program.output.name]
-
-
-def by_engine(program, inputs, code):
-    layers = [layer.name for layer in program.neuron_layers]
-    frames = Frames(static=False, values=inputs)
-    result = Engine(with_code(program, code)).run(frames, n_steps=N_STEPS, record=layers)
-    return [result.layers[name].swapaxes(0, 1) for name in layers], result.output.swapaxes(0, 1)
-
-
-def assert_same(found, expected):
-    """The same spikes and the same float32 outputs, to the bit, but that -0 is 0."""
-    for raster, expected_raster in zip(found[0], expected[0], strict=True):
-        assert np.array_equal(raster, expected_raster)
-    assert found[1].dtype == expected[1].dtype == np.float32
-    assert np.array_equal(found[1], expected[1])
+        run = net.unroll(torch.from_numpy(inputs), N_STEPS)
+    return {name: tap.numpy() for name, tap in run.taps.items()}, run.outputs.numpy()
 
 
 @pytest.mark.parametrize("inputs", INPUTS)
@@ -94,13 +64,12 @@ def assert_same(found, expected):
 def test_torch_the_reference_and_the_engine_agree_to_the_bit(name, neuron, reset, inputs):
     net = random_network(name, reset=reset, **NEURONS[neuron])
     x = INPUTS[inputs](BATCH, 1, 8, 8)
-    expected = by_torch(net, x)
-    assert all(0.01 < raster.mean() < 0.99 for raster in expected[0])  # no layer is silent, none is stuck
-    assert all((raster[1:] != raster[:-1]).any() for raster in expected[0])
+    for raster in by_torch(net, x)[0].values():
+        assert 0.01 < raster.mean() < 0.99  # no layer is silent, none is stuck
+        assert (raster[1:] != raster[:-1]).any()
     program = lower(net, n_steps=N_STEPS, encoder="direct")
-    assert_same(by_reference(program, x), expected)
-    assert_same(by_engine(program, x, "delta"), expected)
-    assert_same(by_engine(program, x, "spike"), expected)
+    assert program.dtype == np.float32
+    assert_every_machine_agrees(net, program, x)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -109,9 +78,7 @@ def test_images_of_odd_sizes_and_several_channels_agree_too(input_shape, seed):
     net = random_network("conv-small", input_shape=input_shape, n_classes=3, seed=seed, reset="soft", beta=0.9)
     x = video(BATCH, *input_shape)
     program = lower(net, n_steps=N_STEPS, encoder="direct")
-    expected = by_torch(net, x)
-    for found in (by_reference(program, x), by_engine(program, x, "delta"), by_engine(program, x, "spike")):
-        assert_same(found, expected)
+    assert_every_machine_agrees(net, program, x)
 
 
 @pytest.mark.parametrize("name", NETWORK_NAMES)
@@ -119,9 +86,7 @@ def test_a_network_for_spikes_agrees_on_spikes(name):
     net = random_network(name, analog_input=False)  # the first layer has the finer grid
     x = spikes(BATCH, 1, 8, 8)
     program = lower(net, n_steps=N_STEPS, encoder="poisson")
-    expected = by_torch(net, x)
-    for found in (by_reference(program, x), by_engine(program, x, "delta"), by_engine(program, x, "spike")):
-        assert_same(found, expected)
+    assert_every_machine_agrees(net, program, x)
 
 
 @pytest.mark.parametrize("batch", [1, 3, 50])
@@ -130,23 +95,26 @@ def test_the_outputs_do_not_depend_on_the_batch_a_sample_is_in(batch):
     x = video(50, 1, 8, 8)
     expected = by_torch(net, x)
     found = by_torch(net, np.ascontiguousarray(x[:, :batch]))
-    assert_same(found, ([raster[:, :batch] for raster in expected[0]], expected[1][:, :batch]))
+    assert np.array_equal(found[1], expected[1][:, :batch])
+    for name, raster in expected[0].items():
+        assert np.array_equal(found[0][name], raster[:, :batch])
 
 
-@pytest.mark.parametrize("name", NETWORK_NAMES)
+@pytest.mark.parametrize("name", [*NETWORK_NAMES, "tiny resnet", "sdt-2-64"])
 def test_the_changes_of_the_taps_are_the_delta_events_of_the_engine(name):
-    net = random_network(name, reset="soft")
-    x = pixels(BATCH, 1, 8, 8)
+    net = tiny_resnet(reset="soft").eval() if name == "tiny resnet" else random_network(name, reset="soft")
+    x = pixels(BATCH, *net.input_shape)
     rasters, _ = by_torch(net, x)
     program = lower(net, n_steps=N_STEPS, encoder="direct")
     trace = Engine(program).run(Frames(static=False, values=x), n_steps=N_STEPS).trace
     row = {layer.name: number for number, layer in enumerate(trace.layers)}
-    for layer, raster in zip(program.neuron_layers, rasters, strict=True):
+    assert any((raster[1:] != raster[:-1]).any() for raster in rasters.values())
+    for layer, raster in rasters.items():
         changes = np.diff(raster, axis=0, prepend=np.zeros_like(raster[:1]))  # D^1 = O^1
         n_changes = [np.count_nonzero(step) for step in changes]
-        assert trace.executed.delta_events[row[layer.name]].tolist() == n_changes
-        assert trace.executed.events[row[layer.name]].tolist() == n_changes  # the edges' code is delta
-        assert trace.executed.spikes[row[layer.name]].tolist() == [np.count_nonzero(step) for step in raster]
+        assert trace.executed.delta_events[row[layer]].tolist() == n_changes
+        assert trace.executed.events[row[layer]].tolist() == n_changes  # the edges' code is delta
+        assert trace.executed.spikes[row[layer]].tolist() == [np.count_nonzero(step) for step in raster]
 
 
 def test_the_nodes_of_a_program_are_those_of_the_architecture():
@@ -159,7 +127,7 @@ def test_the_nodes_of_a_program_are_those_of_the_architecture():
         ("conv2_spikes", "NeuronLayer", (64, 5, 3)),
         ("conv3", "Conv", (64, 3, 2)),
         ("conv3_spikes", "NeuronLayer", (64, 3, 2)),
-        ("flatten", "Flatten", (384,)),
+        ("fc1_flatten", "Flatten", (384,)),
         ("fc1", "Dense", (128,)),
         ("fc1_spikes", "NeuronLayer", (128,)),
         ("readout", "Dense", (10,)),
@@ -180,26 +148,61 @@ def test_a_flat_sample_needs_no_flatten():
 
 @pytest.mark.parametrize("reset", ["hard", "soft"])
 def test_the_neurons_are_those_of_the_options(reset):
-    net = random_network("mlp", neuron="lif", reset=reset, beta=0.75, threshold=1.5)
+    net = random_network("mlp", reset=reset, beta=0.75, threshold=1.5)
     for layer in lower(net, n_steps=2, encoder="direct").neuron_layers:
         neuron = layer.neuron
         assert isinstance(layer, NeuronLayer)
         assert isinstance(neuron, LIF)
         assert (neuron.reset, neuron.compare) == (reset, ">")
         assert (neuron.beta, neuron.v_threshold, neuron.v_reset) == (0.75, 1.5, 0.0)
-    net = random_network("mlp", neuron="if", reset=reset)
+    net = random_network("mlp", kind="if", reset=reset)
     assert all(isinstance(layer.neuron, IF) for layer in lower(net, n_steps=2, encoder="direct").neuron_layers)
 
 
-def test_the_weights_are_those_that_the_network_deploys():
-    net = random_network("conv-small")
+@pytest.mark.parametrize("name", ["conv-small", "tiny resnet"])
+def test_the_weights_are_those_that_the_network_deploys(name):
+    net = tiny_resnet() if name == "tiny resnet" else random_network(name)
     program = lower(net, n_steps=2, encoder="direct")
-    maps = [node for node in program.linear_maps if isinstance(node, Conv | Dense)]
-    for node, layer in zip(maps, net.layers, strict=True):
-        weight, bias = layer.connection.deployed()
+    deployed = net.deployed()
+    assert {node.name for node in program.linear_maps if isinstance(node, Conv | Dense)} == {*deployed}
+    for name, (weight, bias) in deployed.items():
+        node = program[name]
         assert node.weight.dtype == node.bias.dtype == np.float32
         assert np.array_equal(node.weight, weight.numpy())
         assert np.array_equal(node.bias, bias.numpy())
+
+
+def edges_into(program, name):
+    return sorted(edge.source for edge in program.incoming[name])
+
+
+def test_a_shortcut_is_an_edge_more_and_a_pool_keeps_its_sums():
+    program = lower(tiny_resnet(), n_steps=2, encoder="direct")
+    assert edges_into(program, "one") == ["one_b", "stem_spikes"]
+    assert edges_into(program, "two") == ["two_b", "two_shortcut"]
+    assert edges_into(program, "one_a") == ["stem_spikes"]
+    pool = program["pool"]
+    assert isinstance(pool, Pool)
+    x = np.random.default_rng(0).random((2, 7, 3, 3)).astype(np.float32)
+    np.testing.assert_allclose(apply(pool, x), x.sum((2, 3), keepdims=True), rtol=1e-6)
+
+
+def test_gates_are_thresholds_over_sums_and_a_broadcast_repeats_a_value_everywhere():
+    net = random_network("sdt-2-64", input_shape=(2, 12, 8))
+    program = lower(net, n_steps=2, encoder="direct")
+    gates = {
+        layer.name: (layer.neuron.v_threshold.item(), layer.neuron.compare)
+        for layer in program.neuron_layers
+        if isinstance(layer.neuron, Threshold)
+    }
+    assert gates == {"patch3_pool": (0.5, ">")} | {
+        f"block{n}_{gate}": (1.5, ">") for n in (1, 2) for gate in ("key_value", "masked")
+    }
+    assert edges_into(program, "block1_key_value") == ["block1_key_spikes", "block1_value_spikes"]
+    assert edges_into(program, "block1_masked") == ["block1_broadcast", "block1_query_spikes"]
+    assert edges_into(program, "patch3_pool") == ["patch3_pool_sum"]
+    x = np.random.default_rng(0).random((2, 64, 1, 1)).astype(np.float32)
+    assert np.array_equal(apply(program["block1_broadcast"], x), np.broadcast_to(x, (2, 64, 3, 2)))
 
 
 def test_lowering_is_the_same_in_training_and_changes_nothing():

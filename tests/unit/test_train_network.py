@@ -5,29 +5,27 @@ import pytest
 import torch
 from torch import nn
 
-from tdd_deploy.errors import BadOption
+from tdd_deploy.data import Frames
 from tdd_deploy.neurons import IF, LIF
-from tdd_deploy.program.exact import grid_for
-from tdd_deploy.train import network as train_network
-from tdd_deploy.train.network import Connection, Layer, Network, make_network
+from tdd_deploy.program.exact import bound_of, grid_of
+from tdd_deploy.simulator.engine import Engine
+from tdd_deploy.train.lower import lower
+from tdd_deploy.train.network import Connection, Map, Network, Neurons, Part, SumPool, fire
+from tests.agreement import assert_every_machine_agrees
+from tests.untrained import network, neuron, neurons, pixels, tiny_resnet
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-def lif(beta=0.5, **choices):
-    return LIF(v_threshold=torch.tensor(1.0), v_reset=torch.tensor(0.0), beta=torch.tensor(beta), **choices)
-
-
-def shaken(net, seed=0):
-    """The same module with random batch norm statistics, as training would leave them."""
+def shaken(connection, seed=0):
+    """The same connection with random batch norm statistics, as training would leave them."""
     generator = torch.Generator().manual_seed(seed)
-    for part in net.modules():
-        if isinstance(part, nn.BatchNorm1d | nn.BatchNorm2d):
-            part.running_mean.normal_(0, 0.3, generator=generator)
-            part.running_var.uniform_(0.05, 2, generator=generator)
-            part.weight.data.normal_(1, 0.5, generator=generator)  # negative gains among them
-            part.bias.data.normal_(0.3, 0.5, generator=generator)
-    return net
+    if (norm := connection.norm) is not None:
+        norm.running_mean.normal_(0, 0.3, generator=generator)
+        norm.running_var.uniform_(0.05, 2, generator=generator)
+        norm.weight.data.normal_(1, 0.5, generator=generator)  # negative gains among them
+        norm.bias.data.normal_(0.3, 0.5, generator=generator)
+    return connection
 
 
 CONNECTIONS = {
@@ -37,6 +35,7 @@ CONNECTIONS = {
     "dense": lambda: Connection(nn.Linear(40, 16, bias=False), nn.BatchNorm1d(16), 8),
     "dense with bias": lambda: Connection(nn.Linear(40, 16), nn.BatchNorm1d(16), 0),
     "dense without norm": lambda: Connection(nn.Linear(40, 16), None, 0),
+    "dense behind sums of 9": lambda: Connection(nn.Linear(40, 16), nn.BatchNorm1d(16), 0, largest=9, gain=1 / 9),
     "dense without anything": lambda: Connection(nn.Linear(40, 16, bias=False), None, 0),
 }
 
@@ -44,20 +43,31 @@ CONNECTIONS = {
 @pytest.fixture(params=CONNECTIONS)
 def connection(request):
     torch.manual_seed(3)
-    return shaken(CONNECTIONS[request.param]()).eval()
+    return shaken(CONNECTIONS[request.param]())
+
+
+def alone(connection):
+    """The network of one connection, in evaluation mode."""
+    shape = (3, 7, 6) if isinstance(connection.weights, nn.Conv2d) else (connection.weights.in_features,)
+    return Network([Part("it", connection, ("input",))], ("it",), shape).eval()
+
+
+def deployed(connection):
+    return alone(connection).deployed()["it"]
 
 
 def inputs_for(connection, *, batch=5):
     """Spikes, or pixels k / 256, as the connection was made for."""
     shape = (3, 7, 6) if isinstance(connection.weights, nn.Conv2d) else (40,)
     steps = 2**connection.input_bits
-    return torch.from_numpy(np.random.default_rng(1).integers(0, steps + 1, (batch, *shape)) / steps).float()
+    whole = np.random.default_rng(1).integers(0, steps * connection.largest + 1, (batch, *shape))
+    return torch.from_numpy(whole / steps).float()
 
 
 def folded(connection):
     """Weight and bias in float64 by the formula of batch norm, written out channel by channel."""
     held = {name: value.double().numpy() for name, value in connection.state_dict().items()}
-    weight = held["weights.weight"].copy()
+    weight = held["weights.weight"] * connection.gain
     bias = held.get("weights.bias", np.zeros(len(weight))).copy()
     if connection.norm is None:
         return weight, bias
@@ -68,20 +78,26 @@ def folded(connection):
     return weight, bias
 
 
-def test_before_the_grid_a_folded_batch_norm_is_the_batch_norm(connection, monkeypatch):
-    exact = copy.deepcopy(connection).double()
-    monkeypatch.setattr(train_network, "on_grid", lambda values, grid: values)
+def grid_of_weights(connection):
+    weight, bias = folded(connection)
+    return grid_of(bound_of(weight, bias, largest=connection.largest)) * 2.0**connection.input_bits
+
+
+def test_a_folded_batch_norm_is_the_batch_norm(connection):
+    exact = copy.deepcopy(connection).double().eval()
     x = inputs_for(connection).double()
-    expected = exact.weights(x) if exact.norm is None else exact.norm(exact.weights(x))
-    torch.testing.assert_close(exact(x), expected, rtol=1e-12, atol=1e-12 * float(expected.detach().abs().max()))
-    for found, by_hand in zip(exact.deployed(), folded(exact), strict=True):
-        np.testing.assert_allclose(found.numpy(), by_hand, rtol=1e-12, atol=1e-15)
+    expected = exact.weights(x * exact.gain)
+    expected = expected if exact.norm is None else exact.norm(expected)
+    found = connection.current(x, *connection.folded())
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12 * float(expected.detach().abs().max()))
+    for one, by_hand in zip(connection.folded(), folded(connection), strict=True):
+        assert one.dtype == torch.float64
+        np.testing.assert_allclose(one.detach().numpy(), by_hand, rtol=1e-12, atol=1e-15)
 
 
 def test_the_grid_moves_a_weight_by_at_most_half_a_step(connection):
-    weight, bias = folded(connection)
-    grid = grid_for(weight, bias, input_bits=connection.input_bits)
-    for found, before in zip(connection.deployed(), (weight, bias), strict=True):
+    grid = grid_of_weights(connection)
+    for found, before in zip(deployed(connection), folded(connection), strict=True):
         assert found.dtype == torch.float32
         steps = found.double().numpy() / grid
         assert np.array_equal(steps, np.rint(steps))
@@ -90,18 +106,18 @@ def test_the_grid_moves_a_weight_by_at_most_half_a_step(connection):
 
 def test_the_grid_keeps_15_bits_of_a_row_that_sees_pixels_and_23_of_one_that_sees_spikes(connection):
     weight, bias = folded(connection)
-    largest_row = max(np.abs(row).sum() + abs(b) for row, b in zip(weight, bias, strict=True))
+    largest_row = max(np.abs(row).sum() * connection.largest + abs(b) for row, b in zip(weight, bias, strict=True))
     bits = 23 - connection.input_bits
-    for found, before in zip(connection.deployed(), (weight, bias), strict=True):
+    for found, before in zip(deployed(connection), (weight, bias), strict=True):
         assert np.abs(found.double().numpy() - before).max() <= largest_row / 2**bits
 
 
 def test_sums_of_a_connection_are_exact_in_float32_in_any_order(connection):
-    weight, bias = (part.numpy() for part in connection.deployed())
+    weight, bias = (part.numpy() for part in deployed(connection))
     rng = np.random.default_rng(5)
     rows = weight.reshape(len(weight), -1)
-    inputs = rng.integers(-(2**connection.input_bits), 2**connection.input_bits + 1, (20, rows.shape[1]))
-    values = (inputs / 2**connection.input_bits).astype(np.float32)
+    steps = 2**connection.input_bits * connection.largest
+    values = (rng.integers(-steps, steps + 1, (20, rows.shape[1])) / 2**connection.input_bits).astype(np.float32)
     for row, b in zip(rows, bias, strict=True):
         terms = np.append(row, b) * np.column_stack([values, np.ones(20, np.float32)])
         in_float64 = terms.astype(np.float64).sum(axis=1)
@@ -111,21 +127,33 @@ def test_sums_of_a_connection_are_exact_in_float32_in_any_order(connection):
 
 
 def test_in_evaluation_a_connection_is_what_is_deployed(connection):
-    weight, bias = (part.double().numpy() for part in connection.deployed())
+    weight, bias = (part.double() for part in deployed(connection))
     x = inputs_for(connection)
     if isinstance(connection.weights, nn.Conv2d):
-        expected = nn.functional.conv2d(
-            x.double(), torch.from_numpy(weight), torch.from_numpy(bias), connection.weights.stride, padding=1
-        ).numpy()
+        stride, groups = connection.weights.stride, connection.weights.groups
+        expected = nn.functional.conv2d(x.double(), weight, bias, stride, padding=1, groups=groups).numpy()
     else:
-        expected = np.einsum("bi,oi->bo", x.double().numpy(), weight) + bias
-    assert np.array_equal(connection(x).detach().numpy(), expected)  # float32 against float64: no rounding at all
+        expected = np.einsum("bi,oi->bo", x.double().numpy(), weight.numpy()) + bias.numpy()
+    found = alone(connection).unroll(x[None], 1).outputs[0]
+    assert np.array_equal(found.detach().numpy(), expected)  # float32 against float64: no rounding at all
 
 
 def test_evaluation_is_training_with_the_statistics_of_the_whole_within_the_rounding(connection):
     x = inputs_for(connection)
-    plain = connection.weights(x) if connection.norm is None else connection.norm(connection.weights(x))
-    torch.testing.assert_close(connection(x), plain, rtol=0, atol=2e-3)
+    plain = connection.eval()(x)  # outside a network nothing is deployed
+    found = alone(connection).unroll(x[None], 1).outputs[0]
+    assert not torch.equal(found, plain)
+    torch.testing.assert_close(found, plain, rtol=0, atol=2e-3 * connection.largest)
+
+
+def test_the_weights_of_evaluation_are_those_of_the_moment_it_was_entered():
+    net = network("mlp").eval()
+    x = torch.from_numpy(pixels(1, 4, 1, 8, 8))
+    before = net.unroll(x, 2).outputs
+    net["fc1"].weights.weight.data.mul_(-1)
+    assert torch.equal(net.unroll(x, 2).outputs, before)
+    assert not torch.equal(net.eval().unroll(x, 2).outputs, before)
+    assert all(connection.deployed is None for connection in net.train().connections.values())
 
 
 def test_in_training_a_connection_is_normed_over_time_steps_and_samples_together():
@@ -135,147 +163,330 @@ def test_in_training_a_connection_is_normed_over_time_steps_and_samples_together
     norm.weight.data = torch.tensor([1.0, 2.0, -1.0, 0.5])
     norm.bias.data = torch.tensor([0.0, 1.0, 2.0, 3.0])
     x = torch.rand(3, 5, 6)  # 3 steps of 5 samples
-    layer = Layer(Connection(dense, norm, 0), None).train()
     current = (x.reshape(15, 6) @ dense.weight.T).detach().double().numpy()
     normed = (current - current.mean(axis=0)) / np.sqrt(current.var(axis=0) + norm.eps)
     expected = normed * norm.weight.detach().numpy() + norm.bias.detach().numpy()
-    found = layer(x, 3, static=False).detach().numpy()
-    np.testing.assert_allclose(found, expected.reshape(3, 5, 4), rtol=0, atol=1e-5)
+    found = alone(Connection(dense, norm, 0)).train().unroll(x, 3).outputs
+    np.testing.assert_allclose(found.detach().numpy(), expected.reshape(3, 5, 4), rtol=0, atol=1e-5)
 
 
 def test_deploying_changes_nothing_in_the_connection(connection):
     before = copy.deepcopy(connection.state_dict())
-    connection.deployed()
-    connection(inputs_for(connection))
+    deployed(connection)
+    alone(connection).unroll(inputs_for(connection)[None], 1)
     assert all(torch.equal(value, before[name]) for name, value in connection.state_dict().items())
 
 
 def test_a_connection_of_zeros_is_deployed_as_zeros():
-    connection = Connection(nn.Linear(4, 2), None, 0).eval()
+    connection = Connection(nn.Linear(4, 2), None, 0)
     nn.init.zeros_(connection.weights.weight)
     nn.init.zeros_(connection.weights.bias)
-    assert connection(torch.ones(3, 4)).eq(0).all()
+    assert alone(connection).unroll(torch.ones(1, 3, 4), 1).outputs.eq(0).all()
 
 
-def one_neuron(neuron):
+# --- Graphs --------------------------------------------------------------------------------------------------------
+
+
+class Times(Map):
+    def __init__(self, factor):
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, x):
+        return self.factor * x
+
+
+def test_a_part_takes_the_sum_of_its_sources_and_outputs_add_up():
+    """A diamond, written out: a = 2 x, b = 3 (x + a), c = 5 (a + b); the outputs are b + c."""
+    parts = [
+        Part("a", Times(2), ("input",)),
+        Part("b", Times(3), ("input", "a")),
+        Part("c", Times(5), ("a", "b")),
+    ]
+    run = Network(parts, ("b", "c"), (1,)).unroll(torch.tensor([1.0, -2.0]).reshape(2, 1, 1), 2)
+    assert run.outputs.flatten().tolist() == [9 + 55, -2 * (9 + 55)]
+    assert run.taps == run.potentials == run.states == {}
+
+
+def test_what_is_sent_is_what_receivers_get_and_taps_keep_what_was_fired():
+    net = tiny_resnet().eval()
+    x = torch.from_numpy(pixels(1, 3, *net.input_shape))
+    asked = {}
+
+    def send(name, spikes):
+        asked[name] = spikes
+        return torch.zeros_like(spikes) if name == "stem_spikes" else spikes
+
+    with torch.no_grad():
+        run, plain = net.unroll(x, 2, send=send), net.unroll(x, 2)
+    assert list(asked) == list(run.taps) == list(net.layers)
+    assert all(asked[name] is tap for name, tap in run.taps.items())
+    assert torch.equal(run.taps["stem_spikes"], plain.taps["stem_spikes"])
+    assert plain.taps["stem_spikes"].any()
+    of_bias = net["one_a"](torch.zeros(1, 5, 6, 6))  # what is left of one_a's current
+    expected = fire(net["one_inner"].neuron, of_bias.expand(1, 3, -1, -1, -1), 2).spikes
+    assert torch.equal(run.taps["one_inner"], expected)
+
+
+def test_what_spikes_in_a_graph_is_given_back_under_its_name():
+    net = tiny_resnet().eval()
+    run = net.unroll(torch.from_numpy(pixels(3, 2, *net.input_shape)), 3)
+    assert list(run.taps) == list(run.potentials) == list(run.states) == list(net.layers)
+    assert net.layers == ("stem_spikes", "one_inner", "one", "two_inner", "two")
+    for name, tap in run.taps.items():
+        assert torch.equal(tap, (run.potentials[name] > 1).float())
+        assert tap.shape == (3, 2, *net.shapes[name])
+    assert all(map(torch.equal, run.spikes, run.taps.values()))
+
+
+def test_sums_over_windows_are_sums_of_integers_too():
+    x = torch.arange(2 * 4 * 6).reshape(1, 2, 4, 6)
+    by_hand = [[x[0, c, 2 * i : 2 * i + 2, 3 * j : 3 * j + 3].sum() for i in (0, 1) for j in (0, 1)] for c in (0, 1)]
+    for values in (x, x.float()):
+        assert SumPool((2, 3))(values).reshape(2, 4).tolist() == by_hand
+
+
+# --- Neurons -------------------------------------------------------------------------------------------------------
+
+
+def one_neuron(module):
     """A network of one neuron with weight 0.75 and a readout of weight 2 and bias 1."""
     first, readout = nn.Linear(1, 1, bias=False), nn.Linear(1, 1)
     for part, value in ((first.weight, 0.75), (readout.weight, 2.0), (readout.bias, 1.0)):
         nn.init.constant_(part, value)
-    return Network([Layer(Connection(first, None, 0), neuron), Layer(Connection(readout, None, 0), None)], (1,))
-
-
-def integrate(reset):
-    return IF(v_threshold=torch.tensor(1.0), v_reset=torch.tensor(0.0), reset=reset)
+    parts = [
+        Part("first", Connection(first, None, 0), ("input",)),
+        Part("spikes", module if isinstance(module, Neurons) else Neurons(module), ("first",)),
+        Part("readout", Connection(readout, None, 0), ("spikes",)),
+    ]
+    return Network(parts, ("readout",), (1,))
 
 
 BY_HAND = [  # the neuron; v before it is compared with 1, at each step; all exact in float32
-    (lif(0.5), [0.75, 1.125, 0.75, 1.125, 0.75, 1.125]),
-    (lif(0.5, reset="soft"), [0.75, 1.125, 0.8125, 1.15625, 0.828125, 1.1640625]),
-    (lif(0.875, reset="soft"), [0.75, 1.40625, 1.10546875, 0.84228515625, 1.48699951171875, 1.17612457275390625]),
-    (integrate("hard"), [0.75, 1.5, 0.75, 1.5, 0.75, 1.5]),
-    (integrate("soft"), [0.75, 1.5, 1.25, 1.0, 1.75, 1.5]),  # 1.0 is not above the threshold
+    (neuron(), [0.75, 1.125, 0.75, 1.125, 0.75, 1.125]),
+    (neuron(reset="soft"), [0.75, 1.125, 0.8125, 1.15625, 0.828125, 1.1640625]),
+    (
+        neuron(beta=0.875, reset="soft"),
+        [0.75, 1.40625, 1.10546875, 0.84228515625, 1.48699951171875, 1.17612457275390625],
+    ),
+    (neuron(reset_to=0.25), [0.75, 1.125, 0.875, 1.1875, 0.875, 1.1875]),
+    (neuron(reset_to=1.0), [0.75, 1.125, 1.25, 1.25, 1.25, 1.25]),  # fires, and stays on
+    (neuron(reset_to=0.5), [0.75, 1.125, 1.0, 1.25, 1.0, 1.25]),  # 1.0 is not above the threshold
+    (neuron(reset_to=0.5, compare=">="), [0.75, 1.125, 1.0, 1.0, 1.0, 1.0]),
+    (neuron("if"), [0.75, 1.5, 0.75, 1.5, 0.75, 1.5]),
+    (neuron("if", reset="soft"), [0.75, 1.5, 1.25, 1.0, 1.75, 1.5]),
 ]
 
 
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize(("neuron", "potentials"), BY_HAND)
 def test_a_neuron_under_constant_current_fires_as_worked_out_by_hand(neuron, potentials, training):
-    run = one_neuron(neuron).train(training).unroll(torch.ones(1, 1), 6, static=True)
-    spikes = [int(v > 1) for v in potentials]
-    assert len(run.taps) == 1
-    assert run.taps[0].flatten().tolist() == spikes
+    run = one_neuron(neuron).train(training).unroll(torch.ones(1, 1, 1), 6)
+    spikes = [int(v > 1 or (v == 1 and neuron.compare == ">=")) for v in potentials]
+    assert run.potentials["spikes"].flatten().tolist() == potentials
+    assert run.taps["spikes"].flatten().tolist() == spikes
     assert run.outputs.flatten().tolist() == [1 + 2 * spike for spike in spikes]
 
 
 def test_the_steps_of_a_sample_are_run_in_order():
     x = torch.tensor([0.0, 2.0, 0.0, 1.0, 1.0]).reshape(5, 1, 1)
     # LIF, beta 1/2, hard, current 0.75 x: v is 0, 1.5 (spike), 0, 0.75, 1.125 (spike)
-    run = one_neuron(lif()).unroll(x, 5, static=False)
-    assert run.taps[0].flatten().tolist() == [0, 1, 0, 0, 1]
+    run = one_neuron(neuron()).unroll(x, 5)
+    assert run.taps["spikes"].flatten().tolist() == [0, 1, 0, 0, 1]
 
 
-def small(name, *, input_shape=(1, 8, 8), n_classes=10, neuron=lif, analog_input=True, seed=0):
-    torch.manual_seed(seed)
-    return shaken(
-        make_network(name, input_shape=input_shape, n_classes=n_classes, neuron=neuron, analog_input=analog_input)
-    )
+@pytest.mark.parametrize("beta", [0.0, 0.25, 0.9])
+def test_with_a_reset_to_the_threshold_what_fires_stays_on_and_sends_one_change(beta):
+    n_steps = 12
+    net = network("mlp", beta=beta, threshold=0.8, reset_to=0.8).eval()
+    x = pixels(1, 5, 1, 8, 8)
+    run = net.unroll(torch.from_numpy(x), n_steps)
+    first = run.taps["fc1_spikes"]  # the layer whose current is constant
+    onset = first.argmax(0)
+    assert (first == (torch.arange(n_steps).reshape(-1, 1, 1) >= onset) * first.any(0)).all()
+    assert (onset[first.any(0)] > 0).any() or beta == 0
+    program = lower(net, n_steps=n_steps, encoder="direct")
+    trace = Engine(program).run(Frames(static=True, values=x[0]), n_steps=n_steps).trace
+    row = [layer.name for layer in trace.layers].index("fc1_spikes")
+    assert trace.executed.delta_events[row].sum() == first.any(0).sum()
 
 
-@pytest.mark.parametrize("name", ["mlp", "conv-small"])
-def test_a_static_sample_is_the_same_sample_at_every_step(name):
-    net = small(name).eval()
-    x = torch.rand(4, 1, 8, 8).mul(256).round() / 256
-    static = net.unroll(x, 5, static=True)
-    repeated = net.unroll(x.expand(5, *x.shape), 5, static=False)
-    assert torch.equal(static.outputs, repeated.outputs)
-    assert all(map(torch.equal, static.taps, repeated.taps))
+# --- Learned numbers -----------------------------------------------------------------------------------------------
+
+
+def test_learned_numbers_start_where_they_are_told_to():
+    module = Neurons(neuron(beta=0.3, threshold=0.8, reset_to=0.2), learned=("beta", "threshold"))
+    found = {name: value.item() for name, value in module.neuron.parameters().items()}
+    assert found == pytest.approx({"beta": 0.3, "v_threshold": 0.8, "v_reset": 0.2})
+    assert {name for name, _ in module.named_parameters()} == {"logit_beta", "log_threshold"}
+    assert list(Neurons(neuron()).parameters()) == []
+
+
+def test_a_learned_threshold_takes_the_reset_level_along_and_a_decay_stays_a_fraction():
+    module = Neurons(neuron(beta=0.5, threshold=0.8, reset_to=0.2), learned=("beta", "threshold"))
+    module.log_threshold.data += float(np.log(3))
+    module.logit_beta.data += float(np.log(4))  # odds of 1 become odds of 4
+    found = {name: value.item() for name, value in module.neuron.parameters().items()}
+    assert found == pytest.approx({"beta": 0.8, "v_threshold": 2.4, "v_reset": 0.6})
+
+
+@pytest.mark.parametrize("kind", ["lif", "if"])
+@pytest.mark.parametrize("mpbn", [False, True])
+def test_learned_numbers_get_the_gradients_that_autograd_finds(kind, mpbn):
+    """The parameters stand behind a sigmoid and an exponential, whose slopes are written out."""
+    learned = ("beta", "threshold")[kind == "if" :]
+    numbers = {"beta": 0.6} if kind == "lif" else {}
+    module = neurons(kind, learned=learned, mpbn=mpbn, threshold=0.9, reset_to=0.3, **numbers)((7,), 0).train()
+    current = torch.from_numpy(np.random.default_rng(0).normal(0.5, 0.6, (5, 16, 7))).float()
+    weight = torch.from_numpy(np.random.default_rng(1).normal(size=(5, 16, 7))).float()
+    (module(current, 5, None).spikes * weight).sum().backward()
+
+    values = {"v_threshold": torch.tensor(0.9, requires_grad=True)}
+    values["v_reset"] = values["v_threshold"] / 3
+    if kind == "lif":
+        values["beta"] = torch.tensor(0.6, requires_grad=True)
+    by_hand = {"lif": LIF, "if": IF}[kind](**values)
+    sent = mpbn_by_hand(by_hand, current, nn.BatchNorm1d(7).train())[0] if mpbn else eager(by_hand, current)
+    (sent * weight).sum().backward()
+    torch.testing.assert_close(module.log_threshold.grad, 0.9 * values["v_threshold"].grad, rtol=1e-4, atol=1e-5)
+    if kind == "lif":
+        torch.testing.assert_close(module.logit_beta.grad, 0.6 * 0.4 * values["beta"].grad, rtol=1e-4, atol=1e-5)
+
+
+def eager(each, current):
+    """The neuron's own step, with torch's own autograd."""
+    from tdd_deploy.train.arithmetic import TorchArithmetic
+
+    state, sent = (torch.zeros_like(current[0]),), []
+    for step in current:
+        state, spikes = each.step(TorchArithmetic(), state, step)
+        sent.append(spikes)
+    return torch.stack(sent)
+
+
+# --- MPBN ----------------------------------------------------------------------------------------------------------
+
+
+def mpbn_by_hand(each, current, norm):
+    """Step by step: what is compared is normalised, and v after it is not. Returns spikes and potentials."""
+    from tdd_deploy.train.arithmetic import TorchArithmetic
+
+    v, sent, potentials = torch.zeros_like(current[0]), [], []
+    for step in current:
+        u = step + (v * each.beta if isinstance(each, LIF) else v)
+        spikes = TorchArithmetic().fires(norm(u), each.v_threshold, each.compare)
+        v = (1 - spikes) * u + spikes * each.v_reset
+        sent.append(spikes)
+        potentials.append(u)
+    return torch.stack(sent), torch.stack(potentials)
+
+
+def normed(shape, seed=0, **numbers):
+    """A layer with MPBN of random gains, biases and statistics."""
+    module = neurons(mpbn=True, **numbers)(shape, 0)
+    rng = torch.Generator().manual_seed(seed)
+    module.norm.weight.data.normal_(1, 0.5, generator=rng)
+    module.norm.weight.data[0] *= -1
+    module.norm.bias.data.normal_(0.2, 0.3, generator=rng)
+    module.norm.running_mean.normal_(0.2, 0.3, generator=rng)
+    module.norm.running_var.uniform_(0.3, 2, generator=rng)
+    return module
+
+
+@pytest.mark.parametrize("shape", [(6,), (4, 3, 5)])
+def test_mpbn_in_training_is_a_batch_norm_of_each_steps_potentials(shape):
+    module = normed(shape, reset_to=0.2).train()
+    norm = copy.deepcopy(module.norm)
+    norm.weight.data.abs_()
+    current = torch.from_numpy(np.random.default_rng(0).normal(0.4, 0.7, (4, 8, *shape))).float()
+    found = module(current, 4, None)
+    sent, potentials = mpbn_by_hand(neuron(reset_to=0.2), current, norm)
+    assert torch.equal(found.spikes, sent)
+    torch.testing.assert_close(found.u, potentials)
+    assert 0.1 < sent.mean() < 0.9
+    torch.testing.assert_close(module.norm.running_mean, norm.running_mean)
+    torch.testing.assert_close(module.norm.running_var, norm.running_var)
+
+
+@pytest.mark.parametrize("shape", [(6,), (4, 3, 5)])
+def test_mpbn_in_evaluation_is_a_threshold_per_channel(shape):
+    module = normed(shape, threshold=0.7).eval()
+    norm = module.norm
+    by_hand = [
+        (0.7 - norm.bias[c].item()) * (norm.running_var[c].item() + norm.eps) ** 0.5 / abs(norm.weight[c].item())
+        + norm.running_mean[c].item()
+        for c in range(shape[0])
+    ]
+    v_threshold = module.neuron.v_threshold
+    assert v_threshold.shape == (shape[0], *[1] * (len(shape) - 1))
+    assert v_threshold.flatten().tolist() == pytest.approx(by_hand, rel=1e-5)
+
+    current = torch.from_numpy(np.random.default_rng(1).normal(0.4, 0.7, (5, 8, *shape))).float()
+    found = module(current, 5, None)
+    positive = copy.deepcopy(norm).double().eval()
+    positive.weight.data.abs_()
+    expected, potentials = mpbn_by_hand(neuron(threshold=0.7, dtype=torch.float64), current.double(), positive)
+    assert 0.1 < expected.mean() < 0.9
+    assert torch.equal(found.spikes.double(), expected)
+    torch.testing.assert_close(found.u.double(), potentials, rtol=0, atol=1e-5)
+
+
+def test_the_sign_of_a_gain_does_not_turn_a_threshold_round():
+    module, other = normed((6,)).eval(), normed((6,)).eval()
+    other.norm.weight.data.neg_()
+    assert torch.equal(module.neuron.v_threshold, other.neuron.v_threshold)
+
+
+def test_a_trained_mpbn_with_learned_numbers_fires_the_same_on_every_machine():
+    net = tiny_resnet(mpbn=True, learned=("beta", "threshold"), beta=0.4, reset_to=0.3)
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.05)
+    x = torch.from_numpy(pixels(1, 16, *net.input_shape))
+    before = copy.deepcopy(net.state_dict())
+    for _ in range(3):
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(net.unroll(x, 3).outputs.mean(0), torch.arange(16) % 4).backward()
+        optimizer.step()
+    for name in ("logit_beta", "log_threshold", "norm.weight", "norm.bias", "norm.running_mean"):
+        assert not torch.equal(net.state_dict()[f"one.{name}"], before[f"one.{name}"]), name
+    net.eval()
+    program = lower(net, n_steps=4, encoder="direct")
+    assert len(np.unique(program["one"].neuron.v_threshold)) == 5  # one per channel
+    assert_every_machine_agrees(net, program, pixels(4, 3, *net.input_shape, seed=3))
+
+
+# --- Shapes --------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("training", [True, False])
 def test_shapes_are_steps_then_samples_then_the_layers(training):
-    net = small("conv-small", input_shape=(3, 9, 6), n_classes=4).train(training)
-    run = net.unroll(torch.rand(5, 3, 9, 6), 2, static=True)
+    net = network("conv-small", input_shape=(3, 9, 6), n_classes=4).train(training)
+    run = net.unroll(torch.rand(1, 5, 3, 9, 6), 2)
     assert run.outputs.shape == (2, 5, 4)
-    assert [tap.shape for tap in run.taps] == [
+    assert [tap.shape for tap in run.spikes] == [
         (2, 5, 32, 9, 6),
         (2, 5, 64, 5, 3),  # stride 2 halves, rounding up
         (2, 5, 64, 3, 2),
         (2, 5, 128),
     ]
+    assert [*net.shapes.values()] == [(32, 9, 6), (64, 5, 3), (64, 3, 2), (128,)]
+    assert net.training == training
 
 
 @pytest.mark.parametrize("name", ["mlp", "conv-small"])
 def test_taps_are_spikes_and_nothing_else(name):
-    run = small(name).eval().unroll(torch.rand(8, 1, 8, 8), 4, static=True)
-    for tap in run.taps:
+    run = network(name).eval().unroll(torch.rand(1, 8, 1, 8, 8), 4)
+    for tap in run.spikes:
         assert set(tap.unique().tolist()) == {0.0, 1.0}
 
 
-@pytest.mark.parametrize(
-    ("name", "n_parameters"),
-    [
-        # weights, two of batch norm per channel or neuron, readout with bias
-        ("mlp", 64 * 128 + 2 * 128 + 128 * 128 + 2 * 128 + 128 * 10 + 10),
-        (
-            "conv-small",
-            (9 * 32 + 2 * 32) + (9 * 32 * 64 + 2 * 64) + (9 * 64 * 64 + 2 * 64) + (256 * 128 + 2 * 128) + 128 * 10 + 10,
-        ),
-    ],
-)
-def test_a_network_has_the_parameters_counted_by_hand(name, n_parameters):
-    assert sum(parameter.numel() for parameter in small(name).parameters()) == n_parameters
-
-
-@pytest.mark.parametrize(("analog_input", "bits"), [(True, 8), (False, 0)])
-@pytest.mark.parametrize(("name", "n_layers"), [("mlp", 3), ("conv-small", 5)])
-def test_only_the_first_connection_leaves_room_for_pixels(name, n_layers, analog_input, bits):
-    net = small(name, analog_input=analog_input)
-    assert [layer.connection.input_bits for layer in net.layers] == [bits] + [0] * (n_layers - 1)
-
-
-def test_convolutions_refuse_samples_that_are_no_images():
-    with pytest.raises(BadOption, match=r"--network is conv-small, with samples of shape \(64,\); allowed: mlp"):
-        small("conv-small", input_shape=(64,))
-
-
 def test_a_flat_sample_is_no_hindrance_to_a_dense_network():
-    run = small("mlp", input_shape=(12,)).eval().unroll(torch.rand(3, 12), 2, static=True)
+    run = network("mlp", input_shape=(12,)).eval().unroll(torch.rand(1, 3, 12), 2)
     assert run.outputs.shape == (2, 3, 10)
 
 
-def test_the_first_weights_come_from_the_global_generator():
-    one, same, other = (small("mlp", seed=seed).state_dict() for seed in (1, 1, 2))
-    assert all(torch.equal(value, same[name]) for name, value in one.items())
-    assert not torch.equal(one["layer1.connection.weights.weight"], other["layer1.connection.weights.weight"])
-
-
-@pytest.mark.parametrize("reset", ["hard", "soft"])
-@pytest.mark.parametrize("name", ["mlp", "conv-small"])
-def test_the_gradient_reaches_every_parameter(name, reset):
-    net = small(name, neuron=lambda: lif(reset=reset)).train()
-    run = net.unroll(torch.rand(16, 1, 8, 8), 3, static=True)
-    nn.functional.cross_entropy(run.outputs[-1], torch.arange(16) % 10).backward()
-    for parameter in net.parameters():
-        assert parameter.grad is not None
-        assert parameter.grad.abs().sum() > 0
+def test_a_network_without_neurons_gives_its_outputs_at_every_step():
+    net = alone(Connection(nn.Linear(4, 2), None, 0))
+    x = torch.rand(1, 3, 4)
+    run = net.unroll(x, 5)
+    assert run.outputs.shape == (5, 3, 2)
+    assert torch.equal(run.outputs[4], net["it"](x[0]))
