@@ -5,6 +5,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -33,8 +34,23 @@ class Replayed:
     outputs: NDArray[np.generic]
 
 
+@dataclass(frozen=True)
+class Finished:
+    """A finished run; its networks are in evaluation mode."""
+
+    recorded: Mapping[str, Any]  # train.json
+    options: TrainOptions
+    network: Network  # as it was trained, in floats
+    deployed: Network  # the same, or of a run with ``--qat`` its integers
+
+
 def load(folder: Path, program: Program) -> Network:
-    """Return the network of a run folder in evaluation mode; of a run with ``--qat``, its integers.
+    """Return the network of a run folder as it is deployed; see ``load_run``."""
+    return load_run(folder, program).deployed
+
+
+def load_run(folder: Path, program: Program) -> Finished:
+    """Return what a run folder holds.
 
     Args:
         folder: with train.json and network.safetensors.
@@ -52,15 +68,15 @@ def load(folder: Path, program: Program) -> Network:
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
         raise BadFile(folder, "holds no finished run that torch can replay", REMEDY) from error
     network.eval()
-    deployed = lower(network, n_steps=options.steps, encoder=options.encoder)
+    lowered, deployed = lower(network, n_steps=options.steps, encoder=options.encoder), network
     if options.qat is not None:
         border = program.input
         bits = round(math.log2(border.largest)) if options.encoder == "direct" else 8
-        made = quantize(deployed, bits=options.qat, input_bits=bits, largest_input=border.largest / border.scale)
-        deployed, network = made.program, in_integers(network, made)
-    if deployed != program:
+        made = quantize(lowered, bits=options.qat, input_bits=bits, largest_input=border.largest / border.scale)
+        lowered, deployed = made.program, in_integers(network, made)
+    if lowered != program:
         raise BadFile(folder / "network.nir", "is not what the run's network.safetensors gives", REMEDY)
-    return network
+    return Finished(recorded, options, network, deployed)
 
 
 @torch.inference_mode()

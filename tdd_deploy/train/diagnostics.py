@@ -1,0 +1,249 @@
+"""What layers send from one time step to the next: how much of it repeats, where changes are fewer, what theorems say.
+
+Source: [P] "Feature Overlapping: Temporal Differential Decoupling for Efficient SNN Training", Ann. NY Acad. Sci.
+1556(1), 2026 (ICLR 2025 submission 77plFC53J5).
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from tdd_deploy.neurons import IF, LIF
+
+from .network import Network, Neurons
+
+IntArray = NDArray[np.int64]
+Cells = tuple[Any, Any]  # an index of layers, and one of steps
+EVERYWHERE: Cells = (slice(None), slice(None))
+ROUNDING = 1e-15  # of the smooth firing function in float64, whose values lie between 0 and 1
+
+
+@dataclass(frozen=True)
+class Activity:
+    """What layers sent, in sums over samples.
+
+    The *overlap* of a layer at step t is the share of its spikes at t that were there at t - 1, ``|O^t and O^(t-1)| /
+    |O^t|``: our reading of what [P] calls feature overlapping (Definition 1), whose formula we do not have. The
+    *persistence* P(1 -> 1) is the share of its spikes at t - 1 that are there at t, the same number over ``|O^(t-1)|``.
+    Neither is defined at the first step.
+
+    Attributes:
+        layers: names, in execution order.
+        neurons: of each layer.
+        spikes: ``[n_layers, n_steps]``.
+        stayed: spikes at t of neurons that spiked at t - 1 too, ``[n_layers, n_steps]``; none at the first step.
+        n_samples: how many.
+
+    """
+
+    layers: tuple[str, ...]
+    neurons: tuple[int, ...]
+    spikes: IntArray
+    stayed: IntArray
+    n_samples: int
+
+    @classmethod
+    def of(cls, spikes: Mapping[str, NDArray[np.generic]]) -> Self:
+        """Count the spikes, 0 or 1, of each layer ``[n_steps, n_samples, ...]``."""
+        rasters = [raster.reshape(*raster.shape[:2], -1) != 0 for raster in spikes.values()]
+        both = [raster & np.concatenate([np.zeros_like(raster[:1]), raster[:-1]]) for raster in rasters]
+        return cls(
+            layers=tuple(spikes),
+            neurons=tuple(raster.shape[2] for raster in rasters),
+            spikes=np.stack([raster.sum((1, 2)) for raster in rasters]),
+            stayed=np.stack([raster.sum((1, 2)) for raster in both]),
+            n_samples=rasters[0].shape[1],
+        )
+
+    def __add__(self, other: Self) -> Self:
+        assert self.layers == other.layers, "of the same network"
+        spikes, stayed = self.spikes + other.spikes, self.stayed + other.stayed
+        return type(self)(self.layers, self.neurons, spikes, stayed, self.n_samples + other.n_samples)
+
+    @property
+    def before(self) -> IntArray:
+        """The spikes one step earlier, ``[n_layers, n_steps]``."""
+        return np.concatenate([np.zeros_like(self.spikes[:, :1]), self.spikes[:, :-1]], axis=1)
+
+    @property
+    def deltas(self) -> IntArray:
+        """Delta events ``[n_layers, n_steps]``: neurons that changed; at the first step, all that spiked."""
+        return self.spikes + self.before - 2 * self.stayed
+
+    @property
+    def hybrid(self) -> IntArray:
+        """Events ``[n_layers, n_steps]`` when each layer sends what is fewer over all steps: deltas, or spikes."""
+        return np.where(self.delta_pays[:, None], self.deltas, self.spikes)
+
+    @property
+    def delta_pays(self) -> NDArray[np.bool_]:
+        """Where a layer has fewer deltas than spikes over all steps, ``[n_layers]``.
+
+        The sum of deltas is that of spikes, plus ``sum |O^(t-1)| - 2 sum |O^t and O^(t-1)|``: so this is, exactly,
+        where the persistence over all steps exceeds 1/2.
+        """
+        return np.asarray(2 * self.stayed.sum(1) > self.before.sum(1))
+
+    def overlap(self, cells: Cells = EVERYWHERE) -> float | None:
+        """Return the overlap of layers and steps, in sums; None where nothing spiked, and of the first step."""
+        later = self.spikes.copy()
+        later[:, 0] = 0
+        return _share(self.stayed[cells], later[cells])
+
+    def persistence(self, cells: Cells = EVERYWHERE) -> float | None:
+        """Return P(1 -> 1) of layers and steps, in sums; None where nothing had spiked, and of the first step."""
+        return _share(self.stayed[cells], self.before[cells])
+
+
+def _share(part: IntArray, whole: IntArray) -> float | None:
+    total = int(whole.sum())
+    return int(part.sum()) / total if total else None
+
+
+@dataclass(frozen=True)
+class Shrinking:
+    """How the deltas of one layer fall from step to step: the part of Theorem 2 of [P] that can be measured.
+
+    It has |D| fall as 1 / T. A network is causal: its first T steps are the same however many follow. So we read |D^t|
+    <= |D^1| / t, with |D^t| the mean over samples and neurons. The theorem's bound on the membrane is not measured: we
+    do not have its statement.
+
+    Attributes:
+        layer: its name.
+        steps: how many were compared, from the second on.
+        violated: in how many of them |D^t| is larger.
+        exponent: p of the line ``log |D^t| = c - p log t`` of least squares, through the steps with deltas; 1 would be
+            1 / t. None for fewer than two.
+
+    """
+
+    layer: str
+    steps: int
+    violated: int
+    exponent: float | None
+
+
+def shrinking(activity: Activity) -> tuple[Shrinking, ...]:
+    """Compare each layer's deltas with those of its first step."""
+    found = []
+    for layer, deltas in zip(activity.layers, activity.deltas, strict=True):
+        step = np.arange(1, len(deltas) + 1)
+        there = deltas > 0
+        exponent = None
+        if there.sum() >= 2:
+            exponent = -float(np.polyfit(np.log(step[there]), np.log(deltas[there]), 1)[0])
+        violated = int((deltas * step > deltas[0])[1:].sum())
+        found.append(Shrinking(layer, len(deltas) - 1, violated, exponent))
+    return tuple(found)
+
+
+@dataclass(frozen=True)
+class Remainder:
+    """Theorem 1 of [P] at one layer: how far a first-order answer to a change of its input is from the true one.
+
+    A layer's input changes by f(D): the change of its current, which is linear in the deltas D before it. Gamma is what
+    it had otherwise, here the potential it would compare if its current were that of the step before. With F its firing
+    function the theorem says ``|F(Gamma + f(D)) - F(Gamma) - F'(Gamma) f(D)| <= 0.5 |f(D)|^2 max |F''|``, the
+    remainder of Taylor's series. A step has no F'', so F is the smooth one whose derivative training uses, the
+    primitive of the triangle ``max(0, 1 - |u - threshold|)``, with max |F''| = 1. In print the derivative stands at
+    f(D) instead of Gamma; how often the bound holds then is counted too.
+
+    Attributes:
+        layer: its name.
+        cases: neurons, samples and steps, from the second on, whose current changed.
+        within: those within the bound.
+        within_as_printed: those within it with the derivative at f(D).
+        largest: the largest error over its bound.
+
+    """
+
+    layer: str
+    cases: int
+    within: int
+    within_as_printed: int
+    largest: float
+
+    def __add__(self, other: Self) -> Self:
+        return type(self)(
+            self.layer,
+            self.cases + other.cases,
+            self.within + other.within,
+            self.within_as_printed + other.within_as_printed,
+            max(self.largest, other.largest),
+        )
+
+
+@torch.no_grad()
+def remainders(network: Network, inputs: Tensor, n_steps: int) -> tuple[Remainder, ...]:
+    """Measure Theorem 1 at every layer of neurons.
+
+    Args:
+        network: in floats, of LIF or IF neurons; put into evaluation mode.
+        inputs: ``[n_steps, batch, ...]``, or ``[1, batch, ...]`` when they are the same at every step.
+        n_steps: how many.
+    """
+    network.eval()
+    with _currents(network) as currents:
+        potentials = network.unroll(inputs, n_steps).potentials
+    found = []
+    for name, u in potentials.items():
+        layer = network[name]
+        assert isinstance(layer, Neurons)
+        neuron = layer.neuron
+        assert isinstance(neuron, LIF | IF)
+        current = currents[name].expand_as(u).double()
+        changes = current[1:] - current[:-1]
+        x = u[1:].double() - neuron.v_threshold.double()
+        found.append(remainder(name, x, changes, neuron.v_threshold.double()))
+    return tuple(found)
+
+
+def remainder(layer: str, x: Tensor, changes: Tensor, v_threshold: Tensor) -> Remainder:
+    """Return Theorem 1 for potentials less their threshold, ``x``, and by how much currents changed to make them so."""
+    changed = changes != 0
+    if not changed.any():
+        return Remainder(layer, 0, 0, 0, 0.0)
+    v_threshold = v_threshold.expand_as(x)[changed]
+    x, change = x[changed], changes[changed]
+    gamma = x - change
+    step = smooth_firing(x) - smooth_firing(gamma)
+    bound = change.square() / 2
+    error, as_printed = (
+        ((step - slope(at) * change).abs() - ROUNDING).clamp(min=0) for at in (gamma, change - v_threshold)
+    )
+    return Remainder(
+        layer, len(x), int((error <= bound).sum()), int((as_printed <= bound).sum()), float((error / bound).max())
+    )
+
+
+def slope(x: Tensor) -> Tensor:
+    """Return the derivative that training gives to firing, of potentials less their threshold."""
+    return (1 - x.abs()).clamp(min=0)
+
+
+def smooth_firing(x: Tensor) -> Tensor:
+    """Return what has that derivative: from 0 at -1 and below to 1 at 1 and above."""
+    near = x.clamp(-1, 1)
+    return torch.where(near < 0, (1 + near).square() / 2, 1 - (1 - near).square() / 2)
+
+
+@contextmanager
+def _currents(network: Network) -> Iterator[dict[str, Tensor]]:
+    """Keep the currents that layers of neurons receive, ``[n_steps or 1, ...]``."""
+    kept: dict[str, Tensor] = {}
+
+    def note(name: str, module: nn.Module, received: tuple[Any, ...]) -> None:
+        kept[name] = received[0]
+
+    with ExitStack() as hooks:
+        for part in network.parts:
+            if isinstance(part.module, Neurons):
+                hooks.callback(part.module.register_forward_pre_hook(partial(note, part.name)).remove)
+        yield kept

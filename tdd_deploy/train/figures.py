@@ -1,0 +1,196 @@
+"""Pictures of what layers send, after the figures of [P] (see ``diagnostics``)."""
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tdd_deploy.errors import MissingDependency
+from tdd_deploy.files import replacing
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Okabe and Ito's colours, told apart by people with any colour vision; on and off differ in lightness too.
+DELTA, SPIKE = "#0072B2", "#E69F00"
+SILENT, FIRED, APPEARED, VANISHED = "#FFFFFF", "#222222", "#0072B2", "#E69F00"
+CHANNELS = 16  # shown of a layer: those that fired most
+GAP = 1  # pixels between them
+NOTHING = np.nan
+
+
+def require() -> None:
+    """Raise MissingDependency when the library for pictures is not installed."""
+    try:
+        import matplotlib  # noqa: F401, PLC0415  (an optional part)
+    except ImportError as error:
+        raise MissingDependency("matplotlib", "tdd-deploy analyse --out", "'tdd-deploy[report]'") from error
+
+
+def feature_maps(path: Path, spikes: NDArray[np.generic], *, layer: str, sample: str) -> None:
+    """Draw what one layer sent for one sample: spikes O^t above, changes D^t below, a column per time step.
+
+    Args:
+        path: of the PNG.
+        spikes: ``[n_steps, channels, height, width]`` or ``[n_steps, n]``; of many channels the busiest are shown.
+        layer: its name.
+        sample: what is said of the sample.
+    """
+    from matplotlib.colors import ListedColormap  # noqa: PLC0415  (an optional part)
+    from matplotlib.patches import Patch  # noqa: PLC0415
+
+    values = spikes.astype(np.int8)
+    changes = np.diff(values, axis=0, prepend=0)
+    chosen = busiest(values)
+    n_steps = len(values)
+    figure = _figure((1.75 * n_steps + 0.5, 4.6))
+    rows = figure.subplots(2, n_steps, squeeze=False)
+    of_spikes, of_changes = ListedColormap([SILENT, FIRED]), ListedColormap([VANISHED, SILENT, APPEARED])
+    for t in range(n_steps):
+        for axes, what, colours, low in ((rows[0, t], values, of_spikes, 0), (rows[1, t], changes, of_changes, -1)):
+            axes.imshow(mosaic(what[t], chosen), cmap=colours, vmin=low, vmax=1, interpolation="nearest")
+            axes.set_facecolor("#D8D8D8")  # between channels
+            axes.set(xticks=[], yticks=[])
+        rows[0, t].set_title(f"t = {t + 1}\n{np.count_nonzero(values[t]):,} spikes", fontsize=9)
+        rows[1, t].set_title(f"{np.count_nonzero(changes[t]):,} changes", fontsize=9)
+    rows[0, 0].set_ylabel("spikes  $O^t$")
+    rows[1, 0].set_ylabel("changes  $D^t = O^t - O^{t-1}$")
+    shown = f", the {len(chosen)} busiest of {values.shape[1]} channels" if len(chosen) < values.shape[1] else ""
+    figure.suptitle(f"{layer}: {sample}{shown if values.ndim == 4 else ''}", fontsize=11)
+    legend = ((FIRED, "spike"), (APPEARED, "+1: appeared"), (VANISHED, "-1: vanished"))
+    figure.legend(
+        handles=[Patch(facecolor=colour, label=label) for colour, label in legend],
+        loc="outside lower center",
+        ncols=3,
+        frameon=False,
+    )
+    _save(figure, path)
+
+
+def busiest(spikes: NDArray[Any]) -> NDArray[np.intp]:
+    """Return which channels of ``[n_steps, channels, ...]`` are shown, in their own order."""
+    counts = spikes.reshape(*spikes.shape[:2], -1).astype(np.int64).sum((0, 2))
+    return np.sort(np.argsort(-counts, kind="stable")[:CHANNELS])
+
+
+def mosaic(values: NDArray[Any], channels: NDArray[np.intp]) -> NDArray[np.float64]:
+    """Return channels ``[channels, height, width]`` as one image, gaps between them; ``[n]`` as a block of n pixels."""
+    if values.ndim == 1:
+        n_columns = math.ceil(math.sqrt(len(values)))
+        image = np.full(math.ceil(len(values) / n_columns) * n_columns, NOTHING)
+        image[: len(values)] = values
+        return image.reshape(-1, n_columns)
+    n_columns = math.ceil(math.sqrt(len(channels)))
+    n_rows = math.ceil(len(channels) / n_columns)
+    height, width = (size + GAP for size in values.shape[1:])
+    image = np.full((n_rows * height - GAP, n_columns * width - GAP), NOTHING)
+    for place, channel in enumerate(channels):
+        y, x = (place // n_columns) * height, (place % n_columns) * width
+        image[y : y + height - GAP, x : x + width - GAP] = values[channel]
+    return image
+
+
+def event_curves(path: Path, report: Mapping[str, Any]) -> None:
+    """Draw events per sample and time step, as spikes and as changes: of all layers, then of each."""
+    panels = [("all layers", report["steps"], None)]
+    panels += [(layer["name"], layer["steps"], layer["fewer"]) for layer in report["layers"]]
+    n_columns = min(4, len(panels))
+    n_rows = math.ceil(len(panels) / n_columns)
+    figure = _figure((2.6 * n_columns + 0.4, 2.2 * n_rows + 0.6))
+    grid = figure.subplots(n_rows, n_columns, squeeze=False).ravel()
+    for axes, (title, steps, fewer) in zip(grid, panels, strict=False):
+        at = [step["step"] for step in steps]
+        for key, label, colour, style in (
+            ("spikes", "spikes", SPIKE, "o--"),
+            ("delta_events", "delta events", DELTA, "s-"),
+        ):
+            axes.plot(at, [step[key] / report["samples"] for step in steps], style, color=colour, label=label, ms=4)
+        axes.set_title(title if fewer is None else f"{title}\nfewer as {fewer}s", fontsize=9)
+        axes.set_ylim(bottom=0)
+        _plain(axes, at)
+    for axes in grid[len(panels) :]:
+        axes.set_visible(False)
+    figure.legend(*grid[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
+    figure.supylabel("events per sample", fontsize=9)
+    figure.suptitle("Events per time step", fontsize=11)
+    _save(figure, path)
+
+
+def overlap_maps(path: Path, report: Mapping[str, Any]) -> None:
+    """Draw overlap and persistence of every layer and time step from the second on, as tables of colours."""
+    layers = report["layers"]
+    n_steps = len(report["steps"])
+    figure = _figure((2 * max(2.6, 0.62 * n_steps) + 1.4, 0.38 * len(layers) + 1.6))
+    grid = figure.subplots(1, 2, sharey=True)
+    titles = (
+        ("overlap", "overlap: share of spikes\nthat were there a step ago"),
+        ("persistence", "persistence P(1→1): share of spikes that\nstay; above 0.5 (framed) delta pays"),
+    )
+    for axes, (key, title) in zip(grid, titles, strict=True):
+        values = np.array([[step[key] for step in layer["steps"][1:]] for layer in layers], np.float64)
+        image = axes.imshow(values, cmap="cividis", vmin=0, vmax=1, aspect="auto")
+        for row, column in np.ndindex(values.shape):
+            value = values[row, column]
+            text = "-" if np.isnan(value) else f"{value:.2f}"
+            frame = {"edgecolor": "white", "facecolor": "none", "pad": 1.5, "linewidth": 0.8}
+            is_framed = key == "persistence" and value > 0.5
+            colour = "black" if value > 0.55 else "white"
+            if is_framed:
+                frame["edgecolor"] = colour
+            axes.text(
+                column, row, text, ha="center", va="center", fontsize=8,
+                color="black" if np.isnan(value) else colour, bbox=frame if is_framed else None,
+            )  # fmt: skip
+        axes.set_xticks(range(n_steps - 1), [str(t) for t in range(2, n_steps + 1)])
+        axes.set_yticks(range(len(layers)), [layer["name"] for layer in layers])
+        axes.set_xlabel("time step")
+        axes.set_title(title, fontsize=9)
+        axes.spines[:].set_visible(False)
+        axes.tick_params(length=0)
+    figure.colorbar(image, ax=list(grid), fraction=0.04)
+    _save(figure, path)
+
+
+def fisher_curves(path: Path, fisher: Mapping[str, Any]) -> None:
+    """Draw Fisher information per time step, and where it lay after each epoch as far as that is known."""
+    epochs = [entry for entry in fisher["epochs"] if entry["centroid"] is not None]
+    figure = _figure((4.4 * (2 if epochs else 1), 3.2))
+    grid = figure.subplots(1, 2 if epochs else 1, squeeze=False).ravel()
+    at = list(range(1, len(fisher["traces"]) + 1))
+    grid[0].bar(at, fisher["traces"], 0.7, color=DELTA)
+    if fisher["centroid"] is not None:
+        label = f"centroid {fisher['centroid']:.2f}"
+        grid[0].axvline(fisher["centroid"], color=FIRED, linestyle="--", label=label)
+        grid[0].legend(frameon=False)
+    grid[0].set_title("Fisher information of the outputs up to a time step", fontsize=9)
+    grid[0].set_ylabel("trace over weights")
+    _plain(grid[0], at)
+    if epochs:
+        grid[1].plot([entry["epoch"] for entry in epochs], [entry["centroid"] for entry in epochs], "o-", color=DELTA)
+        grid[1].set_title("Its centroid while training", fontsize=9)
+        grid[1].set_ylabel("time step")
+        _plain(grid[1], [], "epoch")
+    _save(figure, path)
+
+
+def _plain(axes: "Axes", ticks: Sequence[int], label: str = "time step") -> None:
+    if ticks:
+        axes.set_xticks(ticks)
+    axes.set_xlabel(label, fontsize=8)
+    axes.tick_params(labelsize=8)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _figure(size: tuple[float, float]) -> "Figure":
+    from matplotlib.figure import Figure  # noqa: PLC0415  (an optional part)
+
+    return Figure(figsize=size, layout="constrained")
+
+
+def _save(figure: "Figure", path: Path) -> None:
+    with replacing(path) as part:
+        figure.savefig(part, format="png", dpi=150)
