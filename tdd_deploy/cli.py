@@ -209,6 +209,33 @@ def verify(file: Path, *, against: str | None, as_json: bool, **options: Any) ->
 
 
 @cli.command()
+@click.argument("run", type=PATH)
+@click.option("--data", required=True, help=DATA)
+@data_dir
+@click.option("--split", help="train, val or test; all, train or val of an .npz. Default: test, or all.")
+@click.option("--samples", type=click.IntRange(1), default=64, show_default=True, help="How many, from the first on.")
+@click.option("--layer", "layers", multiple=True, help="Draw this layer's spikes; may be repeated. Default: first two.")
+@click.option("--sample", type=click.IntRange(0), default=0, show_default=True, help="Draw this one's spikes.")
+@json_option
+@click.option("--out", type=PATH, help="Write analysis.json and pictures (PNG) into this folder.")
+def analyse(run: Path, *, as_json: bool, **options: Any) -> None:
+    """Say what a trained network repeats from step to step, where deltas pay, and where its information lies.
+
+    RUN is a run folder. Overlap is the share of a layer's spikes that were there a step ago; P(1->1), the share that
+    stays. Fisher information is of the outputs up to each time step.
+    """
+    from .pipeline import analyse as job
+
+    with _samples_progress("analysing") as progress:
+        analysis = job(run, progress=progress, **options)
+    report = analysis.as_json()
+    if as_json:
+        _echo_json(report)
+    else:
+        _print_analysis(report)
+
+
+@cli.command()
 @click.argument("file", type=PATH)
 @json_option
 def inspect(file: Path, *, as_json: bool) -> None:
@@ -424,6 +451,47 @@ def _summary(report: "Mapping[str, Any]") -> "Iterator[str]":
         yield f"  {energy['remark']}"
         for line in energy["not_priced"]:
             yield f"  not priced: {line}"
+
+
+def _print_analysis(report: "Mapping[str, Any]") -> None:
+    """Print a row per layer, one per time step, and what they come to."""
+    from .train.analysis import summary
+
+    console = _console()
+    console.print(_activity_table(report, "layer"))
+    console.print(_activity_table(report, "step"))
+    for line in summary(report):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def _activity_table(report: "Mapping[str, Any]", label: str) -> Any:
+    from rich.markup import escape
+    from rich.table import Table
+
+    from .simulator.report import mean_text
+
+    n, traces = report["samples"], report["fisher"]["traces"]
+    by_layer = label == "layer"
+
+    def row(cells: "Mapping[str, Any]") -> list[str]:
+        events = [mean_text(cells[key] / n) for key in ("spikes", "delta_events", "hybrid_events")]
+        shares = ["-" if cells[key] is None else f"{cells[key]:.3f}" for key in ("overlap", "persistence")]
+        return [*events, *shares]
+
+    table = Table(box=None, pad_edge=False)
+    of_events = ("spikes", "delta events", "cheaper code", "overlap", "P(1->1)")
+    last = ("cheaper is",) if by_layer else ("Fisher information",) if traces else ()
+    for name in (label, *of_events, *last):
+        table.add_column(name, justify="left" if name in (label, "cheaper is") else "right")
+    if by_layer:
+        for layer in report["layers"]:
+            table.add_row(escape(layer["name"]), *row(layer), layer["fewer"])
+        table.add_section()
+        table.add_row("total", *row(report["totals"]))
+    else:
+        for step in report["steps"]:
+            table.add_row(str(step["step"]), *row(step), *([f"{traces[step['step'] - 1]:.4g}"] if traces else []))
+    return table
 
 
 def _console() -> Any:

@@ -38,10 +38,14 @@ if TYPE_CHECKING:
     from .simulator.record import Recorder
     from .simulator.report import Simulation
     from .train import TrainingData, TrainOptions, Watcher
+    from .train.analysis import Analysis
+    from .train.replay import Finished
     from .verification import Hop, Recorded
 
 CALIBRATION_SAMPLES = 64
 DEPLOYED_BITS = 8  # of a weight on Loihi 2
+ANALYSED_SAMPLES = 64
+ANALYSIS_BATCH = 32
 Progress = Callable[[int, int], None]  # samples done, samples in all
 
 
@@ -278,6 +282,10 @@ def _check_report_folder(folder: Path) -> None:
     from .simulator.html import require
 
     require()
+    _check_is_no_file(folder)
+
+
+def _check_is_no_file(folder: Path) -> None:
     if folder.exists() and not folder.is_dir():
         raise BadFile(folder, "is a file", "name a folder")
 
@@ -667,6 +675,112 @@ def _versions() -> dict[str, str]:
     packages = ("torch", "numpy", "nir")
     found = {package: metadata.version(package) for package in packages}
     return {"tdd-deploy": __version__, "python": platform.python_version(), **found}
+
+
+def analyse(
+    run: Path,
+    *,
+    data: str,
+    split: str | None = None,
+    data_dir: Path | None = None,
+    samples: int = ANALYSED_SAMPLES,
+    layers: Sequence[str] = (),
+    sample: int = 0,
+    out: Path | None = None,
+    progress: Progress = lambda done, total: None,
+) -> "Analysis":
+    """Find out what a trained network sends from step to step: what repeats, where deltas pay, where information lies.
+
+    Args:
+        run: a run folder.
+        data: a name of ``data.DATASETS`` or a path to an .npz.
+        split: part of the data; by default the test set, or a whole .npz.
+        data_dir: where the files of a named set lie.
+        samples: how many, from the first on.
+        layers: whose spikes are drawn; by default those of the first two.
+        sample: whose spikes are drawn, from 0 on.
+        out: a folder for analysis.json and pictures.
+        progress: is told how many samples are done.
+
+    Raises:
+        BadFile: not a finished run.
+        BadOption: no such layer, or no such sample.
+        MissingDependency: torch, or for ``out`` matplotlib, is not installed.
+        TddDeployError: anything else wrong with a file or the data.
+    """
+    room = _training_room("tdd-deploy analyse")
+    from .train.analysis import Analysis, examine, rasters
+
+    if out is not None:
+        from .train.figures import require
+
+        require()
+        _check_is_no_file(out)
+    program, finished = _finished_run(run, room)
+    source = open_data(data, split=split, data_dir=data_dir)
+    n_samples = min(samples, source.n_samples)
+    names = finished.deployed.layers
+    if not 0 <= sample < n_samples:
+        raise BadOption("--sample", str(sample), f"0 to {n_samples - 1}, of those that are analysed")
+    for layer in layers:
+        if layer not in names:
+            raise BadOption("--layer", repr(layer), " or ".join(names))
+    feed = _Feed.of(program, source, steps=None, encoder=None, seed=0)
+    findings = None
+    spikes: Mapping[str, Any] = {}
+    done = 0
+    for frames, labels in feed.batches(source, ANALYSIS_BATCH, limit=samples):
+        inputs = frames.values[None] if frames.static else frames.values
+        found = examine(finished, inputs, labels, feed.n_steps)
+        findings = found if findings is None else findings + found
+        if done <= sample < done + inputs.shape[1]:
+            spikes = rasters(finished, inputs[:, [sample - done]], feed.n_steps)
+        done += inputs.shape[1]
+        progress(done, n_samples)
+    assert findings is not None  # a source without samples is refused
+    analysis = Analysis(
+        program=program.digest,
+        data=_data_json(source, feed),
+        shapes={name: program.shapes[name] for name in names},
+        findings=findings,
+        epochs=finished.recorded["epochs"],
+    )
+    if out is not None:
+        _write_analysis(out, analysis, {name: spikes[name][:, 0] for name in layers or names[:2]}, sample)
+    return analysis
+
+
+def _finished_run(folder: Path, room: Any) -> "tuple[Program, Finished]":
+    """Return what stands in a run's network.nir, and its network in torch."""
+    if not folder.is_dir():
+        raise BadFile(folder, "is not a run folder", "name a folder that train wrote")
+    program = read_program(folder)
+    return program, room.load_run(folder, program)
+
+
+def _training_room(command: str) -> Any:
+    """Return the package ``train``, if torch is there."""
+    try:
+        from . import train as room
+    except ImportError as error:
+        raise MissingDependency(str(error.name), command, "'tdd-deploy[train]'") from error
+    return room
+
+
+def _write_analysis(folder: Path, analysis: "Analysis", spikes: Mapping[str, Any], sample: int) -> None:
+    from .train import figures
+
+    make_folder(folder)
+    report = analysis.as_json()
+    write_json(folder / "analysis.json", report)
+    for layer, raster in spikes.items():
+        of_sample = f"sample {sample} of {report['data']['name']} ({report['data']['split']})"
+        figures.feature_maps(folder / f"features-{layer}.png", raster, layer=layer, sample=of_sample)
+    figures.event_curves(folder / "events.png", report)
+    if len(report["steps"]) > 1:
+        figures.overlap_maps(folder / "overlap.png", report)
+    if report["fisher"]["traces"] is not None:
+        figures.fisher_curves(folder / "fisher.png", report["fisher"])
 
 
 def lava_setup(*, python: Path | None = None, tell: Callable[[str], None] = lambda sentence: None) -> Path:

@@ -3,7 +3,7 @@
 from .architectures import NETWORKS
 from .network import Network
 from .options import METHODS, TrainOptions, by_field, checked, flag
-from .replay import load, replay
+from .replay import load, load_run, replay
 from .trainer import EpochMetrics, Samples, Trained, TrainingData, Watcher, fit, n_threads
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "fit",
     "flag",
     "load",
+    "load_run",
     "n_threads",
     "replay",
 ]

@@ -162,8 +162,6 @@ def _of_theorems(first: Sequence[Mapping[str, Any]], second: Sequence[Mapping[st
     steps = sum(layer["steps"] for layer in second)
     if steps:
         exponents = [layer["exponent"] for layer in second if layer["exponent"] is not None]
-        fall = f"; deltas fall as t to the power of -p, p from {min(exponents):.2f} to {max(exponents):.2f}"
-        yield (
-            f"Theorem 2 (deltas fall as 1 / t): broken at {sum(layer['violated'] for layer in second)} of {steps} "
-            f"steps of layers{fall if exponents else ''}"
-        )
+        violated = sum(layer["violated"] for layer in second)
+        fall = f"; they go as 1 / t^p, p {min(exponents):.2f} to {max(exponents):.2f}" if exponents else ""
+        yield f"Theorem 2 (deltas fall as 1 / t): broken at {violated} of {steps} steps of layers{fall}"

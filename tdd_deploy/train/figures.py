@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 DELTA, SPIKE = "#0072B2", "#E69F00"
 SILENT, FIRED, APPEARED, VANISHED = "#FFFFFF", "#222222", "#0072B2", "#E69F00"
 CHANNELS = 16  # shown of a layer: those that fired most
+STEPS = 10  # shown of a sample: the first
+NUMBERED = 20  # time steps up to which a table of colours has numbers
 GAP = 1  # pixels between them
 NOTHING = np.nan
 
@@ -46,7 +48,7 @@ def feature_maps(path: Path, spikes: NDArray[np.generic], *, layer: str, sample:
     values = spikes.astype(np.int8)
     changes = np.diff(values, axis=0, prepend=0)
     chosen = busiest(values)
-    n_steps = len(values)
+    n_steps = min(len(values), STEPS)
     figure = _figure((1.75 * n_steps + 0.5, 4.6))
     rows = figure.subplots(2, n_steps, squeeze=False)
     of_spikes, of_changes = ListedColormap([SILENT, FIRED]), ListedColormap([VANISHED, SILENT, APPEARED])
@@ -56,11 +58,16 @@ def feature_maps(path: Path, spikes: NDArray[np.generic], *, layer: str, sample:
             axes.set_facecolor("#D8D8D8")  # between channels
             axes.set(xticks=[], yticks=[])
         rows[0, t].set_title(f"t = {t + 1}\n{np.count_nonzero(values[t]):,} spikes", fontsize=9)
-        rows[1, t].set_title(f"{np.count_nonzero(changes[t]):,} changes", fontsize=9)
+        appeared, vanished = (int((changes[t] == sign).sum()) for sign in (1, -1))
+        rows[1, t].set_title(f"{appeared + vanished:,} changes: +{appeared:,} -{vanished:,}", fontsize=9)
     rows[0, 0].set_ylabel("spikes  $O^t$")
     rows[1, 0].set_ylabel("changes  $D^t = O^t - O^{t-1}$")
-    shown = f", the {len(chosen)} busiest of {values.shape[1]} channels" if len(chosen) < values.shape[1] else ""
-    figure.suptitle(f"{layer}: {sample}{shown if values.ndim == 4 else ''}", fontsize=11)
+    shown = [f"{layer}: {sample}"]
+    if values.ndim == 4 and len(chosen) < values.shape[1]:
+        shown.append(f"the {len(chosen)} busiest of {values.shape[1]} channels")
+    if n_steps < len(values):
+        shown.append(f"the first {n_steps} of {len(values)} time steps")
+    figure.suptitle(", ".join(shown), fontsize=11)
     legend = ((FIRED, "spike"), (APPEARED, "+1: appeared"), (VANISHED, "-1: vanished"))
     figure.legend(
         handles=[Patch(facecolor=colour, label=label) for colour, label in legend],
@@ -98,7 +105,7 @@ def event_curves(path: Path, report: Mapping[str, Any]) -> None:
     """Draw events per sample and time step, as spikes and as changes: of all layers, then of each."""
     panels = [("all layers", report["steps"], None)]
     panels += [(layer["name"], layer["steps"], layer["fewer"]) for layer in report["layers"]]
-    n_columns = min(4, len(panels))
+    n_columns = min(4, math.ceil(math.sqrt(len(panels))))
     n_rows = math.ceil(len(panels) / n_columns)
     figure = _figure((2.6 * n_columns + 0.4, 2.2 * n_rows + 0.6))
     grid = figure.subplots(n_rows, n_columns, squeeze=False).ravel()
@@ -122,30 +129,19 @@ def event_curves(path: Path, report: Mapping[str, Any]) -> None:
 
 def overlap_maps(path: Path, report: Mapping[str, Any]) -> None:
     """Draw overlap and persistence of every layer and time step from the second on, as tables of colours."""
-    layers = report["layers"]
-    n_steps = len(report["steps"])
-    figure = _figure((2 * max(2.6, 0.62 * n_steps) + 1.4, 0.38 * len(layers) + 1.6))
+    layers, steps = report["layers"], [step["step"] for step in report["steps"]][1:]
+    figure = _figure((2 * min(12, max(2.6, 0.62 * len(steps))) + 1.9, 0.38 * len(layers) + 1.6))
     grid = figure.subplots(1, 2, sharey=True)
-    titles = (
-        ("overlap", "overlap: share of spikes\nthat were there a step ago"),
-        ("persistence", "persistence P(1→1): share of spikes that\nstay; above 0.5 (framed) delta pays"),
-    )
-    for axes, (key, title) in zip(grid, titles, strict=True):
+    titles = {
+        "overlap": "overlap: share of spikes\nthat were there a step ago",
+        "persistence": "persistence P(1→1): share of spikes that\nstay; above 0.5 (framed) delta pays",
+    }
+    for axes, (key, title) in zip(grid, titles.items(), strict=True):
         values = np.array([[step[key] for step in layer["steps"][1:]] for layer in layers], np.float64)
         image = axes.imshow(values, cmap="cividis", vmin=0, vmax=1, aspect="auto")
-        for row, column in np.ndindex(values.shape):
-            value = values[row, column]
-            text = "-" if np.isnan(value) else f"{value:.2f}"
-            frame = {"edgecolor": "white", "facecolor": "none", "pad": 1.5, "linewidth": 0.8}
-            is_framed = key == "persistence" and value > 0.5
-            colour = "black" if value > 0.55 else "white"
-            if is_framed:
-                frame["edgecolor"] = colour
-            axes.text(
-                column, row, text, ha="center", va="center", fontsize=8,
-                color="black" if np.isnan(value) else colour, bbox=frame if is_framed else None,
-            )  # fmt: skip
-        axes.set_xticks(range(n_steps - 1), [str(t) for t in range(2, n_steps + 1)])
+        if len(steps) <= NUMBERED:
+            _write_numbers(axes, values, frame_above=0.5 if key == "persistence" else math.inf)
+            axes.set_xticks(range(len(steps)), [str(step) for step in steps])
         axes.set_yticks(range(len(layers)), [layer["name"] for layer in layers])
         axes.set_xlabel("time step")
         axes.set_title(title, fontsize=9)
@@ -153,6 +149,19 @@ def overlap_maps(path: Path, report: Mapping[str, Any]) -> None:
         axes.tick_params(length=0)
     figure.colorbar(image, ax=list(grid), fraction=0.04)
     _save(figure, path)
+
+
+def _write_numbers(axes: "Axes", values: NDArray[np.float64], *, frame_above: float) -> None:
+    """Write values, 0 to 1, over their colours."""
+    for row, column in np.ndindex(values.shape):
+        value = values[row, column]
+        if np.isnan(value):
+            axes.text(column, row, "-", ha="center", va="center", fontsize=8)
+            continue
+        colour = "black" if value > 0.5 else "white"
+        frame = {"edgecolor": colour, "facecolor": "none", "pad": 1.5, "linewidth": 0.8}
+        box = frame if value > frame_above else None
+        axes.text(column, row, f"{value:.2f}", ha="center", va="center", fontsize=8, color=colour, bbox=box)
 
 
 def fisher_curves(path: Path, fisher: Mapping[str, Any]) -> None:
