@@ -1,16 +1,32 @@
-from dataclasses import replace
+"""Losses of time steps, penalties on what a layer sent, and what each layer's penalty counts."""
 
 import numpy as np
 import pytest
 import torch
 
-from tdd_deploy.train.methods import READINGS, SCORES, Ddla, L1Delta, L1Spikes, kept_mask, tet_loss
-from tdd_deploy.train.network import Unrolled, make_network
-from tdd_deploy.train.options import TrainOptions
+from tdd_deploy.data import Frames
+from tdd_deploy.program import with_code
+from tdd_deploy.simulator.engine import Engine
+from tdd_deploy.train.architectures import Builder
+from tdd_deploy.train.lower import lower
+from tdd_deploy.train.methods import (
+    READINGS,
+    Ddla,
+    L1Delta,
+    L1Onset,
+    L1Spikes,
+    RateLoss,
+    RmpLoss,
+    Sent,
+    TetLoss,
+    fan_out,
+    kept_mask,
+    layer_weights,
+)
+from tdd_deploy.train.network import Unrolled
+from tests.untrained import network, neurons, pixels, shaken, tiny_resnet
 
 N_STEPS, BATCH, N_CLASSES = 4, 3, 5
-SIZES = (7, 6)  # neurons of the two layers
-
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -19,28 +35,36 @@ def generator(seed=0):
     return torch.Generator().manual_seed(seed)
 
 
-def leaves(*, binary=True, seed=0):
-    """Taps that nothing computed: spikes, or real numbers, which have no equals among their scores."""
-    rng = np.random.default_rng(seed)
-    values = [rng.random((N_STEPS, BATCH, n)) for n in SIZES]
-    return [torch.tensor(v < 0.4 if binary else v, dtype=torch.float64).requires_grad_() for v in values]
+def a_tap(n=7, *, binary=True, seed=0):
+    """What nothing computed: spikes, or real numbers, which have no equals among their scores."""
+    values = np.random.default_rng(seed).random((N_STEPS, BATCH, n))
+    return torch.tensor(values < 0.4 if binary else values, dtype=torch.float64).requires_grad_()
 
 
-def of(taps):
-    return Unrolled(torch.zeros(N_STEPS, BATCH, N_CLASSES, dtype=torch.float64), tuple(taps))
+def a_score(n=7, seed=1):
+    return torch.from_numpy(np.random.default_rng(seed).random((N_STEPS, BATCH, n)))
 
 
-def sines(taps):
-    """A loss whose gradient is known: ``cos``; the steps have nothing to do with each other."""
-    return sum((tap * 3).sin().sum() for tap in taps)
+def one_earlier(values):
+    return torch.cat([torch.zeros_like(values[:1]), values[:-1]]).detach()
 
 
-def gradients_of_sines(taps):
-    return [3 * np.cos(3 * tap.detach().numpy()) for tap in taps]
+def all_of(tap, score=None):
+    """All steps of a sample; the score given is that of each step itself."""
+    return Sent(tap, one_earlier(tap), None if score is None else one_earlier(score), 0, len(tap))
 
 
-def in_numpy(taps):
-    return [tap.detach().numpy() for tap in taps]
+def by_steps(tap, score=None):
+    """The same, step by step, as a serial strategy sees it."""
+    whole = all_of(tap, score)
+    return [
+        Sent(tap[t : t + 1], whole.before[t : t + 1], None if score is None else whole.score[t : t + 1], t, len(tap))
+        for t in range(len(tap))
+    ]
+
+
+def numpy_of(tap):
+    return tap.detach().numpy()
 
 
 def pressed_by(score, keep):
@@ -53,40 +77,73 @@ def pressed_by(score, keep):
     return pressed
 
 
-def a_network_at_work(name="mlp", seed=0, n_steps=N_STEPS):
-    """A network in training mode, one batch run through it, and its loss."""
-    torch.manual_seed(seed)
-    neuron = TrainOptions(reset="soft").make_neuron
-    net = make_network(name, input_shape=(1, 8, 8), n_classes=N_CLASSES, neuron=neuron, analog_input=True)
-    for layer in net.layers[:-1]:
-        layer.connection.norm.bias.data.fill_(0.5)  # so that every layer fires
-    run = net.train().unroll(torch.rand(BATCH, 1, 8, 8), n_steps, static=True)
-    return run, tet_loss(run.outputs, torch.tensor([0, 3, 1]))
+# --- Losses --------------------------------------------------------------------------------------------------------
 
 
-# --- TET ---------------------------------------------------------------------------------------------------------
+def outputs_and_labels(n_steps=N_STEPS):
+    outputs = np.random.default_rng(0).normal(0, 2, (n_steps, BATCH, N_CLASSES))
+    return outputs, [4, 0, 2]
+
+
+def run_of(outputs, taps=None, potentials=None):
+    return Unrolled(torch.as_tensor(outputs), taps or {}, potentials or {}, {})
+
+
+def cross_entropy(outputs, target):
+    """Of one output ``[n_classes]`` and the shares of classes."""
+    return np.log(np.exp(outputs).sum()) - (outputs * target).sum()
 
 
 def test_tet_is_the_mean_over_steps_of_each_steps_cross_entropy():
-    outputs = np.random.default_rng(0).normal(0, 2, (N_STEPS, BATCH, N_CLASSES))
-    labels = [4, 0, 2]
-    by_hand = [
-        np.log(np.exp(outputs[t, i]).sum()) - outputs[t, i, label]
-        for t in range(N_STEPS)
-        for i, label in enumerate(labels)
-    ]
-    loss = tet_loss(torch.from_numpy(outputs), torch.tensor(labels))
+    outputs, labels = outputs_and_labels()
+    by_hand = [cross_entropy(outputs[t, i], np.eye(N_CLASSES)[k]) for t in range(N_STEPS) for i, k in enumerate(labels)]
+    loss = TetLoss()(run_of(outputs), torch.tensor(labels))
     assert loss.item() == pytest.approx(sum(by_hand) / len(by_hand), rel=1e-12)
 
 
-def test_tet_minds_every_step_not_only_the_mean_output():
-    swinging = torch.tensor([[[9.0, -9.0]], [[-9.0, 9.0]]])
-    assert tet_loss(swinging, torch.tensor([0])).item() == pytest.approx(9.0, abs=1e-6)  # (0 + 18) / 2
+def test_tet_minds_every_step_and_the_rate_only_the_mean_output():
+    swinging, label = torch.tensor([[[9.0, -9.0]], [[-9.0, 9.0]]]), torch.tensor([0])
+    assert TetLoss()(run_of(swinging), label).item() == pytest.approx(9.0, abs=1e-6)  # (0 + 18) / 2
+    assert RateLoss()(run_of(swinging), label).item() == pytest.approx(np.log(2))
     steady = swinging.mean(0, keepdim=True).expand(2, 1, 2)
-    assert tet_loss(steady, torch.tensor([0])).item() == pytest.approx(np.log(2))
+    for loss in (TetLoss(), RateLoss()):
+        assert loss(run_of(steady), label).item() == pytest.approx(np.log(2))
 
 
-# --- the mask ----------------------------------------------------------------------------------------------------
+def test_the_rate_is_the_cross_entropy_of_the_mean():
+    outputs, labels = outputs_and_labels()
+    by_hand = [cross_entropy(outputs.mean(0)[i], np.eye(N_CLASSES)[label]) for i, label in enumerate(labels)]
+    assert RateLoss()(run_of(outputs), torch.tensor(labels)).item() == pytest.approx(np.mean(by_hand), rel=1e-12)
+
+
+@pytest.mark.parametrize("loss", [TetLoss, RateLoss, RmpLoss])
+def test_a_target_may_be_shares_of_classes_and_smoothing_is_such_a_target(loss):
+    outputs, labels = outputs_and_labels()
+    sharp = torch.eye(N_CLASSES, dtype=torch.float64)[labels]
+    run = run_of(outputs)
+    assert loss()(run, sharp).item() == pytest.approx(loss()(run, torch.tensor(labels)).item(), rel=1e-12)
+    smooth = 0.9 * sharp + 0.1 / N_CLASSES
+    assert loss(0.1)(run, torch.tensor(labels)).item() == pytest.approx(loss()(run, smooth).item(), rel=1e-12)
+    by_step = outputs.mean(0, keepdims=True) if loss is RateLoss else outputs
+    by_hand = [cross_entropy(row, share) for step in by_step for row, share in zip(step, smooth.numpy(), strict=True)]
+    assert loss()(run, smooth).item() == pytest.approx(np.mean(by_hand), rel=1e-12)
+
+
+def test_rmp_adds_a_tenth_of_the_mean_square_between_potentials_and_their_spikes():
+    outputs, labels = outputs_and_labels(2)
+    potentials = {"a": torch.tensor([[0.5], [1.5]]), "b": torch.tensor([[2.0, -1.0, 0.0], [1.0, 0.0, 0.0]])}
+    potentials = {name: u.double()[:, None].requires_grad_() for name, u in potentials.items()}
+    taps = {name: (u > 1).double().requires_grad_() for name, u in potentials.items()}
+    found = RmpLoss()(run_of(outputs, taps, potentials), torch.tensor(labels))
+    of_a, of_b = (0.25 + 0.25) / 2, (1 + 1 + 0 + 1 + 0 + 0) / 6
+    expected = TetLoss()(run_of(outputs), torch.tensor(labels)).item() + 0.1 * (of_a + of_b) / 2
+    assert found.item() == pytest.approx(expected, rel=1e-12)
+    gradients = torch.autograd.grad(found, [*potentials.values(), *taps.values()], allow_unused=True)
+    assert gradients[0].flatten().tolist() == pytest.approx([0.1 / 2 * 2 * 0.5 / 2] * 2)
+    assert gradients[2] is gradients[3] is None  # the spikes are where the potentials go, and stay
+
+
+# --- The mask ------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("keep", [0, 0.01, 0.2, 0.5, 0.77, 1])
@@ -105,244 +162,233 @@ def test_a_mask_keeps_the_highest_scores():
     assert kept_mask(score, 0.5).tolist() == [[[0, 1, 0, 1], [1, 0, 1, 0]], [[0, 0, 1, 1], [1, 1, 0, 0]]]
 
 
-# --- DDLA --------------------------------------------------------------------------------------------------------
+# --- DDLA ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("score", SCORES)
-@pytest.mark.parametrize("name", ["mlp", "conv-small"])
-def test_with_nothing_kept_reading_f_is_the_mean_of_the_spikes_after_the_first_step(name, score):
-    run, loss = a_network_at_work(name)
-    by_hand = sum(tap[1:].mean() for tap in in_numpy(run.taps))
+def test_with_nothing_kept_reading_f_is_l1_on_the_spikes_after_the_first_step():
+    tap = a_tap()
+    by_hand = numpy_of(tap)[1:].mean()
     assert by_hand > 0.1
-    found = Ddla(score, "F", 0)(run, loss, generator())
-    assert found.item() == pytest.approx(by_hand, rel=1e-6)
+    assert Ddla("F", 0)(all_of(tap, a_score())).item() == pytest.approx(by_hand, rel=1e-12)
+    later = Sent(tap[1:], one_earlier(tap)[1:], None, 0, N_STEPS - 1)  # as if the sample began at t = 2
+    assert L1Spikes()(later).item() == pytest.approx(by_hand, rel=1e-12)
 
 
-@pytest.mark.parametrize("score", SCORES)
-@pytest.mark.parametrize("name", ["mlp", "conv-small"])
-def test_with_nothing_kept_reading_d_is_the_share_of_changes_after_the_first_step(name, score):
-    run, loss = a_network_at_work(name)
-    by_hand = sum((tap[1:] != tap[:-1]).mean() for tap in in_numpy(run.taps))
+def test_with_nothing_kept_reading_d_is_the_share_of_changes_after_the_first_step():
+    tap = a_tap()
+    by_hand = (numpy_of(tap)[1:] != numpy_of(tap)[:-1]).mean()
     assert by_hand > 0.1
-    found = Ddla(score, "D", 0)(run, loss, generator())
-    assert found.item() == pytest.approx(by_hand, rel=1e-6)
+    assert Ddla("D", 0)(all_of(tap, a_score())).item() == pytest.approx(by_hand, rel=1e-12)
 
 
 @pytest.mark.parametrize("reading", READINGS)
-@pytest.mark.parametrize("score", SCORES)
-def test_with_everything_kept_the_penalty_and_its_gradient_are_zero(score, reading):
-    run, loss = a_network_at_work()
-    penalty = Ddla(score, reading, 1)(run, loss, generator())
+def test_with_everything_kept_the_penalty_and_its_gradient_are_zero(reading):
+    tap = a_tap(binary=False)
+    penalty = Ddla(reading, 1)(all_of(tap, a_score()))
     assert penalty.item() == 0
-    for gradient in torch.autograd.grad(penalty, run.taps):
-        assert gradient.eq(0).all()
+    (gradient,) = torch.autograd.grad(penalty, tap)
+    assert gradient.eq(0).all()
 
 
 @pytest.mark.parametrize("reading", READINGS)
-@pytest.mark.parametrize("score", SCORES)
-def test_one_step_has_no_penalty(score, reading):
-    run, loss = a_network_at_work(n_steps=1)
-    assert Ddla(score, reading, 0)(run, loss, generator()).item() == 0
+def test_one_step_has_no_penalty(reading):
+    assert Ddla(reading, 0)(all_of(a_tap()[:1], a_score()[:1])).item() == 0
 
 
 @pytest.mark.parametrize("keep", [0, 0.3, 0.5, 1])
 @pytest.mark.parametrize("reading", READINGS)
 def test_what_is_pressed_is_what_had_a_low_score_one_step_before(reading, keep):
-    taps = leaves(binary=False)
-    expected = 0.0
-    for tap, gradient in zip(in_numpy(taps), gradients_of_sines(taps), strict=True):
-        pressed = pressed_by(np.abs(gradient * tap)[:-1], keep)
-        what = tap[1:] if reading == "F" else np.diff(tap, axis=0)
-        expected += ((pressed * what) ** 2).mean()
-    found = Ddla("gsc", reading, keep)(of(taps), sines(taps), generator())
-    assert found.item() == pytest.approx(expected, rel=1e-12)
+    tap, score = a_tap(binary=False), a_score()
+    values, pressed = numpy_of(tap), pressed_by(score.numpy()[:-1], keep)
+    what = values[1:] if reading == "F" else np.diff(values, axis=0)
+    found = Ddla(reading, keep)(all_of(tap, score))
+    assert found.item() == pytest.approx(((pressed * what) ** 2).mean(), rel=1e-12)
+    # Reading D presses what its own later step can change: the former step is a constant. Nothing is pressed at t = 1.
+    expected = np.zeros_like(values)
+    expected[1:] = 2 * pressed * what / values[1:].size
+    np.testing.assert_allclose(torch.autograd.grad(found, tap)[0].numpy(), expected, rtol=1e-12)
 
 
-@pytest.mark.parametrize("keep", [0, 0.3])
-def test_the_gradient_of_reading_f_presses_each_spike_that_is_not_kept(keep):
-    taps = leaves(binary=False)
-    penalty = Ddla("gsc", "F", keep)(of(taps), sines(taps), generator())
-    found = torch.autograd.grad(penalty, taps)
-    for tap, gradient, in_torch in zip(in_numpy(taps), gradients_of_sines(taps), found, strict=True):
-        expected = np.zeros_like(tap)
-        expected[1:] = 2 * pressed_by(np.abs(gradient * tap)[:-1], keep) * tap[1:] / tap[1:].size
-        np.testing.assert_allclose(in_torch.numpy(), expected, rtol=1e-12)
-
-
-@pytest.mark.parametrize("keep", [0, 0.3])
-def test_the_gradient_of_reading_d_does_not_flow_into_the_former_step(keep):
-    taps = leaves(binary=False)
-    penalty = Ddla("gsc", "D", keep)(of(taps), sines(taps), generator())
-    found = torch.autograd.grad(penalty, taps)
-    for tap, gradient, in_torch in zip(in_numpy(taps), gradients_of_sines(taps), found, strict=True):
-        pressed = pressed_by(np.abs(gradient * tap)[:-1], keep)
-        expected = np.zeros_like(tap)
-        expected[1:] = 2 * pressed * np.diff(tap, axis=0) / tap[1:].size  # by the later step of each pair alone
-        np.testing.assert_allclose(in_torch.numpy(), expected, rtol=1e-12)
-
-
-@pytest.mark.parametrize("score", ["gsc", "random"])
-@pytest.mark.parametrize("reading", READINGS)
-def test_nothing_is_pressed_at_the_first_step(reading, score):
-    taps = leaves()
-    gradients = torch.autograd.grad(Ddla(score, reading, 0)(of(taps), sines(taps), generator()), taps)
-    for gradient in gradients:
-        assert gradient[0].eq(0).all()
-        assert gradient[1:].ne(0).any()
-
-
-@pytest.mark.parametrize("reading", READINGS)
-def test_the_mask_does_not_depend_on_the_gradient_of_its_own_step(reading):
-    taps = leaves(binary=False)
-
-    def penalty_when_the_gradient_changes_at(step):
-        weights = [torch.rand(tap.shape, generator=generator(1), dtype=torch.float64) for tap in taps]
-        for weight in weights:
-            weight[step] = weight[step].flip(-1)
-        loss = sum((tap * weight).sum() for tap, weight in zip(taps, weights, strict=True))
-        penalty = Ddla("gsc", reading, 0.5)(of(taps), loss, generator())
-        return [penalty.item(), *(gradient.tolist() for gradient in torch.autograd.grad(penalty, taps))]
-
-    as_it_is = penalty_when_the_gradient_changes_at([])
-    last = N_STEPS - 1
-    assert penalty_when_the_gradient_changes_at(last) == as_it_is
-    assert penalty_when_the_gradient_changes_at(last - 1) != as_it_is  # that of the step before decides
-
-
-def test_gsc_is_the_gradient_of_the_loss_times_the_spike():
-    run, loss = a_network_at_work("conv-small")
-    found = Ddla("gsc", "F", 0.2)._scores(run, loss, generator())
-    for tap in run.taps:
-        tap.retain_grad()
-    loss.backward()
-    for score, tap in zip(found, run.taps, strict=True):
-        assert score.shape == tap.shape
-        assert not score.requires_grad
-        assert torch.equal(score, (tap.grad * tap).abs())
-        assert score[tap == 0].eq(0).all()
-        assert score.max() > 0
-
-
-def test_gsc_is_what_the_loss_changes_by_to_first_order_when_a_spike_is_left_out():
-    readout = np.random.default_rng(4).normal(size=(SIZES[1], N_CLASSES))
-    labels = torch.tensor([0, 3, 1])
-
-    def loss_of(taps):
-        return tet_loss(taps[1] @ torch.from_numpy(readout), labels)
-
-    taps = leaves()
-    first = taps[0]
-    joined = [first, taps[1] + 0 * first.sum()]  # the first layer has no effect
-    score = Ddla("gsc", "F", 0.2)._scores(of(joined), loss_of(joined), generator())
-    assert score[0].eq(0).all()
-    step = 1e-6
-    for index in np.ndindex(N_STEPS, BATCH, SIZES[1]):
-        nudged = taps[1].detach().clone()
-        nudged[index] -= step * nudged[index]
-        with torch.no_grad():
-            change = (loss_of([first, nudged]) - loss_of(taps)).abs() / step
-        assert score[1][index].item() == pytest.approx(change.item(), abs=1e-7)
-
-
-def test_jac_is_what_a_spike_moves_in_the_next_layer():
-    rng = np.random.default_rng(5)
-    first = leaves()[0]
-    weight, readout = torch.from_numpy(rng.normal(size=SIZES)), torch.from_numpy(rng.normal(size=(SIZES[1], N_CLASSES)))
-    second = first @ weight  # linear: each score is the sum of the weights that leave a neuron
-    run = Unrolled(second @ readout, (first, second))
-    found = Ddla("jac", "F", 0.2)._scores(run, run.outputs.square().sum(), generator())
-    for score, leaving in zip(found, (weight, readout), strict=True):
-        expected = leaving.sum(1).abs().expand(N_STEPS, BATCH, -1)
-        torch.testing.assert_close(score, expected, rtol=1e-12, atol=1e-12)
-
-
-def test_jac_adds_up_what_a_spike_moves_at_its_step_and_later():
-    first = leaves()[0]
-    second = first.cumsum(0)  # step t reaches steps t to 4
-    run = Unrolled(2 * second, (first, second))
-    found = Ddla("jac", "F", 0.2)._scores(run, run.outputs.sum(), generator())
-    assert found[0].eq(torch.tensor([4, 3, 2, 1]).reshape(-1, 1, 1)).all()
-    assert found[1].eq(2).all()
-
-
-def test_jac_does_not_ask_for_labels():
-    run, loss = a_network_at_work()
-    other = tet_loss(run.outputs, torch.tensor([1, 1, 1]))
-    penalty = Ddla("jac", "F", 0.3)
-    assert penalty(run, loss, generator()).item() == penalty(run, other, generator()).item()
-
-
-def test_random_masks_are_those_of_the_generator():
-    taps = leaves()
-    penalty = Ddla("random", "F", 0.5)
-    first, same, other = (penalty(of(taps), sines(taps), generator(seed)).item() for seed in (1, 1, 2))
-    assert first == same
-    assert first != other
-    one_after_the_other = generator(1)
-    assert penalty(of(taps), sines(taps), one_after_the_other).item() == first
-    assert penalty(of(taps), sines(taps), one_after_the_other).item() != first
-
-
-def test_random_masks_leave_the_global_generator_alone():
-    taps = leaves()
-    before = torch.get_rng_state()
-    Ddla("random", "F", 0.5)(of(taps), sines(taps), generator())
-    assert torch.equal(torch.get_rng_state(), before)
-
-
-@pytest.mark.parametrize("reading", READINGS)
-@pytest.mark.parametrize("score", SCORES)
-def test_the_penalty_leaves_the_gradient_of_the_loss_as_it_was(score, reading):
-    run, loss = a_network_at_work()
-    before = torch.autograd.grad(loss, run.taps, retain_graph=True)
-    Ddla(score, reading, 0.3)(run, loss, generator())
-    after = torch.autograd.grad(loss, run.taps)
-    assert all(map(torch.equal, before, after))
+def test_an_image_is_ranked_as_a_whole():
+    tap = torch.rand(2, 1, 2, 2, 3, generator=generator(), dtype=torch.float64).requires_grad_()
+    score = torch.rand(2, 1, 2, 2, 3, generator=generator(1), dtype=torch.float64)
+    penalty = Ddla("F", 0.25)(all_of(tap, score))
+    (gradient,) = torch.autograd.grad(penalty, tap)
+    spared = gradient[1, 0].eq(0).flatten().nonzero().flatten().tolist()
+    assert spared == sorted(score[0, 0].flatten().topk(3).indices.tolist())
 
 
 def test_the_more_is_kept_the_smaller_the_penalty():
-    run, loss = a_network_at_work()
-    penalties = [Ddla("gsc", "F", keep)(run, loss, generator()).item() for keep in (0, 0.25, 0.5, 0.75, 1)]
+    tap, score = a_tap(n=100), a_score(n=100)
+    penalties = [Ddla("F", keep)(all_of(tap, score)).item() for keep in (0, 0.25, 0.5, 0.75, 1)]
     assert penalties == sorted(penalties, reverse=True)
-    assert penalties[0] > penalties[1]
+    assert penalties[0] > penalties[1] > penalties[3] > penalties[4] == 0
 
 
-# --- L1 ----------------------------------------------------------------------------------------------------------
+# --- L1 ------------------------------------------------------------------------------------------------------------
 
 HAND_MADE = torch.tensor([[0.0, 1.0, 1.0, 1.0], [0.0, 1.0, 0.0, 1.0], [1.0, 0.0, 0.0, 1.0]])  # 3 steps, 4 neurons
 
 
 def hand_made():
-    """Two equal layers, one sample."""
-    taps = tuple(HAND_MADE.clone()[:, None].requires_grad_() for _ in range(2))
-    return Unrolled(torch.zeros(3, 1, N_CLASSES), taps)
+    return HAND_MADE.clone()[:, None].requires_grad_()
 
 
-def test_l1_on_spikes_is_the_mean_of_every_layer_added_up():
-    run = hand_made()
-    penalty = L1Spikes()(run, torch.zeros(()), generator())
-    assert penalty.item() == pytest.approx(2 * 7 / 12)
-    for gradient in torch.autograd.grad(penalty, run.taps):
-        assert gradient.flatten().tolist() == pytest.approx([1 / 12] * 12)
+def test_l1_on_spikes_is_their_mean():
+    tap = hand_made()
+    penalty = L1Spikes()(all_of(tap))
+    assert penalty.item() == pytest.approx(7 / 12)
+    assert torch.autograd.grad(penalty, tap)[0].flatten().tolist() == pytest.approx([1 / 12] * 12)
 
 
-def test_l1_on_changes_counts_the_spikes_of_the_first_step_as_changes():
-    run = hand_made()
-    penalty = L1Delta()(run, torch.zeros(()), generator())
-    assert penalty.item() == pytest.approx(2 * (3 + 1 + 2) / 12)
-
-
-def test_l1_on_changes_holds_the_former_step_constant():
-    run = hand_made()
-    gradients = torch.autograd.grad(L1Delta()(run, torch.zeros(()), generator()), run.taps)
+def test_l1_on_changes_counts_the_spikes_of_the_first_step_and_holds_the_former_step_constant():
+    tap = hand_made()
+    penalty = L1Delta()(all_of(tap))
+    assert penalty.item() == pytest.approx((3 + 1 + 2) / 12)
     signs = [[0, 1, 1, 1], [0, 0, -1, 0], [1, -1, 0, 0]]  # of what is new at each step; the step before pulls nothing
-    for gradient in gradients:
-        assert (12 * gradient[:, 0]).tolist() == [pytest.approx(row) for row in signs]
+    (gradient,) = torch.autograd.grad(penalty, tap)
+    assert (12 * gradient[:, 0]).tolist() == [pytest.approx(row) for row in signs]
+
+
+def test_l1_on_onsets_counts_spikes_where_there_was_none_before():
+    tap = hand_made()
+    penalty = L1Onset()(all_of(tap))
+    assert penalty.item() == pytest.approx((3 + 0 + 1) / 12)
+    (gradient,) = torch.autograd.grad(penalty, tap)
+    free = [[1, 1, 1, 1], [1, 0, 0, 0], [1, 0, 1, 0]]  # who was silent a step before would pay
+    assert (12 * gradient[:, 0]).tolist() == [pytest.approx(row) for row in free]
+
+
+def test_half_of_all_changes_are_onsets_when_a_sample_ends_in_silence():
+    tap = torch.cat([a_tap(n=50), torch.zeros(1, BATCH, 50)])
+    assert L1Delta()(all_of(tap)).item() == pytest.approx(2 * L1Onset()(all_of(tap)).item())
 
 
 def test_l1_on_changes_is_the_share_of_delta_events_of_a_network():
-    run, loss = a_network_at_work("conv-small")
-    by_hand = sum(np.count_nonzero(np.diff(tap, axis=0, prepend=0)) / tap.size for tap in in_numpy(run.taps))
-    assert L1Delta()(run, loss, generator()).item() == pytest.approx(by_hand, rel=1e-6)
-    silent = replace(run, taps=tuple(torch.zeros_like(tap) for tap in run.taps))
-    assert L1Delta()(silent, loss, generator()).item() == 0
+    run = network("conv-small").unroll(torch.from_numpy(pixels(1, BATCH, 1, 8, 8)), N_STEPS)
+    for tap in run.spikes:
+        by_hand = np.count_nonzero(np.diff(numpy_of(tap), axis=0, prepend=0)) / tap.numel()
+        assert L1Delta()(all_of(tap)).item() == pytest.approx(by_hand, rel=1e-6)
+    assert L1Delta()(all_of(torch.zeros_like(tap))).item() == 0
+
+
+PENALTIES = [L1Spikes(), L1Delta(), L1Onset(), Ddla("F", 0.3), Ddla("D", 0.3), Ddla("F", 0), Ddla("D", 0)]
+
+
+@pytest.mark.parametrize("penalty", PENALTIES, ids=str)
+def test_the_penalties_of_single_steps_add_up_to_that_of_all(penalty):
+    tap, score = a_tap(binary=False), a_score()
+    whole = penalty(all_of(tap, score))
+    parts = sum(penalty(sent) for sent in by_steps(tap, score))
+    assert whole.item() > 0
+    assert parts.item() == pytest.approx(whole.item(), rel=1e-12)
+    found, expected = (torch.autograd.grad(value, tap)[0] for value in (parts, whole))
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize("penalty", PENALTIES, ids=str)
+@pytest.mark.parametrize("cut", [1, 2, 3])
+def test_the_penalties_of_two_pieces_add_up_to_that_of_all(penalty, cut):
+    tap, score = a_tap(binary=False), a_score()
+    whole = all_of(tap, score)
+    pieces = [
+        Sent(tap[part], whole.before[part], whole.score[part], part.start, N_STEPS)
+        for part in (slice(0, cut), slice(cut, N_STEPS))
+    ]
+    assert sum(penalty(sent) for sent in pieces).item() == pytest.approx(penalty(whole).item(), rel=1e-12)
+
+
+# --- What a layer's penalty counts ---------------------------------------------------------------------------------
+
+
+def reached(n_in, size, n_out, kernel, stride):
+    """How many weights of a convolution a neuron of each place is read by, one by one."""
+    count = np.zeros(size)
+    for i, j in np.ndindex(*((n + 2 * (kernel // 2) - kernel) // stride + 1 for n in size)):
+        for a, b in np.ndindex(kernel, kernel):
+            place = i * stride + a - kernel // 2, j * stride + b - kernel // 2
+            if 0 <= place[0] < size[0] and 0 <= place[1] < size[1]:
+                count[place] += n_out
+    return count.mean()
+
+
+def test_an_events_fan_out_is_the_number_of_weights_that_read_it_padding_left_out():
+    found = fan_out(network("conv-small", input_shape=(3, 9, 6)))
+    assert found == pytest.approx(
+        {
+            "conv1_spikes": reached(32, (9, 6), 64, 3, 2),
+            "conv2_spikes": reached(64, (5, 3), 64, 3, 2),
+            "conv3_spikes": 128,
+            "fc1_spikes": 10,
+        }
+    )
+
+
+def test_the_fan_out_of_a_shortcut_adds_up_and_a_sum_passes_it_on():
+    assert fan_out(tiny_resnet()) == pytest.approx(
+        {
+            "stem_spikes": reached(5, (6, 6), 5, 3, 1),  # and the spikes themselves, which need no weight
+            "one_inner": reached(5, (6, 6), 5, 3, 1),
+            "one": reached(5, (6, 6), 7, 3, 2) + reached(5, (6, 6), 7, 1, 2),
+            "two_inner": reached(7, (3, 3), 7, 3, 1),
+            "two": 4,  # one of 3 x 3 places, whose sum the readout's 4 rows read
+        }
+    )
+
+
+def test_the_fan_out_of_gates_and_of_what_they_hide():
+    found = fan_out(network("sdt-2-64", input_shape=(2, 8, 8)))
+    assert found["block1_query_spikes"] == found["block1_key_spikes"] == found["block1_attention_spikes"] == 0
+    assert found["block1_key_value"] == 0  # summed and compared: no weight
+    assert found["block1_masked"] == 64
+    assert found["patch3_spikes"] == 0  # pooled by a gate
+    assert found["patch3_pool"] == pytest.approx(reached(32, (4, 4), 64, 3, 2))
+    assert found["block1_in_spikes"] == 3 * 64
+    assert found["block2_mlp1_spikes"] == 64
+
+
+def without_padding():
+    """1 x 1 convolutions, a shortcut of spikes, one of weights, sums, dense maps."""
+    torch.manual_seed(0)
+    make = Builder((3, 6, 4), neurons=neurons(), analog_input=True)
+    one = make.fire("one", make.conv("a", "input", 5, kernel=1))
+    two = make.fire("two", (make.conv("b", one, 5, kernel=1), one))
+    three = make.fire("three", (make.conv("c", two, 4, kernel=1), make.conv("d", two, 4, kernel=1)))
+    four = make.fire("four", make.dense("e", make.total("pool", three), 9))
+    return shaken(make.network(make.readout(four, 3)))
+
+
+@pytest.mark.parametrize("code", ["delta", "spike"])
+def test_without_padding_the_simulator_counts_so_many_synops_per_event(code):
+    net = without_padding().eval()
+    program = with_code(lower(net, n_steps=4, encoder="direct"), code)
+    values = pixels(4, 6, *net.input_shape)
+    trace = Engine(program).run(Frames(static=False, values=values), n_steps=4).trace
+    row = {layer.name: number for number, layer in enumerate(trace.layers)}
+    executed = trace.executed
+    events = {name: int(executed.events[row[name]].sum()) for name in net.layers}
+    assert all(events.values())
+    synops = sum(int(executed.synops_effective[row[name]].sum()) for name in net.connections if name not in ("a", "e"))
+    costs = fan_out(net)
+    assert costs == {"one": 5, "two": 8, "three": 9, "four": 3}
+    behind_the_sum = int(executed.synops_effective[row["e"]].sum())
+    assert synops == sum(events[name] * costs[name] for name in ("one", "two", "four"))
+    assert 0 < behind_the_sum <= events["three"] * costs["three"]  # changes that meet in a sum are one
+
+
+def test_layers_weigh_one_or_by_the_synops_of_all_their_neurons():
+    net = without_padding()
+    assert layer_weights(net, by_synops=False) == dict.fromkeys(("one", "two", "three", "four"), 1.0)
+    costs = {"one": 5 * 24 * 5, "two": 5 * 24 * 8, "three": 4 * 24 * 9, "four": 9 * 3}
+    mean = sum(costs.values()) / 4
+    found = layer_weights(net, by_synops=True)
+    assert found == pytest.approx({name: cost / mean for name, cost in costs.items()})
+
+
+def test_weighing_changes_nothing_in_a_network():
+    net = tiny_resnet()
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    layer_weights(net, by_synops=True)
+    assert net.training
+    assert all(parameter.grad is None for parameter in net.parameters())
+    assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
