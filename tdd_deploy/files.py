@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -39,6 +40,30 @@ def replacing(path: Path) -> Iterator[Path]:
         ) from error
     finally:
         part.unlink(missing_ok=True)
+
+
+@contextmanager
+def appearing(folder: Path) -> Iterator[Path]:
+    """Give a temporary folder beside ``folder``, which must be empty or not there; rename it when all went well.
+
+    Raises:
+        BadFile: the folder is there and not empty, or cannot be made.
+    """
+    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+        raise BadFile(folder, "is not an empty folder", "name a new folder")
+    make_folder(folder.absolute().parent)
+    try:
+        part = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".part", dir=folder.absolute().parent))
+    except OSError as error:
+        raise BadFile(folder, f"cannot be made ({error.strerror})", "name a folder where you can write") from error
+    try:
+        yield part
+        part.chmod(0o777 & ~_umask())
+        part.replace(folder)
+    except OSError as error:
+        raise BadFile(folder, f"cannot be written ({error.strerror})", "name a folder where you can write") from error
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
 
 
 def write_json(path: Path, content: Any) -> None:
