@@ -93,7 +93,7 @@ class Unrolling:
         if objective.transmit == "all":
             run = network.unroll(batch.x, batch.n_steps)
             loss = objective.loss(run, batch.targets)
-            scores = _scores(network, run, loss, batch)
+            scores = _scores(network, run, run.taps, loss, batch)
             before = {name: torch.cat([torch.zeros_like(s[:1]), s[:-1]]) for name, s in scores.items()}
             total = loss + _penalties(run, batch, Memory(scores=before))
             outputs = run.outputs
@@ -173,7 +173,7 @@ class Memory:
             name: tuple(value.detach() if is_detached else value for value in state)
             for name, state in run.states.items()
         }
-        self.spikes = {name: tap.detach() for name, tap in run.taps.items()}
+        self.spikes = {name: tap.detach() if is_detached else tap for name, tap in run.taps.items()}
         self.received = {n: x.detach() if is_detached else x for n, x in step.received.items()}
         self.scores = step.scores
         self.start += 1
@@ -208,7 +208,7 @@ def _step(network: Network, x: Tensor, batch: Batch, memory: Memory) -> _Step:
 
     run = network.step(x, memory.states, send)
     loss = batch.objective.loss(run, batch.targets)
-    scores = _scores(network, run, loss, batch)
+    scores = _scores(network, run, received, loss, batch)
     return _Step(run, received, scores, loss + batch.n_steps * _penalties(run, batch, memory))
 
 
@@ -228,14 +228,19 @@ def _penalties(run: Unrolled, batch: Batch, memory: Memory) -> Tensor:
         for name, weight in objective.layers.items():
             if name in run.taps:  # of a part of the network, not all are
                 now = run.taps[name]
-                before = torch.cat([memory.spikes.get(name, torch.zeros_like(now[:1])), now[:-1].detach()])
-                sent = Sent(now, before, memory.scores.get(name), memory.start, batch.n_steps)
+                before = torch.cat([memory.spikes.get(name, torch.zeros_like(now[:1])), now[:-1]])
+                sent = Sent(now, before.detach(), memory.scores.get(name), memory.start, batch.n_steps)
                 found.append(weight * objective.penalty(sent))
     return objective.weight * torch.stack(found).sum()
 
 
-def _scores(network: Network, run: Unrolled, loss: Tensor, batch: Batch) -> dict[str, Tensor]:
-    """Return the score of every spike output, without gradient, as ``run.taps``."""
+def _scores(
+    network: Network, run: Unrolled, received: Mapping[str, Tensor], loss: Tensor, batch: Batch
+) -> dict[str, Tensor]:
+    """Return the score of every spike output, without gradient, as ``run.taps``.
+
+    Gradients are those of what receivers hold: a change that was not sent has none, and would never be sent again.
+    """
     score, taps = batch.objective.score, run.taps
     if score is None:
         return {}
@@ -244,12 +249,12 @@ def _scores(network: Network, run: Unrolled, loss: Tensor, batch: Batch) -> dict
     if score == "jac":
         sums = {name: tap.sum() for name, tap in taps.items()} | {OUTPUTS: run.outputs.sum()}
         moved = (torch.stack([sums[after] for after in network.following[name]]).sum() for name in taps)
-        gradients = [_gradients(what, [tap])[0] for what, tap in zip(moved, taps.values(), strict=True)]
+        gradients = [_gradients(what, [held])[0] for what, held in zip(moved, received.values(), strict=True)]
     else:
-        gradients = _gradients(loss, list(taps.values()))
+        gradients = _gradients(loss, list(received.values()))
     scored = zip(taps.items(), gradients, strict=True)
     return {name: (g * tap.detach() if score == "gsc" else g).abs() for (name, tap), g in scored}
 
 
-def _gradients(what: Tensor, taps: list[Tensor]) -> list[Tensor]:
-    return list(torch.autograd.grad(what, taps, retain_graph=True, materialize_grads=True))
+def _gradients(what: Tensor, held: list[Tensor]) -> list[Tensor]:
+    return list(torch.autograd.grad(what, held, retain_graph=True, materialize_grads=True))
