@@ -8,13 +8,14 @@ import os
 import sys
 import traceback
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from . import __version__
-from .errors import TddDeployError
+from .errors import Interrupted, TddDeployError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from .simulator.report import Simulation
 
 PATH = click.Path(path_type=Path)
+FC = TypeVar("FC", bound="Callable[..., Any] | click.Command")
 # Words that rooms with heavy imports define; a test holds them to their rooms.
 NETWORKS = ("mlp", "conv-small")
 METHODS = ("tet", "tdd-ddla", "l1-spikes", "l1-delta")
@@ -82,13 +84,16 @@ def cli() -> None:
 def train(out: Path, *, resume: bool, **given: Any) -> None:
     """Train a spiking network and write it as a NIR file.
 
-    The run folder gets network.nir, network.safetensors, train.json and checkpoint.pt. Ctrl-C saves; --resume goes on.
+    The run folder gets network.nir, network.safetensors, train.json, metrics.csv and checkpoint.pt. Ctrl-C saves;
+    --resume goes on. Several processes train together with torchrun --nproc-per-node N -m tdd_deploy train ...
     """
     from .pipeline import train as run
 
     with _training_progress() as watcher:
         finished = run(out, resume=resume, watcher=watcher, **given)
-    last = finished["epochs"][-1]
+    if not _is_first():
+        return
+    last = finished["epochs"][finished["kept_epoch"] - 1]
     click.echo(
         f"{out / 'network.nir'}: validation accuracy {last['accuracy']:.1%}, "
         f"{last['raw_events']:,.0f} spikes and {last['delta_events']:,.0f} delta events per sample"
@@ -168,6 +173,14 @@ def simulate(file: Path, *, energy: bool, profile: str, by: str, as_json: bool, 
     with _samples_progress() as progress:
         simulation = run(file, profile=profile if energy else None, progress=progress, **options)
     if as_json:
+@_learning(
+    "--patience", type=int, metavar="EPOCHS", help="Stop after so many without a higher accuracy; keep the best."
+)
+@_place("--device", type=click.Choice(DEVICES), help="Default: auto, cuda where there is one.")
+@_place("--amp", is_flag=True, default=None, help="Connections in bfloat16; neurons stay in float32.")
+@_place("--compile", "compile_", is_flag=True, default=None, help="torch.compile the connections.")
+@_place("--tensorboard", is_flag=True, default=None, help="Also write TensorBoard's files.")
+@click.option("--config", type=PATH, help="A .toml whose table [train] has options, by their names here.")
         _echo_json(simulation.as_json())
     else:
         _print_simulation(simulation, by)
@@ -524,7 +537,7 @@ def _training_progress() -> "Iterator[Any]":
 
     console = Console(stderr=True, soft_wrap=True)
     columns = (TextColumn("epoch"), BarColumn(), MofNCompleteColumn(), TextColumn("loss {task.fields[loss]:.4f}"))
-    with Bar(*columns, console=console, transient=True, disable=not sys.stderr.isatty()) as bar:
+    with Bar(*columns, console=console, transient=True, disable=not (_is_first() and sys.stderr.isatty())) as bar:
         task = bar.add_task("epoch", total=None, loss=0.0)
 
         class Watcher:
@@ -551,7 +564,8 @@ def main() -> None:
         error.show()
         code = error.exit_code
     except TddDeployError as error:
-        click.echo(f"tdd-deploy: {error}", err=True)
+        if _is_first() or not isinstance(error, Interrupted):
+            click.echo(f"tdd-deploy: {error}", err=True)
         code = error.exit_code
     except (KeyboardInterrupt, click.Abort):
         click.echo("tdd-deploy: interrupted", err=True)
@@ -568,3 +582,8 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
+def _is_first() -> bool:
+    """Say whether this process speaks for those that torchrun started with it."""
+    return os.environ.get("RANK", "0") == "0"
+
+

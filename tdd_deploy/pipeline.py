@@ -5,25 +5,27 @@ import json
 import math
 import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import asdict, dataclass, replace
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_type_hints
 
 import numpy as np
 
 from . import __version__
+from .config import read_options
 from .data import Arrangement, Source, arrange, check_labels, encode, open_data
 from .errors import (
     BadData,
     BadFile,
     BadOption,
     BadOptions,
+    Interrupted,
     MissingDependency,
     Violation,
 )
-from .files import make_folder, sha256, write_json
+from .files import appearing, make_folder, replacing, sha256, write_json
 from .program import Code, Conv, Dense, Program, describe, with_code
 from .program.bounds import wrapping_layers
 from .program.outputs import predicted
@@ -37,7 +39,7 @@ if TYPE_CHECKING:
     from .simulator.calibration import Calibration
     from .simulator.record import Recorder
     from .simulator.report import Simulation
-    from .train import TrainingData, TrainOptions, Watcher
+    from .train import Board, TrainingData, TrainOptions, Watcher
     from .train.analysis import Analysis
     from .train.replay import Finished
     from .verification import Hop, Recorded
@@ -527,17 +529,27 @@ def train(
     data_dir: Path | None = None,
     frames: bool | None = None,
     resume: bool = False,
+    config: Path | None = None,
+    device: str | None = None,
+    compile_: bool | None = None,
+    tensorboard: bool | None = None,
     watcher: "Watcher | None" = None,
     **given: Any,
 ) -> dict[str, Any]:
     """Train a network into the run folder ``out``; return what stands in its train.json.
 
     Args:
+    Started by torchrun, it is one of several processes that do so together; the first writes the files.
+
         out: a new folder, or with ``resume`` one that holds a run.
         data: a name of ``data.DATASETS``, or a path to a labelled .npz; digits by default.
         data_dir: where the files of a named set lie.
         frames: the .npz is in time, ``[N, n_steps, ...]``.
         resume: go on from the last checkpoint, with the options that the run began with.
+        config: a .toml whose table [train] gives what is not given here.
+        device: ``cpu``, ``cuda``, or ``auto`` (default): cuda where there is one.
+        compile_: compile the connections.
+        tensorboard: also write TensorBoard's files, into the folder's ``tensorboard``.
         watcher: is told of every batch and epoch.
         given: fields of ``train.TrainOptions``; what is not given has its default.
 
@@ -551,7 +563,12 @@ def train(
         raise MissingDependency(str(error.name), "tdd-deploy train", "'tdd-deploy[train]'") from error
     from .exporters import TARGETS
 
-    chosen = {name: value for name, value in {"data": data, "frames": frames, **given}.items() if value is not None}
+    place: dict[str, Any] = {"data_dir": data_dir, "device": device, "compile_": compile_, "tensorboard": tensorboard}
+    everything = {"data": data, "frames": frames, **place, **given}
+    chosen = {name: value for name, value in everything.items() if value is not None}
+    if config is not None:
+        chosen = {**read_options(config, "train", _option_types()), **chosen}
+    place = {name: chosen.pop(name, None) for name in place}
     before = _recorded(out, chosen) if resume else {}
     choices = {"data": "digits", "frames": False, **before.get("options", chosen)}
     of_data = choices.pop("data"), choices.pop("frames")
@@ -563,44 +580,78 @@ def train(
         raise BadFile(out / "train.json", f"is damaged ({error})", "start the run anew in another folder") from error
     if not resume and out.is_dir() and any(out.iterdir()):
         raise BadFile(out, "is not empty", "name a new folder, or continue its run with --resume")
-    learned, facts = _training_data(*of_data, options, data_dir)
-    if resume and facts != before["data"]:
-        raise BadData(
-            of_data[0], [Violation("its samples", "have changed since the run began", "the samples it began with")]
-        )
-    make_folder(out)
-    recorded = {
-        "schema_version": 1,
-        "options": {"data": of_data[0], "frames": of_data[1], **options.as_json()},
-        "versions": _versions(),
-        "threads": room.n_threads(),  # bit for bit the same weights come from as many threads
-        "data": facts,
-        "finished": False,
-        "epochs": before.get("epochs", []),
-    }
-    write_json(out / "train.json", recorded)
-    journal = _Journal(out / "train.json", recorded, watcher)
-    trained = room.fit(options, learned, out, resume=resume, watcher=journal)
-    TARGETS["nir"](trained.program, out / "network.nir")
-    finished = {**recorded, "finished": True, "program": trained.program.digest, "epochs": trained.history}
-    write_json(out / "train.json", finished)
+    if place["tensorboard"]:
+        room.require_tensorboard()
+    with room.executing(place["device"] or "auto", is_compiled=bool(place["compile_"])) as execution:
+        learned, facts = _training_data(*of_data, options, place["data_dir"])
+        if resume and facts != before["data"]:
+            raise BadData(
+                of_data[0], [Violation("its samples", "have changed since the run began", "the samples it began with")]
+            )
+        recorded = {
+            "schema_version": 1,
+            "options": {"data": of_data[0], "frames": of_data[1], **options.as_json()},
+            "config": None if config is None else str(config),
+            "versions": _versions(),
+            "threads": room.n_threads(),  # bit for bit the same weights come from as many threads
+            "execution": execution.as_json(),
+            "data": facts,
+            "finished": False,
+            "epochs": before.get("epochs", []),
+        }
+        processes = execution.processes
+        processes.wait()  # until all have seen the folder as it was
+        board: Board | None = None
+        if processes.is_first:
+            make_folder(out)
+            write_json(out / "train.json", recorded)
+            if place["tensorboard"]:
+                board = room.Board(out / "tensorboard", epochs=len(recorded["epochs"]))
+        journal = _Journal(out, recorded, watcher, board)
+        with nullcontext() if board is None else closing(board):
+            trained = room.fit(options, learned, out, resume=resume, watcher=journal, execution=execution)
+        finished = {
+            **recorded,
+            "finished": True,
+            "program": trained.program.digest,
+            "kept_epoch": trained.kept_epoch,
+            "epochs": trained.history,
+        }
+        if processes.is_first:
+            TARGETS["nir"](trained.program, out / "network.nir")
+            room.write_metrics(out / "metrics.csv", trained.history)
+            write_json(out / "train.json", finished)
     return finished
 
 
 @dataclass(frozen=True)
-class _Journal:
-    """Keeps train.json true after every epoch, and passes on what it is told."""
+def _option_types() -> dict[str, Any]:
+    """Return what a configuration file may say of ``train``."""
+    from .train import TrainOptions
 
-    path: Path
+    here = {"data": str, "frames": bool, "data_dir": Path, "device": str, "compile_": bool, "tensorboard": bool}
+    return here | get_type_hints(TrainOptions)
+
+
+class _Journal:
+    """Keeps train.json and metrics.csv true after every epoch, and passes on what it is told."""
+
+    out: Path
     recorded: Mapping[str, Any]
     watcher: "Watcher | None"
 
+    board: "Board | None"
     def batch(self, done: int, total: int, loss: float) -> None:
         if self.watcher is not None:
             self.watcher.batch(done, total, loss)
 
     def epoch(self, history: list[dict[str, Any]]) -> None:
-        write_json(self.path, {**self.recorded, "epochs": history})
+        from .train import write_metrics
+
+        write_json(self.out / "train.json", {**self.recorded, "epochs": history})
+        write_metrics(self.out / "metrics.csv", history)
+        if self.board is not None:
+            self.board.epoch(history)
         if self.watcher is not None:
             self.watcher.epoch(history)
 
@@ -649,7 +700,11 @@ def _training_data(
     sha = hashlib.sha256()
     loaded = []
     for part in parts:
-        x, y = part.load()
+        wanted = options.train_samples if part is source else None
+        if wanted is not None and wanted > part.n_samples:
+            raise BadOption("--train-samples", str(wanted), f"1 to {part.n_samples}, as many as there are")
+        (whole,) = part.batches(wanted or part.n_samples, limit=wanted)
+        x, y = whole.x, whole.y
         assert y is not None
         if options.encoder == "poisson" and not (x.min() >= 0 and x.max() <= 1):
             raise BadData(name, [Violation("x", f"{x.min()} to {x.max()}", "0 to 1, the probability of a spike")])

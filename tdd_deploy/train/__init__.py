@@ -1,14 +1,18 @@
 """Training in torch: networks, losses, the loop. torch is imported here and nowhere else."""
 
 from .architectures import NETWORKS
+from .execution import executing
+from .logs import Board, require_tensorboard, write_metrics
 from .network import Network
 from .options import METHODS, TrainOptions, by_field, checked, flag
 from .replay import load, load_run, replay
-from .trainer import EpochMetrics, Samples, Trained, TrainingData, Watcher, fit, n_threads
+from .samples import Samples, TrainingData
+from .trainer import EpochMetrics, Trained, Watcher, fit, n_threads
 
 __all__ = [
     "METHODS",
     "NETWORKS",
+    "Board",
     "EpochMetrics",
     "Network",
     "Samples",
@@ -18,10 +22,13 @@ __all__ = [
     "Watcher",
     "by_field",
     "checked",
+    "executing",
     "fit",
     "flag",
     "load",
     "load_run",
     "n_threads",
     "replay",
+    "require_tensorboard",
+    "write_metrics",
 ]

@@ -13,6 +13,7 @@ from typing import Self
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 from torch.nn import functional as F  # noqa: N812  (torch's own convention)
 
 from tdd_deploy.neurons import IF, LIF, Neuron, Observing, State
@@ -24,7 +25,6 @@ from .fused import Fired, charge_fire_reset, is_fused
 
 INPUT = "input"
 OUTPUTS = "outputs"
-MOMENTUM = 0.1  # of a running statistic, as torch has it
 Weights = tuple[Tensor, Tensor]  # of a connection: weight, bias
 States = Mapping[str, State]  # of each layer of neurons by name
 
@@ -187,6 +187,7 @@ class Neurons(nn.Module):
 
     def forward(self, current: Tensor, n_steps: int, state: State | None) -> Fired:
         """Return what the neurons do in ``n_steps`` steps, for currents ``[n_steps or 1, ...]``."""
+        current = _in_full(current)
         if self.norm is not None and self.training:
             return self._normed(current.expand(n_steps, *current.shape[1:]), state)
         return fire(self.neuron, current, n_steps, state)
@@ -210,9 +211,7 @@ class Neurons(nn.Module):
         potentials, sent = [], []
         for step in current:
             u = step + (v if isinstance(neuron, IF) else neuron.beta * v)
-            normed = F.batch_norm(
-                u, norm.running_mean, norm.running_var, _positive(norm.weight), norm.bias, True, MOMENTUM, norm.eps
-            )
+            normed = functional_call(norm, {"weight": _positive(norm.weight)}, (u,))
             spikes = arithmetic.fires(normed, neuron.v_threshold, neuron.compare)
             v = (1 - spikes) * u + spikes * neuron.v_reset
             potentials.append(u)
@@ -316,7 +315,8 @@ class Network(nn.Module):
         was_training = self.training
         self.eval()
         with torch.no_grad():
-            run = self.unroll(torch.zeros(1, 1, *self.input_shape).to(next(self.parameters())), 1)
+            like = next(self.parameters(), torch.empty(()))  # a network of integers has none
+            run = self.unroll(torch.zeros(1, 1, *self.input_shape).to(like), 1)
         self.train(was_training)
         return {name: tuple(tap.shape[2:]) for name, tap in run.taps.items()}
 
@@ -363,7 +363,7 @@ class Network(nn.Module):
             for name in part.sources:
                 if self._last_use[name] == part.name and name not in self.outputs:
                     values.pop(name, None)
-        outputs = _total([values[name] for name in self.outputs])
+        outputs = _in_full(_total([values[name] for name in self.outputs]))
         return Unrolled(outputs.expand(n_steps, *outputs.shape[1:]), taps, potentials, after)
 
     @torch.no_grad()
@@ -405,6 +405,11 @@ class Network(nn.Module):
             groups = [group for group in groups if group not in joined]
             groups.append([*(other for group in joined for other in group), met])
         return groups
+
+
+def _in_full(current: Tensor) -> Tensor:
+    """Return a current in float32 where connections compute in less."""
+    return current.float() if current.dtype in (torch.bfloat16, torch.float16) else current
 
 
 def _total(values: list[Tensor]) -> Tensor:

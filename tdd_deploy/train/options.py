@@ -14,6 +14,7 @@ from tdd_deploy.program import Shape
 from tdd_deploy.program.quantize import BITS
 
 from .architectures import NETWORKS, make_network
+from .augment import AUGMENTATIONS
 from .local import cut
 from .methods import (
     READINGS,
@@ -48,6 +49,8 @@ STRATEGY_DEFAULTS: dict[str, dict[str, Any]] = {
     "sltt-k": {"sltt_steps": 2},
     "stdl": {"local_parts": 2},
 }
+OPTIMIZER_DEFAULTS: dict[str, dict[str, Any]] = {"adamw": {}, "adam": {}, "sgd": {"momentum": 0.9}}
+SCHEDULES = ("cosine", "constant")
 NORMS = ("batch", "mpbn")
 STEPWISE_NORMS = ("tab", "tebn")
 METHODS = tuple(METHOD_DEFAULTS)
@@ -66,8 +69,21 @@ class TrainOptions:
     epochs: int = 25
     seed: int = 0
     batch: int = 64
+    train_samples: int | None = None  # the first so many of them; None: all
+    optimizer: str = "adamw"
+    momentum: float | None = None  # of sgd
     learning_rate: float = 2e-3
     weight_decay: float = 1e-2
+    schedule: str = "cosine"
+    warmup: float = 0.0  # epochs in which the learning rate grows to its full height
+    clip: float | None = None  # the largest norm of all gradients together
+    label_smoothing: float = 0.0
+    augment: str | None = None
+    mixup: float | None = None  # both numbers of the beta distribution from which shares are drawn
+    cutmix: float | None = None  # likewise
+    ema: float | None = None  # fraction of the averaged network kept per batch; what is measured and deployed
+    patience: int | None = None  # epochs without a higher accuracy, then the run ends; the best network is kept
+    amp: bool = False  # connections in bfloat16
     neuron: str = "lif"
     reset: Reset = "hard"
     # Where a hard reset leaves v, in thresholds; at 1 a neuron that is driven stays on. Per layer of neurons, from the
@@ -130,7 +146,7 @@ class TrainOptions:
     def make_objective(self, network: Network) -> Objective:
         """Return what is asked of every batch."""
         return Objective(
-            loss=STEP_LOSSES[self.loss](),
+            loss=STEP_LOSSES[self.loss](self.label_smoothing),
             penalty=self.make_penalty(),
             weight=self.penalty_weight,
             layers=layer_weights(network, by_synops=self.weigh == "synops"),
@@ -160,6 +176,9 @@ def checked(options: TrainOptions) -> TrainOptions:
         "method": METHODS,
         "loss": tuple(STEP_LOSSES),
         "strategy": tuple(STRATEGY_DEFAULTS),
+        "optimizer": tuple(OPTIMIZER_DEFAULTS),
+        "schedule": SCHEDULES,
+        "augment": (*AUGMENTATIONS, None),
         "norm": (*NORMS, *STEPWISE_NORMS),  # the latter are refused with a reason
         "neuron": ("lif", "if"),
         "reset": ("hard", "soft"),
@@ -181,14 +200,23 @@ def checked(options: TrainOptions) -> TrainOptions:
         "seed": (0 <= options.seed < 2**63, "0 to 2**63 - 1"),
         "learning_rate": (0 < _in_float32(options.learning_rate) < math.inf, "above 0, in float32"),
         "weight_decay": (0 <= _in_float32(options.weight_decay) < math.inf, "0 or more, in float32"),
+        "train_samples": (_fits(options.train_samples, 1), "1 or more"),
+        "momentum": (options.momentum is None or 0 <= options.momentum < 1, "0 to below 1"),
+        "warmup": (0 <= options.warmup < options.epochs, f"0 to below the {options.epochs} epochs of the run"),
+        "clip": (options.clip is None or 0 < options.clip < math.inf, "above 0"),
+        "label_smoothing": (0 <= options.label_smoothing < 1, "0 to below 1"),
+        "mixup": (options.mixup is None or 0 < options.mixup < math.inf, "above 0"),
+        "cutmix": (options.cutmix is None or 0 < options.cutmix < math.inf, "above 0"),
+        "ema": (options.ema is None or 0 < options.ema < 1, "above 0, below 1"),
+        "patience": (_fits(options.patience, 1), "1 or more"),
         "beta": (0 <= options.beta < 1, "0 to below 1; an IF neuron keeps all: --neuron if"),
         "reset_to": (
             bool(options.reset_to) and all(0 <= level <= 1 for level in options.reset_to),
             "0 to 1, or several with commas",
         ),
         "penalty_from": (0 <= options.penalty_from < 1, "0 to below 1"),
-        "sltt_steps": (options.sltt_steps is None or options.sltt_steps >= 1, "1 or more"),
-        "local_parts": (options.local_parts is None or options.local_parts >= 2, "2 or more"),
+        "sltt_steps": (_fits(options.sltt_steps, 1), "1 or more"),
+        "local_parts": (_fits(options.local_parts, 2), "2 or more"),
         "learn": (
             set(options.learn) <= set(LEARNABLE) and not (options.beta == 0 and "beta" in options.learn),
             "beta above 0, or threshold",
@@ -203,7 +231,8 @@ def checked(options: TrainOptions) -> TrainOptions:
         for name, (fine, allowed) in numbers.items()
         if not fine
     ]
-    for chooser, table in (("method", METHOD_DEFAULTS), ("strategy", STRATEGY_DEFAULTS)):
+    tables = {"method": METHOD_DEFAULTS, "strategy": STRATEGY_DEFAULTS, "optimizer": OPTIMIZER_DEFAULTS}
+    for chooser, table in tables.items():
         options, of_choice = _with_defaults(options, chooser, table)
         found += of_choice
     found += _incompatible(options)
@@ -221,6 +250,10 @@ def by_field(options: Mapping[str, Any]) -> dict[str, Any]:
 def flag(name: str) -> str:
     """Return how an option is written on the command line."""
     return f"--{name.rstrip('_').replace('_', '-')}"
+
+
+def _fits(value: int | None, least: int) -> bool:
+    return value is None or value >= least
 
 
 def _in_float32(value: float) -> float:
@@ -269,5 +302,18 @@ def _incompatible(options: TrainOptions) -> Iterator[Violation]:
         yield Violation("--norm", found, "batch, or --reset hard")
     if options.qat is not None and options.strategy != "bptt":
         yield Violation("--qat", f"{options.qat}, with --strategy {options.strategy}", "--strategy bptt")
+    if options.qat is not None:
+        yield from _incompatible_with_integers(options)
     if options.neuron == "if" and "beta" in options.learn:
         yield Violation("--learn", "beta, of an IF, which keeps all", "threshold, or --neuron lif")
+
+
+def _incompatible_with_integers(options: TrainOptions) -> Iterator[Violation]:
+    if options.ema is not None:
+        found = f"{options.ema}, an average of floats, with --qat, which learns through integers chosen anew per batch"
+        yield Violation("--ema", found, "one of the two")
+    if options.patience is not None:
+        found = f"{options.patience}, with --qat, whose first epochs are measured in floats and whose last in integers"
+        yield Violation("--patience", found, "one of the two")
+    if options.amp:
+        yield Violation("--amp", "bfloat16, which rounds the integers of --qat", "one of the two")

@@ -175,7 +175,7 @@ class _Rounded(_Other):
 def _through(trained: Tensor, rounded: Array) -> Tensor:
     """Return rounded values in float32 with the gradient of the trained ones."""
     value = trained.float()
-    return torch.tensor(rounded, dtype=value.dtype) + (value - value.detach())
+    return torch.tensor(rounded, dtype=value.dtype, device=value.device) + (value - value.detach())
 
 
 def _in_floats(neuron: LoihiLIF, scale: float) -> LIF:

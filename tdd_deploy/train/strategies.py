@@ -11,6 +11,7 @@ from typing import Literal, Protocol, get_args
 import torch
 from torch import Tensor
 
+from .distributed import ALONE, Processes
 from .local import LocalParts
 from .methods import Penalty, Score, Sent, StepLoss, kept_mask
 from .network import OUTPUTS, Network, States, Unrolled
@@ -62,6 +63,7 @@ class Batch:
         n_steps: how many.
         objective: what is asked.
         chance: for random choices.
+        processes: that each have a part of the samples; this is one's own.
     """
 
     x: Tensor
@@ -69,6 +71,12 @@ class Batch:
     n_steps: int
     objective: Objective
     chance: torch.Generator
+    processes: Processes = ALONE
+
+    def random(self, shape: torch.Size) -> Tensor:
+        """Return numbers of 0 to 1 for ``[n, batch, ...]``: the same whatever the number of processes."""
+        n, size, *rest = shape
+        return self.processes.part(torch.rand(n, size * self.processes.n, *rest, generator=self.chance), dim=1)
 
     def at(self, t: int) -> Tensor:
         """Return the input of a step, ``[batch, ...]``."""
@@ -245,7 +253,7 @@ def _scores(
     if score is None:
         return {}
     if score == "random":
-        return {name: torch.rand(tap.shape, generator=batch.chance).to(tap.device) for name, tap in taps.items()}
+        return {name: batch.random(tap.shape).to(tap.device) for name, tap in taps.items()}
     if score == "jac":
         sums = {name: tap.sum() for name, tap in taps.items()} | {OUTPUTS: run.outputs.sum()}
         moved = (torch.stack([sums[after] for after in network.following[name]]).sum() for name in taps)

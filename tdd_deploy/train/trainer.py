@@ -1,13 +1,12 @@
-"""The training loop: backpropagation through time, resumable to the bit."""
+"""The training loop: resumable to the bit, on one process or on several."""
 
+import copy
 import math
-import signal
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from threading import Event
 from typing import Any, Protocol
 
 import numpy as np
@@ -18,39 +17,26 @@ from torch import Tensor, nn
 
 from tdd_deploy.errors import BadFile, BadOption, BadOptions, BadProgram, Interrupted, Violation
 from tdd_deploy.files import replacing
-from tdd_deploy.program import Program, Shape
+from tdd_deploy.program import Program
 from tdd_deploy.program.quantize import Quantized, best_input_bits, quantize
 
 from . import checkpoint
+from .augment import make_augmentation
 from .checkpoint import Progress
+from .distributed import CPU, norms_of_all
+from .evaluation import evaluate, n_correct
+from .execution import Execution
+from .interrupts import interrupt_flag
 from .lower import lower
-from .network import Network
+from .network import Connection, Network
+from .optimise import averaged, learning_rate, make_optimizer
 from .options import TrainOptions, flag
 from .quantized import in_integers, largest_input, straight_through
+from .samples import TrainingData, encoded
 from .strategies import Batch, Local
 
-EVALUATION_BATCH = 256
 CALIBRATION_SAMPLES = 1024
 QAT_FROM = 0.6  # of a run's batches; before, the network learns in floats, and its batch norm settles
-
-
-@dataclass(frozen=True)
-class Samples:
-    """Inputs ``x [N, *shape]``, or ``[N, n_steps, *shape]`` in time, and labels ``y [N]``."""
-
-    x: NDArray[np.float32]
-    y: NDArray[np.int64]
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainingData:
-    """What is learned from, and what it is measured on after each epoch."""
-
-    train: Samples
-    validation: Samples
-    input_shape: Shape
-    n_classes: int
-    in_time: bool
 
 
 @dataclass(frozen=True)
@@ -80,13 +66,22 @@ class Watcher(Protocol):
 
 @dataclass(frozen=True)
 class Trained:
-    """A finished run."""
+    """A finished run; its program is the network of the kept epoch, the last unless ``patience`` chose."""
 
     program: Program
     history: list[dict[str, Any]]
+    kept_epoch: int
 
 
-def fit(options: TrainOptions, data: TrainingData, folder: Path, *, resume: bool, watcher: Watcher) -> Trained:
+def fit(
+    options: TrainOptions,
+    data: TrainingData,
+    folder: Path,
+    *,
+    resume: bool,
+    watcher: Watcher,
+    execution: Execution | None = None,
+) -> Trained:
     """Train to the last epoch, ``checkpoint.pt`` kept after each; write ``network.safetensors`` at the end.
 
     Args:
@@ -94,25 +89,29 @@ def fit(options: TrainOptions, data: TrainingData, folder: Path, *, resume: bool
         data: with labels.
         folder: an existing folder.
         resume: go on from the folder's checkpoint.
-        watcher: is told of every batch and epoch.
+        watcher: is told of every batch and epoch, in the first process.
+        execution: where the run is computed; by default in this process alone, on the CPU.
 
     Raises:
-        Interrupted: SIGINT or SIGTERM came; the state after the last finished batch is saved.
-        BadOptions: ``resume`` with other options than before.
-        BadOption: the run diverged.
+        Interrupted: SIGINT or SIGTERM came, to any process; the state after the last finished batch is saved.
+        BadOptions: ``resume`` with other options than before, or options that do not fit the data.
+        BadOption: the run diverged, or its batches cannot be shared evenly.
         BadFile: ``resume`` without a checkpoint of this run; a file cannot be written.
+        WorkerFailed: another process has ended.
     """
-    run = _Run(options, data, folder / "checkpoint.pt")
+    run = _Run(options, data, folder / "checkpoint.pt", Execution() if execution is None else execution)
     if resume:
         run.restore()
     else:
         run.save()
-    with _interrupt_flag() as interrupted:
-        while run.progress.epoch < options.epochs:
+    with interrupt_flag() as interrupted:
+        while not run.is_over:
             run.epoch(watcher, interrupted)
-    with replacing(folder / "network.safetensors") as part:
-        part.write_bytes(save(run.network.state_dict()))
-    return Trained(run.program(), run.progress.history)
+    run.keep()
+    if run.processes.is_first:
+        with replacing(folder / "network.safetensors") as part:
+            part.write_bytes(save({name: value.contiguous() for name, value in run.kept.state_dict().items()}))
+    return Trained(run.program(), run.progress.history, run.kept_epoch)
 
 
 def n_threads() -> int:
@@ -123,27 +122,76 @@ def n_threads() -> int:
 class _Run:
     """One run's network, optimizer and progress; every random choice comes from (seed, epoch), so none has a state."""
 
-    def __init__(self, options: TrainOptions, data: TrainingData, path: Path) -> None:
+    def __init__(self, options: TrainOptions, data: TrainingData, path: Path, execution: Execution) -> None:
         self.options = options
         self.data = data
         self.path = path
+        self.execution = execution
+        self.processes = execution.processes
         self.progress = Progress()
+        n = len(data.train.y)
+        self.n_batches = max(1, n // options.batch)  # a last, smaller batch would unsettle batch norm
+        if min(options.batch, n) % self.processes.n:
+            found = f"{min(options.batch, n)} samples, with {self.processes.n} processes"
+            raise BadOption("--batch", found, "a multiple of their number, so that each has as many")
+        self.augmentation = make_augmentation(options, data)
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(options.seed)
+            torch.default_generator.manual_seed(options.seed)
             self.network = options.make_network(data.input_shape, data.n_classes)
             self.strategy = options.make_strategy(self.network, data.n_classes)
         self.heads = self.strategy.parts.heads if isinstance(self.strategy, Local) else nn.ModuleList()
-        self.optimizer = torch.optim.AdamW(
-            [*self.network.parameters(), *self.heads.parameters()],
-            lr=options.learning_rate,
-            weight_decay=options.weight_decay,
-        )
         self.objective = options.make_objective(self.network)
-        self.n_batches = max(1, len(data.train.y) // options.batch)  # a last, smaller batch would unsettle batch norm
+        learning = nn.ModuleList([self.network, self.heads])
+        learning.to(execution.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        norms_of_all(learning, self.processes)
+        if execution.is_compiled:
+            for module in learning.modules():
+                if isinstance(module, Connection):
+                    module.compile()
+        self.parameters = list(learning.parameters())
+        self.optimizer = make_optimizer(options, self.parameters)
+        self.averaged = averaged(options, self.network)
+        self.best = None if options.patience is None else copy.deepcopy(self.network)
+
+    @property
+    def kept(self) -> Network:
+        """What is measured and deployed: the network, or the average of what it was."""
+        if self.averaged is None:
+            return self.network
+        average = self.averaged.module
+        assert isinstance(average, Network)
+        return average
+
+    @property
+    def is_over(self) -> bool:
+        """Whether all epochs are done, or too many without a higher accuracy."""
+        epoch, patience = self.progress.epoch, self.options.patience
+        return epoch >= self.options.epochs or (patience is not None and epoch - self.kept_epoch >= patience)
+
+    @property
+    def kept_epoch(self) -> int:
+        """The epoch whose network is deployed as things stand; 0 before the first."""
+        history = self.progress.history
+        if self.options.patience is None or not history:
+            return self.progress.epoch
+        best: int = max(history, key=lambda epoch: epoch["accuracy"])["epoch"]  # the first of several
+        return best
+
+    def keep(self) -> None:
+        """Take back the network of the kept epoch."""
+        if self.best is not None:
+            self.kept.load_state_dict(self.best.state_dict())
 
     def program(self) -> Program:
         """Return the program that is deployed."""
         return self._lowered() if self.options.qat is None else self._quantized().program
+
+    @property
+    def _parts(self) -> dict[str, Any]:
+        """What has a state that must be saved."""
+        parts = {"network": self.network, "heads": self.heads, "optimizer": self.optimizer}
+        optional = {"averaged": self.averaged, "best": self.best}
+        return parts | {name: part for name, part in optional.items() if part is not None}
 
     def restore(self) -> None:
         saved = checkpoint.load(self.path)
@@ -156,9 +204,8 @@ class _Run:
         if changed:
             raise BadOptions("--resume continues a run as it began", changed)
         try:
-            self.network.load_state_dict(saved["network"])
-            self.heads.load_state_dict(saved["heads"])
-            self.optimizer.load_state_dict(saved["optimizer"])
+            for name, part in self._parts.items():
+                part.load_state_dict(saved[name])
             self.progress = Progress(**saved["progress"])
         except (RuntimeError, ValueError, TypeError, LookupError, AttributeError) as error:
             raise BadFile(
@@ -166,19 +213,22 @@ class _Run:
             ) from error
 
     def save(self) -> None:
-        parts = {"network": self.network, "heads": self.heads, "optimizer": self.optimizer}
-        checkpoint.save(self.path, options=self.options.as_json(), progress=self.progress, parts=parts)
+        if self.processes.is_first:
+            checkpoint.save(self.path, options=self.options.as_json(), progress=self.progress, parts=self._parts)
 
-    def epoch(self, watcher: Watcher, interrupted: threading.Event) -> None:
+    def epoch(self, watcher: Watcher, interrupted: Event) -> None:
+        """Learn from what is left of an epoch, and measure what came of it."""
         progress, options = self.progress, self.options
         order = torch.randperm(len(self.data.train.y), generator=self._generator(0))
         for batch in range(progress.batch, self.n_batches):
             chosen = order[batch * options.batch : (batch + 1) * options.batch].numpy()
             self._learn(self.data.train.x[chosen], torch.from_numpy(self.data.train.y[chosen]))
             progress.batch = batch + 1
-            watcher.batch(progress.batch, self.n_batches, progress.loss / progress.seen)
-            if interrupted.is_set():
+            if self.processes.is_first:
+                watcher.batch(progress.batch, self.n_batches, progress.loss / progress.seen)
+            if self.processes.any(interrupted.is_set()):
                 self.save()
+                self.processes.wait()  # who ends first may take the others with it
                 raise Interrupted(
                     f"saved after batch {progress.batch} of epoch {progress.epoch + 1}; --resume continues"
                 )
@@ -187,14 +237,24 @@ class _Run:
             epoch=progress.epoch + 1,
             loss=progress.loss / progress.seen,
             train_accuracy=progress.correct / progress.seen,
-            **asdict(evaluate(self._deployed(), self.data.validation, options, in_time=self.data.in_time)),
+            **self._measured(),
             learning_rate=self.optimizer.param_groups[0]["lr"],
         )
         self.progress = Progress(
             epoch=metrics.epoch, history=[*progress.history, asdict(metrics)], input_bits=progress.input_bits
         )
+        if self.best is not None and self.kept_epoch == metrics.epoch:
+            self.best.load_state_dict(self.kept.state_dict())
         self.save()
-        watcher.epoch(self.progress.history)
+        if self.processes.is_first:
+            watcher.epoch(self.progress.history)
+
+    def _measured(self) -> Mapping[str, float]:
+        network, execution = self._deployed(), self.execution
+        if network is not self.kept:  # integers, whose neurons know the CPU alone
+            execution = replace(execution, device=CPU)
+        found = evaluate(network, self.data.validation, self.options, in_time=self.data.in_time, execution=execution)
+        return asdict(found)
 
     def _check_finite(self) -> None:
         """Refuse to go on with a network that is no longer made of numbers."""
@@ -207,7 +267,7 @@ class _Run:
         return BadOption("--learning-rate", f"{rate}, and the run diverged in epoch {epoch}", "a smaller one")
 
     def _lowered(self) -> Program:
-        return lower(self.network, n_steps=self.options.steps, encoder=self.options.encoder)
+        return lower(self.kept, n_steps=self.options.steps, encoder=self.options.encoder)
 
     def _quantized(self) -> Quantized:
         """Return the integers of the network as it stands."""
@@ -239,21 +299,39 @@ class _Run:
 
     def _deployed(self) -> Network:
         """Return the network as it would be deployed now."""
-        return in_integers(self.network, self._quantized()) if self._is_for_integers() else self.network
+        return in_integers(self.network, self._quantized()) if self._is_for_integers() else self.kept
 
     def _learn(self, x: NDArray[np.float32], labels: Tensor) -> None:
         """Take one step along the gradient of one batch."""
-        self.optimizer.param_groups[0]["lr"] = self.options.learning_rate * _cosine(self._done / self._total)
+        self.optimizer.param_groups[0]["lr"] = learning_rate(self.options, self._done, self.n_batches)
         generator = self._generator(self.progress.batch + 1)
         network = self._learning()
+        targets = labels
+        if self.augmentation is not None:
+            x, targets = self.augmentation(x, labels, generator)
         inputs = encoded(x, self.options, in_time=self.data.in_time, generator=generator)
-        objective = replace(self.objective, weight=self.objective.weight * self._penalty_share())
+        batch = Batch(
+            self.execution.part(inputs, dim=1),
+            self.execution.part(targets),
+            self.options.steps,
+            replace(self.objective, weight=self.objective.weight * self._penalty_share()),
+            generator,
+            self.processes,
+        )
         self.optimizer.zero_grad(set_to_none=True)
-        learned = self.strategy.learn(network, Batch(inputs, labels, self.options.steps, objective, generator))
+        with self.execution.autocast(enabled=self.options.amp):
+            learned = self.strategy.learn(network, batch)
+        self.processes.average_gradients(self.parameters)
+        if self.options.clip is not None:
+            nn.utils.clip_grad_norm_(self.parameters, self.options.clip)
         self.optimizer.step()
+        if self.averaged is not None:
+            self.averaged.update_parameters(self.network)
+        right = n_correct(learned.outputs, self.processes.part(labels))
+        loss, correct = self.processes.sums([learned.loss / self.processes.n, right])
         self.progress.seen += len(labels)
-        self.progress.loss += learned.loss * len(labels)
-        self.progress.correct += _n_correct(learned.outputs, labels)
+        self.progress.loss += loss * len(labels)
+        self.progress.correct += int(correct)
 
     def _penalty_share(self) -> float:
         """Return how much of its weight the penalty has by now."""
@@ -272,74 +350,3 @@ class _Run:
         """Return the generator for the epoch's order (0), or for one of its batches, from 1."""
         entropy = np.random.SeedSequence([self.options.seed, self.progress.epoch, number])
         return torch.Generator().manual_seed(int(entropy.generate_state(1, np.uint64)[0] >> 1))
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """What a network does on samples; events are per sample, over layers of neurons and time steps."""
-
-    accuracy: float
-    raw_events: float
-    delta_events: float
-
-
-@torch.inference_mode()
-def evaluate(network: Network, samples: Samples, options: TrainOptions, *, in_time: bool) -> Evaluation:
-    """Measure a network in the arithmetic that is deployed."""
-    network.eval()
-    correct = raw = delta = 0
-    for start in range(0, len(samples.y), EVALUATION_BATCH):
-        part = slice(start, start + EVALUATION_BATCH)
-        generator = torch.Generator().manual_seed(start)
-        inputs = encoded(samples.x[part], options, in_time=in_time, generator=generator)
-        run = network.unroll(inputs, options.steps)
-        correct += _n_correct(run.outputs, torch.from_numpy(samples.y[part]))
-        for tap in run.spikes:
-            raw += int(tap.count_nonzero())
-            delta += int(tap[0].count_nonzero()) + int((tap[1:] != tap[:-1]).sum())
-    n = len(samples.y)
-    return Evaluation(correct / n, raw / n, delta / n)
-
-
-def encoded(x: NDArray[np.float32], options: TrainOptions, *, in_time: bool, generator: torch.Generator) -> Tensor:
-    """Return samples as networks take them: ``[n_steps, batch, ...]``, or ``[1, batch, ...]`` when nothing changes."""
-    values = torch.from_numpy(x)
-    if in_time:
-        values = values[:, : options.steps].transpose(0, 1)
-    elif options.encoder == "direct":
-        return values[None]
-    else:
-        values = values.expand(options.steps, *values.shape)
-    return torch.bernoulli(values.contiguous(), generator=generator) if options.encoder == "poisson" else values
-
-
-def _n_correct(outputs: Tensor, labels: Tensor) -> int:
-    return int((outputs.detach().sum(0).argmax(1) == labels).sum())
-
-
-def _cosine(done: float) -> float:
-    return (1 + math.cos(math.pi * done)) / 2
-
-
-@contextmanager
-def _interrupt_flag() -> Iterator[threading.Event]:
-    """Turn SIGINT and SIGTERM into a flag, so that a run stops between two batches; a second signal stops at once."""
-    flag = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield flag
-        return
-    signals = (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.getsignal(number) for number in signals}
-
-    def note(number: int, frame: object) -> None:
-        flag.set()
-        for each in signals:
-            signal.signal(each, before[each])
-
-    for number in signals:
-        signal.signal(number, note)
-    try:
-        yield flag
-    finally:
-        for number in signals:
-            signal.signal(number, before[number])

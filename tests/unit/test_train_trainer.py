@@ -18,11 +18,12 @@ from tdd_deploy.errors import BadFile, BadOption, BadOptions, Interrupted
 from tdd_deploy.program import Dense
 from tdd_deploy.program.quantize import quantize
 from tdd_deploy.simulator.engine import Engine
-from tdd_deploy.train import METHODS, Samples, TrainingData, TrainOptions, checked, fit, trainer
+from tdd_deploy.train import METHODS, Samples, TrainingData, TrainOptions, checked, evaluation, fit, trainer
 from tdd_deploy.train.lower import lower
 from tdd_deploy.train.methods import SCORES, TetLoss
+from tdd_deploy.train.samples import encoded
 from tdd_deploy.train.strategies import Unrolling
-from tdd_deploy.train.trainer import encoded, evaluate
+from tdd_deploy.train.trainer import evaluate
 
 SMALL = {"network": "mlp", "steps": 3, "epochs": 4, "batch": 16, "learning_rate": 0.02}
 N_BATCHES = 6  # 100 // 16
@@ -496,7 +497,7 @@ def test_evaluation_does_not_depend_on_how_many_samples_go_at_once(monkeypatch):
     options, data = small(), small_data()
     net = fresh_network(options, data)
     at_once = evaluate(net, data.validation, options, in_time=False)
-    monkeypatch.setattr(trainer, "EVALUATION_BATCH", 7)
+    monkeypatch.setattr(evaluation, "MOST_SAMPLES", 7)
     assert evaluate(net, data.validation, options, in_time=False) == at_once
 
 

@@ -1,0 +1,145 @@
+"""Images changed at random while a network learns, and labels shared between two of them.
+
+Sources: RandAugment, Cubuk et al., CVPR Workshops 2020, with kornia's operations; mixup, Zhang et al., ICLR 2018;
+CutMix, Yun et al., ICCV 2019.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812  (torch's own convention)
+
+from tdd_deploy.errors import BadOptions, MissingDependency, Violation
+
+from .samples import TrainingData
+
+if TYPE_CHECKING:
+    from .options import TrainOptions
+
+AUGMENTATIONS = ("crop-flip", "randaugment")
+SMALL = 16  # pixels; of a smaller image a crop takes less away
+OPERATIONS, MAGNITUDE = 2, 9  # of RandAugment
+GROUP = 8  # samples that share RandAugment's operations, so that a batch has many
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """What happens to a batch of images before it is learned.
+
+    Args:
+        image: ``crop-flip`` or ``randaugment``.
+        mixup: the parameter of mixup; with both, each batch has one of the two.
+        cutmix: the parameter of CutMix.
+        n_classes: of labels.
+        shape: of an image.
+    """
+
+    image: str | None
+    mixup: float | None
+    cutmix: float | None
+    n_classes: int
+    shape: tuple[int, ...]
+
+    def __call__(
+        self, x: NDArray[np.float32], labels: Tensor, generator: torch.Generator
+    ) -> tuple[NDArray[np.float32], Tensor]:
+        """Return images and, where two of them share one, shares of classes ``[batch, n_classes]``."""
+        if self.image is not None:
+            x = self._changed(torch.from_numpy(x), _seed(generator)).numpy()
+        if self.mixup is None and self.cutmix is None:
+            return x, labels
+        chance = np.random.default_rng(_seed(generator))
+        other = chance.permutation(len(x))
+        is_cut = self.cutmix is not None and (self.mixup is None or chance.random() < 0.5)
+        if is_cut:
+            assert self.cutmix is not None
+            x, share = _cut(x, x[other], chance.beta(self.cutmix, self.cutmix), chance)
+        else:
+            assert self.mixup is not None
+            share = chance.beta(self.mixup, self.mixup)
+            x = (share * x + (1 - share) * x[other]).astype(np.float32)
+        classes = F.one_hot(labels, self.n_classes).float()
+        return x, share * classes + (1 - share) * classes[torch.from_numpy(other)]
+
+    def _changed(self, x: Tensor, seed: int) -> Tensor:
+        with torch.random.fork_rng(devices=[]):  # kornia draws from the global generator
+            torch.default_generator.manual_seed(seed)
+            cropped: Tensor = self._crop_flip(x)
+            if self.image == "randaugment":
+                groups = [self._randaugment(group) for group in torch.split(cropped, GROUP)]
+                cropped = torch.cat(groups).clamp(0, 1)
+            return cropped
+
+    @cached_property
+    def _crop_flip(self) -> Callable[[Tensor], Tensor]:
+        from kornia.augmentation import RandomCrop, RandomHorizontalFlip
+
+        size = self.shape[1], self.shape[2]
+        crop, flip = RandomCrop(size, padding=2 if min(size) < SMALL else 4), RandomHorizontalFlip()
+        return lambda x: flip(crop(x))
+
+    @cached_property
+    def _randaugment(self) -> Callable[[Tensor], Tensor]:
+        from kornia.augmentation.auto import RandAugment
+        from kornia.augmentation.auto.rand_augment.rand_augment import default_policy
+
+        policy = [each for each in default_policy if self.shape[0] == 3 or each[0][0] != "color"]
+        made: Callable[[Tensor], Tensor] = RandAugment(OPERATIONS, MAGNITUDE, policy=policy)
+        return made
+
+
+def make_augmentation(options: "TrainOptions", data: TrainingData) -> Augmentation | None:
+    """Return what is asked for, or None.
+
+    Raises:
+        BadOptions: samples that are no images, or whose values are none.
+        MissingDependency: kornia is not installed.
+    """
+    wanted = {"--augment": options.augment, "--mixup": options.mixup, "--cutmix": options.cutmix}
+    given = {flag: value for flag, value in wanted.items() if value is not None}
+    if not given:
+        return None
+    if len(data.input_shape) != 3 or data.in_time:
+        what = "samples in time" if data.in_time else f"samples of shape {data.input_shape}"
+        found = [Violation(flag, f"{value}, with {what}", "only with images") for flag, value in given.items()]
+        raise BadOptions("these options", found)
+    if options.augment == "randaugment" and not (data.train.x.min() >= 0 and data.train.x.max() <= 1):
+        bounds = f"{data.train.x.min()} to {data.train.x.max()}"
+        allowed = "crop-flip, or pixels of 0 to 1, on which its colours work"
+        raise BadOptions("these options", [Violation("--augment", f"randaugment, with pixels of {bounds}", allowed)])
+    if options.augment is not None:
+        _require_kornia()
+    return Augmentation(options.augment, options.mixup, options.cutmix, data.n_classes, data.input_shape)
+
+
+def _require_kornia() -> None:
+    try:
+        import kornia.augmentation  # noqa: F401
+    except ImportError as error:
+        raise MissingDependency("kornia", "train --augment", "'tdd-deploy[augment]'") from error
+
+
+def _cut(
+    x: NDArray[np.float32], other: NDArray[np.float32], share: float, chance: np.random.Generator
+) -> tuple[NDArray[np.float32], float]:
+    """Return images with a box of others, of about ``1 - share`` of the area; and what is left of their own."""
+    height, width = x.shape[2:]
+    side = np.sqrt(1 - share)
+    place = [(chance.integers(length), round(side * length)) for length in (height, width)]
+    (top, bottom), (left, right) = (
+        (max(0, centre - extent // 2), min(length, centre - extent // 2 + extent))
+        for (centre, extent), length in zip(place, (height, width), strict=True)
+    )
+    mixed = x.copy()
+    mixed[:, :, top:bottom, left:right] = other[:, :, top:bottom, left:right]
+    return mixed, 1 - (bottom - top) * (right - left) / (height * width)
+
+
+def _seed(generator: torch.Generator) -> int:
+    return int(torch.randint(2**63 - 1, (), generator=generator))

@@ -1,0 +1,60 @@
+"""What a network does on samples, in the arithmetic that is deployed."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .execution import Execution, exact_sums
+from .network import Network
+from .options import TrainOptions
+from .samples import Samples, encoded
+
+MOST_SAMPLES = 256  # at once
+MOST_BYTES = 2**30  # of spikes and potentials, likewise
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a network does on samples; events are per sample, over layers of neurons and time steps."""
+
+    accuracy: float
+    raw_events: float
+    delta_events: float
+
+
+@torch.inference_mode()
+def evaluate(
+    network: Network, samples: Samples, options: TrainOptions, *, in_time: bool, execution: Execution | None = None
+) -> Evaluation:
+    """Measure a network, all processes together."""
+    place = Execution() if execution is None else execution
+    network.eval()
+    size = batch_size(network, options.steps)
+    starts = range(0, len(samples.y), size)
+    correct = raw = delta = 0
+    with exact_sums():
+        for start in starts[place.processes.rank :: place.processes.n]:
+            part = slice(start, start + size)
+            generator = torch.Generator().manual_seed(start)
+            inputs = encoded(samples.x[part], options, in_time=in_time, generator=generator)
+            run = network.unroll(inputs.to(place.device), options.steps)
+            correct += n_correct(run.outputs, torch.from_numpy(samples.y[part]))
+            for tap in run.spikes:
+                raw += int(tap.count_nonzero())
+                delta += int(tap[0].count_nonzero()) + int((tap[1:] != tap[:-1]).sum())
+    n = len(samples.y)
+    accuracy, raw_events, delta_events = (total / n for total in place.processes.sums([correct, raw, delta]))
+    return Evaluation(accuracy, raw_events, delta_events)
+
+
+def batch_size(network: Network, n_steps: int) -> int:
+    """Return how many samples may be unrolled at once, each with spikes and potentials of all neurons and steps."""
+    of_sample = sum(math.prod(shape) for shape in network.shapes.values()) * n_steps * 2 * 4
+    return max(1, min(MOST_SAMPLES, MOST_BYTES // of_sample))
+
+
+def n_correct(outputs: Tensor, labels: Tensor) -> int:
+    """Return how many samples have their label's outputs highest, summed over time."""
+    return int((outputs.detach().sum(0).argmax(1).cpu() == labels.cpu()).sum())

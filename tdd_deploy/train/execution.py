@@ -1,0 +1,74 @@
+"""Where a run is computed: on which device, by how many processes, by code that is compiled or not."""
+
+import os
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import torch
+from torch import Tensor, distributed
+
+from tdd_deploy.errors import BadOption
+
+from .distributed import ALONE, CPU, Processes
+
+DEVICES = ("auto", "cpu", "cuda")
+TIMEOUT = timedelta(minutes=5)  # for which a process waits for another
+
+
+@dataclass(frozen=True)
+class Execution:
+    """Where a run is computed; another one gives the same network, but for the order of sums."""
+
+    device: torch.device = CPU
+    processes: Processes = ALONE
+    is_compiled: bool = False
+
+    def as_json(self) -> dict[str, Any]:
+        """Return plain values."""
+        return {"device": self.device.type, "processes": self.processes.n, "compiled": self.is_compiled}
+
+    def part(self, values: Tensor, dim: int = 0) -> Tensor:
+        """Return this process's part of a batch, on its device."""
+        return self.processes.part(values, dim).to(self.device)
+
+    def autocast(self, *, enabled: bool) -> AbstractContextManager[None]:
+        """Return a context in which connections may compute in bfloat16.
+
+        Casted weights are not kept, since each of a strategy's backward passes frees what it went through.
+        """
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=enabled, cache_enabled=False)
+
+
+@contextmanager
+def executing(device: str = "auto", *, is_compiled: bool = False) -> Iterator[Execution]:
+    """Join the processes that torchrun started, if it did, on a device of one's own.
+
+    Raises:
+        BadOption: no such device.
+    """
+    if device not in DEVICES:
+        raise BadOption("--device", repr(device), " or ".join(DEVICES))
+    if device == "cuda" and not torch.cuda.is_available():
+        raise BadOption("--device", "cuda, and torch finds none", "cpu or auto")
+    place = CPU
+    if device != "cpu" and torch.cuda.is_available():
+        place = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
+    n = int(os.environ.get("WORLD_SIZE", "1"))
+    if n == 1:
+        yield Execution(place, Processes(device=place), is_compiled)
+        return
+    distributed.init_process_group("nccl" if place.type == "cuda" else "gloo", timeout=TIMEOUT)
+    try:
+        yield Execution(place, Processes(distributed.get_rank(), n, place), is_compiled)
+    finally:
+        distributed.destroy_process_group()
+
+
+@contextmanager
+def exact_sums() -> Iterator[None]:
+    """Keep cuDNN, whose convolutions may round (TF32, Winograd), from what must be exact."""
+    with torch.backends.cudnn.flags(enabled=False):
+        yield

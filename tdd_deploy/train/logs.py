@@ -1,0 +1,61 @@
+"""Progress for other programs to show: a table of epochs, and TensorBoard's files."""
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tdd_deploy.errors import MissingDependency
+from tdd_deploy.files import replacing
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
+
+
+def write_metrics(path: Path, history: Sequence[Mapping[str, Any]]) -> None:
+    """Write a row per finished epoch, all of them anew."""
+    text = io.StringIO()
+    if history:
+        table = csv.DictWriter(text, list(history[0]), lineterminator="\n")
+        table.writeheader()
+        table.writerows(history)
+    with replacing(path) as part:
+        part.write_text(text.getvalue(), encoding="utf-8")
+
+
+class Board:
+    """Epochs in TensorBoard's files.
+
+    Args:
+        folder: where they lie.
+        epochs: finished before; what stands in the files behind them is no longer shown.
+    """
+
+    def __init__(self, folder: Path, *, epochs: int) -> None:
+        self._writer: SummaryWriter = _writer_class()(str(folder), purge_step=epochs + 1)
+
+    def epoch(self, history: Sequence[Mapping[str, Any]]) -> None:
+        """Add the last epoch."""
+        last = history[-1]
+        for name, value in last.items():
+            if name != "epoch":
+                self._writer.add_scalar(name, value, last["epoch"])
+        self._writer.flush()
+
+    def close(self) -> None:
+        """Finish the file."""
+        self._writer.close()
+
+
+def require_tensorboard() -> None:
+    """Raise MissingDependency when TensorBoard's files cannot be written."""
+    _writer_class()
+
+
+def _writer_class() -> "type[SummaryWriter]":
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise MissingDependency("tensorboard", "train --tensorboard", "'tdd-deploy[tensorboard]'") from error
+    return SummaryWriter

@@ -1,0 +1,45 @@
+"""What is learned from, and how a network takes it."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from tdd_deploy.program import Shape
+
+if TYPE_CHECKING:
+    from .options import TrainOptions
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Inputs ``x [N, *shape]``, or ``[N, n_steps, *shape]`` in time, and labels ``y [N]``."""
+
+    x: NDArray[np.float32]
+    y: NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingData:
+    """What is learned from, and what it is measured on after each epoch."""
+
+    train: Samples
+    validation: Samples
+    input_shape: Shape
+    n_classes: int
+    in_time: bool
+
+
+def encoded(x: NDArray[np.float32], options: "TrainOptions", *, in_time: bool, generator: torch.Generator) -> Tensor:
+    """Return samples as networks take them: ``[n_steps, batch, ...]``, or ``[1, batch, ...]`` when nothing changes."""
+    values = torch.from_numpy(x)
+    if in_time:
+        values = values[:, : options.steps].transpose(0, 1)
+    elif options.encoder == "direct":
+        return values[None]
+    else:
+        values = values.expand(options.steps, *values.shape)
+    return torch.bernoulli(values.contiguous(), generator=generator) if options.encoder == "poisson" else values
