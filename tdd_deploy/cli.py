@@ -26,8 +26,17 @@ if TYPE_CHECKING:
 PATH = click.Path(path_type=Path)
 FC = TypeVar("FC", bound="Callable[..., Any] | click.Command")
 # Words that rooms with heavy imports define; a test holds them to their rooms.
-NETWORKS = ("mlp", "conv-small")
-METHODS = ("tet", "tdd-ddla", "l1-spikes", "l1-delta")
+NETWORKS = ("mlp", "conv-small", "conv-medium", "resnet19", "resnet19-small", "sdt-2-256", "sdt-2-64")
+METHODS = ("tet", "tdd-ddla", "l1-spikes", "l1-delta", "l1-onset")
+LOSSES = ("tet", "rate", "rmp")
+STRATEGIES = ("bptt", "sltt", "sltt-k", "stdl")
+SCORES = ("gsc", "jac", "grad", "random")
+READINGS = ("F", "D")
+NORMS = ("batch", "mpbn", "tab", "tebn")
+TRANSMISSIONS = ("all", "open", "closed")
+OPTIMIZERS = ("adamw", "adam", "sgd")
+AUGMENTATIONS = ("crop-flip", "randaugment")
+DEVICES = ("auto", "cpu", "cuda")
 TARGETS = ("nir", "lava")
 ENCODERS = ("direct", "poisson")
 MAPPINGS = ("fused", "stock", "spike")
@@ -55,30 +64,119 @@ def cli() -> None:
     """
 
 
-@cli.command()
-@click.option("--data", help=f"Default: {DATA}")
-@data_dir
-@click.option("--network", type=click.Choice(NETWORKS), help="Default: conv-small.")
-@click.option("--method", type=click.Choice(METHODS), help="Default: tdd-ddla.")
-@click.option("--steps", type=int, help="Time steps per sample. Default: 6.")
-@click.option("--epochs", type=int, help="Default: 25.")
-@click.option("--seed", type=int, help="Default: 0.")
-@click.option("--batch", type=int, help="Samples per gradient step. Default: 64.")
-@click.option("--learning-rate", type=float, help="At the start; falls to 0 along a cosine. Default: 0.002.")
-@click.option("--weight-decay", type=float, help="AdamW's. Default: 0.01.")
-@click.option("--neuron", type=click.Choice(("lif", "if")), help="Default: lif.")
-@click.option("--reset", type=click.Choice(("hard", "soft")), help="To zero, or by subtraction. Default: hard.")
-@click.option("--beta", type=float, help="Fraction of the potential kept per step. Default: 0.5.")
-@click.option("--threshold", type=float, help="Default: 1.")
-@click.option("--encoder", type=click.Choice(ENCODERS), help="Default: direct, the image itself at every step.")
-@click.option("--qat", type=int, metavar="BITS", help="Train for Loihi 2's integers, with weights of 2 to 8 bits.")
-@click.option("--frames", is_flag=True, default=None, help="The .npz is in time: x [N, steps, ...].")
-@click.option("--score", type=click.Choice(("gsc", "jac", "random")), help="tdd-ddla: what is kept. Default: gsc.")
-@click.option("--reading", type=click.Choice(("F", "D")), help="tdd-ddla: press spikes (F) or changes (D). Default: F.")
-@click.option("--keep", type=float, help="tdd-ddla: fraction of spikes left free. Default: 0.5.")
-@click.option(
-    "--lambda", "lambda_", type=float, help="Penalty's weight: (1 - lambda) / lambda. Default: 0.45, l1: 0.75."
+def _listed(kind: "Callable[[str], Any]") -> "Callable[..., tuple[Any, ...] | None]":
+    """Return what reads several values with commas between them."""
+
+    def read(context: click.Context, option: click.Parameter, value: str | None) -> tuple[Any, ...] | None:
+        if value is None:
+            return None
+        try:
+            return tuple(kind(word.strip()) for word in value.split(",") if word.strip())
+        except ValueError as error:
+            raise click.BadParameter(str(error), context, option) from error
+
+    return read
+
+
+class _Grouped(click.Command):
+    """A command with so many options that its help has headings."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        groups: dict[str, list[tuple[str, str]]] = {}
+        for param in self.get_params(ctx):
+            record = param.get_help_record(ctx)
+            if record is not None:
+                groups.setdefault(getattr(param, "group", "The run"), []).append(record)
+        for title, records in groups.items():
+            with formatter.section(title):
+                formatter.write_dl(records)
+
+
+class _OptionOf(click.Option):
+    """An option under a heading."""
+
+    def __init__(self, *args: Any, group: str, **given: Any) -> None:
+        super().__init__(*args, **given)
+        self.group = group
+
+
+def _of(group: str) -> "Callable[..., Callable[[FC], FC]]":
+    return partial(click.option, cls=_OptionOf, group=group)
+
+
+_data, _network, _neurons, _method, _learning, _place = map(
+    _of, ("The data", "The network", "The neurons", "What is asked of it", "How it learns", "Where it learns")
 )
+
+
+@cli.command(cls=_Grouped)
+@_data("--data", help=f"Default: {DATA}")
+@_data("--data-dir", type=PATH, help="Folder of mnist, cifar10, ...; default: $TDD_DEPLOY_DATA.")
+@_data("--frames", is_flag=True, default=None, help="The .npz is in time: x [N, steps, ...].")
+@_data("--train-samples", type=int, metavar="N", help="Learn from the first N training samples. Default: all.")
+@_data("--encoder", type=click.Choice(ENCODERS), help="Default: direct, the image itself at every step.")
+@_data("--augment", type=click.Choice(AUGMENTATIONS), help="Change images at random; randaugment crops and flips too.")
+@_data("--mixup", type=float, metavar="ALPHA", help="Blend pairs of images and labels.")
+@_data(
+    "--cutmix", type=float, metavar="ALPHA", help="Paste boxes of other images; with --mixup, one of both per batch."
+)
+@_network("--network", type=click.Choice(NETWORKS), help="Default: conv-small.")
+@_network("--steps", type=int, help="Time steps per sample. Default: 6.")
+@_network("--norm", type=click.Choice(NORMS), help="batch (default); mpbn: potentials too. Others are refused.")
+@_network("--qat", type=int, metavar="BITS", help="Train for Loihi 2's integers, with weights of 2 to 8 bits.")
+@_neurons("--neuron", type=click.Choice(("lif", "if")), help="Default: lif.")
+@_neurons("--beta", type=float, help="Fraction of the potential kept per step. Default: 0.5.")
+@_neurons("--threshold", type=float, help="Default: 1.")
+@_neurons("--reset", type=click.Choice(("hard", "soft")), help="To a level, or by subtraction. Default: hard.")
+@_neurons(
+    "--reset-to",
+    callback=_listed(float),
+    help="Level of a hard reset, in thresholds; with commas, per layer. Default: 0.",
+)
+@_neurons("--learn", callback=_listed(str), help="Learn these too, per layer: beta, threshold or beta,threshold.")
+@_method("--loss", type=click.Choice(LOSSES), help="tet: every step (default); rate: their mean; rmp: potentials too.")
+@_method("--method", type=click.Choice(METHODS), help="What is added for fewer events. Default: tdd-ddla.")
+@_method("--lambda", "lambda_", type=float, help="Penalty's weight: (1 - lambda) / lambda. Default: 0.45, l1: 0.75.")
+@_method("--penalty-from", type=float, help="Fraction of the run after which the penalty grows. Default: 0, at once.")
+@_method("--weigh", type=click.Choice(("layers", "synops")), help="Layers count alike (default), or by their synops.")
+@_method("--score", type=click.Choice(SCORES), help="tdd-ddla: what is kept. Default: gsc.")
+@_method("--reading", type=click.Choice(READINGS), help="tdd-ddla: press spikes (F) or changes (D). Default: F.")
+@_method("--keep", type=float, help="tdd-ddla: fraction of spikes left free. Default: 0.5.")
+@_method(
+    "--transmit",
+    type=click.Choice(TRANSMISSIONS),
+    help="tdd-ddla: changes sent while learning: all (default), or those of high score, added to what receivers hold "
+    "(open), or to what the sender knows that they hold (closed).",
+)
+@_method("--label-smoothing", type=float, help="Share of a label given to all classes. Default: 0.")
+@_learning("--epochs", type=int, help="Default: 25.")
+@_learning("--batch", type=int, help="Samples per gradient step, of all processes. Default: 64.")
+@_learning("--seed", type=int, help="Default: 0.")
+@_learning(
+    "--strategy",
+    type=click.Choice(STRATEGIES),
+    help="Gradients through time (bptt, default), step by step (sltt), of some steps (sltt-k), part by part (stdl).",
+)
+@_learning("--sltt-steps", type=int, metavar="K", help="sltt-k: how many steps of each batch. Default: 2.")
+@_learning("--local-parts", type=int, metavar="N", help="stdl: into how many parts. Default: 2.")
+@_learning("--optimizer", type=click.Choice(OPTIMIZERS), help="Default: adamw.")
+@_learning("--learning-rate", type=float, help="At its highest. Default: 0.002; sgd wants more, such as 0.1.")
+@_learning("--momentum", type=float, help="sgd: default 0.9.")
+@_learning("--weight-decay", type=float, help="Default: 0.01; sgd wants less, such as 0.0005.")
+@_learning("--schedule", type=click.Choice(("cosine", "constant")), help="Of the learning rate. Default: cosine, to 0.")
+@_learning("--warmup", type=float, metavar="EPOCHS", help="In which the learning rate grows. Default: 0.")
+@_learning("--clip", type=float, metavar="NORM", help="Largest norm of all gradients together. Default: none.")
+@_learning(
+    "--ema", type=float, metavar="DECAY", help="Deploy a moving average of the network, such as 0.999 per batch."
+)
+@_learning(
+    "--patience", type=int, metavar="EPOCHS", help="Stop after so many without a higher accuracy; keep the best."
+)
+@_place("--device", type=click.Choice(DEVICES), help="Default: auto, cuda where there is one.")
+@_place("--amp", is_flag=True, default=None, help="Connections in bfloat16; neurons stay in float32.")
+@_place("--compile", "compile_", is_flag=True, default=None, help="torch.compile the connections.")
+@_place("--tensorboard", is_flag=True, default=None, help="Also write TensorBoard's files.")
+@click.option("--config", type=PATH, help="A .toml whose table [train] has options, by their names here.")
 @click.option("--resume", is_flag=True, help="Continue the run in --out, to the same weights as without a break.")
 @click.option("--out", type=PATH, required=True, help="Run folder; new, unless --resume.")
 def train(out: Path, *, resume: bool, **given: Any) -> None:
@@ -173,14 +271,6 @@ def simulate(file: Path, *, energy: bool, profile: str, by: str, as_json: bool, 
     with _samples_progress() as progress:
         simulation = run(file, profile=profile if energy else None, progress=progress, **options)
     if as_json:
-@_learning(
-    "--patience", type=int, metavar="EPOCHS", help="Stop after so many without a higher accuracy; keep the best."
-)
-@_place("--device", type=click.Choice(DEVICES), help="Default: auto, cuda where there is one.")
-@_place("--amp", is_flag=True, default=None, help="Connections in bfloat16; neurons stay in float32.")
-@_place("--compile", "compile_", is_flag=True, default=None, help="torch.compile the connections.")
-@_place("--tensorboard", is_flag=True, default=None, help="Also write TensorBoard's files.")
-@click.option("--config", type=PATH, help="A .toml whose table [train] has options, by their names here.")
         _echo_json(simulation.as_json())
     else:
         _print_simulation(simulation, by)
@@ -555,6 +645,11 @@ def _training_progress() -> "Iterator[Any]":
         yield Watcher()
 
 
+def _is_first() -> bool:
+    """Say whether this process speaks for those that torchrun started with it."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 def main() -> None:
     """Run the command line and exit."""
     try:
@@ -582,8 +677,3 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
-def _is_first() -> bool:
-    """Say whether this process speaks for those that torchrun started with it."""
-    return os.environ.get("RANK", "0") == "0"
-
-

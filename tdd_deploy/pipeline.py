@@ -528,28 +528,28 @@ def train(
     data: str | None = None,
     data_dir: Path | None = None,
     frames: bool | None = None,
-    resume: bool = False,
     config: Path | None = None,
     device: str | None = None,
     compile_: bool | None = None,
     tensorboard: bool | None = None,
+    resume: bool = False,
     watcher: "Watcher | None" = None,
     **given: Any,
 ) -> dict[str, Any]:
     """Train a network into the run folder ``out``; return what stands in its train.json.
 
-    Args:
     Started by torchrun, it is one of several processes that do so together; the first writes the files.
 
+    Args:
         out: a new folder, or with ``resume`` one that holds a run.
         data: a name of ``data.DATASETS``, or a path to a labelled .npz; digits by default.
         data_dir: where the files of a named set lie.
         frames: the .npz is in time, ``[N, n_steps, ...]``.
-        resume: go on from the last checkpoint, with the options that the run began with.
         config: a .toml whose table [train] gives what is not given here.
         device: ``cpu``, ``cuda``, or ``auto`` (default): cuda where there is one.
         compile_: compile the connections.
         tensorboard: also write TensorBoard's files, into the folder's ``tensorboard``.
+        resume: go on from the last checkpoint, with the options that the run began with.
         watcher: is told of every batch and epoch.
         given: fields of ``train.TrainOptions``; what is not given has its default.
 
@@ -624,7 +624,6 @@ def train(
     return finished
 
 
-@dataclass(frozen=True)
 def _option_types() -> dict[str, Any]:
     """Return what a configuration file may say of ``train``."""
     from .train import TrainOptions
@@ -633,14 +632,15 @@ def _option_types() -> dict[str, Any]:
     return here | get_type_hints(TrainOptions)
 
 
+@dataclass(frozen=True)
 class _Journal:
     """Keeps train.json and metrics.csv true after every epoch, and passes on what it is told."""
 
     out: Path
     recorded: Mapping[str, Any]
     watcher: "Watcher | None"
-
     board: "Board | None"
+
     def batch(self, done: int, total: int, loss: float) -> None:
         if self.watcher is not None:
             self.watcher.batch(done, total, loss)
