@@ -40,6 +40,7 @@ DEVICES = ("auto", "cpu", "cuda")
 TARGETS = ("nir", "lava")
 ENCODERS = ("direct", "poisson")
 MAPPINGS = ("fused", "stock", "spike")
+PRUNED_BY = ("fisher", "magnitude")
 MACHINES = ("torch", "reference", "event", "integer", "lava")
 
 DATA = "digits (built in), mnist, fashion-mnist, cifar10, cifar100, or a path to an .npz."
@@ -339,6 +340,33 @@ def analyse(run: Path, *, as_json: bool, **options: Any) -> None:
 
 
 @cli.command()
+@click.argument("run", type=PATH)
+@click.option("--data", required=True, help=f"What it was trained on: {DATA}")
+@data_dir
+@click.option("--sparsity", type=float, default=0.8, show_default=True, help="Fraction of weights to set to zero.")
+@click.option("--rounds", type=int, default=4, show_default=True, help="In how many rounds.")
+@click.option("--epochs", type=int, default=5, show_default=True, help="Of learning after each round.")
+@click.option("--by", type=click.Choice(PRUNED_BY), default="fisher", show_default=True, help="What goes first.")
+@click.option("--samples", type=int, default=256, show_default=True, help="Of training, for the Fisher information.")
+@click.option("--learning-rate", type=float, default=1e-3, show_default=True, help="At the start of each round.")
+@json_option
+@click.option("--out", type=PATH, required=True, help="New run folder.")
+def prune(run: Path, *, out: Path, as_json: bool, **options: Any) -> None:
+    """Set weights of RUN, a run folder, to zero that carry little information in early time steps; then learn on.
+
+    The new run folder can be simulated, exported and verified as any other. Ctrl-C keeps the rounds that are finished.
+    """
+    from .pipeline import prune as job
+
+    with _samples_progress("pruning") as progress:
+        pruned = job(run, out=out, progress=progress, **options)
+    if as_json:
+        _echo_json(pruned)
+    else:
+        _print_pruning(pruned)
+
+
+@cli.command()
 @click.argument("file", type=PATH)
 @json_option
 def inspect(file: Path, *, as_json: bool) -> None:
@@ -595,6 +623,23 @@ def _activity_table(report: "Mapping[str, Any]", label: str) -> Any:
         for step in report["steps"]:
             table.add_row(str(step["step"]), *row(step), *([f"{traces[step['step'] - 1]:.4g}"] if traces else []))
     return table
+
+
+def _print_pruning(pruned: "Mapping[str, Any]") -> None:
+    """Print a row per round; round 0 is where it began."""
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    names = ("round", "weights zero", "accuracy", "spikes", "delta events", "synops: plain spikes", "synops: delta")
+    for name in names:
+        table.add_column(name, justify="right")
+    for row in pruned["rounds"]:
+        shares = (f"{row['sparsity']:.1%}", f"{row['accuracy']:.1%}")
+        means = (f"{row[key]:,.0f}" for key in ("raw_events", "delta_events", "spike_synops", "delta_synops"))
+        table.add_row(str(row["round"]), *shares, *means)
+    console = _console()
+    console.print(table)
+    console.print("means over the validation samples", highlight=False)
 
 
 def _console() -> Any:

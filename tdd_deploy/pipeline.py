@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from .simulator.report import Simulation
     from .train import Board, TrainingData, TrainOptions, Watcher
     from .train.analysis import Analysis
+    from .train.prune import PruneOptions, Round
     from .train.replay import Finished
     from .verification import Hop, Recorded
 
@@ -836,6 +837,115 @@ def _write_analysis(folder: Path, analysis: "Analysis", spikes: Mapping[str, Any
         figures.overlap_maps(folder / "overlap.png", report)
     if report["fisher"]["traces"] is not None:
         figures.fisher_curves(folder / "fisher.png", report["fisher"])
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrunedRound:
+    """A round of pruning, measured on validation samples; counts are per sample. Round 0 is where it began."""
+
+    round: int
+    sparsity: float
+    accuracy: float
+    raw_events: float
+    delta_events: float
+    delta_synops: float
+    spike_synops: float
+
+
+def prune(
+    run: Path,
+    *,
+    data: str,
+    out: Path,
+    data_dir: Path | None = None,
+    progress: Progress = lambda done, total: None,
+    **given: Any,
+) -> dict[str, Any]:
+    """Take weights out of a trained network, round by round, and let it learn on; return what train.json says of that.
+
+    Args:
+        run: a run folder; it stays as it is.
+        data: what it was trained on: a name of ``data.DATASETS`` or a path to a labelled .npz.
+        out: a new run folder.
+        data_dir: where the files of a named set lie.
+        progress: is told how many rounds are done.
+        given: fields of ``train.prune.PruneOptions``.
+
+    Raises:
+        Interrupted: Ctrl-C; the rounds that were finished are kept.
+        TddDeployError: anything wrong with a folder, the data or an option.
+    """
+    room = _training_room("tdd-deploy prune")
+    from .exporters import TARGETS
+    from .train.prune import PruneOptions
+    from .train.prune import prune as rounds_of
+
+    chosen = PruneOptions(**given).checked()
+    program, finished = _finished_run(run, room)
+    if finished.options.qat is not None:
+        raise BadFile(run, "was trained for integers (--qat)", "prune a run in floats, then export it with --bits")
+    learned, facts = _training_data(data, finished.recorded["options"]["frames"], finished.options, data_dir)
+    changed = [
+        Violation(f"its {name.replace('_', ' ')}", str(facts[name]), f"{finished.recorded['data'][name]}, as in {run}")
+        for name in ("input_shape", "n_classes")
+        if facts[name] != finished.recorded["data"][name]
+    ]
+    if changed:
+        raise BadData(data, changed)
+    validation = open_data(data, split="val", data_dir=data_dir)
+    rows: list[PrunedRound] = []
+    pruned: dict[str, Any] = {}
+    stopped = False
+    with appearing(out) as part:
+        try:
+            for each in rounds_of(finished.network, finished.options, learned, chosen):
+                rows.append(_measured(each, validation))
+                progress(each.number, chosen.rounds)
+                if each.number == 0:
+                    continue
+                pruned = _pruning_json(run, program, finished.recorded, chosen, rows)
+                with replacing(part / "network.safetensors") as file:
+                    file.write_bytes(each.tensors)
+                TARGETS["nir"](each.program, part / "network.nir")
+                recorded = {**finished.recorded, "program": each.program.digest, "versions": _versions()}
+                write_json(part / "train.json", {**recorded, "data": facts, "pruning": pruned})
+        except Interrupted as interrupted:
+            if not pruned:
+                raise Interrupted("no round was finished, so nothing was written") from interrupted
+            stopped = True
+    if stopped:
+        raise Interrupted(f"{out} holds the network after round {rows[-1].round} of {chosen.rounds}")
+    return pruned
+
+
+def _measured(each: "Round", source: Source) -> PrunedRound:
+    """Count on all samples of a source what a round's network executes."""
+    from .simulator.engine import Engine
+
+    engine = Engine(each.program)
+    feed = _Feed.of(each.program, source, steps=None, encoder=None, seed=0)
+    synops = dict.fromkeys(("delta", "spike"), 0)
+    for frames, _ in feed.batches(source, CALIBRATION_SAMPLES, limit=None):
+        trace = engine.run(frames, n_steps=feed.n_steps).trace
+        synops["delta"] += trace.delta_code.total("synops_effective")
+        synops["spike"] += trace.spike_code.total("synops_effective")
+    return PrunedRound(
+        round=each.number,
+        sparsity=each.sparsity,
+        **asdict(each.evaluation),
+        **{f"{code}_synops": count / source.n_samples for code, count in synops.items()},
+    )
+
+
+def _pruning_json(
+    run: Path, program: Program, recorded: Mapping[str, Any], chosen: "PruneOptions", rows: Sequence[PrunedRound]
+) -> dict[str, Any]:
+    return {
+        "schema_version": 1,
+        "from": {"run": str(run), "program": program.digest, "pruning": recorded.get("pruning")},
+        "options": asdict(chosen),
+        "rounds": [asdict(row) for row in rows],
+    }
 
 
 def lava_setup(*, python: Path | None = None, tell: Callable[[str], None] = lambda sentence: None) -> Path:

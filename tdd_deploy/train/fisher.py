@@ -91,10 +91,10 @@ def _gradients(network: Network, x: Tensor, labels: Tensor, n_steps: int) -> Ite
     """
     with torch.enable_grad(), _recording(network) as record:
         outputs = network.unroll(x, n_steps).outputs
+        means = outputs.cumsum(0) / torch.arange(1, n_steps + 1, device=outputs.device)[:, None, None]
+        likelihoods = [-F.cross_entropy(logits, labels, reduction="sum") for logits in means]
     currents = [current for _, current in record.values()]
-    means = outputs.cumsum(0) / torch.arange(1, n_steps + 1, device=outputs.device)[:, None, None]
-    for step, logits in enumerate(means):
-        likelihood = -F.cross_entropy(logits, labels, reduction="sum")
+    for step, likelihood in enumerate(likelihoods):
         found = torch.autograd.grad(likelihood, currents, retain_graph=step + 1 < n_steps, materialize_grads=True)
         for (name, (received, _)), gradient in zip(record.items(), found, strict=True):
             x_in_time, in_time = (values.view(-1, len(labels), *values.shape[1:]) for values in (received, gradient))

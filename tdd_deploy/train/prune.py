@@ -1,0 +1,240 @@
+"""Fewer weights: what matters least is set to zero, round by round, and the rest learns on.
+
+A weight's importance is ``w^2 F``, with F its Fisher information in early time steps, up to the centroid: there a
+trained network keeps what it knows (Kim et al., AAAI 2023). With F for the Hessian this is, twice over, what setting
+the weight to zero costs to second order (Theis et al., arXiv:1801.05787). It is the same for a weight before and after
+batch norm is folded in. The control is magnitude, |w| of the weights as they are learned, before.
+"""
+
+import math
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Literal, get_args
+
+import numpy as np
+import torch
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from tdd_deploy.errors import BadOption, BadOptions, Interrupted, Violation
+from tdd_deploy.program import Program
+
+from .augment import make_augmentation
+from .evaluation import Evaluation, evaluate
+from .fisher import Information, information
+from .interrupts import interrupt_flag
+from .lower import lower
+from .network import Network
+from .optimise import learning_rate, make_optimizer
+from .options import TrainOptions
+from .samples import TrainingData, encoded
+from .strategies import Batch, Local
+
+By = Literal["fisher", "magnitude"]
+BY: tuple[By, ...] = get_args(By)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PruneOptions:
+    """How a network is pruned.
+
+    Attributes:
+        sparsity: the fraction of weights that is zero at the end.
+        rounds: in how many it gets there; each takes the same fraction of what is left.
+        epochs: of learning after each round.
+        by: what is removed first: what has least Fisher information, or magnitude.
+        samples: of the training set, from the first on, for the Fisher information.
+        learning_rate: at the start of a round; falls to 0 along a cosine.
+
+    """
+
+    sparsity: float
+    rounds: int
+    epochs: int
+    by: By = "fisher"
+    samples: int = 256
+    learning_rate: float = 1e-3
+
+    def checked(self) -> "PruneOptions":
+        """Return the options; raise BadOptions with every value that is not allowed."""
+        numbers = {
+            "sparsity": (0 < self.sparsity < 1, "above 0, below 1"),
+            "rounds": (self.rounds >= 1, "1 or more"),
+            "epochs": (self.epochs >= 0, "0 or more"),
+            "by": (self.by in BY, " or ".join(BY)),
+            "samples": (self.samples >= 1, "1 or more"),
+            "learning-rate": (0 < self.learning_rate < 1, "above 0, below 1"),
+        }
+        found = [
+            Violation(f"--{name}", str(getattr(self, name.replace("-", "_"))), allowed)
+            for name, (fine, allowed) in numbers.items()
+            if not fine
+        ]
+        if found:
+            raise BadOptions("these options", found)
+        return self
+
+    def sparsity_after(self, number: int, start: float) -> float:
+        """Return the fraction of weights that is zero after a round, from 1 on, of those that were at the start."""
+        if number == self.rounds:
+            return self.sparsity
+        kept: float = ((1 - self.sparsity) / (1 - start)) ** (number / self.rounds)
+        return 1 - (1 - start) * kept
+
+
+@dataclass(frozen=True)
+class Round:
+    """What a round gave; number 0 is where it began."""
+
+    number: int
+    weights: int
+    pruned: int
+    evaluation: Evaluation  # on validation samples
+    program: Program
+    tensors: bytes  # of network.safetensors
+
+    @property
+    def sparsity(self) -> float:
+        """The fraction of weights that is zero."""
+        return self.pruned / self.weights
+
+
+def prune(network: Network, options: TrainOptions, data: TrainingData, chosen: PruneOptions) -> Iterator[Round]:
+    """Prune a trained network, which is changed; yield what each round gives.
+
+    All connections are ranked together, the first and the last among them; biases are not pruned. Each connection keeps
+    its most important weight, so that none falls silent. What is zero stays zero.
+
+    Args:
+        network: in floats.
+        options: of the run that trained it; it goes on learning in the same way, on the CPU, without averages.
+        data: what it learns from, and is measured on.
+        chosen: how it is pruned; checked.
+
+    Raises:
+        Interrupted: Ctrl-C, between two batches.
+        BadOption: a sparsity that would empty a connection, or that the network has already; learning diverged.
+    """
+    pruning = _Pruning(network, options, data, chosen)
+    start = pruning.measured(0)
+    pruning.check_reachable(start)
+    with interrupt_flag() as interrupted:
+        yield start
+        for number in range(1, chosen.rounds + 1):
+            pruning.remove(round(chosen.sparsity_after(number, start.sparsity) * start.weights))
+            pruning.learn(number, interrupted)
+            yield pruning.measured(number)
+
+
+class _Pruning:
+    """A network, and which of its weights are left."""
+
+    def __init__(self, network: Network, options: TrainOptions, data: TrainingData, chosen: PruneOptions) -> None:
+        self.network = network
+        self.options = options
+        self.data = data
+        self.chosen = chosen
+        self.left = {name: (c.weights.weight.detach() != 0).float() for name, c in network.connections.items()}
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(options.seed)
+            self.strategy = options.make_strategy(network, data.n_classes)
+        self.heads = self.strategy.parts.heads if isinstance(self.strategy, Local) else nn.ModuleList()
+        self.augmentation = make_augmentation(options, data)
+        self.objective = options.make_objective(network)
+        self.n_batches = max(1, len(data.train.y) // options.batch)
+
+    def measured(self, number: int) -> Round:
+        """Return the network as it stands."""
+        evaluation = evaluate(self.network, self.data.validation, self.options, in_time=self.data.in_time)
+        return Round(
+            number=number,
+            weights=sum(left.numel() for left in self.left.values()),
+            pruned=sum(int((left == 0).sum()) for left in self.left.values()),
+            evaluation=evaluation,
+            program=lower(self.network, n_steps=self.options.steps, encoder=self.options.encoder),
+            tensors=save(self.network.state_dict()),
+        )
+
+    def check_reachable(self, start: Round) -> None:
+        """Refuse a sparsity that is behind us, or that leaves a connection without weights."""
+        most = start.weights - len(self.left)
+        if not start.pruned < round(self.chosen.sparsity * start.weights) <= most:
+            allowed = f"above {start.sparsity:g}, up to {most / start.weights:g}, which leaves a weight per connection"
+            raise BadOption("--sparsity", f"{self.chosen.sparsity:g}", allowed)
+
+    def remove(self, n_removed: int) -> None:
+        """Set the least important weights to zero; those that are zero already are among them."""
+        importance = self._importance()
+        order = torch.argsort(torch.cat([each.flatten() for each in importance.values()]), stable=True)
+        left = torch.ones(len(order))
+        left[order[:n_removed]] = 0
+        parts = torch.split(left, [each.numel() for each in importance.values()])
+        self.left = {name: part.view_as(each) for (name, each), part in zip(importance.items(), parts, strict=True)}
+        self._apply()
+
+    @torch.no_grad()
+    def _importance(self) -> dict[str, Tensor]:
+        """Return a number per weight: less for what is removed first, -1 for what has been, infinity for what stays."""
+        connections = self.network.connections
+        if self.chosen.by == "magnitude":
+            found = {name: connection.weights.weight.abs() for name, connection in connections.items()}
+        else:
+            early = self._information().early()
+            found = {name: c.folded()[0].square() * early[name].double() for name, c in connections.items()}
+        for name, each in found.items():
+            each.masked_fill_(self.left[name] == 0, -1)
+            each.view(-1)[each.argmax()] = math.inf
+        return found
+
+    def _information(self) -> Information:
+        samples = slice(self.chosen.samples)
+        generator = torch.Generator().manual_seed(self.options.seed)
+        x = encoded(self.data.train.x[samples], self.options, in_time=self.data.in_time, generator=generator)
+        return information(self.network, x, torch.from_numpy(self.data.train.y[samples]), self.options.steps)
+
+    @torch.no_grad()
+    def _apply(self) -> None:
+        for name, connection in self.network.connections.items():
+            connection.weights.weight.mul_(self.left[name])
+
+    def learn(self, number: int, interrupted: threading.Event) -> None:
+        """Let what is left learn on, for the epochs of a round."""
+        rate, epochs = self.chosen.learning_rate, self.chosen.epochs
+        options = replace(self.options, learning_rate=rate, epochs=epochs, warmup=0.0, schedule="cosine")
+        parameters = [*self.network.parameters(), *self.heads.parameters()]
+        optimizer = make_optimizer(options, parameters)
+        optimizer.register_step_post_hook(lambda *_: self._apply())
+        for done in range(epochs * self.n_batches):
+            optimizer.param_groups[0]["lr"] = learning_rate(options, done, self.n_batches)
+            self.network.train()
+            optimizer.zero_grad(set_to_none=True)
+            learned = self.strategy.learn(self.network, self._batch(number, done))
+            if options.clip is not None:
+                nn.utils.clip_grad_norm_(parameters, options.clip)
+            optimizer.step()
+            if interrupted.is_set():
+                raise Interrupted(f"round {number} is not finished")
+            self._check_finite(learned.loss, number)
+
+    def _check_finite(self, loss: float, number: int) -> None:
+        """Refuse to go on with a network that is no longer made of numbers."""
+        if not (math.isfinite(loss) and all(bool(x.isfinite().all()) for x in self.network.state_dict().values())):
+            found = f"{self.chosen.learning_rate}, and learning diverged in round {number}"
+            raise BadOption("--learning-rate", found, "a smaller one")
+
+    def _batch(self, number: int, done: int) -> Batch:
+        """Return a batch of a round, drawn from (seed, round, epoch, batch)."""
+        epoch, batch = divmod(done, self.n_batches)
+        order = torch.randperm(len(self.data.train.y), generator=self._generator(number, epoch, 0))
+        rows = order[batch * self.options.batch : (batch + 1) * self.options.batch].numpy()
+        chance = self._generator(number, epoch, batch + 1)
+        x, targets = self.data.train.x[rows], torch.from_numpy(self.data.train.y[rows])
+        if self.augmentation is not None:
+            x, targets = self.augmentation(x, targets, chance)
+        inputs = encoded(x, self.options, in_time=self.data.in_time, generator=chance)
+        return Batch(inputs, targets, self.options.steps, self.objective, chance)
+
+    def _generator(self, *numbers: int) -> torch.Generator:
+        entropy = np.random.SeedSequence([self.options.seed, *numbers])
+        return torch.Generator().manual_seed(int(entropy.generate_state(1, np.uint64)[0] >> 1))
