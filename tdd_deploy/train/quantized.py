@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from tdd_deploy.neurons import LIF, LoihiLIF, Neuron
 from tdd_deploy.neurons.loihi import UNIT
-from tdd_deploy.program import Conv, Dense, Flatten, NeuronLayer, Program
+from tdd_deploy.program import Conv, Dense, Flatten, NeuronLayer, Program, Scale
 from tdd_deploy.program.nodes import Array
 from tdd_deploy.program.quantize import Quantized
 
@@ -89,8 +89,8 @@ def _with(
             made = Neurons(neuron(layer.neuron, scale))
             for source in set(sources) & set(network.layers):  # spikes that are currents: integers stand between
                 between = program[f"{source}_to_{part.name}"]
-                assert isinstance(between, Conv | Dense)
-                parts.append(Part(between.name, shortcut(float(between.weight.max()), scale), (source,)))
+                assert isinstance(between, Scale)
+                parts.append(Part(between.name, shortcut(float(between.factor.max()), scale), (source,)))
                 sources = tuple(between.name if name == source else name for name in sources)
         parts.append(Part(part.name, made, sources))
     return Network(parts, network.outputs, network.input_shape)
