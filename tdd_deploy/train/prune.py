@@ -8,7 +8,7 @@ batch norm is folded in. The control is magnitude, |w| of the weights as they ar
 
 import math
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
@@ -164,9 +164,10 @@ class _Pruning:
             raise BadOption("--sparsity", f"{self.chosen.sparsity:g}", allowed)
 
     def remove(self, n_removed: int) -> None:
-        """Set the least important weights to zero; those that are zero already are among them."""
+        """Set the least important weights to zero, of equals the smaller, what is zero already among them."""
         importance = self._importance()
-        order = torch.argsort(torch.cat([each.flatten() for each in importance.values()]), stable=True)
+        by_size = _flat(self._folded().values()).abs().argsort(stable=True)
+        order = by_size[_flat(importance.values())[by_size].argsort(stable=True)]
         left = torch.ones(len(order))
         left[order[:n_removed]] = 0
         parts = torch.split(left, [each.numel() for each in importance.values()])
@@ -176,16 +177,19 @@ class _Pruning:
     @torch.no_grad()
     def _importance(self) -> dict[str, Tensor]:
         """Return a number per weight: less for what is removed first, -1 for what has been, infinity for what stays."""
-        connections = self.network.connections
         if self.chosen.by == "magnitude":
-            found = {name: connection.weights.weight.abs() for name, connection in connections.items()}
+            found = {name: connection.weights.weight.abs() for name, connection in self.network.connections.items()}
         else:
             early = self._information().early()
-            found = {name: c.folded()[0].square() * early[name].double() for name, c in connections.items()}
+            found = {name: weight.square() * early[name].double() for name, weight in self._folded().items()}
         for name, each in found.items():
             each.masked_fill_(self.left[name] == 0, -1)
             each.view(-1)[each.argmax()] = math.inf
         return found
+
+    @torch.no_grad()
+    def _folded(self) -> dict[str, Tensor]:
+        return {name: connection.folded()[0] for name, connection in self.network.connections.items()}
 
     def _information(self) -> Information:
         samples = slice(self.chosen.samples)
@@ -238,3 +242,7 @@ class _Pruning:
     def _generator(self, *numbers: int) -> torch.Generator:
         entropy = np.random.SeedSequence([self.options.seed, *numbers])
         return torch.Generator().manual_seed(int(entropy.generate_state(1, np.uint64)[0] >> 1))
+
+
+def _flat(values: Iterable[Tensor]) -> Tensor:
+    return torch.cat([each.flatten() for each in values])
