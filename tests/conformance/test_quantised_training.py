@@ -8,10 +8,9 @@ from tdd_deploy.data import open_data
 from tdd_deploy.pipeline import read_program, simulate
 from tdd_deploy.pipeline import train as train_into
 from tdd_deploy.program.quantize import quantize
-from tdd_deploy.train import METHODS, Samples, TrainOptions, checked
+from tdd_deploy.train import METHODS, Samples, TrainOptions, checked, load_run
+from tdd_deploy.train.evaluation import evaluate
 from tdd_deploy.train.lower import lower
-from tdd_deploy.train.quantized import in_integers
-from tdd_deploy.train.trainer import evaluate
 from tests.agreement import assert_every_machine_agrees
 
 N_STEPS = 4
@@ -28,15 +27,14 @@ def trained(folder, **chosen):
     """Train into a run folder; return the network in torch's integers, and the program of the file."""
     options = checked(TrainOptions(steps=N_STEPS, epochs=2, **chosen))
     finished = train_into(folder, data="digits", steps=N_STEPS, epochs=2, **chosen)
-    net = options.make_network((1, 8, 8), 10)
-    saved = torch.load(folder / "checkpoint.pt", weights_only=True)
-    net.load_state_dict(saved["network"])
-    in_floats = lower(net, n_steps=N_STEPS, encoder=options.encoder)
-    found = quantize(in_floats, bits=options.qat, input_bits=saved["progress"]["input_bits"])
     program = read_program(folder)
+    run = load_run(folder, program)
+    in_floats = lower(run.network, n_steps=N_STEPS, encoder=options.encoder)
+    saved = torch.load(folder / "checkpoint.pt", weights_only=True)
+    found = quantize(in_floats, bits=options.qat, input_bits=saved["progress"]["input_bits"])
     assert program.number_format == "integer"
     assert program.digest == found.program.digest == finished["program"]
-    return in_integers(net, found).eval(), program, finished["epochs"][-1], options
+    return run.deployed, program, finished["epochs"][-1], options
 
 
 def inputs_of(options, x):

@@ -1,13 +1,14 @@
-"""What was trained is what is deployed: torch, the reference and the event engine, spike for spike."""
+"""What was trained is what is deployed: torch, the file, the reference and the event engine, spike for spike."""
 
 import numpy as np
 import pytest
-import torch
 
 from tdd_deploy.data import Frames, open_data
+from tdd_deploy.pipeline import read_program
+from tdd_deploy.pipeline import train as train_into
 from tdd_deploy.simulator.engine import Engine
-from tdd_deploy.train import METHODS, Samples, TrainingData, TrainOptions, checked, fit
-from tdd_deploy.train.trainer import evaluate
+from tdd_deploy.train import METHODS, Samples, TrainOptions, checked, load
+from tdd_deploy.train.evaluation import evaluate
 from tests.agreement import assert_every_machine_agrees
 
 N_STEPS = 4
@@ -16,37 +17,32 @@ N_STEPS = 4
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-class Silence:
-    def batch(self, done, total, loss):
-        pass
-
-    def epoch(self, history):
-        pass
+def digits(split, n=100):
+    x, y = open_data("digits", split=split).load()
+    return Samples(x[:n], y[:n])
 
 
-def digits(split):
-    return Samples(*open_data("digits", split=split).load())
+def trained(folder, **chosen):
+    """Train into a run folder; return the network as torch holds it, the program of its file, and the options."""
+    chosen = {"steps": N_STEPS, "epochs": 2} | chosen
+    train_into(folder, data="digits", **chosen)
+    program = read_program(folder)
+    return load(folder, program), program, checked(TrainOptions(**chosen))
 
 
-def trained(options, folder):
-    """Return the trained network as torch holds it, and the program made of it."""
-    data = TrainingData(
-        train=digits("train"), validation=digits("val"), input_shape=(1, 8, 8), n_classes=10, in_time=False
-    )
-    program = fit(options, data, folder, resume=False, watcher=Silence()).program
-    net = options.make_network((1, 8, 8), 10)
-    net.load_state_dict(torch.load(folder / "checkpoint.pt", weights_only=True)["network"])
-    return net.eval(), program
+def as_encoded(options, x):
+    inputs = np.repeat(x[None], options.steps, axis=0)
+    if options.encoder == "poisson":
+        return (np.random.default_rng(0).random(inputs.shape) < inputs).astype(np.float32)
+    return inputs
 
 
 @pytest.mark.parametrize("reset", ["hard", "soft"])
 @pytest.mark.parametrize("method", METHODS)
 def test_a_trained_network_fires_the_same_spikes_on_every_machine(tmp_path, method, reset):
-    options = checked(TrainOptions(method=method, reset=reset, steps=N_STEPS, epochs=2))
-    net, program = trained(options, tmp_path)
-    test = digits("test")
-    samples = Samples(test.x[:100], test.y[:100])
-    assert_every_machine_agrees(net, program, np.repeat(samples.x[None], N_STEPS, axis=0))
+    net, program, options = trained(tmp_path / "run", method=method, reset=reset)
+    samples = digits("test")
+    assert_every_machine_agrees(net, program, as_encoded(options, samples.x))
 
     result = Engine(program).run(Frames(static=True, values=samples.x), n_steps=N_STEPS)
     found = evaluate(net, samples, options, in_time=False)
@@ -59,10 +55,37 @@ def test_a_trained_network_fires_the_same_spikes_on_every_machine(tmp_path, meth
 @pytest.mark.parametrize("neuron", [{"neuron": "if"}, {"beta": 0.9}, {"threshold": 0.7, "beta": 0.3}], ids=str)
 @pytest.mark.parametrize("reset", ["hard", "soft"])
 def test_other_neurons_and_encoders_agree_too(tmp_path, reset, neuron, encoder):
-    chosen = {"network": "mlp", "steps": N_STEPS, "epochs": 2, "reset": reset, "encoder": encoder, **neuron}
-    net, program = trained(checked(TrainOptions(**chosen)), tmp_path)
-    x = digits("test").x[:100]
-    inputs = np.repeat(x[None], N_STEPS, axis=0)
-    if encoder == "poisson":
-        inputs = (np.random.default_rng(0).random(inputs.shape) < inputs).astype(np.float32)
-    assert_every_machine_agrees(net, program, inputs)
+    net, program, options = trained(tmp_path / "run", network="mlp", reset=reset, encoder=encoder, **neuron)
+    assert_every_machine_agrees(net, program, as_encoded(options, digits("test").x))
+
+
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        {"strategy": "sltt"},
+        {"strategy": "sltt-k", "sltt_steps": 2},
+        {"strategy": "stdl", "local_parts": 2},
+        {"method": "tdd-ddla", "transmit": "closed", "keep": 0.7},
+        {"method": "tdd-ddla", "transmit": "open", "strategy": "sltt"},
+        {"method": "l1-onset", "weigh": "synops", "penalty_from": 0.5},
+        {"loss": "rmp", "reset_to": (1.0, 0.0)},
+        {"loss": "rate", "learn": ("beta", "threshold")},
+        {"norm": "mpbn"},
+        {"norm": "mpbn", "learn": ("beta", "threshold"), "reset_to": (0.5,)},
+    ],
+    ids=str,
+)
+def test_however_it_was_trained_a_network_agrees(tmp_path, chosen):
+    net, program, options = trained(tmp_path / "run", network="mlp", **{"method": "tet", **chosen})
+    samples = digits("test")
+    assert_every_machine_agrees(net, program, as_encoded(options, samples.x))
+    assert evaluate(net, samples, options, in_time=False).accuracy > 0.5
+
+
+@pytest.mark.parametrize(("network", "steps", "n"), [("resnet19-small", 2, 240), ("sdt-2-64", 4, 480)])
+def test_large_networks_agree_after_some_batches(tmp_path, network, steps, n):
+    """Of eight samples each, so that batch norm knows its inputs; what they learn is not asked."""
+    net, program, options = trained(
+        tmp_path / "run", network=network, method="tet", steps=steps, epochs=1, batch=8, train_samples=n
+    )
+    assert_every_machine_agrees(net, program, as_encoded(options, digits("test", 8).x))
