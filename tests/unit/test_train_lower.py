@@ -165,8 +165,8 @@ def test_the_weights_are_those_that_the_network_deploys(name):
     program = lower(net, n_steps=2, encoder="direct")
     deployed = net.deployed()
     assert {node.name for node in program.linear_maps if isinstance(node, Conv | Dense)} == {*deployed}
-    for name, (weight, bias) in deployed.items():
-        node = program[name]
+    for each, (weight, bias) in deployed.items():
+        node = program[each]
         assert node.weight.dtype == node.bias.dtype == np.float32
         assert np.array_equal(node.weight, weight.numpy())
         assert np.array_equal(node.bias, bias.numpy())
