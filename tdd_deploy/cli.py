@@ -175,7 +175,6 @@ _data, _network, _neurons, _method, _learning, _place = map(
 )
 @_place("--device", type=click.Choice(DEVICES), help="Default: auto, cuda where there is one.")
 @_place("--amp", is_flag=True, default=None, help="Connections in bfloat16; neurons stay in float32.")
-@_place("--compile", "compile_", is_flag=True, default=None, help="torch.compile the connections.")
 @_place("--tensorboard", is_flag=True, default=None, help="Also write TensorBoard's files.")
 @click.option("--config", type=PATH, help="A .toml whose table [train] has options, by their names here.")
 @click.option("--resume", is_flag=True, help="Continue the run in --out, to the same weights as without a break.")

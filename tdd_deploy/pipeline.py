@@ -531,7 +531,6 @@ def train(
     frames: bool | None = None,
     config: Path | None = None,
     device: str | None = None,
-    compile_: bool | None = None,
     tensorboard: bool | None = None,
     resume: bool = False,
     watcher: "Watcher | None" = None,
@@ -548,7 +547,6 @@ def train(
         frames: the .npz is in time, ``[N, n_steps, ...]``.
         config: a .toml whose table [train] gives what is not given here.
         device: ``cpu``, ``cuda``, or ``auto`` (default): cuda where there is one.
-        compile_: compile the connections.
         tensorboard: also write TensorBoard's files, into the folder's ``tensorboard``.
         resume: go on from the last checkpoint, with the options that the run began with.
         watcher: is told of every batch and epoch.
@@ -564,7 +562,7 @@ def train(
         raise MissingDependency(str(error.name), "tdd-deploy train", "'tdd-deploy[train]'") from error
     from .exporters import TARGETS
 
-    place: dict[str, Any] = {"data_dir": data_dir, "device": device, "compile_": compile_, "tensorboard": tensorboard}
+    place: dict[str, Any] = {"data_dir": data_dir, "device": device, "tensorboard": tensorboard}
     everything = {"data": data, "frames": frames, **place, **given}
     chosen = {name: value for name, value in everything.items() if value is not None}
     if config is not None:
@@ -583,7 +581,7 @@ def train(
         raise BadFile(out, "is not empty", "name a new folder, or continue its run with --resume")
     if place["tensorboard"]:
         room.require_tensorboard()
-    with room.executing(place["device"] or "auto", is_compiled=bool(place["compile_"])) as execution:
+    with room.executing(place["device"] or "auto") as execution:
         learned, facts = _training_data(*of_data, options, place["data_dir"])
         if resume and facts != before["data"]:
             raise BadData(
@@ -629,7 +627,7 @@ def _option_types() -> dict[str, Any]:
     """Return what a configuration file may say of ``train``."""
     from .train import TrainOptions
 
-    here = {"data": str, "frames": bool, "data_dir": Path, "device": str, "compile_": bool, "tensorboard": bool}
+    here = {"data": str, "frames": bool, "data_dir": Path, "device": str, "tensorboard": bool}
     return here | get_type_hints(TrainOptions)
 
 

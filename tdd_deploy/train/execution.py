@@ -1,4 +1,4 @@
-"""Where a run is computed: on which device, by how many processes, by code that is compiled or not."""
+"""Where a run is computed: on which device, and by how many processes."""
 
 import os
 from collections.abc import Iterator
@@ -24,11 +24,10 @@ class Execution:
 
     device: torch.device = CPU
     processes: Processes = ALONE
-    is_compiled: bool = False
 
     def as_json(self) -> dict[str, Any]:
         """Return plain values."""
-        return {"device": self.device.type, "processes": self.processes.n, "compiled": self.is_compiled}
+        return {"device": self.device.type, "processes": self.processes.n}
 
     def part(self, values: Tensor, dim: int = 0) -> Tensor:
         """Return this process's part of a batch, on its device."""
@@ -43,7 +42,7 @@ class Execution:
 
 
 @contextmanager
-def executing(device: str = "auto", *, is_compiled: bool = False) -> Iterator[Execution]:
+def executing(device: str = "auto") -> Iterator[Execution]:
     """Join the processes that torchrun started, if it did, on a device of one's own.
 
     Raises:
@@ -58,11 +57,13 @@ def executing(device: str = "auto", *, is_compiled: bool = False) -> Iterator[Ex
         place = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
     n = int(os.environ.get("WORLD_SIZE", "1"))
     if n == 1:
-        yield Execution(place, Processes(device=place), is_compiled)
+        yield Execution(place, Processes(device=place))
         return
-    distributed.init_process_group("nccl" if place.type == "cuda" else "gloo", timeout=TIMEOUT)
+    is_cuda = place.type == "cuda"
+    backend = "nccl" if is_cuda else "gloo"
+    distributed.init_process_group(backend, timeout=TIMEOUT, device_id=place if is_cuda else None)
     try:
-        yield Execution(place, Processes(distributed.get_rank(), n, place), is_compiled)
+        yield Execution(place, Processes(distributed.get_rank(), n, place))
     finally:
         distributed.destroy_process_group()
 

@@ -202,7 +202,7 @@ def checked(options: TrainOptions) -> TrainOptions:
         "weight_decay": (0 <= _in_float32(options.weight_decay) < math.inf, "0 or more, in float32"),
         "train_samples": (_fits(options.train_samples, 1), "1 or more"),
         "momentum": (options.momentum is None or 0 <= options.momentum < 1, "0 to below 1"),
-        "warmup": (0 <= options.warmup < options.epochs, f"0 to below the {options.epochs} epochs of the run"),
+        "warmup": (0 <= options.warmup < max(1, options.epochs), f"0 to below the {options.epochs} epochs of the run"),
         "clip": (options.clip is None or 0 < options.clip < math.inf, "above 0"),
         "label_smoothing": (0 <= options.label_smoothing < 1, "0 to below 1"),
         "mixup": (options.mixup is None or 0 < options.mixup < math.inf, "above 0"),

@@ -28,7 +28,7 @@ from .evaluation import evaluate, n_correct
 from .execution import Execution
 from .interrupts import interrupt_flag
 from .lower import lower
-from .network import Connection, Network
+from .network import Network
 from .optimise import averaged, learning_rate, make_optimizer
 from .options import TrainOptions, flag
 from .quantized import in_integers, largest_input, straight_through
@@ -144,10 +144,6 @@ class _Run:
         learning = nn.ModuleList([self.network, self.heads])
         learning.to(execution.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         norms_of_all(learning, self.processes)
-        if execution.is_compiled:
-            for module in learning.modules():
-                if isinstance(module, Connection):
-                    module.compile()
         self.parameters = list(learning.parameters())
         self.optimizer = make_optimizer(options, self.parameters)
         self.averaged = averaged(options, self.network)

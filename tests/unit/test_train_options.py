@@ -50,6 +50,18 @@ def test_every_violation_is_reported_at_once_and_named_as_on_the_command_line():
         "weigh": "neurons",
         "transmit": "none",
         "penalty_from": 1.0,
+        "train_samples": 0,
+        "optimizer": "lamb",
+        "momentum": 1.0,
+        "schedule": "step",
+        "warmup": -1.0,
+        "clip": 0.0,
+        "label_smoothing": 1.0,
+        "augment": "cutout",
+        "mixup": 0.0,
+        "cutmix": -1.0,
+        "ema": 1.0,
+        "patience": 0,
     }
     assert violations(**wrong).keys() == {
         "--network",
@@ -79,8 +91,20 @@ def test_every_violation_is_reported_at_once_and_named_as_on_the_command_line():
         "--weigh",
         "--transmit",
         "--penalty-from",
+        "--train-samples",
+        "--optimizer",
+        "--momentum",
+        "--schedule",
+        "--warmup",
+        "--clip",
+        "--label-smoothing",
+        "--augment",
+        "--mixup",
+        "--cutmix",
+        "--ema",
+        "--patience",
     }
-    assert wrong.keys() | {"method"} == {field.name for field in fields(TrainOptions)}
+    assert wrong.keys() | {"method", "amp"} == {field.name for field in fields(TrainOptions)}
 
 
 def test_an_unknown_word_is_answered_with_the_known_ones():
@@ -104,6 +128,15 @@ def test_an_unknown_word_is_answered_with_the_known_ones():
         ("beta", [-0.1, 1.0, 1.5, float("nan")], [0.0, 0.999]),
         ("threshold", [0.0, -1.0, 1e-60, 1e39, float("inf"), float("nan")], [0.1, 10.0]),
         ("qat", [-8, 0, 1, 9, 16], [2, 3, 8]),
+        ("warmup", [-0.1, 25.0, float("nan")], [0.0, 24.9]),
+        ("clip", [0.0, -1.0, float("inf"), float("nan")], [1e-3, 100.0]),
+        ("label_smoothing", [-0.1, 1.0, float("nan")], [0.0, 0.9]),
+        ("mixup", [0.0, -1.0, float("inf"), float("nan")], [0.1, 1.0]),
+        ("cutmix", [0.0, -1.0, float("inf"), float("nan")], [0.1, 1.0]),
+        ("ema", [0.0, 1.0, float("nan")], [0.5, 0.9999]),
+        ("patience", [0, -1], [1]),
+        ("train_samples", [0, -1], [1]),
+        ("penalty_from", [-0.1, 1.0, float("nan")], [0.0, 0.99]),
         ("keep", [-0.1, 1.1, float("nan")], [0.0, 1.0]),
         ("lambda_", [0.0, -1.0, 1.1, float("nan")], [0.001, 1.0]),
     ],
@@ -200,9 +233,20 @@ def test_options_are_written_by_the_names_that_users_know():
         "penalty_from": 0.5,
         "sltt_steps": None,
         "local_parts": None,
+        "train_samples": 1000,
+        "momentum": 0.5,
+        "warmup": 1.5,
+        "clip": 2.0,
+        "label_smoothing": 0.125,
+        "mixup": 0.25,
+        "cutmix": 1.0,
+        "ema": None,
+        "patience": None,
+        "amp": False,
     }
     words = {"network": "mlp", "method": "tdd-ddla", "neuron": "if", "reset": "soft", "encoder": "poisson"}
     words |= {"loss": "rmp", "strategy": "bptt", "norm": "batch", "weigh": "synops", "transmit": "all"}
+    words |= {"optimizer": "sgd", "schedule": "constant", "augment": "crop-flip"}
     more = {"beta": 0.125, "threshold": 2.0, "score": "jac", "reading": "D"}
     options = checked(TrainOptions(**numbers, **words, **more, learn=("threshold",), reset_to=(0.0,), lambda_=0.5))
     assert options.as_json() == {**numbers, **words, **more, "learn": ["threshold"], "reset_to": [0.0], "lambda": 0.5}
@@ -252,6 +296,10 @@ def test_the_defaults_of_a_strategy_are_filled_in_and_belong_to_it_alone():
         ({"reset": "soft", "reset_to": (0.0, 0.5)}, "--reset-to", "a soft reset, which subtracts"),
         ({"reset": "soft", "norm": "mpbn"}, "--norm", "in another unit than the spike a soft reset subtracts"),
         ({"qat": 8, "strategy": "stdl"}, "--qat", "with --strategy stdl"),
+        ({"qat": 8, "ema": 0.9}, "--ema", "learns through integers chosen anew per batch"),
+        ({"qat": 8, "patience": 2}, "--patience", "whose first epochs are measured in floats"),
+        ({"qat": 8, "amp": True}, "--amp", "which rounds the integers of --qat"),
+        ({"optimizer": "adam", "momentum": 0.9}, "--momentum", "is given with --optimizer adam"),
         ({"neuron": "if", "learn": ("beta",)}, "--learn", "of an IF, which keeps all"),
     ],
     ids=str,

@@ -5,7 +5,7 @@ import random
 import shutil
 import signal
 import threading
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +18,10 @@ from tdd_deploy.errors import BadFile, BadOption, BadOptions, Interrupted
 from tdd_deploy.program import Dense
 from tdd_deploy.program.quantize import quantize
 from tdd_deploy.simulator.engine import Engine
-from tdd_deploy.train import METHODS, Samples, TrainingData, TrainOptions, checked, evaluation, fit, trainer
+from tdd_deploy.train import METHODS, Samples, TrainingData, TrainOptions, checked, fit, trainer
 from tdd_deploy.train.lower import lower
 from tdd_deploy.train.methods import SCORES, TetLoss
+from tdd_deploy.train.network import Neurons
 from tdd_deploy.train.samples import encoded
 from tdd_deploy.train.strategies import Unrolling
 from tdd_deploy.train.trainer import evaluate
@@ -34,7 +35,14 @@ KINDS = {
     "ddla by chance": {"method": "tdd-ddla", "score": "random"},
     "l1-delta on poisson": {"method": "l1-delta", "encoder": "poisson"},
     "ddla for integers": {"method": "tdd-ddla", "qat": 4},
-}
+    "l1-onset part by part": {"method": "l1-onset", "strategy": "stdl", "learn": ("beta", "threshold")},
+    "l1-spikes of some steps": {"method": "l1-spikes", "strategy": "sltt-k", "norm": "mpbn", "loss": "rmp"},
+    "everything": {
+        "method": "l1-delta", "augment": "randaugment", "mixup": 0.2, "cutmix": 1.0, "label_smoothing": 0.1,
+        "optimizer": "sgd", "learning_rate": 0.3, "warmup": 1.5, "clip": 0.5, "ema": 0.8, "patience": 3,
+        "penalty_from": 0.3,
+    },
+}  # fmt: skip
 SIGNALS = [signal.SIGINT, signal.SIGTERM]
 
 
@@ -157,16 +165,16 @@ def test_one_step_of_ddla_is_tet_to_the_bit(tmp_path, score, reading):
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "tet"])
 def test_with_a_penalty_no_method_is_tet(tmp_path, kind):
-    encoder = small(**KINDS[kind]).encoder
-    tet = train(tmp_path / "tet", small(method="tet", encoder=encoder))
-    assert train(tmp_path / "other", small(**KINDS[kind]))[1:] != tet[1:]
+    chosen = KINDS[kind] | {"patience": None}  # so that the networks of the last epoch are compared
+    others = {name: value for name, value in chosen.items() if name not in ("score", "reading")}
+    tet = train(tmp_path / "tet", small(**others | {"method": "tet"}))
+    assert train(tmp_path / "other", small(**chosen))[1:] != tet[1:]
 
 
 # --- interrupted and resumed -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("number", SIGNALS)
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("kind", "number"), [*((kind, signal.SIGINT) for kind in KINDS), ("tet", signal.SIGTERM)])
 def test_interrupted_and_resumed_is_as_never_stopped(tmp_path, kind, number):
     options = small(**KINDS[kind])
     never_stopped = train(tmp_path / "whole", options)
@@ -227,8 +235,7 @@ def test_a_second_signal_stops_at_once(tmp_path):
     assert train(tmp_path / "broken", small(), resume=True) == train(tmp_path / "whole", small())
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("epoch", [1, 2])
+@pytest.mark.parametrize(("kind", "epoch"), [*((kind, 2) for kind in KINDS), ("tet", 1), ("everything", 3)])
 def test_killed_and_resumed_is_as_never_stopped(tmp_path, kind, epoch):
     whole, copy = tmp_path / "whole", tmp_path / "copy"
     options = small(**KINDS[kind])
@@ -493,20 +500,131 @@ def test_what_an_epoch_reports_is_what_the_simulator_finds(tmp_path, kind, qat):
     assert last["accuracy"] == (result.output.sum(axis=1).argmax(axis=1) == data.validation.y).mean()
 
 
-def test_evaluation_does_not_depend_on_how_many_samples_go_at_once(monkeypatch):
-    options, data = small(), small_data()
-    net = fresh_network(options, data)
-    at_once = evaluate(net, data.validation, options, in_time=False)
-    monkeypatch.setattr(evaluation, "MOST_SAMPLES", 7)
-    assert evaluate(net, data.validation, options, in_time=False) == at_once
-
-
 def test_the_saved_network_is_the_program(tmp_path):
     options, data = small(), small_data()
     _, digest, _ = train(tmp_path, options)
     net = fresh_network(options, data)
     net.load_state_dict(weights(tmp_path))
     assert lower(net, n_steps=options.steps, encoder=options.encoder).digest == digest
+
+
+# --- what of it is kept ------------------------------------------------------------------------------------------
+
+
+def saved_network(folder, options, data):
+    net = fresh_network(options, data)
+    net.load_state_dict(weights(folder))
+    return net
+
+
+def test_an_average_is_what_is_measured_saved_and_deployed(tmp_path):
+    options, data = small(ema=0.9), small_data()
+    history, digest, _ = train(tmp_path, options)
+    net = saved_network(tmp_path, options, data)
+    assert lower(net, n_steps=options.steps, encoder=options.encoder).digest == digest
+    assert history[-1].items() >= asdict(evaluate(net, data.validation, options, in_time=False)).items()
+    checkpoint = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    saved = weights(tmp_path)
+    assert all(torch.equal(checkpoint["averaged"][f"module.{name}"], value) for name, value in saved.items())
+    assert not torch.equal(checkpoint["network"]["fc1.weights.weight"], saved["fc1.weights.weight"])
+    plain = train(tmp_path / "plain", small())
+    assert [epoch["loss"] for epoch in plain[0]] == [epoch["loss"] for epoch in history]  # it learns as without
+
+
+def accuracies(monkeypatch, values):
+    """Let epochs have these accuracies."""
+    given = iter(values)
+
+    def measured(*args, **words):
+        return replace(evaluate(*args, **words), accuracy=next(given))
+
+    monkeypatch.setattr(trainer, "evaluate", measured)
+
+
+def test_patience_ends_a_run_and_keeps_the_network_of_its_best_epoch(tmp_path, monkeypatch):
+    options, data = small(patience=2, epochs=9), small_data()
+    accuracies(monkeypatch, [0.3, 0.6, 0.6, 0.5])
+    trained = fit(options, data, tmp_path, resume=False, watcher=Ear())
+    assert [epoch["epoch"] for epoch in trained.history] == [1, 2, 3, 4]
+    assert trained.kept_epoch == 2
+    net = saved_network(tmp_path, options, data)
+    found = asdict(evaluate(net, data.validation, options, in_time=False))
+    assert found["raw_events"] == trained.history[1]["raw_events"] != trained.history[3]["raw_events"]
+    assert lower(net, n_steps=options.steps, encoder=options.encoder).digest == trained.program.digest
+    with monkeypatch.context() as patched:
+        accuracies(patched, [])
+        again = fit(options, data, tmp_path, resume=True, watcher=Ear())
+    assert (again.history, again.program.digest) == (trained.history, trained.program.digest)
+
+
+def test_patience_lasts_as_long_as_accuracy_grows(tmp_path, monkeypatch):
+    accuracies(monkeypatch, [0.3, 0.2, 0.4, 0.3])
+    trained = fit(small(patience=2), small_data(), tmp_path, resume=False, watcher=Ear())
+    assert (len(trained.history), trained.kept_epoch) == (4, 3)
+
+
+def test_patience_and_resuming_go_together(tmp_path, monkeypatch):
+    options, data = small(patience=2, epochs=9, ema=0.5), small_data()
+    accuracies(monkeypatch, [0.3, 0.6, 0.6, 0.5])
+    whole = fit(options, data, tmp_path, resume=False, watcher=Ear())
+    (tmp_path / "broken").mkdir()
+    accuracies(monkeypatch, [0.3, 0.6, 0.6])
+    ear = Ear(at_batch=2 * N_BATCHES + 1, do=lambda: send(signal.SIGINT))
+    with pytest.raises(Interrupted):
+        fit(options, data, tmp_path / "broken", resume=False, watcher=ear)
+    accuracies(monkeypatch, [0.6, 0.5])
+    rest = fit(options, data, tmp_path / "broken", resume=True, watcher=Ear())
+    assert (rest.kept_epoch, rest.program.digest) == (2, whole.program.digest)
+
+
+# --- how it follows gradients ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("clip", [0.1, 1e6])
+def test_gradients_are_no_longer_than_allowed(tmp_path, clip):
+    options = small(optimizer="sgd", momentum=0.0, weight_decay=0.0, epochs=1, batch=100, clip=clip)
+    train(tmp_path, options)
+    before, after = dict(fresh_network(options, small_data()).named_parameters()), weights(tmp_path)
+    moved = torch.cat([(after[name] - value.detach()).flatten() for name, value in before.items()]).norm().item()
+    assert moved == pytest.approx(0.02 * clip, rel=1e-3) if clip == 0.1 else moved < 0.02 * 10
+
+
+def test_smoothed_labels_are_shared_with_all_classes(tmp_path):
+    options, data = small(method="tet", epochs=1, batch=100, label_smoothing=0.3), small_data()
+    run = unrolled(fresh_network(options, data).train(), data.train.x, options)
+    logs = run.outputs.detach().log_softmax(2)
+    own = logs[:, torch.arange(100), torch.from_numpy(data.train.y)].mean().item()
+    expected = -(0.7 * own + 0.3 * logs.mean().item())
+    assert train(tmp_path, options)[0][0]["loss"] == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        {},
+        {"strategy": "sltt"},
+        {"strategy": "stdl", "learn": ("beta",)},
+        {"network": "conv-small", "norm": "mpbn", "loss": "rmp"},
+        {"method": "tdd-ddla", "transmit": "closed"},
+    ],
+    ids=str,
+)
+def test_half_the_bits_give_nearly_the_same_and_neurons_keep_all_of_them(tmp_path, monkeypatch, chosen):
+    options = {"method": "tet", "epochs": 1} | chosen
+    seen = set()
+
+    def fire(neurons, current, n_steps, state):
+        fired = forward(neurons, current, n_steps, state)
+        seen.update((neurons.training, part.dtype) for part in (fired.spikes, fired.u, *fired.state))
+        return fired
+
+    forward = Neurons.forward
+    monkeypatch.setattr(Neurons, "forward", fire)
+    full, half = (train(tmp_path / str(amp), small(**options, amp=amp)) for amp in (False, True))
+    assert seen == {(True, torch.float32), (False, torch.float32)}
+    assert half[2] != full[2]
+    assert half[0][0]["loss"] == pytest.approx(full[0][0]["loss"], rel=0.05)
+    assert all(value.dtype != torch.bfloat16 for value in weights(tmp_path / "True").values())
 
 
 # --- for integers ------------------------------------------------------------------------------------------------
