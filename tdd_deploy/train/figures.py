@@ -23,6 +23,7 @@ STEPS = 10  # shown of a sample: the first
 NUMBERED = 20  # time steps up to which a table of colours has numbers
 GAP = 1  # pixels between them
 NOTHING = np.nan
+DPI = 150
 
 
 def require() -> None:
@@ -202,4 +203,4 @@ def _figure(size: tuple[float, float]) -> "Figure":
 
 def _save(figure: "Figure", path: Path) -> None:
     with replacing(path) as part:
-        figure.savefig(part, format="png", dpi=150)
+        figure.savefig(part, format="png", dpi=DPI)

@@ -49,9 +49,9 @@ class PruneOptions:
 
     """
 
-    sparsity: float
-    rounds: int
-    epochs: int
+    sparsity: float = 0.8
+    rounds: int = 4
+    epochs: int = 5
     by: By = "fisher"
     samples: int = 256
     learning_rate: float = 1e-3
@@ -161,7 +161,7 @@ class _Pruning:
         most = start.weights - len(self.left)
         if not start.pruned < round(self.chosen.sparsity * start.weights) <= most:
             allowed = f"above {start.sparsity:g}, up to {most / start.weights:g}, which leaves a weight per connection"
-            raise BadOption("--sparsity", f"{self.chosen.sparsity:g}", allowed)
+            raise BadOption("--sparsity", str(self.chosen.sparsity), allowed)
 
     def remove(self, n_removed: int) -> None:
         """Set the least important weights to zero, of equals the smaller, what is zero already among them."""

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tdd_deploy.errors import BadFile
-from tdd_deploy.files import make_folder, replacing, sha256, write_json
+from tdd_deploy.files import appearing, make_folder, replacing, sha256, write_json
 
 
 @pytest.fixture
@@ -129,3 +129,40 @@ def test_a_file_where_a_folder_should_be_is_named(tmp_path):
 def test_sha256_is_that_of_the_standard(tmp_path):
     (tmp_path / "abc").write_bytes(b"abc")  # the example of FIPS 180-2, appendix B.1
     assert sha256(tmp_path / "abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+def test_a_folder_appears_whole_under_its_name(tmp_path, umask):
+    umask(0o027)
+    path = tmp_path / "above" / "run"
+    with appearing(path) as part:
+        (part / "a").write_text("half")
+        assert not path.exists()
+        assert part.parent == path.parent
+    assert [each.name for each in path.iterdir()] == ["a"]
+    assert path.stat().st_mode & 0o777 == 0o750
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_an_empty_folder_is_replaced_and_no_other(tmp_path):
+    path = tmp_path / "run"
+    path.mkdir()
+    with appearing(path) as part:
+        (part / "a").write_text("a")
+    with pytest.raises(BadFile, match="is not an empty folder; name a new folder"), appearing(path):
+        pass
+    with pytest.raises(BadFile, match="is not an empty folder"), appearing(path / "a"):
+        pass
+    assert (path / "a").read_text() == "a"
+
+
+def write_half_a_folder(path, error):
+    with appearing(path) as part:
+        (part / "a").write_text("half")
+        raise error
+
+
+def test_a_failure_leaves_no_folder_behind(tmp_path):
+    for error in (KeyboardInterrupt(), RuntimeError("disk on fire")):
+        with pytest.raises(type(error)):
+            write_half_a_folder(tmp_path / "run", error)
+    assert list(tmp_path.iterdir()) == []

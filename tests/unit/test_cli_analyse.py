@@ -1,0 +1,286 @@
+"""analyse and prune, as a stranger uses them."""
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tdd_deploy import cli, pipeline
+from tdd_deploy.data import open_data
+from tdd_deploy.errors import Interrupted
+from tdd_deploy.program import Conv, Dense
+from tdd_deploy.train import figures
+from tdd_deploy.train.prune import BY
+
+
+@dataclass(frozen=True)
+class Called:
+    code: int
+    out: str
+    err: str
+
+
+Call = Callable[..., Called]
+
+
+@pytest.fixture
+def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
+    def run(*words: object) -> Called:
+        monkeypatch.setattr(sys, "argv", ["tdd-deploy", *map(str, words)])
+        with pytest.raises(SystemExit) as stopped:
+            cli.main()
+        captured = capsys.readouterr()
+        return Called(int(stopped.value.code or 0), captured.out, captured.err)
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def small_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An mlp trained on digits for two epochs, four time steps."""
+    folder = tmp_path_factory.mktemp("small") / "run"
+    pipeline.train(folder, data="digits", network="mlp", method="tet", epochs=2, steps=4)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def small_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(figures, "DPI", 40)
+
+
+@pytest.fixture
+def unlabelled(tmp_path: Path) -> Path:
+    x, _ = open_data("digits", split="test").load()
+    np.savez(tmp_path / "unlabelled.npz", x=x[:8])
+    return tmp_path / "unlabelled.npz"
+
+
+def listing(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+# --- analyse -----------------------------------------------------------------------------------------------------
+
+
+def test_analyse_prints_layers_steps_and_findings(call: Call, small_run: Path) -> None:
+    said = call("analyse", small_run, "--data", "digits", "--samples", 16)
+    assert (said.code, said.err) == (0, "")
+    words = ("fc1_spikes", "fc2_spikes", "total", "overlap", "P(1->1)", "Fisher information (labels of the data) lies")
+    for word in (*words, "means over 16 samples of digits (test)", "Theorem 1", "Theorem 2", "not measured: the bound"):
+        assert word in said.out
+    assert call("analyse", "--help").code == 0
+
+
+def test_analyse_as_json_agrees_with_simulate(call: Call, small_run: Path) -> None:
+    said = call("analyse", small_run, "--data", "digits", "--samples", 40, "--json")
+    found = json.loads(said.out)
+    assert found["schema_version"] == 1
+    assert (found["samples"], found["data"]["split"]) == (40, "test")
+    report = pipeline.simulate(small_run, data="digits", samples=40).as_json()
+    counted = {layer["name"]: layer for layer in report["layers"]}
+    for layer in found["layers"]:
+        for key in ("spikes", "delta_events"):
+            assert layer[key] == counted[layer["name"]][key] == sum(step[key] for step in layer["steps"])
+    for key in ("spikes", "delta_events"):
+        assert found["totals"][key] == report["totals"][key]
+        assert [step[key] for step in found["steps"]] == [step[key] for step in report["steps"]]
+    assert found["totals"]["hybrid_events"] <= min(found["totals"]["spikes"], found["totals"]["delta_events"])
+    assert len(found["fisher"]["traces"]) == 4
+    assert 1 < found["fisher"]["centroid"] < 4
+    assert all(layer["within"] == layer["cases"] for layer in found["theorem1"])
+    assert sum(layer["cases"] for layer in found["theorem1"]) > 0
+    assert [layer["layer"] for layer in found["theorem2"]] == ["fc1_spikes", "fc2_spikes"]
+
+
+def test_analyse_writes_a_folder(call: Call, small_run: Path, tmp_path: Path) -> None:
+    out = tmp_path / "analysis"
+    said = call("analyse", small_run, "--data", "digits", "--samples", 4, "--json", "--out", out)
+    assert json.loads((out / "analysis.json").read_text()) == json.loads(said.out)
+    pictures = {"features-fc1_spikes.png", "features-fc2_spikes.png", "events.png", "overlap.png", "fisher.png"}
+    assert listing(out) == {"analysis.json", *pictures}
+    only = tmp_path / "only"
+    words = ("--samples", 4, "--layer", "fc2_spikes", "--sample", 3)
+    assert call("analyse", small_run, "--data", "digits", *words, "--out", only).code == 0
+    assert "features-fc1_spikes.png" not in listing(only)
+
+
+def test_batches_do_not_change_an_analysis(small_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = pipeline.analyse(small_run, data="digits", samples=7).as_json()
+    monkeypatch.setattr(pipeline, "ANALYSIS_BATCH", 3)
+    parts = pipeline.analyse(small_run, data="digits", samples=7).as_json()
+    assert parts["fisher"]["traces"] == pytest.approx(whole["fisher"]["traces"], rel=1e-5)
+    for report in (whole, parts):
+        report["fisher"]["traces"] = report["fisher"]["centroid"] = None
+    assert parts == whole
+
+
+def test_data_without_labels_leave_fisher_information_out(
+    call: Call, small_run: Path, unlabelled: Path, tmp_path: Path
+) -> None:
+    said = call("analyse", small_run, "--data", unlabelled, "--out", tmp_path / "out")
+    assert said.code == 0
+    assert "not measured: Fisher information: the data has no labels" in said.out
+    assert "fisher.png" not in listing(tmp_path / "out")
+    found = json.loads(call("analyse", small_run, "--data", unlabelled, "--json").out)
+    assert found["fisher"]["traces"] is None
+
+
+def test_a_run_in_integers_is_analysed_as_it_is_deployed(tmp_path: Path) -> None:
+    pipeline.train(tmp_path / "run", data="digits", network="mlp", method="tet", epochs=1, steps=2, qat=4)
+    found = pipeline.analyse(tmp_path / "run", data="digits", samples=8).as_json()
+    counted = pipeline.simulate(tmp_path / "run", data="digits", samples=8).as_json()["totals"]
+    assert {key: found["totals"][key] for key in ("spikes", "delta_events")} == {
+        key: counted[key] for key in ("spikes", "delta_events")
+    }
+    assert found["fisher"]["centroid"] is not None
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--layer", "conv9"), "--layer is 'conv9'; allowed: fc1_spikes or fc2_spikes"),
+        (("--samples", 3, "--sample", 3), "--sample is 3; allowed: 0 to 2"),
+        (("--split", "half"), "allowed: train, val, test"),
+    ],
+)
+def test_mistakes_are_told_without_a_traceback(
+    words: tuple[object, ...], told: str, call: Call, small_run: Path, tmp_path: Path
+) -> None:
+    said = call("analyse", small_run, "--data", "digits", *words, "--out", tmp_path / "out")
+    assert said.code == 2
+    assert told in said.err
+    assert "Traceback" not in said.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_only_a_finished_run_is_analysed_or_pruned(call: Call, small_run: Path, tmp_path: Path) -> None:
+    for path in (tmp_path / "nothing", small_run / "network.nir"):
+        said = call("analyse", path, "--data", "digits")
+        assert (said.code, said.out) == (2, "")
+        assert "is not a run folder; name a folder that train wrote" in said.err
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    for command in (("analyse", empty), ("prune", empty, "--out", tmp_path / "out")):
+        assert call(*command, "--data", "digits").code == 2
+    assert listing(tmp_path) == {"empty"}
+
+
+def test_a_file_in_the_place_of_the_folder_is_found_out_before_the_work(call: Call, small_run: Path) -> None:
+    said = call("analyse", small_run, "--data", "digits", "--out", small_run / "train.json")
+    assert said.code == 2
+    assert "is a file; name a folder" in said.err
+
+
+def test_pictures_without_matplotlib_exit_with_3(
+    call: Call, small_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    said = call("analyse", small_run, "--data", "digits", "--out", tmp_path / "out")
+    assert said.code == 3
+    assert "tdd-deploy[report]" in said.err
+    assert call("analyse", small_run, "--data", "digits", "--samples", 2).code == 0  # tables need none
+
+
+# --- prune -------------------------------------------------------------------------------------------------------
+
+
+def test_a_pruned_run_is_simulated_exported_and_verified(call: Call, small_run: Path, tmp_path: Path) -> None:
+    out = tmp_path / "runs" / "pruned"
+    words = ("--sparsity", 0.7, "--rounds", 2, "--epochs", 1, "--samples", 32)
+    said = call("prune", small_run, "--data", "digits", *words, "--out", out)
+    assert (said.code, said.err) == (0, "")
+    assert "weights zero" in said.out
+    assert "70.0%" in said.out
+    assert listing(out) == {"network.nir", "network.safetensors", "train.json"}
+    assert listing(tmp_path / "runs") == {"pruned"}
+    program = pipeline.read_program(out)
+    maps = [node for node in program.linear_maps if isinstance(node, Dense | Conv)]
+    zeros, n = (sum(count(node.weight) for node in maps) for count in (lambda w: (w == 0).sum(), np.size))
+    assert zeros / n == pytest.approx(0.7, abs=0.001)
+    recorded = json.loads((out / "train.json").read_text())
+    before = json.loads((small_run / "train.json").read_text())
+    assert recorded["pruning"]["from"]["program"] == before["program"] == pipeline.read_program(small_run).digest
+    assert recorded["program"] == program.digest
+    assert recorded["options"] == before["options"]
+    rounds = recorded["pruning"]["rounds"]
+    assert [each["round"] for each in rounds] == [0, 1, 2]
+    totals = pipeline.simulate(out, data="digits", split="val").as_json()
+    assert rounds[2]["delta_synops"] * 200 == pytest.approx(totals["totals"]["delta_code"]["synops_effective"])
+    assert rounds[2]["delta_events"] * 200 == pytest.approx(totals["totals"]["delta_events"])
+    assert rounds[2]["accuracy"] == pytest.approx(totals["accuracy"])
+    assert rounds[2]["delta_synops"] < rounds[0]["delta_synops"]
+    assert pipeline.verify(out, data="digits", samples=4, against=("torch", "reference", "event")).passed
+    pipeline.export(out, target="nir", out=tmp_path / "pruned.nir", bits=8)
+    assert call("analyse", out, "--data", "digits", "--samples", 2).code == 0
+
+
+def test_prune_as_json(call: Call, small_run: Path, tmp_path: Path) -> None:
+    words = ("--rounds", 1, "--epochs", 0, "--by", "magnitude", "--json")
+    said = call("prune", small_run, "--data", "digits", *words, "--out", tmp_path / "pruned")
+    found = json.loads(said.out)
+    assert found["schema_version"] == 1
+    assert found["options"]["by"] == "magnitude"
+    assert found["rounds"][-1]["sparsity"] == pytest.approx(0.8, abs=1e-4)
+
+
+def test_the_words_of_prune_are_those_of_its_room() -> None:
+    assert cli.PRUNED_BY == BY
+
+
+def test_an_interrupt_keeps_the_rounds_that_are_finished(small_run: Path, tmp_path: Path) -> None:
+    def stop(done: int, total: int) -> None:
+        if done == 1:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    out = tmp_path / "pruned"
+    with pytest.raises(Interrupted, match="holds the network after round 1 of 2"):
+        pipeline.prune(small_run, data="digits", out=out, rounds=2, epochs=1, samples=16, progress=stop)
+    assert listing(tmp_path) == {"pruned"}
+    assert len(json.loads((out / "train.json").read_text())["pruning"]["rounds"]) == 2
+    assert pipeline.verify(out, data="digits", samples=2, against=("torch", "event")).passed
+
+
+def test_an_interrupt_before_that_leaves_nothing(call: Call, small_run: Path, tmp_path: Path) -> None:
+    def stop(done: int, total: int) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(Interrupted, match="nothing was written"):
+        pipeline.prune(small_run, data="digits", out=tmp_path / "pruned", epochs=1, samples=16, progress=stop)
+    assert listing(tmp_path) == set()
+
+
+def test_prune_tells_mistakes_and_leaves_no_folder(
+    call: Call, small_run: Path, tmp_path: Path, unlabelled: Path
+) -> None:
+    out = tmp_path / "out"
+    np.savez(tmp_path / "other.npz", x=np.zeros((40, 5), np.float32), y=np.arange(40) % 10)
+    cases: dict[tuple[object, ...], str] = {
+        ("--data", "digits", "--sparsity", 1.5, "--rounds", 0): "(2 found)",
+        ("--data", "digits", "--sparsity", 0.9999999): "up to 0.999884, which leaves a weight per connection",
+        ("--data", unlabelled): "its labels: there are none",
+        ("--data", tmp_path / "other.npz"): "its input shape: [5]; allowed: [1, 8, 8]",
+        ("--data", "nonsense"): "nonsense",
+    }
+    before = listing(tmp_path)
+    for words, told in cases.items():
+        said = call("prune", small_run, *words, "--out", out)
+        assert said.code == 2
+        assert told in said.err
+        assert "Traceback" not in said.err
+        assert listing(tmp_path) == before
+    said = call("prune", small_run, "--data", "digits", "--out", small_run)
+    assert said.code == 2
+    assert "is not an empty folder; name a new folder" in said.err
+
+
+def test_a_run_in_integers_is_not_pruned(call: Call, tmp_path: Path) -> None:
+    pipeline.train(tmp_path / "run", data="digits", network="mlp", method="tet", epochs=1, steps=2, qat=8)
+    said = call("prune", tmp_path / "run", "--data", "digits", "--out", tmp_path / "out")
+    assert said.code == 2
+    assert "was trained for integers (--qat); prune a run in floats, then export it with --bits" in said.err
