@@ -591,7 +591,7 @@ def train(
             "schema_version": 1,
             "options": {"data": of_data[0], "frames": of_data[1], **options.as_json()},
             "config": None if config is None else str(config),
-            "versions": _versions(),
+            "versions": _versions(*(["kornia"] if options.augment else [])),
             "threads": room.n_threads(),  # bit for bit the same weights come from as many threads
             "execution": execution.as_json(),
             "data": facts,
@@ -725,8 +725,8 @@ def _training_data(
     return learned, facts
 
 
-def _versions() -> dict[str, str]:
-    packages = ("torch", "numpy", "nir")
+def _versions(*more: str) -> dict[str, str]:
+    packages = ("torch", "numpy", "nir", *more)
     found = {package: metadata.version(package) for package in packages}
     return {"tdd-deploy": __version__, "python": platform.python_version(), **found}
 

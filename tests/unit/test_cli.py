@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import h5py
 import numpy as np
@@ -25,7 +25,11 @@ from tdd_deploy.exporters.lava.rules import MAPPINGS
 from tdd_deploy.machines import MACHINES
 from tdd_deploy.simulator.profiles import profile_names
 from tdd_deploy.train import METHODS, NETWORKS
-from tdd_deploy.train.methods import READINGS, SCORES
+from tdd_deploy.train.augment import AUGMENTATIONS
+from tdd_deploy.train.execution import DEVICES
+from tdd_deploy.train.methods import READINGS, SCORES, STEP_LOSSES
+from tdd_deploy.train.options import NORMS, OPTIMIZER_DEFAULTS, SCHEDULES, STEPWISE_NORMS, STRATEGY_DEFAULTS, Weigh
+from tdd_deploy.train.strategies import TRANSMISSIONS
 
 
 @dataclass(frozen=True)
@@ -79,12 +83,19 @@ def test_every_command_explains_itself(call: Call) -> None:
 def test_the_words_of_the_options_are_those_of_the_rooms(call: Call) -> None:
     assert set(cli.NETWORKS) == set(NETWORKS)
     assert cli.METHODS == METHODS
+    assert tuple(STEP_LOSSES) == cli.LOSSES
+    assert tuple(STRATEGY_DEFAULTS) == cli.STRATEGIES
+    assert (cli.SCORES, cli.READINGS, cli.TRANSMISSIONS) == (SCORES, READINGS, TRANSMISSIONS)
+    assert (*NORMS, *STEPWISE_NORMS) == cli.NORMS
+    assert tuple(OPTIMIZER_DEFAULTS) == cli.OPTIMIZERS
+    assert cli.AUGMENTATIONS == AUGMENTATIONS
+    assert cli.DEVICES == DEVICES
     assert set(cli.TARGETS) == set(TARGETS)
     assert cli.ENCODERS == ENCODERS
     assert cli.MAPPINGS == MAPPINGS
     assert cli.MACHINES == MACHINES
     train, simulate = (re.sub(r"\s+", " ", call(command, "--help").out) for command in ("train", "simulate"))
-    assert all(f"[{'|'.join(words)}]" in train for words in (SCORES, READINGS))
+    assert all(f"[{'|'.join(words)}]" in train for words in (SCORES, READINGS, SCHEDULES, get_args(Weigh)))
     assert all(name in simulate for name in (*profile_names(), *DATASETS))
 
 

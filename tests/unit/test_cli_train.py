@@ -1,0 +1,188 @@
+"""``tdd-deploy train``, as a stranger uses it."""
+
+import csv
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import click
+import numpy as np
+import pytest
+import torch
+
+from tdd_deploy import cli
+from tdd_deploy.pipeline import train, verify
+from tdd_deploy.train import TrainOptions, by_field
+
+FAST = ["--network", "mlp", "--method", "tet", "--steps", "2", "--epochs", "1", "--train-samples", "128"]
+OF_PLACE = {"data", "data_dir", "frames", "config", "device", "tensorboard", "resume", "out"}
+
+
+@dataclass(frozen=True)
+class Called:
+    code: int
+    out: str
+    err: str
+
+
+Call = Callable[..., Called]
+
+
+@pytest.fixture
+def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], one_thread: None) -> Call:
+    def run(*words: object) -> Called:
+        monkeypatch.setattr(sys, "argv", ["tdd-deploy", "train", *map(str, words)])
+        with pytest.raises(SystemExit) as stopped:
+            cli.main()
+        captured = capsys.readouterr()
+        return Called(int(stopped.value.code or 0), captured.out, captured.err)
+
+    return run
+
+
+def recorded(folder: Path) -> dict:
+    return json.loads((folder / "train.json").read_text())
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "tdd.toml"
+    path.write_text(text)
+    return path
+
+
+def test_every_option_of_a_run_is_on_the_command_line_under_a_heading() -> None:
+    options = {param.name: param for param in cli.train.params}
+    assert options.keys() == {field.name for field in fields(TrainOptions)} | OF_PLACE
+    headed = {name for name, param in options.items() if hasattr(param, "group")}
+    assert options.keys() - headed == {"config", "resume", "out"}
+    with click.Context(cli.train, info_name="train") as context:
+        text = cli.train.get_help(context)
+    assert text.index("The data:") < text.index("--mixup") < text.index("The network:") < text.index("--norm")
+    assert all(len(param.help) < 200 for param in options.values())
+
+
+def test_a_run_leaves_its_options_its_epochs_and_its_network(call: Call, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    words = ["--learn", "beta,threshold", "--reset-to", "0, 0.5", "--ema", "0.5", "--augment", "crop-flip"]
+    called = call(*FAST, *words, "--epochs", 2, "--tensorboard", "--amp", "--out", out)
+    assert (called.code, called.out.count("\n")) == (0, 1)
+    found = recorded(out)
+    assert by_field(found["options"])["learn"] == ("beta", "threshold")
+    assert found["options"]["reset_to"] == [0.0, 0.5]
+    assert found["options"]["amp"] is True
+    assert found["data"]["train_samples"] == 128
+    assert found["execution"] == {"device": "cuda" if torch.cuda.is_available() else "cpu", "processes": 1}
+    assert found["versions"].keys() >= {"torch", "kornia"}
+    assert (found["kept_epoch"], found["config"]) == (2, None)
+    with (out / "metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [{name: float(value) for name, value in row.items()} for row in rows] == found["epochs"]
+    assert [path.name[:6] for path in (out / "tensorboard").iterdir()] == ["events"]
+    assert verify(out, data="digits", samples=5, against=["torch", "reference", "event"]).passed
+
+
+def test_the_best_epoch_is_reported_when_patience_ends_a_run(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "run"
+    called = call(*FAST, "--epochs", 6, "--patience", 1, "--learning-rate", 0.5, "--out", out)
+    found = recorded(out)
+    best = max(range(len(found["epochs"])), key=lambda n: found["epochs"][n]["accuracy"])
+    assert found["kept_epoch"] == best + 1 < len(found["epochs"]) < 6
+    assert f"validation accuracy {found['epochs'][best]['accuracy']:.1%}" in called.out
+    assert call("--resume", "--out", out).code == 0
+    assert recorded(out) == found
+
+
+def test_a_config_file_gives_what_the_command_line_does_not(call: Call, tmp_path: Path) -> None:
+    text = '[train]\nnetwork = "mlp"\nmethod = "tet"\nsteps = 2\nepochs = 7\ntrain-samples = 64\nlearn = "beta"\n'
+    config, out = written(tmp_path, text), tmp_path / "run"
+    assert call("--config", config, "--epochs", 1, "--out", out).code == 0
+    found = recorded(out)
+    assert found["config"] == str(config)
+    assert (found["options"]["epochs"], found["options"]["steps"]) == (1, 2)
+    assert found["options"]["learn"] == ["beta"]
+    refused = call("--config", config, "--resume", "--out", out)
+    assert refused.code == 2
+    assert "--epochs: 7; allowed: 1, as the run began" in refused.err
+    assert call("--config", config, "--epochs", 1, "--resume", "--out", out).code == 0
+
+
+def test_faults_of_a_config_file_are_named_at_once(call: Call, tmp_path: Path) -> None:
+    config = written(tmp_path, '[train]\nepoch = 3\nbatch = "big"\nout = "here"\n')
+    called = call("--config", config, "--out", tmp_path / "run")
+    assert called.code == 2
+    assert "epoch: an unknown key; allowed: options of tdd-deploy train. Did you mean epochs?" in called.err
+    assert "batch: 'big'; allowed: a whole number." in called.err
+    assert "out: an unknown key" in called.err
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--train-samples", "5000"], "--train-samples is 5000; allowed: 1 to 1097, as many as there are"),
+        (["--norm", "tab"], "whose statistics differ from step to step"),
+        (["--reset-to", "0,x"], "--reset-to"),
+        (["--learn", "gamma"], "--learn: ('gamma',); allowed: beta above 0, or threshold"),
+        (["--local-parts", "9", "--strategy", "stdl"], "--local-parts is 9, and the network can be cut into 2"),
+        (["--config", "missing.toml"], "missing.toml: is missing or not a text file"),
+        (["--momentum", "0.5"], "only with sgd"),
+    ],
+)
+def test_what_cannot_be_is_answered_in_words(words: list[str], said: str, call: Call, tmp_path: Path) -> None:
+    called = call("--network", "mlp", "--method", "tet", "--epochs", 1, *words, "--out", tmp_path / "run")
+    assert (called.code, called.out) == (2, "")
+    assert said in called.err
+    assert "Traceback" not in called.err
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is one")
+def test_a_device_that_is_not_there_is_refused(call: Call, tmp_path: Path) -> None:
+    called = call(*FAST, "--device", "cuda", "--out", tmp_path / "run")
+    assert (called.code, called.err) == (
+        2,
+        "tdd-deploy: --device is cuda, and torch finds none; allowed: cpu or auto.\n",
+    )
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("words", [["--augment", "crop-flip"], ["--mixup", "0.2"], ["--cutmix", "1"]])
+def test_samples_that_are_no_images_are_not_augmented(words: list[str], call: Call, tmp_path: Path) -> None:
+    np.savez(tmp_path / "flat.npz", x=np.zeros((40, 6), "f4"), y=np.arange(40) % 2)
+    data = ["--data", tmp_path / "flat.npz", "--network", "mlp"]
+    called = call(*data, *words, "--out", tmp_path / "run")
+    assert called.code == 2
+    assert f"these options: {words[0]}: " in called.err
+    assert "with samples of shape (6,); allowed: only with images." in called.err
+
+
+@pytest.mark.parametrize(
+    ("package", "words", "extra"),
+    [("kornia", ["--augment", "randaugment"], "augment"), ("tensorboard", ["--tensorboard"], "tensorboard")],
+)
+def test_what_is_not_installed_is_named(package: str, words: list[str], extra: str, tmp_path: Path) -> None:
+    code = (
+        f"import sys; sys.modules[{package!r}] = None; from tdd_deploy import cli; "
+        f"sys.argv = ['tdd-deploy', 'train', *{words!r}, '--out', {str(tmp_path / 'run')!r}]; cli.main()"
+    )
+    called = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert called.returncode == 3
+    assert f"needs {package}; install it with: pip install 'tdd-deploy[{extra}]'" in called.stderr
+
+
+def test_the_first_samples_are_those_that_are_learned_from(tmp_path: Path, one_thread: None) -> None:
+    """Of the set without its other samples the run is the same."""
+    rng = np.random.default_rng(0)
+    x, y = rng.random((200, 6), np.float32), rng.integers(0, 2, 200)
+    common = {"network": "mlp", "method": "tet", "steps": 2, "epochs": 1, "batch": 16}
+    digests = []
+    for name, changed in (("one", x), ("other", np.concatenate([x[:48], 1 - x[48:180], x[180:]]))):
+        np.savez(tmp_path / f"{name}.npz", x=changed, y=y)
+        run = train(tmp_path / name, data=str(tmp_path / f"{name}.npz"), train_samples=48, **common)
+        assert (run["data"]["train_samples"], run["data"]["validation_samples"]) == (48, 20)
+        digests.append(run["program"])
+    assert digests[0] == digests[1]
