@@ -9,13 +9,13 @@ from itertools import product
 import numpy as np
 import pytest
 import torch
-from torch.autograd.graph import saved_tensors_hooks
 
 from tdd_deploy.neurons import IF, LIF, CubaLIF, Observing
 from tdd_deploy.train import fused
 from tdd_deploy.train.arithmetic import TorchArithmetic
 from tdd_deploy.train.fused import BLOCK, charge_fire_reset, is_fused
 from tdd_deploy.train.network import fire
+from tests.kept import most_kept
 from tests.untrained import neuron
 
 N_STEPS, SHAPE = 6, (3, 4, 5, 7)
@@ -162,11 +162,19 @@ def test_every_layout_in_memory_gives_the_same(layout, kind, dtype):
         assert found[0][0].stride() == current.stride()  # so that the convolution behind need not copy
 
 
-def test_more_neurons_than_a_block_holds():
-    shape = (2, BLOCK // 2 + 501)
-    current = currents(3, shape)
-    kind = KINDS[0]
-    found, expected = (gradients(run, kind, torch.float32, n_steps=3, current=current) for run in (in_one_pass, eager))
+@each_dtype
+@pytest.mark.parametrize("kind", [KINDS[0], KINDS[4]], ids=["hard", "soft"])
+def test_one_step_is_a_step(kind, dtype):
+    expected = gradients(eager, kind, dtype, n_steps=1)
+    assert_same(gradients(in_one_pass, kind, dtype, n_steps=1), expected, dtype)
+
+
+@pytest.mark.parametrize("static", [False, True])
+def test_more_neurons_than_a_block_holds(static):
+    current = currents(1 if static else 3, (2, BLOCK // 2 + 501))
+    found, expected = (
+        gradients(run, KINDS[0], torch.float32, n_steps=3, current=current) for run in (in_one_pass, eager)
+    )
     assert_same(found, expected, torch.float32)
 
 
@@ -188,20 +196,6 @@ def test_without_a_state_neurons_start_at_rest():
         assert torch.equal(one, other)
 
 
-def saved_bytes(compute):
-    """The bytes of all tensors kept for backward, each once."""
-    kept = {}
-
-    def keep(tensor):
-        kept[tensor.untyped_storage().data_ptr()] = tensor.numel() * tensor.element_size()
-        return tensor
-
-    with saved_tensors_hooks(keep, lambda tensor: tensor):
-        out = compute()
-    del out
-    return sum(kept.values())
-
-
 @each_dtype
 @pytest.mark.parametrize("n_steps", [1, 4, 8])
 @pytest.mark.parametrize("static", [False, True])
@@ -210,10 +204,10 @@ def test_nothing_but_the_potentials_is_kept_for_backward(static, n_steps, dtype)
     current = currents(1 if static else n_steps, dtype=dtype).requires_grad_()
     of_one_step = current[0].numel() * current.element_size()
     numbers = 3 * current.element_size()
-    assert saved_bytes(lambda: in_one_pass(each, current, n_steps)) == n_steps * of_one_step + numbers
+    assert most_kept(lambda: in_one_pass(each, current, n_steps)) == n_steps * of_one_step + numbers
     v = torch.zeros(SHAPE, dtype=dtype)
-    assert saved_bytes(lambda: in_one_pass(each, current, n_steps, v)) == (n_steps + 1) * of_one_step + numbers
-    assert saved_bytes(lambda: eager(each, current, n_steps)) > 2 * n_steps * of_one_step
+    assert most_kept(lambda: in_one_pass(each, current, n_steps, v)) == (n_steps + 1) * of_one_step + numbers
+    assert most_kept(lambda: eager(each, current, n_steps)) > 2 * n_steps * of_one_step
 
 
 def test_what_is_fused_is_lif_and_if_in_floats_with_one_number_for_all():

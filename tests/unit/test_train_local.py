@@ -6,7 +6,6 @@ from dataclasses import dataclass, field, replace
 import pytest
 import torch
 from torch import nn
-from torch.autograd.graph import saved_tensors_hooks
 
 from tdd_deploy.errors import BadOption
 from tdd_deploy.train.architectures import make_network
@@ -15,6 +14,7 @@ from tdd_deploy.train.lower import lower
 from tdd_deploy.train.methods import Ddla, L1Delta, TetLoss
 from tdd_deploy.train.network import Connection, Neurons
 from tdd_deploy.train.strategies import Batch, Local, Objective, Online, Unrolling
+from tests.kept import most_kept
 from tests.untrained import network, neurons, pixels, tiny_resnet
 
 N_STEPS, BATCH = 4, 6
@@ -261,32 +261,14 @@ def test_a_penalty_counts_the_layers_of_the_network_and_none_of_a_head():
     assert seen == [net.shapes[name] for name in net.layers]
 
 
-class Kept:
-    """A tensor kept for backward; counts the bytes of all that are kept at one time."""
-
-    now = most = 0
-
-    def __init__(self, tensor):
-        self.tensor = tensor
-        self.size = tensor.numel() * tensor.element_size()
-        Kept.now += self.size
-        Kept.most = max(Kept.most, Kept.now)
-
-    def __del__(self):
-        Kept.now -= self.size
-
-
-def most_kept(strategy, net, n_steps):
-    Kept.now = Kept.most = 0
-    with saved_tensors_hooks(Kept, lambda kept: kept.tensor):
-        strategy.learn(net, batch_for(net, Objective(TetLoss()), n_steps=n_steps))
-    return Kept.most
-
-
 def test_parts_keep_less_for_backward_than_the_whole_and_it_does_not_grow_with_the_steps():
     net = network("conv-medium", input_shape=(1, 16, 16), n_classes=4)
     strategies = {"local": Local(parts_of(net, 3)), "online": Online(), "unrolling": Unrolling()}
-    kept = {name: [most_kept(strategy, net, n) for n in (4, 8)] for name, strategy in strategies.items()}
+    objective = Objective(TetLoss())
+    kept = {
+        name: [most_kept(lambda s=s, n=n: s.learn(net, batch_for(net, objective, n_steps=n))) for n in (4, 8)]
+        for name, s in strategies.items()
+    }
     assert kept["local"][0] == kept["local"][1]
     # The first layer alone has 8,192 of 15,488 neurons.
     assert kept["local"][0] < 0.8 * kept["online"][0]

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from torch.autograd.graph import saved_tensors_hooks
 
 from tdd_deploy.train.methods import (
     SCORES,
@@ -22,6 +21,7 @@ from tdd_deploy.train.methods import (
 )
 from tdd_deploy.train.network import Connection, Gate, Network, Neurons, Part
 from tdd_deploy.train.strategies import Batch, Objective, Online, Unrolling
+from tests.kept import most_kept
 from tests.untrained import network, neuron, pixels, tiny_resnet
 
 N_STEPS, BATCH, N_CLASSES = 4, 6, 5
@@ -604,29 +604,6 @@ def test_over_all_draws_k_steps_are_online_in_the_mean():
 # --- Memory --------------------------------------------------------------------------------------------------------
 
 
-class Kept:
-    """A tensor kept for backward; counts the bytes of all that are kept at one time."""
-
-    now = most = 0
-
-    def __init__(self, tensor):
-        self.tensor = tensor
-        self.size = tensor.numel() * tensor.element_size()
-        Kept.now += self.size
-        Kept.most = max(Kept.most, Kept.now)
-
-    def __del__(self):
-        Kept.now -= self.size
-
-
-def most_kept(strategy, net, objective=None, **choices):
-    Kept.now = Kept.most = 0
-    with saved_tensors_hooks(Kept, lambda kept: kept.tensor):
-        learned(strategy, net, objective or Objective(TetLoss()), **choices)
-    assert Kept.now == 0
-    return Kept.most
-
-
 @pytest.mark.parametrize(
     ("strategy", "penalty"),
     [(Online(), None), (Online(), "l1-delta"), (Online(), "ddla F"), (Online(2), None), (Online(2), "l1-delta")],
@@ -635,9 +612,9 @@ def most_kept(strategy, net, objective=None, **choices):
 def test_what_online_keeps_for_backward_does_not_grow_with_the_steps(strategy, penalty):
     net = network("conv-small", n_classes=N_CLASSES)
     objective = Objective(TetLoss()) if penalty is None else objective_of(penalty, layers=dict.fromkeys(net.layers, 1))
-    kept = {n: most_kept(strategy, net, objective, n_steps=n) for n in (4, 8, 16)}
+    kept = {n: most_kept(lambda n=n: learned(strategy, net, objective, n_steps=n)) for n in (4, 8, 16)}
     assert kept[4] == kept[8] == kept[16] > 0
-    unrolled = {n: most_kept(Unrolling(), net, objective, n_steps=n) for n in (4, 8, 16)}
+    unrolled = {n: most_kept(lambda n=n: learned(Unrolling(), net, objective, n_steps=n)) for n in (4, 8, 16)}
     assert unrolled[16] - unrolled[8] == pytest.approx(2 * (unrolled[8] - unrolled[4]), rel=0.01)  # so much per step
     assert unrolled[16] > 5 * kept[16]
 
