@@ -173,6 +173,7 @@ _data, _network, _neurons, _method, _learning, _place = map(
 @_learning(
     "--patience", type=int, metavar="EPOCHS", help="Stop after so many without a higher accuracy; keep the best."
 )
+@_learning("--fisher", type=int, metavar="N", help="Record N samples' Fisher information per step, for analyse.")
 @_place("--device", type=click.Choice(DEVICES), help="Default: auto, cuda where there is one.")
 @_place("--amp", is_flag=True, default=None, help="Connections in bfloat16; neurons stay in float32.")
 @_place("--tensorboard", is_flag=True, default=None, help="Also write TensorBoard's files.")

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from .diagnostics import EVERYWHERE, Activity, Cells, Remainder, remainders, shrinking
-from .fisher import Information, centroid, information
+from .fisher import Information, centroid, information, recorded_traces
 from .replay import Finished, replay
 
 SCHEMA_VERSION = 1
@@ -60,7 +60,7 @@ class Analysis:
     data: Mapping[str, Any]
     shapes: Mapping[str, tuple[int, ...]]  # of layers
     findings: Findings
-    epochs: Sequence[Mapping[str, Any]]  # of the run's history; those with ``fisher`` have the traces after an epoch
+    epochs: Sequence[Mapping[str, Any]]  # of the run's history
 
     @property
     def traces(self) -> list[float] | None:
@@ -71,7 +71,8 @@ class Analysis:
     @property
     def centroids(self) -> dict[int, float | None]:
         """Where information lay after each epoch, as far as training recorded it."""
-        return {entry["epoch"]: centroid(entry["fisher"]) for entry in self.epochs if entry.get("fisher")}
+        known = ((entry["epoch"], recorded_traces(entry)) for entry in self.epochs)
+        return {epoch: centroid(traces) for epoch, traces in known if traces}
 
     def as_json(self) -> dict[str, Any]:
         """Return the analysis as plain values."""

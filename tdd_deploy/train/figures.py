@@ -65,7 +65,7 @@ def feature_maps(path: Path, spikes: NDArray[np.generic], *, layer: str, sample:
     rows[1, 0].set_ylabel("changes  $D^t = O^t - O^{t-1}$")
     shown = [f"{layer}: {sample}"]
     if values.ndim == 4 and len(chosen) < values.shape[1]:
-        shown.append(f"the {len(chosen)} busiest of {values.shape[1]} channels")
+        shown.append(f"the {len(chosen)} busiest of {values.shape[1]} channels, counts of all")
     if n_steps < len(values):
         shown.append(f"the first {n_steps} of {len(values)} time steps")
     figure.suptitle(", ".join(shown), fontsize=11)

@@ -18,6 +18,7 @@ from torch.nn.grad import conv2d_weight
 from .network import Network
 
 CHUNK = 16  # samples whose gradients are held at once
+FISHER = "fisher_"  # and a time step, from 1 on: the trace in an epoch's record
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,12 @@ def centroid(traces: Sequence[float]) -> float | None:
     """Return the time step, from 1 on, around which information lies: ``sum t I_t / sum I_t``; None without any."""
     total = sum(traces)
     return sum(t * trace for t, trace in enumerate(traces, 1)) / total if total > 0 else None
+
+
+def recorded_traces(epoch: Mapping[str, Any]) -> list[float]:
+    """Return the traces per time step that an epoch's record holds; none where they were not asked for."""
+    steps = sorted(int(name.removeprefix(FISHER)) for name in epoch if name.startswith(FISHER))
+    return [epoch[f"{FISHER}{step}"] for step in steps]
 
 
 def information(network: Network, inputs: Tensor, labels: Tensor, n_steps: int) -> Information:

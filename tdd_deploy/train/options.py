@@ -84,6 +84,7 @@ class TrainOptions:
     ema: float | None = None  # fraction of the averaged network kept per batch; what is measured and deployed
     patience: int | None = None  # epochs without a higher accuracy, then the run ends; the best network is kept
     amp: bool = False  # connections in bfloat16
+    fisher: int = 0  # of so many training samples the Fisher information is recorded after each epoch
     neuron: str = "lif"
     reset: Reset = "hard"
     # Where a hard reset leaves v, in thresholds; at 1 a neuron that is driven stays on. Per layer of neurons, from the
@@ -215,6 +216,7 @@ def checked(options: TrainOptions) -> TrainOptions:
             "0 to 1, or several with commas",
         ),
         "penalty_from": (0 <= options.penalty_from < 1, "0 to below 1"),
+        "fisher": (options.fisher >= 0, "0, for none, or more"),
         "sltt_steps": (_fits(options.sltt_steps, 1), "1 or more"),
         "local_parts": (_fits(options.local_parts, 2), "2 or more"),
         "learn": (

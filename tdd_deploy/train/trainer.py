@@ -26,6 +26,7 @@ from .checkpoint import Progress
 from .distributed import CPU, norms_of_all
 from .evaluation import evaluate, n_correct
 from .execution import Execution
+from .fisher import FISHER, information
 from .interrupts import interrupt_flag
 from .lower import lower
 from .network import Network
@@ -60,7 +61,7 @@ class Watcher(Protocol):
         ...
 
     def epoch(self, history: list[dict[str, Any]]) -> None:
-        """Take note of a finished epoch: the last of ``history``, whose entries have EpochMetrics' fields."""
+        """Take note of a finished epoch: the last of ``history``, EpochMetrics and perhaps ``fisher_t``."""
         ...
 
 
@@ -237,7 +238,9 @@ class _Run:
             learning_rate=self.optimizer.param_groups[0]["lr"],
         )
         self.progress = Progress(
-            epoch=metrics.epoch, history=[*progress.history, asdict(metrics)], input_bits=progress.input_bits
+            epoch=metrics.epoch,
+            history=[*progress.history, asdict(metrics) | self._information()],
+            input_bits=progress.input_bits,
         )
         if self.best is not None and self.kept_epoch == metrics.epoch:
             self.best.load_state_dict(self.kept.state_dict())
@@ -251,6 +254,17 @@ class _Run:
             execution = replace(execution, device=CPU)
         found = evaluate(network, self.data.validation, self.options, in_time=self.data.in_time, execution=execution)
         return asdict(found)
+
+    def _information(self) -> dict[str, float]:
+        """Return the Fisher information of the network in floats after each time step, where it is asked for."""
+        if self.options.fisher == 0:
+            return {}
+        part, train = slice(self.options.fisher), self.data.train
+        chance = torch.Generator().manual_seed(0)
+        x = encoded(train.x[part], self.options, in_time=self.data.in_time, generator=chance)
+        here, labels = self.execution.device, torch.from_numpy(train.y[part])
+        found = information(self.kept, x.to(here), labels.to(here), self.options.steps)
+        return {f"{FISHER}{step}": trace for step, trace in enumerate(found.traces, 1)}
 
     def _check_finite(self) -> None:
         """Refuse to go on with a network that is no longer made of numbers."""

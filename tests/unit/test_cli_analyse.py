@@ -141,6 +141,24 @@ def test_a_run_in_integers_is_analysed_as_it_is_deployed(tmp_path: Path) -> None
     assert found["fisher"]["centroid"] is not None
 
 
+def test_where_information_lay_is_recorded_after_each_epoch(call: Call, tmp_path: Path) -> None:
+    runs = [tmp_path / name for name in ("with", "without")]
+    words = ("--data", "digits", "--network", "mlp", "--method", "tet", "--epochs", 2, "--steps", 3)
+    assert call("train", *words, "--fisher", 16, "--out", runs[0]).code == 0
+    assert call("train", *words, "--out", runs[1]).code == 0
+    with_, without = (json.loads((run / "train.json").read_text())["epochs"] for run in runs)
+    assert [set(epoch) for epoch in with_] == [set(epoch) | {"fisher_1", "fisher_2", "fisher_3"} for epoch in without]
+    assert [epoch["loss"] for epoch in with_] == [epoch["loss"] for epoch in without]  # nothing else is changed by it
+    assert (runs[0] / "network.safetensors").read_bytes() == (runs[1] / "network.safetensors").read_bytes()
+    # The last epoch's network is the one that is analysed: on the same samples, the same traces.
+    found = json.loads(call("analyse", runs[0], "--data", "digits", "--split", "train", "--samples", 16, "--json").out)
+    assert found["fisher"]["traces"] == pytest.approx([with_[1][f"fisher_{t}"] for t in (1, 2, 3)], rel=1e-5)
+    assert [entry["epoch"] for entry in found["fisher"]["epochs"]] == [1, 2]
+    assert found["fisher"]["epochs"][1]["centroid"] == pytest.approx(found["fisher"]["centroid"], rel=1e-5)
+    assert "while training, on training samples" in call("analyse", runs[0], "--data", "digits", "--samples", 2).out
+    assert call("train", *words, "--fisher", -1, "--out", tmp_path / "none").code == 2
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [

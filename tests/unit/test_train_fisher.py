@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from tdd_deploy.train import fisher
-from tdd_deploy.train.fisher import Information, centroid, information
+from tdd_deploy.train.fisher import Information, centroid, information, recorded_traces
 from tdd_deploy.train.network import Connection, Network, Part
 from tests.untrained import network, pixels, tiny_resnet
 
@@ -134,6 +134,12 @@ def test_the_centroid_is_the_mean_time_step() -> None:
 def test_early_is_up_to_the_centroid(traces, last) -> None:
     sums = tuple({"fc": torch.tensor([2.0 * trace])} for trace in traces)
     assert Information(sums, 2).early()["fc"].tolist() == [sum(traces[:last])]
+
+
+def test_traces_are_found_again_in_an_epochs_record() -> None:
+    steps = {f"fisher_{step}": 0.5 * step for step in (10, 9, 8, 7, 6, 5, 4, 3, 2, 1)}
+    assert recorded_traces({"epoch": 3, "loss": 1.0, **steps}) == [0.5 * step for step in range(1, 11)]
+    assert recorded_traces({"epoch": 3, "loss": 1.0}) == []
 
 
 def test_information_vanishes_where_a_network_is_sure_and_right() -> None:

@@ -62,6 +62,7 @@ def test_every_violation_is_reported_at_once_and_named_as_on_the_command_line():
         "cutmix": -1.0,
         "ema": 1.0,
         "patience": 0,
+        "fisher": -1,
     }
     assert violations(**wrong).keys() == {
         "--network",
@@ -91,6 +92,7 @@ def test_every_violation_is_reported_at_once_and_named_as_on_the_command_line():
         "--weigh",
         "--transmit",
         "--penalty-from",
+        "--fisher",
         "--train-samples",
         "--optimizer",
         "--momentum",
@@ -137,6 +139,7 @@ def test_an_unknown_word_is_answered_with_the_known_ones():
         ("patience", [0, -1], [1]),
         ("train_samples", [0, -1], [1]),
         ("penalty_from", [-0.1, 1.0, float("nan")], [0.0, 0.99]),
+        ("fisher", [-1], [0, 1, 64]),
         ("keep", [-0.1, 1.1, float("nan")], [0.0, 1.0]),
         ("lambda_", [0.0, -1.0, 1.1, float("nan")], [0.001, 1.0]),
     ],
@@ -243,6 +246,7 @@ def test_options_are_written_by_the_names_that_users_know():
         "ema": None,
         "patience": None,
         "amp": False,
+        "fisher": 64,
     }
     words = {"network": "mlp", "method": "tdd-ddla", "neuron": "if", "reset": "soft", "encoder": "poisson"}
     words |= {"loss": "rmp", "strategy": "bptt", "norm": "batch", "weigh": "synops", "transmit": "all"}
