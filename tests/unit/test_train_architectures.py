@@ -154,20 +154,22 @@ def test_the_grid_knows_how_large_the_sums_of_a_pool_are():
 
 def test_maps_that_meet_share_the_grid_of_their_sum_with_spikes_that_are_currents():
     net = tiny_resnet()
-    deployed, folded = net.deployed(), {name: c.folded() for name, c in net.connections.items()}
 
     def bound(name):
-        weight, bias = (value.detach().numpy() for value in folded[name])
+        weight, bias = (value.detach().numpy() for value in net.connections[name].folded())
         return (np.abs(weight).reshape(len(weight), -1).sum(1) + np.abs(bias)).max()
 
-    for met, sum_of_bounds in (
-        (["one_b"], bound("one_b") + 1),  # and the stem's spikes
-        (["two_b", "two_shortcut"], bound("two_b") + bound("two_shortcut")),
-    ):
-        grid = 2.0 ** (math.ceil(math.log2(sum_of_bounds)) - 23)
-        for name in met:
-            for found, exact in zip(deployed[name], folded[name], strict=True):
-                assert torch.equal(found.double(), (exact / grid).round() * grid)
+    for name in ("one_b", "two_b", "two_shortcut"):  # each alone would have the grid of sums up to 4, together 8
+        norm, factor = net[name].norm, 3.25 / bound(name)
+        norm.weight.data *= factor
+        norm.bias.data *= factor
+    assert bound("one_b") + 1 == pytest.approx(4.25)  # and the stem's spikes
+    assert bound("two_b") + bound("two_shortcut") == pytest.approx(6.5)
+    deployed, grid = net.deployed(), 2.0 ** (3 - 23)
+    for name in ("one_b", "two_b", "two_shortcut"):
+        for found, exact in zip(deployed[name], net.connections[name].folded(), strict=True):
+            assert torch.equal(found.double(), (exact / grid).round() * grid)
+            assert not torch.equal(found.double(), (exact / (2 * grid)).round() * 2 * grid)
 
 
 def test_following_layers_are_those_that_spikes_reach_through_maps():
