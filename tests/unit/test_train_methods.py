@@ -190,6 +190,17 @@ def test_with_everything_kept_the_penalty_and_its_gradient_are_zero(reading):
     assert gradient.eq(0).all()
 
 
+def test_the_later_steps_are_those_behind_the_first_and_are_not_cut_again():
+    tap, score = a_tap(), a_score()
+    later = all_of(tap, score).later
+    assert (later.start, later.n_steps) == (1, N_STEPS)
+    assert torch.equal(later.now, tap[1:])
+    assert torch.equal(later.before, tap[:-1])
+    assert torch.equal(later.score, score[:-1])
+    assert later.later is later
+    assert by_steps(tap)[0].later is None
+
+
 @pytest.mark.parametrize("reading", READINGS)
 def test_one_step_has_no_penalty(reading):
     assert Ddla(reading, 0)(all_of(a_tap()[:1], a_score()[:1])).item() == 0
