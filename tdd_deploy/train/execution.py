@@ -36,7 +36,7 @@ class Execution:
     def autocast(self, *, enabled: bool) -> AbstractContextManager[None]:
         """Return a context in which connections may compute in bfloat16.
 
-        Casted weights are not kept, since each of a strategy's backward passes frees what it went through.
+        Casted weights are not kept: a strategy runs steps without gradients too, whose weights must serve no others.
         """
         return torch.autocast(self.device.type, torch.bfloat16, enabled=enabled, cache_enabled=False)
 
