@@ -63,7 +63,11 @@ def straight_through(network: Network, quantized: Quantized) -> Network:
     def shortcut(weight: float, scale: float) -> nn.Module:
         return _Times(weight / scale)
 
-    return _with(network, quantized, connection, shortcut, _in_floats)
+    def neurons(neuron: LoihiLIF, scale: float) -> Neuron:
+        return _in_floats(neuron, scale).converted(lambda value: value.to(device))
+
+    device = next(network.parameters()).device
+    return _with(network, quantized, connection, shortcut, neurons)
 
 
 def _with(
