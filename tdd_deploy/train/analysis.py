@@ -105,16 +105,17 @@ class Analysis:
             "name": name,
             "shape": list(self.shapes[name]),
             "neurons": activity.neurons[row],
-            "fewer": "delta" if activity.delta_pays[row] else "spike",
             **self._cells((row, slice(None))),
             "steps": list(steps),
         }
 
     def _cells(self, cells: Cells) -> dict[str, Any]:
         activity = self.findings.activity
+        spikes, deltas = (int(events[cells].sum()) for events in (activity.spikes, activity.deltas))
         return {
-            "spikes": int(activity.spikes[cells].sum()),
-            "delta_events": int(activity.deltas[cells].sum()),
+            "spikes": spikes,
+            "delta_events": deltas,
+            "fewer": "equal" if deltas == spikes else "delta" if deltas < spikes else "spike",
             "hybrid_events": int(activity.hybrid[cells].sum()),
             "overlap": activity.overlap(cells),
             "persistence": activity.persistence(cells),

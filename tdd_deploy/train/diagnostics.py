@@ -117,7 +117,7 @@ class Shrinking:
 
     Attributes:
         layer: its name.
-        steps: how many were compared, from the second on.
+        steps: how many were compared, from the second on; none of a layer that is silent by then.
         violated: in how many of them |D^t| is larger.
         exponent: p of the line ``log |D^t| = c - p log t`` of least squares, through the steps with deltas; 1 would be
             1 / t. None for fewer than two.
@@ -139,8 +139,9 @@ def shrinking(activity: Activity) -> tuple[Shrinking, ...]:
         exponent = None
         if there.sum() >= 2:
             exponent = -float(np.polyfit(np.log(step[there]), np.log(deltas[there]), 1)[0])
-        violated = int((deltas * step > deltas[0])[1:].sum())
-        found.append(Shrinking(layer, len(deltas) - 1, violated, exponent))
+        compared = np.logical_or(deltas, deltas[0])[1:]
+        violated = (deltas * step > deltas[0])[1:]
+        found.append(Shrinking(layer, int(compared.sum()), int(violated.sum()), exponent))
     return tuple(found)
 
 

@@ -104,8 +104,9 @@ def mosaic(values: NDArray[Any], channels: NDArray[np.intp]) -> NDArray[np.float
 
 def event_curves(path: Path, report: Mapping[str, Any]) -> None:
     """Draw events per sample and time step, as spikes and as changes: of all layers, then of each."""
-    panels = [("all layers", report["steps"], None)]
+    panels = [("all layers", report["steps"], report["totals"]["fewer"])]
     panels += [(layer["name"], layer["steps"], layer["fewer"]) for layer in report["layers"]]
+    words = {"delta": "fewer as deltas", "spike": "fewer as spikes", "equal": "as many in both"}
     n_columns = min(4, math.ceil(math.sqrt(len(panels))))
     n_rows = math.ceil(len(panels) / n_columns)
     figure = _figure((2.6 * n_columns + 0.4, 2.2 * n_rows + 0.6))
@@ -117,7 +118,7 @@ def event_curves(path: Path, report: Mapping[str, Any]) -> None:
             ("delta_events", "delta events", DELTA, "s-"),
         ):
             axes.plot(at, [step[key] / report["samples"] for step in steps], style, color=colour, label=label, ms=4)
-        axes.set_title(title if fewer is None else f"{title}\nfewer as {fewer}s", fontsize=9)
+        axes.set_title(f"{title}\n{words[fewer]}", fontsize=9)
         axes.set_ylim(bottom=0)
         _plain(axes, at)
     for axes in grid[len(panels) :]:
@@ -131,7 +132,7 @@ def event_curves(path: Path, report: Mapping[str, Any]) -> None:
 def overlap_maps(path: Path, report: Mapping[str, Any]) -> None:
     """Draw overlap and persistence of every layer and time step from the second on, as tables of colours."""
     layers, steps = report["layers"], [step["step"] for step in report["steps"]][1:]
-    figure = _figure((2 * min(12, max(2.6, 0.62 * len(steps))) + 1.9, 0.38 * len(layers) + 1.6))
+    figure = _figure((2 * min(12, max(3.0, 0.62 * len(steps))) + 1.9, 0.38 * len(layers) + 1.6))
     grid = figure.subplots(1, 2, sharey=True)
     titles = {
         "overlap": "overlap: share of spikes\nthat were there a step ago",

@@ -91,6 +91,9 @@ def test_analyse_as_json_agrees_with_simulate(call: Call, small_run: Path) -> No
         assert found["totals"][key] == report["totals"][key]
         assert [step[key] for step in found["steps"]] == [step[key] for step in report["steps"]]
     assert found["totals"]["hybrid_events"] <= min(found["totals"]["spikes"], found["totals"]["delta_events"])
+    for cells in (found["totals"], *found["layers"], *found["steps"]):
+        pays = cells["persistence"] is not None and cells["persistence"] > 0.5
+        assert (cells["fewer"] == "delta") == pays == (cells["delta_events"] < cells["spikes"])
     assert len(found["fisher"]["traces"]) == 4
     assert 1 < found["fisher"]["centroid"] < 4
     assert all(layer["within"] == layer["cases"] for layer in found["theorem1"])

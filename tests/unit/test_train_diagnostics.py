@@ -175,6 +175,10 @@ def test_deltas_that_fall_as_one_over_t_break_nothing() -> None:
     assert found.exponent == pytest.approx(1)  # a step without deltas has no logarithm
 
 
+def test_a_silent_layer_is_not_compared() -> None:
+    assert (shrinking(falling(0, 0, 0))[0].steps, shrinking(falling(5, 5, 0))[0].steps) == (0, 2)
+
+
 def test_steps_above_one_over_t_are_counted() -> None:
     found = shrinking(BY_HAND)[0]  # deltas 2, 1, 1, 1 against 2, 1, 2/3, 1/2
     assert (found.layer, found.steps, found.violated) == ("busy", 3, 2)

@@ -1,0 +1,71 @@
+"""Prune TET networks on digits by Fisher information and by magnitude, at equal sparsity; measure on the test split.
+
+    .venv/bin/python benchmarks/digits_pruning.py [--seeds 3] [--runs runs/digits-pruning]
+
+The test split is only measured; nothing was chosen on it. Finished runs are kept and not repeated. Writes
+benchmarks/results/digits_pruning.json and prints a table (means over seeds, lowest and highest).
+"""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tdd_deploy.files import write_json
+from tdd_deploy.pipeline import prune, simulate, train
+
+TRAINED = {"method": "tet", "epochs": 25}
+PRUNED = {"rounds": 4, "epochs": 5}
+SPARSITIES = (0.8, 0.9, 0.95)
+BY = ("fisher", "magnitude")
+
+
+def measure(run: Path) -> dict[str, float]:
+    """Execute a network on the test split."""
+    report = simulate(run, data="digits").as_json()
+    totals, n = report["totals"], report["totals"]["samples"]
+    return {
+        "accuracy": report["accuracy"],
+        "raw_events": totals["spikes"] / n,
+        "delta_events": totals["delta_events"] / n,
+        "delta_synops": totals["delta_code"]["synops_effective"] / n,
+    }
+
+
+def networks(start: Path, seed: int) -> dict[str, Path]:
+    """Return every network to compare, made where it is not there."""
+    dense = start / f"dense-{seed}"
+    train(dense, data="digits", seed=seed, **TRAINED, resume=(dense / "train.json").exists())
+    found = {"dense": dense}
+    for sparsity in SPARSITIES:
+        for by in BY:
+            name = f"{sparsity} by {by}"
+            found[name] = start / f"{by}-{sparsity}-{seed}"
+            if not found[name].exists():
+                prune(dense, data="digits", out=found[name], sparsity=sparsity, by=by, **PRUNED)
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--runs", type=Path, default=Path("runs/digits-pruning"))
+    chosen = parser.parse_args()
+    made = [networks(chosen.runs, seed) for seed in range(chosen.seeds)]
+    measured = {name: [measure(each[name]) for each in made] for name in made[0]}
+    versions = json.loads((made[0]["dense"] / "train.json").read_text())["versions"]
+    results: dict[str, Any] = {"trained": TRAINED, "pruned": PRUNED, "versions": versions, "runs": measured}
+    write_json(Path(__file__).parent / "results" / "digits_pruning.json", results)
+    for name, runs in measured.items():
+        accuracies = [run["accuracy"] for run in runs]
+        means = {key: np.mean([run[key] for run in runs]) for key in runs[0]}
+        print(
+            f"{name:18} accuracy {means['accuracy']:.4f} ({min(accuracies):.3f} to {max(accuracies):.3f})  "
+            f"delta events {means['delta_events']:6,.0f}  delta synops {means['delta_synops']:8,.0f}"
+        )
+
+
+if __name__ == "__main__":
+    main()
