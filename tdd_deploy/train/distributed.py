@@ -14,6 +14,7 @@ from torch import Tensor, distributed, nn
 from tdd_deploy.errors import WorkerFailed
 
 CPU = torch.device("cpu")
+REMEDY = "see what it said; --resume goes on from the last finished epoch"
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ class Processes:
             distributed.all_reduce(total)
         except RuntimeError as error:
             raise WorkerFailed(
-                f"process {self.rank} of {self.n}", "another one has ended or is not answering", "see what it said"
+                f"process {self.rank} of {self.n}", "another one has ended or is not answering", REMEDY
             ) from error
         return total
 
