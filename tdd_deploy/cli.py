@@ -138,7 +138,6 @@ _data, _network, _neurons, _method, _learning, _place = map(
 @_method("--loss", type=click.Choice(LOSSES), help="tet: every step (default); rate: their mean; rmp: potentials too.")
 @_method("--method", type=click.Choice(METHODS), help="What is added for fewer events. Default: tdd-ddla.")
 @_method("--lambda", "lambda_", type=float, help="Penalty's weight: (1 - lambda) / lambda. Default: 0.45, l1: 0.75.")
-@_method("--penalty-from", type=float, help="Fraction of the run after which the penalty grows. Default: 0, at once.")
 @_method("--weigh", type=click.Choice(("layers", "synops")), help="Layers count alike (default), or by their synops.")
 @_method("--score", type=click.Choice(SCORES), help="tdd-ddla: what is kept. Default: gsc.")
 @_method("--reading", type=click.Choice(READINGS), help="tdd-ddla: press spikes (F) or changes (D). Default: F.")

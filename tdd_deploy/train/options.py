@@ -102,7 +102,6 @@ class TrainOptions:
     lambda_: float | None = None  # the penalty's weight is (1 - lambda) / lambda
     weigh: Weigh | None = None  # what a layer's penalty counts
     transmit: Transmission | None = None  # which changes are sent while learning
-    penalty_from: float = 0.0  # of a run: when the penalty begins to grow, to its full weight at the end
     sltt_steps: int | None = None  # time steps per batch that sltt-k learns from
     local_parts: int | None = None  # of the network, each learning from a head of its own
 
@@ -215,7 +214,6 @@ def checked(options: TrainOptions) -> TrainOptions:
             bool(options.reset_to) and all(0 <= level <= 1 for level in options.reset_to),
             "0 to 1, or several with commas",
         ),
-        "penalty_from": (0 <= options.penalty_from < 1, "0 to below 1"),
         "fisher": (options.fisher >= 0, "0, for none, or more"),
         "sltt_steps": (_fits(options.sltt_steps, 1), "1 or more"),
         "local_parts": (_fits(options.local_parts, 2), "2 or more"),

@@ -324,7 +324,7 @@ class _Run:
             self.execution.part(inputs, dim=1),
             self.execution.part(targets),
             self.options.steps,
-            replace(self.objective, weight=self.objective.weight * self._penalty_share()),
+            self.objective,
             generator,
             self.processes,
         )
@@ -342,11 +342,6 @@ class _Run:
         self.progress.seen += len(labels)
         self.progress.loss += loss * len(labels)
         self.progress.correct += int(correct)
-
-    def _penalty_share(self) -> float:
-        """Return how much of its weight the penalty has by now."""
-        begin = self.options.penalty_from
-        return 1.0 if begin == 0 else max(0.0, (self._done / self._total - begin) / (1 - begin))
 
     @property
     def _done(self) -> int:

@@ -67,7 +67,7 @@ def test_other_neurons_and_encoders_agree_too(tmp_path, reset, neuron, encoder):
         {"strategy": "stdl", "local_parts": 2},
         {"method": "tdd-ddla", "transmit": "closed", "keep": 0.7},
         {"method": "tdd-ddla", "transmit": "open", "strategy": "sltt"},
-        {"method": "l1-onset", "weigh": "synops", "penalty_from": 0.5},
+        {"method": "l1-onset", "weigh": "synops"},
         {"loss": "rmp", "reset_to": (1.0, 0.0)},
         {"loss": "rate", "learn": ("beta", "threshold")},
         {"norm": "mpbn"},

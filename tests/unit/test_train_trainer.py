@@ -41,7 +41,6 @@ KINDS = {
     "everything": {
         "method": "l1-delta", "augment": "randaugment", "mixup": 0.2, "cutmix": 1.0, "label_smoothing": 0.1,
         "optimizer": "sgd", "learning_rate": 0.3, "warmup": 1.5, "clip": 0.5, "ema": 0.8, "patience": 3,
-        "penalty_from": 0.3,
     },
 }  # fmt: skip
 SIGNALS = [signal.SIGINT, signal.SIGTERM]
