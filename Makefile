@@ -7,7 +7,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 RUN := runs/demo
 
-.PHONY: demo test setup lint lava parity clean
+.PHONY: demo test setup lint lava parity peers clean
 
 demo: setup
 	$(BIN)/tdd-deploy train --data digits --out $(RUN) $$(test -e $(RUN)/train.json && echo --resume)
@@ -50,5 +50,14 @@ setup: .venv/installed
 	.venv-neurobench/bin/python -m pip install --quiet --no-deps neurobench==2.3.0
 	@touch $@
 
+# SpikingJelly and snnTorch beside the package, for benchmarks/training/speed.py alone.
+peers: .venv-peers/installed
+
+.venv-peers/installed: constraints.txt
+	$(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[train]' loguru tqdm
+	.venv-peers/bin/python -m pip install --quiet --no-deps spikingjelly==2.0.0 snntorch==1.0.0
+	@touch $@
+
 clean:
-	rm -rf .venv .venv-neurobench runs build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-neurobench .venv-peers runs build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,192 @@
+"""One training step side by side: tdd-deploy, SpikingJelly and snnTorch, the same network, batch, loss and optimizer.
+
+    make peers && .venv-peers/bin/python -m benchmarks.training.speed [--threads 2] [--rounds 7]
+
+The network is conv-medium on 28x28 (four convolutions with batch norm, one dense layer, LIF, hard reset, beta 0.5), the
+input one random image per sample shown at every step, the loss TET's, the optimizer AdamW. SpikingJelly runs in its
+multi-step mode, snnTorch step by step, as their documentations do. Rounds are interleaved; reported are medians, and
+ratios of medians. Outputs in evaluation mode are compared first,
+since the same weights must give the same.
+Writes results/speed.json.
+"""
+
+import argparse
+import platform
+import statistics
+import time
+import warnings
+from collections.abc import Callable
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+warnings.simplefilter("ignore")
+
+import snntorch  # noqa: E402
+from spikingjelly.activation_based import functional, layer, neuron, surrogate  # noqa: E402
+
+from tdd_deploy.files import write_json  # noqa: E402
+from tdd_deploy.train import NETWORKS, TrainOptions  # noqa: E402
+from tdd_deploy.train.network import Connection  # noqa: E402
+
+CLASSES, SIZE = 10, 28
+BATCH_NORMS = nn.BatchNorm1d | nn.BatchNorm2d
+
+
+class Ours(nn.Module):
+    def __init__(self, n_steps: int) -> None:
+        super().__init__()
+        self.n_steps = n_steps
+        self.network = TrainOptions(network="conv-medium").make_network((1, SIZE, SIZE), CLASSES)
+        self.network.to(memory_format=torch.channels_last)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.network.unroll(x.to(memory_format=torch.channels_last)[None], self.n_steps).outputs
+
+
+class SpikingJelly(nn.Module):
+    def __init__(self, n_steps: int) -> None:
+        super().__init__()
+        self.n_steps = n_steps
+        parts: list[nn.Module] = []
+        channels, size = 1, SIZE
+        for n_out, stride in NETWORKS["conv-medium"].convolutions:
+            parts += [layer.Conv2d(channels, n_out, 3, stride, 1, bias=False), layer.BatchNorm2d(n_out), self._lif()]
+            channels, size = n_out, (size - 1) // stride + 1
+        parts += [layer.Flatten(), layer.Linear(channels * size**2, 128, bias=False), layer.BatchNorm1d(128)]
+        parts += [self._lif(), layer.Linear(128, CLASSES)]
+        self.parts = nn.Sequential(*parts)
+        functional.set_step_mode(self, "m")
+
+    def forward(self, x: Tensor) -> Tensor:
+        functional.reset_net(self)
+        return self.parts(x.expand(self.n_steps, *x.shape))
+
+    @staticmethod
+    def _lif() -> nn.Module:
+        # tau 2 without decay of the input: v = v / 2 + x
+        return neuron.LIFNode(tau=2.0, decay_input=False, surrogate_function=surrogate.ATan())
+
+
+class SnnTorch(nn.Module):
+    def __init__(self, n_steps: int) -> None:
+        super().__init__()
+        self.n_steps = n_steps
+        parts: list[nn.Module] = []
+        channels, size = 1, SIZE
+        for n_out, stride in NETWORKS["conv-medium"].convolutions:
+            parts += [nn.Conv2d(channels, n_out, 3, stride, 1, bias=False), nn.BatchNorm2d(n_out), self._lif()]
+            channels, size = n_out, (size - 1) // stride + 1
+        parts += [nn.Flatten(), nn.Linear(channels * size**2, 128, bias=False), nn.BatchNorm1d(128), self._lif()]
+        self.parts = nn.ModuleList([*parts, nn.Linear(128, CLASSES)])
+
+    def forward(self, x: Tensor) -> Tensor:
+        membranes: dict[int, Tensor] = {}
+        outputs = []
+        for _ in range(self.n_steps):
+            value = x
+            for place, part in enumerate(self.parts):
+                if isinstance(part, snntorch.Leaky):
+                    before = membranes[place] if place in membranes else part.reset_mem()
+                    value, membranes[place] = part(value, before)
+                else:
+                    value = part(value)
+            outputs.append(value)
+        return torch.stack(outputs)
+
+    @staticmethod
+    def _lif() -> nn.Module:
+        return snntorch.Leaky(beta=0.5, reset_mechanism="zero", reset_delay=False)
+
+
+def weights_of(module: nn.Module) -> list[nn.Module]:
+    """Return what holds weights, in the order of execution."""
+    if isinstance(module, Ours):
+        found: list[nn.Module] = []
+        for connection in module.network.connections.values():
+            assert isinstance(connection, Connection)
+            found += [connection.weights, *([] if connection.norm is None else [connection.norm])]
+        return found
+    return [part for part in module.modules() if isinstance(part, nn.Conv2d | nn.Linear | BATCH_NORMS)]
+
+
+def same_weights(modules: list[nn.Module]) -> None:
+    first, *others = [weights_of(module) for module in modules]
+    for other in others:
+        for mine, theirs in zip(first, other, strict=True):
+            theirs.load_state_dict(mine.state_dict())
+
+
+def step_of(module: nn.Module, x: Tensor, labels: Tensor, n_steps: int) -> Callable[[], float]:
+    optimizer = torch.optim.AdamW(module.parameters(), lr=1e-4)
+    repeated = labels.repeat(n_steps)
+
+    def step() -> float:
+        begin = time.perf_counter()
+        optimizer.zero_grad(set_to_none=True)
+        nn.functional.cross_entropy(module(x).flatten(0, 1), repeated).backward()
+        optimizer.step()
+        return time.perf_counter() - begin
+
+    return step
+
+
+def same_share(modules: dict[str, nn.Module], x: Tensor) -> dict[str, float]:
+    """Return the share of outputs, all steps, that are ours within 1e-3, in evaluation mode.
+
+    The rest are of samples in which a potential met its threshold within the rounding of float32.
+    """
+    with torch.no_grad():
+        outputs = {name: module.eval()(x) for name, module in modules.items()}
+    for module in modules.values():
+        module.train()
+    ours = outputs["tdd-deploy"]
+    return {name: float(((found - ours).abs() < 1e-3).float().mean()) for name, found in outputs.items()}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--batch", type=int, default=64)
+    given = parser.parse_args()
+    torch.set_num_threads(given.threads)
+    rows: list[dict[str, Any]] = []
+    for n_steps in (4, 6):
+        torch.manual_seed(0)
+        kinds = {"tdd-deploy": Ours, "spikingjelly": SpikingJelly, "snntorch": SnnTorch}
+        modules: dict[str, nn.Module] = {name: kind(n_steps) for name, kind in kinds.items()}
+        same_weights(list(modules.values()))
+        x, labels = torch.rand(given.batch, 1, SIZE, SIZE), torch.randint(0, CLASSES, (given.batch,))
+        same = same_share(modules, x)
+        steps = {name: step_of(module, x, labels, n_steps) for name, module in modules.items()}
+        seconds: dict[str, list[float]] = {name: [] for name in steps}
+        for round_ in range(given.rounds + 2):
+            for name, step in steps.items():
+                took = step()
+                if round_ >= 2:  # the first ones compile and allocate
+                    seconds[name].append(took)
+        for name, took in seconds.items():
+            median = statistics.median(took)
+            ratio = median / statistics.median(seconds["tdd-deploy"])
+            rows.append({
+                "steps": n_steps, "name": name, "median_ms": 1e3 * median, "times_ours": ratio,
+                "fastest_ms": 1e3 * min(took), "same_outputs": same[name],
+            })  # fmt: skip
+            print(f"T={n_steps} {name:12} {1e3 * median:8.1f} ms  {ratio:5.2f} x ours  ({same[name]:.1%} same)")
+    versions = {name: metadata.version(name) for name in ("torch", "spikingjelly", "snntorch")}
+    document = {
+        "threads": given.threads,
+        "batch": given.batch,
+        "rounds": given.rounds,
+        "versions": {"python": platform.python_version(), **versions},
+        "rows": rows,
+    }
+    write_json(Path(__file__).parent / "results" / "speed.json", document)
+
+
+if __name__ == "__main__":
+    main()
