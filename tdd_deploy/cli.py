@@ -186,7 +186,9 @@ def train(out: Path, *, resume: bool, **given: Any) -> None:
     --resume goes on. Several processes train together with torchrun --nproc-per-node N -m tdd_deploy train ...
     """
     from .pipeline import train as run
+    from .process import keep_freed_memory
 
+    keep_freed_memory()
     with _training_progress() as watcher:
         finished = run(out, resume=resume, watcher=watcher, **given)
     if not _is_first():

@@ -11,29 +11,33 @@ class Meter:
     def __init__(self, left_out):
         self.now = self.most = 0
         self._kept = Counter()
+        self._sizes = {}  # of what is kept of a storage, which may be a part
         self._left_out = {tensor.untyped_storage().data_ptr() for tensor in left_out}
 
     def take(self, place, size):
+        if place in self._left_out:
+            return
         self._kept[place] += 1
-        if self._kept[place] == 1 and place not in self._left_out:
-            self.now += size
-            self.most = max(self.most, self.now)
+        self.now += max(0, size - self._sizes.get(place, 0))
+        self._sizes[place] = max(size, self._sizes.get(place, 0))
+        self.most = max(self.most, self.now)
 
-    def give_back(self, place, size):
+    def give_back(self, place):
+        if place in self._left_out:
+            return
         self._kept[place] -= 1
-        if self._kept[place] == 0 and place not in self._left_out:
-            self.now -= size
+        if self._kept[place] == 0:
+            self.now -= self._sizes.pop(place)
 
 
 class Kept:
     def __init__(self, tensor, meter):
-        storage = tensor.untyped_storage()
         self.tensor, self._meter = tensor, meter
-        self._entry = storage.data_ptr(), storage.nbytes()
-        meter.take(*self._entry)
+        self._place = tensor.untyped_storage().data_ptr()
+        meter.take(self._place, tensor.numel() * tensor.element_size())
 
     def __del__(self):
-        self._meter.give_back(*self._entry)
+        self._meter.give_back(self._place)
 
 
 def most_kept(compute, left_out=()):

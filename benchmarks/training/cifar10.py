@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from benchmarks.training.grid import Table
+from tdd_deploy.process import keep_freed_memory
 
 FRONT = {"resnet19": 13, "resnet19-small": 13}  # layers of the stem and the first two stages, whose events cost most
 
@@ -48,6 +49,7 @@ def main() -> None:
     parser.add_argument("--data-dir", type=Path, required=True)
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
+    keep_freed_memory()
     common = {
         "data": "cifar10",
         "network": given.network,

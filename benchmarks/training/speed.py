@@ -4,9 +4,9 @@
 
 The network is conv-medium on 28x28 (four convolutions with batch norm, one dense layer, LIF, hard reset, beta 0.5), the
 input one random image per sample shown at every step, the loss TET's, the optimizer AdamW. SpikingJelly runs in its
-multi-step mode, snnTorch step by step, as their documentations do. Rounds are interleaved; reported are medians, and
-ratios of medians. Outputs in evaluation mode are compared first,
-since the same weights must give the same.
+multi-step mode, snnTorch step by step, as their documentations do. Freed memory is kept by the process, for all three,
+since page faults are much of the noise. Rounds are interleaved; reported are medians, and ratios of medians. Outputs in
+evaluation mode are compared first, since the same weights must give the same.
 Writes results/speed.json.
 """
 
@@ -29,6 +29,7 @@ import snntorch  # noqa: E402
 from spikingjelly.activation_based import functional, layer, neuron, surrogate  # noqa: E402
 
 from tdd_deploy.files import write_json  # noqa: E402
+from tdd_deploy.process import keep_freed_memory  # noqa: E402
 from tdd_deploy.train import NETWORKS, TrainOptions  # noqa: E402
 from tdd_deploy.train.network import Connection  # noqa: E402
 
@@ -154,6 +155,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=64)
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
+    keep_freed_memory()
     rows: list[dict[str, Any]] = []
     for n_steps in (4, 6):
         torch.manual_seed(0)

@@ -72,9 +72,9 @@ class _ChargeFireReset(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor, Tensor]:
         layout = _Layout.of(current)
         flat = layout.flat(current)
-        start = torch.zeros_like(flat[0]) if v is None else layout.flat(v[None])[0]
+        start = None if v is None else layout.flat(v[None])[0]
         spikes, u = (flat.new_empty(n_steps, flat.shape[1]) for _ in range(2))
-        last = start.clone()
+        last = torch.zeros_like(flat[0]) if start is None else start.clone()
         numbers = (beta, v_threshold, v_reset)
         if _is_compiled(flat):
             scalars = (np.float32(x.item()) for x in numbers)
@@ -84,7 +84,7 @@ class _ChargeFireReset(torch.autograd.Function):
                 u[t] = beta * last + flat[t if len(flat) > 1 else 0]
                 spikes[t] = u[t] >= v_threshold if compare == ">=" else u[t] > v_threshold
                 last = _after(u[t], spikes[t], v_threshold, v_reset, reset)
-        ctx.save_for_backward(u, None if v is None else start, *numbers)
+        ctx.save_for_backward(u, start, *numbers)
         ctx.choices = layout, len(flat), reset, compare
         ctx.set_materialize_grads(False)
         return layout.unflat(spikes), layout.unflat(u), layout.unflat(last[None])[0]
@@ -93,14 +93,14 @@ class _ChargeFireReset(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
         u, start, *numbers = ctx.saved_tensors
         layout, n_currents, reset, compare = ctx.choices
+        learned = any(ctx.needs_input_grad[2:5])
         if start is None:
-            start = torch.zeros_like(u[0])
+            start = torch.zeros_like(u[0]) if learned else u[0]  # not read
         of_spikes, of_u = (None if grad is None else layout.flat(grad) for grad in grads[:2])
-        of_v = torch.zeros_like(start) if grads[2] is None else layout.flat(grads[2][None])[0].clone()
+        of_v = torch.zeros_like(u[0]) if grads[2] is None else layout.flat(grads[2][None])[0].clone()
         of_current = torch.zeros_like(u[:1]) if n_currents < len(u) else torch.empty_like(u)
         if of_spikes is None:
             of_spikes = torch.zeros_like(u)
-        learned = any(ctx.needs_input_grad[2:5])
         if _is_compiled(u):
             if of_u is None:
                 of_u = u.new_empty(0, 0)

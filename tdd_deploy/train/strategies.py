@@ -50,7 +50,7 @@ class Learned:
     """What a batch gave, without gradients."""
 
     loss: float  # with penalties
-    outputs: Tensor  # [n_steps, batch, n_classes]
+    outputs: Tensor  # of the steps that were run, [n, batch, n_classes]
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,8 @@ class Online:
     """SLTT: a backward pass per step, in which the state before it is a constant; memory does not grow with steps.
 
     Args:
-        k: learn from so many steps, drawn at random per batch (SLTT-K); by default from all.
+        k: learn from so many steps, drawn at random per batch (SLTT-K); by default from all. Steps behind the last of
+            them are not run.
     """
 
     k: int | None = None
@@ -200,7 +201,7 @@ class _Step:
 def _serial(network: Network, batch: Batch, learning: set[int], *, is_detached: bool) -> Iterator[_Step]:
     """Run a network step by step; those that are not ``learning`` have no gradient."""
     memory = Memory()
-    for t in range(batch.n_steps):
+    for t in range(max(learning) + 1):
         with torch.set_grad_enabled(t in learning):
             step = _step(network, batch.at(t), batch, memory)
         yield step

@@ -569,7 +569,7 @@ def test_as_many_steps_as_there_are_is_all_of_them(k):
 
 
 @pytest.mark.parametrize("k", [1, 2, 3])
-def test_k_steps_drawn_at_random_are_learned_from_and_all_are_run(k):
+def test_k_steps_drawn_at_random_are_learned_from_and_those_behind_the_last_are_not_run(k):
     net = plain()
     found = learned(Online(k), net, Objective(TetLoss()))
     chosen = torch.randperm(N_STEPS, generator=generator(3))[:k].tolist()
@@ -577,7 +577,7 @@ def test_k_steps_drawn_at_random_are_learned_from_and_all_are_run(k):
     for name, gradient in found[1].items():
         torch.testing.assert_close(gradient, expected[name])
     whole = learned(Online(), net, Objective(TetLoss()))
-    assert torch.equal(found[0].outputs, whole[0].outputs)
+    assert torch.equal(found[0].outputs, whole[0].outputs[: max(chosen) + 1])
     assert not are_close(found, whole)
 
 
@@ -625,4 +625,5 @@ def test_steps_that_are_not_learned_from_keep_nothing():
     hook = net["fc3"].register_forward_hook(lambda module, given, out: graphs.append(out.requires_grad))
     learned(Online(1), net, Objective(TetLoss()))
     hook.remove()
-    assert sorted(graphs) == [False] * (N_STEPS - 1) + [True]
+    (chosen,) = torch.randperm(N_STEPS, generator=generator(3))[:1].tolist()
+    assert graphs == [False] * chosen + [True]
