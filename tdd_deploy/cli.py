@@ -606,12 +606,12 @@ def _activity_table(report: "Mapping[str, Any]", label: str) -> Any:
     by_layer = label == "layer"
 
     def row(cells: "Mapping[str, Any]") -> list[str]:
-        events = [mean_text(cells[key] / n) for key in ("spikes", "delta_events", "hybrid_events")]
+        events = [mean_text(cells[key] / n) for key in ("spikes", "delta_events", "hybrid_events", "delta_synops")]
         shares = ["-" if cells[key] is None else f"{cells[key]:.3f}" for key in ("overlap", "persistence")]
         return [*events, *shares]
 
     table = Table(box=None, pad_edge=False)
-    of_events = ("spikes", "delta events", "cheaper code", "overlap", "P(1->1)")
+    of_events = ("spikes", "delta events", "cheaper code", "synops: delta", "overlap", "P(1->1)")
     last = ("cheaper is",) if by_layer else ("Fisher information",) if traces else ()
     for name in (label, *of_events, *last):
         table.add_column(name, justify="left" if name in (label, "cheaper is") else "right")

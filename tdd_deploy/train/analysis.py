@@ -10,10 +10,12 @@ from numpy.typing import NDArray
 
 from .diagnostics import EVERYWHERE, Activity, Cells, Remainder, remainders, shrinking
 from .fisher import Information, centroid, information, recorded_traces
+from .methods import fan_out
 from .replay import Finished, replay
 
 SCHEMA_VERSION = 1
 NOT_MEASURED = "the bound on the membrane of Theorem 2: its statement is not at hand"
+COUNTS = ("spikes", "delta_events", "hybrid_events", "spike_synops", "delta_synops", "hybrid_synops")
 NO_LABELS = "Fisher information: the data has no labels"
 
 
@@ -44,7 +46,9 @@ def examine(run: Finished, inputs: NDArray[np.floating], labels: NDArray[np.int6
     """
     x = torch.from_numpy(np.ascontiguousarray(inputs, np.float32))
     known = None if labels is None else information(run.network, x, torch.from_numpy(labels), n_steps)
-    return Findings(Activity.of(rasters(run, inputs, n_steps)), remainders(run.network, x, n_steps), known)
+    synapses = {name: of_neurons.numpy() for name, of_neurons in fan_out(run.network).items()}
+    activity = Activity.of(rasters(run, inputs, n_steps), synapses)
+    return Findings(activity, remainders(run.network, x, n_steps), known)
 
 
 def rasters(run: Finished, inputs: NDArray[np.floating], n_steps: int) -> Mapping[str, NDArray[np.generic]]:
@@ -117,6 +121,9 @@ class Analysis:
             "delta_events": deltas,
             "fewer": "equal" if deltas == spikes else "delta" if deltas < spikes else "spike",
             "hybrid_events": int(activity.hybrid[cells].sum()),
+            "spike_synops": int(activity.spike_synops[cells].sum()),
+            "delta_synops": int(activity.delta_synops[cells].sum()),
+            "hybrid_synops": int(activity.hybrid_synops[cells].sum()),
             "overlap": activity.overlap(cells),
             "persistence": activity.persistence(cells),
         }
@@ -126,7 +133,7 @@ def summary(report: Mapping[str, Any]) -> Iterator[str]:
     """Yield what ``Analysis.as_json`` says, in sentences."""
     totals, layers, n = report["totals"], report["layers"], report["samples"]
     paying = [layer["name"] for layer in layers if layer["fewer"] == "delta"]
-    per_sample = {key: totals[key] / n for key in ("spikes", "delta_events", "hybrid_events")}
+    per_sample = {key: totals[key] / n for key in COUNTS}
     yield (
         f"means over {n} samples of {report['data']['name']} ({report['data']['split']}); "
         f"delta pays where P(1->1) is above 1/2: in {len(paying)} of {len(layers)} layers"
@@ -134,6 +141,10 @@ def summary(report: Mapping[str, Any]) -> Iterator[str]:
     yield (
         f"events per sample: {per_sample['spikes']:,.0f} as spikes, {per_sample['delta_events']:,.0f} as deltas, "
         f"{per_sample['hybrid_events']:,.0f} with the cheaper code in each layer"
+    )
+    yield (
+        f"synaptic operations behind them: {per_sample['spike_synops']:,.0f}, {per_sample['delta_synops']:,.0f} and "
+        f"{per_sample['hybrid_synops']:,.0f}"
     )
     yield from _of_fisher(report["fisher"])
     yield from _of_theorems(report["theorem1"], report["theorem2"])

@@ -6,7 +6,7 @@ Source: [P] "Feature Overlapping: Temporal Differential Decoupling for Efficient
 
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Self
 
@@ -39,6 +39,8 @@ class Activity:
         neurons: of each layer.
         spikes: ``[n_layers, n_steps]``.
         stayed: spikes at t of neurons that spiked at t - 1 too, ``[n_layers, n_steps]``; none at the first step.
+        spike_synops: synaptic operations of the spikes, ``[n_layers, n_steps]``; see ``methods.fan_out``.
+        delta_synops: of the deltas, likewise.
         n_samples: how many.
 
     """
@@ -47,25 +49,32 @@ class Activity:
     neurons: tuple[int, ...]
     spikes: IntArray
     stayed: IntArray
+    spike_synops: IntArray
+    delta_synops: IntArray
     n_samples: int
 
     @classmethod
-    def of(cls, spikes: Mapping[str, NDArray[np.generic]]) -> Self:
-        """Count the spikes, 0 or 1, of each layer ``[n_steps, n_samples, ...]``."""
+    def of(cls, spikes: Mapping[str, NDArray[np.generic]], fan_out: Mapping[str, NDArray[np.generic]]) -> Self:
+        """Count the spikes, 0 or 1, of each layer ``[n_steps, n_samples, ...]``, whose neurons have a fan-out."""
         rasters = [raster.reshape(*raster.shape[:2], -1) != 0 for raster in spikes.values()]
-        both = [raster & np.concatenate([np.zeros_like(raster[:1]), raster[:-1]]) for raster in rasters]
+        before = [np.concatenate([np.zeros_like(raster[:1]), raster[:-1]]) for raster in rasters]
+        both = [raster & former for raster, former in zip(rasters, before, strict=True)]
+        changed = [raster ^ former for raster, former in zip(rasters, before, strict=True)]
+        costs = [fan_out[name].reshape(-1).astype(np.int64) for name in spikes]
         return cls(
             layers=tuple(spikes),
             neurons=tuple(raster.shape[2] for raster in rasters),
             spikes=np.stack([raster.sum((1, 2)) for raster in rasters]),
             stayed=np.stack([raster.sum((1, 2)) for raster in both]),
+            spike_synops=np.stack([raster.sum(1) @ cost for raster, cost in zip(rasters, costs, strict=True)]),
+            delta_synops=np.stack([raster.sum(1) @ cost for raster, cost in zip(changed, costs, strict=True)]),
             n_samples=rasters[0].shape[1],
         )
 
     def __add__(self, other: Self) -> Self:
         assert self.layers == other.layers, "of the same network"
-        spikes, stayed = self.spikes + other.spikes, self.stayed + other.stayed
-        return type(self)(self.layers, self.neurons, spikes, stayed, self.n_samples + other.n_samples)
+        names = ("spikes", "stayed", "spike_synops", "delta_synops", "n_samples")
+        return replace(self, **{name: getattr(self, name) + getattr(other, name) for name in names})
 
     @property
     def before(self) -> IntArray:
@@ -81,6 +90,11 @@ class Activity:
     def hybrid(self) -> IntArray:
         """Events ``[n_layers, n_steps]`` when each layer sends what is fewer over all steps: deltas, or spikes."""
         return np.where(self.delta_pays[:, None], self.deltas, self.spikes)
+
+    @property
+    def hybrid_synops(self) -> IntArray:
+        """Synaptic operations ``[n_layers, n_steps]`` in that code of each layer."""
+        return np.where(self.delta_pays[:, None], self.delta_synops, self.spike_synops)
 
     @property
     def delta_pays(self) -> NDArray[np.bool_]:

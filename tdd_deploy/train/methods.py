@@ -5,7 +5,6 @@ SNN Training", Ann. NY Acad. Sci. 1556(1), 2026 (ICLR 2025 submission 77plFC53J5
 what they leave open made options. RMP-loss, Guo et al., ICCV 2023.
 """
 
-import math
 from dataclasses import dataclass
 from typing import Literal, Protocol, get_args
 
@@ -166,11 +165,11 @@ def _share(values: Tensor, n_steps: int) -> Tensor:
     return mean if len(values) == n_steps else mean * (len(values) / n_steps)
 
 
-def fan_out(network: Network) -> dict[str, float]:
-    """Return how many synaptic operations an event of each layer costs on average.
+def fan_out(network: Network) -> dict[str, Tensor]:
+    """Return how many synaptic operations an event of each neuron costs, in the shape of its layer.
 
-    A synapse is a weight that the event reaches through what has no weights, padding left out; of maps without weights
-    none is counted.
+    A synapse is a weight other than 0, as deployed in evaluation mode, that the event reaches through what has no weights, padding left out; of maps
+    without weights none is counted. Events that meet in a sum before they are weighted cost less together.
     """
     currents: list[Tensor] = []
     taps: dict[str, Tensor] = {}
@@ -179,7 +178,8 @@ def fan_out(network: Network) -> dict[str, float]:
         received = [values[name] for name in part.sources]
         match part.module:
             case Connection():
-                ones = torch.ones_like(part.module.weights.weight, device="cpu")
+                weight = part.module.weights.weight if part.module.deployed is None else part.module.deployed[0]
+                ones = (weight != 0).float().cpu()
                 currents.append(part.module.current(torch.stack(received).sum(0), ones, None))
                 values[part.name] = torch.zeros_like(currents[-1])
             case Neurons():
@@ -191,13 +191,14 @@ def fan_out(network: Network) -> dict[str, float]:
         values |= taps
     total = torch.stack([current.sum() for current in currents]).sum()
     gradients = torch.autograd.grad(total, list(taps.values()), allow_unused=True)
-    return {name: 0.0 if g is None else float(g.mean()) for name, g in zip(taps, gradients, strict=True)}
+    both = zip(taps.items(), gradients, strict=True)
+    return {name: (torch.zeros_like(tap) if g is None else g).detach()[0] for (name, tap), g in both}
 
 
 def layer_weights(network: Network, *, by_synops: bool) -> dict[str, float]:
     """Return what each layer's penalty counts: 1, or by the synaptic operations of all its neurons, 1 in the mean."""
     if not by_synops:
         return dict.fromkeys(network.layers, 1.0)
-    costs = {name: each * math.prod(network.shapes[name]) for name, each in fan_out(network).items()}
+    costs = {name: float(of_neurons.sum()) for name, of_neurons in fan_out(network).items()}
     mean = sum(costs.values()) / len(costs)
     return {name: cost / mean for name, cost in costs.items()}

@@ -16,6 +16,7 @@ from tdd_deploy.train.diagnostics import (
     smooth_firing,
 )
 from tdd_deploy.train.lower import lower
+from tdd_deploy.train.methods import fan_out
 from tests.untrained import network, pixels, tiny_resnet
 from tests.zoo import Given
 
@@ -30,13 +31,20 @@ SHY = np.array([[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 0, 0], [0, 0, 0, 1]])[:, None
 #  spikes        1             1             0             1
 #  stayed        -             0             0             0
 #  deltas        1             2             1             1
-BY_HAND = Activity.of({"busy": BUSY, "shy": SHY})
+FAN_OUT = {"busy": np.array([1, 10, 100, 1000]), "shy": np.array([2, 2, 2, 2])}
+BY_HAND = Activity.of({"busy": BUSY, "shy": SHY}, FAN_OUT)
 
 
 def falling(first, *vanishing):
     """One layer in which so many neurons spike, and so many of them vanish at each later step."""
     spikes = np.array([[first, *(first - np.cumsum(vanishing))]])
-    return Activity(("layer",), (100,), spikes, np.where(np.arange(spikes.size) == 0, 0, spikes), 1)
+    nothing = np.zeros_like(spikes)
+    return Activity(("layer",), (100,), spikes, np.where(np.arange(spikes.size) == 0, 0, spikes), nothing, nothing, 1)
+
+
+def counted(raster):
+    """The activity of one layer, each event of which costs one operation."""
+    return Activity.of({"layer": raster}, {"layer": np.ones(raster.shape[2:])})
 
 
 def test_spikes_deltas_and_what_stayed_are_counted() -> None:
@@ -45,6 +53,12 @@ def test_spikes_deltas_and_what_stayed_are_counted() -> None:
     assert BY_HAND.spikes.tolist() == [[2, 3, 2, 3], [1, 1, 0, 1]]
     assert BY_HAND.stayed.tolist() == [[0, 2, 2, 2], [0, 0, 0, 0]]
     assert BY_HAND.deltas.tolist() == [[2, 1, 1, 1], [1, 2, 1, 1]]
+
+
+def test_events_cost_the_synapses_of_their_neurons() -> None:
+    assert BY_HAND.spike_synops.tolist() == [[11, 111, 101, 1101], [2, 2, 0, 2]]
+    assert BY_HAND.delta_synops.tolist() == [[11, 100, 10, 1000], [2, 4, 2, 2]]
+    assert BY_HAND.hybrid_synops.tolist() == [[11, 100, 10, 1000], [2, 2, 0, 2]]
 
 
 def test_overlap_is_the_share_of_spikes_that_were_there_a_step_ago() -> None:
@@ -71,7 +85,7 @@ def test_delta_pays_exactly_where_persistence_exceeds_one_half() -> None:
     ties = 0
     for _ in range(300):
         n_steps, n = rng.integers(1, 5), rng.integers(1, 5)
-        made = Activity.of({"layer": rng.random((n_steps, 2, n)) < rng.random()})
+        made = counted(rng.random((n_steps, 2, n)) < rng.random())
         persistence = made.persistence()
         deltas, spikes = made.deltas.sum(), made.spikes.sum()
         assert made.delta_pays[0] == (deltas < spikes) == (persistence is not None and persistence > 0.5)
@@ -81,16 +95,16 @@ def test_delta_pays_exactly_where_persistence_exceeds_one_half() -> None:
 
 def test_deltas_are_what_changed() -> None:
     raster = np.random.default_rng(1).random((5, 3, 7)) < 0.4
-    made = Activity.of({"layer": raster})
+    made = counted(raster)
     changed = [raster[0].sum(), *((now != before).sum() for before, now in pairwise(raster))]
     assert made.deltas.tolist() == [changed]
 
 
 def test_batches_add_up() -> None:
     raster = np.random.default_rng(2).random((4, 6, 5)) < 0.5
-    whole = Activity.of({"layer": raster})
-    parts = Activity.of({"layer": raster[:, :4]}) + Activity.of({"layer": raster[:, 4:]})
-    for name in ("spikes", "stayed"):
+    whole = counted(raster)
+    parts = counted(raster[:, :4]) + counted(raster[:, 4:])
+    for name in ("spikes", "stayed", "spike_synops", "delta_synops"):
         np.testing.assert_array_equal(getattr(parts, name), getattr(whole, name))
     assert parts.n_samples == 6
 
@@ -101,13 +115,18 @@ def test_events_are_those_that_the_engine_counts(name: str) -> None:
     x = pixels(4, 3, *net.input_shape)
     with torch.inference_mode():
         taps = net.unroll(torch.from_numpy(x), 4).taps
-    made = Activity.of({layer: tap.numpy() for layer, tap in taps.items()})
+    synapses = {layer: of_neurons.numpy() for layer, of_neurons in fan_out(net).items()}
+    made = Activity.of({layer: tap.numpy() for layer, tap in taps.items()}, synapses)
     trace = Engine(lower(net, n_steps=4, encoder="direct")).run(Given(x), n_steps=4).trace
     row = {layer.name: number for number, layer in enumerate(trace.layers)}
     rows = [row[layer] for layer in made.layers]
     np.testing.assert_array_equal(made.spikes, trace.executed.spikes[rows])
     np.testing.assert_array_equal(made.deltas, trace.executed.delta_events[rows])
     assert made.spikes.sum() > made.stayed.sum() > 0
+    if name in ("mlp", "conv-small"):  # elsewhere deltas meet in sums and shortcuts, and a sum has synapses of its own
+        behind_input = row[next(iter(net.connections))]
+        executed = np.delete(trace.executed.synops_effective, behind_input, axis=0).sum(0)
+        np.testing.assert_array_equal(made.delta_synops.sum(0), executed)
 
 
 # --- Theorem 1 ---------------------------------------------------------------------------------------------------

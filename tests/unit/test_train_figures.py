@@ -38,7 +38,7 @@ def report(n_steps=4, layers=("conv1_spikes", "fc1_spikes"), epochs=()):
         program="0",
         data={"name": "digits", "split": "test"},
         shapes=dict.fromkeys(layers, (20,)),
-        findings=Findings(Activity.of(spikes), (), None),
+        findings=Findings(Activity.of(spikes, {name: np.ones(20) for name in layers}), (), None),
         epochs=epochs,
     )
     return analysis.as_json()
