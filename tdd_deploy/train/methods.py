@@ -168,8 +168,9 @@ def _share(values: Tensor, n_steps: int) -> Tensor:
 def fan_out(network: Network) -> dict[str, Tensor]:
     """Return how many synaptic operations an event of each neuron costs, in the shape of its layer.
 
-    A synapse is a weight other than 0, as deployed in evaluation mode, that the event reaches through what has no weights, padding left out; of maps
-    without weights none is counted. Events that meet in a sum before they are weighted cost less together.
+    A synapse is a weight other than 0 (in evaluation mode, as deployed) that the event reaches through what has no
+    weights, padding left out; of maps without weights none is counted. Events that meet in a sum before they are
+    weighted cost less together.
     """
     currents: list[Tensor] = []
     taps: dict[str, Tensor] = {}
