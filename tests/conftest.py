@@ -1,9 +1,13 @@
 """Fixtures that more than one file uses."""
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tdd_deploy import cli
+from tests.commands import Call, Called
 
 
 @pytest.fixture(scope="session")
@@ -29,3 +33,17 @@ def one_thread() -> Iterator[None]:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-golden", action="store_true", help="write the files in tests/golden anew")
+
+
+@pytest.fixture
+def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
+    """Call tdd-deploy with words of a command line."""
+
+    def run(*words: object) -> Called:
+        monkeypatch.setattr(sys, "argv", ["tdd-deploy", *map(str, words)])
+        with pytest.raises(SystemExit) as stopped:
+            cli.main()
+        captured = capsys.readouterr()
+        return Called(int(stopped.value.code or 0), captured.out, captured.err)
+
+    return run

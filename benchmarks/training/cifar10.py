@@ -36,7 +36,7 @@ def main() -> None:
     parser.add_argument("--network", choices=FRONT, default="resnet19-small")
     parser.add_argument("--steps", type=int, default=6)
     parser.add_argument("--epochs", type=int, default=6)
-    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--train-samples", type=int)
     parser.add_argument("--test-samples", type=int, default=1000)
     parser.add_argument("--seeds", type=int, default=1)

@@ -36,8 +36,8 @@ def ddla(weights: tuple[float, ...], **options: Any) -> dict[str, dict[str, Any]
 DIGITS = {
     "tet": {"method": "tet"},
     **named("ddla F gsc k.5", ddla((1.2,), keep=0.5)),
-    **named("ddla F gsc k.2", ddla((0.6, 1.2, 2.4), keep=0.2)),
-    **named("ddla D gsc k.2", ddla((0.6, 1.2, 2.4), keep=0.2, reading="D")),
+    **named("ddla F gsc k.2", ddla((1.2, 2.4), keep=0.2)),
+    **named("ddla D gsc k.2", ddla((1.2, 2.4), keep=0.2, reading="D")),
     **named("ddla F jac k.5", ddla((1.2, 2.4), score="jac")),
     **named("ddla F random k.5", ddla((1.2, 2.4), score="random")),
     **named("l1-spikes", weighted("l1-spikes", (0.2, 0.4))),
@@ -45,13 +45,16 @@ DIGITS = {
     **named("l1-spikes synops", weighted("l1-spikes", (0.4, 0.8), **SYNOPS)),
     "tet soft": {"method": "tet", "reset": "soft"},
     **named("l1-spikes soft", weighted("l1-spikes", (0.2, 0.4), reset="soft")),
-    **named("l1-spikes soft beta .25", weighted("l1-spikes", (0.2, 0.4), reset="soft", beta=0.25)),
+    **named("l1-spikes soft beta .25", weighted("l1-spikes", (0.1, 0.2, 0.4), reset="soft", beta=0.25)),
     **named("l1-onset synops soft", weighted("l1-onset", (0.6,), reset="soft", **SYNOPS)),
     "tet sticky": {"method": "tet", **STICKY},
     "tet sticky front": {"method": "tet", **STICKY_FRONT},
     **named("l1-spikes sticky front", weighted("l1-spikes", (0.2, 0.4, 0.8), **STICKY_FRONT)),
     **named("l1-spikes synops sticky", weighted("l1-spikes", (0.4,), **STICKY, **SYNOPS)),
     **named("l1-spikes synops sticky front", weighted("l1-spikes", (0.2, 0.3, 0.5, 1.0), **STICKY_FRONT, **SYNOPS)),
+    **named(
+        "l1-spikes synops sticky front .85", weighted("l1-spikes", (0.5,), **{**STICKY_FRONT, "beta": 0.85}, **SYNOPS)
+    ),
     **named("l1-onset synops sticky front", weighted("l1-onset", (0.4, 1.0), **STICKY_FRONT, **SYNOPS)),
     **named("l1-delta synops sticky front", weighted("l1-delta", (0.4,), **STICKY_FRONT, **SYNOPS)),
     **named("ddla F gsc k.2 sticky front", ddla((1.2,), keep=0.2, **STICKY_FRONT)),
@@ -61,12 +64,13 @@ DIGITS = {
     ),
 }
 
-FASHION = {"data": "fashion-mnist", "network": "conv-medium", "train_samples": 10_000, "epochs": 6, "batch": 64}
+FASHION = {"data": "fashion-mnist", "network": "conv-medium", "train_samples": 10_000, "epochs": 6, "batch": 32}
 STICKY_CONVS = {"reset_to": (1.0, 1.0, 1.0, 0.0), "beta": 0.7}  # conv-medium: all convolutions but the last, cheap one
 FASHION_ROWS = {
     "tet": {"method": "tet"},
     **named("l1-spikes", weighted("l1-spikes", (0.4,))),
     **named("l1-spikes synops sticky front", weighted("l1-spikes", (0.1, 0.2, 0.4), **STICKY_CONVS, **SYNOPS)),
+    **named("l1-spikes synops sticky", weighted("l1-spikes", (0.1, 0.2), reset_to=(1.0,), beta=0.7, **SYNOPS)),
     **named("ddla F gsc k.2", ddla((1.2,), keep=0.2)),
     **named("l1-spikes sticky front", weighted("l1-spikes", (0.4,), **STICKY_CONVS)),
     **named("l1-spikes soft beta .25", weighted("l1-spikes", (0.4,), reset="soft", beta=0.25)),
@@ -80,7 +84,12 @@ FASHION_ROWS = {
 }
 
 TABLES = {
-    "digits": Table("pareto_digits", {"data": "digits", "network": "conv-small", "steps": 6, "epochs": 25}, DIGITS),
+    "digits": Table(
+        "pareto_digits",
+        {"data": "digits", "network": "conv-small", "steps": 6, "epochs": 25, "batch": 32},
+        DIGITS,
+        seeds=range(5),
+    ),
     "fashion-t4": Table("pareto_fashion_t4", {**FASHION, "steps": 4}, FASHION_ROWS, seeds=(0,), test_samples=2000),
     "fashion-t6": Table("pareto_fashion_t6", {**FASHION, "steps": 6}, FASHION_ROWS, seeds=(0,), test_samples=2000),
 }

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -30,28 +30,7 @@ from tdd_deploy.train.execution import DEVICES
 from tdd_deploy.train.methods import READINGS, SCORES, STEP_LOSSES
 from tdd_deploy.train.options import NORMS, OPTIMIZER_DEFAULTS, SCHEDULES, STEPWISE_NORMS, STRATEGY_DEFAULTS, Weigh
 from tdd_deploy.train.strategies import TRANSMISSIONS
-
-
-@dataclass(frozen=True)
-class Called:
-    code: int
-    out: str
-    err: str
-
-
-Call = Callable[..., Called]
-
-
-@pytest.fixture
-def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
-    def run(*words: object) -> Called:
-        monkeypatch.setattr(sys, "argv", ["tdd-deploy", *map(str, words)])
-        with pytest.raises(SystemExit) as stopped:
-            cli.main()
-        captured = capsys.readouterr()
-        return Called(int(stopped.value.code or 0), captured.out, captured.err)
-
-    return run
+from tests.commands import Call
 
 
 def listing(folder: Path) -> dict[str, bytes]:

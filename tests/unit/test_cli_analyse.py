@@ -4,8 +4,6 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,28 +15,7 @@ from tdd_deploy.errors import Interrupted
 from tdd_deploy.program import Conv, Dense
 from tdd_deploy.train import figures
 from tdd_deploy.train.prune import BY
-
-
-@dataclass(frozen=True)
-class Called:
-    code: int
-    out: str
-    err: str
-
-
-Call = Callable[..., Called]
-
-
-@pytest.fixture
-def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
-    def run(*words: object) -> Called:
-        monkeypatch.setattr(sys, "argv", ["tdd-deploy", *map(str, words)])
-        with pytest.raises(SystemExit) as stopped:
-            cli.main()
-        captured = capsys.readouterr()
-        return Called(int(stopped.value.code or 0), captured.out, captured.err)
-
-    return run
+from tests.commands import Call
 
 
 @pytest.fixture(scope="module")

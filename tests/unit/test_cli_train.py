@@ -4,8 +4,8 @@ import csv
 import json
 import subprocess
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import fields
+from functools import partial
 from pathlib import Path
 
 import click
@@ -16,31 +16,15 @@ import torch
 from tdd_deploy import cli
 from tdd_deploy.pipeline import train, verify
 from tdd_deploy.train import TrainOptions, by_field
+from tests.commands import Call
 
 FAST = ["--network", "mlp", "--method", "tet", "--steps", "2", "--epochs", "1", "--train-samples", "128"]
 OF_PLACE = {"data", "data_dir", "frames", "config", "device", "tensorboard", "resume", "out"}
 
 
-@dataclass(frozen=True)
-class Called:
-    code: int
-    out: str
-    err: str
-
-
-Call = Callable[..., Called]
-
-
 @pytest.fixture
-def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], one_thread: None) -> Call:
-    def run(*words: object) -> Called:
-        monkeypatch.setattr(sys, "argv", ["tdd-deploy", "train", *map(str, words)])
-        with pytest.raises(SystemExit) as stopped:
-            cli.main()
-        captured = capsys.readouterr()
-        return Called(int(stopped.value.code or 0), captured.out, captured.err)
-
-    return run
+def call(call: Call, one_thread: None) -> Call:
+    return partial(call, "train")
 
 
 def recorded(folder: Path) -> dict:
