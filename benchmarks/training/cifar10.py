@@ -5,7 +5,7 @@
     # on a GPU: the published table's network, all of the data
     .venv/bin/python -m benchmarks.training.cifar10 --data-dir DIR --network resnet19 --epochs 100 --device cuda --amp
 
-Interrupted runs are resumed by the same command. Adds to results/cifar10.json. The published counts (x 1e5 per image)
+Interrupted runs are resumed by the same command. Adds to results/cifar10_*.json. The published counts (x 1e5 per image)
 and accuracies stand in docs/results.md.
 """
 
@@ -61,7 +61,8 @@ def main() -> None:
         "device": given.device,
         "amp": given.amp or None,
     }
-    table = Table("cifar10", common, rows(given.network), seeds=range(given.seeds), test_samples=given.test_samples)
+    name = f"cifar10_{given.network}_t{given.steps}"
+    table = Table(name, common, rows(given.network), seeds=range(given.seeds), test_samples=given.test_samples)
     table.run(given.runs, only=given.only, data_dir=given.data_dir)
 
 

@@ -166,7 +166,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "fashion t4 plot": lambda: pareto_plot("pareto_fashion_t4", "Fashion-MNIST, conv-medium, T = 4"),
     "fashion t6 table": lambda: pareto_table("pareto_fashion_t6"),
     "fashion t6 plot": lambda: pareto_plot("pareto_fashion_t6", "Fashion-MNIST, conv-medium, T = 6"),
-    "cifar10 table": lambda: pareto_table("cifar10"),
+    "cifar10 table": lambda: pareto_table("cifar10_resnet19-small_t6"),
     "strategies": strategies_table,
     "speed": speed_table,
 }
