@@ -65,22 +65,23 @@ DIGITS = {
 }
 
 FASHION = {"data": "fashion-mnist", "network": "conv-medium", "train_samples": 10_000, "epochs": 6, "batch": 32}
-STICKY_CONVS = {"reset_to": (1.0, 1.0, 1.0, 0.0), "beta": 0.7}  # conv-medium: all convolutions but the last, cheap one
+STICKY_TWO = {"reset_to": (1.0, 1.0, 0.0)}  # at the usual beta of 0.5
 FASHION_ROWS = {
     "tet": {"method": "tet"},
-    **named("l1-spikes", weighted("l1-spikes", (0.4,))),
-    **named("l1-spikes synops sticky front", weighted("l1-spikes", (0.1, 0.2, 0.4), **STICKY_CONVS, **SYNOPS)),
-    **named("l1-spikes synops sticky", weighted("l1-spikes", (0.1, 0.2), reset_to=(1.0,), beta=0.7, **SYNOPS)),
+    **named("l1-spikes", weighted("l1-spikes", (0.2, 0.4))),
+    **named("l1-spikes synops sticky", weighted("l1-spikes", (0.1, 0.2, 0.4), **STICKY, **SYNOPS)),
+    **named("l1-spikes soft beta .25", weighted("l1-spikes", (0.2, 0.4), reset="soft", beta=0.25)),
+    **named("l1-spikes synops sticky beta .25", weighted("l1-spikes", (0.1, 0.2), **STICKY, beta=0.25, **SYNOPS)),
+    **named("l1-spikes synops sticky two", weighted("l1-spikes", (0.2,), **STICKY_TWO, **SYNOPS)),
     **named("ddla F gsc k.2", ddla((1.2,), keep=0.2)),
-    **named("l1-spikes sticky front", weighted("l1-spikes", (0.4,), **STICKY_CONVS)),
-    **named("l1-spikes soft beta .25", weighted("l1-spikes", (0.4,), reset="soft", beta=0.25)),
+    **named("l1-spikes sticky", weighted("l1-spikes", (0.2,), **STICKY)),
     **named("ddla D gsc k.2", ddla((1.2,), keep=0.2, reading="D")),
     **named("ddla F jac k.5", ddla((1.2,), score="jac")),
     **named("ddla F random k.5", ddla((1.2,), score="random")),
     **named("l1-delta", weighted("l1-delta", (0.8,))),
     **named("l1-spikes synops", weighted("l1-spikes", (0.4,), **SYNOPS)),
-    "tet sticky front": {"method": "tet", **STICKY_CONVS},
-    **named("l1-onset synops sticky front", weighted("l1-onset", (0.2,), **STICKY_CONVS, **SYNOPS)),
+    "tet sticky": {"method": "tet", **STICKY},
+    **named("l1-onset synops sticky", weighted("l1-onset", (0.2,), **STICKY, **SYNOPS)),
 }
 
 TABLES = {
