@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from . import __version__
-from .errors import Interrupted, TddDeployError
+from .errors import Interrupted, TddDeployError, WorkerFailed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -44,7 +44,8 @@ PRUNED_BY = ("fisher", "magnitude")
 MACHINES = ("torch", "reference", "event", "integer", "lava")
 
 DATA = "digits (built in), mnist, fashion-mnist, cifar10, cifar100, or a path to an .npz."
-data_dir = click.option("--data-dir", type=PATH, help="Folder of mnist, cifar10, ...; default: $TDD_DEPLOY_DATA.")
+DATA_DIR = "Folder of mnist, cifar10, ...; default: $TDD_DEPLOY_DATA."
+data_dir = click.option("--data-dir", type=PATH, help=DATA_DIR)
 per = click.option(
     "--per", type=click.Choice(("layer", "neuron")), default="layer", show_default=True, help="One scale."
 )
@@ -112,7 +113,7 @@ _data, _network, _neurons, _method, _learning, _place = map(
 
 @cli.command(cls=_Grouped)
 @_data("--data", help=f"Default: {DATA}")
-@_data("--data-dir", type=PATH, help="Folder of mnist, cifar10, ...; default: $TDD_DEPLOY_DATA.")
+@_data("--data-dir", type=PATH, help=DATA_DIR)
 @_data("--frames", is_flag=True, default=None, help="The .npz is in time: x [N, steps, ...].")
 @_data("--train-samples", type=int, metavar="N", help="Learn from the first N training samples. Default: all.")
 @_data("--encoder", type=click.Choice(ENCODERS), help="Default: direct, the image itself at every step.")
@@ -708,6 +709,9 @@ def main() -> None:
         if _is_first() or not isinstance(error, Interrupted):
             click.echo(f"tdd-deploy: {error}", err=True)
         code = error.exit_code
+        if "RANK" in os.environ and isinstance(error, WorkerFailed):
+            sys.stdout.flush()
+            os._exit(code)  # threads of torch that wait for a lost process may abort an orderly end
     except (KeyboardInterrupt, click.Abort):
         click.echo("tdd-deploy: interrupted", err=True)
         code = 130

@@ -556,10 +556,7 @@ def train(
         Interrupted: Ctrl-C; the folder holds everything needed to ``resume``.
         TddDeployError: anything wrong with the folder, the data or an option.
     """
-    try:
-        from . import train as room
-    except ImportError as error:
-        raise MissingDependency(str(error.name), "tdd-deploy train", "'tdd-deploy[train]'") from error
+    room = _training_room("tdd-deploy train")
     from .exporters import TARGETS
 
     place: dict[str, Any] = {"data_dir": data_dir, "device": device, "tensorboard": tensorboard}

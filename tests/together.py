@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from tdd_deploy.errors import TddDeployError
-from tdd_deploy.train import Samples, TrainingData, TrainOptions, checked, executing, fit, trainer
+from tdd_deploy.train import Samples, TrainingData, TrainOptions, augment, checked, executing, fit
 
 BATCH, N_BATCHES = 16, 3
 COMMON = {
@@ -67,7 +67,7 @@ class Ear:
 def stop_at(n_batches):
     """Let this process have a signal while it learns a batch."""
     seen = 0
-    encoded = trainer.encoded
+    encoded = augment.encoded
 
     def counting(*args, **given):
         nonlocal seen
@@ -76,7 +76,7 @@ def stop_at(n_batches):
             os.kill(os.getpid(), signal.SIGTERM)
         return encoded(*args, **given)
 
-    trainer.encoded = counting
+    augment.encoded = counting
 
 
 def main(folder: Path) -> None:

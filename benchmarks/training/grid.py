@@ -3,7 +3,7 @@
 import json
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,6 @@ class Table:
     rows: Mapping[str, Mapping[str, Any]]
     seeds: Sequence[int] = (0, 1, 2)
     test_samples: int | None = None
-    notes: Sequence[str] = field(default_factory=tuple)
 
     @property
     def path(self) -> Path:
@@ -49,7 +48,6 @@ class Table:
         packages = {name: metadata.version(name) for name in ("torch", "numpy", "numba")}
         return {
             "common": dict(self.common),
-            "notes": list(self.notes),
             "versions": {"tdd-deploy": __version__, "python": platform.python_version(), **packages},
             "threads": torch.get_num_threads(),
             "rows": rows,

@@ -48,18 +48,22 @@ class Ours(nn.Module):
         return self.network.unroll(x.to(memory_format=torch.channels_last)[None], self.n_steps).outputs
 
 
+def parts_of(kit: Any, lif: Callable[[], nn.Module]) -> list[nn.Module]:
+    """Return conv-medium of a library's maps and neurons, one behind the other."""
+    parts: list[nn.Module] = []
+    channels, size = 1, SIZE
+    for n_out, stride in NETWORKS["conv-medium"].convolutions:
+        parts += [kit.Conv2d(channels, n_out, 3, stride, 1, bias=False), kit.BatchNorm2d(n_out), lif()]
+        channels, size = n_out, (size - 1) // stride + 1
+    parts += [kit.Flatten(), kit.Linear(channels * size**2, 128, bias=False), kit.BatchNorm1d(128), lif()]
+    return [*parts, kit.Linear(128, CLASSES)]
+
+
 class SpikingJelly(nn.Module):
     def __init__(self, n_steps: int) -> None:
         super().__init__()
         self.n_steps = n_steps
-        parts: list[nn.Module] = []
-        channels, size = 1, SIZE
-        for n_out, stride in NETWORKS["conv-medium"].convolutions:
-            parts += [layer.Conv2d(channels, n_out, 3, stride, 1, bias=False), layer.BatchNorm2d(n_out), self._lif()]
-            channels, size = n_out, (size - 1) // stride + 1
-        parts += [layer.Flatten(), layer.Linear(channels * size**2, 128, bias=False), layer.BatchNorm1d(128)]
-        parts += [self._lif(), layer.Linear(128, CLASSES)]
-        self.parts = nn.Sequential(*parts)
+        self.parts = nn.Sequential(*parts_of(layer, self._lif))
         functional.set_step_mode(self, "m")
 
     def forward(self, x: Tensor) -> Tensor:
@@ -76,13 +80,7 @@ class SnnTorch(nn.Module):
     def __init__(self, n_steps: int) -> None:
         super().__init__()
         self.n_steps = n_steps
-        parts: list[nn.Module] = []
-        channels, size = 1, SIZE
-        for n_out, stride in NETWORKS["conv-medium"].convolutions:
-            parts += [nn.Conv2d(channels, n_out, 3, stride, 1, bias=False), nn.BatchNorm2d(n_out), self._lif()]
-            channels, size = n_out, (size - 1) // stride + 1
-        parts += [nn.Flatten(), nn.Linear(channels * size**2, 128, bias=False), nn.BatchNorm1d(128), self._lif()]
-        self.parts = nn.ModuleList([*parts, nn.Linear(128, CLASSES)])
+        self.parts = nn.ModuleList(parts_of(nn, self._lif))
 
     def forward(self, x: Tensor) -> Tensor:
         membranes: dict[int, Tensor] = {}

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from .diagnostics import EVERYWHERE, Activity, Cells, Remainder, remainders, shrinking
 from .fisher import Information, centroid, information, recorded_traces
-from .methods import fan_out
 from .replay import Finished, replay
 
 SCHEMA_VERSION = 1
@@ -46,8 +45,7 @@ def examine(run: Finished, inputs: NDArray[np.floating], labels: NDArray[np.int6
     """
     x = torch.from_numpy(np.ascontiguousarray(inputs, np.float32))
     known = None if labels is None else information(run.network, x, torch.from_numpy(labels), n_steps)
-    synapses = {name: of_neurons.numpy() for name, of_neurons in fan_out(run.network).items()}
-    activity = Activity.of(rasters(run, inputs, n_steps), synapses)
+    activity = Activity.of(rasters(run, inputs, n_steps), run.fan_out)
     return Findings(activity, remainders(run.network, x, n_steps), known)
 
 

@@ -9,8 +9,16 @@ from tdd_deploy.neurons import Arithmetic, Compare
 from tdd_deploy.neurons.loihi import DECAY
 
 
+def slope(x: Tensor) -> Tensor:
+    """Return the derivative that training gives to firing, of potentials less their threshold.
+
+    The triangle ``max(0, 1 - |x|)``, TET's surrogate with gamma 1 (Deng et al., ICLR 2022).
+    """
+    return (1 - x.abs()).clamp_(min=0)
+
+
 class _Fires(torch.autograd.Function):
-    """Step forward, triangle backward: ``max(0, 1 - |x|)``, TET's surrogate with gamma 1 (Deng et al., ICLR 2022)."""
+    """Step forward, triangle backward."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, compare: Compare) -> Tensor:
@@ -20,7 +28,7 @@ class _Fires(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
         (x,) = ctx.saved_tensors
-        return grads[0] * (1 - x.abs()).clamp_(min=0), None
+        return grads[0] * slope(x), None
 
 
 class TorchArithmetic:

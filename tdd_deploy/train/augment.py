@@ -17,7 +17,8 @@ from torch.nn import functional as F  # noqa: N812  (torch's own convention)
 
 from tdd_deploy.errors import BadOptions, MissingDependency, Violation
 
-from .samples import TrainingData
+from .chance import seeded
+from .samples import TrainingData, encoded
 
 if TYPE_CHECKING:
     from .options import TrainOptions
@@ -68,8 +69,7 @@ class Augmentation:
         return x, share * classes + (1 - share) * classes[torch.from_numpy(other)]
 
     def _changed(self, x: Tensor, seed: int) -> Tensor:
-        with torch.random.fork_rng(devices=[]):  # kornia draws from the global generator
-            torch.default_generator.manual_seed(seed)
+        with seeded(seed):  # kornia draws from the global generator
             cropped: Tensor = self._crop_flip(x)
             if self.image == "randaugment":
                 groups = [self._randaugment(group) for group in torch.split(cropped, GROUP)]
@@ -116,6 +116,20 @@ def make_augmentation(options: "TrainOptions", data: TrainingData) -> Augmentati
     if options.augment is not None:
         _require_kornia()
     return Augmentation(options.augment, options.mixup, options.cutmix, data.n_classes, data.input_shape)
+
+
+def drawn(
+    rows: NDArray[np.int64],
+    data: TrainingData,
+    options: "TrainOptions",
+    augmentation: Augmentation | None,
+    generator: torch.Generator,
+) -> tuple[Tensor, Tensor]:
+    """Return training samples as networks take them (``samples.encoded``), and their classes or shares of classes."""
+    x, targets = data.train.x[rows], torch.from_numpy(data.train.y[rows])
+    if augmentation is not None:
+        x, targets = augmentation(x, targets, generator)
+    return encoded(x, options, in_time=data.in_time, generator=generator), targets
 
 
 def _require_kornia() -> None:

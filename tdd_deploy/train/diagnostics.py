@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from tdd_deploy.neurons import IF, LIF
 
+from .arithmetic import slope
 from .network import Network, Neurons
 
 IntArray = NDArray[np.int64]
@@ -238,13 +239,8 @@ def remainder(layer: str, x: Tensor, changes: Tensor, v_threshold: Tensor) -> Re
     )
 
 
-def slope(x: Tensor) -> Tensor:
-    """Return the derivative that training gives to firing, of potentials less their threshold."""
-    return (1 - x.abs()).clamp(min=0)
-
-
 def smooth_firing(x: Tensor) -> Tensor:
-    """Return what has that derivative: from 0 at -1 and below to 1 at 1 and above."""
+    """Return what has the derivative that training gives to firing: from 0 at -1 and below to 1 at 1 and above."""
     near = x.clamp(-1, 1)
     return torch.where(near < 0, (1 + near).square() / 2, 1 - (1 - near).square() / 2)
 

@@ -17,6 +17,8 @@ from torch import Tensor
 
 from tdd_deploy.neurons import IF, LIF, Compare, Neuron, Reset, State
 
+from .arithmetic import slope
+
 BLOCK = 4096  # elements that a thread carries through all time steps, so that their v stays in its cache
 
 
@@ -168,16 +170,16 @@ def _backward_torch(
 
     for t in range(len(u) - 1, -1, -1):
         spikes = fired(t)
-        slope = (1 - (u[t] - v_threshold).abs()).clamp_(min=0)
+        steepness = slope(u[t] - v_threshold)
         reset_by = -v_threshold if reset == "soft" else v_reset - u[t]  # v after a spike, less u
         of_fire = of_v * reset_by + of_spikes[t]
         kept = of_v if reset == "soft" else of_v * (1 - spikes)
-        of_threshold -= (of_fire * slope).sum()
+        of_threshold -= (of_fire * steepness).sum()
         if reset == "soft":
             of_threshold -= (of_v * spikes).sum()
         else:
             of_reset += (of_v * spikes).sum()
-        here = kept + of_fire * slope
+        here = kept + of_fire * steepness
         if of_u is not None:
             here = here + of_u[t]
         if len(of_current) == len(u):

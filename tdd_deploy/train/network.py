@@ -299,25 +299,31 @@ class Network(nn.Module):
     @cached_property
     def following(self) -> dict[str, tuple[str, ...]]:
         """The layers that the spikes of each layer reach through maps, and ``OUTPUTS`` where they reach those."""
-        sending: dict[str, tuple[str, ...]] = {self.source: ()}  # the layers whose spikes a part sends on
-        reached: dict[str, list[str]] = {name: [] for name in self.layers}
-        for part in [*self.parts, Part(OUTPUTS, Flatten(), self.outputs)]:
-            arriving = tuple(dict.fromkeys(name for source in part.sources for name in sending[source]))
-            if part.name in reached or part.name == OUTPUTS:
-                for name in arriving:
-                    reached[name].append(part.name)
-            sending[part.name] = (part.name,) if part.name in reached else arriving
-        return {name: tuple(after) for name, after in reached.items()}
+        arriving = self._arriving(Neurons, Gate)
+        receivers = (*self.layers, OUTPUTS)
+        return {name: tuple(after for after in receivers if name in arriving[after]) for name in self.layers}
+
+    def _arriving(self, *senders: type[nn.Module]) -> dict[str, tuple[str, ...]]:
+        """Return which parts of some kinds each part, and ``OUTPUTS``, receives from, directly or through others."""
+        sent: dict[str, tuple[str, ...]] = {self.source: ()}
+        arriving: dict[str, tuple[str, ...]] = {}
+        for part in [*self.parts, Part(OUTPUTS, Map(), self.outputs)]:
+            names = (name for source in part.sources for name in sent[source])
+            arriving[part.name] = tuple(dict.fromkeys(names))
+            sent[part.name] = (part.name,) if isinstance(part.module, senders) else arriving[part.name]
+        return arriving
 
     @cached_property
     def shapes(self) -> dict[str, Shape]:
         """The shape that each layer sends."""
         was_training = self.training
-        self.eval()
+        if was_training:
+            self.eval()
         with torch.no_grad():
             like = next(self.parameters(), torch.empty(()))  # a network of integers has none
             run = self.unroll(torch.zeros(1, 1, *self.input_shape).to(like), 1)
-        self.train(was_training)
+        if was_training:
+            self.train()
         return {name: tuple(tap.shape[2:]) for name, tap in run.taps.items()}
 
     def train(self, mode: bool = True) -> Self:
@@ -389,17 +395,9 @@ class Network(nn.Module):
 
     def _meeting(self) -> list[list[tuple[str, ...]]]:
         """Return groups of receivers that share a connection; of each receiver the names of what meets there."""
-        reaching: dict[str, tuple[str, ...]] = {}  # what sends to a part: connections, or layers that send spikes
-        receivers = []
-        for part in self.parts:
-            sent = tuple(dict.fromkeys(name for source in part.sources for name in reaching.get(source, ())))
-            if isinstance(part.module, Neurons | Gate):
-                receivers.append(sent)
-            is_start = isinstance(part.module, Neurons | Gate | Connection)
-            reaching[part.name] = (part.name,) if is_start else sent
-        receivers.append(tuple(dict.fromkeys(name for source in self.outputs for name in reaching[source])))
+        arriving = self._arriving(Neurons, Gate, Connection)
         groups: list[list[tuple[str, ...]]] = []
-        for met in receivers:
+        for met in (arriving[name] for name in (*self.layers, OUTPUTS)):
             shared = set(met) & self.connections.keys()
             joined = [group for group in groups if any(shared & set(other) for other in group)]
             groups = [group for group in groups if group not in joined]

@@ -12,7 +12,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
-import numpy as np
 import torch
 from safetensors.torch import save
 from torch import Tensor, nn
@@ -20,7 +19,8 @@ from torch import Tensor, nn
 from tdd_deploy.errors import BadOption, BadOptions, Interrupted, Violation
 from tdd_deploy.program import Program
 
-from .augment import make_augmentation
+from .augment import drawn, make_augmentation
+from .chance import generator_of, seeded
 from .evaluation import Evaluation, evaluate
 from .fisher import Information, information
 from .interrupts import interrupt_flag
@@ -29,7 +29,7 @@ from .network import Network
 from .optimise import learning_rate, make_optimizer
 from .options import TrainOptions
 from .samples import TrainingData, encoded
-from .strategies import Batch, Local
+from .strategies import Batch, heads_of
 
 By = Literal["fisher", "magnitude"]
 BY: tuple[By, ...] = get_args(By)
@@ -136,10 +136,9 @@ class _Pruning:
         self.data = data
         self.chosen = chosen
         self.left = {name: (c.weights.weight.detach() != 0).float() for name, c in network.connections.items()}
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(options.seed)
+        with seeded(options.seed):
             self.strategy = options.make_strategy(network, data.n_classes)
-        self.heads = self.strategy.parts.heads if isinstance(self.strategy, Local) else nn.ModuleList()
+        self.heads = heads_of(self.strategy)
         self.augmentation = make_augmentation(options, data)
         self.objective = options.make_objective(network)
         self.n_batches = max(1, len(data.train.y) // options.batch)
@@ -209,17 +208,18 @@ class _Pruning:
         parameters = [*self.network.parameters(), *self.heads.parameters()]
         optimizer = make_optimizer(options, parameters)
         optimizer.register_step_post_hook(lambda *_: self._apply())
-        for done in range(epochs * self.n_batches):
+        self.network.train()
+        loss = 0.0
+        for done, batch in enumerate(self._batches(number)):
             optimizer.param_groups[0]["lr"] = learning_rate(options, done, self.n_batches)
-            self.network.train()
             optimizer.zero_grad(set_to_none=True)
-            learned = self.strategy.learn(self.network, self._batch(number, done))
+            loss += self.strategy.learn(self.network, batch).loss
             if options.clip is not None:
                 nn.utils.clip_grad_norm_(parameters, options.clip)
             optimizer.step()
             if interrupted.is_set():
                 raise Interrupted(f"round {number} is not finished")
-            self._check_finite(learned.loss, number)
+        self._check_finite(loss, number)
 
     def _check_finite(self, loss: float, number: int) -> None:
         """Refuse to go on with a network that is no longer made of numbers."""
@@ -227,21 +227,16 @@ class _Pruning:
             found = f"{self.chosen.learning_rate}, and learning diverged in round {number}"
             raise BadOption("--learning-rate", found, "a smaller one")
 
-    def _batch(self, number: int, done: int) -> Batch:
-        """Return a batch of a round, drawn from (seed, round, epoch, batch)."""
-        epoch, batch = divmod(done, self.n_batches)
-        order = torch.randperm(len(self.data.train.y), generator=self._generator(number, epoch, 0))
-        rows = order[batch * self.options.batch : (batch + 1) * self.options.batch].numpy()
-        chance = self._generator(number, epoch, batch + 1)
-        x, targets = self.data.train.x[rows], torch.from_numpy(self.data.train.y[rows])
-        if self.augmentation is not None:
-            x, targets = self.augmentation(x, targets, chance)
-        inputs = encoded(x, self.options, in_time=self.data.in_time, generator=chance)
-        return Batch(inputs, targets, self.options.steps, self.objective, chance)
-
-    def _generator(self, *numbers: int) -> torch.Generator:
-        entropy = np.random.SeedSequence([self.options.seed, *numbers])
-        return torch.Generator().manual_seed(int(entropy.generate_state(1, np.uint64)[0] >> 1))
+    def _batches(self, number: int) -> Iterator[Batch]:
+        """Yield the batches of a round, each drawn from (seed, round, epoch, batch)."""
+        seed, size = self.options.seed, self.options.batch
+        for epoch in range(self.chosen.epochs):
+            order = torch.randperm(len(self.data.train.y), generator=generator_of(seed, number, epoch, 0)).numpy()
+            for batch in range(self.n_batches):
+                chance = generator_of(seed, number, epoch, batch + 1)
+                rows = order[batch * size : (batch + 1) * size]
+                inputs, targets = drawn(rows, self.data, self.options, self.augmentation, chance)
+                yield Batch(inputs, targets, self.options.steps, self.objective, chance)
 
 
 def _flat(values: Iterable[Tensor]) -> Tensor:

@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from tdd_deploy.program import Program
 from tdd_deploy.program.quantize import quantize
 
 from .lower import lower
+from .methods import fan_out
 from .network import Network
 from .options import TrainOptions, by_field, checked
 from .quantized import in_integers
@@ -42,6 +44,11 @@ class Finished:
     options: TrainOptions
     network: Network  # as it was trained, in floats
     deployed: Network  # the same, or of a run with ``--qat`` its integers
+
+    @cached_property
+    def fan_out(self) -> dict[str, NDArray[np.float32]]:
+        """The synaptic operations of an event of each neuron; see ``methods.fan_out``."""
+        return {name: of_neurons.numpy() for name, of_neurons in fan_out(self.network).items()}
 
 
 def load(folder: Path, program: Program) -> Network:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol, get_args
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from .distributed import ALONE, Processes
 from .local import LocalParts
@@ -163,6 +163,11 @@ class Local:
                 loss += float(share.detach()) / len(networks)
             outputs.append(step.run.outputs.detach())
         return Learned(loss, torch.cat(outputs))
+
+
+def heads_of(strategy: Strategy) -> nn.ModuleList:
+    """Return what learns beside the network and is no part of it; empty but for STDL."""
+    return strategy.parts.heads if isinstance(strategy, Local) else nn.ModuleList()
 
 
 @dataclass

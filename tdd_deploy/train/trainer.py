@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors.torch import save
-from torch import Tensor, nn
+from torch import nn
 
 from tdd_deploy.errors import BadFile, BadOption, BadOptions, BadProgram, Interrupted, Violation
 from tdd_deploy.files import replacing
@@ -21,7 +21,8 @@ from tdd_deploy.program import Program
 from tdd_deploy.program.quantize import Quantized, best_input_bits, quantize
 
 from . import checkpoint
-from .augment import make_augmentation
+from .augment import drawn, make_augmentation
+from .chance import generator_of, seeded
 from .checkpoint import Progress
 from .distributed import CPU, norms_of_all
 from .evaluation import evaluate, n_correct
@@ -34,7 +35,7 @@ from .optimise import averaged, learning_rate, make_optimizer
 from .options import TrainOptions, flag
 from .quantized import in_integers, largest_input, straight_through
 from .samples import TrainingData, encoded
-from .strategies import Batch, Local
+from .strategies import Batch, heads_of
 
 CALIBRATION_SAMPLES = 1024
 QAT_FROM = 0.6  # of a run's batches; before, the network learns in floats, and its batch norm settles
@@ -136,11 +137,10 @@ class _Run:
             found = f"{min(options.batch, n)} samples, with {self.processes.n} processes"
             raise BadOption("--batch", found, "a multiple of their number, so that each has as many")
         self.augmentation = make_augmentation(options, data)
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(options.seed)
+        with seeded(options.seed):
             self.network = options.make_network(data.input_shape, data.n_classes)
             self.strategy = options.make_strategy(self.network, data.n_classes)
-        self.heads = self.strategy.parts.heads if isinstance(self.strategy, Local) else nn.ModuleList()
+        self.heads = heads_of(self.strategy)
         self.objective = options.make_objective(self.network)
         learning = nn.ModuleList([self.network, self.heads])
         learning.to(execution.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -219,7 +219,7 @@ class _Run:
         order = torch.randperm(len(self.data.train.y), generator=self._generator(0))
         for batch in range(progress.batch, self.n_batches):
             chosen = order[batch * options.batch : (batch + 1) * options.batch].numpy()
-            self._learn(self.data.train.x[chosen], torch.from_numpy(self.data.train.y[chosen]))
+            self._learn(chosen)
             progress.batch = batch + 1
             if self.processes.is_first:
                 watcher.batch(progress.batch, self.n_batches, progress.loss / progress.seen)
@@ -311,15 +311,13 @@ class _Run:
         """Return the network as it would be deployed now."""
         return in_integers(self.network, self._quantized()) if self._is_for_integers() else self.kept
 
-    def _learn(self, x: NDArray[np.float32], labels: Tensor) -> None:
+    def _learn(self, rows: NDArray[np.int64]) -> None:
         """Take one step along the gradient of one batch."""
         self.optimizer.param_groups[0]["lr"] = learning_rate(self.options, self._done, self.n_batches)
         generator = self._generator(self.progress.batch + 1)
         network = self._learning()
-        targets = labels
-        if self.augmentation is not None:
-            x, targets = self.augmentation(x, labels, generator)
-        inputs = encoded(x, self.options, in_time=self.data.in_time, generator=generator)
+        inputs, targets = drawn(rows, self.data, self.options, self.augmentation, generator)
+        labels = torch.from_numpy(self.data.train.y[rows])
         batch = Batch(
             self.execution.part(inputs, dim=1),
             self.execution.part(targets),
@@ -353,5 +351,4 @@ class _Run:
 
     def _generator(self, number: int) -> torch.Generator:
         """Return the generator for the epoch's order (0), or for one of its batches, from 1."""
-        entropy = np.random.SeedSequence([self.options.seed, self.progress.epoch, number])
-        return torch.Generator().manual_seed(int(entropy.generate_state(1, np.uint64)[0] >> 1))
+        return generator_of(self.options.seed, self.progress.epoch, number)

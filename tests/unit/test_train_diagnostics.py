@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from tdd_deploy.simulator.engine import Engine
+from tdd_deploy.train.arithmetic import slope
 from tdd_deploy.train.diagnostics import (
     Activity,
     remainder,
     remainders,
     shrinking,
-    slope,
     smooth_firing,
 )
 from tdd_deploy.train.lower import lower

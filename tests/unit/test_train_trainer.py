@@ -18,7 +18,7 @@ from tdd_deploy.errors import BadFile, BadOption, BadOptions, Interrupted
 from tdd_deploy.program import Dense
 from tdd_deploy.program.quantize import quantize
 from tdd_deploy.simulator.engine import Engine
-from tdd_deploy.train import METHODS, Samples, TrainingData, TrainOptions, checked, fit, trainer
+from tdd_deploy.train import METHODS, Samples, TrainingData, TrainOptions, augment, checked, fit, trainer
 from tdd_deploy.train.lower import lower
 from tdd_deploy.train.methods import SCORES, TetLoss
 from tdd_deploy.train.network import Neurons
@@ -715,7 +715,7 @@ def drawn(folder, monkeypatch, options, data):
 
     learn = Unrolling.learn
     with monkeypatch.context() as patched:
-        patched.setattr(trainer, "encoded", note_inputs)
+        patched.setattr(augment, "encoded", note_inputs)
         patched.setattr(Unrolling, "learn", note_outputs)
         history, *_ = train(folder, options, data)
     seen = [batch for batch in seen if batch.outputs is not None]  # the others were evaluated

@@ -1,0 +1,21 @@
+"""Random choices that follow from numbers alone, so that none has a state to be saved."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+
+
+def generator_of(*numbers: int) -> torch.Generator:
+    """Return the generator that belongs to some numbers, such as a seed, an epoch and a batch."""
+    entropy = np.random.SeedSequence(numbers)
+    return torch.Generator().manual_seed(int(entropy.generate_state(1, np.uint64)[0] >> 1))
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Give torch's global generator a seed, for what can draw from no other; afterwards it is as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        yield
