@@ -8,7 +8,7 @@ a CPU in float32 both passes are compiled loops; elsewhere they are tensor opera
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeGuard, cast
+from typing import Any, TypeGuard
 
 import numba
 import numpy as np
@@ -139,7 +139,6 @@ class _Layout:
 def _is_compiled(x: Tensor) -> bool:
     if numba.config.DISABLE_JIT:  # type: ignore[attr-defined]
         return False
-    numba.set_num_threads(min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS))  # type: ignore[attr-defined]
     return x.dtype == torch.float32 and x.device.type == "cpu"
 
 
@@ -268,7 +267,17 @@ def _backward(  # type: ignore[no-untyped-def]
 
 
 def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    return cast(Callable[..., Any], numba.njit(parallel=True, cache=True)(function))
+    """Compile loops that use as many threads as torch does."""
+    loops = numba.njit(parallel=True, cache=True)(function)
+
+    def run(*arguments: Any) -> Any:
+        n = torch.get_num_threads()
+        numba.set_num_threads(min(n, numba.config.NUMBA_NUM_THREADS))  # type: ignore[attr-defined]
+        if torch.get_num_threads() != n:  # when numba starts, it sets the number of OpenMP, which torch uses
+            torch.set_num_threads(n)
+        return loops(*arguments)
+
+    return run
 
 
 _forward_loops, _backward_loops = _compiled(_forward), _compiled(_backward)

@@ -4,6 +4,9 @@ A surrogate gradient is not the derivative of a step, so no finite difference ca
 would refuse every right answer): the witness is eager autograd, which applies the surrogate at each step by itself.
 """
 
+import os
+import subprocess
+import sys
 from itertools import product
 
 import numpy as np
@@ -249,3 +252,22 @@ def test_what_is_asked_is_not_changed(kind):
     sum(value.sum() for value in out).backward()
     assert torch.equal(current, before[0])
     assert torch.equal(v, before[1])
+
+
+THREADS = """
+import torch
+from tdd_deploy.neurons import LIF
+from tdd_deploy.train.fused import charge_fire_reset
+torch.set_num_threads(1)
+number = torch.tensor(0.5)
+charge_fire_reset(LIF(beta=number, v_threshold=number, v_reset=number), torch.rand(1, 4, 8), 2)
+print(torch.get_num_threads())
+"""
+
+
+def test_the_loops_leave_torch_the_threads_it_was_given():
+    """Numba tells OpenMP how many threads there are when it starts, and torch listens to OpenMP."""
+    done = subprocess.run(
+        [sys.executable, "-c", THREADS], env={**os.environ, "NUMBA_NUM_THREADS": "2"}, capture_output=True, check=True
+    )
+    assert done.stdout == b"1\n"
