@@ -12,7 +12,7 @@ import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from statistics import mean
+from statistics import mean, stdev
 from typing import Any
 
 from matplotlib.figure import Figure
@@ -49,23 +49,28 @@ def spread(values: list[float], form: str) -> str:
     return text if len(values) == 1 else f"{text} ({format(min(values), form)} to {format(max(values), form)})"
 
 
-def pareto_table(name: str, chosen: tuple[str, ...] = ()) -> str:
-    """One row per network, or per chosen one: means over seeds; shares are of TET's raw spikes."""
+def with_error(values: list[float]) -> str:
+    """Return a mean with its standard error."""
+    return f"{mean(values):+.2f}" + (f" ± {stdev(values) / len(values) ** 0.5:.2f}" if len(values) > 1 else "")
+
+
+def pareto_table(name: str) -> str:
+    """One row per network: means over seeds; shares are of TET's raw spikes."""
     groups = grouped(read(name)["rows"])
     if not groups:
         return "Not measured yet."
     tet = groups["tet"]
+    accuracy_of_tet = {row["seed"]: row["accuracy"] for row in tet}
     raw, last = mean(r["raw_events"] for r in tet), mean(r["raw_events_by_step"][-1] for r in tet)
-    lines = [
-        "| network | seeds | accuracy % | raw spikes | delta events | of TET's raw | last step | synops, delta |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- |",
-    ]
-    for group in chosen or groups:
-        rows = groups[group]
+    head = ["network", "seeds", "accuracy %", "against TET", "raw spikes", "delta events", "of TET's raw", "last step"]
+    lines = [f"| {' | '.join(head)} | synops, delta |", f"|{' --- |' * 9}"]
+    for group, rows in groups.items():
         delta = mean(r["delta_events"] for r in rows)
         at_last = mean(r["delta_events_by_step"][-1] for r in rows)
+        differences = [100 * (r["accuracy"] - accuracy_of_tet[r["seed"]]) for r in rows]
         lines.append(
             f"| {group} | {len(rows)} | {spread([100 * r['accuracy'] for r in rows], '.1f')} "
+            f"| {with_error(differences) if group != 'tet' else ''} "
             f"| {mean(r['raw_events'] for r in rows):,.0f} | {delta:,.0f} | {delta / raw:.1%} | {at_last / last:.1%} "
             f"| {mean(r['delta_synops'] for r in rows):,.0f} |"
         )
@@ -146,20 +151,10 @@ def steps_table(name: str, chosen: tuple[str, ...]) -> str:
     return "\n".join(lines)
 
 
-WINNERS = ("tet", "l1-spikes w0.4", "ddla F gsc k.2 w1.2", "tet sticky front", "l1-spikes synops sticky front w0.3")
-SUMMARY = (
-    "tet",
-    "ddla F gsc k.2 w1.2",
-    "l1-spikes w0.4",
-    "l1-spikes soft beta .25 w0.2",
-    "tet sticky front",
-    "l1-spikes synops sticky front w0.2",
-    "l1-spikes synops sticky front w0.3",
-    "l1-spikes synops sticky front w1",
-)
+WINNERS = ("tet", "l1-spikes w0.4", "ddla F gsc k.2 w1.2", "tet sticky front", "l1-spikes synops sticky front w0.5")
 PARTS: dict[str, Callable[[], str]] = {
     "digits table": lambda: pareto_table("pareto_digits"),
-    "digits summary": lambda: pareto_table("pareto_digits", SUMMARY),
+    "digits chosen": lambda: pareto_table("pareto_digits_chosen"),
     "digits plot": lambda: pareto_plot("pareto_digits", "digits, conv-small, T = 6"),
     "digits steps": lambda: steps_table("pareto_digits", WINNERS),
     "fashion t4 table": lambda: pareto_table("pareto_fashion_t4"),
