@@ -24,7 +24,7 @@ from tdd_deploy.machines import event_machine, lava_machine
 from tdd_deploy.pipeline import read_program
 from tdd_deploy.program import Program, with_code
 from tdd_deploy.program.quantize import quantize
-from tdd_deploy.simulator import compiled
+from tdd_deploy.simulator.compiled import THREADS
 from tdd_deploy.simulator.engine import Engine
 from tdd_deploy.verification import compare
 
@@ -33,16 +33,13 @@ RESULTS = Path(__file__).parent / "results" / "lava_speed.json"
 
 def engine_seconds(program: Program, x: np.ndarray, *, batch: int, threads: int) -> float:
     """Return seconds per sample of the event engine in delta code, counting included."""
-    engine = Engine(with_code(program, "delta"))
+    engine = Engine(with_code(program, "delta"), threads=threads)
     batches = [Frames(static=True, values=x[i : i + batch]) for i in range(0, len(x), batch)]
     engine.run(batches[0], n_steps=program.n_steps)
-    default, compiled.THREADS = compiled.THREADS, threads
     begin = time.perf_counter()
     for frames in batches:
         engine.run(frames, n_steps=program.n_steps)
-    seconds = time.perf_counter() - begin
-    compiled.THREADS = default
-    return seconds / len(x)
+    return (time.perf_counter() - begin) / len(x)
 
 
 def main() -> None:
@@ -70,7 +67,7 @@ def main() -> None:
             hop = compare(ours, recorded)
             assert hop.passed, hop
             seconds.setdefault(f"lava, {mapping}", []).append(recorded.seconds / len(few))
-        for batch, threads in ((1, 1), (64, 1), (64, compiled.THREADS)):
+        for batch, threads in ((1, 1), (64, 1), (64, THREADS)):
             took = engine_seconds(program, few if batch == 1 else many, batch=batch, threads=threads)
             seconds.setdefault(f"engine, batch {batch}, {threads} thread{'s' * (threads > 1)}", []).append(took)
     median = {name: statistics.median(values) for name, values in seconds.items()}

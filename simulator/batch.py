@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
+
 from .arithmetic import NumberArray
 from .counts import Trace
 
@@ -22,3 +24,8 @@ class Result:
     output: NumberArray
     layers: dict[str, NumberArray]
     trace: Trace
+
+    def __add__(self, other: "Result") -> "Result":
+        """Return what both batches gave, one behind the other."""
+        layers = {name: np.concatenate([raster, other.layers[name]]) for name, raster in self.layers.items()}
+        return Result(np.concatenate([self.output, other.output]), layers, self.trace + other.trace)

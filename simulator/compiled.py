@@ -1,10 +1,11 @@
 """A batch through the compiled loops: samples shared out to threads, rasters and counts put together."""
 
-import os
+import math
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import numba
 import numpy as np
 
 from tdd_deploy.program import Input, NeuronLayer, Program
@@ -19,20 +20,24 @@ from .plan import Planned
 from .scatter import Synapses, channel_first, channel_last
 from .tally import Synops, Tally
 
-THREADS = os.cpu_count() or 1
+Counted = tuple[IntArray, IntArray]  # of a thread: [node, n_steps, count], and samples executed per step
+THREADS = int(numba.config.NUMBA_NUM_THREADS)  # type: ignore[attr-defined]  # the variable, or our cores
 SHARE = 4  # samples that a thread takes at a time: one on a busy core takes fewer
 
 
 class Compiled:
     """A covered program, ready to run."""
 
-    def __init__(self, program: Program, maps: Mapping[str, object], layers: tuple[Layer, ...]) -> None:
+    def __init__(
+        self, program: Program, maps: Mapping[str, object], layers: tuple[Layer, ...], *, threads: int | None
+    ) -> None:
+        self._threads = threads or THREADS
         self._program = program
         self._layers = layers
         self._maps = maps
         self._planned = Planned(program, maps)
 
-    def run(self, frames: Frames, *, n_steps: int, record: Collection[str]) -> Result:
+    def run(self, frames: Frames, *, n_steps: int, record: Collection[str], margin: float) -> Result:
         """Execute one batch; see ``Engine.run``."""
         inputs = self._staged(frames, n_steps)
         batch = inputs.shape[1]
@@ -40,18 +45,23 @@ class Compiled:
         rasters = _Rasters(self._planned, {*record, output}, (batch, n_steps), inputs.dtype)
         starts = iter(range(0, batch, SHARE))
 
-        def take_shares() -> IntArray:
+        n_threads = min(self._threads, -(-batch // SHARE))
+        deciding = (self._planned.place[output], margin / self._program.output.unit)
+
+        def take_shares() -> Counted:
             memory = self._planned.memory()
             counts = np.zeros((len(self._planned.plan.nodes), n_steps, N_COUNTS), np.int64)
+            n_running = np.zeros(n_steps, np.int64)
             for first in starts:
                 last = min(first + SHARE, batch)
                 raster = (rasters.at, rasters.spikes, rasters.numbers)
-                kernels.run(self._planned.plan, inputs, first, last, memory, *raster, counts)
-            return counts
+                kernels.run(self._planned.plan, inputs, first, last, memory, *raster, *deciding, counts, n_running)
+            return counts, n_running
 
-        counts = np.sum(_in_threads(take_shares, -(-batch // SHARE)), axis=0)
+        counted = _in_threads(take_shares, n_threads)
+        counts, n_running = (np.sum(each, axis=0) for each in zip(*counted, strict=True))
         layers = {name: rasters.of(name) for name in record}
-        return Result(rasters.of(output), layers, self._tally(counts, batch).trace())
+        return Result(rasters.of(output), layers, self._tally(counts, n_running).trace())
 
     def _staged(self, frames: Frames, n_steps: int) -> NumberArray:
         """Return the input ``[n_steps, batch, n]``, channel last; one step of it when all are the same array."""
@@ -60,9 +70,9 @@ class Compiled:
             given = given[:1]
         return np.stack([channel_last(as_input(self._program, x)).reshape(len(x), -1) for x in given])
 
-    def _tally(self, counts: IntArray, batch: int) -> Tally:
+    def _tally(self, counts: IntArray, n_running: IntArray) -> Tally:
         """Say in the words of the counters what the loops counted, ``[node, n_steps, count]``."""
-        tally = Tally(self._layers, n_steps=counts.shape[1], batch=batch)
+        tally = Tally(self._layers, n_running)
         for layer in self._layers:
             node, found = self._program[layer.name], counts[self._planned.place[layer.name]].T
             if isinstance(node, Input | NeuronLayer):
@@ -70,8 +80,7 @@ class Compiled:
                 sent = {"n_values": found[Count.VALUES], "n_changes": found[Count.CHANGES]}
                 tally.sent(node.name, codes, **sent, is_input=isinstance(node, Input))
             if isinstance(node, NeuronLayer):
-                n_neurons = batch * int(np.prod(node.shape))
-                tally.updated(node.name, n_active=found[Count.ACTIVE], n_neurons=n_neurons)
+                tally.updated(node.name, n_active=found[Count.ACTIVE], n_neurons=math.prod(node.shape))
             synapses = self._maps.get(node.name)
             if isinstance(synapses, Synapses):
                 code = self._program.incoming[node.name][0].code
@@ -107,10 +116,9 @@ class _Rasters:
         return first.astype(self.numbers.dtype).reshape(*raster.shape[:2], *shape)
 
 
-def _in_threads(take_shares: Callable[[], IntArray], n_shares: int) -> list[IntArray]:
-    """Call a function once per thread that has something to do."""
-    n_threads = min(THREADS, n_shares)
-    if n_threads <= 1:
+def _in_threads(take_shares: Callable[[], Counted], n_threads: int) -> list[Counted]:
+    """Call a function once per thread."""
+    if n_threads == 1:
         return [take_shares()]
     with ThreadPoolExecutor(n_threads) as pool:
         return [future.result() for future in [pool.submit(take_shares) for _ in range(n_threads)]]

@@ -79,7 +79,12 @@ class Trace:
     executed: Counts
     spike_code: Counts
     delta_code: Counts
-    n_samples: int
+    n_running: IntArray  # [n_steps], samples executed
+
+    @property
+    def n_samples(self) -> int:
+        """How many samples ran, if only for one step."""
+        return int(self.n_running[0])
 
     def __add__(self, other: "Trace") -> "Trace":
         return Trace(
@@ -87,5 +92,5 @@ class Trace:
             self.executed + other.executed,
             self.spike_code + other.spike_code,
             self.delta_code + other.delta_code,
-            self.n_samples + other.n_samples,
+            self.n_running + other.n_running,
         )

@@ -6,11 +6,14 @@ of neurons is linear, so it acts on changes as it acts on values; a bias is adde
 spike code.
 """
 
+import math
 from collections.abc import Collection
+from dataclasses import dataclass
 from functools import partial, reduce
 
 import numpy as np
 
+from tdd_deploy.errors import BadOption
 from tdd_deploy.program import Code, Conv, Dense, Edge, Input, LinearMap, NeuronLayer, Output, Program
 from tdd_deploy.program.inputs import as_input
 
@@ -29,9 +32,14 @@ class Engine:
     """A program laid out for execution; holds no state of a run.
 
     Compiled loops execute it where they know all its nodes, and numpy otherwise: the same numbers, unless floats round.
+
+    Args:
+        program: what to execute.
+        compiled: whether to compile where it can be done.
+        threads: that share the samples of a batch; by default $NUMBA_NUM_THREADS, or one per core that we may use.
     """
 
-    def __init__(self, program: Program, *, compiled: bool = True) -> None:
+    def __init__(self, program: Program, *, compiled: bool = True, threads: int | None = None) -> None:
         self.program = program
         self.maps = {node.name: ready(node, program.in_shape(node.name)) for node in program.linear_maps}
         self.neurons = {
@@ -43,18 +51,66 @@ class Engine:
             for node in program.nodes
             if isinstance(node, Input | NeuronLayer | Dense | Conv)
         )
-        self._compiled = Compiled(program, self.maps, self.layers) if compiled and is_covered(program) else None
+        is_compiled = compiled and is_covered(program)
+        self._compiled = Compiled(program, self.maps, self.layers, threads=threads) if is_compiled else None
 
-    def run(self, frames: Frames, *, n_steps: int, record: Collection[str] = ()) -> Result:
-        """Execute one batch for ``n_steps`` steps; keep what the input or neurons named in ``record`` sent."""
+    def run(
+        self, frames: Frames, *, n_steps: int, record: Collection[str] = (), early_exit: float | None = None
+    ) -> Result:
+        """Execute one batch.
+
+        Args:
+            frames: the input.
+            n_steps: time steps.
+            record: the input, or layers of neurons, whose values are kept.
+            early_exit: a sample ends with the first step at which its largest output, as a mean over the steps so far,
+                is this much ahead of the next one; what it would have sent afterwards is zero, and not counted.
+
+        Raises:
+            BadOption: ``early_exit`` is not above zero, or the output is not one number per class.
+        """
+        if early_exit is not None:
+            self._check_early_exit(early_exit)
         senders = {self.program.input.name, *(layer.name for layer in self.program.neuron_layers)}
         assert set(record) <= senders, "only what the input and neurons send is recorded"
         if self._compiled is not None:
-            return self._compiled.run(frames, n_steps=n_steps, record=record)
+            margin = math.inf if early_exit is None else early_exit
+            return self._compiled.run(frames, n_steps=n_steps, record=record, margin=margin)
+        if early_exit is None:
+            return self._interpreted(frames, n_steps, record)
+        samples = (_Sample(frames, i) for i in range(len(frames.at(0))))
+        return reduce(Result.__add__, [self._interpreted(one, n_steps, record, early_exit) for one in samples])
+
+    def _interpreted(
+        self, frames: Frames, n_steps: int, record: Collection[str], early_exit: float = math.inf
+    ) -> Result:
+        """Execute in numpy a batch, or one sample until it is decided."""
         run = _Run(self, len(frames.at(0)), n_steps, record)
         for t in range(n_steps):
             run.step(t, channel_last(as_input(self.program, frames.at(t))))
+            if early_exit < math.inf and run.lead() >= early_exit / self.program.output.unit * (t + 1):
+                break
         return run.result()
+
+    def _check_early_exit(self, margin: float) -> None:
+        shape = self.program.shapes[self.program.output.name]
+        if not 0 < margin < math.inf:
+            raise BadOption("--early-exit", f"{margin:g}", "a number above 0, in units of the output")
+        if len(shape) != 1 or shape[0] < 2:
+            found = f"{margin:g}, with an output of shape {list(shape)}"
+            raise BadOption("--early-exit", found, "an output of 2 numbers or more, one per class")
+
+
+@dataclass(frozen=True)
+class _Sample:
+    """One sample of a batch, as a batch."""
+
+    frames: Frames
+    number: int
+
+    def at(self, t: int) -> NumberArray:
+        """Return ``[1, *shape]``."""
+        return self.frames.at(t)[self.number : self.number + 1]
 
 
 class _Run:
@@ -64,7 +120,8 @@ class _Run:
         self._engine = engine
         self._program = program = engine.program
         self._batch = batch
-        self._tally = Tally(engine.layers, n_steps=n_steps, batch=batch)
+        self._n_running = np.zeros(n_steps, np.int64)
+        self._tally = Tally(engine.layers, self._n_running)
         self._arithmetic = arithmetic_of(program)
         senders = [program.input, *program.neuron_layers]
         longest = max(edge.delay for edge in program.edges)
@@ -106,6 +163,7 @@ class _Run:
     def step(self, t: int, frame: NumberArray) -> None:
         """Execute one time step."""
         self._t = self._tally.t = t
+        self._n_running[t] = self._batch
         for node in self._program.nodes:
             match node:
                 case Input():
@@ -126,12 +184,17 @@ class _Run:
         output = layers.pop(self._program.output.name)
         return Result(output, layers, self._tally.trace())
 
+    def lead(self) -> float:
+        """Return by how much the largest output, summed over the steps so far, is ahead of the next; of one sample."""
+        totals = np.sort(self._rasters[self._program.output.name][0].sum(axis=0, dtype=np.float64))
+        return float(totals[-1] - totals[-2])
+
     def _fire(self, layer: NeuronLayer) -> None:
         current = self._current(layer.name)
         state = self._states[layer.name]
         neuron = self._engine.neurons[layer.name]
         active = int(np.count_nonzero(reduce(np.logical_or, state, neuron.is_driven(current))))
-        self._tally.updated(layer.name, n_active=active, n_neurons=current.size)
+        self._tally.updated(layer.name, n_active=active, n_neurons=current[0].size)
         self._states[layer.name], values = neuron.step(self._arithmetic, state, current)
         self._send(layer.name, values)
 

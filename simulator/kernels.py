@@ -102,6 +102,7 @@ class Memory(NamedTuple):
     cell_at: NDArray[np.uint32]  # those of one place
     cell_values: NumberArray
     nothing: NDArray[np.uint64]
+    totals: NDArray[np.float64]  # the output, summed over the steps so far
 
 
 INPUT, SUM, FLATTEN, SYNAPSES = int(Kind.INPUT), int(Kind.SUM), int(Kind.FLATTEN), int(Kind.SYNAPSES)
@@ -429,11 +430,23 @@ def _step(plan: Plan, k: int, t: int, frame: Array, memory: Memory, counts: Arra
         _fire(plan, node, current, now, before, memory, counts)
 
 
+@compiled
+def _lead(plan: Plan, output: int, t: int, memory: Memory) -> float:
+    """Add what the output received to ``memory.totals``; return by how much the largest is ahead of the next."""
+    values, totals = _values(memory.numbers, plan.nodes[output], t), memory.totals
+    first = second = -np.inf
+    for i in range(len(totals)):
+        totals[i] += values[i]
+        second = max(second, min(first, totals[i]))
+        first = max(first, totals[i])
+    return first - second
+
+
 def _run(
     plan: Plan, frames: Array, first: int, last: int, memory: Memory,
-    record: Array, spikes: Array, numbers: Array, counts: Array,
+    record: Array, spikes: Array, numbers: Array, output: int, margin: float, counts: Array, n_running: Array,
 ) -> None:  # fmt: skip
-    """Take samples ``first`` to ``last - 1`` through all steps.
+    """Take samples ``first`` to ``last - 1`` through all steps, or until they are decided.
 
     Args:
         plan: the program, laid out.
@@ -441,15 +454,19 @@ def _run(
         first: the first sample.
         last: the first sample not taken.
         memory: of one sample; what it holds does not matter.
-        record: where in its raster each node is recorded, or -1.
+        record: where in its raster each node is recorded, or -1; what is not executed stays as it is there.
         spikes: raster of bytes ``[batch, n_steps, n]``.
         numbers: raster of numbers, likewise.
+        output: the node of the output.
+        margin: by how much the largest output, a mean over the steps so far, decides; infinite: never.
         counts: ``[n_nodes, n_steps, n_counts]``, added to.
+        n_running: ``[n_steps]``, how many samples were executed, added to.
     """
     for sample in range(first, last):
         memory.spikes[:] = 0
         memory.numbers[:] = 0
         memory.kept[:] = 0
+        memory.totals[:] = 0
         for t in range(counts.shape[1]):
             for k in range(len(plan.nodes)):
                 _step(plan, k, t, frames[min(t, len(frames) - 1), sample], memory, counts[k, t])
@@ -458,6 +475,9 @@ def _run(
                     _copy(_values(memory.spikes, node, t), spikes[sample, t, at : at + node.size])
                 elif at >= 0:
                     _copy(_values(memory.numbers, node, t), numbers[sample, t, at : at + node.size])
+            n_running[t] += 1
+            if margin < np.inf and _lead(plan, output, t, memory) >= margin * (t + 1):
+                break
 
 
 def _cached() -> Callable[..., None]:

@@ -35,6 +35,7 @@ class Planned:
         self.place = layout.place
         self.shapes = program.shapes
         self._dtype = program.dtype
+        self._n_outputs = math.prod(program.shapes[program.output.name])
         self._n_spikes, self._n_numbers = layout.n_spikes, layout.n_numbers
 
     def memory(self) -> Memory:
@@ -50,6 +51,7 @@ class Planned:
             np.zeros(longest + 8, np.uint32),
             np.zeros(longest + 8, self._dtype),
             np.zeros(longest, np.uint64),
+            np.zeros(self._n_outputs),
         )
 
 

@@ -39,6 +39,7 @@ class Simulation:
     trace: Trace
     n_correct: int | None  # None: the data has no labels
     energy: Priced | None
+    early_exit: float | None = None  # the margin
 
     @property
     def accuracy(self) -> float | None:
@@ -48,7 +49,8 @@ class Simulation:
     def as_json(self) -> dict[str, Any]:
         """Return the simulation as plain values."""
         n_layers, n_steps = self.trace.executed.spikes.shape
-        steps = [{"step": t + 1, **self._row((slice(None), t))} for t in range(n_steps)]
+        n_running = self.trace.n_running
+        steps = [{"step": t + 1, "samples": int(n_running[t]), **self._row((slice(None), t))} for t in range(n_steps)]
         layers = [
             {"name": layer.name, "kind": layer.kind, "shape": list(layer.shape), **self._row((row, slice(None)))}
             for row, layer in enumerate(self.trace.layers)
@@ -60,6 +62,7 @@ class Simulation:
             "accuracy": self.accuracy,
             "steps": steps,
             "layers": layers,
+            "early_exit": self._early_exit_json(),
             "totals": {
                 "samples": self.trace.n_samples,
                 **self._row((slice(n_layers), slice(n_steps))),
@@ -77,6 +80,13 @@ class Simulation:
         first = [row[name] for name in _fed_by_input(self.program) & row.keys()]
         saved = self.trace.spike_code.synops_effective - self.trace.executed.synops_effective
         return int(saved[first, 1:].sum())
+
+    def _early_exit_json(self) -> dict[str, Any] | None:
+        if self.early_exit is None:
+            return None
+        n_running = self.trace.n_running
+        mean = float(n_running.sum() / self.trace.n_samples)
+        return {"margin": self.early_exit, "mean_steps": mean, "steps_saved": 1 - mean / len(n_running)}
 
     def _program_json(self) -> dict[str, Any]:
         program = self.program

@@ -32,19 +32,23 @@ class Synops:
 
 
 class Tally:
-    """The counts of one batch; ``t`` is the time step that is being counted, from 0, or all of them."""
+    """The counts of one batch; ``t`` is the time step that is being counted, from 0, or all of them.
 
-    def __init__(self, layers: tuple[Layer, ...], *, n_steps: int, batch: int) -> None:
+    ``n_running`` are the samples that each step executes.
+    """
+
+    def __init__(self, layers: tuple[Layer, ...], n_running: IntArray) -> None:
         self.t: int | slice = slice(None)
         self._layers = layers
         self._row = {layer.name: row for row, layer in enumerate(layers)}
-        self._batch = batch
+        self._n_running = n_running
+        n_steps = len(n_running)
         self._is_first = np.arange(n_steps) == 0
         self._executed, self._spike, self._delta = (Counts.zeros(len(layers), n_steps) for _ in range(3))
 
     def trace(self) -> Trace:
         """Return what was counted."""
-        return Trace(self._layers, self._executed, self._spike, self._delta, self._batch)
+        return Trace(self._layers, self._executed, self._spike, self._delta, self._n_running)
 
     def sent(self, name: str, codes: Collection[Code], *, n_values: Number, n_changes: Number, is_input: bool) -> None:
         """Count what the input or a layer of neurons sent on edges of these codes."""
@@ -56,8 +60,8 @@ class Tally:
             self._add("delta_events", name, n_changes, n_changes, n_changes)
 
     def updated(self, name: str, *, n_active: Number, n_neurons: int) -> None:
-        """Count the neurons of a layer, in all samples."""
-        n_idle = n_neurons - n_active
+        """Count the neurons of a layer, ``n_neurons`` in each sample."""
+        n_idle = n_neurons * self._n_running[self.t] - n_active
         self._add("updates_active", name, n_active, n_active, n_active)
         self._add("updates_idle", name, n_idle, n_idle, n_idle)
 
@@ -67,9 +71,9 @@ class Tally:
         self._add_both("synops_stored", name, code, spikes.stored, deltas.stored)
         self._add_both("acs", name, code, spikes.effective - spikes.macs, deltas.effective - deltas.macs)
         self._add_both("macs", name, code, spikes.macs, deltas.macs)
-        biases = self._batch * synapses.bias_adds
+        biases = self._n_running[self.t] * synapses.bias_adds
         self._add_both("bias_adds", name, code, biases, biases * self._is_first[self.t])
-        dense = self._batch * synapses.dense
+        dense = self._n_running[self.t] * synapses.dense
         self._add_both("dense", name, code, dense, dense)
 
     def _add_both(self, field: str, name: str, code: Code, spike: Number, delta: Number) -> None:

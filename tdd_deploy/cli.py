@@ -260,7 +260,11 @@ def export(file: Path, *, target: str, out: Path, as_json: bool, **options: Any)
 @click.option(
     "--by", type=click.Choice(("step", "layer")), default="step", show_default=True, help="Rows of the table."
 )
+@click.option("--early-exit", type=float, help="End a sample when its largest mean output is so far ahead.")
 @click.option("--batch", type=click.IntRange(1), default=64, show_default=True, help="Samples executed at once.")
+@click.option("--threads", type=click.IntRange(1), help="Of this process. Default: one per core.")
+@click.option("--workers", type=click.IntRange(1), help="Use so many processes on this machine.")
+@click.option("--scheduler", help="Use the workers of the Dask scheduler at this address, such as tcp://host:8786.")
 @json_option
 @click.option("--record", type=PATH, help="Write every layer's spikes, [samples, steps, ...], to this .npz.")
 @click.option("--out", type=PATH, help="Write report.json, steps.csv and report.html into this folder.")
@@ -570,6 +574,12 @@ def _summary(report: "Mapping[str, Any]") -> "Iterator[str]":
         f"means over {n} samples of {data['name']} ({data['split']}), {len(report['steps'])} time steps, "
         f"{report['program']['code']} code: {accuracy}"
     )
+    if report["early_exit"]:
+        found = report["early_exit"]
+        yield (
+            f"early exit at a margin of {found['margin']:g}: {found['mean_steps']:.2f} of {len(report['steps'])} time "
+            f"steps per sample, {found['steps_saved']:.1%} not executed"
+        )
     if report["program"]["rounding"]:
         yield f"currents can round, so codes may part in the last bit: {', '.join(report['program']['rounding'])}"
     if totals["saved_by_repeating_input"]:

@@ -4,8 +4,8 @@ import hashlib
 import json
 import math
 import platform
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, closing, nullcontext
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, closing, nullcontext
 from dataclasses import asdict, dataclass, replace
 from importlib import metadata
 from pathlib import Path
@@ -15,7 +15,7 @@ import numpy as np
 
 from . import __version__
 from .config import read_options
-from .data import Arrangement, Source, arrange, check_labels, encode, open_data
+from .data import Source, open_data
 from .errors import (
     BadData,
     BadFile,
@@ -25,7 +25,8 @@ from .errors import (
     MissingDependency,
     Violation,
 )
-from .files import appearing, make_folder, replacing, sha256, write_json
+from .feed import Feed
+from .files import appearing, make_folder, replacing, write_json
 from .program import Code, Conv, Dense, Program, describe, with_code
 from .program.bounds import wrapping_layers
 from .program.outputs import predicted
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
     from .exporters.lava.worker import LavaRun
     from .program.quantize import LayerReport, Per
     from .simulator.calibration import Calibration
-    from .simulator.record import Recorder
     from .simulator.report import Simulation
     from .train import Board, TrainingData, TrainOptions, Watcher
     from .train.analysis import Analysis
@@ -181,7 +181,7 @@ def _quantized(
     from .simulator.calibration import calibrate
 
     source = open_data(data, split="train", data_dir=data_dir)
-    feed = _Feed.of(program, source, steps=None, encoder=None, seed=0)
+    feed = Feed.of(program, source)
     made = quantize(program, bits=bits, per=per, input_bits=input_bits, **_seen(source, samples))
     batches = feed.batches(source, CALIBRATION_SAMPLES, limit=samples)
     calibration = calibrate(program, made.program, batches, n_steps=feed.n_steps)
@@ -207,7 +207,11 @@ def simulate(
     seed: int = 0,
     code: Code | Literal["auto"] = "delta",
     profile: str | None = None,
+    early_exit: float | None = None,
     batch: int = 64,
+    threads: int | None = None,
+    workers: int | None = None,
+    scheduler: str | None = None,
     record: Path | None = None,
     out: Path | None = None,
     progress: Progress = lambda done, total: None,
@@ -225,7 +229,11 @@ def simulate(
         seed: of a random encoder.
         code: ``delta``, ``spike``, or ``auto``: per edge what costs less on calibration samples.
         profile: a hardware's name, or a path to a .toml.
-        batch: samples executed at once; results do not depend on it.
+        early_exit: a sample ends when its largest output, as a mean over the steps so far, is this much ahead.
+        batch: samples executed at once; results do not depend on it, nor on the three below.
+        threads: of this process; by default one per core.
+        workers: so many processes on this machine instead.
+        scheduler: the address of a Dask scheduler whose workers shall do it.
         record: an .npz for the raster of every layer.
         out: a folder for report.json, steps.csv and report.html.
         progress: is told how many samples are done.
@@ -233,51 +241,88 @@ def simulate(
     Raises:
         TddDeployError: anything wrong with a file, the data or an option.
     """
-    from .simulator.counts import Trace
-    from .simulator.engine import Engine
+    from .shares import Job, Share
     from .simulator.profiles import load_profile
     from .simulator.record import recording
     from .simulator.report import Simulation, priced
 
+    _check_where(threads=threads, workers=workers, scheduler=scheduler, record=record, early_exit=early_exit)
     if out is not None:
         _check_report_folder(out)
     prices = None if profile is None else load_profile(profile)
     program = read_program(path)
     source = open_data(data, split=split, data_dir=data_dir)
-    feed = _Feed.of(program, source, steps=steps, encoder=encoder, seed=seed)
+    feed = Feed.of(program, source, steps=steps, encoder=encoder, seed=seed)
     if code == "auto":
         program = _calibrated(program, open_data(data, split="train", data_dir=data_dir), feed)
     else:
         program = with_code(program, code)
     n_samples = source.n_samples if samples is None else min(samples, source.n_samples)
-    recorder: AbstractContextManager[Recorder | None] = (
-        nullcontext() if record is None else recording(record, program, n_samples=n_samples, n_steps=feed.n_steps)
+    job = Job(
+        program=program,
+        data=data,
+        split=source.split,
+        data_dir=data_dir,
+        steps=feed.n_steps,
+        encoder=feed.encoder,
+        seed=seed,
+        batch=batch,
+        early_exit=early_exit,
+        files=source.digests,
     )
-    trace: Trace | None = None
-    n_correct = 0
-    engine = Engine(program)
-    with recorder as recorded:
-        layers = () if recorded is None else tuple(layer.name for layer in program.neuron_layers)
-        for frames, labels in feed.batches(source, batch, limit=samples):
-            result = engine.run(frames, n_steps=feed.n_steps, record=layers)
-            trace = result.trace if trace is None else trace + result.trace
-            if labels is not None:
-                n_correct += int((predicted(result.output) == labels).sum())
-            if recorded is not None:
-                recorded.take(result)
-            progress(trace.n_samples, n_samples)
-    assert trace is not None  # a source without samples is refused
+    total: Share | None = None
+    with ExitStack() as stack:
+        if workers is not None or scheduler is not None:
+            from . import cluster
+
+            client = stack.enter_context(cluster.workers(workers) if workers else cluster.scheduler(scheduler or ""))
+            shares = cluster.in_shares(job, n_samples, client)
+        else:
+            take = None
+            if record is not None:
+                recorded = recording(record, program, n_samples=n_samples, n_steps=feed.n_steps)
+                take = stack.enter_context(recorded).take
+            shares = job.execute(range(n_samples), threads=threads, take=take)
+        for share in shares:
+            total = share if total is None else total + share
+            progress(total.trace.n_samples, n_samples)
+    assert total is not None  # a source without samples is refused
     simulation = Simulation(
         program=program,
         data=_data_json(source, feed),
         code=code,
-        trace=trace,
-        n_correct=n_correct if source.labelled else None,
-        energy=None if prices is None else priced(trace, prices),
+        trace=total.trace,
+        n_correct=total.n_correct if source.labelled else None,
+        energy=None if prices is None else priced(total.trace, prices),
+        early_exit=early_exit,
     )
     if out is not None:
         _write_report(out, simulation)
     return simulation
+
+
+def _check_where(
+    *,
+    threads: int | None,
+    workers: int | None,
+    scheduler: str | None,
+    record: Path | None,
+    early_exit: float | None,
+) -> None:
+    """Refuse what cannot go together."""
+    given = {"--threads": threads, "--workers": workers, "--scheduler": scheduler}
+    chosen = [option for option, value in given.items() if value is not None]
+    faults = []
+    if len(chosen) > 1:
+        faults.append(Violation(" and ".join(chosen), "are given together", "one of them"))
+    if record is not None and (workers is not None or scheduler is not None):
+        found = "writes sample after sample, and workers are done in any order"
+        faults.append(Violation("--record", found, "one process: --threads"))
+    if record is not None and early_exit is not None:
+        found = "would hold zeros where a sample was decided and not executed"
+        faults.append(Violation("--record with --early-exit", found, "one of them"))
+    if faults:
+        raise BadOptions("these options", faults)
 
 
 def _check_report_folder(folder: Path) -> None:
@@ -385,7 +430,7 @@ def verify(
 
     chosen = Machines(path=path, program=program, quantized=quantized, mapping=mapping, timeout_s=timeout_s)
     machines, left_out = chosen.all_there() if against is None else (chosen.named(against), [])
-    feed = _Feed.of(program, source, steps=None, encoder=None, seed=0)
+    feed = Feed.of(program, source)
     n_samples = min(samples, source.n_samples)
     hops: list[list[Hop]] = []
     seconds: dict[str, float] = {}
@@ -459,50 +504,7 @@ def _overflow(program: Program) -> dict[str, str]:
     return {"layers whose current can wrap": ", ".join(wrapping_layers(program)) or "none, whatever the input"}
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Feed:
-    """How the samples of a source become inputs of a program."""
-
-    program: Program
-    arrangement: Arrangement
-    encoder: str
-    n_steps: int
-    seed: int
-
-    @classmethod
-    def of(cls, program: Program, source: Source, *, steps: int | None, encoder: str | None, seed: int) -> "_Feed":
-        arrangement = arrange(source.sample_shape, program.input.shape, source.name)
-        n_steps = steps or arrangement.n_steps or program.n_steps
-        return cls(
-            program=program, arrangement=arrangement, encoder=encoder or program.encoder, n_steps=n_steps, seed=seed
-        )
-
-    @property
-    def is_static(self) -> bool:
-        """Whether the program sees the same values at every step."""
-        return self.encoder == "direct" and not self.arrangement.in_time
-
-    def batches(self, source: Source, size: int, *, limit: int | None) -> Iterator[tuple[Any, Any]]:
-        """Yield encoded inputs and labels, or None for labels."""
-        shape = self.program.shapes[self.program.output.name]
-        if source.labelled and len(shape) != 1:
-            found = f"the program's output has shape {shape}"
-            raise BadData(source.name, [Violation("its labels", found, "one output per class, or data without y")])
-        for batch in source.batches(size, limit=limit):
-            if batch.y is not None:
-                check_labels(batch.y, shape[0], source.name, start=batch.start)
-            frames = encode(
-                self.arrangement.view(batch.x),
-                in_time=self.arrangement.in_time,
-                encoder=self.encoder,
-                n_steps=self.n_steps,
-                seed=self.seed,
-                start=batch.start,
-            )
-            yield frames, batch.y
-
-
-def _calibrated(program: Program, source: Source, feed: _Feed) -> Program:
+def _calibrated(program: Program, source: Source, feed: Feed) -> Program:
     from .simulator.codes import choose_codes
     from .simulator.engine import Engine
 
@@ -511,7 +513,7 @@ def _calibrated(program: Program, source: Source, feed: _Feed) -> Program:
     return choose_codes(program, engine.run(first, n_steps=feed.n_steps).trace)
 
 
-def _data_json(source: Source, feed: _Feed) -> dict[str, Any]:
+def _data_json(source: Source, feed: Feed) -> dict[str, Any]:
     return {
         "name": source.name,
         "split": source.split,
@@ -519,7 +521,7 @@ def _data_json(source: Source, feed: _Feed) -> dict[str, Any]:
         "seed": feed.seed,
         "n_steps": feed.n_steps,
         "static": feed.is_static,
-        "files": {file.name: sha256(file) for file in source.files},
+        "files": source.digests,
     }
 
 
@@ -776,7 +778,7 @@ def analyse(
     for layer in layers:
         if layer not in names:
             raise BadOption("--layer", repr(layer), " or ".join(names))
-    feed = _Feed.of(program, source, steps=None, encoder=None, seed=0)
+    feed = Feed.of(program, source)
     findings = None
     spikes: Mapping[str, Any] = {}
     done = 0
@@ -918,7 +920,7 @@ def _measured(each: "Round", source: Source) -> PrunedRound:
     from .simulator.engine import Engine
 
     engine = Engine(each.program)
-    feed = _Feed.of(each.program, source, steps=None, encoder=None, seed=0)
+    feed = Feed.of(each.program, source)
     synops = dict.fromkeys(("delta", "spike"), 0)
     for frames, _ in feed.batches(source, CALIBRATION_SAMPLES, limit=None):
         trace = engine.run(frames, n_steps=feed.n_steps).trace

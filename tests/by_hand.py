@@ -167,7 +167,7 @@ def simulation(profile: str | None = "loihi1-davies2018", *, n_samples: int = 2,
     executed = changed.get("program", program())
     trace = changed.get("trace")
     if trace is None:
-        trace = replace(Engine(executed).run(Given(INPUTS), n_steps=3).trace, n_samples=n_samples)
+        trace = replace(Engine(executed).run(Given(INPUTS), n_steps=3).trace, n_running=np.full(3, n_samples))
     fields = {
         "program": executed,
         "data": DATA,

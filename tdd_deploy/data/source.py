@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tdd_deploy.errors import BadData, BadOption, Violation
+from tdd_deploy.files import sha256
 
 from .labels import check_labels
 from .records import Records
@@ -50,6 +52,11 @@ class Source:
         """Whether every sample has a label."""
         return "y" in self._fields
 
+    @cached_property
+    def digests(self) -> dict[str, str]:
+        """The SHA-256 of each file, by name."""
+        return {file.name: sha256(file) for file in self.files}
+
     @property
     def _fields(self) -> dict[str, np.dtype[Any]]:
         return {name: table.dtype[name] for table in self.tables for name in table.dtype.names or ()}
@@ -65,8 +72,8 @@ class Source:
             raise BadData(self.name, [Violation(f"split {split}", found, "1 sample or more")])
         return replace(self, split=split, first=self.first + samples.start, n_samples=len(samples))
 
-    def batches(self, size: int, *, limit: int | None = None) -> Iterator[Batch]:
-        """Yield the first ``limit`` samples (all without it), ``size`` at a time, in constant memory.
+    def batches(self, size: int, *, first: int = 0, limit: int | None = None) -> Iterator[Batch]:
+        """Yield ``limit`` samples (all without it) from number ``first`` on, ``size`` at a time, in constant memory.
 
         Raises:
             BadOption: a size or limit below 1.
@@ -76,16 +83,17 @@ class Source:
         for option, value in (("--batch", size), ("--samples", limit)):
             if value is not None and value < 1:
                 raise BadOption(option, str(value), "1 or more")
-        return self._stream(size, self.n_samples if limit is None else min(limit, self.n_samples))
+        left = self.n_samples - first
+        return self._stream(size, first, left if limit is None else min(limit, left))
 
     def load(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64] | None]:
         """Return all of x ``[N, *sample_shape]`` and y ``[N]`` in memory; raises what ``batches`` raises."""
         (batch,) = self.batches(self.n_samples)
         return batch.x, batch.y
 
-    def _stream(self, size: int, n: int) -> Iterator[Batch]:
-        start = 0
-        for blocks in zip(*(table.read(self.first, self.first + n, size) for table in self.tables), strict=True):
+    def _stream(self, size: int, start: int, n: int) -> Iterator[Batch]:
+        begin = self.first + start
+        for blocks in zip(*(table.read(begin, begin + n, size) for table in self.tables), strict=True):
             columns = {name: block[name] for block in blocks for name in block.dtype.names or ()}
             yield Batch(x=self._values(columns["x"], start), y=self._labels(columns.get("y"), start), start=start)
             start += len(blocks[0])

@@ -23,7 +23,8 @@ def of_the_zoo(seed):
 
 def test_the_report_has_these_parts():
     report = by_hand.simulation().as_json()
-    assert list(report) == ["schema_version", "program", "data", "accuracy", "steps", "layers", "totals", "energy"]
+    parts = ["schema_version", "program", "data", "accuracy", "steps", "layers", "early_exit", "totals", "energy"]
+    assert list(report) == parts
     assert report["schema_version"] == SCHEMA_VERSION == 1
     assert [step["step"] for step in report["steps"]] == [1, 2, 3]
     assert [(row["name"], row["kind"], tuple(row["shape"])) for row in report["layers"]] == list(by_hand.LAYERS)
@@ -172,6 +173,7 @@ def test_steps_csv_has_a_line_per_step_and_both_codes(tmp_path):
     assert [row["step"] for row in rows] == ["1", "2", "3"]
     assert set(rows[0]) == {
         "step",
+        "samples",
         "energy_pj",
         *FIELDS,
         *(f"{code}_{name}" for code in ("spike_code", "delta_code") for name in (*BY_CODE, "energy_pj")),

@@ -1,0 +1,65 @@
+"""Samples of a source as inputs of a program."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .data import Arrangement, Source, arrange, check_labels, encode
+from .data.encoders import Frames
+from .errors import BadData, Violation
+from .program import Program
+
+
+@dataclass(frozen=True, kw_only=True)
+class Feed:
+    """How the samples of a source become inputs of a program."""
+
+    program: Program
+    arrangement: Arrangement
+    encoder: str
+    n_steps: int
+    seed: int
+
+    @classmethod
+    def of(
+        cls, program: Program, source: Source, *, steps: int | None = None, encoder: str | None = None, seed: int = 0
+    ) -> Self:
+        """Find out how; what is None is as the data or the program say."""
+        arrangement = arrange(source.sample_shape, program.input.shape, source.name)
+        n_steps = steps or arrangement.n_steps or program.n_steps
+        return cls(
+            program=program, arrangement=arrangement, encoder=encoder or program.encoder, n_steps=n_steps, seed=seed
+        )
+
+    @property
+    def is_static(self) -> bool:
+        """Whether the program sees the same values at every step."""
+        return self.encoder == "direct" and not self.arrangement.in_time
+
+    def batches(
+        self, source: Source, size: int, *, first: int = 0, limit: int | None = None
+    ) -> Iterator[tuple[Frames, NDArray[np.int64] | None]]:
+        """Yield encoded inputs and labels, or None for labels; see ``Source.batches``.
+
+        Raises:
+            BadData: labels, and no output for each; and what the source raises.
+        """
+        shape = self.program.shapes[self.program.output.name]
+        if source.labelled and len(shape) != 1:
+            found = f"the program's output has shape {shape}"
+            raise BadData(source.name, [Violation("its labels", found, "one output per class, or data without y")])
+        for batch in source.batches(size, first=first, limit=limit):
+            if batch.y is not None:
+                check_labels(batch.y, shape[0], source.name, start=batch.start)
+            frames = encode(
+                self.arrangement.view(batch.x),
+                in_time=self.arrangement.in_time,
+                encoder=self.encoder,
+                n_steps=self.n_steps,
+                seed=self.seed,
+                start=batch.start,
+            )
+            yield frames, batch.y

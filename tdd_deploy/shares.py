@@ -1,0 +1,87 @@
+"""A simulation in shares: any process can execute any samples, and the sum of all is the whole."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from . import __version__
+from .data import Source, open_data
+from .errors import WorkerFailed
+from .feed import Feed
+from .program import Program
+from .program.outputs import predicted
+from .simulator.counts import Trace
+from .simulator.engine import Engine, Result
+
+
+@dataclass(frozen=True)
+class Share:
+    """What some samples gave."""
+
+    trace: Trace
+    n_correct: int  # 0 without labels
+
+    def __add__(self, other: "Share") -> "Share":
+        return Share(self.trace + other.trace, self.n_correct + other.n_correct)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Job:
+    """What all shares of a simulation have in common; it travels to workers, which read the data themselves.
+
+    Attributes:
+        program: what is executed.
+        data: a name or a path to an .npz, as ``data.open_data`` takes it.
+        split: part of it.
+        data_dir: where the files of a named set lie.
+        steps: time steps.
+        encoder: of the input.
+        seed: of a random encoder.
+        batch: samples executed at once.
+        early_exit: see ``Engine.run``.
+        files: the SHA-256 of each file of the data, by name.
+        version: of tdd-deploy.
+    """
+
+    program: Program
+    data: str
+    split: str
+    data_dir: Path | None
+    steps: int
+    encoder: str
+    seed: int
+    batch: int
+    early_exit: float | None
+    files: Mapping[str, str]
+    version: str = __version__
+
+    def execute(
+        self, samples: range, *, threads: int | None, take: Callable[[Result], None] | None = None
+    ) -> Iterator[Share]:
+        """Execute some samples, batch by batch; ``take`` is given every result, with the rasters of all layers.
+
+        Raises:
+            WorkerFailed: this process has another version of tdd-deploy, or other data.
+            TddDeployError: the data are damaged, or do not fit the program.
+        """
+        source, feed, engine = _ready(self, threads)
+        record = () if take is None else [layer.name for layer in self.program.neuron_layers]
+        for frames, labels in feed.batches(source, self.batch, first=samples.start, limit=len(samples)):
+            result = engine.run(frames, n_steps=self.steps, record=record, early_exit=self.early_exit)
+            if take is not None:
+                take(result)
+            yield Share(result.trace, 0 if labels is None else int((predicted(result.output) == labels).sum()))
+
+
+@lru_cache(maxsize=2)  # a worker has many shares of one job, one after the other
+def _ready(job: Job, threads: int | None) -> tuple[Source, Feed, Engine]:
+    """Open the data and lay out the program."""
+    if job.version != __version__:
+        raise WorkerFailed("a worker", f"has tdd-deploy {__version__}, not {job.version}", "install the same")
+    source = open_data(job.data, split=job.split, data_dir=job.data_dir)
+    if source.digests != job.files:
+        files = ", ".join(map(str, source.files))
+        raise WorkerFailed("a worker", f"has other bytes in {files}", "let all processes see the same files")
+    feed = Feed.of(job.program, source, steps=job.steps, encoder=job.encoder, seed=job.seed)
+    return source, feed, Engine(job.program, threads=threads)

@@ -1,0 +1,236 @@
+"""A simulation in shares, in this process and in others."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import reduce
+from itertools import pairwise
+from operator import add
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+from tdd_deploy import cluster
+from tdd_deploy.data import open_data
+from tdd_deploy.errors import BadData, BadOption, BadOptions, WorkerFailed
+from tdd_deploy.pipeline import simulate
+from tdd_deploy.shares import Job, Share
+from tests import by_hand
+
+N = 403
+
+
+@pytest.fixture
+def samples(tmp_path: Path) -> Path:
+    rng = np.random.default_rng(0)
+    path = tmp_path / "samples.npz"
+    np.savez(path, x=rng.integers(0, 256, (N, 2)).astype(np.uint8), y=np.zeros(N, np.int64))
+    return path
+
+
+def job(path: Path, **changed: object) -> Job:
+    given = {
+        "program": by_hand.program(), "data": str(path), "split": "all", "data_dir": None, "steps": 5,
+        "encoder": "poisson", "seed": 3, "batch": 7, "early_exit": None, "files": open_data(str(path)).digests,
+    }  # fmt: skip
+    return Job(**given | changed)
+
+
+def whole(job: Job, *cuts: int) -> Share:
+    """The sum of the shares between cuts."""
+    edges = [0, *cuts, N]
+    ranges = [range(a, b) for a, b in pairwise(edges)]
+    return reduce(add, [share for samples in ranges for share in job.execute(samples, threads=1)])
+
+
+def assert_same(one: Share, other: Share) -> None:
+    assert one.n_correct == other.n_correct
+    assert one.trace.layers == other.trace.layers
+    np.testing.assert_array_equal(one.trace.n_running, other.trace.n_running)
+    for code in ("executed", "spike_code", "delta_code"):
+        for name, counts in vars(getattr(one.trace, code)).items():
+            np.testing.assert_array_equal(counts, getattr(getattr(other.trace, code), name))
+
+
+@pytest.mark.parametrize("cuts", [(1,), (7, 14), (100, 101, 300), (402,)])
+@pytest.mark.parametrize("batch", [1, 8, 500])
+def test_the_sum_does_not_depend_on_the_cuts(samples: Path, cuts: tuple[int, ...], batch: int) -> None:
+    expected = whole(job(samples))
+    assert expected.trace.n_samples == N
+    assert expected.trace.executed.spikes.sum() > N
+    assert_same(whole(job(samples, batch=batch), *cuts), expected)
+
+
+@pytest.mark.parametrize(("n", "batch", "threads"), [(1, 64, 2), (403, 7, 2), (403, 64, 4), (10**6, 64, 16)])
+def test_shares_are_whole_batches_and_hold_every_sample_once(n: int, batch: int, threads: int) -> None:
+    ranges = list(cluster._ranges(n, batch, threads))
+    assert [i.start for i in ranges] == [0, *(i.stop for i in ranges[:-1])]
+    assert ranges[-1].stop == n
+    assert all(len(i) % batch == 0 for i in ranges[:-1])
+    assert len(ranges) <= 2 * cluster.PER_THREAD * threads or len(ranges) == -(-n // batch)
+
+
+def test_a_worker_with_another_version_or_other_data_is_refused(samples: Path) -> None:
+    with pytest.raises(WorkerFailed, match=r"a worker: has tdd-deploy .*, not 0.0.1; install the same"):
+        next(job(samples, version="0.0.1").execute(range(3), threads=1))
+    with pytest.raises(WorkerFailed, match=r"a worker: has other bytes in .*samples.npz"):
+        next(job(samples, files={"samples.npz": "0"}).execute(range(3), threads=1))
+
+
+# --- workers -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[object]:
+    with cluster.workers(2) as client:
+        yield client
+
+
+def test_two_workers_give_what_one_process_gives(samples: Path, client: object) -> None:
+    for changed in ({}, {"batch": 64}, {"early_exit": 0.5, "program": two_classes()}):
+        given = job(samples, **changed)
+        assert_same(reduce(add, cluster.in_shares(given, N, client)), whole(given))
+
+
+def two_classes() -> object:
+    program = by_hand.program()
+    readout = replace(by_hand.READOUT, weight=np.array([[2, -1], [0, 1]]))
+    return replace(program, nodes=tuple(readout if node.name == "readout" else node for node in program.nodes))
+
+
+def test_what_a_worker_meets_is_said_as_ever(samples: Path, client: object) -> None:
+    damaged = samples.with_name("damaged.npz")
+    x = np.zeros((N, 2), np.float32)
+    x[350] = 2  # no probability
+    np.savez(damaged, x=x)
+    with pytest.raises(BadData, match="poisson encoder"):
+        list(cluster.in_shares(job(damaged), N, client))
+
+
+def test_a_killed_worker_loses_nothing(samples: Path, client: object) -> None:
+    given = job(samples, batch=1)
+    shares = cluster.in_shares(given, N, client)
+    found = [next(shares)]
+    pids = client.run(os.getpid)
+    os.kill(next(iter(pids.values())), signal.SIGKILL)
+    found += shares
+    assert_same(reduce(add, found), whole(given))
+    assert client.run(os.getpid) != pids
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+def address(tmp_path: Path) -> Iterator[str]:
+    """A scheduler and two workers without nannies, each a process started by hand."""
+    address = f"tcp://127.0.0.1:{free_port()}"
+    port = address.rpartition(":")[2]
+    worker = ["-m", "distributed.cli.dask_worker", address, "--no-nanny", "--nthreads", "1", "--no-dashboard"]
+    commands = [["-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", port, "--no-dashboard"]]
+    commands += [[*worker, "--name", name, "--local-directory", str(tmp_path)] for name in ("first", "second")]
+    processes = [subprocess.Popen([sys.executable, *words], stderr=subprocess.DEVNULL) for words in commands]
+    yield address
+    for process in processes:
+        process.kill()
+        process.wait()
+
+
+def test_workers_of_a_scheduler_on_its_own_and_one_of_them_is_lost(samples: Path, address: str) -> None:
+    with cluster.scheduler(address) as client:
+        client.wait_for_workers(2, timeout=60)
+        given = job(samples, batch=1)
+        shares = cluster.in_shares(given, N, client)
+        found = [next(shares)]
+        pids = client.run(os.getpid)
+        os.kill(next(iter(pids.values())), signal.SIGKILL)
+        found += shares
+        assert_same(reduce(add, found), whole(given))
+        assert len(client.run(os.getpid)) == 1
+
+
+def test_where_no_scheduler_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster, "TIMEOUT_S", 0.5)
+    for address in (f"tcp://127.0.0.1:{free_port()}", "nowhere"):
+        with pytest.raises(BadOption, match=r"--scheduler is .*allowed: the address"), cluster.scheduler(address):
+            pass
+
+
+# --- the command -------------------------------------------------------------------------------------------------
+
+
+def test_the_report_is_the_same_whoever_executed(run_folder: Path, call) -> None:
+    words = ("simulate", run_folder, "--data", "digits", "--samples", 90, "--batch", 16, "--energy", "--json")
+    expected = call(*words)
+    assert expected.code == 0
+    for where in (("--threads", 1), ("--threads", 3), ("--workers", 2)):
+        found = call(*words, *where)
+        assert (found.code, found.err) == (0, "")
+        assert json.loads(found.out) == json.loads(expected.out)
+
+
+def test_what_cannot_go_together_is_said_at_once(run_folder: Path, tmp_path: Path) -> None:
+    chosen = {"threads": 1, "workers": 2, "early_exit": 1.0, "record": tmp_path / "x.npz"}
+    with pytest.raises(BadOptions) as refused:
+        simulate(run_folder, data="digits", **chosen)
+    assert [violation.where for violation in refused.value.violations] == [
+        "--threads and --workers",
+        "--record",
+        "--record with --early-exit",
+    ]
+
+
+def test_an_early_exit_says_what_it_saved(run_folder: Path, tmp_path: Path, call) -> None:
+    simulate(run_folder, data="digits", record=tmp_path / "spikes.npz")
+    with np.load(tmp_path / "spikes.npz") as recorded:
+        means = recorded["output"].cumsum(axis=1) / np.arange(1, 7)[None, :, None]
+    ranked = np.sort(means, axis=2)
+    margin = float(np.median((ranked[..., -1] - ranked[..., -2]).max(axis=1)))  # half of the samples come so far
+    words = ("simulate", run_folder, "--data", "digits", "--early-exit", margin)
+    report = json.loads(call(*words, "--json").out)
+    running = [step["samples"] for step in report["steps"]]
+    assert running[0] == 500 > running[-1] > 0
+    found = report["early_exit"]
+    assert found == {
+        "margin": margin,
+        "mean_steps": pytest.approx(sum(running) / 500),
+        "steps_saved": pytest.approx(1 - sum(running) / 3000),
+    }
+    line = f"early exit at a margin of {margin:g}: {found['mean_steps']:.2f} of 6 time steps per sample"
+    assert line in call(*words).out
+
+
+def test_an_interrupted_run_on_workers_leaves_no_process_behind(run_folder: Path, tmp_path: Path) -> None:
+    x = np.zeros((200_000, 1, 8, 8), np.uint8)
+    np.savez(tmp_path / "many.npz", x=x)
+    command = [sys.executable, "-m", "tdd_deploy", "simulate", str(run_folder), "--data", str(tmp_path / "many.npz")]
+    process = subprocess.Popen([*command, "--workers", "2"], stderr=subprocess.PIPE, text=True, start_new_session=True)
+    while len(psutil.Process(process.pid).children(recursive=True)) < 3:  # the workers, and who tidies up behind them
+        time.sleep(0.1)
+    time.sleep(8)  # they execute
+    os.killpg(process.pid, signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert (process.returncode, err.strip()) == (130, "tdd-deploy: interrupted")
+    deadline = time.monotonic() + 20
+    while is_there(process.pid) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not is_there(process.pid)
+
+
+def is_there(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
