@@ -1,6 +1,8 @@
 """What goes into an engine, and what comes out."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -23,9 +25,14 @@ class Result:
 
     output: NumberArray
     layers: dict[str, NumberArray]
-    trace: Trace
+    count: Callable[[], Trace]  # says in words what was counted: for one small sample that takes longer than to run it
+
+    @cached_property
+    def trace(self) -> Trace:
+        """The counts."""
+        return self.count()
 
     def __add__(self, other: "Result") -> "Result":
         """Return what both batches gave, one behind the other."""
         layers = {name: np.concatenate([raster, other.layers[name]]) for name, raster in self.layers.items()}
-        return Result(np.concatenate([self.output, other.output]), layers, self.trace + other.trace)
+        return Result(np.concatenate([self.output, other.output]), layers, lambda: self.trace + other.trace)

@@ -61,7 +61,7 @@ class Compiled:
         counted = _in_threads(take_shares, n_threads)
         counts, n_running = (np.sum(each, axis=0) for each in zip(*counted, strict=True))
         layers = {name: rasters.of(name) for name in record}
-        return Result(rasters.of(output), layers, self._tally(counts, n_running).trace())
+        return Result(rasters.of(output), layers, lambda: self._tally(counts, n_running).trace())
 
     def _staged(self, frames: Frames, n_steps: int) -> NumberArray:
         """Return the input ``[n_steps, batch, n]``, channel last; one step of it when all are the same array."""

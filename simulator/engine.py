@@ -182,7 +182,7 @@ class _Run:
         """Return what the batch gave."""
         layers = dict(self._rasters)
         output = layers.pop(self._program.output.name)
-        return Result(output, layers, self._tally.trace())
+        return Result(output, layers, self._tally.trace)
 
     def lead(self) -> float:
         """Return by how much the largest output, summed over the steps so far, is ahead of the next; of one sample."""

@@ -99,8 +99,6 @@ class Memory(NamedTuple):
     words: NDArray[np.uint32]
     at: NDArray[np.uint32]  # events: where, and of what value
     values: NumberArray
-    cell_at: NDArray[np.uint32]  # those of one place
-    cell_values: NumberArray
     nothing: NDArray[np.uint64]
     totals: NDArray[np.float64]  # the output, summed over the steps so far
 
@@ -109,7 +107,8 @@ INPUT, SUM, FLATTEN, SYNAPSES = int(Kind.INPUT), int(Kind.SUM), int(Kind.FLATTEN
 VALUES, CHANGES, ACTIVE = int(Count.VALUES), int(Count.CHANGES), int(Count.ACTIVE)
 SPIKE_CODE, DELTA_CODE = int(Count.SPIKE_CODE), int(Count.DELTA_CODE)
 KEEP_U, KEEP_V, BIAS, LIMIT_V, AFTER = (int(parameter) for parameter in Parameter)
-AT_ONCE = 4  # events whose weights are added together; events of no value fill up: a second loop costs more
+AT_ONCE = 4  # events whose weights are added together
+ONE = np.uint64(1)
 DECAY_BITS, TURN_BITS = DECAY.bit_length() - 1, (2 * LIMIT).bit_length() - 1
 
 
@@ -219,48 +218,59 @@ def _count(counts: Array, effective: int, stored: int, graded: int) -> None:
 
 @compiled
 def _add_events(plan: Plan, node: Any, n: int, memory: Memory, out: Array) -> None:
-    """Add the weights of ``n`` events, times their values, to the sums they reach; events of one place together."""
-    at, values, cell_at, cell_values = memory.at[:n], memory.values[:n], memory.cell_at, memory.cell_values
-    channels = np.int64(node.channels_in // node.groups)
-    first = 0
-    while first < n:
-        cell, size = at[first] // channels, 0  # a cell is one group of channels at one place
-        while first < n and at[first] < (cell + 1) * channels:
-            cell_at[size], cell_values[size] = at[first], values[first]
-            first += 1
-            size += 1
-        while size % AT_ONCE:
-            cell_at[size], cell_values[size] = cell_at[0], 0
-            size += 1
-        place, group = divmod(cell, node.groups)
-        _add_place(plan, node, place, group, cell_at[:size], cell_values[:size], out)
+    """Add the weights of ``n`` events, times their value, to the sums they reach; events of one place together.
+
+    Here and below indices are unsigned: signed ones would be tested for being negative, and divided with more care.
+    """
+    at, values, n_events = memory.at[:n], memory.values[:n], np.uint64(n)
+    groups, channels = np.uint64(node.groups), np.uint64(node.channels_in // node.groups)
+    first = np.uint64(0)
+    while first < n_events:
+        cell = np.uint64(at[first]) // channels  # one group of channels at one place
+        last = first + ONE
+        while last < n_events and np.uint64(at[last]) < (cell + ONE) * channels:
+            last += ONE
+        place, group = cell, np.uint64(0)
+        if groups > ONE:
+            place = cell // groups
+            group = cell - place * groups
+        _add_place(plan, node, place, group, at[first:last], values[first:last], out)
+        first = last
 
 
 @inlined
-def _add_place(plan: Plan, node: Any, place: int, group: int, at: Array, values: Array, out: Array) -> None:
+def _add_place(plan: Plan, node: Any, place: Any, group: Any, at: Array, values: Array, out: Array) -> None:
     """Add the weights of events at one place."""
-    y, x = divmod(place, node.width_in)
+    y = place // np.uint64(node.width_in)
+    x = place - y * np.uint64(node.width_in)
+    rows, columns = np.uint64(node.rows) + y, np.uint64(node.columns) + x
+    first_column, last_column = np.uint64(plan.starts[columns]), np.uint64(plan.starts[columns + ONE])
     stride = node.n_rows * node.n_columns * node.block
-    for r in range(plan.starts[node.rows + y], plan.starts[node.rows + y + 1]):
-        for c in range(plan.starts[node.columns + x], plan.starts[node.columns + x + 1]):
+    begin = node.weights - np.int64(place) * node.channels_in * stride
+    for r in range(np.uint64(plan.starts[rows]), np.uint64(plan.starts[rows + ONE])):
+        for c in range(first_column, last_column):
             n = plan.taps[c, 2] * node.block
-            o = (plan.taps[r, 1] * node.width_out + plan.taps[c, 1]) * node.channels_out + group * node.block
-            tap = (plan.taps[r, 0] * node.n_columns + plan.taps[c, 0]) * node.block
-            start = node.weights + tap - place * node.channels_in * stride
+            o = (plan.taps[r, 1] * node.width_out + plan.taps[c, 1]) * node.channels_out + np.int64(group) * node.block
+            start = begin + (plan.taps[r, 0] * node.n_columns + plan.taps[c, 0]) * node.block
             _add_weights(plan.weights, start, stride, at, values, out[o : o + n])
 
 
 @inlined
 def _add_weights(weights: Array, start: int, stride: int, at: Array, values: Array, sums: Array) -> None:
     """Add the weights of events, ``AT_ONCE`` at a time, to the same sums: what is added together is stored once."""
-    n = len(sums)
-    for e in range(0, len(at), AT_ONCE):
+    n, last = len(sums), len(at) - len(at) % AT_ONCE
+    for e in range(0, last, AT_ONCE):
         w0, w1 = start + at[e] * stride, start + at[e + 1] * stride
         w2, w3 = start + at[e + 2] * stride, start + at[e + 3] * stride
         a, b, c, d = weights[w0 : w0 + n], weights[w1 : w1 + n], weights[w2 : w2 + n], weights[w3 : w3 + n]
         of_a, of_b, of_c, of_d = values[e], values[e + 1], values[e + 2], values[e + 3]
         for j in range(n):
             sums[j] += of_a * a[j] + of_b * b[j] + of_c * c[j] + of_d * d[j]
+    for e in range(last, len(at)):
+        w0 = start + at[e] * stride
+        a, of_a = weights[w0 : w0 + n], values[e]
+        for j in range(n):
+            sums[j] += of_a * a[j]
 
 
 @compiled
@@ -375,10 +385,13 @@ def _fire_block(
 @compiled
 def _take(frame: Array, now: Array, before: Array, counts: Array) -> None:
     """Take an input."""
+    n_values, n_changes = np.int32(0), np.int32(0)
     for i in range(len(frame)):
         now[i] = frame[i]
-        counts[VALUES] += now[i] != 0
-        counts[CHANGES] += now[i] != before[i]
+        n_values = np.int32(n_values + (frame[i] != 0))
+        n_changes = np.int32(n_changes + (frame[i] != before[i]))
+    counts[VALUES] += n_values
+    counts[CHANGES] += n_changes
 
 
 @compiled

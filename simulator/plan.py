@@ -48,8 +48,6 @@ class Planned:
             np.zeros(longest + 8, np.uint32),
             np.zeros(longest + 8, np.uint32),
             np.zeros(longest + 8, self._dtype),
-            np.zeros(longest + 8, np.uint32),
-            np.zeros(longest + 8, self._dtype),
             np.zeros(longest, np.uint64),
             np.zeros(self._n_outputs),
         )
