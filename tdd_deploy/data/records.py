@@ -1,6 +1,7 @@
 """Equal records behind a header, read in order: idx, CIFAR, npy and an array in memory are all this."""
 
 import gzip
+import os
 import struct
 import tokenize
 import zipfile
@@ -8,15 +9,16 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias
+from typing import Any, NoReturn, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from tdd_deploy.errors import BadFile
 
-PIECE = 1 << 20  # bytes asked for at once; zipfile's own seek asks for 16 MiB
+PIECE = 1 << 20  # bytes asked for at once
 REMEDY = "get or write it again"
 DAMAGE = (  # what gzip, zipfile and the npy header reader raise on broken bytes
     OSError,
@@ -81,9 +83,7 @@ class Records:
         """
         with reading(self.path), ExitStack() as stack:
             streams = [stack.enter_context(part()) for part in self.parts]
-            skip = self.header + start * self.dtype.itemsize
-            for done in range(0, skip, PIECE):
-                self._take(streams, min(PIECE, skip - done))
+            self._skip(streams, self.header + start * self.dtype.itemsize)
             for first in range(start, stop, size):
                 n_bytes = min(size, stop - first) * self.dtype.itemsize
                 yield np.frombuffer(self._take(streams, n_bytes), self.dtype)
@@ -91,14 +91,31 @@ class Records:
             if stop == self.n and any(stream.read(1) for stream in streams):
                 raise BadFile(self.path, f"holds more than {self.n} samples of {self.dtype.itemsize} bytes", REMEDY)
 
+    def _skip(self, streams: Sequence[ByteStream], n_bytes: int) -> None:
+        """Pass over bytes: in a plain file by a jump, in others by reading them."""
+        for stream in streams:
+            if isinstance(stream, BufferedReader):
+                n_bytes -= stream.seek(min(n_bytes, os.fstat(stream.fileno()).st_size))
+            elif isinstance(stream, zipfile.ZipExtFile):  # from Python 3.12 on jumps in what is stored
+                while n_bytes and (passed := -stream.tell() + stream.seek(min(PIECE, n_bytes), os.SEEK_CUR)):
+                    n_bytes -= passed
+            else:
+                while n_bytes and (piece := stream.read(min(PIECE, n_bytes))):
+                    n_bytes -= len(piece)
+        if n_bytes:
+            self._ends_early()
+
     def _take(self, streams: Sequence[ByteStream], n_bytes: int) -> bytearray:
         data = bytearray()
         for stream in streams:  # a stream at its end gives nothing, and the next one goes on
             while len(data) < n_bytes and (piece := stream.read(min(PIECE, n_bytes - len(data)))):
                 data += piece
         if len(data) < n_bytes:
-            raise BadFile(self.path, f"ends before its {self.n} samples of {self.dtype.itemsize} bytes do", REMEDY)
+            self._ends_early()
         return data
+
+    def _ends_early(self) -> NoReturn:
+        raise BadFile(self.path, f"ends before its {self.n} samples of {self.dtype.itemsize} bytes do", REMEDY)
 
 
 def check_size(path: Path, *, found: int, promised: int, what: str = "its header") -> None:
