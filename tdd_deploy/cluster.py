@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from distributed import Client
 
 AHEAD = 2  # shares sent per thread of a worker: one is executed, one waits
-PER_THREAD = 8  # shares per thread of a worker in a whole simulation, so that all end at about the same time
+PER_THREAD = 8  # shares per thread of a worker in a whole simulation, so that all end at about the same time,
+LARGEST = 1 << 14  # but no share has more samples, or a batch: as much is lost with a worker
 TIMEOUT_S = 20
 
 
@@ -111,8 +112,8 @@ def _execute(job: Job, samples: range) -> Share:
 
 
 def _ranges(n_samples: int, batch: int, n_threads: int) -> Iterator[range]:
-    """Cut samples into whole batches, about ``PER_THREAD`` shares for each thread."""
-    size = batch * max(1, n_samples // (batch * n_threads * PER_THREAD))
+    """Cut samples into shares of whole batches."""
+    size = batch * max(1, min(n_samples // (n_threads * PER_THREAD), LARGEST) // batch)
     for start in range(0, n_samples, size):
         yield range(start, min(start + size, n_samples))
 

@@ -268,7 +268,7 @@ def simulate(
         seed=seed,
         batch=batch,
         early_exit=early_exit,
-        files=source.digests,
+        files=source.fingerprints,
     )
     total: Share | None = None
     with ExitStack() as stack:

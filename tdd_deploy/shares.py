@@ -40,7 +40,7 @@ class Job:
         seed: of a random encoder.
         batch: samples executed at once.
         early_exit: see ``Engine.run``.
-        files: the SHA-256 of each file of the data, by name.
+        files: what tells each file of the data from others, by name.
         version: of tdd-deploy.
     """
 
@@ -80,7 +80,7 @@ def _ready(job: Job, threads: int | None) -> tuple[Source, Feed, Engine]:
     if job.version != __version__:
         raise WorkerFailed("a worker", f"has tdd-deploy {__version__}, not {job.version}", "install the same")
     source = open_data(job.data, split=job.split, data_dir=job.data_dir)
-    if source.digests != job.files:
+    if source.fingerprints != job.files:
         files = ", ".join(map(str, source.files))
         raise WorkerFailed("a worker", f"has other bytes in {files}", "let all processes see the same files")
     feed = Feed.of(job.program, source, steps=job.steps, encoder=job.encoder, seed=job.seed)

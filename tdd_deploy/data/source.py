@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tdd_deploy.errors import BadData, BadOption, Violation
-from tdd_deploy.files import sha256
+from tdd_deploy.files import fingerprint, sha256
 
 from .labels import check_labels
 from .records import Records
@@ -56,6 +56,11 @@ class Source:
     def digests(self) -> dict[str, str]:
         """The SHA-256 of each file, by name."""
         return {file.name: sha256(file) for file in self.files}
+
+    @property
+    def fingerprints(self) -> dict[str, str]:
+        """What tells each file from others, by name; see ``files.fingerprint``."""
+        return {file.name: fingerprint(file) for file in self.files}
 
     @property
     def _fields(self) -> dict[str, np.dtype[Any]]:

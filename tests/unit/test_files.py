@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tdd_deploy.errors import BadFile
-from tdd_deploy.files import appearing, make_folder, replacing, sha256, write_json
+from tdd_deploy.files import appearing, fingerprint, make_folder, replacing, sha256, write_json
 
 
 @pytest.fixture
@@ -166,3 +166,24 @@ def test_a_failure_leaves_no_folder_behind(tmp_path):
         with pytest.raises(type(error)):
             write_half_a_folder(tmp_path / "run", error)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("at", [0, 1 << 20, (3 << 20) - 1])
+def test_a_fingerprint_knows_the_size_and_both_ends(tmp_path, at):
+    path, data = tmp_path / "data", bytearray(3 << 20)
+    path.write_bytes(data)
+    before = fingerprint(path)
+    assert fingerprint(path) == before
+    data[at] = 1
+    path.write_bytes(data)
+    assert (fingerprint(path) == before) == (at == 1 << 20)  # the middle is not read
+    path.write_bytes(bytes((3 << 20) + 1))
+    assert fingerprint(path) != before
+
+
+def test_a_small_file_is_in_its_fingerprint_whole(tmp_path):
+    found = set()
+    for data in (b"", b"a", b"b", b"ab", b"ba", bytes(1 << 20), bytes((1 << 20) + 5)):
+        (tmp_path / "data").write_bytes(data)
+        found.add(fingerprint(tmp_path / "data"))
+    assert len(found) == 7

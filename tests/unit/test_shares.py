@@ -13,7 +13,9 @@ from functools import reduce
 from itertools import pairwise
 from operator import add
 from pathlib import Path
+from typing import NamedTuple
 
+import distributed
 import numpy as np
 import psutil
 import pytest
@@ -39,7 +41,7 @@ def samples(tmp_path: Path) -> Path:
 def job(path: Path, **changed: object) -> Job:
     given = {
         "program": by_hand.program(), "data": str(path), "split": "all", "data_dir": None, "steps": 5,
-        "encoder": "poisson", "seed": 3, "batch": 7, "early_exit": None, "files": open_data(str(path)).digests,
+        "encoder": "poisson", "seed": 3, "batch": 7, "early_exit": None, "files": open_data(str(path)).fingerprints,
     }  # fmt: skip
     return Job(**given | changed)
 
@@ -69,13 +71,16 @@ def test_the_sum_does_not_depend_on_the_cuts(samples: Path, cuts: tuple[int, ...
     assert_same(whole(job(samples, batch=batch), *cuts), expected)
 
 
-@pytest.mark.parametrize(("n", "batch", "threads"), [(1, 64, 2), (403, 7, 2), (403, 64, 4), (10**6, 64, 16)])
+@pytest.mark.parametrize(
+    ("n", "batch", "threads"), [(1, 64, 2), (403, 7, 2), (403, 64, 4), (10**6, 64, 2), (10**5, 64, 16)]
+)
 def test_shares_are_whole_batches_and_hold_every_sample_once(n: int, batch: int, threads: int) -> None:
     ranges = list(cluster._ranges(n, batch, threads))
     assert [i.start for i in ranges] == [0, *(i.stop for i in ranges[:-1])]
     assert ranges[-1].stop == n
     assert all(len(i) % batch == 0 for i in ranges[:-1])
-    assert len(ranges) <= 2 * cluster.PER_THREAD * threads or len(ranges) == -(-n // batch)
+    assert len(ranges) <= 2 * cluster.PER_THREAD * threads or len(ranges[0]) in (batch, cluster.LARGEST)
+    assert max(map(len, ranges)) <= max(batch, cluster.LARGEST)
 
 
 def test_a_worker_with_another_version_or_other_data_is_refused(samples: Path) -> None:
@@ -126,14 +131,28 @@ def test_a_killed_worker_loses_nothing(samples: Path, client: object) -> None:
     assert client.run(os.getpid) != pids
 
 
+def test_samples_that_end_every_worker_are_given_up(
+    samples: Path, client: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster, "_execute", lambda job, samples: os._exit(1))
+    expected = r"some samples: were lost with their worker, again and again; is there memory for --batch 7\?"
+    with pytest.raises(WorkerFailed, match=expected):
+        list(cluster.in_shares(job(samples), 5, client))
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
+class Started(NamedTuple):
+    address: str
+    scheduler: subprocess.Popen[bytes]
+
+
 @pytest.fixture
-def address(tmp_path: Path) -> Iterator[str]:
+def started(tmp_path: Path) -> Iterator[Started]:
     """A scheduler and two workers without nannies, each a process started by hand."""
     address = f"tcp://127.0.0.1:{free_port()}"
     port = address.rpartition(":")[2]
@@ -141,14 +160,14 @@ def address(tmp_path: Path) -> Iterator[str]:
     commands = [["-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", port, "--no-dashboard"]]
     commands += [[*worker, "--name", name, "--local-directory", str(tmp_path)] for name in ("first", "second")]
     processes = [subprocess.Popen([sys.executable, *words], stderr=subprocess.DEVNULL) for words in commands]
-    yield address
+    yield Started(address, processes[0])
     for process in processes:
         process.kill()
         process.wait()
 
 
-def test_workers_of_a_scheduler_on_its_own_and_one_of_them_is_lost(samples: Path, address: str) -> None:
-    with cluster.scheduler(address) as client:
+def test_workers_of_a_scheduler_on_its_own_and_one_of_them_is_lost(samples: Path, started: Started) -> None:
+    with cluster.scheduler(started.address) as client:
         client.wait_for_workers(2, timeout=60)
         given = job(samples, batch=1)
         shares = cluster.in_shares(given, N, client)
@@ -158,6 +177,25 @@ def test_workers_of_a_scheduler_on_its_own_and_one_of_them_is_lost(samples: Path
         found += shares
         assert_same(reduce(add, found), whole(given))
         assert len(client.run(os.getpid)) == 1
+
+
+def test_a_scheduler_that_is_lost_is_said(samples: Path, started: Started) -> None:
+    with cluster.scheduler(started.address) as client:
+        shares = cluster.in_shares(job(samples, batch=1), N, client)
+        next(shares)
+        started.scheduler.kill()
+        with pytest.raises(WorkerFailed, match="the scheduler: is gone; start it again; nothing was written"):
+            list(shares)
+
+
+def test_a_scheduler_without_workers_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster, "TIMEOUT_S", 1)
+    with (
+        distributed.LocalCluster(n_workers=0, dashboard_address="127.0.0.1:0") as empty,
+        pytest.raises(WorkerFailed, match=r"the scheduler at tcp://.*: has no workers; dask worker tcp://"),
+        cluster.scheduler(empty.scheduler_address),
+    ):
+        pass
 
 
 def test_where_no_scheduler_answers(monkeypatch: pytest.MonkeyPatch) -> None:
