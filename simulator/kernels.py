@@ -112,14 +112,19 @@ ONE = np.uint64(1)
 DECAY_BITS, TURN_BITS = DECAY.bit_length() - 1, (2 * LIMIT).bit_length() - 1
 
 
+# Without the interpreter lock, and without leave to reorder floats.
+OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
+INNER = {**OPTIONS, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}  # called by compiled code alone
+
+
 def compiled(function: Function) -> Function:
-    """Compile without the interpreter lock, and without leave to reorder floats."""
-    return cast(Function, numba.njit(nogil=True, error_model="numpy")(function))
+    """Compile for other compiled functions."""
+    return cast(Function, numba.njit(**INNER)(function))
 
 
 def inlined(function: Function) -> Function:
     """Compile into every caller: a call that passes arrays costs more than the loop over 64 channels."""
-    return cast(Function, numba.njit(nogil=True, error_model="numpy", forceinline=True)(function))
+    return cast(Function, numba.njit(**INNER, forceinline=True)(function))
 
 
 @compiled
@@ -496,12 +501,16 @@ def _run(
 def _cached() -> Callable[..., None]:
     """Compile ``_run``, keeping the machine code for the next process where a folder can be written for it."""
     try:
-        return cast(Callable[..., None], numba.njit(nogil=True, error_model="numpy", cache=True)(_run))
+        return cast(Callable[..., None], numba.njit(**OPTIONS, cache=True)(_run))
     except RuntimeError:  # no such folder
-        return compiled(_run)
+        return _uncached()
 
 
-_run_cached, _run_uncached = _cached(), compiled(_run)
+def _uncached() -> Callable[..., None]:
+    return cast(Callable[..., None], numba.njit(**OPTIONS)(_run))
+
+
+_run_cached, _run_uncached = _cached(), _uncached()
 
 
 def run(*arguments: Any) -> None:

@@ -1,9 +1,7 @@
-import sys
-
 import numpy as np
 import pytest
 
-from tdd_deploy.data import open_data
+from tdd_deploy.data import digits, open_data
 from tdd_deploy.errors import MissingDependency
 
 SPLITS = ("test", "val", "train")
@@ -17,16 +15,18 @@ def test_the_splits_have_their_documented_sizes():
     }
 
 
-def test_the_splits_are_disjoint_and_together_are_all_digits_in_the_frozen_order():
+@pytest.mark.parametrize("file", [digits.FILE, "moved elsewhere"])
+def test_the_splits_are_disjoint_and_together_are_all_digits_in_the_frozen_order(file, monkeypatch):
+    monkeypatch.setattr(digits, "FILE", file)
     from sklearn.datasets import load_digits
 
-    digits = load_digits()
+    expected = load_digits()
     x, y = (
         np.concatenate(columns) for columns in zip(*(open_data("digits", split=s).load() for s in SPLITS), strict=True)
     )
     order = np.random.RandomState(0).permutation(1797)
-    np.testing.assert_array_equal(x[:, 0] * 16, digits.images[order])
-    np.testing.assert_array_equal(y, digits.target[order])
+    np.testing.assert_array_equal(x[:, 0] * 16, expected.images[order])
+    np.testing.assert_array_equal(y, expected.target[order])
     assert x.max() == 1.0
 
 
@@ -45,6 +45,6 @@ def test_digits_stream_as_they_load():
 
 
 def test_without_scikit_learn_the_install_line_is_given(monkeypatch):
-    monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
+    monkeypatch.setattr(digits, "find_spec", lambda name: None)
     with pytest.raises(MissingDependency, match=r"the data set digits needs scikit-learn; .*pip install scikit-learn"):
         open_data("digits")
