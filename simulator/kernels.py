@@ -34,7 +34,10 @@ class Kind(IntEnum):
     SUM = 1
     FLATTEN = 2
     SYNAPSES = 3
-    NEURONS = 4
+    NEURONS = 4  # LIF and its kin
+    THRESHOLD = 5
+    INTEGRATORS = 6  # LI and I: their values are their potentials
+    SCALE = 7
 
 
 class Count(IntEnum):
@@ -66,11 +69,11 @@ NODE = np.dtype(
         for name in (
             *("kind", "size", "source", "n_sources"),  # sources: rows of ``sources``
             *("is_spiking", "start", "stride", "slots"),  # where its values are, of the last ``slots`` steps
-            *("state", "parameters", "is_soft"),  # neurons
+            *("state", "parameters", "is_soft", "is_filtered"),  # neurons
             *("is_delta", "size_in", "fans", "bias", "weights", "rows", "columns"),  # maps with weights
             *("n_rows", "n_columns", "block"),  # taps, and the channels that one tap reaches
             *("groups", "channels_in", "width_in", "channels_out", "width_out"),
-            "order",
+            *("order", "factor"),  # flattened; scaled
         )
     ]
 )
@@ -103,7 +106,7 @@ class Memory(NamedTuple):
     totals: NDArray[np.float64]  # the output, summed over the steps so far
 
 
-INPUT, SUM, FLATTEN, SYNAPSES = int(Kind.INPUT), int(Kind.SUM), int(Kind.FLATTEN), int(Kind.SYNAPSES)
+INPUT, SUM, FLATTEN, SYNAPSES, NEURONS, THRESHOLD, INTEGRATORS, SCALE = (int(kind) for kind in Kind)
 VALUES, CHANGES, ACTIVE = int(Count.VALUES), int(Count.CHANGES), int(Count.ACTIVE)
 SPIKE_CODE, DELTA_CODE = int(Count.SPIKE_CODE), int(Count.DELTA_CODE)
 KEEP_U, KEEP_V, BIAS, LIMIT_V, AFTER = (int(parameter) for parameter in Parameter)
@@ -312,26 +315,29 @@ def _connect(plan: Plan, node: Any, n: int, t: int, memory: Memory) -> None:
         _add_bias(plan, node, out)
 
 
-def _advance(u: Any, v: Any, current: Any, keep_u: Any, keep_v: Any, bias: Any) -> tuple[Any, Any]:
-    """Filter the current, leak, integrate; return u and v, not yet reset."""
+def _advance(u: Any, v: Any, current: Any, keep_u: Any, keep_v: Any, bias: Any, is_filtered: Any) -> tuple[Any, Any]:
+    """Filter the current, leak, integrate; return u, which stays zero where nothing is filtered, and v before reset."""
     raise NotImplementedError  # only compiled code calls it
 
 
 @overload(_advance, inline="always")
-def _advance_of(u: Any, v: Any, current: Any, keep_u: Any, keep_v: Any, bias: Any) -> Any:
-    """Choose LoihiLIF for integers, LIF and IF for floats; see tdd_deploy/neurons."""
+def _advance_of(u: Any, v: Any, current: Any, keep_u: Any, keep_v: Any, bias: Any, is_filtered: Any) -> Any:
+    """Choose LoihiLIF for integers, and for floats CubaLIF; LIF and IF filter nothing. See tdd_deploy/neurons."""
 
-    def loihi(u: Any, v: Any, current: Any, keep_u: Any, keep_v: Any, bias: Any) -> tuple[Any, Any]:
+    def loihi(u: Any, v: Any, current: Any, keep_u: Any, keep_v: Any, bias: Any, is_filtered: Any) -> tuple[Any, Any]:
         u = np.int32(_keep(u, keep_u) + current * np.int32(UNIT))
         turns = np.int32(np.int32(u + np.int32(LIMIT - 1)) >> np.int32(TURN_BITS))
         u = np.int32(u - min(max(turns, np.int32(-1)), np.int32(1)) * np.int32(2 * LIMIT))
         v = np.int32(np.int32(_keep(v, keep_v) + u) + bias)
         return u, min(max(v, np.int32(1 - LIMIT)), np.int32(LIMIT - 1))
 
-    def lif(u: Any, v: Any, current: Any, keep_u: Any, keep_v: Any, bias: Any) -> tuple[Any, Any]:
-        return u, v * keep_v + current
+    def cuba_lif(
+        u: Any, v: Any, current: Any, keep_u: Any, keep_v: Any, bias: Any, is_filtered: Any
+    ) -> tuple[Any, Any]:
+        u = u * keep_u + current
+        return u * is_filtered, v * keep_v + u
 
-    return loihi if isinstance(v, numba.types.Integer) else lif
+    return loihi if isinstance(v, numba.types.Integer) else cuba_lif
 
 
 @compiled
@@ -371,10 +377,11 @@ def _fire_block(
     bias, limit = _parameter(numbers, places[BIAS], start, stop), _parameter(numbers, places[LIMIT_V], start, stop)
     after = _parameter(numbers, places[AFTER], start, stop)
     held = v.dtype.type(node.is_soft)  # what a spike leaves of v, before ``after`` is added
+    is_filtered = v.dtype.type(node.is_filtered)
     n_values, n_changes, n_active = np.int32(0), np.int32(0), np.int32(0)
     for i in range(len(v)):
         is_active = (u[i] != 0) | (v[i] != 0) | (current[i] != 0) | (bias[i] != 0)
-        new_u, new_v = _advance(u[i], v[i], current[i], keep_u[i], keep_v[i], bias[i])
+        new_u, new_v = _advance(u[i], v[i], current[i], keep_u[i], keep_v[i], bias[i], is_filtered)
         fires = new_v > limit[i]
         u[i] = new_u
         v[i] = v.dtype.type(new_v * held + after[i]) if fires else new_v
@@ -382,6 +389,43 @@ def _fire_block(
         n_active = np.int32(n_active + is_active)
         n_values = np.int32(n_values + fires)
         n_changes = np.int32(n_changes + (fires != before[i]))
+    counts[VALUES] += n_values
+    counts[CHANGES] += n_changes
+    counts[ACTIVE] += n_active
+
+
+@compiled
+def _compare(plan: Plan, node: Any, current: Array, now: Array, before: Array, counts: Array) -> None:
+    """Fire where the current is above the threshold, block by block."""
+    n_values, n_changes, n_active = np.int32(0), np.int32(0), np.int32(0)
+    for start in range(0, node.size, BLOCK):
+        stop = min(start + BLOCK, node.size)
+        limit = _parameter(plan.numbers, plan.parameters[node.parameters + LIMIT_V], start, stop)
+        for i in range(stop - start):
+            fires = current[start + i] > limit[i]
+            n_active = np.int32(n_active + (current[start + i] != 0))
+            n_values = np.int32(n_values + fires)
+            n_changes = np.int32(n_changes + (fires != before[start + i]))
+            now[start + i] = fires
+    counts[VALUES] += n_values
+    counts[CHANGES] += n_changes
+    counts[ACTIVE] += n_active
+
+
+@compiled
+def _integrate(plan: Plan, node: Any, current: Array, now: Array, before: Array, counts: Array) -> None:
+    """Leak, integrate and send the potential, block by block."""
+    n_values, n_changes, n_active = np.int32(0), np.int32(0), np.int32(0)
+    for start in range(0, node.size, BLOCK):
+        stop = min(start + BLOCK, node.size)
+        keep_v = _parameter(plan.numbers, plan.parameters[node.parameters + KEEP_V], start, stop)
+        for i in range(stop - start):
+            old, arrived = before[start + i], current[start + i]
+            v = old * keep_v[i] + arrived
+            n_active = np.int32(n_active + ((arrived != 0) | (old != 0)))
+            n_values = np.int32(n_values + (v != 0))
+            n_changes = np.int32(n_changes + (v != old))
+            now[start + i] = v
     counts[VALUES] += n_values
     counts[CHANGES] += n_changes
     counts[ACTIVE] += n_active
@@ -405,6 +449,14 @@ def _flatten(plan: Plan, node: Any, values: Array, out: Array) -> None:
     order = plan.orders[node.order : node.order + node.size]
     for i in range(node.size):
         out[i] = values[order[i]]
+
+
+@compiled
+def _scale(plan: Plan, node: Any, values: Array, out: Array) -> None:
+    """Multiply element by element."""
+    factor = plan.numbers[node.factor : node.factor + node.size]
+    for i in range(node.size):
+        out[i] = values[i] * factor[i]
 
 
 @compiled
@@ -442,10 +494,20 @@ def _step(plan: Plan, k: int, t: int, frame: Array, memory: Memory, counts: Arra
             sums, former = _values(memory.numbers, source, step), _values(memory.numbers, source, step - 1)
             n = _find_events(plan, node, sums, former, memory, memory.kept[k], counts)
         _connect(plan, node, n, t, memory)
-    else:
+    elif node.kind == NEURONS:
         current = _values(memory.numbers, source, step)
         now, before = _values(memory.spikes, node, t), _values(memory.spikes, node, t - 1)
         _fire(plan, node, current, now, before, memory, counts)
+    elif node.kind == THRESHOLD:
+        current = _values(memory.numbers, source, step)
+        _compare(plan, node, current, _values(memory.spikes, node, t), _values(memory.spikes, node, t - 1), counts)
+    elif node.kind == INTEGRATORS:
+        current = _values(memory.numbers, source, step)
+        _integrate(plan, node, current, _values(memory.numbers, node, t), _values(memory.numbers, node, t - 1), counts)
+    elif source.is_spiking:
+        _scale(plan, node, _values(memory.spikes, source, step), _values(memory.numbers, node, t))
+    else:
+        _scale(plan, node, _values(memory.numbers, source, step), _values(memory.numbers, node, t))
 
 
 @compiled

@@ -14,15 +14,21 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from tdd_deploy.neurons import IF, LIF, Firing, LoihiLIF
+from tdd_deploy.neurons import IF, LI, LIF, CubaLIF, Firing, I, LoihiLIF, Threshold
 from tdd_deploy.neurons.loihi import DECAY
-from tdd_deploy.program import Conv, Dense, Flatten, Input, NeuronLayer, Node, Output, Pool, Program, Shape
+from tdd_deploy.program import Conv, Dense, Flatten, Input, NeuronLayer, Node, Output, Pool, Program, Scale, Shape
 
 from .arithmetic import NumberArray
 from .kernels import BLOCK, NODE, Kind, Memory, Parameter, Plan
 from .scatter import Synapses, channel_first, channel_last, targets
 
 Tap = tuple[int, int, int]  # the tap, the place it reaches, how many taps and places in a row
+KINDS = {
+    **dict.fromkeys((LoihiLIF, CubaLIF, LIF, IF), Kind.NEURONS),
+    **dict.fromkeys((LI, I), Kind.INTEGRATORS),
+    Threshold: Kind.THRESHOLD,
+}
+SENDERS = (Kind.INPUT, *KINDS.values())  # their changes are counted
 PADDING = 64  # vectors begin at multiples of this
 
 
@@ -62,12 +68,12 @@ def is_covered(program: Program) -> bool:
 def _is_known(node: Node) -> bool:
     match node:
         case NeuronLayer():
-            return type(node.neuron) in (LoihiLIF, LIF, IF)
+            return type(node.neuron) in KINDS
         case Pool():  # an average is a sum of weights: exact when they are powers of two
             return not node.average or (node.kernel[0] * node.kernel[1]).bit_count() == 1
         case Dense() | Conv():  # integers of more bits are on no chip, and would double the code
             return node.weight.dtype.kind == "f" or bool(np.all(np.abs(node.weight) < 2**15))
-    return isinstance(node, Input | Output | Flatten)
+    return isinstance(node, Input | Output | Flatten | Scale)
 
 
 @dataclass
@@ -127,14 +133,20 @@ class _Layout:
             case Input():
                 self._rows[node.name] = _Row(Kind.INPUT, shape, edges)
             case NeuronLayer():
-                self._rows[node.name] = _Row(Kind.NEURONS, shape, edges, is_spiking=True, fields=self._neurons(node))
+                fields = self._neurons(node)
+                self._rows[node.name] = _Row(KINDS[type(node.neuron)], shape, edges, node.neuron.spiking, fields)
             case Flatten():
                 self._rows[node.name] = _Row(Kind.FLATTEN, shape, edges, sources_spike, self._order(node))
+            case Scale():
+                self._rows[node.name] = _Row(Kind.SCALE, shape, edges, fields=self._factor(node))
             case Dense() | Conv() | Pool():
                 self._rows[node.name] = _Row(Kind.SYNAPSES, shape, edges, fields=self._synapses(node))
 
     def _spikes(self, name: str) -> bool:
-        return isinstance(self._program[name], NeuronLayer) or (name in self._rows and self._rows[name].is_spiking)
+        node = self._program[name]
+        if isinstance(node, NeuronLayer):
+            return node.neuron.spiking
+        return name in self._rows and self._rows[name].is_spiking
 
     def _lay_out(self, name: str, row: _Row) -> None:
         """Give a node its sources and its place in memory."""
@@ -167,26 +179,30 @@ class _Layout:
             for source, delay in row.edges
             if source == name
         ]
-        return max(*asked, 1, 2 if self._rows[name].kind in (Kind.INPUT, Kind.NEURONS) else 1)
+        return max(*asked, 1, 2 if self._rows[name].kind in SENDERS else 1)
 
     def _neurons(self, layer: NeuronLayer) -> dict[str, int]:
         """Lay out parameters; a v that passes a threshold or is equal to it is above the next lower number."""
         neuron, dtype = layer.neuron, self._program.dtype
-        assert isinstance(neuron, Firing)
         given = neuron.parameters()
-        threshold = given["v_threshold"]
+        nothing, threshold = np.zeros((), dtype), given.get("v_threshold", np.zeros((), dtype))
         lower = threshold - 1 if dtype.kind == "i" else np.nextafter(threshold, dtype.type(-np.inf))
-        is_soft = neuron.reset == "soft"
+        is_soft = isinstance(neuron, Firing) and neuron.reset == "soft"
         values = {
-            Parameter.KEEP_U: DECAY - 1 - given["du"] if "du" in given else np.zeros((), dtype),
+            Parameter.KEEP_U: DECAY - 1 - given["du"] if "du" in given else given.get("alpha", nothing),
             Parameter.KEEP_V: DECAY - given["dv"] if "dv" in given else given.get("beta", np.ones((), dtype)),
-            Parameter.BIAS: given.get("bias", np.zeros((), dtype)),
-            Parameter.LIMIT: threshold if neuron.compare == ">" else lower,
-            Parameter.AFTER: -threshold if is_soft else given["v_reset"],
+            Parameter.BIAS: given.get("bias", nothing),
+            Parameter.LIMIT: lower if isinstance(neuron, Firing | Threshold) and neuron.compare == ">=" else threshold,
+            Parameter.AFTER: -threshold if is_soft else given.get("v_reset", nothing),
         }
         blocks = [_block(values[parameter]) for parameter in Parameter]
         rows = [(self._numbers.put(block), len(block) > BLOCK) for block in blocks]
-        return {"parameters": self._parameters.put(rows), "is_soft": is_soft}
+        is_filtered = isinstance(neuron, CubaLIF)
+        return {"parameters": self._parameters.put(rows), "is_soft": is_soft, "is_filtered": is_filtered}
+
+    def _factor(self, node: Scale) -> dict[str, int]:
+        factor = np.broadcast_to(node.factor, self._program.in_shape(node.name))
+        return {"factor": self._numbers.put(channel_last(factor[None])[0].ravel())}
 
     def _order(self, node: Flatten) -> dict[str, int]:
         shape = self._program.in_shape(node.name)

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tdd_deploy.errors import BadProgram
-from tdd_deploy.neurons import IF, LIF, LoihiLIF, Neuron
+from tdd_deploy.neurons import LoihiLIF, Neuron
 from tdd_deploy.program import (
     CODES,
     Conv,
@@ -41,25 +41,13 @@ def examples(n: int) -> settings:
     return settings(max_examples=n, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
-class CoveredGrower(Grower):
-    """Grows what the compiled loops know, in floats."""
-
-    def scale(self, source: str, *, delay: int = 0) -> str:
-        return source
-
-    def neuron(self, shape: Shape, *, spiking: bool) -> Neuron:
-        def parameter(low: int, high: int, denominator: int) -> np.ndarray:
-            return self.rng.integers(low, high + 1, shape if self.chance(0.3) else ()) / denominator
-
-        fire = {"v_threshold": parameter(1, 12, 8), "v_reset": parameter(0, 1, 8)}
-        fire |= {"reset": str(self.rng.choice(["hard", "soft"])), "compare": str(self.rng.choice([">", ">="]))}
-        return IF(**fire) if self.chance(0.3) else LIF(beta=parameter(0, 4, 4), **fire)
-
-
-class IntegerGrower(CoveredGrower):
+class IntegerGrower(Grower):
     """Grows integer programs; ``limit`` is the largest weight."""
 
     limit = 254
+
+    def scale(self, source: str, *, delay: int = 0) -> str:
+        return source
 
     def dyadic(self, shape: Shape, *, denominator: int = 4, limit: int = 4) -> np.ndarray:
         values = self.rng.integers(-self.limit, self.limit + 1, shape)
@@ -91,7 +79,7 @@ class IntegerGrower(CoveredGrower):
 def grown(seed: int, limit: int | None, *, number_format: str) -> Case:
     """Grow blocks one behind the other, every choice drawn from the seed."""
     rng = np.random.default_rng(seed)
-    grower = CoveredGrower(rng) if limit is None else IntegerGrower(rng)
+    grower = Grower(rng) if limit is None else IntegerGrower(rng)
     if limit is not None:
         grower.limit = limit
     shape = tuple(int(n) for n in rng.integers(1, 7, 3 if rng.random() < 0.6 else 1))
