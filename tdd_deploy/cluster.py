@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from distributed import Client
 
 AHEAD = 2  # shares sent per thread of a worker: one is executed, one waits
-PER_THREAD = 8  # shares per thread of a worker in a whole simulation, so that all end at about the same time,
-LARGEST = 1 << 14  # but no share has more samples, or a batch: as much is lost with a worker
+PER_THREAD = 8  # shares per thread in a whole simulation, at least: so all end at about the same time
+LARGEST = 1 << 14  # samples in a share, or one batch: so much is executed again when a worker is lost
 TIMEOUT_S = 20
 
 

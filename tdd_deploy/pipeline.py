@@ -15,7 +15,7 @@ import numpy as np
 
 from . import __version__
 from .config import read_options
-from .data import Source, open_data
+from .data import DATASETS, Source, open_data
 from .errors import (
     BadData,
     BadFile,
@@ -260,9 +260,9 @@ def simulate(
     n_samples = source.n_samples if samples is None else min(samples, source.n_samples)
     job = Job(
         program=program,
-        data=data,
+        data=data if data in DATASETS else str(Path(data).absolute()),
         split=source.split,
-        data_dir=data_dir,
+        data_dir=None if data_dir is None else data_dir.absolute(),
         steps=feed.n_steps,
         encoder=feed.encoder,
         seed=seed,
