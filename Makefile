@@ -7,7 +7,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 RUN := runs/demo
 
-.PHONY: demo test setup lint lava parity peers clean
+.PHONY: demo test setup lint lava parity peers bench clean
 
 demo: setup
 	$(BIN)/tdd-deploy train --data digits --out $(RUN) $$(test -e $(RUN)/train.json && echo --resume)
@@ -35,6 +35,13 @@ lava: setup
 parity: setup .venv-neurobench/installed
 	$(BIN)/python -m pytest tests/parity -rs
 
+# The engine beside other libraries and beside the machine's bound, on a network that is trained first.
+bench: setup peers
+	test -e runs/bench/network.nir || \
+		$(BIN)/tdd-deploy train --data digits --method l1-spikes --lambda 0.714 --batch 32 --out runs/bench
+	$(BIN)/python -m benchmarks.engine.bound
+	$(BIN)/python -m benchmarks.engine.speed runs/bench --data digits
+
 setup: .venv/installed
 
 .venv/installed: pyproject.toml constraints.txt
@@ -50,13 +57,14 @@ setup: .venv/installed
 	.venv-neurobench/bin/python -m pip install --quiet --no-deps neurobench==2.3.0
 	@touch $@
 
-# SpikingJelly and snnTorch beside the package, for benchmarks/training/speed.py alone.
+# Other libraries, for benchmarks/ alone. What they ask for beyond this is not needed, or pins what we do not.
 peers: .venv-peers/installed
 
-.venv-peers/installed: constraints.txt
+.venv-peers/installed: constraints.txt Makefile
 	$(PYTHON) -m venv .venv-peers
-	.venv-peers/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[train]' loguru tqdm
-	.venv-peers/bin/python -m pip install --quiet --no-deps spikingjelly==2.0.0 snntorch==1.0.0
+	.venv-peers/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[train]' loguru tqdm pbr matplotlib
+	.venv-peers/bin/python -m pip install --quiet --no-deps spikingjelly==2.0.0 snntorch==1.0.0 norse==1.1.0 \
+		sinabs==3.1.3 nirtorch==2.6
 	@touch $@
 
 clean:
