@@ -38,7 +38,7 @@ class Compiled:
         self._planned = Planned(program, maps)
 
     def run(self, frames: Frames, *, n_steps: int, record: Collection[str], margin: float) -> Result:
-        """Execute one batch; see ``Engine.run``."""
+        """Execute one batch; see ``Engine.run``. ``margin`` is in the program's numbers, infinite for no early exit."""
         inputs = self._staged(frames, n_steps)
         batch = inputs.shape[1]
         output = self._program.output.name
@@ -46,7 +46,7 @@ class Compiled:
         starts = iter(range(0, batch, SHARE))
 
         n_threads = min(self._threads, -(-batch // SHARE))
-        deciding = (self._planned.place[output], margin / self._program.output.unit)
+        deciding = (self._planned.place[output], margin)
 
         def take_shares() -> Counted:
             memory = self._planned.memory()

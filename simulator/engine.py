@@ -73,22 +73,20 @@ class Engine:
             self._check_early_exit(early_exit)
         senders = {self.program.input.name, *(layer.name for layer in self.program.neuron_layers)}
         assert set(record) <= senders, "only what the input and neurons send is recorded"
+        margin = math.inf if early_exit is None else early_exit / self.program.output.unit
         if self._compiled is not None:
-            margin = math.inf if early_exit is None else early_exit
             return self._compiled.run(frames, n_steps=n_steps, record=record, margin=margin)
         if early_exit is None:
-            return self._interpreted(frames, n_steps, record)
+            return self._interpreted(frames, n_steps, record, margin)
         samples = (_Sample(frames, i) for i in range(len(frames.at(0))))
-        return reduce(Result.__add__, [self._interpreted(one, n_steps, record, early_exit) for one in samples])
+        return reduce(Result.__add__, [self._interpreted(one, n_steps, record, margin) for one in samples])
 
-    def _interpreted(
-        self, frames: Frames, n_steps: int, record: Collection[str], early_exit: float = math.inf
-    ) -> Result:
+    def _interpreted(self, frames: Frames, n_steps: int, record: Collection[str], margin: float) -> Result:
         """Execute in numpy a batch, or one sample until it is decided."""
         run = _Run(self, len(frames.at(0)), n_steps, record)
         for t in range(n_steps):
             run.step(t, channel_last(as_input(self.program, frames.at(t))))
-            if early_exit < math.inf and run.lead() >= early_exit / self.program.output.unit * (t + 1):
+            if margin < math.inf and run.lead() >= margin * (t + 1):
                 break
         return run.result()
 

@@ -107,8 +107,7 @@ def _given(job: Job) -> Job:
 
 
 def _execute(job: Job, samples: range) -> Share:
-    """Execute a share in one thread; others of the worker execute others."""
-    return reduce(add, job.execute(samples, threads=1))
+    return reduce(add, job.execute(samples))
 
 
 def _ranges(n_samples: int, batch: int, n_threads: int) -> Iterator[range]:

@@ -241,7 +241,8 @@ def simulate(
     Raises:
         TddDeployError: anything wrong with a file, the data or an option.
     """
-    from .shares import Job, Share
+    from .shares import Job, Share, execute
+    from .simulator.engine import Engine
     from .simulator.profiles import load_profile
     from .simulator.record import recording
     from .simulator.report import Simulation, priced
@@ -258,23 +259,23 @@ def simulate(
     else:
         program = with_code(program, code)
     n_samples = source.n_samples if samples is None else min(samples, source.n_samples)
-    job = Job(
-        program=program,
-        data=data if data in DATASETS else str(Path(data).absolute()),
-        split=source.split,
-        data_dir=None if data_dir is None else data_dir.absolute(),
-        steps=feed.n_steps,
-        encoder=feed.encoder,
-        seed=seed,
-        batch=batch,
-        early_exit=early_exit,
-        files=source.fingerprints,
-    )
     total: Share | None = None
     with ExitStack() as stack:
         if workers is not None or scheduler is not None:
             from . import cluster
 
+            job = Job(
+                program=program,
+                data=data if data in DATASETS else str(Path(data).absolute()),
+                split=source.split,
+                data_dir=None if data_dir is None else data_dir.absolute(),
+                steps=feed.n_steps,
+                encoder=feed.encoder,
+                seed=seed,
+                batch=batch,
+                early_exit=early_exit,
+                files=source.fingerprints,
+            )
             client = stack.enter_context(cluster.workers(workers) if workers else cluster.scheduler(scheduler or ""))
             shares = cluster.in_shares(job, n_samples, client)
         else:
@@ -282,7 +283,8 @@ def simulate(
             if record is not None:
                 recorded = recording(record, program, n_samples=n_samples, n_steps=feed.n_steps)
                 take = stack.enter_context(recorded).take
-            shares = job.execute(range(n_samples), threads=threads, take=take)
+            engine = Engine(program, threads=threads)
+            shares = execute(source, feed, engine, range(n_samples), batch=batch, early_exit=early_exit, take=take)
         for share in shares:
             total = share if total is None else total + share
             progress(total.trace.n_samples, n_samples)

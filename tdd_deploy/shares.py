@@ -56,26 +56,37 @@ class Job:
     files: Mapping[str, str]
     version: str = __version__
 
-    def execute(
-        self, samples: range, *, threads: int | None, take: Callable[[Result], None] | None = None
-    ) -> Iterator[Share]:
-        """Execute some samples, batch by batch; ``take`` is given every result, with the rasters of all layers.
+    def execute(self, samples: range) -> Iterator[Share]:
+        """Execute some samples in one thread, batch by batch; others of the worker execute others.
 
         Raises:
             WorkerFailed: this process has another version of tdd-deploy, or other data.
             TddDeployError: the data are damaged, or do not fit the program.
         """
-        source, feed, engine = _ready(self, threads)
-        record = () if take is None else [layer.name for layer in self.program.neuron_layers]
-        for frames, labels in feed.batches(source, self.batch, first=samples.start, limit=len(samples)):
-            result = engine.run(frames, n_steps=self.steps, record=record, early_exit=self.early_exit)
-            if take is not None:
-                take(result)
-            yield Share(result.trace, 0 if labels is None else int((predicted(result.output) == labels).sum()))
+        return execute(*_ready(self), samples, batch=self.batch, early_exit=self.early_exit)
+
+
+def execute(
+    source: Source,
+    feed: Feed,
+    engine: Engine,
+    samples: range,
+    *,
+    batch: int,
+    early_exit: float | None,
+    take: Callable[[Result], None] | None = None,
+) -> Iterator[Share]:
+    """Execute some samples, batch by batch; ``take`` is given every result, with the rasters of all layers."""
+    record = () if take is None else [layer.name for layer in engine.program.neuron_layers]
+    for frames, labels in feed.batches(source, batch, first=samples.start, limit=len(samples)):
+        result = engine.run(frames, n_steps=feed.n_steps, record=record, early_exit=early_exit)
+        if take is not None:
+            take(result)
+        yield Share(result.trace, 0 if labels is None else int((predicted(result.output) == labels).sum()))
 
 
 @lru_cache(maxsize=2)  # a worker has many shares of one job, one after the other
-def _ready(job: Job, threads: int | None) -> tuple[Source, Feed, Engine]:
+def _ready(job: Job) -> tuple[Source, Feed, Engine]:
     """Open the data and lay out the program."""
     if job.version != __version__:
         raise WorkerFailed("a worker", f"has tdd-deploy {__version__}, not {job.version}", "install the same")
@@ -84,4 +95,4 @@ def _ready(job: Job, threads: int | None) -> tuple[Source, Feed, Engine]:
         files = ", ".join(map(str, source.files))
         raise WorkerFailed("a worker", f"has other bytes in {files}", "let all processes see the same files")
     feed = Feed.of(job.program, source, steps=job.steps, encoder=job.encoder, seed=job.seed)
-    return source, feed, Engine(job.program, threads=threads)
+    return source, feed, Engine(job.program, threads=1)

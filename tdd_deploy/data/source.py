@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +51,7 @@ class Source:
         """Whether every sample has a label."""
         return "y" in self._fields
 
-    @cached_property
+    @property
     def digests(self) -> dict[str, str]:
         """The SHA-256 of each file, by name."""
         return {file.name: sha256(file) for file in self.files}

@@ -50,7 +50,7 @@ def whole(job: Job, *cuts: int) -> Share:
     """The sum of the shares between cuts."""
     edges = [0, *cuts, N]
     ranges = [range(a, b) for a, b in pairwise(edges)]
-    return reduce(add, [share for samples in ranges for share in job.execute(samples, threads=1)])
+    return reduce(add, [share for samples in ranges for share in job.execute(samples)])
 
 
 def assert_same(one: Share, other: Share) -> None:
@@ -85,9 +85,9 @@ def test_shares_are_whole_batches_and_hold_every_sample_once(n: int, batch: int,
 
 def test_a_worker_with_another_version_or_other_data_is_refused(samples: Path) -> None:
     with pytest.raises(WorkerFailed, match=r"a worker: has tdd-deploy .*, not 0.0.1; install the same"):
-        next(job(samples, version="0.0.1").execute(range(3), threads=1))
+        next(job(samples, version="0.0.1").execute(range(3)))
     with pytest.raises(WorkerFailed, match=r"a worker: has other bytes in .*samples.npz"):
-        next(job(samples, files={"samples.npz": "0"}).execute(range(3), threads=1))
+        next(job(samples, files={"samples.npz": "0"}).execute(range(3)))
 
 
 # --- workers -----------------------------------------------------------------------------------------------------
@@ -121,14 +121,17 @@ def test_what_a_worker_meets_is_said_as_ever(samples: Path, client: object) -> N
 
 
 def test_a_killed_worker_loses_nothing(samples: Path, client: object) -> None:
+    pids = client.run(os.getpid)
     given = job(samples, batch=1)
+    assert_same(with_a_worker_killed(given, client), whole(given))
+    assert client.run(os.getpid) != pids
+
+
+def with_a_worker_killed(given: Job, client: object) -> Share:
     shares = cluster.in_shares(given, N, client)
     found = [next(shares)]
-    pids = client.run(os.getpid)
-    os.kill(next(iter(pids.values())), signal.SIGKILL)
-    found += shares
-    assert_same(reduce(add, found), whole(given))
-    assert client.run(os.getpid) != pids
+    os.kill(next(iter(client.run(os.getpid).values())), signal.SIGKILL)
+    return reduce(add, [*found, *shares])
 
 
 def test_samples_that_end_every_worker_are_given_up(
@@ -170,12 +173,7 @@ def test_workers_of_a_scheduler_on_its_own_and_one_of_them_is_lost(samples: Path
     with cluster.scheduler(started.address) as client:
         client.wait_for_workers(2, timeout=60)
         given = job(samples, batch=1)
-        shares = cluster.in_shares(given, N, client)
-        found = [next(shares)]
-        pids = client.run(os.getpid)
-        os.kill(next(iter(pids.values())), signal.SIGKILL)
-        found += shares
-        assert_same(reduce(add, found), whole(given))
+        assert_same(with_a_worker_killed(given, client), whole(given))
         assert len(client.run(os.getpid)) == 1
 
 
