@@ -14,6 +14,11 @@ from .counts import Trace
 class Frames(Protocol):
     """Encoded samples of one batch."""
 
+    @property
+    def static(self) -> bool:
+        """Whether the input is the same at every step."""
+        ...
+
     def at(self, t: int) -> NumberArray:
         """Return the input ``[batch, *shape]`` at step ``t``, from 0."""
         ...

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import numba
 import numpy as np
@@ -15,13 +14,14 @@ from . import kernels
 from .arithmetic import NumberArray
 from .batch import Frames, Result
 from .counts import IntArray, Layer
-from .kernels import N_COUNTS, Count
+from .kernels import N_COUNTS, Count, Memory
 from .plan import Planned
 from .scatter import Synapses, channel_first, channel_last
 from .tally import Synops, Tally
 
 Counted = tuple[IntArray, IntArray]  # of a thread: [node, n_steps, count], and samples executed per step
 THREADS = int(numba.config.NUMBA_NUM_THREADS)  # type: ignore[attr-defined]  # the variable, or our cores
+STAGED = 2**23  # bytes of input, laid out for the loops
 SHARE = 4  # samples that a thread takes at a time: one on a busy core takes fewer
 
 
@@ -39,35 +39,22 @@ class Compiled:
 
     def run(self, frames: Frames, *, n_steps: int, record: Collection[str], margin: float) -> Result:
         """Execute one batch; see ``Engine.run``. ``margin`` is in the program's numbers, infinite for no early exit."""
-        inputs = self._staged(frames, n_steps)
-        batch = inputs.shape[1]
-        output = self._program.output.name
-        rasters = _Rasters(self._planned, {*record, output}, (batch, n_steps), inputs.dtype)
-        starts = iter(range(0, batch, SHARE))
+        run = _Run(self._planned, self._program, (len(frames.at(0)), n_steps), record=record, margin=margin)
+        for steps in self._spans(frames, n_steps):
+            run.take(self._staged(frames, steps), steps, self._threads)
+        layers = {name: run.raster(name) for name in record}
+        return Result(
+            run.raster(self._program.output.name), layers, lambda: self._tally(run.counts, run.n_running).trace()
+        )
 
-        n_threads = min(self._threads, -(-batch // SHARE))
-        deciding = (self._planned.place[output], margin)
+    def _spans(self, frames: Frames, n_steps: int) -> list[range]:
+        """Cut time so that a span's input takes no more than ``STAGED`` bytes."""
+        at_once = n_steps if frames.static else max(1, STAGED // (frames.at(0).size * self._program.dtype.itemsize))
+        return [range(t, min(t + at_once, n_steps)) for t in range(0, n_steps, at_once)]
 
-        def take_shares() -> Counted:
-            memory = self._planned.memory()
-            counts = np.zeros((len(self._planned.plan.nodes), n_steps, N_COUNTS), np.int64)
-            n_running = np.zeros(n_steps, np.int64)
-            for first in starts:
-                last = min(first + SHARE, batch)
-                raster = (rasters.at, rasters.spikes, rasters.numbers)
-                kernels.run(self._planned.plan, inputs, first, last, memory, *raster, *deciding, counts, n_running)
-            return counts, n_running
-
-        counted = _in_threads(take_shares, n_threads)
-        counts, n_running = (np.sum(each, axis=0) for each in zip(*counted, strict=True))
-        layers = {name: rasters.of(name) for name in record}
-        return Result(rasters.of(output), layers, lambda: self._tally(counts, n_running).trace())
-
-    def _staged(self, frames: Frames, n_steps: int) -> NumberArray:
-        """Return the input ``[n_steps, batch, n]``, channel last; one step of it when all are the same array."""
-        given = [frames.at(t) for t in range(n_steps)]
-        if all(frame is given[0] for frame in given):
-            given = given[:1]
+    def _staged(self, frames: Frames, steps: range) -> NumberArray:
+        """Return the input ``[n_steps, batch, n]``, channel last; one step of it when all are the same."""
+        given = [frames.at(t) for t in (steps[:1] if frames.static else steps)]
         return np.stack([channel_last(as_input(self._program, x)).reshape(len(x), -1) for x in given])
 
     def _tally(self, counts: IntArray, n_running: IntArray) -> Tally:
@@ -89,31 +76,63 @@ class Compiled:
         return tally
 
 
-class _Rasters:
-    """What nodes sent, ``[batch, n_steps, n]``: bytes of those that spike, numbers of the others."""
+class _Run:
+    """A batch, span by span: what nodes sent, ``[batch, n_steps, n]``, bytes of those that spike; and what it cost."""
 
     def __init__(
-        self, planned: Planned, names: Collection[str], batch_and_steps: tuple[int, int], dtype: np.dtype[Any]
+        self, planned: Planned, program: Program, shape: tuple[int, int], *, record: Collection[str], margin: float
     ) -> None:
-        self._planned = planned
         nodes = planned.plan.nodes
-        self.at = np.full(len(nodes), -1)
+        self._planned = planned
+        self._batch, self._n_steps = shape
+        self._deciding = (planned.place[program.output.name], margin)
+        self._decided = np.zeros(self._batch, np.bool_)
+        self._memories: list[Memory] = []  # of samples, when there are several spans
+        self.counts = np.zeros((len(nodes), self._n_steps, N_COUNTS), np.int64)
+        self.n_running = np.zeros(self._n_steps, np.int64)
+        self._at = np.full(len(nodes), -1)
         sizes = [0, 0]
-        for name in names:
+        for name in {*record, program.output.name}:
             node = nodes[planned.place[name]]
-            self.at[planned.place[name]] = sizes[node["is_spiking"]]
-            sizes[node["is_spiking"]] += node["size"]
-        self.numbers = np.zeros((*batch_and_steps, sizes[0]), dtype)
-        self.spikes = np.zeros((*batch_and_steps, sizes[1]), np.int8)
+            self._at[planned.place[name]] = sizes[node["is_spiking"]]
+            sizes[node["is_spiking"]] += int(node["size"])
+        self._numbers = np.zeros((*shape, sizes[0]), program.dtype)
+        self._spikes = np.zeros((*shape, sizes[1]), np.int8)
 
-    def of(self, name: str) -> NumberArray:
+    def take(self, inputs: NumberArray, steps: range, n_threads: int) -> None:
+        """Take all samples through a span of steps."""
+        is_whole = len(steps) == self._n_steps
+        if not (is_whole or self._memories):
+            self._memories = [self._planned.memory() for _ in range(self._batch)]
+        share = SHARE if is_whole else 1
+        starts = iter(range(0, self._batch, share))
+
+        def take_shares() -> Counted:
+            plan = self._planned.plan
+            own_memory = self._planned.memory() if is_whole else None
+            counts, n_running = np.zeros((self.counts[..., 0].size, N_COUNTS), np.int64), np.zeros_like(self.n_running)
+            for first in starts:
+                if self._decided[first]:
+                    continue
+                last = min(first + share, self._batch)
+                samples = (steps.start, steps.stop, first, last, own_memory or self._memories[first])
+                raster = (self._at, self._spikes, self._numbers)
+                is_decided = kernels.run(plan, inputs, *samples, *raster, *self._deciding, counts, n_running)
+                self._decided[first] = is_decided and not is_whole
+            return counts.reshape(self.counts.shape), n_running
+
+        for counts, n_running in _in_threads(take_shares, min(n_threads, -(-self._batch // share))):
+            self.counts += counts
+            self.n_running += n_running
+
+    def raster(self, name: str) -> NumberArray:
         """Return what one node sent, ``[batch, n_steps, *shape]``, channel first."""
         place = self._planned.place[name]
-        node, at = self._planned.plan.nodes[place], self.at[place]
-        raster = (self.spikes if node["is_spiking"] else self.numbers)[:, :, at : at + node["size"]]
+        node, at = self._planned.plan.nodes[place], self._at[place]
+        raster = (self._spikes if node["is_spiking"] else self._numbers)[:, :, at : at + int(node["size"])]
         shape = self._planned.shapes[name]
         first = channel_first(raster.reshape(-1, *(shape[1:] + shape[:1] if len(shape) == 3 else shape)))
-        return first.astype(self.numbers.dtype).reshape(*raster.shape[:2], *shape)
+        return first.astype(self._numbers.dtype).reshape(*raster.shape[:2], *shape)
 
 
 def _in_threads(take_shares: Callable[[], Counted], n_threads: int) -> list[Counted]:

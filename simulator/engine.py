@@ -106,6 +106,11 @@ class _Sample:
     frames: Frames
     number: int
 
+    @property
+    def static(self) -> bool:
+        """Whether the input is the same at every step."""
+        return self.frames.static
+
     def at(self, t: int) -> NumberArray:
         """Return ``[1, *shape]``."""
         return self.frames.at(t)[self.number : self.number + 1]

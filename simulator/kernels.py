@@ -1,8 +1,9 @@
 """The loops of the event engine, compiled: one call takes samples through every step and node of a plan.
 
 All node functions see one time step of one sample. Values of neurons are bytes, 0 or 1, so that eight of them are
-compared at once; all others are numbers of the program's format. Vectors are padded with zeros to whole words. What
-the loops are given is described here too: a change to this file, and to no other, makes the compiled code out of date.
+compared at once; all others are numbers of the program's format. Vectors are padded with zeros to whole words, and are
+told by where they begin: a slice is a hundred instructions to compile. What the loops are given is described here too:
+a change to this file, and to no other, makes the compiled code out of date.
 """
 # ruff: noqa: PLR0917  (a keyword costs the compiler a lookup, and these functions are called from here alone)
 
@@ -22,7 +23,6 @@ from .scatter import IntArray
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 Array = NDArray[Any]
-Int32Array = NDArray[np.int32]
 
 BLOCK = 512  # neurons updated at a time; their parameters stay in the first cache
 
@@ -65,15 +65,16 @@ class Parameter(IntEnum):
 
 NODE = np.dtype(
     [
-        (name, np.int64)
+        (name, np.uint64)
         for name in (
-            *("kind", "size", "source", "n_sources"),  # sources: rows of ``sources``
+            *("kind", "size", "source", "n_sources"),  # sources in the table: node, delay
             *("is_spiking", "start", "stride", "slots"),  # where its values are, of the last ``slots`` steps
             *("state", "parameters", "is_soft", "is_filtered"),  # neurons
-            *("is_delta", "size_in", "fans", "bias", "weights", "rows", "columns"),  # maps with weights
+            *("is_delta", "size_in", "fans", "has_bias", "bias", "weights", "rows", "columns"),  # maps with weights
             *("n_rows", "n_columns", "block"),  # taps, and the channels that one tap reaches
             *("groups", "channels_in", "width_in", "channels_out", "width_out"),
-            *("order", "factor"),  # flattened; scaled
+            *("many", "pairs"),  # events from which on all inputs are multiplied; places that taps connect
+            *("events", "order", "factor"),  # where the values of events are; flattened; scaled
         )
     ]
 )
@@ -83,35 +84,31 @@ class Plan(NamedTuple):
     """The tables; numbers in the program's format, weights of integers in 16 bits."""
 
     nodes: NDArray[Any]  # of NODE, in execution order
-    sources: IntArray  # [., (node, delay)]
+    table: NDArray[np.uint32]  # whatever is looked up; plan.py says what lies where
     weights: NumberArray  # per map [channel_in, tap row, tap column, channels of the group]
-    starts: Int32Array  # per map and place, where its taps begin
-    taps: Int32Array  # [., Tap]
-    fans: Int32Array  # [., (effective, stored)]
     numbers: NumberArray  # biases and parameters
-    parameters: IntArray  # [., (where it begins, whether each neuron has its own)]
-    orders: Int32Array  # where each value of a flattened layer stood
 
 
 class Memory(NamedTuple):
-    """What one sample needs while it runs."""
+    """What one sample needs while it runs. ``words`` are the same bytes as the array before them."""
 
-    spikes: NDArray[np.int8]
-    numbers: NumberArray
+    spikes: NDArray[np.int8]  # zeros, then what nodes sent
+    spike_words: NDArray[np.uint64]
+    numbers: NumberArray  # zeros, the values of events, then what nodes sent and hold
+    number_words: NDArray[np.uint64]
     kept: IntArray  # [n_nodes, (effective, stored, graded)]: what the values of this step cost in spike code
-    words: NDArray[np.uint32]
-    at: NDArray[np.uint32]  # events: where, and of what value
-    values: NumberArray
-    nothing: NDArray[np.uint64]
+    found: NDArray[np.uint32]  # words that differ
+    at: NDArray[np.uint32]  # events
     totals: NDArray[np.float64]  # the output, summed over the steps so far
 
 
-INPUT, SUM, FLATTEN, SYNAPSES, NEURONS, THRESHOLD, INTEGRATORS, SCALE = (int(kind) for kind in Kind)
+INPUT, SUM, FLATTEN, SYNAPSES, NEURONS, THRESHOLD, INTEGRATORS, SCALE = (np.uint64(kind) for kind in Kind)
 VALUES, CHANGES, ACTIVE = int(Count.VALUES), int(Count.CHANGES), int(Count.ACTIVE)
 SPIKE_CODE, DELTA_CODE = int(Count.SPIKE_CODE), int(Count.DELTA_CODE)
-KEEP_U, KEEP_V, BIAS, LIMIT_V, AFTER = (int(parameter) for parameter in Parameter)
-AT_ONCE = 4  # events whose weights are added together
-ONE = np.uint64(1)
+KEEP_U, KEEP_V, BIAS, LIMIT_V, AFTER = (np.uint64(parameter) for parameter in Parameter)
+# Indices are unsigned: signed ones would be tested for being negative, and divided with more care.
+ZERO, ONE, TWO, THREE, AT_ONCE, FIVE, SIX, SEVEN = (np.uint64(i) for i in range(8))  # AT_ONCE: what is added together
+BLOCK_SIZE = np.uint64(BLOCK)
 DECAY_BITS, TURN_BITS = DECAY.bit_length() - 1, (2 * LIMIT).bit_length() - 1
 
 
@@ -130,23 +127,21 @@ def inlined(function: Function) -> Function:
     return cast(Function, numba.njit(**INNER, forceinline=True)(function))
 
 
-@compiled
-def _values(memory: Array, node: Any, t: int) -> Array:
-    """Return what a node sent at step ``t``, padding included; nothing was sent before the first step."""
-    start = node.start + (t % node.slots) * node.stride
-    return memory[start : start + node.stride]
+def spliced(function: Function) -> Function:
+    """Compile as a part of its only caller: a function of its own is optimised alone, and again in its caller."""
+    return cast(Function, numba.njit(**INNER, inline="always")(function))
 
 
 @compiled
-def _add(values: Array, out: Array) -> None:
-    for i in range(len(out)):
-        out[i] += values[i]
+def _where(node: Any, t: Any, back: Any) -> Any:
+    """Return where the values begin that a node sent ``back`` steps before ``t``: zeros before the first step."""
+    return node.start + ((t + node.slots - back) % node.slots) * node.stride
 
 
 @compiled
-def _copy(values: Array, out: Array) -> None:
-    for i in range(len(out)):
-        out[i] = values[i]
+def _add(values: Array, source: Any, numbers: Array, to: Any, size: Any) -> None:
+    for i in range(size):
+        numbers[to + i] += values[source + i]
 
 
 def _per_word(values: Array) -> int:
@@ -156,163 +151,190 @@ def _per_word(values: Array) -> int:
 
 @overload(_per_word, inline="always")
 def _per_word_of(values: Any) -> Any:
-    n: int = 64 // values.dtype.bitwidth
+    n = np.uint64(64 // values.dtype.bitwidth)
 
-    def per_word(values: Any) -> int:
+    def per_word(values: Any) -> Any:
         return n
 
     return per_word
 
 
 @compiled
-def _find_changes(now: Array, before: Array, words: Array, at: Array) -> int:
+def _find_changes(values: Array, words: Array, now: Any, before: Any, size: Any, found: Array, at: Array) -> Any:
     """Write the rising indices at which two vectors differ to ``at``; return how many.
 
     Words that differ are found first, then values in them; both are written before it is known whether they count,
-    since a guess that proves wrong costs more. Signed indices would be tested for being negative.
+    since a guess that proves wrong costs more.
     """
-    now_words, before_words = now.view(np.uint64), before.view(np.uint64)
-    n_words = np.uint64(0)
-    for w in range(len(now_words)):
-        words[n_words] = w
-        n_words += np.uint64(now_words[w] != before_words[w])
-    per_word = np.uint64(_per_word(now))
-    n = np.uint64(0)
+    per_word = _per_word(values)
+    words_now, words_before = now // per_word, before // per_word
+    n_words = ZERO
+    for w in range(size // per_word):
+        found[n_words] = w
+        n_words += np.uint64(words[words_now + w] != words[words_before + w])
+    n = ZERO
     for k in range(n_words):
-        first = np.uint64(words[k]) * per_word
+        first = found[k] * per_word
         for j in range(per_word):
             at[n] = first + j
-            n += np.uint64(now[first + j] != before[first + j])
-    return int(n)
-
-
-@compiled
-def _count_changes(plan: Plan, node: Any, now: Array, before: Array, at: Array, kept: Array, counts: Array) -> None:
-    """Count the synaptic operations of both codes; ``kept`` holds those of the values themselves and what is graded.
-
-    What the values cost follows from what it was the step before, and from what changed.
-    """
-    fans = plan.fans[node.fans : node.fans + node.size_in]
-    effective, stored, graded = 0, 0, 0
-    more_effective, more_stored, more_graded = 0, 0, 0
-    for i in at:
-        more = int(now[i] != 0) - int(before[i] != 0)
-        effective += fans[i, 0]
-        stored += fans[i, 1]
-        more_effective += more * fans[i, 0]
-        more_stored += more * fans[i, 1]
-        if _per_word(now) < 8:  # spikes and their changes are never graded
-            graded += _is_graded(now[i] - before[i])
-            more_graded += _is_graded(now[i]) - _is_graded(before[i])
-    kept[0] += more_effective
-    kept[1] += more_stored
-    kept[2] += more_graded
-    _count(counts[DELTA_CODE:], effective, stored, graded)
-    _count(counts[SPIKE_CODE:], kept[0], kept[1], kept[2])
-
-
-@compiled
-def _is_graded(value: Any) -> int:
-    return int(value != 0 and abs(value) != 1)
-
-
-@compiled
-def _count(counts: Array, effective: int, stored: int, graded: int) -> None:
-    counts[0] += effective
-    counts[1] += stored
-    if graded:
-        counts[2] += effective
-
-
-@compiled
-def _add_events(plan: Plan, node: Any, n: int, memory: Memory, out: Array) -> None:
-    """Add the weights of ``n`` events, times their value, to the sums they reach; events of one place together.
-
-    Here and below indices are unsigned: signed ones would be tested for being negative, and divided with more care.
-    """
-    at, values, n_events = memory.at[:n], memory.values[:n], np.uint64(n)
-    groups, channels = np.uint64(node.groups), np.uint64(node.channels_in // node.groups)
-    first = np.uint64(0)
-    while first < n_events:
-        cell = np.uint64(at[first]) // channels  # one group of channels at one place
-        last = first + ONE
-        while last < n_events and np.uint64(at[last]) < (cell + ONE) * channels:
-            last += ONE
-        place, group = cell, np.uint64(0)
-        if groups > ONE:
-            place = cell // groups
-            group = cell - place * groups
-        _add_place(plan, node, place, group, at[first:last], values[first:last], out)
-        first = last
-
-
-@inlined
-def _add_place(plan: Plan, node: Any, place: Any, group: Any, at: Array, values: Array, out: Array) -> None:
-    """Add the weights of events at one place."""
-    y = place // np.uint64(node.width_in)
-    x = place - y * np.uint64(node.width_in)
-    rows, columns = np.uint64(node.rows) + y, np.uint64(node.columns) + x
-    first_column, last_column = np.uint64(plan.starts[columns]), np.uint64(plan.starts[columns + ONE])
-    stride = node.n_rows * node.n_columns * node.block
-    begin = node.weights - np.int64(place) * node.channels_in * stride
-    for r in range(np.uint64(plan.starts[rows]), np.uint64(plan.starts[rows + ONE])):
-        for c in range(first_column, last_column):
-            n = plan.taps[c, 2] * node.block
-            o = (plan.taps[r, 1] * node.width_out + plan.taps[c, 1]) * node.channels_out + np.int64(group) * node.block
-            start = begin + (plan.taps[r, 0] * node.n_columns + plan.taps[c, 0]) * node.block
-            _add_weights(plan.weights, start, stride, at, values, out[o : o + n])
-
-
-@inlined
-def _add_weights(weights: Array, start: int, stride: int, at: Array, values: Array, sums: Array) -> None:
-    """Add the weights of events, ``AT_ONCE`` at a time, to the same sums: what is added together is stored once."""
-    n, last = len(sums), len(at) - len(at) % AT_ONCE
-    for e in range(0, last, AT_ONCE):
-        w0, w1 = start + at[e] * stride, start + at[e + 1] * stride
-        w2, w3 = start + at[e + 2] * stride, start + at[e + 3] * stride
-        a, b, c, d = weights[w0 : w0 + n], weights[w1 : w1 + n], weights[w2 : w2 + n], weights[w3 : w3 + n]
-        of_a, of_b, of_c, of_d = values[e], values[e + 1], values[e + 2], values[e + 3]
-        for j in range(n):
-            sums[j] += of_a * a[j] + of_b * b[j] + of_c * c[j] + of_d * d[j]
-    for e in range(last, len(at)):
-        w0 = start + at[e] * stride
-        a, of_a = weights[w0 : w0 + n], values[e]
-        for j in range(n):
-            sums[j] += of_a * a[j]
-
-
-@compiled
-def _add_bias(plan: Plan, node: Any, out: Array) -> None:
-    bias = plan.numbers[node.bias : node.bias + node.channels_out]
-    for start in range(0, node.size, node.channels_out):
-        for j in range(node.channels_out):
-            out[start + j] += bias[j]
-
-
-@compiled
-def _find_events(plan: Plan, node: Any, now: Array, before: Array, memory: Memory, kept: Array, counts: Array) -> int:
-    """Write what a map with weights receives, in its code, to ``memory.at`` and ``memory.values``; count both codes."""
-    n = _find_changes(now, before, memory.words, memory.at)
-    _count_changes(plan, node, now, before, memory.at[:n], kept, counts)
-    if not node.is_delta:
-        before = memory.nothing.view(now.dtype)[: len(now)]
-        n = _find_changes(now, before, memory.words, memory.at)
-    for e in range(n):
-        memory.values[e] = now[memory.at[e]] - before[memory.at[e]]
+            n += np.uint64(values[now + first + j] != values[before + first + j])
     return n
 
 
 @compiled
-def _connect(plan: Plan, node: Any, n: int, t: int, memory: Memory) -> None:
-    """Run a map with weights: its ``n`` events add to what it held, or in spike code to nothing."""
-    out = _values(memory.numbers, node, t)
+def _find_events(
+    table: Array, node: Any, k: int, values: Array, words: Array, now: Any, before: Any, stride: Any,
+    found: Array, at: Array, numbers: Array, kept: Array, counts: Array, row: int,
+) -> Any:  # fmt: skip
+    """Write what a map with weights receives, in its code, to ``at`` and ``numbers``; count both codes.
+
+    What the values cost in spike code follows from what it was the step before, and from what changed.
+    """
+    n = _find_changes(values, words, now, before, stride, found, at)
+    effective = stored = graded = np.int64(0)
+    more_effective = more_stored = more_graded = np.int64(0)
+    for e in range(n):
+        new, old = values[now + at[e]], values[before + at[e]]
+        more = np.int64(new != 0) - np.int64(old != 0)
+        fan = node.fans + TWO * at[e]
+        to_effective, to_stored = np.int64(table[fan]), np.int64(table[fan + ONE])
+        effective += to_effective
+        stored += to_stored
+        more_effective += more * to_effective
+        more_stored += more * to_stored
+        if _per_word(values) < 8:  # spikes and their changes are never graded
+            change = new - old
+            graded += np.int64((change != 1) & (change != -1))
+            more_graded += np.int64((new != 0) & (new != 1) & (new != -1))
+            more_graded -= np.int64((old != 0) & (old != 1) & (old != -1))
+    kept[k, 0] += more_effective
+    kept[k, 1] += more_stored
+    kept[k, 2] += more_graded
+    counts[row, DELTA_CODE] += effective
+    counts[row, DELTA_CODE + 1] += stored
+    counts[row, DELTA_CODE + 2] += effective if graded else 0
+    counts[row, SPIKE_CODE] += kept[k, 0]
+    counts[row, SPIKE_CODE + 1] += kept[k, 1]
+    counts[row, SPIKE_CODE + 2] += kept[k, 0] if kept[k, 2] else 0
     if not node.is_delta:
-        out[:] = 0
-    elif node.slots > 1:
-        _copy(_values(memory.numbers, node, t - 1), out)
-    _add_events(plan, node, n, memory, out)
-    if node.bias >= 0 and (t == 0 or not node.is_delta):
-        _add_bias(plan, node, out)
+        before = ZERO
+        n = _find_changes(values, words, now, before, stride, found, at)
+    for e in range(n):
+        numbers[node.events + e] = values[now + at[e]] - values[before + at[e]]
+    return n
+
+
+@compiled
+def _connect(table: Array, weights: Array, given: Array, node: Any, at: Array, n: Any, numbers: Array, t: Any) -> None:
+    """Run a map with weights: its ``n`` events add to what it held, or in spike code to nothing."""
+    now, held = _where(node, t, ZERO), _where(node, t, ONE)
+    if not node.is_delta:
+        held = ZERO
+    if held != now:
+        for i in range(node.stride):
+            numbers[now + i] = numbers[held + i]
+    if n < node.many:
+        _add_events(table, weights, node, at, n, numbers, now)
+    else:
+        _spread(at, n, node.size_in, numbers, node.events)
+        _multiply(table, weights, node, at, numbers, now)
+    if node.has_bias and (t == ZERO or not node.is_delta):
+        for start in range(now, now + node.size, node.channels_out):
+            for j in range(node.channels_out):
+                numbers[start + j] += given[node.bias + j]
+
+
+@compiled
+def _add_events(table: Array, weights: Array, node: Any, at: Array, n: Any, numbers: Array, to: Any) -> None:
+    """Add the weights of ``n`` events, times their value, to the sums they reach; events of one place together."""
+    groups, channels, block = node.groups, node.channels_in // node.groups, node.block
+    stride = node.n_rows * node.n_columns * block
+    first = ZERO
+    while first < n:
+        cell = at[first] // channels  # one group of channels at one place
+        last, end = first + ONE, (cell + ONE) * channels
+        while last < n and at[last] < end:
+            last += ONE
+        place, group = cell, ZERO
+        if groups > ONE:
+            place = cell // groups
+            group = cell - place * groups
+        y = place // node.width_in
+        row, column = node.rows + y, node.columns + place - y * node.width_in
+        begin = node.weights - place * node.channels_in * stride
+        for r in range(table[row], table[row + ONE], THREE):
+            for c in range(table[column], table[column + ONE], THREE):
+                start = begin + (table[r] * node.n_columns + table[c]) * block
+                o = to + (table[r + ONE] * node.width_out + table[c + ONE]) * node.channels_out + group * block
+                _add_weights(weights, start, stride, at, first, last, numbers, node.events, o, table[c + TWO] * block)
+        first = last
+
+
+@inlined
+def _add_weights(
+    weights: Array, start: Any, stride: Any, at: Array, first: Any, last: Any, numbers: Array, events: Any,
+    to: Any, n: Any,
+) -> None:  # fmt: skip
+    """Add the weights of events, ``AT_ONCE`` at a time, to the same sums: what is added together is stored once."""
+    whole = last - (last - first) % AT_ONCE
+    for e in range(first, whole, AT_ONCE):
+        w0, w1 = start + at[e] * stride, start + at[e + ONE] * stride
+        w2, w3 = start + at[e + TWO] * stride, start + at[e + THREE] * stride
+        a, b = numbers[events + e], numbers[events + e + ONE]
+        c, d = numbers[events + e + TWO], numbers[events + e + THREE]
+        for j in range(n):
+            numbers[to + j] += a * weights[w0 + j] + b * weights[w1 + j] + c * weights[w2 + j] + d * weights[w3 + j]
+    for e in range(whole, last):
+        w0, a = start + at[e] * stride, numbers[events + e]
+        for j in range(n):
+            numbers[to + j] += a * weights[w0 + j]
+
+
+@compiled
+def _spread(at: Array, n: Any, size: Any, numbers: Array, events: Any) -> None:
+    """Make an event of every input: those that were none have value zero."""
+    for k in range(size):
+        i = size - ONE - k
+        if n > ZERO and at[n - ONE] == i:
+            n -= ONE
+            numbers[events + i] = numbers[events + n]
+        else:
+            numbers[events + i] = 0
+        at[i] = i
+
+
+@compiled
+def _multiply(table: Array, weights: Array, node: Any, at: Array, numbers: Array, to: Any) -> None:
+    """Add the weights of all inputs, times their values, ``AT_ONCE`` channels of ``AT_ONCE`` places at a time."""
+    block, n_taps = node.block, node.n_rows * node.n_columns
+    stride, pair = n_taps * block, node.pairs
+    for tap in range(n_taps):
+        n_pairs, start = table[pair], node.weights + tap * block
+        pair += ONE
+        rest, end = pair + TWO * (n_pairs - n_pairs % AT_ONCE), pair + TWO * n_pairs
+        for p in range(pair, rest, TWO * AT_ONCE):
+            x0, x1 = node.events + table[p], node.events + table[p + TWO]
+            x2, x3 = node.events + table[p + AT_ONCE], node.events + table[p + SIX]
+            o0, o1 = to + table[p + ONE], to + table[p + THREE]
+            o2, o3 = to + table[p + FIVE], to + table[p + SEVEN]
+            for channel in range(ZERO, node.channels_in, AT_ONCE):
+                w0 = start + channel * stride
+                w1, w2, w3 = w0 + stride, w0 + TWO * stride, w0 + THREE * stride
+                i0, i1, i2, i3 = x0 + channel, x1 + channel, x2 + channel, x3 + channel
+                a0, b0, c0, d0 = numbers[i0], numbers[i0 + ONE], numbers[i0 + TWO], numbers[i0 + THREE]
+                a1, b1, c1, d1 = numbers[i1], numbers[i1 + ONE], numbers[i1 + TWO], numbers[i1 + THREE]
+                a2, b2, c2, d2 = numbers[i2], numbers[i2 + ONE], numbers[i2 + TWO], numbers[i2 + THREE]
+                a3, b3, c3, d3 = numbers[i3], numbers[i3 + ONE], numbers[i3 + TWO], numbers[i3 + THREE]
+                for j in range(block):
+                    a, b, c, d = weights[w0 + j], weights[w1 + j], weights[w2 + j], weights[w3 + j]
+                    numbers[o0 + j] += a0 * a + b0 * b + c0 * c + d0 * d
+                    numbers[o1 + j] += a1 * a + b1 * b + c1 * c + d1 * d
+                    numbers[o2 + j] += a2 * a + b2 * b + c2 * c + d2 * d
+                    numbers[o3 + j] += a3 * a + b3 * b + c3 * c + d3 * d
+        for p in range(rest, end, TWO):
+            first, last, o = np.uint64(table[p]), table[p] + node.channels_in, to + table[p + ONE]
+            _add_weights(weights, start - first * stride, stride, at, first, last, numbers, node.events, o, block)
+        pair = end
 
 
 def _advance(u: Any, v: Any, current: Any, keep_u: Any, keep_v: Any, bias: Any, is_filtered: Any) -> tuple[Any, Any]:
@@ -351,233 +373,253 @@ def _keep(x: Any, fraction: Any) -> Any:
 
 
 @compiled
-def _parameter(numbers: Array, place: Array, start: int, stop: int) -> Array:
-    """Return a parameter for some neurons of a layer; where blocks are the same, it stands there once."""
-    start, stop = (start, stop) if place[1] else (0, stop - start)
-    return numbers[place[0] + start : place[0] + stop]
+def _parameter(table: Array, node: Any, parameter: Any, start: Any) -> Any:
+    """Return where a parameter of neurons from ``start`` on begins; where blocks are the same, it stands there once."""
+    place = node.parameters + TWO * parameter
+    return table[place] + start * table[place + ONE]
 
 
 @compiled
-def _fire(plan: Plan, node: Any, current: Array, now: Array, before: Array, memory: Memory, counts: Array) -> None:
-    """Advance a layer of neurons, block by block."""
-    for start in range(0, node.size, BLOCK):
-        stop = min(start + BLOCK, node.size)
-        state = memory.numbers[node.state + start :]
-        u, v = state[: stop - start], state[node.stride : node.stride + stop - start]
-        _fire_block(plan, node, start, u, v, current[start:stop], now[start:stop], before[start:stop], counts)
-
-
-@compiled
-def _fire_block(
-    plan: Plan, node: Any, start: int, u: Array, v: Array, current: Array, now: Array, before: Array, counts: Array
-) -> None:
-    """Advance neurons that lie side by side, and count them."""
-    stop, numbers, places = start + len(v), plan.numbers, plan.parameters[node.parameters :]
-    keep_u, keep_v = _parameter(numbers, places[KEEP_U], start, stop), _parameter(numbers, places[KEEP_V], start, stop)
-    bias, limit = _parameter(numbers, places[BIAS], start, stop), _parameter(numbers, places[LIMIT_V], start, stop)
-    after = _parameter(numbers, places[AFTER], start, stop)
-    held = v.dtype.type(node.is_soft)  # what a spike leaves of v, before ``after`` is added
-    is_filtered = v.dtype.type(node.is_filtered)
+def _fire(
+    table: Array, given: Array, node: Any, numbers: Array, spikes: Array, current: Any, now: Any, before: Any,
+    counts: Array, row: int,
+) -> None:  # fmt: skip
+    """Advance a layer of neurons, block by block, and count them."""
+    held = numbers.dtype.type(node.is_soft)  # what a spike leaves of v, before AFTER is added
+    is_filtered = numbers.dtype.type(node.is_filtered)
     n_values, n_changes, n_active = np.int32(0), np.int32(0), np.int32(0)
-    for i in range(len(v)):
-        is_active = (u[i] != 0) | (v[i] != 0) | (current[i] != 0) | (bias[i] != 0)
-        new_u, new_v = _advance(u[i], v[i], current[i], keep_u[i], keep_v[i], bias[i], is_filtered)
-        fires = new_v > limit[i]
-        u[i] = new_u
-        v[i] = v.dtype.type(new_v * held + after[i]) if fires else new_v
-        now[i] = fires
-        n_active = np.int32(n_active + is_active)
-        n_values = np.int32(n_values + fires)
-        n_changes = np.int32(n_changes + (fires != before[i]))
-    counts[VALUES] += n_values
-    counts[CHANGES] += n_changes
-    counts[ACTIVE] += n_active
+    for start in range(ZERO, node.size, BLOCK_SIZE):
+        keep_u, keep_v = _parameter(table, node, KEEP_U, start), _parameter(table, node, KEEP_V, start)
+        bias, limit = _parameter(table, node, BIAS, start), _parameter(table, node, LIMIT_V, start)
+        after = _parameter(table, node, AFTER, start)
+        u_at, v_at = node.state + start, node.state + node.stride + start
+        current_at, now_at, before_at = current + start, now + start, before + start
+        for i in range(_smaller(BLOCK_SIZE, node.size - start)):
+            u, v, arrived, b = numbers[u_at + i], numbers[v_at + i], numbers[current_at + i], given[bias + i]
+            is_active = (u != 0) | (v != 0) | (arrived != 0) | (b != 0)
+            new_u, new_v = _advance(u, v, arrived, given[keep_u + i], given[keep_v + i], b, is_filtered)
+            fires = new_v > given[limit + i]
+            numbers[u_at + i] = new_u
+            numbers[v_at + i] = numbers.dtype.type(new_v * held + given[after + i]) if fires else new_v
+            n_active = np.int32(n_active + is_active)
+            n_values = np.int32(n_values + fires)
+            n_changes = np.int32(n_changes + (fires != spikes[before_at + i]))
+            spikes[now_at + i] = fires
+    counts[row, VALUES] += n_values
+    counts[row, CHANGES] += n_changes
+    counts[row, ACTIVE] += n_active
 
 
 @compiled
-def _compare(plan: Plan, node: Any, current: Array, now: Array, before: Array, counts: Array) -> None:
+def _smaller(a: Any, b: Any) -> Any:
+    return a if a < b else b
+
+
+@compiled
+def _compare(
+    table: Array, given: Array, node: Any, numbers: Array, spikes: Array, current: Any, now: Any, before: Any,
+    counts: Array, row: int,
+) -> None:  # fmt: skip
     """Fire where the current is above the threshold, block by block."""
     n_values, n_changes, n_active = np.int32(0), np.int32(0), np.int32(0)
-    for start in range(0, node.size, BLOCK):
-        stop = min(start + BLOCK, node.size)
-        limit = _parameter(plan.numbers, plan.parameters[node.parameters + LIMIT_V], start, stop)
-        for i in range(stop - start):
-            fires = current[start + i] > limit[i]
-            n_active = np.int32(n_active + (current[start + i] != 0))
+    for start in range(ZERO, node.size, BLOCK_SIZE):
+        limit = _parameter(table, node, LIMIT_V, start)
+        current_at, now_at, before_at = current + start, now + start, before + start
+        for i in range(_smaller(BLOCK_SIZE, node.size - start)):
+            arrived = numbers[current_at + i]
+            fires = arrived > given[limit + i]
+            n_active = np.int32(n_active + (arrived != 0))
             n_values = np.int32(n_values + fires)
-            n_changes = np.int32(n_changes + (fires != before[start + i]))
-            now[start + i] = fires
-    counts[VALUES] += n_values
-    counts[CHANGES] += n_changes
-    counts[ACTIVE] += n_active
+            n_changes = np.int32(n_changes + (fires != spikes[before_at + i]))
+            spikes[now_at + i] = fires
+    counts[row, VALUES] += n_values
+    counts[row, CHANGES] += n_changes
+    counts[row, ACTIVE] += n_active
 
 
 @compiled
-def _integrate(plan: Plan, node: Any, current: Array, now: Array, before: Array, counts: Array) -> None:
+def _integrate(
+    table: Array, given: Array, node: Any, numbers: Array, current: Any, now: Any, before: Any, counts: Array, row: int
+) -> None:  # fmt: skip
     """Leak, integrate and send the potential, block by block."""
     n_values, n_changes, n_active = np.int32(0), np.int32(0), np.int32(0)
-    for start in range(0, node.size, BLOCK):
-        stop = min(start + BLOCK, node.size)
-        keep_v = _parameter(plan.numbers, plan.parameters[node.parameters + KEEP_V], start, stop)
-        for i in range(stop - start):
-            old, arrived = before[start + i], current[start + i]
-            v = old * keep_v[i] + arrived
+    for start in range(ZERO, node.size, BLOCK_SIZE):
+        keep_v = _parameter(table, node, KEEP_V, start)
+        current_at, now_at, before_at = current + start, now + start, before + start
+        for i in range(_smaller(BLOCK_SIZE, node.size - start)):
+            old, arrived = numbers[before_at + i], numbers[current_at + i]
+            v = old * given[keep_v + i] + arrived
             n_active = np.int32(n_active + ((arrived != 0) | (old != 0)))
             n_values = np.int32(n_values + (v != 0))
             n_changes = np.int32(n_changes + (v != old))
-            now[start + i] = v
-    counts[VALUES] += n_values
-    counts[CHANGES] += n_changes
-    counts[ACTIVE] += n_active
+            numbers[now_at + i] = v
+    counts[row, VALUES] += n_values
+    counts[row, CHANGES] += n_changes
+    counts[row, ACTIVE] += n_active
 
 
 @compiled
-def _take(frame: Array, now: Array, before: Array, counts: Array) -> None:
+def _take(frame: Array, numbers: Array, now: Any, before: Any, counts: Array, row: int) -> None:
     """Take an input."""
     n_values, n_changes = np.int32(0), np.int32(0)
-    for i in range(len(frame)):
-        now[i] = frame[i]
-        n_values = np.int32(n_values + (frame[i] != 0))
-        n_changes = np.int32(n_changes + (frame[i] != before[i]))
-    counts[VALUES] += n_values
-    counts[CHANGES] += n_changes
+    for i in range(np.uint64(len(frame))):
+        value = frame[i]
+        n_values = np.int32(n_values + (value != 0))
+        n_changes = np.int32(n_changes + (value != numbers[before + i]))
+        numbers[now + i] = value
+    counts[row, VALUES] += n_values
+    counts[row, CHANGES] += n_changes
 
 
 @compiled
-def _flatten(plan: Plan, node: Any, values: Array, out: Array) -> None:
+def _flatten(table: Array, node: Any, values: Array, source: Any, now: Any) -> None:
     """Put channels first."""
-    order = plan.orders[node.order : node.order + node.size]
     for i in range(node.size):
-        out[i] = values[order[i]]
+        values[now + i] = values[source + table[node.order + i]]
 
 
 @compiled
-def _scale(plan: Plan, node: Any, values: Array, out: Array) -> None:
+def _scale(factors: Array, node: Any, numbers: Array, source: Any, now: Any) -> None:
     """Multiply element by element."""
-    factor = plan.numbers[node.factor : node.factor + node.size]
     for i in range(node.size):
-        out[i] = values[i] * factor[i]
+        numbers[now + i] = numbers[source + i] * factors[node.factor + i]
 
 
 @compiled
-def _add_all(plan: Plan, node: Any, t: int, memory: Memory, out: Array) -> None:
+def _add_all(plan: Plan, node: Any, t: Any, memory: Memory, now: Any) -> None:
     """Add what several nodes sent, or turn the bytes of one into numbers."""
-    out[:] = 0
-    for s in range(node.source, node.source + node.n_sources):
-        source = plan.nodes[plan.sources[s, 0]]
-        step = t - plan.sources[s, 1]
+    for i in range(node.size):
+        memory.numbers[now + i] = 0
+    for s in range(node.source, node.source + TWO * node.n_sources, TWO):
+        source = plan.nodes[plan.table[s]]
+        given = _where(source, t, plan.table[s + ONE])
         if source.is_spiking:
-            _add(_values(memory.spikes, source, step), out)
+            _add(memory.spikes, given, memory.numbers, now, node.size)
         else:
-            _add(_values(memory.numbers, source, step), out)
+            _add(memory.numbers, given, memory.numbers, now, node.size)
 
 
-@compiled
-def _step(plan: Plan, k: int, t: int, frame: Array, memory: Memory, counts: Array) -> None:
+@spliced
+def _step(plan: Plan, k: int, t: Any, frame: Array, memory: Memory, counts: Array, row: int) -> None:
     """Execute one time step of one node."""
     node = plan.nodes[k]
-    source = plan.nodes[plan.sources[node.source, 0]]
-    step = t - plan.sources[node.source, 1]
+    source, back = plan.nodes[plan.table[node.source]], plan.table[node.source + ONE]
+    given, given_before = _where(source, t, back), _where(source, t, back + ONE)
+    now, before = _where(node, t, ZERO), _where(node, t, ONE)
+    spikes, numbers = memory.spikes, memory.numbers
     if node.kind == INPUT:
-        _take(frame, _values(memory.numbers, node, t), _values(memory.numbers, node, t - 1), counts)
+        _take(frame, numbers, now, before, counts, row)
     elif node.kind == SUM:
-        _add_all(plan, node, t, memory, _values(memory.numbers, node, t))
+        _add_all(plan, node, t, memory, now)
     elif node.kind == FLATTEN and source.is_spiking:
-        _flatten(plan, node, _values(memory.spikes, source, step), _values(memory.spikes, node, t))
+        _flatten(plan.table, node, spikes, given, now)
     elif node.kind == FLATTEN:
-        _flatten(plan, node, _values(memory.numbers, source, step), _values(memory.numbers, node, t))
+        _flatten(plan.table, node, numbers, given, now)
+    elif node.kind == SYNAPSES and source.is_spiking:
+        n = _find_events(
+            plan.table, node, k, spikes, memory.spike_words, given, given_before, source.stride,
+            memory.found, memory.at, numbers, memory.kept, counts, row,
+        )  # fmt: skip
+        _connect(plan.table, plan.weights, plan.numbers, node, memory.at, n, numbers, t)
     elif node.kind == SYNAPSES:
-        if source.is_spiking:
-            now, before = _values(memory.spikes, source, step), _values(memory.spikes, source, step - 1)
-            n = _find_events(plan, node, now, before, memory, memory.kept[k], counts)
-        else:
-            sums, former = _values(memory.numbers, source, step), _values(memory.numbers, source, step - 1)
-            n = _find_events(plan, node, sums, former, memory, memory.kept[k], counts)
-        _connect(plan, node, n, t, memory)
+        n = _find_events(
+            plan.table, node, k, numbers, memory.number_words, given, given_before, source.stride,
+            memory.found, memory.at, numbers, memory.kept, counts, row,
+        )  # fmt: skip
+        _connect(plan.table, plan.weights, plan.numbers, node, memory.at, n, numbers, t)
     elif node.kind == NEURONS:
-        current = _values(memory.numbers, source, step)
-        now, before = _values(memory.spikes, node, t), _values(memory.spikes, node, t - 1)
-        _fire(plan, node, current, now, before, memory, counts)
+        _fire(plan.table, plan.numbers, node, numbers, spikes, given, now, before, counts, row)
     elif node.kind == THRESHOLD:
-        current = _values(memory.numbers, source, step)
-        _compare(plan, node, current, _values(memory.spikes, node, t), _values(memory.spikes, node, t - 1), counts)
+        _compare(plan.table, plan.numbers, node, numbers, spikes, given, now, before, counts, row)
     elif node.kind == INTEGRATORS:
-        current = _values(memory.numbers, source, step)
-        _integrate(plan, node, current, _values(memory.numbers, node, t), _values(memory.numbers, node, t - 1), counts)
-    elif source.is_spiking:
-        _scale(plan, node, _values(memory.spikes, source, step), _values(memory.numbers, node, t))
+        _integrate(plan.table, plan.numbers, node, numbers, given, now, before, counts, row)
     else:
-        _scale(plan, node, _values(memory.numbers, source, step), _values(memory.numbers, node, t))
+        _scale(plan.numbers, node, numbers, given, now)
 
 
 @compiled
-def _lead(plan: Plan, output: int, t: int, memory: Memory) -> float:
-    """Add what the output received to ``memory.totals``; return by how much the largest is ahead of the next."""
-    values, totals = _values(memory.numbers, plan.nodes[output], t), memory.totals
+def _lead(numbers: Array, now: Any, totals: Array) -> float:
+    """Add what the output received to ``totals``; return by how much the largest is ahead of the next."""
     first = second = -np.inf
-    for i in range(len(totals)):
-        totals[i] += values[i]
-        second = max(second, min(first, totals[i]))
-        first = max(first, totals[i])
+    for i in range(np.uint64(len(totals))):
+        totals[i] += numbers[now + i]
+        if totals[i] > first:
+            first, second = totals[i], first
+        elif totals[i] > second:
+            second = totals[i]
     return first - second
 
 
 def _run(
-    plan: Plan, frames: Array, first: int, last: int, memory: Memory,
+    plan: Plan, frames: Array, begin: int, end: int, first: int, last: int, memory: Memory,
     record: Array, spikes: Array, numbers: Array, output: int, margin: float, counts: Array, n_running: Array,
-) -> None:  # fmt: skip
-    """Take samples ``first`` to ``last - 1`` through all steps, or until they are decided.
+) -> bool:  # fmt: skip
+    """Take samples ``first`` to ``last - 1`` through steps ``begin`` to ``end - 1``, or until they are decided.
 
     Args:
         plan: the program, laid out.
-        frames: ``[n_steps, batch, n]``, or ``[1, batch, n]`` when the input is the same at every step.
+        frames: ``[end - begin, batch, n]``, or ``[1, batch, n]`` when the input is the same at every step.
+        begin: the first step; memory is cleared before step 0, and after it belongs to one sample.
+        end: the first step not taken.
         first: the first sample.
         last: the first sample not taken.
-        memory: of one sample; what it holds does not matter.
+        memory: of one sample.
         record: where in its raster each node is recorded, or -1; what is not executed stays as it is there.
         spikes: raster of bytes ``[batch, n_steps, n]``.
         numbers: raster of numbers, likewise.
         output: the node of the output.
         margin: by how much the largest output, a mean over the steps so far, decides; infinite: never.
-        counts: ``[n_nodes, n_steps, n_counts]``, added to.
+        counts: ``[n_nodes * n_steps, n_counts]``, added to.
         n_running: ``[n_steps]``, how many samples were executed, added to.
+
+    Returns:
+        Whether the last sample was decided.
     """
+    n_steps, lead = len(n_running), -np.inf
     for sample in range(first, last):
-        memory.spikes[:] = 0
-        memory.numbers[:] = 0
-        memory.kept[:] = 0
-        memory.totals[:] = 0
-        for t in range(counts.shape[1]):
+        if begin == 0:
+            memory.spikes[:] = 0
+            memory.numbers[:] = 0
+            memory.kept[:] = 0
+            memory.totals[:] = 0
+        for step in range(begin, end):
+            t, frame = np.uint64(step), frames[step - begin if len(frames) > 1 else 0, sample]
             for k in range(len(plan.nodes)):
-                _step(plan, k, t, frames[min(t, len(frames) - 1), sample], memory, counts[k, t])
-                node, at = plan.nodes[k], record[k]
-                if at >= 0 and node.is_spiking:
-                    _copy(_values(memory.spikes, node, t), spikes[sample, t, at : at + node.size])
-                elif at >= 0:
-                    _copy(_values(memory.numbers, node, t), numbers[sample, t, at : at + node.size])
-            n_running[t] += 1
-            if margin < np.inf and _lead(plan, output, t, memory) >= margin * (t + 1):
-                break
+                _step(plan, k, t, frame, memory, counts, k * n_steps + step)
+                node, to = plan.nodes[k], record[k]
+                now = _where(node, t, ZERO)
+                if to >= 0 and node.is_spiking:
+                    for i in range(node.size):
+                        spikes[sample, step, np.uint64(to) + i] = memory.spikes[now + i]
+                elif to >= 0:
+                    for i in range(node.size):
+                        numbers[sample, step, np.uint64(to) + i] = memory.numbers[now + i]
+            n_running[step] += 1
+            if margin < np.inf:
+                lead = _lead(memory.numbers, _where(plan.nodes[output], t, ZERO), memory.totals) / (step + 1)
+                if lead >= margin:
+                    break
+    return bool(lead >= margin)
 
 
-def _cached() -> Callable[..., None]:
+def _cached() -> Callable[..., bool]:
     """Compile ``_run``, keeping the machine code for the next process where a folder can be written for it."""
     try:
-        return cast(Callable[..., None], numba.njit(**OPTIONS, cache=True)(_run))
+        return cast(Callable[..., bool], numba.njit(**OPTIONS, cache=True)(_run))
     except RuntimeError:  # no such folder
         return _uncached()
 
 
-def _uncached() -> Callable[..., None]:
-    return cast(Callable[..., None], numba.njit(**OPTIONS)(_run))
+def _uncached() -> Callable[..., bool]:
+    return cast(Callable[..., bool], numba.njit(**OPTIONS)(_run))
 
 
 _run_cached, _run_uncached = _cached(), _uncached()
 
 
-def run(*arguments: Any) -> None:
+def run(*arguments: Any) -> bool:
     """Call ``_run``, see there; a cache that cannot be written or read is done without."""
     try:
-        _run_cached(*arguments)
+        return _run_cached(*arguments)
     except OSError:  # raised while compiling, before anything ran
-        _run_uncached(*arguments)
+        return _run_uncached(*arguments)

@@ -19,8 +19,8 @@ from tdd_deploy.neurons.loihi import DECAY
 from tdd_deploy.program import Conv, Dense, Flatten, Input, NeuronLayer, Node, Output, Pool, Program, Scale, Shape
 
 from .arithmetic import NumberArray
-from .kernels import BLOCK, NODE, Kind, Memory, Parameter, Plan
-from .scatter import Synapses, channel_first, channel_last, targets
+from .kernels import AT_ONCE, BLOCK, NODE, Kind, Memory, Parameter, Plan
+from .scatter import IntArray, Synapses, channel_first, channel_last, targets
 
 Tap = tuple[int, int, int]  # the tap, the place it reaches, how many taps and places in a row
 KINDS = {
@@ -29,6 +29,9 @@ KINDS = {
     Threshold: Kind.THRESHOLD,
 }
 SENDERS = (Kind.INPUT, *KINDS.values())  # their changes are counted
+MANY = (
+    0.46  # the share of inputs from which on, changed or not, all are multiplied: where the times cross in benchmarks/
+)
 PADDING = 64  # vectors begin at multiples of this
 
 
@@ -42,19 +45,19 @@ class Planned:
         self.shapes = program.shapes
         self._dtype = program.dtype
         self._n_outputs = math.prod(program.shapes[program.output.name])
-        self._n_spikes, self._n_numbers = layout.n_spikes, layout.n_numbers
+        self._n_spikes, self._n_numbers, self._longest = layout.n_spikes, layout.n_numbers, layout.longest
 
     def memory(self) -> Memory:
         """Return memory for one sample."""
-        longest = int(self.plan.nodes["stride"].max())
+        spikes, numbers = np.zeros(self._n_spikes, np.int8), np.zeros(self._n_numbers, self._dtype)
         return Memory(
-            np.zeros(self._n_spikes, np.int8),
-            np.zeros(self._n_numbers, self._dtype),
+            spikes,
+            spikes.view(np.uint64),
+            numbers,
+            numbers.view(np.uint64),
             np.zeros((len(self.plan.nodes), 3), np.int64),
-            np.zeros(longest + 8, np.uint32),
-            np.zeros(longest + 8, np.uint32),
-            np.zeros(longest + 8, self._dtype),
-            np.zeros(longest, np.uint64),
+            np.zeros(self._longest, np.uint32),
+            np.zeros(self._longest, np.uint32),
             np.zeros(self._n_outputs),
         )
 
@@ -93,13 +96,13 @@ class _Layout:
     def __init__(self, program: Program, maps: Mapping[str, object]) -> None:
         self._program = program
         self._maps = maps
-        self._sources, self._weights, self._starts, self._taps, self._fans = (_Table() for _ in range(5))
-        self._numbers, self._parameters, self._orders = (_Table() for _ in range(3))
+        self._table, self._weights, self._numbers = _Table(), _Table(), _Table()
         self._rows: dict[str, _Row] = {}
         for node in program.nodes:
             self._put(node)
         self.place = {name: k for k, name in enumerate(self._rows)}
-        self.n_spikes = self.n_numbers = 0
+        self.longest = max(_padded(math.prod(row.shape)) for row in self._rows.values()) + PADDING
+        self.n_spikes, self.n_numbers = self.longest, 2 * self.longest
         for name, row in self._rows.items():
             self._lay_out(name, row)
 
@@ -109,14 +112,9 @@ class _Layout:
         nodes = [tuple(row.fields.get(name, 0) for name in NODE.names or ()) for row in self._rows.values()]
         return Plan(
             nodes=np.array(nodes, NODE),
-            sources=self._sources.array(np.int64, 2),
+            table=self._table.array(np.uint32),
             weights=self._weights.array(np.int16 if dtype.kind == "i" else dtype),
-            starts=self._starts.array(np.int32),
-            taps=self._taps.array(np.int32, 3),
-            fans=self._fans.array(np.int32, 2),
             numbers=self._numbers.array(dtype),
-            parameters=self._parameters.array(np.int64, 2),
-            orders=self._orders.array(np.int32),
         )
 
     def _put(self, node: Node) -> None:
@@ -124,7 +122,7 @@ class _Layout:
         edges = tuple((edge.source, edge.delay) for edge in self._program.incoming[node.name])
         shape = self._program.shapes[node.name]
         sources_spike = len(edges) == 1 and self._spikes(edges[0][0])
-        if len(edges) > 1 or isinstance(node, Output) or (isinstance(node, NeuronLayer) and sources_spike):
+        if len(edges) > 1 or isinstance(node, Output) or (isinstance(node, NeuronLayer | Scale) and sources_spike):
             total = node.name if isinstance(node, Output) else f"{node.name}/sum"
             self._rows[total] = _Row(Kind.SUM, self._program.shapes[edges[0][0]], edges)
             edges = ((total, 0),)
@@ -151,17 +149,18 @@ class _Layout:
     def _lay_out(self, name: str, row: _Row) -> None:
         """Give a node its sources and its place in memory."""
         size = math.prod(row.shape)
-        stride = -(-size // PADDING) * PADDING
+        stride = _padded(size)
         slots = self._slots(name)
         row.fields |= {
             "kind": row.kind,
             "size": size,
-            "source": self._sources.put([(self.place[source], delay) for source, delay in row.edges] or [(0, 0)]),
+            "source": self._table.put([(self.place[source], delay) for source, delay in row.edges] or [(0, 0)]),
             "n_sources": len(row.edges),
             "is_spiking": row.is_spiking,
             "start": self.n_spikes if row.is_spiking else self.n_numbers,
             "stride": stride,
             "slots": slots,
+            "events": self.longest,
         }
         if row.is_spiking:
             self.n_spikes += slots * stride
@@ -198,7 +197,7 @@ class _Layout:
         blocks = [_block(values[parameter]) for parameter in Parameter]
         rows = [(self._numbers.put(block), len(block) > BLOCK) for block in blocks]
         is_filtered = isinstance(neuron, CubaLIF)
-        return {"parameters": self._parameters.put(rows), "is_soft": is_soft, "is_filtered": is_filtered}
+        return {"parameters": self._table.put(rows), "is_soft": is_soft, "is_filtered": is_filtered}
 
     def _factor(self, node: Scale) -> dict[str, int]:
         factor = np.broadcast_to(node.factor, self._program.in_shape(node.name))
@@ -207,7 +206,7 @@ class _Layout:
     def _order(self, node: Flatten) -> dict[str, int]:
         shape = self._program.in_shape(node.name)
         places = np.arange(math.prod(shape)).reshape(_last(shape))
-        return {"order": self._orders.put(channel_first(places[None]).ravel())}
+        return {"order": self._table.put(channel_first(places[None]).ravel())}
 
     def _synapses(self, node: Dense | Conv | Pool) -> dict[str, int]:
         shape = self._program.in_shape(node.name)
@@ -218,11 +217,13 @@ class _Layout:
         conv = _as_conv(node, shape)
         image = shape if len(shape) == 3 else (*shape, 1, 1)
         weight, rows, columns = _weights(conv), _rows(conv, image), _columns(conv, image)
+        pairs = _pairs(conv, image)
         return {
             "is_delta": self._program.incoming[node.name][0].code == "delta",
             "size_in": math.prod(shape),
-            "fans": self._fans.put(fans),
-            "bias": -1 if conv.bias is None else self._numbers.put(conv.bias),
+            "fans": self._table.put(fans),
+            "has_bias": conv.bias is not None,
+            "bias": 0 if conv.bias is None else self._numbers.put(conv.bias),
             "weights": self._weights.put(weight.ravel()),
             "rows": self._put_taps(rows),
             "columns": self._put_taps(columns),
@@ -234,11 +235,13 @@ class _Layout:
             "width_in": image[2],
             "channels_out": len(conv.weight),
             "width_out": conv.out_shape(image)[2],
+            "many": math.ceil(MANY * math.prod(shape)) if pairs else math.prod(shape) + 1,
+            "pairs": self._table.put(np.concatenate(pairs)) if pairs else 0,
         }
 
     def _put_taps(self, places: list[list[Tap]]) -> int:
-        begin = self._taps.put([tap for place in places for tap in place])
-        return self._starts.put(begin + np.cumsum([0, *(len(place) for place in places)]))
+        begin = self._table.put([tap for place in places for tap in place])
+        return self._table.put(begin + 3 * np.cumsum([0, *(len(place) for place in places)]))
 
 
 class _Table:
@@ -250,15 +253,18 @@ class _Table:
 
     def put(self, part: Any) -> int:
         """Append; return where it begins."""
-        start, array = self._size, np.asarray(part)
+        start, array = self._size, np.asarray(part).ravel()
         self._parts.append(array)
         self._size += len(array)
         return start
 
-    def array(self, dtype: Any, *columns: int) -> NDArray[Any]:
+    def array(self, dtype: Any) -> NDArray[Any]:
         """Return everything."""
-        parts = [part.reshape(-1, *columns) for part in self._parts]
-        return np.concatenate([np.zeros((0, *columns)), *parts]).astype(dtype)
+        return np.concatenate([np.zeros(0, dtype), *(part.astype(dtype) for part in self._parts)])
+
+
+def _padded(size: int) -> int:
+    return -(-size // PADDING) * PADDING
 
 
 def _last(shape: Shape) -> Shape:
@@ -293,6 +299,22 @@ def _column_order(conv: Conv) -> list[int]:
     """Order tap columns so that those which one pixel uses side by side reach pixels side by side."""
     stride, dilation = conv.stride[1], conv.dilation[1]
     return sorted(range(conv.weight.shape[3]), key=lambda tap: (tap * dilation % stride, -tap))
+
+
+def _pairs(conv: Conv, in_shape: Shape) -> list[IntArray]:
+    """Return for each tap how many places it connects, and where their channels begin; nothing if events are faster."""
+    per_place, (n_out, height_out, width_out) = in_shape[0], conv.out_shape(in_shape)
+    is_faster = conv.weight.dtype.kind == "f" and conv.groups == 1 and height_out * width_out >= AT_ONCE
+    if not is_faster or per_place % int(AT_ONCE):
+        return []
+    pairs = []
+    for row in range(conv.weight.shape[2]):
+        for column in _column_order(conv):
+            ty, tx = targets(conv, in_shape, 0, row), targets(conv, in_shape, 1, column)
+            y, x = np.nonzero((ty >= 0)[:, None] & (tx >= 0)[None, :])
+            begin = [(y * in_shape[2] + x) * per_place, (ty[y] * width_out + tx[x]) * n_out]
+            pairs.append(np.array([len(y), *np.stack(begin, axis=1).ravel()]))
+    return pairs
 
 
 def _rows(conv: Conv, in_shape: Shape) -> list[list[Tap]]:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .data import Arrangement, Source, arrange, check_labels, encode
-from .data.encoders import Frames
+from .data.encoders import Encoded
 from .errors import BadData, Violation
 from .program import Program
 
@@ -41,7 +41,7 @@ class Feed:
 
     def batches(
         self, source: Source, size: int, *, first: int = 0, limit: int | None = None
-    ) -> Iterator[tuple[Frames, NDArray[np.int64] | None]]:
+    ) -> Iterator[tuple[Encoded, NDArray[np.int64] | None]]:
         """Yield encoded inputs and labels, or None for labels; see ``Source.batches``.
 
         Raises:

@@ -43,6 +43,7 @@ class Given:
     """Inputs that are encoded already, as the engine takes them."""
 
     inputs: np.ndarray  # [n_steps, batch, *shape]
+    static = False
 
     def at(self, t: int) -> np.ndarray:
         return self.inputs[t]

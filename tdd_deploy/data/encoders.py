@@ -25,7 +25,45 @@ class Frames:
         return frame
 
 
-def encode(x: npt.NDArray[np.float32], *, in_time: bool, encoder: str, n_steps: int, seed: int, start: int) -> Frames:
+class Draws:
+    """Spikes drawn from probabilities, a time step at a time: only one step is held, however many there are."""
+
+    static = False
+
+    def __init__(
+        self, probabilities: npt.NDArray[np.float32], *, in_time: bool, n_steps: int, seed: int, start: int
+    ) -> None:
+        self._probabilities = probabilities  # as ``encode`` takes them
+        self._in_time = in_time
+        self._n_steps = n_steps
+        self._keys = [[seed, start + i] for i in range(len(probabilities))]
+        self._next = 0  # the step that the generators stand at
+        self._turn(0)
+
+    def at(self, t: int) -> npt.NDArray[np.float32]:
+        """Return ``[B, *shape]`` for time step ``t``, counted from 0; in whatever order steps are asked for."""
+        p = self._probabilities[:, t] if self._in_time else self._probabilities
+        if t != self._next:
+            self._turn(t * p[0].size)
+        self._next = t + 1
+        drawn = np.stack([generator.random(p.shape[1:]) for generator in self._generators])
+        return (drawn < p).astype(np.float32)
+
+    @property
+    def values(self) -> npt.NDArray[np.float32]:
+        """All steps, ``[n_steps, B, *shape]``."""
+        return np.stack([self.at(t) for t in range(self._n_steps)])
+
+    def _turn(self, n_drawn: int) -> None:
+        """Set every sample's generator to where it is after so many draws."""
+        bits = [np.random.PCG64(key).advance(n_drawn) for key in self._keys]
+        self._generators = [np.random.Generator(each) for each in bits]
+
+
+Encoded = Frames | Draws
+
+
+def encode(x: npt.NDArray[np.float32], *, in_time: bool, encoder: str, n_steps: int, seed: int, start: int) -> Encoded:
     """Encode a batch for ``n_steps`` time steps.
 
     ``direct`` gives the values themselves. ``poisson`` gives a spike (1) with probability x, else 0; sample i draws
@@ -52,13 +90,12 @@ def encode(x: npt.NDArray[np.float32], *, in_time: bool, encoder: str, n_steps: 
     if in_time:
         x = x[:, :n_steps]
     if encoder == "poisson":
-        return Frames(static=False, values=_spikes(x, in_time=in_time, n_steps=n_steps, seed=seed, start=start))
-    return Frames(static=not in_time, values=np.ascontiguousarray(x.swapaxes(0, 1)) if in_time else x)
+        _check_draws(x, seed=seed, start=start)
+        return Draws(x, in_time=in_time, n_steps=n_steps, seed=seed, start=start)
+    return Frames(static=not in_time, values=x.swapaxes(0, 1) if in_time else x)
 
 
-def _spikes(
-    x: npt.NDArray[np.float32], *, in_time: bool, n_steps: int, seed: int, start: int
-) -> npt.NDArray[np.float32]:
+def _check_draws(x: npt.NDArray[np.float32], *, seed: int, start: int) -> None:
     if seed < 0:
         raise BadOption("--seed", str(seed), "0 or more")
     low, high = x.min(), x.max()
@@ -67,8 +104,3 @@ def _spikes(
         found = f"values from {low:g} to {high:g}"
         remedy = "Scale x, or use --encoder direct."
         raise BadData("poisson encoder", [Violation(where, found, "0 to 1, a probability", remedy)])
-    shape = x.shape[2:] if in_time else x.shape[1:]
-    spikes = np.empty((n_steps, len(x), *shape), np.float32)
-    for i, probability in enumerate(x):
-        spikes[:, i] = np.random.default_rng([seed, start + i]).random((n_steps, *shape)) < probability
-    return spikes

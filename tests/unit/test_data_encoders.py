@@ -35,6 +35,15 @@ def test_poisson_spikes_do_not_depend_on_the_batch(x, in_time):
     assert set(np.unique(whole)) == {0.0, 1.0}
 
 
+@pytest.mark.parametrize(("x", "in_time"), [(IMAGES, False), (VIDEOS, True)])
+def test_a_poisson_step_is_the_same_whenever_it_is_drawn(x, in_time):
+    frames = encode(x, in_time=in_time, encoder="poisson", n_steps=4, seed=7, start=10)
+    p = x.swapaxes(0, 1)[:4] if in_time else x
+    drawn = np.stack([np.random.default_rng([7, 10 + i]).random((4, 1, 4, 4)) for i in range(6)], axis=1)
+    for t in (0, 1, 3, 2, 2, 0):
+        np.testing.assert_array_equal(frames.at(t), (drawn < p)[t])
+
+
 @pytest.mark.parametrize("changed", [{"seed": 1}, {"start": 1}])
 def test_another_seed_or_sample_number_gives_other_spikes(changed):
     options = {"in_time": False, "encoder": "poisson", "n_steps": 4, "seed": 0, "start": 0}

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from functools import partial
 from itertools import pairwise
 
 import numba
@@ -10,7 +11,7 @@ import pytest
 
 from tdd_deploy.neurons import LIF, LoihiLIF
 from tdd_deploy.program import Conv, Dense, Edge, Flatten, Input, NeuronLayer, Output, Pool, Program, build, with_code
-from tdd_deploy.simulator import kernels
+from tdd_deploy.simulator import compiled, kernels
 from tdd_deploy.simulator.counts import FIELDS
 from tdd_deploy.simulator.engine import Engine, Result
 from tdd_deploy.simulator.kernels import BLOCK
@@ -121,6 +122,8 @@ def test_many_channels_many_events_at_one_place_and_zero_weights_are_added_and_c
 
 def test_an_input_that_stands_still_is_taken_in_once_and_counted_at_every_step():
     class Still:
+        static = True
+
         def at(self, t: int) -> np.ndarray:
             return frame
 
@@ -140,6 +143,28 @@ def test_results_do_not_depend_on_threads(threads, batch):
     program = by_hand.program()
     slow = Engine(program, compiled=False).run(Given(inputs), n_steps=3)
     assert_same(slow, Engine(program, threads=threads).run(Given(inputs), n_steps=3))
+
+
+@pytest.mark.parametrize("at_once", [1, 3, 4])
+@pytest.mark.parametrize("margin", [None, 0.5])
+def test_results_do_not_depend_on_how_many_steps_of_the_input_are_laid_out_at_once(at_once, margin, monkeypatch):
+    rng = np.random.default_rng(3)
+    lif = LIF(beta=np.array(0.5), v_threshold=np.array(1.0), v_reset=np.array(0.0))
+    program = chain(
+        Input(name="input", shape=(2,)),
+        Dense(name="fc", weight=rng.integers(-2, 3, (8, 2)).astype(float)),
+        NeuronLayer(name="hidden", shape=(8,), neuron=lif),
+        Dense(name="readout", weight=rng.integers(-2, 3, (3, 8)).astype(float)),
+        Output(name="output"),
+        number_format="float64",
+    )
+    inputs = rng.integers(0, 2, (10, 5, 2)).astype(float)
+    run = partial(Engine.run, frames=Given(inputs), n_steps=10, record=["input", "hidden"], early_exit=margin)
+    slow = run(Engine(program, compiled=False))
+    monkeypatch.setattr(compiled, "STAGED", at_once * inputs[0].nbytes)
+    for threads in (1, 2):
+        assert_same(slow, run(Engine(program, threads=threads)))
+    assert (slow.trace.n_running[-1] < 5) == (margin is not None)
 
 
 def test_an_error_in_a_thread_comes_out(monkeypatch):
@@ -178,9 +203,10 @@ def test_no_weight_is_stored_twice_and_neighbouring_taps_are_one_run():
     plan = Planned(program, engine.maps).plan
     assert len(plan.weights) == 4 * 9
     node = next(node for node in plan.nodes if node["block"] == 4)
-    starts = plan.starts[node["columns"] : node["columns"] + 7]
-    assert np.diff(starts).tolist() == [1] * 6
-    assert plan.taps[starts[0] : starts[-1], 1:].tolist() == [[0, 1], [0, 2], [1, 1], [1, 2], [2, 1], [2, 1]]
+    starts = plan.table[int(node["columns"]) :][:7]
+    assert np.diff(starts).tolist() == [3] * 6
+    taps = plan.table[starts[0] : starts[-1]].reshape(-1, 3)
+    assert taps[:, 1:].tolist() == [[0, 1], [0, 2], [1, 1], [1, 2], [2, 1], [2, 1]]
 
 
 def test_a_cache_that_has_no_folder_is_done_without(monkeypatch):
