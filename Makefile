@@ -7,7 +7,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 RUN := runs/demo
 
-.PHONY: demo test setup lint lava parity peers bench clean
+.PHONY: demo test setup lint lava parity peers simulators bench clean
 
 demo: setup
 	$(BIN)/tdd-deploy train --data digits --out $(RUN) $$(test -e $(RUN)/train.json && echo --resume)
@@ -35,12 +35,16 @@ lava: setup
 parity: setup .venv-neurobench/installed
 	$(BIN)/python -m pytest tests/parity -rs
 
-# The engine beside other libraries and beside the machine's bound, on a network that is trained first.
-bench: setup peers
-	test -e runs/bench/network.nir || \
-		$(BIN)/tdd-deploy train --data digits --method l1-spikes --lambda 0.714 --batch 32 --out runs/bench
+# The engine beside other libraries, simulators, and the machine's bound: half an hour.
+bench: setup peers simulators
+	test -e runs/tdd-ddla/network.nir || \
+		$(BIN)/tdd-deploy train --data digits --method tdd-ddla --keep 0.2 --lambda 0.4545 --batch 32 --out runs/tdd-ddla
 	$(BIN)/python -m benchmarks.engine.bound
-	$(BIN)/python -m benchmarks.engine.speed runs/bench --data digits
+	$(BIN)/python -m benchmarks.engine.speed runs/tdd-ddla --data digits
+	$(BIN)/python -m benchmarks.engine.speed runs/tdd-ddla --data digits --samples 16 --simulators
+	$(BIN)/python -m benchmarks.engine.speed --shape conv-medium --rounds 5
+	$(BIN)/python -m benchmarks.engine.speed --shape resnet19 --samples 4 --rounds 3 --rates 0.01,0.03,0.1,0.2
+	$(BIN)/python -m benchmarks.report
 
 setup: .venv/installed
 
@@ -67,5 +71,13 @@ peers: .venv-peers/installed
 		sinabs==3.1.3 nirtorch==2.6
 	@touch $@
 
+# Event-driven simulators, likewise. Brian2 2.9 asks for a numpy that has ndarray.ptp.
+simulators: .venv-simulators/installed
+
+.venv-simulators/installed: Makefile
+	$(PYTHON) -m venv .venv-simulators
+	.venv-simulators/bin/python -m pip install --quiet sanafe==2.2.9 brian2==2.9.0 'numpy<2.3'
+	@touch $@
+
 clean:
-	rm -rf .venv .venv-neurobench .venv-peers runs build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-neurobench .venv-peers .venv-simulators runs build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -22,7 +22,8 @@ from .tally import Synops, Tally
 Counted = tuple[IntArray, IntArray]  # of a thread: [node, n_steps, count], and samples executed per step
 THREADS = int(numba.config.NUMBA_NUM_THREADS)  # type: ignore[attr-defined]  # the variable, or our cores
 STAGED = 2**23  # bytes of input, laid out for the loops
-SHARE = 4  # samples that a thread takes at a time: one on a busy core takes fewer
+SHARE = 4  # samples that a thread takes at a time, at most: one on a busy core takes fewer
+WORTH = 500_000  # values that nodes send in a time for which it pays to start a thread
 
 
 class Compiled:
@@ -101,10 +102,12 @@ class _Run:
 
     def take(self, inputs: NumberArray, steps: range, n_threads: int) -> None:
         """Take all samples through a span of steps."""
+        n_values = int(self._planned.plan.nodes["size"].sum()) * len(steps) * self._batch
+        n_threads = max(1, min(n_threads, self._batch, n_values // WORTH))
         is_whole = len(steps) == self._n_steps
         if not (is_whole or self._memories):
             self._memories = [self._planned.memory() for _ in range(self._batch)]
-        share = SHARE if is_whole else 1
+        share = min(SHARE, -(-self._batch // n_threads)) if is_whole else 1
         starts = iter(range(0, self._batch, share))
 
         def take_shares() -> Counted:
@@ -121,7 +124,7 @@ class _Run:
                 self._decided[first] = is_decided and not is_whole
             return counts.reshape(self.counts.shape), n_running
 
-        for counts, n_running in _in_threads(take_shares, min(n_threads, -(-self._batch // share))):
+        for counts, n_running in _in_threads(take_shares, n_threads):
             self.counts += counts
             self.n_running += n_running
 
@@ -136,8 +139,9 @@ class _Run:
 
 
 def _in_threads(take_shares: Callable[[], Counted], n_threads: int) -> list[Counted]:
-    """Call a function once per thread."""
+    """Call a function once per thread, this one among them."""
     if n_threads == 1:
         return [take_shares()]
-    with ThreadPoolExecutor(n_threads) as pool:
-        return [future.result() for future in [pool.submit(take_shares) for _ in range(n_threads)]]
+    with ThreadPoolExecutor(n_threads - 1) as pool:
+        others = [pool.submit(take_shares) for _ in range(n_threads - 1)]
+        return [take_shares(), *(other.result() for other in others)]

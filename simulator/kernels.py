@@ -515,17 +515,17 @@ def _step(plan: Plan, k: int, t: Any, frame: Array, memory: Memory, counts: Arra
         _flatten(plan.table, node, spikes, given, now)
     elif node.kind == FLATTEN:
         _flatten(plan.table, node, numbers, given, now)
-    elif node.kind == SYNAPSES and source.is_spiking:
-        n = _find_events(
-            plan.table, node, k, spikes, memory.spike_words, given, given_before, source.stride,
-            memory.found, memory.at, numbers, memory.kept, counts, row,
-        )  # fmt: skip
-        _connect(plan.table, plan.weights, plan.numbers, node, memory.at, n, numbers, t)
     elif node.kind == SYNAPSES:
-        n = _find_events(
-            plan.table, node, k, numbers, memory.number_words, given, given_before, source.stride,
-            memory.found, memory.at, numbers, memory.kept, counts, row,
-        )  # fmt: skip
+        if source.is_spiking:
+            n = _find_events(
+                plan.table, node, k, spikes, memory.spike_words, given, given_before, source.stride,
+                memory.found, memory.at, numbers, memory.kept, counts, row,
+            )  # fmt: skip
+        else:
+            n = _find_events(
+                plan.table, node, k, numbers, memory.number_words, given, given_before, source.stride,
+                memory.found, memory.at, numbers, memory.kept, counts, row,
+            )  # fmt: skip
         _connect(plan.table, plan.weights, plan.numbers, node, memory.at, n, numbers, t)
     elif node.kind == NEURONS:
         _fire(plan.table, plan.numbers, node, numbers, spikes, given, now, before, counts, row)

@@ -1,5 +1,6 @@
 """The compiled loops where small random programs do not reach; the rest is in property/test_integer_execution.py."""
 
+import math
 import subprocess
 import sys
 from functools import partial
@@ -11,7 +12,7 @@ import pytest
 
 from tdd_deploy.neurons import LIF, LoihiLIF
 from tdd_deploy.program import Conv, Dense, Edge, Flatten, Input, NeuronLayer, Output, Pool, Program, build, with_code
-from tdd_deploy.simulator import compiled, kernels
+from tdd_deploy.simulator import compiled, kernels, plan
 from tdd_deploy.simulator.counts import FIELDS
 from tdd_deploy.simulator.engine import Engine, Result
 from tdd_deploy.simulator.kernels import BLOCK
@@ -135,9 +136,36 @@ def test_an_input_that_stands_still_is_taken_in_once_and_counted_at_every_step()
         assert_same(moving, still)
 
 
+@pytest.mark.parametrize("code", ["delta", "spike"])
+@pytest.mark.parametrize(
+    "conv",
+    [
+        {"weight": (6, 4, 3, 3), "padding": (1, 1)},
+        {"weight": (3, 8, 3, 2), "stride": (2, 1), "padding": (2, 0), "dilation": (1, 2)},
+        {"weight": (16, 12, 1, 1)},
+    ],
+)
+def test_the_product_of_all_inputs_is_that_of_the_events(conv, code, monkeypatch):
+    """From a share of events on all inputs are multiplied: here from none, from some, and never."""
+    rng = np.random.default_rng(4)
+    shape = (conv["weight"][1], 7, 9)
+    node = Conv(**conv | {"name": "conv", "weight": rng.integers(-8, 9, conv["weight"]).astype(np.float32) / 8})
+    after = Dense(name="fc", weight=np.ones((2, math.prod(node.out_shape(shape))), np.float32))
+    nodes = [Input(name="input", shape=shape), node, Flatten(name="flat"), after, Output(name="output")]
+    program = with_code(chain(*nodes, number_format="float32"), code)
+    rates = np.array([0, 0.1, 0.3, 0.45, 0.5, 0.6, 1])
+    drawn = rng.random((len(rates), 3, *shape)) < rates[:, None, None, None, None]
+    inputs = (rng.integers(-8, 9, drawn.shape) * drawn / 8).astype(np.float32)
+    slow = Engine(program, compiled=False).run(Given(inputs), n_steps=len(rates))
+    for many in (0, plan.MANY, 2):
+        monkeypatch.setattr(plan, "MANY", many)
+        assert_same(slow, Engine(program).run(Given(inputs), n_steps=len(rates)))
+
+
 @pytest.mark.parametrize("threads", [1, 2, 7])
 @pytest.mark.parametrize("batch", [1, 4, 5, 33])
-def test_results_do_not_depend_on_threads(threads, batch):
+def test_results_do_not_depend_on_threads(threads, batch, monkeypatch):
+    monkeypatch.setattr(compiled, "WORTH", 1)
     rng = np.random.default_rng(3)
     inputs = rng.integers(0, 2, (3, batch, 2)).astype(np.float32)
     program = by_hand.program()
@@ -161,6 +189,7 @@ def test_results_do_not_depend_on_how_many_steps_of_the_input_are_laid_out_at_on
     inputs = rng.integers(0, 2, (10, 5, 2)).astype(float)
     run = partial(Engine.run, frames=Given(inputs), n_steps=10, record=["input", "hidden"], early_exit=margin)
     slow = run(Engine(program, compiled=False))
+    monkeypatch.setattr(compiled, "WORTH", 1)
     monkeypatch.setattr(compiled, "STAGED", at_once * inputs[0].nbytes)
     for threads in (1, 2):
         assert_same(slow, run(Engine(program, threads=threads)))
@@ -172,8 +201,9 @@ def test_an_error_in_a_thread_comes_out(monkeypatch):
         raise ZeroDivisionError
 
     monkeypatch.setattr(kernels, "run", broken)
+    monkeypatch.setattr(compiled, "WORTH", 1)
     with pytest.raises(ZeroDivisionError):
-        Engine(by_hand.program()).run(Given(np.ones((1, 33, 2))), n_steps=1)
+        Engine(by_hand.program(), threads=2).run(Given(np.ones((1, 33, 2))), n_steps=1)
 
 
 def test_what_the_loops_do_not_know_is_left_to_numpy():
@@ -200,12 +230,12 @@ def test_no_weight_is_stored_twice_and_neighbouring_taps_are_one_run():
     conv = Conv(name="conv", weight=np.ones((4, 1, 3, 3)), stride=(2, 2), padding=(1, 1))
     program = chain(Input(name="input", shape=(1, 6, 6)), conv, Output(name="output"))
     engine = Engine(program)
-    plan = Planned(program, engine.maps).plan
-    assert len(plan.weights) == 4 * 9
-    node = next(node for node in plan.nodes if node["block"] == 4)
-    starts = plan.table[int(node["columns"]) :][:7]
+    tables = Planned(program, engine.maps).plan
+    assert len(tables.weights) == 4 * 9
+    node = next(node for node in tables.nodes if node["block"] == 4)
+    starts = tables.table[int(node["columns"]) :][:7]
     assert np.diff(starts).tolist() == [3] * 6
-    taps = plan.table[starts[0] : starts[-1]].reshape(-1, 3)
+    taps = tables.table[starts[0] : starts[-1]].reshape(-1, 3)
     assert taps[:, 1:].tolist() == [[0, 1], [0, 2], [1, 1], [1, 2], [2, 1], [2, 1]]
 
 

@@ -251,6 +251,7 @@ def test_an_interrupted_run_on_workers_leaves_no_process_behind(run_folder: Path
     x = np.zeros((200_000, 1, 8, 8), np.uint8)
     np.savez(tmp_path / "many.npz", x=x)
     command = [sys.executable, "-m", "tdd_deploy", "simulate", str(run_folder), "--data", str(tmp_path / "many.npz")]
+    command += ["--steps", "200"]
     process = subprocess.Popen([*command, "--workers", "2"], stderr=subprocess.PIPE, text=True, start_new_session=True)
     while len(psutil.Process(process.pid).children(recursive=True)) < 3:  # the workers, and who tidies up behind them
         time.sleep(0.1)
