@@ -112,16 +112,16 @@ class _Run:
 
         def take_shares() -> Counted:
             plan = self._planned.plan
-            own_memory = self._planned.memory() if is_whole else None
             counts, n_running = np.zeros((self.counts[..., 0].size, N_COUNTS), np.int64), np.zeros_like(self.n_running)
-            for first in starts:
-                if self._decided[first]:
-                    continue
-                last = min(first + share, self._batch)
-                samples = (steps.start, steps.stop, first, last, own_memory or self._memories[first])
-                raster = (self._at, self._spikes, self._numbers)
-                is_decided = kernels.run(plan, inputs, *samples, *raster, *self._deciding, counts, n_running)
-                self._decided[first] = is_decided and not is_whole
+            with self._planned.lent() as memory:
+                for first in starts:
+                    if self._decided[first]:
+                        continue
+                    last = min(first + share, self._batch)
+                    samples = (steps.start, steps.stop, first, last, memory if is_whole else self._memories[first])
+                    raster = (self._at, self._spikes, self._numbers)
+                    is_decided = kernels.run(plan, inputs, *samples, *raster, *self._deciding, counts, n_running)
+                    self._decided[first] = is_decided and not is_whole
             return counts.reshape(self.counts.shape), n_running
 
         for counts, n_running in _in_threads(take_shares, n_threads):

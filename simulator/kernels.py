@@ -69,7 +69,7 @@ NODE = np.dtype(
         for name in (
             *("kind", "size", "source", "n_sources"),  # sources in the table: node, delay
             *("is_spiking", "start", "stride", "slots"),  # where its values are, of the last ``slots`` steps
-            *("state", "parameters", "is_soft", "is_filtered"),  # neurons
+            *("u", "has_u", "v", "parameters", "is_soft"),  # neurons; without u, zeros stand for it
             *("is_delta", "size_in", "fans", "has_bias", "bias", "weights", "rows", "columns"),  # maps with weights
             *("n_rows", "n_columns", "block"),  # taps, and the channels that one tap reaches
             *("groups", "channels_in", "width_in", "channels_out", "width_out"),
@@ -337,27 +337,25 @@ def _multiply(table: Array, weights: Array, node: Any, at: Array, numbers: Array
         pair = end
 
 
-def _advance(u: Any, v: Any, current: Any, keep_u: Any, keep_v: Any, bias: Any, is_filtered: Any) -> tuple[Any, Any]:
-    """Filter the current, leak, integrate; return u, which stays zero where nothing is filtered, and v before reset."""
+def _advance(u: Any, v: Any, current: Any, keep_u: Any, keep_v: Any, bias: Any, has_u: Any) -> tuple[Any, Any]:
+    """Filter the current, leak, integrate; return u, zero where it is not kept, and v before reset."""
     raise NotImplementedError  # only compiled code calls it
 
 
 @overload(_advance, inline="always")
-def _advance_of(u: Any, v: Any, current: Any, keep_u: Any, keep_v: Any, bias: Any, is_filtered: Any) -> Any:
+def _advance_of(u: Any, v: Any, current: Any, keep_u: Any, keep_v: Any, bias: Any, has_u: Any) -> Any:
     """Choose LoihiLIF for integers, and for floats CubaLIF; LIF and IF filter nothing. See tdd_deploy/neurons."""
 
-    def loihi(u: Any, v: Any, current: Any, keep_u: Any, keep_v: Any, bias: Any, is_filtered: Any) -> tuple[Any, Any]:
+    def loihi(u: Any, v: Any, current: Any, keep_u: Any, keep_v: Any, bias: Any, has_u: Any) -> tuple[Any, Any]:
         u = np.int32(_keep(u, keep_u) + current * np.int32(UNIT))
         turns = np.int32(np.int32(u + np.int32(LIMIT - 1)) >> np.int32(TURN_BITS))
         u = np.int32(u - min(max(turns, np.int32(-1)), np.int32(1)) * np.int32(2 * LIMIT))
         v = np.int32(np.int32(_keep(v, keep_v) + u) + bias)
         return u, min(max(v, np.int32(1 - LIMIT)), np.int32(LIMIT - 1))
 
-    def cuba_lif(
-        u: Any, v: Any, current: Any, keep_u: Any, keep_v: Any, bias: Any, is_filtered: Any
-    ) -> tuple[Any, Any]:
+    def cuba_lif(u: Any, v: Any, current: Any, keep_u: Any, keep_v: Any, bias: Any, has_u: Any) -> tuple[Any, Any]:
         u = u * keep_u + current
-        return u * is_filtered, v * keep_v + u
+        return u * has_u, v * keep_v + u
 
     return loihi if isinstance(v, numba.types.Integer) else cuba_lif
 
@@ -386,18 +384,18 @@ def _fire(
 ) -> None:  # fmt: skip
     """Advance a layer of neurons, block by block, and count them."""
     held = numbers.dtype.type(node.is_soft)  # what a spike leaves of v, before AFTER is added
-    is_filtered = numbers.dtype.type(node.is_filtered)
+    has_u = numbers.dtype.type(node.has_u)
     n_values, n_changes, n_active = np.int32(0), np.int32(0), np.int32(0)
     for start in range(ZERO, node.size, BLOCK_SIZE):
         keep_u, keep_v = _parameter(table, node, KEEP_U, start), _parameter(table, node, KEEP_V, start)
         bias, limit = _parameter(table, node, BIAS, start), _parameter(table, node, LIMIT_V, start)
         after = _parameter(table, node, AFTER, start)
-        u_at, v_at = node.state + start, node.state + node.stride + start
+        u_at, v_at = node.u + start * node.has_u, node.v + start
         current_at, now_at, before_at = current + start, now + start, before + start
         for i in range(_smaller(BLOCK_SIZE, node.size - start)):
             u, v, arrived, b = numbers[u_at + i], numbers[v_at + i], numbers[current_at + i], given[bias + i]
             is_active = (u != 0) | (v != 0) | (arrived != 0) | (b != 0)
-            new_u, new_v = _advance(u, v, arrived, given[keep_u + i], given[keep_v + i], b, is_filtered)
+            new_u, new_v = _advance(u, v, arrived, given[keep_u + i], given[keep_v + i], b, has_u)
             fires = new_v > given[limit + i]
             numbers[u_at + i] = new_u
             numbers[v_at + i] = numbers.dtype.type(new_v * held + given[after + i]) if fires else new_v
@@ -576,10 +574,11 @@ def _run(
         Whether the last sample was decided.
     """
     n_steps, lead = len(n_running), -np.inf
+    first_place = plan.nodes[0].events  # before it, zeros; then in numbers the values of events, and what nodes keep
     for sample in range(first, last):
         if begin == 0:
-            memory.spikes[:] = 0
-            memory.numbers[:] = 0
+            memory.spikes[first_place:] = 0
+            memory.numbers[TWO * first_place :] = 0
             memory.kept[:] = 0
             memory.totals[:] = 0
         for step in range(begin, end):

@@ -6,7 +6,8 @@ Where several edges meet, a node of kind SUM stands before the receiver.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -43,9 +44,20 @@ class Planned:
         self.plan = layout.plan()
         self.place = layout.place
         self.shapes = program.shapes
+        self._spare: list[Memory] = []
         self._dtype = program.dtype
         self._n_outputs = math.prod(program.shapes[program.output.name])
         self._n_spikes, self._n_numbers, self._longest = layout.n_spikes, layout.n_numbers, layout.longest
+
+    @contextmanager
+    def lent(self) -> Iterator[Memory]:
+        """Lend memory for one sample, again and again: new memory takes longer than a small network's sample."""
+        try:
+            memory = self._spare.pop()
+        except IndexError:
+            memory = self.memory()
+        yield memory
+        self._spare.append(memory)
 
     def memory(self) -> Memory:
         """Return memory for one sample."""
@@ -166,9 +178,9 @@ class _Layout:
             self.n_spikes += slots * stride
         else:
             self.n_numbers += slots * stride
-        if row.kind == Kind.NEURONS:
-            row.fields["state"] = self.n_numbers
-            self.n_numbers += 2 * stride
+        for state in ("u", "v") if row.fields.get("has_u") else ("v",) if row.kind == Kind.NEURONS else ():
+            row.fields[state] = self.n_numbers
+            self.n_numbers += stride
 
     def _slots(self, name: str) -> int:
         """Return how many steps of its values a node keeps: what its receivers ask for, and its own last ones."""
@@ -196,8 +208,8 @@ class _Layout:
         }
         blocks = [_block(values[parameter]) for parameter in Parameter]
         rows = [(self._numbers.put(block), len(block) > BLOCK) for block in blocks]
-        is_filtered = isinstance(neuron, CubaLIF)
-        return {"parameters": self._table.put(rows), "is_soft": is_soft, "is_filtered": is_filtered}
+        has_u = isinstance(neuron, CubaLIF | LoihiLIF)
+        return {"parameters": self._table.put(rows), "is_soft": is_soft, "has_u": has_u}
 
     def _factor(self, node: Scale) -> dict[str, int]:
         factor = np.broadcast_to(node.factor, self._program.in_shape(node.name))
