@@ -2,14 +2,17 @@
 
     .venv/bin/python -m benchmarks.engine.bound
 
-The bound is measured: the fastest loop that adds vectors of float32, from the first or second cache, to others, one at
-a time as ``a += b`` does, and four at a time. One thread. Writes results/engine_bound.json.
+Two bounds are measured, in turn with what is held to them. *peak*: the fastest loop that adds float32 vectors from the
+first or second cache to others. *same*: a loop that adds the same vectors to the same sums as the engine does, one
+after the other, from a list of where they are. The same convolutions are measured as a dense product. One thread.
+Writes results/engine_bound.json.
 """
 
 import platform
 import time
 import tracemalloc
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -25,12 +28,12 @@ from tdd_deploy.simulator import kernels
 from tdd_deploy.simulator.engine import Engine
 
 RESULTS = Path(__file__).parents[1] / "results" / "engine_bound.json"
-RATES = (0.001, 0.003, 0.01, 0.03, 0.1, 0.2, 0.3, 0.5)
+RATES = (0.001, 0.003, 0.01, 0.03, 0.1, 0.2, 0.3, 0.4, 0.5, 0.7)
 CONVOLUTIONS = ((64, 16), (128, 8), (256, 8), (512, 4))  # channels in and out, height and width
 ROUNDS = 15
 
 
-@numba.njit(error_model="numpy")
+@numba.njit(nogil=True, error_model="numpy")
 def one_at_a_time(vectors: Any, sums: Any, repeats: int) -> None:
     n = len(sums)
     for _ in range(repeats):
@@ -40,7 +43,7 @@ def one_at_a_time(vectors: Any, sums: Any, repeats: int) -> None:
                 sums[j] += vector[j]
 
 
-@numba.njit(error_model="numpy")
+@numba.njit(nogil=True, error_model="numpy")
 def four_at_a_time(vectors: Any, sums: Any, repeats: int) -> None:
     n = len(sums)
     for _ in range(repeats):
@@ -52,34 +55,62 @@ def four_at_a_time(vectors: Any, sums: Any, repeats: int) -> None:
 
 
 @numba.njit(nogil=True, error_model="numpy")
-def add_events(plan: Any, place: int, n: int, memory: Any, sums: Any, repeats: int) -> None:  # noqa: PLR0917
+def add_listed(weights: Any, sums: Any, listed: Any, repeats: int) -> None:
     for _ in range(repeats):
-        kernels._add_events(plan, plan.nodes[place], n, memory, sums)
+        for k in range(len(listed)):
+            start, to, n = listed[k]
+            vector, total = weights[start : start + n], sums[to : to + n]
+            for j in range(n):
+                total[j] += vector[j]
 
 
-def fastest_s(run: Callable[[], object], rounds: int = ROUNDS) -> float:
-    """Return the time of the fastest of several calls, the first not among them."""
-    run()
-    times = []
-    for _ in range(rounds):
-        begin = time.perf_counter()
-        run()
-        times.append(time.perf_counter() - begin)
-    return min(times)
+@numba.njit(nogil=True, error_model="numpy")
+def add_events(plan: Any, k: int, memory: Any, at: Any, repeats: int) -> None:
+    node, n = plan.nodes[k], np.uint64(len(at))
+    for _ in range(repeats):
+        _put(node, memory, at)
+        kernels._add_events(plan.table, plan.weights, node, memory.at, n, memory.numbers, node.start)
 
 
-def bounds() -> dict[str, float]:
-    """Return additions per second, the best over lengths of vectors and over what stays in which cache."""
-    found = {}
+@numba.njit(nogil=True, error_model="numpy")
+def multiply(plan: Any, k: int, memory: Any, at: Any, repeats: int) -> None:
+    node, n = plan.nodes[k], np.uint64(len(at))
+    for _ in range(repeats):
+        _put(node, memory, at)
+        kernels._spread(memory.at, n, node.size_in, memory.numbers, node.events)
+        kernels._multiply(plan.table, plan.weights, node, memory.at, memory.numbers, node.start)
+
+
+@numba.njit(nogil=True, error_model="numpy")
+def _put(node: Any, memory: Any, at: Any) -> None:
+    for e in range(len(at)):
+        memory.at[e] = at[e]
+        memory.numbers[node.events + np.uint64(e)] = 1
+
+
+def fastest_s(*runs: Callable[[], object], rounds: int = ROUNDS) -> list[float]:
+    """Return the time of the fastest of several calls of each, in turn; the first are not counted."""
+    best = [np.inf] * len(runs)
+    for round_ in range(rounds + 1):
+        for i, run in enumerate(runs):
+            begin = time.perf_counter()
+            run()
+            if round_:
+                best[i] = min(best[i], time.perf_counter() - begin)
+    return best
+
+
+def peak() -> float:
+    """Return additions per second, the best over loops, lengths of vectors, and what stays in which cache."""
+    found = []
     for loop in (one_at_a_time, four_at_a_time):
-        best = 0.0
         for n in (192, 576, 2304):
             for kib in (16, 256):
                 vectors = np.ones(max(4, kib * 256 // n // 4 * 4) * n, np.float32)
                 sums, repeats = np.zeros(n, np.float32), max(1, 10**7 // len(vectors))
-                best = max(best, len(vectors) * repeats / fastest_s(lambda: loop(vectors, sums, repeats)))  # noqa: B023
-        found[loop.__name__] = best
-    return found
+                (seconds,) = fastest_s(partial(loop, vectors, sums, repeats))
+                found.append(len(vectors) * repeats / seconds)
+    return max(found)
 
 
 def program_of(channels: int, size: int) -> Program:
@@ -101,30 +132,51 @@ def program_of(channels: int, size: int) -> Program:
     return with_code(build(nodes, edges, dt_s=1e-3, n_steps=4, number_format="float32"), "delta")
 
 
-def additions(bound: dict[str, float]) -> Iterator[dict[str, Any]]:
+def listed(plan: Any, node: Any, at: Any) -> Any:
+    """Return of every vector that the events add where it begins, where its sums begin, and its length."""
+    table, block = plan.table.astype(np.int64), int(node["block"])
+    per_channel = int(node["n_rows"] * node["n_columns"]) * block
+    found = []
+    for event in at.tolist():
+        place, channel = divmod(event, int(node["channels_in"]))
+        y, x = divmod(place, int(node["width_in"]))
+        rows, columns = (table[int(node[name]) + i :][:2] for name, i in (("rows", y), ("columns", x)))
+        for r in range(rows[0], rows[1], 3):
+            for c in range(columns[0], columns[1], 3):
+                tap = table[r] * int(node["n_columns"]) + table[c]
+                to = (table[r + 1] * int(node["width_out"]) + table[c + 1]) * int(node["channels_out"])
+                found.append((int(node["weights"]) + channel * per_channel + tap * block, to, table[c + 2] * block))
+    return np.array(found, np.uint64)
+
+
+def additions(fastest: float) -> Iterator[dict[str, Any]]:
     """Yield additions per second of the loop that spreads events, by layer and share of inputs that are events."""
     rng = np.random.default_rng(1)
     for channels, size in CONVOLUTIONS:
         planned = Engine(program_of(channels, size), threads=1)._compiled._planned  # type: ignore[union-attr]
-        place = planned.place["conv"]
-        node, memory, n_inputs = planned.plan.nodes[place], planned.memory(), channels * size**2
-        sums = np.zeros(node["stride"], np.float32)
+        plan, k = planned.plan, planned.place["conv"]
+        node, memory, n_inputs = plan.nodes[k], planned.memory(), channels * size**2
+        sums = np.zeros(int(node["stride"]), np.float32)
         for rate in RATES:
-            n = max(1, round(rate * n_inputs))
-            at = np.sort(rng.choice(n_inputs, n, replace=False))
-            memory.at[:n], memory.values[:n] = at, 1
-            synops = int(planned.plan.fans[node["fans"] : node["fans"] + n_inputs][at, 1].sum())
+            at = np.sort(rng.choice(n_inputs, max(1, round(rate * n_inputs)), replace=False)).astype(np.uint32)
+            vectors = listed(plan, node, at)
+            synops = int(vectors[:, 2].sum())
             repeats = max(1, 10**7 // synops)
-            took = fastest_s(lambda: add_events(planned.plan, place, n, memory, sums, repeats))  # noqa: B023
-            per_s = synops * repeats / took
+            events, dense, same = fastest_s(
+                partial(add_events, plan, k, memory, at, repeats),
+                partial(multiply, plan, k, memory, at, repeats),
+                partial(add_listed, plan.weights, sums, vectors, repeats),
+            )
             yield {
-                "channels": channels, "size": size, "rate": rate, "additions_per_s": per_s,
-                **{f"of_{name}": per_s / value for name, value in bound.items()},
+                "channels": channels, "size": size, "rate": rate, "additions_per_s": synops * repeats / events,
+                "of_peak": synops * repeats / events / fastest, "of_same": same / events, "of_dense": events / dense,
             }  # fmt: skip
 
 
 class Given:
     """Frames that are encoded already."""
+
+    static = False
 
     def __init__(self, frames: np.ndarray) -> None:
         self._frames = frames
@@ -143,12 +195,13 @@ def linearity() -> dict[str, Any]:
     """Return the time of whole runs by the number of synaptic operations, and the line through it."""
     rng, program = np.random.default_rng(2), program_of(128, 16)
     engine = Engine(program, threads=1)
-    rows = []
-    for rate in (0.0, 0.01, 0.02, 0.04, 0.08, 0.12, 0.16, 0.2):
-        frames = flipping(rng, rate, 8, (4, 128, 16, 16))
-        seconds = fastest_s(lambda: engine.run(frames, n_steps=8), 7)  # noqa: B023
-        trace = engine.run(frames, n_steps=8).trace
-        rows.append({"rate": rate, "synops": trace.executed.total("synops_stored") / 32, "seconds": seconds / 32})
+    rates = (0.0, 0.01, 0.02, 0.04, 0.08, 0.12, 0.16, 0.2)
+    inputs = [flipping(rng, rate, 8, (4, 128, 16, 16)) for rate in rates]
+    runs = [partial(engine.run, frames, n_steps=8) for frames in inputs]
+    rows = [
+        {"rate": rate, "synops": run().trace.executed.total("synops_stored") / 32, "seconds": seconds / 32}
+        for rate, run, seconds in zip(rates, runs, fastest_s(*runs), strict=True)
+    ]
     x, y = (np.array([row[name] for row in rows]) for name in ("synops", "seconds"))
     slope, offset = np.polyfit(x, y, 1)
     r2 = 1 - ((y - slope * x - offset) ** 2).sum() / ((y - y.mean()) ** 2).sum()
@@ -156,7 +209,7 @@ def linearity() -> dict[str, Any]:
 
 
 def peak_bytes(n_samples: int, n_steps: int) -> int:
-    """Return the most that numpy holds while samples are executed 16 at a time."""
+    """Return the most that numpy holds while samples are executed 16 at a time, their inputs not counted."""
     engine = Engine(program_of(64, 16), threads=1)
     frames = flipping(np.random.default_rng(3), 0.05, 2, (16, 64, 16, 16))
     engine.run(frames, n_steps=2)
@@ -169,25 +222,28 @@ def peak_bytes(n_samples: int, n_steps: int) -> int:
 
 
 def main() -> None:
-    bound = bounds()
-    print({name: f"{value / 1e9:.1f} G additions/s" for name, value in bound.items()})
+    fastest = peak()
+    print(f"peak: {fastest / 1e9:.1f} G additions/s")
     rows = []
-    for row in additions(bound):
+    for row in additions(fastest):
         rows.append(row)
         print(
             f"{row['channels']:4} channels, {row['rate']:6.1%} events: {row['additions_per_s'] / 1e9:5.1f} G/s, "
-            f"{row['of_one_at_a_time']:.0%} and {row['of_four_at_a_time']:.0%} of the bounds"
+            f"{row['of_peak']:.0%} of the peak, {row['of_same']:.0%} of the same vectors', "
+            f"{row['of_dense']:.2f} x the time of the dense product"
         )
     line = linearity()
     print(f"time by synaptic operations: {1e12 * line['seconds_per_synop']:.1f} ps each, R2 = {line['r2']:.4f}")
     memory = [
         {"samples": samples, "steps": steps, "peak_bytes": peak_bytes(samples, steps)}
-        for samples, steps in ((16, 4), (160, 4), (1600, 4), (16, 16), (16, 64))
+        for samples, steps in ((16, 4), (160, 4), (1600, 4), (16, 16), (16, 64), (16, 256), (16, 1024))
     ]
     for found in memory:
         print(f"{found['samples']:5} samples, {found['steps']:3} steps: {found['peak_bytes'] / 1e6:.2f} MB")
     versions = {"tdd-deploy": __version__, "python": platform.python_version(), "numba": numba.__version__}
-    write_json(RESULTS, {"versions": versions, "bounds": bound, "additions": rows, "linearity": line, "memory": memory})
+    write_json(
+        RESULTS, {"versions": versions, "peak_per_s": fastest, "additions": rows, "linearity": line, "memory": memory}
+    )
 
 
 if __name__ == "__main__":

@@ -1,11 +1,14 @@
-"""The event engine beside other libraries: the same trained networks and samples, spikes compared first, then time.
+"""The event engine beside other software: the same networks and samples, spikes compared first, then time.
 
     make bench
     .venv/bin/python -m benchmarks.engine.speed RUN --data digits [--data-dir DIR] [--samples 64] [--rounds 7]
+    .venv/bin/python -m benchmarks.engine.speed RUN --data digits --simulators
+    .venv/bin/python -m benchmarks.engine.speed --shape conv-medium|resnet19 [--rates 0.001,0.01,0.1]
 
-Every machine is a process of its own, in the environment that ``make peers`` made, and waits while another one works;
-rounds are interleaved, medians compared. Writes a row per machine, batch and number of threads into
-results/engine_speed.json.
+RUN is a trained network; ``--shape`` makes one of random weights, with thresholds at which so large a share of each
+layer's neurons fires per step. Every machine is a process of its own, in the environment that ``make peers`` made, and
+waits while another one works; rounds are interleaved, medians compared. Writes a row per machine, batch and number of
+threads into results/engine_speed.json, in the place of older rows of the same case.
 """
 
 import argparse
@@ -16,9 +19,11 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -27,15 +32,105 @@ from tdd_deploy.data import Frames, open_data
 from tdd_deploy.files import write_json
 from tdd_deploy.neurons import LIF
 from tdd_deploy.pipeline import read_program
-from tdd_deploy.program import Conv, Dense, Flatten, Input, NeuronLayer, Output, Program, with_code
-from tdd_deploy.simulator.engine import Engine
+from tdd_deploy.program import (
+    Conv,
+    Dense,
+    Edge,
+    Flatten,
+    Input,
+    NeuronLayer,
+    Node,
+    Output,
+    Program,
+    build,
+    with_code,
+)
+from tdd_deploy.simulator import reference
+from tdd_deploy.simulator.engine import Engine, Result
 
 from .case import Case, Layer
+from .serve import WARM_UP
+from .shapes import SHAPES, random_case
+from .simulators import convolved
 
 RESULTS = Path(__file__).parents[1] / "results" / "engine_speed.json"
-PEERS = Path(__file__).parents[2] / ".venv-peers" / "bin" / "python"
-MACHINES = {"torch": Path(sys.executable), **dict.fromkeys(("snntorch", "spikingjelly", "norse", "sinabs"), PEERS)}
+ROOT = Path(__file__).parents[2]
+PEERS, SIMULATORS = (ROOT / name / "bin" / "python" for name in (".venv-peers", ".venv-simulators"))
+LIBRARIES = {"torch": Path(sys.executable), **dict.fromkeys(("snntorch", "spikingjelly", "norse", "sinabs"), PEERS)}
+SIMULATED = ("sanafe", "brian2")
 SETTINGS = ((1, 1), (64, 1), (64, 2))  # samples at once, threads
+
+
+class Machine(Protocol):
+    """Something that executes a case."""
+
+    def ask(self, order: str) -> dict[str, Any]:
+        """Answer ``spikes`` with spikes and outputs, a number with the seconds of all samples, so many at once."""
+        ...
+
+
+class Process:
+    """A machine in a process of its own."""
+
+    def __init__(self, *command: object) -> None:
+        arguments = [str(part) for part in command]
+        self._process = subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def ask(self, order: str) -> dict[str, Any]:
+        """Send an order; return the answer, the first line of JSON: some libraries talk before it."""
+        assert self._process.stdin is not None
+        print(order, file=self._process.stdin, flush=True)
+        assert self._process.stdout is not None
+        return next(json.loads(line) for line in self._process.stdout if line.startswith("{"))
+
+    def __enter__(self) -> "Process":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.wait()
+
+
+class Ours:
+    """The event engine in this process, counting included."""
+
+    def __init__(self, program: Program, x: np.ndarray, *, threads: int) -> None:
+        self._program = with_code(program, "delta")
+        self._engine = Engine(self._program, threads=threads)
+        self._x = x
+
+    def ask(self, order: str) -> dict[str, Any]:
+        """Execute all samples."""
+        if order == "spikes":
+            result = self._run(0, len(self._x))
+            n_spikes = result.trace.spike_code.total("spikes")
+            return {"output": result.output.sum(axis=1).tolist(), "spikes": n_spikes}
+        for start in range(0, min(WARM_UP, len(self._x)), int(order)):
+            self._run(start, int(order))
+        begin = time.perf_counter()
+        for start in range(0, len(self._x), int(order)):
+            self._run(start, int(order))
+        return {"seconds": time.perf_counter() - begin}
+
+    def _run(self, start: int, size: int) -> Result:
+        frames = Frames(static=True, values=self._x[start : start + size])
+        return self._engine.run(frames, n_steps=self._program.n_steps)
+
+
+class Reference:
+    """The definition in plain numpy that the engine is held to."""
+
+    def __init__(self, program: Program, x: np.ndarray) -> None:
+        self._program = program
+        self._x = np.repeat(x[None], program.n_steps, axis=0)
+
+    def ask(self, order: str) -> dict[str, Any]:
+        """Execute all samples."""
+        begin, size = time.perf_counter(), self._x.shape[1] if order == "spikes" else int(order)
+        sent = [reference.run(self._program, self._x[:, i : i + size]) for i in range(0, self._x.shape[1], size)]
+        n_spikes = sum(int(each[layer.name].sum()) for each in sent for layer in self._program.neuron_layers)
+        output = np.concatenate([each[self._program.output.name].sum(axis=0) for each in sent])
+        return {"seconds": time.perf_counter() - begin, "output": output.tolist(), "spikes": n_spikes}
 
 
 def case_of(program: Program, name: str, x: np.ndarray) -> Case:
@@ -57,101 +152,123 @@ def case_of(program: Program, name: str, x: np.ndarray) -> Case:
     return Case(name, program.n_steps, tuple(layers), x)
 
 
-class Machine:
-    """A library in a process of its own."""
+def program_of(case: Case, *, delayed: bool = False) -> Program:
+    """Return a case as a program; ``delayed`` as simulators.py executes it."""
+    shape = case.x.shape[1:]
+    nodes: list[Node] = [
+        Input(name="input", shape=convolved(case.layers[0], case.x[:1]).shape[1:] if delayed else shape)
+    ]
+    for k, layer in enumerate(case.layers):
+        margin = (layer.weight.shape[-1] - 1) // 2
+        if layer.weight.ndim == 4:
+            options = {"stride": (layer.stride,) * 2, "padding": (margin,) * 2}
+            linear: Any = Conv(name=f"map{k}", weight=layer.weight, bias=layer.bias, **options)
+            shape = linear.out_shape(shape)
+        else:
+            linear = Dense(name=f"map{k}", weight=layer.weight, bias=layer.bias)
+            nodes += [Flatten(name="flat")] if len(shape) == 3 else []
+            shape = layer.weight.shape[:1]
+        nodes += [linear] if k or not delayed else []
+        if layer.beta is not None:
+            numbers = {"beta": layer.beta, "v_threshold": layer.threshold, "v_reset": 0.0}
+            lif = LIF(**{name: np.float32(value) for name, value in numbers.items()})
+            nodes.append(NeuronLayer(name=f"neurons{k}", shape=shape, neuron=lif))
+    nodes.append(Output(name="output"))
+    edges = [
+        Edge(a.name, b.name, delay=int(delayed and isinstance(a, NeuronLayer) and not isinstance(b, Output)))
+        for a, b in pairwise(nodes)
+    ]
+    return build(nodes, edges, dt_s=1e-3, n_steps=case.n_steps, number_format="float32")
 
-    def __init__(self, name: str, case: Path, threads: int) -> None:
-        command = [MACHINES[name], "-m", "benchmarks.engine.serve", name, case, str(threads)]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self.torch = self._answer()["torch"]
 
-    def ask(self, order: str) -> dict[str, Any]:
-        """Send an order; return the answer."""
-        assert self._process.stdin is not None
-        print(order, file=self._process.stdin, flush=True)
-        return self._answer()
+def measured(machines: Mapping[str, Machine], *, batch: int, rounds: int, n_samples: int) -> Iterator[dict[str, Any]]:
+    """Yield a row per machine: whether it gave what the first one gave, and the median of its times."""
+    said = {name: machine.ask("spikes") for name, machine in machines.items()}
+    seconds: dict[str, list[float]] = {name: [] for name in machines}
+    for round_ in range(rounds + 1):
+        for name, machine in machines.items():
+            took = machine.ask(str(batch))["seconds"]
+            if round_:  # the first one warms up
+                seconds[name].append(took / n_samples)
+    ours = next(iter(machines))
+    expected = np.array(said[ours]["output"])
+    for name, took in seconds.items():
+        row = {
+            "machine": name, "spikes": said[name]["spikes"], "median_ms": 1e3 * statistics.median(took),
+            "fastest_ms": 1e3 * min(took), "times_ours": statistics.median(took) / statistics.median(seconds[ours]),
+        }  # fmt: skip
+        if "output" in said[name]:
+            same = np.abs(np.array(said[name]["output"]) - expected) < 1e-3 * np.maximum(1, np.abs(expected))
+            row["same_samples"] = float(same.all(axis=1).mean())
+        yield row
 
-    def _answer(self) -> dict[str, Any]:
-        assert self._process.stdout is not None
-        return json.loads(self._process.stdout.readline())
 
-    def __enter__(self) -> "Machine":
-        return self
+def compared(case: Case, given: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """Yield rows of a case, on all settings."""
+    program, n_samples = program_of(case), len(case.x)
+    settings = [(1, 1)] if given.simulators else sorted({(min(batch, n_samples), n) for batch, n in SETTINGS})
+    trace = Engine(with_code(program, "delta")).run(Frames(static=True, values=case.x), n_steps=case.n_steps).trace
+    sent = trace.delta_code.total("delta_events")
+    for batch, threads in settings:
+        with ExitStack() as stack:
+            path = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "case.npz"
+            case.write(path)
+            machines: dict[str, Machine]
+            if given.simulators:
+                currents = convolved(case.layers[0], case.x)
+                machines = {"tdd-deploy": Ours(program_of(case, delayed=True), currents, threads=1)}
+                peers = {name: (SIMULATORS, "-m", "benchmarks.engine.simulators", name, path) for name in SIMULATED}
+            else:
+                machines = {"tdd-deploy": Ours(program, case.x, threads=threads)}
+                if threads == 1:
+                    machines["reference"] = Reference(program, case.x)
+                chosen = given.machines.split(",")
+                serve = ("-m", "benchmarks.engine.serve")
+                peers = {name: (LIBRARIES[name], *serve, name, path, threads) for name in chosen}
+            for name, command in peers.items():
+                machines[name] = stack.enter_context(Process(*command))
+            for row in measured(machines, batch=batch, rounds=given.rounds, n_samples=n_samples):
+                rate = sent / (n_samples * case.n_steps * n_inputs(program))
+                row |= {"case": case.name, "batch": batch, "threads": threads, "events": rate}
+                print(
+                    f"{case.name}, {rate:.2%} events, {batch} at once, {threads} threads  {row['machine']:12} "
+                    f"{row['median_ms']:9.3f} ms per sample {row['times_ours']:7.2f} x ours   {row['spikes']} spikes  "
+                    f"{row.get('same_samples', float('nan')):.1%} same",
+                    flush=True,
+                )
+                yield row
 
-    def __exit__(self, *_: object) -> None:
-        self._process.kill()
-        self._process.wait()
 
-
-class Ours:
-    """The event engine in this process, counting included."""
-
-    def __init__(self, program: Program, x: np.ndarray, threads: int) -> None:
-        self._engine = Engine(with_code(program, "delta"), threads=threads)
-        self._n_steps = program.n_steps
-        self._x = x
-
-    def ask(self, order: str) -> dict[str, Any]:
-        """Do what ``serve`` does."""
-        if order == "spikes":
-            result = self._run(0, len(self._x))
-            n_spikes = result.trace.executed.total("spikes")
-            return {"output": result.output.sum(axis=1).tolist(), "spikes": n_spikes}
-        begin = time.perf_counter()
-        for start in range(0, len(self._x), int(order)):
-            self._run(start, int(order))
-        return {"seconds": time.perf_counter() - begin}
-
-    def _run(self, start: int, size: int) -> Any:
-        return self._engine.run(Frames(static=True, values=self._x[start : start + size]), n_steps=self._n_steps)
+def n_inputs(program: Program) -> int:
+    """Return how many neurons send something."""
+    return sum(int(np.prod(layer.shape)) for layer in program.neuron_layers)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", type=Path)
+    parser.add_argument("run", type=Path, nargs="?")
+    parser.add_argument("--shape", choices=SHAPES)
+    parser.add_argument("--rates", default="0.001,0.003,0.01,0.03,0.1,0.2,0.5")
     parser.add_argument("--data", default="digits")
     parser.add_argument("--data-dir", type=Path)
     parser.add_argument("--samples", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--machines", default=",".join(MACHINES))
+    parser.add_argument("--machines", default=",".join(LIBRARIES))
+    parser.add_argument("--simulators", action="store_true")
     given = parser.parse_args()
-    program = read_program(given.run)
-    x = open_data(given.data, split="test", data_dir=given.data_dir).load()[0][: given.samples]
-    case = case_of(program, f"{given.data}, {given.run.name}", x.reshape(-1, *program.input.shape))
-    rows = []
-    for batch, threads in SETTINGS:
-        with ExitStack() as stack:
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-            case.write(folder / "case.npz")
-            ours = Ours(program, case.x, threads)
-            machines: dict[str, Any] = {"tdd-deploy": ours}
-            for name in given.machines.split(","):
-                machines[name] = stack.enter_context(Machine(name, folder / "case.npz", threads))
-            said = {name: machine.ask("spikes") for name, machine in machines.items()}
-            expected = np.array(said["tdd-deploy"]["output"])
-            seconds: dict[str, list[float]] = {name: [] for name in machines}
-            for round_ in range(given.rounds + 1):
-                for name, machine in machines.items():
-                    took = machine.ask(str(batch))["seconds"]
-                    if round_:  # the first one warms up
-                        seconds[name].append(took / len(case.x))
-            ours_ms = 1e3 * statistics.median(seconds["tdd-deploy"])
-            for name, took in seconds.items():
-                median_ms = 1e3 * statistics.median(took)
-                same = float((np.abs(np.array(said[name]["output"]) - expected) < 1e-3).all(axis=1).mean())
-                rows.append({
-                    "case": case.name, "machine": name, "batch": batch, "threads": threads, "median_ms": median_ms,
-                    "times_ours": median_ms / ours_ms, "fastest_ms": 1e3 * min(took), "same_samples": same,
-                    "spikes": said[name]["spikes"],
-                })  # fmt: skip
-                print(
-                    f"{case.name}, {batch} at once, {threads} threads  {name:12} {median_ms:9.3f} ms per sample "
-                    f"{rows[-1]['times_ours']:7.2f} x ours   {same:.1%} same"
-                )
-    before = json.loads(RESULTS.read_text())["rows"] if RESULTS.exists() else []
-    kept = [row for row in before if row["case"] != case.name]
-    versions = {"tdd-deploy": __version__, "python": platform.python_version(), "numpy": np.__version__}
-    write_json(RESULTS, {"rounds": given.rounds, "versions": versions, "rows": [*kept, *rows]})
+    if given.shape:
+        cases = [random_case(given.shape, float(rate), given.samples) for rate in given.rates.split(",")]
+    else:
+        program = read_program(given.run)
+        x = open_data(given.data, split="test", data_dir=given.data_dir).load()[0][: given.samples]
+        name = f"{given.data}, {given.run.name}" + (", one step later" if given.simulators else "")
+        cases = [case_of(program, name, x.reshape(-1, *program.input.shape))]
+    for case in cases:
+        rows = list(compared(case, given))
+        before = json.loads(RESULTS.read_text())["rows"] if RESULTS.exists() else []
+        kept = [row for row in before if row["case"] != case.name]
+        versions = {"tdd-deploy": __version__, "python": platform.python_version(), "numpy": np.__version__}
+        write_json(RESULTS, {"rounds": given.rounds, "versions": versions, "rows": [*kept, *rows]})
 
 
 if __name__ == "__main__":

@@ -1,15 +1,6 @@
-"""Tables and plots of docs/results.md from the committed results.
+"""What training gives, as tables and plots; see benchmarks/report.py."""
 
-    .venv/bin/python -m benchmarks.training.report [--check]
-
-Replaces what stands between `<!-- NAME -->` and `<!-- end -->` in docs/results.md and README.md, and writes
-docs/plots/*.svg. With --check no page is written; exit 1 when one is not what the results give.
-"""
-
-import argparse
 import json
-import re
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from statistics import mean, stdev
@@ -17,10 +8,9 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-ROOT = Path(__file__).parents[2]
+from benchmarks.plots import save
+
 RESULTS = Path(__file__).parent / "results"
-PAGES = (ROOT / "docs" / "results.md", ROOT / "README.md")
-PLOTS = ROOT / "docs" / "plots"
 Rows = list[dict[str, Any]]
 
 # Okabe and Ito's colours, told apart by everybody, and a marker each.
@@ -106,11 +96,6 @@ def pareto_plot(name: str, title: str) -> str:
     return f"![{title}](plots/{name}.svg)"
 
 
-def save(figure: Figure, name: str) -> None:
-    PLOTS.mkdir(parents=True, exist_ok=True)
-    figure.savefig(PLOTS / f"{name}.svg", metadata={"Date": None})
-
-
 def strategies_table() -> str:
     found = read("strategies")
     if not found["rows"]:
@@ -165,30 +150,3 @@ PARTS: dict[str, Callable[[], str]] = {
     "strategies": strategies_table,
     "speed": speed_table,
 }
-
-
-def filled(page: Path, text: str) -> str:
-    """Return a page with its tables and plots as they are now."""
-
-    def between(marks: re.Match[str]) -> str:
-        if marks[2] not in PARTS:
-            sys.exit(f"{page}: '{marks[2]}' is none of {', '.join(PARTS)}")
-        return f"{marks[1]}{PARTS[marks[2]]()}\n{marks[3]}"
-
-    return re.sub(r"(<!-- ([a-z0-9 ]+) -->\n).*?(<!-- end -->)", between, text, flags=re.DOTALL)
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--check", action="store_true")
-    given = parser.parse_args()
-    before = {page: page.read_text() for page in PAGES}
-    after = {page: filled(page, text) for page, text in before.items()}
-    if given.check:
-        sys.exit(before != after)
-    for page, text in after.items():
-        page.write_text(text)
-
-
-if __name__ == "__main__":
-    main()

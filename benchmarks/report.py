@@ -1,0 +1,46 @@
+"""Tables and plots of the documents, from the committed results.
+
+    .venv/bin/python -m benchmarks.report [--check]
+
+Replaces what stands between `<!-- NAME -->` and `<!-- end -->` in docs/results.md, docs/speed.md and README.md, and
+writes docs/plots/*.svg. With --check no page is written; exit 1 when one is not what the results give.
+"""
+
+import argparse
+import re
+import sys
+from pathlib import Path
+
+from .engine import report as engine
+from .training import report as training
+
+ROOT = Path(__file__).parents[1]
+PAGES = (ROOT / "docs" / "results.md", ROOT / "docs" / "speed.md", ROOT / "README.md")
+PARTS = training.PARTS | engine.PARTS
+
+
+def filled(page: Path, text: str) -> str:
+    """Return a page with its tables and plots as they are now."""
+
+    def between(marks: re.Match[str]) -> str:
+        if marks[2] not in PARTS:
+            sys.exit(f"{page}: '{marks[2]}' is none of {', '.join(PARTS)}")
+        return f"{marks[1]}{PARTS[marks[2]]()}\n{marks[3]}"
+
+    return re.sub(r"(<!-- ([a-z0-9 ]+) -->\n).*?(<!-- end -->)", between, text, flags=re.DOTALL)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true")
+    given = parser.parse_args()
+    before = {page: page.read_text() for page in PAGES}
+    after = {page: filled(page, text) for page, text in before.items()}
+    if given.check:
+        sys.exit(before != after)
+    for page, text in after.items():
+        page.write_text(text)
+
+
+if __name__ == "__main__":
+    main()
