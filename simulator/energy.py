@@ -17,6 +17,7 @@ COVERAGE = {
     "bias additions": ("bias_adds",),
     "input events": ("input_events", "messages"),
 }
+PJ_PER_MILLIJOULE = 1e9
 EXCLUDED = "input and output of the chip, host, sensor, loading of weights"
 
 
@@ -41,6 +42,7 @@ class Energy:
     terms: tuple[Term, ...]
     not_priced: tuple[str, ...]
     shape: tuple[int, int]  # n_layers, n_steps
+    static_pj: float | None  # static power times the time that was given
 
     @cached_property
     def per_cell_pj(self) -> NDArray[np.float64]:
@@ -63,24 +65,43 @@ class Energy:
         return float(sum(term.count.sum() * term.price.high_pj for term in self.terms))
 
 
-def price_counts(counts: Counts, layers: tuple[Layer, ...], profile: Profile) -> Energy:
-    """Price what was counted."""
+def price_counts(
+    counts: Counts,
+    layers: tuple[Layer, ...],
+    profile: Profile,
+    *,
+    seconds: float | None = None,
+    clock_mhz: float | None = None,
+) -> Energy:
+    """Price what was counted.
+
+    Args:
+        counts: of all samples.
+        layers: what the counts are of.
+        profile: the prices.
+        seconds: that the hardware takes for all samples, for its static power.
+        clock_mhz: instead of the profile's.
+    """
     priced = [price for price in profile.prices if price.is_counted]
     terms = tuple(Term(price, _count(counts, layers, price)) for price in priced)
-    return Energy(profile, terms, not_priced(profile), counts.spikes.shape)
+    power_mw = profile.static_mw(clock_mhz)
+    static_pj = None if power_mw is None or seconds is None else PJ_PER_MILLIJOULE * power_mw * seconds
+    left_out = not_priced(profile, clock_mhz=clock_mhz, is_timed=seconds is not None)
+    return Energy(profile, terms, left_out, counts.spikes.shape, static_pj)
 
 
-def not_priced(profile: Profile) -> tuple[str, ...]:
+def not_priced(profile: Profile, *, clock_mhz: float | None = None, is_timed: bool = False) -> tuple[str, ...]:
     """Say, one line each, what the energy leaves out."""
     placed = [price for price in profile.prices if not price.is_counted]
     lines = [f"{price.term} ({price.value_pj:g} pJ each): needs a placement of layers on cores" for price in placed]
     covered = {count for price in profile.prices for count in price.counts}
     lines += [f"{what}: the profile has no price" for what, counts in COVERAGE.items() if not covered & set(counts)]
-    if profile.static is None:
+    power_mw = profile.static_mw(clock_mhz)
+    if power_mw is None:
         lines.append("static power: the profile has none")
-    else:
-        power = f"{profile.static.value_mw:g} mW per chip ({profile.static.confidence}: {profile.static.source})"
-        lines.append(f"static power: {power}; the time per step is not known")
+    elif not is_timed:
+        parts = "; ".join(f"{part.name}, {part.confidence}: {part.source}" for part in profile.static)
+        lines.append(f"static power: {power_mw:g} mW per chip ({parts}); the time per step is not given (--step-time)")
     return (*lines, *profile.not_priced, f"{EXCLUDED}: outside this count")
 
 

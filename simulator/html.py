@@ -61,7 +61,7 @@ def _plots(report: Mapping[str, Any]) -> list[tuple[str, str]]:
             ],
         ),
     ]
-    if report["energy"]:
+    if report["totals"]["energy_pj"] is not None:
         nj = 1e3 * n
         series = [
             (executed, DELTA, mean("energy_pj", scale=nj)),

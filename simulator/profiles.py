@@ -3,7 +3,7 @@
 import difflib
 import math
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -16,6 +16,9 @@ from .counts import FIELDS
 
 PICOJOULES = {"fJ": 1e-3, "pJ": 1.0, "nJ": 1e3, "uJ": 1e6}
 MILLIWATTS = {"uW": 1e-3, "mW": 1.0, "W": 1e3}
+PER_MHZ = "/MHz"
+POINT_UNITS = ("uW", "mW", "W", "uJ/inference", "mJ/inference", "pJ/synop")
+SCOPES = ("all_in", "dynamic", "static", "unknown")  # of points
 CONFIDENCES = ("measured", "regression", "simulated", "vendor", "derived", "secondary")
 NEEDS_PLACEMENT = ("messages", "hops_x", "hops_y")  # counted once layers are placed on cores
 LAYER_KINDS = ("dense", "conv")
@@ -43,23 +46,53 @@ class Price:
 
 @dataclass(frozen=True, kw_only=True)
 class StaticPower:
-    """Power that flows whether or not anything happens, per chip."""
+    """Power that flows whether or not anything happens, per chip; of a running clock per MHz."""
 
+    name: str
     value_mw: float
+    is_per_mhz: bool
+    confidence: str
+    source: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clock:
+    """The frequency that ``Profile.static`` is taken at."""
+
+    mhz: float
+    source: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Point:
+    """What was measured at one operating point: shown, and never added to or taken for the price of an event."""
+
+    name: str
+    low: float
+    high: float
+    unit: str
+    scope: str
     confidence: str
     source: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class Profile:
-    """A hardware's prices; all are marginal: what one more event costs."""
+    """A hardware's prices, all marginal: what one more event costs; and what was measured of it as a whole."""
 
     name: str
     title: str
     remark: str
     prices: tuple[Price, ...]
-    static: StaticPower | None
+    static: tuple[StaticPower, ...]
+    clock: Clock | None
+    points: tuple[Point, ...]
     not_priced: tuple[str, ...]
+
+    def static_mw(self, clock_mhz: float | None = None) -> float | None:
+        """Return what one chip draws without events, at another clock than the profile's if one is given."""
+        mhz = clock_mhz if clock_mhz is not None else self.clock.mhz if self.clock else 0.0
+        return sum(part.value_mw * (mhz if part.is_per_mhz else 1) for part in self.static) if self.static else None
 
 
 @cache
@@ -79,8 +112,9 @@ def load_profile(name: str) -> Profile:
     if name in profile_names():
         return _parse(name, (_folder() / f"{name}.toml").read_text(encoding="utf-8"))
     if not name.endswith(".toml"):
-        near = difflib.get_close_matches(name, profile_names(), n=1)
-        hint = f" (did you mean {near[0]}?)" if near else ""
+        longer = [known for known in profile_names() if name and known.startswith(name)]
+        near = longer or difflib.get_close_matches(name, profile_names(), n=1)
+        hint = f" (did you mean {' or '.join(near)}?)" if near else ""
         raise BadOption("--profile", f"{name!r}{hint}", f"{', '.join(profile_names())}, or a path to a .toml")
     try:
         return _parse(name, Path(name).read_text(encoding="utf-8"))
@@ -100,20 +134,33 @@ def _parse(name: str, text: str) -> Profile:
     violations = list(_violations(content))
     if violations:
         raise BadProfile(f"profile {name}", violations)
-    static = content.get("static")
     return Profile(
         name=content["name"],
         title=content["title"],
         remark=content.get("remark", ""),
-        prices=tuple(_price(term, figures) for term, figures in content["price"].items()),
-        static=static
-        and StaticPower(
-            value_mw=static["value"] * MILLIWATTS[static["unit"]],
-            confidence=static["confidence"],
-            source=static["source"],
-        ),
+        prices=tuple(_price(term, figures) for term, figures in content.get("price", {}).items()),
+        static=tuple(_static(part, figures) for part, figures in content.get("static", {}).items()),
+        clock=Clock(mhz=content["clock"]["value"], source=content["clock"]["source"]) if "clock" in content else None,
+        points=tuple(_point(point, figures) for point, figures in content.get("point", {}).items()),
         not_priced=tuple(content.get("not_priced", ())),
     )
+
+
+def _static(name: str, figures: Mapping[str, Any]) -> StaticPower:
+    unit = figures["unit"]
+    return StaticPower(
+        name=name,
+        value_mw=figures["value"] * MILLIWATTS[unit.removesuffix(PER_MHZ)],
+        is_per_mhz=unit.endswith(PER_MHZ),
+        confidence=figures["confidence"],
+        source=figures["source"],
+    )
+
+
+def _point(name: str, figures: Mapping[str, Any]) -> Point:
+    low, high = (figures.get(bound, figures.get("value")) for bound in ("low", "high"))
+    others = {key: figures[key] for key in ("unit", "scope", "confidence", "source")}
+    return Point(name=name, low=low, high=high, **others)
 
 
 def _price(term: str, figures: Mapping[str, Any]) -> Price:
@@ -147,8 +194,10 @@ _TOP = {
     "title": _Key(str),
     "remark": _Key(str, required=False),
     "not_priced": _Key(list, required=False),
-    "price": _Key(dict),
+    "price": _Key(dict, required=False),
     "static": _Key(dict, required=False),
+    "clock": _Key(dict, required=False),
+    "point": _Key(dict, required=False),
 }
 _PRICE = {
     "counts": _Key(list, (*FIELDS, *NEEDS_PLACEMENT)),
@@ -164,7 +213,17 @@ _PRICE = {
 }
 _STATIC = {
     "value": _Key(_NUMBER),
-    "unit": _Key(str, tuple(MILLIWATTS)),
+    "unit": _Key(str, (*MILLIWATTS, *(f"{unit}{PER_MHZ}" for unit in MILLIWATTS))),
+    "confidence": _Key(str, CONFIDENCES),
+    "source": _Key(str),
+}
+_CLOCK = {"value": _Key(_NUMBER), "unit": _Key(str, ("MHz",)), "source": _Key(str)}
+_POINT = {
+    "value": _Key(_NUMBER, required=False),
+    "low": _Key(_NUMBER, required=False),
+    "high": _Key(_NUMBER, required=False),
+    "unit": _Key(str, POINT_UNITS),
+    "scope": _Key(str, SCOPES),
     "confidence": _Key(str, CONFIDENCES),
     "source": _Key(str),
 }
@@ -172,19 +231,42 @@ _STATIC = {
 
 def _violations(content: Mapping[str, Any]) -> Iterator[Violation]:
     yield from _table("", content, _TOP)
-    prices = content.get("price")
-    for term, figures in prices.items() if isinstance(prices, dict) else ():
-        yield from _table(f"price.{term}.", figures, _PRICE)
-        if not isinstance(figures, dict):
-            continue
-        if ("low" in figures or "high" in figures) and "range_source" not in figures:
-            yield Violation(f"price.{term}.range_source", "is missing", "the source of low and high")
-        yield from _contradictions(f"price.{term}", figures)
-    if isinstance(content.get("static"), dict):
-        yield from _table("static.", content["static"], _STATIC)
+    if not {"price", "point"} & content.keys():
+        yield Violation("price, point", "both missing", "prices of events, or operating points, or both")
+    kinds = (
+        ("price", _PRICE, _contradictions),
+        ("static", _STATIC, _unclocked(content)),
+        ("point", _POINT, _unbounded),
+    )
+    for kind, keys, further in kinds:
+        tables = content.get(kind)
+        for name, figures in tables.items() if isinstance(tables, dict) else ():
+            yield from _table(f"{kind}.{name}.", figures, keys)
+            if isinstance(figures, dict):
+                yield from further(f"{kind}.{name}", figures)
+    if isinstance(content.get("clock"), dict):
+        yield from _table("clock.", content["clock"], _CLOCK)
+
+
+def _unclocked(content: Mapping[str, Any]) -> Callable[[str, Mapping[str, Any]], Iterator[Violation]]:
+    def violations(where: str, figures: Mapping[str, Any]) -> Iterator[Violation]:
+        if str(figures.get("unit")).endswith(PER_MHZ) and "clock" not in content:
+            yield Violation(f"{where}.unit", figures["unit"], "with a table clock: value, unit and source")
+
+    return violations
+
+
+def _unbounded(where: str, figures: Mapping[str, Any]) -> Iterator[Violation]:
+    given = sorted({"value", "low", "high"} & figures.keys())
+    if given not in (["value"], ["high", "low"]):
+        yield Violation(
+            f"{where}.value", f"{', '.join(given)} given" if given else "is missing", "value, or low and high"
+        )
 
 
 def _contradictions(where: str, figures: Mapping[str, Any]) -> Iterator[Violation]:
+    if ("low" in figures or "high" in figures) and "range_source" not in figures:
+        yield Violation(f"{where}.range_source", "is missing", "the source of low and high")
     counts, bounds = figures.get("counts"), [figures.get(key, figures.get("value")) for key in ("low", "value", "high")]
     if counts == []:
         yield Violation(f"{where}.counts", "[]", _allowed(_PRICE["counts"]))

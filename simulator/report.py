@@ -38,8 +38,13 @@ class Simulation:
     code: str  # what was asked for: auto, delta or spike
     trace: Trace
     n_correct: int | None  # None: the data has no labels
-    energy: Priced | None
+    energies: tuple[Priced, ...] = ()  # one per profile
     early_exit: float | None = None  # the margin
+
+    @property
+    def energy(self) -> Priced | None:
+        """The energy by the profile that was named first."""
+        return self.energies[0] if self.energies else None
 
     @property
     def accuracy(self) -> float | None:
@@ -69,6 +74,7 @@ class Simulation:
                 "saved_by_repeating_input": self.saved_by_repeating_input,
             },
             "energy": None if self.energy is None else _energy_json(self.energy.executed),
+            "energies": [_short_json(priced) for priced in self.energies],
         }
 
     @property
@@ -105,17 +111,26 @@ class Simulation:
     def _row(self, cells: tuple[Any, Any]) -> dict[str, Any]:
         trace, energy = self.trace, self.energy
         row: dict[str, Any] = {name: _sum(trace.executed, name, cells) for name in FIELDS}
-        row["energy_pj"] = None if energy is None else float(energy.executed.per_cell_pj[cells].sum())
+        is_priced = energy is not None and energy.executed.terms != ()
+        row["energy_pj"] = float(energy.executed.per_cell_pj[cells].sum()) if energy and is_priced else None
         for code, counts in (("spike_code", trace.spike_code), ("delta_code", trace.delta_code)):
-            priced = None if energy is None else float(getattr(energy, code).per_cell_pj[cells].sum())
+            priced = float(getattr(energy, code).per_cell_pj[cells].sum()) if is_priced else None
             row[code] = {**{name: _sum(counts, name, cells) for name in BY_CODE}, "energy_pj": priced}
         return row
 
 
-def priced(trace: Trace, profile: Profile) -> Priced:
-    """Price a run as executed and in one code throughout."""
-    codes = ("executed", "spike_code", "delta_code")
-    return Priced(**{code: price_counts(getattr(trace, code), trace.layers, profile) for code in codes})
+def priced(
+    trace: Trace, profile: Profile, *, step_time_s: float | None = None, clock_mhz: float | None = None
+) -> Priced:
+    """Price a run as executed and in one code throughout; static power flows for ``step_time_s`` per step executed."""
+    seconds = None if step_time_s is None else step_time_s * float(trace.n_running.sum())
+    codes = {code: getattr(trace, code) for code in ("executed", "spike_code", "delta_code")}
+    return Priced(
+        **{
+            code: price_counts(counts, trace.layers, profile, seconds=seconds, clock_mhz=clock_mhz)
+            for code, counts in codes.items()
+        }
+    )
 
 
 def mean_text(mean: float) -> str:
@@ -153,15 +168,25 @@ def _fed_by_input(program: Program) -> set[str]:
     return reached
 
 
+def _sums(energy: Energy) -> dict[str, float | None]:
+    """Return dynamic energy, None where nothing has a price, and static energy, None where the time is not known."""
+    names = ("dynamic_pj", "low_pj", "high_pj")
+    return {**{name: getattr(energy, name) if energy.terms else None for name in names}, "static_pj": energy.static_pj}
+
+
+def _short_json(priced: Priced) -> dict[str, Any]:
+    codes = {f"{code}_pj": _sums(getattr(priced, code))["dynamic_pj"] for code in ("spike_code", "delta_code")}
+    profile = priced.executed.profile
+    return {"profile": profile.name, "title": profile.title, **_sums(priced.executed), **codes}
+
+
 def _energy_json(energy: Energy) -> dict[str, Any]:
     return {
         "profile": energy.profile.name,
         "title": energy.profile.title,
         "remark": energy.profile.remark,
-        "dynamic_pj": energy.dynamic_pj,
-        "static_pj": None,
-        "low_pj": energy.low_pj,
-        "high_pj": energy.high_pj,
+        **_sums(energy),
+        "points": [vars(point) for point in energy.profile.points],
         "terms": [
             {
                 "term": term.price.term,

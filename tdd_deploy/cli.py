@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from . import __version__
-from .errors import Interrupted, TddDeployError, WorkerFailed
+from .errors import BadOption, Interrupted, TddDeployError, WorkerFailed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from .pipeline import Exported, Progress, Verified
     from .simulator.report import Simulation
@@ -43,6 +43,7 @@ MAPPINGS = ("fused", "stock", "spike")
 PRUNED_BY = ("fisher", "magnitude")
 MACHINES = ("torch", "reference", "event", "integer", "lava")
 
+DEFAULT_PROFILES = ("loihi1-davies2018", "cmos45-horowitz", "cmos45-memory")
 DATA = "digits (built in), mnist, fashion-mnist, cifar10, cifar100, or a path to an .npz."
 DATA_DIR = "Folder of mnist, cifar10, ...; default: $TDD_DEPLOY_DATA."
 data_dir = click.option("--data-dir", type=PATH, help=DATA_DIR)
@@ -253,10 +254,13 @@ def export(file: Path, *, target: str, out: Path, as_json: bool, **options: Any)
 @click.option("--energy", is_flag=True, help="Price what was executed.")
 @click.option(
     "--profile",
-    default="loihi1-davies2018",
-    show_default=True,
-    help="loihi1-davies2018, loihi1-sanafe, cmos45-horowitz, or a path to a .toml.",
+    "profiles",
+    multiple=True,
+    help="With --energy: a name that tdd-deploy profiles lists, or a path to a .toml; repeated, a comparison. "
+    f"Default: {', '.join(DEFAULT_PROFILES)}.",
 )
+@click.option("--step-time", type=float, help="Seconds that the hardware takes per time step, for its static power.")
+@click.option("--clock", type=float, help="Of the hardware, in MHz. Default: as its profile says.")
 @click.option(
     "--by", type=click.Choice(("step", "layer")), default="step", show_default=True, help="Rows of the table."
 )
@@ -268,15 +272,18 @@ def export(file: Path, *, target: str, out: Path, as_json: bool, **options: Any)
 @json_option
 @click.option("--record", type=PATH, help="Write every layer's spikes, [samples, steps, ...], to this .npz.")
 @click.option("--out", type=PATH, help="Write report.json, steps.csv and report.html into this folder.")
-def simulate(file: Path, *, energy: bool, profile: str, by: str, as_json: bool, **options: Any) -> None:
+def simulate(file: Path, *, energy: bool, profiles: tuple[str, ...], by: str, as_json: bool, **options: Any) -> None:
     """Execute FILE (a .nir file or a run folder) on data, event by event.
 
     Counts are of this run, beside those of plain spikes; --energy prices them.
     """
     from .pipeline import simulate as run
 
+    if profiles and not energy:
+        raise BadOption("--profile", ", ".join(profiles), "with --energy, which prices what was executed")
+    chosen = (profiles or DEFAULT_PROFILES) if energy else ()
     with _samples_progress() as progress:
-        simulation = run(file, profile=profile if energy else None, progress=progress, **options)
+        simulation = run(file, profiles=chosen, progress=progress, **options)
     if as_json:
         _echo_json(simulation.as_json())
     else:
@@ -399,6 +406,26 @@ def inspect(file: Path, *, as_json: bool) -> None:
             console.print(f"{name}: {value}", highlight=False, markup=False)
 
 
+@cli.command()
+@click.argument("names", nargs=-1)
+@json_option
+def profiles(names: tuple[str, ...], *, as_json: bool) -> None:
+    """List hardware profiles, or with NAMES (or paths to a .toml) print every figure and its source."""
+    from .pipeline import profiles as run
+
+    found = run(names)
+    if as_json:
+        _echo_json({"schema_version": 1, "profiles": found})
+        return
+    console = _console()
+    if not names:
+        console.print(_profiles_table(found))
+        return
+    for profile in found:
+        for line in _profile_lines(profile):
+            console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
 @cli.group()
 def lava() -> None:
     """Run exported bundles in Intel's Lava, in a Python 3.10 environment of its own."""
@@ -456,6 +483,48 @@ def _echo_json(values: "Mapping[str, Any]") -> None:
     import json
 
     click.echo(json.dumps(values, allow_nan=False))
+
+
+def _profiles_table(found: "Sequence[Mapping[str, Any]]") -> Any:
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for name in ("profile", "prices", "static power", "measured points", "hardware"):
+        table.add_column(name, justify="right" if name in ("prices", "measured points") else "left", overflow="fold")
+    for profile in found:
+        static = "" if profile["static_mw"] is None else f"{profile['static_mw']:g} mW"
+        counts = (str(len(profile[kind])) if profile[kind] else "" for kind in ("prices", "points"))
+        table.add_row(profile["name"], next(counts), static, next(counts), profile["title"])
+    return table
+
+
+def _profile_lines(profile: "Mapping[str, Any]") -> "Iterator[str]":
+    """Say everything that a profile holds."""
+    yield f"{profile['name']}: {profile['title']}"
+    yield f"  {profile['remark']}"
+    for price in profile["prices"]:
+        layers = f" of {' and '.join(price['layers'])} layers" if price["layers"] else ""
+        low, high = price["low_pj"], price["high_pj"]
+        bounds = f" ({low:g} to {high:g}; {price['range_source']})" if low < high else ""
+        yield f"  {price['term']}: {price['value_pj']:g} pJ{bounds} for each of {' + '.join(price['counts'])}{layers}"
+        yield f"    {price['confidence']}: {price['source']}"
+    for part in profile["static"]:
+        per = " per MHz" if part["is_per_mhz"] else ""
+        yield f"  static, {part['name']}: {part['value_mw']:g} mW{per}"
+        yield f"    {part['confidence']}: {part['source']}"
+    if profile["clock"]:
+        yield f"  clock: {profile['clock']['mhz']:g} MHz ({profile['clock']['source']})"
+    for point in profile["points"]:
+        yield f"  {_point_line(point)}"
+    for line in profile["not_priced"]:
+        yield f"  not priced: {line}"
+
+
+def _point_line(point: "Mapping[str, Any]") -> str:
+    low, high = point["low"], point["high"]
+    value = f"{low:g}" if low == high else f"{low:g} to {high:g}"
+    scope = point["scope"].replace("_", " ")
+    return f"measured, {point['name']}: {value} {point['unit']}, {scope} ({point['confidence']}: {point['source']})"
 
 
 def _print_quantization(exported: "Exported") -> None:
@@ -550,7 +619,7 @@ def _print_simulation(simulation: "Simulation", by: str) -> None:
         "plain spikes": lambda row: mean_text(row["spike_code"]["synops_effective"] / n),
         "dense": lambda row: mean_text(row["dense"] / n),
     }
-    if report["energy"]:
+    if report["totals"]["energy_pj"] is not None:
         columns["nJ run"] = lambda row: f"{row['energy_pj'] / n / 1e3:,.2f}"
         columns["nJ plain"] = lambda row: f"{row['spike_code']['energy_pj'] / n / 1e3:,.2f}"
     table = Table(box=None, pad_edge=False)
@@ -562,6 +631,8 @@ def _print_simulation(simulation: "Simulation", by: str) -> None:
     table.add_row(*[text({**report["totals"], label: "total"}) for text in columns.values()])
     console = _console()
     console.print(table)
+    if len(report["energies"]) > 1:
+        console.print(_energies_table(report))
     for line in _summary(report):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
 
@@ -586,14 +657,43 @@ def _summary(report: "Mapping[str, Any]") -> "Iterator[str]":
         saved = totals["saved_by_repeating_input"] / n
         yield f"{saved:,.0f} of the synops saved come only from showing the same image at every step"
     if report["energy"]:
-        energy = report["energy"]
-        low, high = (energy[bound] / n / 1e3 for bound in ("low_pj", "high_pj"))
-        dynamic = energy["dynamic_pj"] / n / 1e3
-        yield f"dynamic energy: {dynamic:,.2f} nJ per sample ({low:,.2f} to {high:,.2f} over sources)"
-        yield f"  {energy['profile']}: {energy['title']}"
-        yield f"  {energy['remark']}"
-        for line in energy["not_priced"]:
-            yield f"  not priced: {line}"
+        yield from _energy_lines(report["energy"], n)
+
+
+def _energy_lines(energy: "Mapping[str, Any]", n: int) -> "Iterator[str]":
+    def nj(key: str) -> str:
+        return f"{energy[key] / n / 1e3:,.2f}"
+
+    if energy["dynamic_pj"] is None:
+        yield "dynamic energy: not priced, since no price of an event is published"
+    else:
+        yield f"dynamic energy: {nj('dynamic_pj')} nJ per sample ({nj('low_pj')} to {nj('high_pj')} over sources)"
+    if energy["static_pj"] is not None:
+        yield f"static energy: {nj('static_pj')} nJ per sample and chip, in the time that --step-time says"
+    yield f"  {energy['profile']}: {energy['title']}"
+    yield f"  {energy['remark']}"
+    for point in energy["points"]:
+        yield f"  {_point_line(point)}"
+    for line in energy["not_priced"]:
+        yield f"  not priced: {line}"
+
+
+def _energies_table(report: "Mapping[str, Any]") -> Any:
+    """A row per profile, in nJ per sample."""
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    names = {
+        "nJ run": "dynamic_pj", "low": "low_pj", "high": "high_pj", "nJ plain": "spike_code_pj",
+        "nJ deltas": "delta_code_pj", "nJ static": "static_pj",
+    }  # fmt: skip
+    for name in ("profile", *names):
+        table.add_column(name, justify="left" if name == "profile" else "right")
+    for energy in report["energies"]:
+        values = (energy[key] for key in names.values())
+        scaled = ("" if value is None else f"{value / report['totals']['samples'] / 1e3:,.2f}" for value in values)
+        table.add_row(energy["profile"], *scaled)
+    return table
 
 
 def _print_analysis(report: "Mapping[str, Any]") -> None:

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from .exporters.lava.worker import LavaRun
     from .program.quantize import LayerReport, Per
     from .simulator.calibration import Calibration
+    from .simulator.profiles import Profile
     from .simulator.report import Simulation
     from .train import Board, TrainingData, TrainOptions, Watcher
     from .train.analysis import Analysis
@@ -206,7 +207,9 @@ def simulate(
     encoder: str | None = None,
     seed: int = 0,
     code: Code | Literal["auto"] = "delta",
-    profile: str | None = None,
+    profiles: Sequence[str] = (),
+    step_time: float | None = None,
+    clock: float | None = None,
     early_exit: float | None = None,
     batch: int = 64,
     threads: int | None = None,
@@ -216,7 +219,7 @@ def simulate(
     out: Path | None = None,
     progress: Progress = lambda done, total: None,
 ) -> "Simulation":
-    """Execute a program on data, event by event; count, and with a ``profile`` price what was executed.
+    """Execute a program on data, event by event; count, and with ``profiles`` price what was executed.
 
     Args:
         path: a .nir file or a run folder.
@@ -228,7 +231,9 @@ def simulate(
         encoder: a name of ``data.ENCODERS``; by default the program's.
         seed: of a random encoder.
         code: ``delta``, ``spike``, or ``auto``: per edge what costs less on calibration samples.
-        profile: a hardware's name, or a path to a .toml.
+        profiles: names of hardware, or paths to a .toml; tables show the first.
+        step_time: seconds that the hardware takes for a time step, for its static power.
+        clock: of the hardware, in MHz, instead of that of its profile.
         early_exit: a sample ends when its largest output, as a mean over the steps so far, is this much ahead.
         batch: samples executed at once; results do not depend on it, nor on the three below.
         threads: of this process; by default one per core.
@@ -250,7 +255,8 @@ def simulate(
     _check_where(threads=threads, workers=workers, scheduler=scheduler, record=record, early_exit=early_exit)
     if out is not None:
         _check_report_folder(out)
-    prices = None if profile is None else load_profile(profile)
+    prices = [load_profile(name) for name in profiles]
+    _check_hardware(prices, step_time=step_time, clock=clock)
     program = read_program(path)
     source = open_data(data, split=split, data_dir=data_dir)
     feed = Feed.of(program, source, steps=steps, encoder=encoder, seed=seed)
@@ -295,12 +301,37 @@ def simulate(
         code=code,
         trace=total.trace,
         n_correct=total.n_correct if source.labelled else None,
-        energy=None if prices is None else priced(total.trace, prices),
+        energies=tuple(priced(total.trace, each, step_time_s=step_time, clock_mhz=clock) for each in prices),
         early_exit=early_exit,
     )
     if out is not None:
         _write_report(out, simulation)
     return simulation
+
+
+def profiles(names: Sequence[str] = ()) -> list[dict[str, Any]]:
+    """Return hardware profiles as plain values: all that come with the package, or those that are named.
+
+    Raises:
+        TddDeployError: an unknown name, or a file that is no profile.
+    """
+    from .simulator.profiles import load_profile, profile_names
+
+    found = [load_profile(name) for name in names or profile_names()]
+    return [{**asdict(profile), "static_mw": profile.static_mw()} for profile in found]
+
+
+def _check_hardware(profiles: "Sequence[Profile]", *, step_time: float | None, clock: float | None) -> None:
+    for option, value in (("--step-time", step_time), ("--clock", clock)):
+        if value is not None and not 0 < value < math.inf:
+            raise BadOption(option, f"{value:g}", "a number above 0")
+        if value is not None and not profiles:
+            raise BadOption(option, f"{value:g}", "with --energy: it is of the hardware")
+    if clock is not None and not any(profile.clock for profile in profiles):
+        names = ", ".join(profile.name for profile in profiles)
+        raise BadOption(
+            "--clock", f"{clock:g}", f"a profile whose static power depends on a clock; {names}: it does not"
+        )
 
 
 def _check_where(

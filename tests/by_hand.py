@@ -174,6 +174,6 @@ def simulation(profile: str | None = "loihi1-davies2018", *, n_samples: int = 2,
         "code": "auto",
         "trace": trace,
         "n_correct": 1,
-        "energy": None if profile is None else priced(trace, load_profile(profile)),
+        "energies": () if profile is None else (priced(trace, load_profile(profile)),),
     }
     return Simulation(**fields | changed)

@@ -75,7 +75,8 @@ def test_the_words_of_the_options_are_those_of_the_rooms(call: Call) -> None:
     assert cli.MACHINES == MACHINES
     train, simulate = (re.sub(r"\s+", " ", call(command, "--help").out) for command in ("train", "simulate"))
     assert all(f"[{'|'.join(words)}]" in train for words in (SCORES, READINGS, SCHEDULES, get_args(Weigh)))
-    assert all(name in simulate for name in (*profile_names(), *DATASETS))
+    assert all(name in simulate for name in (*cli.DEFAULT_PROFILES, *DATASETS))
+    assert set(cli.DEFAULT_PROFILES) <= set(profile_names())
 
 
 def test_simulate_prints_a_table_with_both_counts_and_energy(call: Call, run_folder: Path) -> None:
@@ -84,6 +85,42 @@ def test_simulate_prints_a_table_with_both_counts_and_energy(call: Call, run_fol
     assert called.err == ""
     for word in ("delta events", "plain spikes", "dense", "nJ", "accuracy", "not priced", "total"):
         assert word in called.out
+
+
+def test_simulate_compares_profiles_and_adds_static_power_for_the_time_that_is_given(
+    call: Call, run_folder: Path
+) -> None:
+    words = ["simulate", run_folder, "--data", "digits", "--samples", 5, "--energy", "--step-time", 1e-3]
+    words += [word for name in ("odin", "loihi2", "cmos45-memory") for word in ("--profile", name)]
+    report = json.loads(call(*words, "--clock", 10, "--json").out)
+    odin, loihi2, memory = report["energies"]
+    assert [energy["profile"] for energy in report["energies"]] == ["odin", "loihi2", "cmos45-memory"]
+    seconds = 1e-3 * 5 * len(report["steps"])
+    assert odin["static_pj"] == pytest.approx((27.3 + 1.78 * 10) * 1e6 * seconds)
+    assert odin["dynamic_pj"] == report["energy"]["dynamic_pj"] == report["totals"]["energy_pj"] > 0
+    assert (loihi2["dynamic_pj"], loihi2["static_pj"], memory["static_pj"]) == (None, None, None)
+    printed = call(*words).out
+    for word in ("nJ static", "odin", "loihi2", "cmos45-memory", "static energy: "):
+        assert word in printed
+
+
+def test_a_chip_without_public_prices_is_answered_with_what_was_measured(call: Call, run_folder: Path) -> None:
+    called = call("simulate", run_folder, "--data", "digits", "--samples", 5, "--energy", "--profile", "loihi2")
+    assert called.code == 0
+    assert "not priced, since no price of an event is published" in called.out
+    assert "measured, pilotnet_lif: 1.661 mJ/inference, all in" in called.out
+    assert "nJ run" not in called.out
+
+
+def test_profiles_are_listed_and_explained(call: Call) -> None:
+    listed = call("profiles").out
+    assert all(name in listed for name in profile_names())
+    explained = call("profiles", "odin", "loihi1-davies2018").out
+    for word in ("synop: 8.43 pJ for each of synops_stored", "Frenkel", "0.00178 mW per MHz", "23.6 to 35.5", "hops_x"):
+        assert word in explained
+    (odin,) = json.loads(call("profiles", "odin", "--json").out)["profiles"]
+    assert odin["static_mw"] == pytest.approx(0.1608)
+    assert "did you mean odin?" in call("profiles", "oddin").err
 
 
 def test_simulate_prints_one_json_object(call: Call, run_folder: Path) -> None:
@@ -182,7 +219,11 @@ def test_bad_data_is_answered_in_one_sentence(fault: str, call: Call, run_folder
     [
         (["--data", "mnits"], "did you mean mnist"),
         (["--data", "mnist"], "TDD_DEPLOY_DATA"),
-        (["--data", "digits", "--energy", "--profile", "loihi1"], "did you mean loihi1-"),
+        (["--data", "digits", "--energy", "--profile", "loihi1"], "did you mean loihi1-davies2018 or loihi1-sanafe?"),
+        (["--data", "digits", "--profile", "odin"], "--profile is odin; allowed: with --energy"),
+        (["--data", "digits", "--step-time", "1"], "--step-time is 1; allowed: with --energy"),
+        (["--data", "digits", "--energy", "--step-time", "-1"], "--step-time is -1; allowed: a number above 0"),
+        (["--data", "digits", "--energy", "--clock", "5"], "cmos45-memory: it does not"),
         (["--data", "digits", "--split", "training"], "train, val, test"),
         (["--data", "digits", "--out", "FILE"], "is a file"),
         (["--data", "digits", "--record", "FOLDER"], "is a folder"),

@@ -36,7 +36,7 @@ LAYERS = (
 def test_the_energy_is_the_sum_of_its_terms_its_layers_and_its_steps(name, seed):
     energy = priced(name, random_counts(seed, LAYERS, 7), LAYERS)
     assert energy.per_cell_pj.shape == (5, 7)
-    assert energy.dynamic_pj > 0
+    assert (energy.dynamic_pj > 0) == bool(load_profile(name).prices)
     for total in (
         sum(term.energy_pj.sum() for term in energy.terms),
         sum(energy.per_cell_pj[row].sum() for row in range(5)),
@@ -159,8 +159,8 @@ def test_a_price_for_one_kind_of_layer_leaves_the_others_free():
                 "hop_east_west (3 pJ each): needs a placement of layers on cores",
                 "hop_north_south (4 pJ each): needs a placement of layers on cores",
                 "bias additions: the profile has no price",
-                "static power: 104.4 mW per chip (derived: Frady et al. 2020 (arXiv:2004.12691), Table 1: 3.34 W "
-                "static over 32 chips, measured; voltage not stated); the time per step is not known",
+                "static power: 104.4 mW per chip (chip, derived: Frady et al. 2020 (arXiv:2004.12691), Table 1: 3.34 W "
+                "static over 32 chips, measured; voltage not stated); the time per step is not given (--step-time)",
                 "the barrier between time steps: its time is published, its energy is not",
                 f"{EXCLUDED}: outside this count",
             ],
@@ -199,6 +199,15 @@ def test_every_price_is_either_a_term_or_listed_as_not_priced(name):
     terms = {term.price.term for term in energy.terms}
     for price in load_profile(name).prices:
         assert (price.term in terms) != any(line.startswith(f"{price.term} (") for line in energy.not_priced)
+
+
+def test_static_energy_is_power_times_the_time_that_is_given():
+    for name, clock_mhz, power_mw in (("truenorth", None, 64.4), ("odin", None, 0.1608), ("odin", 1.3, 0.029614)):
+        energy = price_counts(TRACE.executed, TRACE.layers, load_profile(name), seconds=2.0, clock_mhz=clock_mhz)
+        assert energy.static_pj == pytest.approx(2e9 * power_mw)
+        assert not any("static power" in line for line in energy.not_priced)
+    assert priced("odin").static_pj is None
+    assert price_counts(TRACE.executed, TRACE.layers, load_profile("loihi1-sanafe"), seconds=2.0).static_pj is None
 
 
 def test_what_a_reader_takes_for_granted_are_counts():

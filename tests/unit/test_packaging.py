@@ -47,7 +47,7 @@ def test_simulating_never_imports_torch(run_folder: Path) -> None:
 
     code = (
         "import sys; from pathlib import Path; from tdd_deploy.pipeline import simulate; "
-        f"simulate(Path({str(run_folder)!r}), data='digits', samples=5, profile='loihi1-sanafe'); "
+        f"simulate(Path({str(run_folder)!r}), data='digits', samples=5, profiles=['loihi1-sanafe']); "
         "print('torch' in sys.modules)"
     )
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "False"

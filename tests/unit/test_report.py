@@ -17,13 +17,15 @@ from tests.zoo import Given, grow
 def of_the_zoo(seed):
     case = grow(seed, n_blocks=2, n_steps=4, batch=2, spatial=bool(seed % 2))
     trace = Engine(case.program).run(Given(case.inputs), n_steps=4).trace
-    energy = priced(trace, load_profile(profile_names()[seed % 3]))
-    return by_hand.simulation(program=case.program, trace=trace, energy=energy)
+    names = [name for name in profile_names() if load_profile(name).prices]
+    energies = (priced(trace, load_profile(names[seed % len(names)])),)
+    return by_hand.simulation(program=case.program, trace=trace, energies=energies)
 
 
 def test_the_report_has_these_parts():
     report = by_hand.simulation().as_json()
     parts = ["schema_version", "program", "data", "accuracy", "steps", "layers", "early_exit", "totals", "energy"]
+    parts.append("energies")
     assert list(report) == parts
     assert report["schema_version"] == SCHEMA_VERSION == 1
     assert [step["step"] for step in report["steps"]] == [1, 2, 3]
