@@ -43,6 +43,8 @@ MAPPINGS = ("fused", "stock", "spike")
 PRUNED_BY = ("fisher", "magnitude")
 MACHINES = ("torch", "reference", "event", "integer", "lava")
 
+ROWS = ("layer", "step", "term", "profile")
+FORMATS_OF_TABLES = ("md", "csv", "latex", "json")
 DEFAULT_PROFILES = ("loihi1-davies2018", "cmos45-horowitz", "cmos45-memory")
 DATA = "digits (built in), mnist, fashion-mnist, cifar10, cifar100, or a path to an .npz."
 DATA_DIR = "Folder of mnist, cifar10, ...; default: $TDD_DEPLOY_DATA."
@@ -51,6 +53,9 @@ per = click.option(
     "--per", type=click.Choice(("layer", "neuron")), default="layer", show_default=True, help="One scale."
 )
 input_bits = click.option("--input-bits", type=int, help="Of an analog input. Default: those that lose least.")
+table_format = click.option(
+    "--format", "as_format", type=click.Choice(FORMATS_OF_TABLES), default="md", show_default=True
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 
 
@@ -404,6 +409,39 @@ def inspect(file: Path, *, as_json: bool) -> None:
     for name, value in found.items():
         if name != "nodes":
             console.print(f"{name}: {value}", highlight=False, markup=False)
+
+
+@cli.command()
+@click.argument("file", type=PATH)
+@click.option("--by", type=click.Choice(ROWS), default="layer", show_default=True, help="Rows of the table.")
+@table_format
+def report(file: Path, *, by: str, as_format: str) -> None:
+    """Print a table of FILE, a folder that simulate --out wrote; figures are means over samples."""
+    from .pipeline import report as run
+
+    found = run(file)
+    if as_format == "json":
+        _echo_json(found)
+        return
+    from .simulator.tables import FORMATS, TABLES
+
+    click.echo(FORMATS[as_format](TABLES[by](found)), nl=False)
+
+
+@cli.command()
+@click.argument("files", type=PATH, nargs=-1, required=True)
+@table_format
+def compare(files: tuple[Path, ...], *, as_format: str) -> None:
+    """Print FILES, folders that simulate --out wrote, side by side; figures are means over samples."""
+    from .pipeline import compare as run
+
+    found = run(files)
+    if as_format == "json":
+        _echo_json(found)
+        return
+    from .simulator.tables import FORMATS, side_by_side
+
+    click.echo(FORMATS[as_format](side_by_side(found)), nl=False)
 
 
 @cli.command()

@@ -309,6 +309,47 @@ def simulate(
     return simulation
 
 
+def report(path: Path) -> dict[str, Any]:
+    """Read what ``simulate`` wrote.
+
+    Args:
+        path: the folder of its ``out``, or the report.json in it.
+
+    Raises:
+        BadFile: no such file, or no report.
+    """
+    from .simulator.report import SCHEMA_VERSION
+
+    file = path / "report.json" if path.is_dir() else path
+    remedy = "name a folder that tdd-deploy simulate --out wrote"
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadFile(file, "is missing or not a text file", remedy) from error
+    except json.JSONDecodeError as error:
+        raise BadFile(file, f"is not JSON ({error})", remedy) from error
+    parts = {"schema_version", "program", "data", "steps", "layers", "totals", "energy", "energies"}
+    if not isinstance(found, dict) or not parts <= found.keys():
+        raise BadFile(file, "is no report of a simulation", remedy)
+    if found["schema_version"] != SCHEMA_VERSION:
+        version = f"is a report of schema {found['schema_version']}, not {SCHEMA_VERSION}"
+        raise BadFile(file, version, "simulate again")
+    return dict(found)
+
+
+def compare(paths: Sequence[Path]) -> dict[str, dict[str, Any]]:
+    """Read several reports; each is called what its folder is, or its path where two would be called the same.
+
+    Raises:
+        BadFile: see ``report``.
+    """
+    folders = [path if path.is_dir() else path.parent for path in paths]
+    names = [folder.resolve().name for folder in folders]
+    if len(set(names)) < len(names):
+        names = [str(path) for path in paths]
+    return {name: report(path) for name, path in zip(names, paths, strict=True)}
+
+
 def profiles(names: Sequence[str] = ()) -> list[dict[str, Any]]:
     """Return hardware profiles as plain values: all that come with the package, or those that are named.
 

@@ -24,12 +24,14 @@ from tdd_deploy.exporters import TARGETS
 from tdd_deploy.exporters.lava.rules import MAPPINGS
 from tdd_deploy.machines import MACHINES
 from tdd_deploy.simulator.profiles import profile_names
+from tdd_deploy.simulator.tables import FORMATS, TABLES
 from tdd_deploy.train import METHODS, NETWORKS
 from tdd_deploy.train.augment import AUGMENTATIONS
 from tdd_deploy.train.execution import DEVICES
 from tdd_deploy.train.methods import READINGS, SCORES, STEP_LOSSES
 from tdd_deploy.train.options import NORMS, OPTIMIZER_DEFAULTS, SCHEDULES, STEPWISE_NORMS, STRATEGY_DEFAULTS, Weigh
 from tdd_deploy.train.strategies import TRANSMISSIONS
+from tests import by_hand
 from tests.commands import Call
 
 
@@ -71,6 +73,8 @@ def test_the_words_of_the_options_are_those_of_the_rooms(call: Call) -> None:
     assert cli.DEVICES == DEVICES
     assert set(cli.TARGETS) == set(TARGETS)
     assert cli.ENCODERS == ENCODERS
+    assert tuple(TABLES) == cli.ROWS
+    assert (*FORMATS, "json") == cli.FORMATS_OF_TABLES
     assert cli.MAPPINGS == MAPPINGS
     assert cli.MACHINES == MACHINES
     train, simulate = (re.sub(r"\s+", " ", call(command, "--help").out) for command in ("train", "simulate"))
@@ -110,6 +114,46 @@ def test_a_chip_without_public_prices_is_answered_with_what_was_measured(call: C
     assert "not priced, since no price of an event is published" in called.out
     assert "measured, pilotnet_lif: 1.661 mJ/inference, all in" in called.out
     assert "nJ run" not in called.out
+
+
+def test_runs_are_reported_and_compared_for_papers(call: Call, run_folder: Path, tmp_path: Path) -> None:
+    runs = [tmp_path / code for code in ("delta", "spike")]
+    for out in runs:
+        words = ["simulate", run_folder, "--data", "digits", "--samples", 5, "--energy", "--code", out.name]
+        assert call(*words, "--out", out).code == 0
+    table = call("report", runs[0], "--by", "layer").out.splitlines()
+    assert table[0].startswith("| layer | spikes | delta events |")
+    assert table[-1].startswith("| total |")
+    side_by_side = call("compare", *runs).out
+    assert "|  | delta | spike |" in side_by_side
+    assert "| code | delta | spike |" in side_by_side
+    assert "cmos45-memory, nJ" in side_by_side
+    assert json.loads(call("report", runs[0], "--format", "json").out)["schema_version"] == 1
+    assert set(json.loads(call("compare", *runs, "--format", "json").out)) == {"delta", "spike"}
+    assert call("compare", runs[0], runs[0] / "report.json").out.startswith(f"|  | {runs[0]} |")
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        (None, "is missing or not a text file"),
+        ("{", "is not JSON"),
+        ("[]", "is no report of a simulation"),
+        ('{"schema_version": 1}', "is no report of a simulation"),
+    ],
+)
+def test_what_is_no_report_is_refused(call: Call, tmp_path: Path, text: str | None, found: str) -> None:
+    if text is not None:
+        (tmp_path / "report.json").write_text(text)
+    called = call("report", tmp_path)
+    assert (called.code, called.out) == (2, "")
+    assert found in called.err
+
+
+def test_a_report_of_another_schema_is_refused(call: Call, tmp_path: Path) -> None:
+    old = by_hand.simulation().as_json() | {"schema_version": 0}
+    (tmp_path / "report.json").write_text(json.dumps(old))
+    assert "is a report of schema 0, not 1; simulate again" in call("report", tmp_path).err
 
 
 def test_profiles_are_listed_and_explained(call: Call) -> None:

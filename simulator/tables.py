@@ -1,0 +1,160 @@
+"""Tables of finished reports, for papers: Markdown, CSV and LaTeX. Figures are means over samples."""
+
+import csv
+import io
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+Cell = str | float | None
+Report = Mapping[str, Any]  # what Simulation.as_json gave
+
+PJ_PER_NJ = 1e3
+LATEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"} | {
+    c: f"\\{c}" for c in "&%$#_{}"
+}
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows under a head; what is None was not measured."""
+
+    head: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+
+
+def by_layer(report: Report) -> Table:
+    """A row per layer, and their sum."""
+    return _counts("layer", [(row["name"], row) for row in report["layers"]], report)
+
+
+def by_step(report: Report) -> Table:
+    """A row per time step, and their sum."""
+    return _counts("time step", [(str(row["step"]), row) for row in report["steps"]], report)
+
+
+def by_term(report: Report) -> Table:
+    """A row per term of the energy, with its price and source; then what is not priced."""
+    energy = report["energy"] or {"terms": [], "not_priced": []}
+    n = report["totals"]["samples"]
+    rows: list[tuple[Cell, ...]] = [
+        (
+            term["term"], term["count"] / n, term["price_pj"], term["low_price_pj"], term["high_price_pj"],
+            term["energy_pj"] / n / PJ_PER_NJ, term["confidence"], term["source"],
+        )
+        for term in energy["terms"]
+    ]  # fmt: skip
+    rows += [(line, None, None, None, None, None, "not priced", "") for line in energy["not_priced"]]
+    return Table(("term", "count", "pJ each", "low", "high", "nJ", "confidence", "source"), tuple(rows))
+
+
+def by_profile(report: Report) -> Table:
+    """A row per hardware profile."""
+    n = report["totals"]["samples"]
+    keys = ("dynamic_pj", "low_pj", "high_pj", "spike_code_pj", "delta_code_pj", "static_pj")
+    rows = tuple((energy["profile"], *(_nj(energy[key], n) for key in keys)) for energy in report["energies"])
+    return Table(("profile", "dynamic nJ", "low", "high", "plain spikes nJ", "deltas nJ", "static nJ"), rows)
+
+
+def side_by_side(reports: Mapping[str, Report]) -> Table:
+    """A column per run."""
+    columns = [_figures(report) for report in reports.values()]
+    names = dict.fromkeys(name for column in columns for name in column)
+    rows = tuple((name, *(column.get(name) for column in columns)) for name in names)
+    return Table(("", *reports), rows)
+
+
+def as_markdown(table: Table) -> str:
+    """Return a table of Markdown."""
+    rows = [table.head, ["---"] * len(table.head), *([_text(cell) for cell in row] for row in table.rows)]
+    return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |\n" for row in rows)
+
+
+def as_csv(table: Table) -> str:
+    """Return lines of numbers in full."""
+    lines = io.StringIO()
+    writer = csv.writer(lines, lineterminator="\n")
+    writer.writerow(table.head)
+    writer.writerows([["" if cell is None else cell for cell in row] for row in table.rows])
+    return lines.getvalue()
+
+
+def as_latex(table: Table) -> str:
+    """Return a tabular for the package booktabs."""
+    columns = "l" + "".join("r" if _is_numeric(table, i) else "l" for i in range(1, len(table.head)))
+    lines = [" & ".join(_escaped(_text(cell)) for cell in row) + r" \\" for row in (table.head, *table.rows)]
+    body = "\n".join(lines[1:])
+    return (
+        f"\\begin{{tabular}}{{{columns}}}\n\\toprule\n{lines[0]}\n\\midrule\n{body}\n\\bottomrule\n\\end{{tabular}}\n"
+    )
+
+
+TABLES: dict[str, Callable[[Report], Table]] = {
+    "layer": by_layer,
+    "step": by_step,
+    "term": by_term,
+    "profile": by_profile,
+}
+FORMATS: dict[str, Callable[[Table], str]] = {"md": as_markdown, "csv": as_csv, "latex": as_latex}
+
+
+def _counts(label: str, rows: Sequence[tuple[str, Mapping[str, Any]]], report: Report) -> Table:
+    n = report["totals"]["samples"]
+    head = (label, "spikes", "delta events", "synops executed", "synops, plain spikes", "synops, deltas", "dense")
+
+    def cells(name: str, row: Mapping[str, Any]) -> tuple[Cell, ...]:
+        synops = (row["synops_effective"], *(row[code]["synops_effective"] for code in ("spike_code", "delta_code")))
+        counts = (row["spikes"], row["delta_events"], *synops, row["dense"])
+        return (name, *(count / n for count in counts), _nj(row["energy_pj"], n))
+
+    return Table((*head, "nJ"), tuple(cells(name, row) for name, row in [*rows, ("total", report["totals"])]))
+
+
+def _figures(report: Report) -> dict[str, Cell]:
+    """Return what runs are compared by."""
+    totals, n = report["totals"], report["totals"]["samples"]
+    figures: dict[str, Cell] = {
+        "data": f"{report['data']['name']} ({report['data']['split']})",
+        "samples": n,
+        "time steps": len(report["steps"]),
+        "code": report["program"]["code"],
+        "number format": report["program"]["number_format"],
+        "accuracy, %": None if report["accuracy"] is None else 100 * report["accuracy"],
+        "spikes": totals["spikes"] / n,
+        "delta events": totals["delta_events"] / n,
+        "synops executed": totals["synops_effective"] / n,
+        "synops, plain spikes": totals["spike_code"]["synops_effective"] / n,
+        "dense": totals["dense"] / n,
+    }
+    for energy in report["energies"]:
+        figures[f"{energy['profile']}, nJ"] = _nj(energy["dynamic_pj"], n)
+        figures[f"{energy['profile']}, low to high"] = (
+            None
+            if energy["low_pj"] is None
+            else f"{_text(_nj(energy['low_pj'], n))} to {_text(_nj(energy['high_pj'], n))}"
+        )
+        if energy["static_pj"] is not None:
+            figures[f"{energy['profile']}, static nJ"] = _nj(energy["static_pj"], n)
+    return figures
+
+
+def _nj(energy_pj: float | None, n: int) -> float | None:
+    return None if energy_pj is None else energy_pj / n / PJ_PER_NJ
+
+
+def _text(cell: Cell) -> str:
+    if cell is None:
+        return ""
+    if isinstance(cell, str):
+        return cell
+    digits = 0 if abs(cell) >= 1000 or cell == int(cell) else 1 if abs(cell) >= 100 else 2
+    return f"{cell:,.{digits}f}" if cell == 0 or abs(cell) >= 0.1 else f"{cell:.3g}"
+
+
+def _is_numeric(table: Table, column: int) -> bool:
+    return not any(isinstance(row[column], str) for row in table.rows)
+
+
+def _escaped(text: str) -> str:
+    return re.sub(r"[\\&%$#_{}~^]", lambda found: LATEX[found[0]], text)

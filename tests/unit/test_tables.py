@@ -1,0 +1,94 @@
+"""Tables of the network of by_hand.py: two samples, three steps."""
+
+import csv
+import io
+
+import pytest
+
+from tdd_deploy.simulator.tables import (
+    FORMATS,
+    TABLES,
+    Table,
+    as_csv,
+    as_latex,
+    as_markdown,
+    by_layer,
+    by_profile,
+    by_step,
+    by_term,
+    side_by_side,
+)
+from tests import by_hand
+
+REPORT = by_hand.simulation().as_json()
+SMALL = Table(("a_b", "n", "100 %"), (("x|y", 1234.5, None), ("c&d", 0.05448, "{~}")))
+
+
+@pytest.mark.parametrize("by", ["layer", "step"])
+def test_the_last_row_is_the_sum_of_the_others(by):
+    table = TABLES[by](REPORT)
+    *rows, total = table.rows
+    assert len(rows) == len(REPORT[f"{by}s"])
+    for column in range(1, len(table.head)):
+        assert total[column] == pytest.approx(sum(row[column] for row in rows), rel=1e-12)
+
+
+def test_figures_are_means_over_samples():
+    (_, spikes, deltas, executed, *_, nj) = by_layer(REPORT).rows[-1]
+    totals = REPORT["totals"]
+    assert (spikes, deltas, executed) == tuple(totals[k] / 2 for k in ("spikes", "delta_events", "synops_effective"))
+    assert nj == pytest.approx(totals["energy_pj"] / 2e3)
+
+
+def test_terms_add_up_and_what_is_not_priced_follows():
+    rows = by_term(REPORT).rows
+    assert sum(row[5] for row in rows if row[5] is not None) == pytest.approx(REPORT["totals"]["energy_pj"] / 2e3)
+    left_out = [row[0] for row in rows if row[6] == "not priced"]
+    assert left_out == REPORT["energy"]["not_priced"]
+
+
+def test_without_energy_cells_are_empty():
+    report = by_hand.simulation(None).as_json()
+    assert {row[-1] for row in by_step(report).rows} == {None}
+    assert (by_term(report).rows, by_profile(report).rows) == ((), ())
+
+
+def test_runs_stand_side_by_side_with_what_each_has():
+    table = side_by_side({"priced": REPORT, "not": by_hand.simulation(None).as_json()})
+    rows = {row[0]: row[1:] for row in table.rows}
+    assert table.head == ("", "priced", "not")
+    assert rows["samples"] == (2, 2)
+    assert rows["accuracy, %"] == (50.0, 50.0)
+    assert rows["loihi1-davies2018, nJ"] == (pytest.approx(REPORT["totals"]["energy_pj"] / 2e3), None)
+
+
+def test_markdown_keeps_bars_apart():
+    assert as_markdown(SMALL) == (
+        "| a_b | n | 100 % |\n| --- | --- | --- |\n| x\\|y | 1,234 |  |\n| c&d | 0.0545 | {~} |\n"
+    )
+
+
+def test_csv_holds_numbers_in_full():
+    read = list(csv.reader(io.StringIO(as_csv(SMALL))))
+    assert read == [["a_b", "n", "100 %"], ["x|y", "1234.5", ""], ["c&d", "0.05448", "{~}"]]
+
+
+def test_latex_escapes_and_aligns_numbers():
+    assert as_latex(SMALL).splitlines() == [
+        r"\begin{tabular}{lrl}",
+        r"\toprule",
+        r"a\_b & n & 100 \% \\",
+        r"\midrule",
+        r"x|y & 1,234 &  \\",
+        r"c\&d & 0.0545 & \{\textasciitilde{}\} \\",
+        r"\bottomrule",
+        r"\end{tabular}",
+    ]
+
+
+@pytest.mark.parametrize("by", TABLES)
+@pytest.mark.parametrize("name", FORMATS)
+def test_every_table_has_every_format(by, name):
+    text = FORMATS[name](TABLES[by](REPORT))
+    assert len(text.splitlines()) >= 2
+    assert text.endswith("\n")
