@@ -1,5 +1,6 @@
 import builtins
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
@@ -7,7 +8,8 @@ import pytest
 from tdd_deploy.errors import MissingDependency
 from tdd_deploy.simulator import html
 from tdd_deploy.simulator.html import write_html
-from tdd_deploy.simulator.profiles import profile_names
+from tdd_deploy.simulator.profiles import load_profile, profile_names
+from tdd_deploy.simulator.report import priced
 from tests import by_hand
 
 
@@ -124,6 +126,23 @@ def test_what_is_not_priced_is_listed(tmp_path):
     page = Page(written(tmp_path, by_hand.simulation())).text
     for line in by_hand.simulation().energy.executed.not_priced:
         assert line in page
+
+
+def test_several_profiles_stand_side_by_side(tmp_path):
+    names = ("loihi1-davies2018", "odin", "loihi2")
+    simulated = by_hand.simulation(None)
+    energies = tuple(priced(simulated.trace, load_profile(name), step_time_s=1e-3) for name in names)
+    page = Page(written(tmp_path, replace(simulated, energies=energies))).text
+    assert "By profile, nJ per sample" in page
+    assert all(name in page for name in names)
+    nj = 1e6 * 104.4 * simulated.trace.n_running.sum() / simulated.trace.n_samples / 1e3
+    assert f"static energy per sample {nj:,.2f} nJ per chip" in page
+
+
+def test_of_a_chip_without_prices_the_measured_points_are_shown(tmp_path):
+    page = Page(written(tmp_path, by_hand.simulation("loihi2"))).text
+    assert "pilotnet_lif: 1.661 mJ/inference, all_in (measured: lava-dl" in page
+    assert "dynamic energy per sample" not in page
 
 
 def test_without_a_profile_nothing_is_said_of_energy(tmp_path):
