@@ -102,8 +102,7 @@ class _Run:
 
     def take(self, inputs: NumberArray, steps: range, n_threads: int) -> None:
         """Take all samples through a span of steps."""
-        n_values = int(self._planned.plan.nodes["size"].sum()) * len(steps) * self._batch
-        n_threads = max(1, min(n_threads, self._batch, n_values // WORTH))
+        n_threads = max(1, min(n_threads, self._batch, self._planned.n_values * len(steps) * self._batch // WORTH))
         is_whole = len(steps) == self._n_steps
         if not (is_whole or self._memories):
             self._memories = [self._planned.memory() for _ in range(self._batch)]

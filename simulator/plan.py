@@ -44,6 +44,7 @@ class Planned:
         self.plan = layout.plan()
         self.place = layout.place
         self.shapes = program.shapes
+        self.n_values = int(self.plan.nodes["size"].sum())  # of all nodes, per sample and step
         self._spare: list[Memory] = []
         self._dtype = program.dtype
         self._n_outputs = math.prod(program.shapes[program.output.name])

@@ -109,12 +109,12 @@ class Simulation:
         }
 
     def _row(self, cells: tuple[Any, Any]) -> dict[str, Any]:
-        trace, energy = self.trace, self.energy
+        trace = self.trace
+        energy = self.energy if self.energy and self.energy.executed.terms else None  # None: nothing has a price
         row: dict[str, Any] = {name: _sum(trace.executed, name, cells) for name in FIELDS}
-        is_priced = energy is not None and energy.executed.terms != ()
-        row["energy_pj"] = float(energy.executed.per_cell_pj[cells].sum()) if energy and is_priced else None
+        row["energy_pj"] = None if energy is None else float(energy.executed.per_cell_pj[cells].sum())
         for code, counts in (("spike_code", trace.spike_code), ("delta_code", trace.delta_code)):
-            priced = float(getattr(energy, code).per_cell_pj[cells].sum()) if is_priced else None
+            priced = None if energy is None else float(getattr(energy, code).per_cell_pj[cells].sum())
             row[code] = {**{name: _sum(counts, name, cells) for name in BY_CODE}, "energy_pj": priced}
         return row
 

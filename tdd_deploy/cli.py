@@ -18,7 +18,7 @@ from . import __version__
 from .errors import BadOption, Interrupted, TddDeployError, WorkerFailed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from .pipeline import Exported, Progress, Verified
     from .simulator.report import Simulation
@@ -395,11 +395,8 @@ def inspect(file: Path, *, as_json: bool) -> None:
     if as_json:
         _echo_json(found)
         return
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False)
-    for name in ("node", "kind", "shape", "parameters", "receives from"):
-        table.add_column(name, overflow="fold")
+    columns = ("node", "kind", "shape", "parameters", "receives from")
+    table = _table(*columns, left=columns, overflow="fold")
     for node in found["nodes"]:
         table.add_row(
             node["name"], node["kind"], " x ".join(map(str, node["shape"])), node["parameters"], ", ".join(node["from"])
@@ -524,11 +521,8 @@ def _echo_json(values: "Mapping[str, Any]") -> None:
 
 
 def _profiles_table(found: "Sequence[Mapping[str, Any]]") -> Any:
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False)
-    for name in ("profile", "prices", "static power", "measured points", "hardware"):
-        table.add_column(name, justify="right" if name in ("prices", "measured points") else "left", overflow="fold")
+    columns = ("profile", "prices", "static power", "measured points", "hardware")
+    table = _table(*columns, left=("profile", "static power", "hardware"), overflow="fold")
     for profile in found:
         static = "" if profile["static_mw"] is None else f"{profile['static_mw']:g} mW"
         counts = (str(len(profile[kind])) if profile[kind] else "" for kind in ("prices", "points"))
@@ -568,14 +562,11 @@ def _point_line(point: "Mapping[str, Any]") -> str:
 def _print_quantization(exported: "Exported") -> None:
     """Print a row per layer: what it became, and what that changed."""
     from rich.markup import escape
-    from rich.table import Table
 
     found = exported.calibration
     measured = {layer.name: layer for layer in found.layers} if found else {}
-    table = Table(box=None, pad_edge=False)
     names = ("layer", "scale", "limited by", "weights", "clipped", "rounded off", "worst-case sum")
-    for name in (*names, "largest seen", "flips") if found else names:
-        table.add_column(name, justify="left" if name in ("layer", "limited by") else "right")
+    table = _table(*names, *(("largest seen", "flips") if found else ()), left=("layer", "limited by"))
     for layer in exported.layers:
         low, high = layer.scale
         row = [
@@ -605,20 +596,8 @@ def _print_quantization(exported: "Exported") -> None:
 
 def _print_hops(verified: "Verified") -> None:
     """Print a row per hop, and where the failed ones part."""
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False)
-    for name in (
-        "",
-        "hop",
-        "spikes differing",
-        "outputs",
-        "predictions",
-        "max |dv| / threshold",
-        "must keep",
-        "ms per sample",
-    ):
-        table.add_column(name, justify="left" if name in ("", "hop", "must keep") else "right")
+    compared = ("spikes differing", "outputs", "predictions", "max |dv| / threshold")
+    table = _table("", "hop", *compared, "must keep", "ms per sample", left=("", "hop", "must keep"))
     for hop in verified.hops:
         milliseconds = 1e3 * verified.seconds[hop.after] / verified.n_samples
         table.add_row(
@@ -642,8 +621,6 @@ def _print_hops(verified: "Verified") -> None:
 
 def _print_simulation(simulation: "Simulation", by: str) -> None:
     """Print a table of means over samples, and a summary."""
-    from rich.table import Table
-
     from .simulator.report import mean_text
 
     report = simulation.as_json()
@@ -660,9 +637,7 @@ def _print_simulation(simulation: "Simulation", by: str) -> None:
     if report["totals"]["energy_pj"] is not None:
         columns["nJ run"] = lambda row: f"{row['energy_pj'] / n / 1e3:,.2f}"
         columns["nJ plain"] = lambda row: f"{row['spike_code']['energy_pj'] / n / 1e3:,.2f}"
-    table = Table(box=None, pad_edge=False)
-    for name in columns:
-        table.add_column(name, justify="left" if name == label else "right")
+    table = _table(*columns, left=(label,))
     for row in report["steps" if by == "step" else "layers"]:
         table.add_row(*[text(row) for text in columns.values()])
     table.add_section()
@@ -718,19 +693,11 @@ def _energy_lines(energy: "Mapping[str, Any]", n: int) -> "Iterator[str]":
 
 def _energies_table(report: "Mapping[str, Any]") -> Any:
     """A row per profile, in nJ per sample."""
-    from rich.table import Table
+    from .simulator.tables import by_profile
 
-    table = Table(box=None, pad_edge=False)
-    names = {
-        "nJ run": "dynamic_pj", "low": "low_pj", "high": "high_pj", "nJ plain": "spike_code_pj",
-        "nJ deltas": "delta_code_pj", "nJ static": "static_pj",
-    }  # fmt: skip
-    for name in ("profile", *names):
-        table.add_column(name, justify="left" if name == "profile" else "right")
-    for energy in report["energies"]:
-        values = (energy[key] for key in names.values())
-        scaled = ("" if value is None else f"{value / report['totals']['samples'] / 1e3:,.2f}" for value in values)
-        table.add_row(energy["profile"], *scaled)
+    table = _table("profile", "nJ run", "low", "high", "nJ plain", "nJ deltas", "nJ static", left=("profile",))
+    for name, *figures in by_profile(report).rows:
+        table.add_row(name, *("" if figure is None else f"{figure:,.2f}" for figure in figures))
     return table
 
 
@@ -747,7 +714,6 @@ def _print_analysis(report: "Mapping[str, Any]") -> None:
 
 def _activity_table(report: "Mapping[str, Any]", label: str) -> Any:
     from rich.markup import escape
-    from rich.table import Table
 
     from .simulator.report import mean_text
 
@@ -759,11 +725,9 @@ def _activity_table(report: "Mapping[str, Any]", label: str) -> Any:
         shares = ["-" if cells[key] is None else f"{cells[key]:.3f}" for key in ("overlap", "persistence")]
         return [*events, *shares]
 
-    table = Table(box=None, pad_edge=False)
     of_events = ("spikes", "delta events", "cheaper code", "synops: delta", "overlap", "P(1->1)")
     last = ("cheaper is",) if by_layer else ("Fisher information",) if traces else ()
-    for name in (label, *of_events, *last):
-        table.add_column(name, justify="left" if name in (label, "cheaper is") else "right")
+    table = _table(label, *of_events, *last, left=(label, "cheaper is"))
     if by_layer:
         for layer in report["layers"]:
             table.add_row(escape(layer["name"]), *row(layer), layer["fewer"])
@@ -777,12 +741,8 @@ def _activity_table(report: "Mapping[str, Any]", label: str) -> Any:
 
 def _print_pruning(pruned: "Mapping[str, Any]") -> None:
     """Print a row per round; round 0 is where it began."""
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False)
-    names = ("round", "weights zero", "accuracy", "spikes", "delta events", "synops: plain spikes", "synops: delta")
-    for name in names:
-        table.add_column(name, justify="right")
+    synops = ("synops: plain spikes", "synops: delta")
+    table = _table("round", "weights zero", "accuracy", "spikes", "delta events", *synops)
     for row in pruned["rounds"]:
         shares = (f"{row['sparsity']:.1%}", f"{row['accuracy']:.1%}")
         means = (f"{row[key]:,.0f}" for key in ("raw_events", "delta_events", "spike_synops", "delta_synops"))
@@ -790,6 +750,16 @@ def _print_pruning(pruned: "Mapping[str, Any]") -> None:
     console = _console()
     console.print(table)
     console.print("means over the validation samples", highlight=False)
+
+
+def _table(*columns: str, left: "Collection[str]" = (), overflow: Any = "ellipsis") -> Any:
+    """Return a table without lines, its columns ``left`` of texts, the others of numbers."""
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for name in columns:
+        table.add_column(name, justify="left" if name in left else "right", overflow=overflow)
+    return table
 
 
 def _console() -> Any:

@@ -7,9 +7,22 @@ the seconds that it takes to execute all samples, so many at once, after a few t
 import json
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+
 WARM_UP = 8  # samples
+
+
+def seconds_of(run: Callable[[np.ndarray], object], x: np.ndarray, size: int) -> float:
+    """Return the time in which all samples are executed, ``size`` at once."""
+    for start in range(0, min(WARM_UP, len(x)), size):
+        run(x[start : start + size])
+    begin = time.perf_counter()
+    for start in range(0, len(x), size):
+        run(x[start : start + size])
+    return time.perf_counter() - begin
 
 
 def main(name: str, path: Path, threads: int) -> None:
@@ -27,13 +40,8 @@ def main(name: str, path: Path, threads: int) -> None:
             output = run(case.x, n_spikes)
             print(json.dumps({"output": output.tolist(), "spikes": sum(n_spikes)}), flush=True)
             continue
-        size = int(line)
-        for start in range(0, min(WARM_UP, len(case.x)), size):
-            run(case.x[start : start + size], None)
-        begin = time.perf_counter()
-        for start in range(0, len(case.x), size):
-            run(case.x[start : start + size], None)
-        print(json.dumps({"seconds": time.perf_counter() - begin}), flush=True)
+        seconds = seconds_of(lambda x: run(x, None), case.x, int(line))
+        print(json.dumps({"seconds": seconds}), flush=True)
 
 
 if __name__ == "__main__":

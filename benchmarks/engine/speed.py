@@ -49,7 +49,7 @@ from tdd_deploy.simulator import reference
 from tdd_deploy.simulator.engine import Engine, Result
 
 from .case import Case, Layer
-from .serve import WARM_UP
+from .serve import seconds_of
 from .shapes import SHAPES, random_case
 from .simulators import convolved
 
@@ -102,19 +102,13 @@ class Ours:
     def ask(self, order: str) -> dict[str, Any]:
         """Execute all samples."""
         if order == "spikes":
-            result = self._run(0, len(self._x))
+            result = self._run(self._x)
             n_spikes = result.trace.spike_code.total("spikes")
             return {"output": result.output.sum(axis=1).tolist(), "spikes": n_spikes}
-        for start in range(0, min(WARM_UP, len(self._x)), int(order)):
-            self._run(start, int(order))
-        begin = time.perf_counter()
-        for start in range(0, len(self._x), int(order)):
-            self._run(start, int(order))
-        return {"seconds": time.perf_counter() - begin}
+        return {"seconds": seconds_of(self._run, self._x, int(order))}
 
-    def _run(self, start: int, size: int) -> Result:
-        frames = Frames(static=True, values=self._x[start : start + size])
-        return self._engine.run(frames, n_steps=self._program.n_steps)
+    def _run(self, x: np.ndarray) -> Result:
+        return self._engine.run(Frames(static=True, values=x), n_steps=self._program.n_steps)
 
 
 class Reference:

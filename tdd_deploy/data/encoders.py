@@ -37,17 +37,21 @@ class Draws:
         self._in_time = in_time
         self._n_steps = n_steps
         self._keys = [[seed, start + i] for i in range(len(probabilities))]
-        self._next = 0  # the step that the generators stand at
+        self._t, self._frame = (
+            -1,
+            np.empty(0, np.float32),
+        )  # the last step that was drawn: an engine asks more than once
         self._turn(0)
 
     def at(self, t: int) -> npt.NDArray[np.float32]:
         """Return ``[B, *shape]`` for time step ``t``, counted from 0; in whatever order steps are asked for."""
-        p = self._probabilities[:, t] if self._in_time else self._probabilities
-        if t != self._next:
-            self._turn(t * p[0].size)
-        self._next = t + 1
-        drawn = np.stack([generator.random(p.shape[1:]) for generator in self._generators])
-        return (drawn < p).astype(np.float32)
+        if t != self._t:
+            p = self._probabilities[:, t] if self._in_time else self._probabilities
+            if t != self._t + 1:
+                self._turn(t * p[0].size)
+            drawn = np.stack([generator.random(p.shape[1:]) for generator in self._generators])
+            self._t, self._frame = t, (drawn < p).astype(np.float32)
+        return self._frame
 
     @property
     def values(self) -> npt.NDArray[np.float32]:
