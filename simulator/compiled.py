@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numba
 import numpy as np
 
-from tdd_deploy.program import Input, NeuronLayer, Program
+from tdd_deploy.program import Code, Input, NeuronLayer, Program
 from tdd_deploy.program.inputs import as_input
 
 from . import kernels
@@ -16,6 +16,7 @@ from .batch import Frames, Result
 from .counts import IntArray, Layer
 from .kernels import N_COUNTS, Count, Memory
 from .plan import Planned
+from .routes import Found, Route
 from .scatter import Synapses, channel_first, channel_last
 from .tally import Synops, Tally
 
@@ -30,13 +31,20 @@ class Compiled:
     """A covered program, ready to run."""
 
     def __init__(
-        self, program: Program, maps: Mapping[str, object], layers: tuple[Layer, ...], *, threads: int | None
+        self,
+        program: Program,
+        maps: Mapping[str, object],
+        layers: tuple[Layer, ...],
+        *,
+        routes: Mapping[str, Route],
+        threads: int | None,
     ) -> None:
         self._threads = threads or THREADS
         self._program = program
         self._layers = layers
         self._maps = maps
-        self._planned = Planned(program, maps)
+        self._routes = routes
+        self._planned = Planned(program, maps, routes)
 
     def run(self, frames: Frames, *, n_steps: int, record: Collection[str], margin: float) -> Result:
         """Execute one batch; see ``Engine.run``. ``margin`` is in the program's numbers, infinite for no early exit."""
@@ -69,12 +77,22 @@ class Compiled:
                 tally.sent(node.name, codes, **sent, is_input=isinstance(node, Input))
             if isinstance(node, NeuronLayer):
                 tally.updated(node.name, n_active=found[Count.ACTIVE], n_neurons=math.prod(node.shape))
+            if node.name in self._routes:
+                tally.routed(node.name, self._routes[node.name], self._costs(node.name, counts))
             synapses = self._maps.get(node.name)
             if isinstance(synapses, Synapses):
                 code = self._program.incoming[node.name][0].code
                 spikes, deltas = Synops(*found[Count.SPIKE_CODE :][:3]), Synops(*found[Count.DELTA_CODE :][:3])
                 tally.connected(node.name, synapses, code, spikes=spikes, deltas=deltas)
         return tally
+
+    def _costs(self, sender: str, counts: IntArray) -> Found:
+        """Return what the loops counted for the tables of a sender's route."""
+        found: dict[str, dict[Code, IntArray]] = {}
+        for row, table in self._routes[sender].rows(sender).items():
+            costs = counts[self._planned.place[row]].T
+            found[table] = {"spike": costs[Count.SPIKE_CODE :][:3], "delta": costs[Count.DELTA_CODE :][:3]}
+        return found
 
 
 class _Run:

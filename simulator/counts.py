@@ -29,6 +29,9 @@ class Counts:
         bias_adds: nonzero biases added.
         updates_active: neurons with a current, or with a state that was not at zero.
         updates_idle: the other neurons.
+        messages: events that neurons or the input sent, times the cores that each goes to.
+        hops_x: columns of the mesh that messages cross; this and the two beside it are zero without a placement.
+        hops_y: rows, likewise.
 
     """
 
@@ -44,6 +47,9 @@ class Counts:
     bias_adds: IntArray
     updates_active: IntArray
     updates_idle: IntArray
+    messages: IntArray
+    hops_x: IntArray
+    hops_y: IntArray
 
     @classmethod
     def zeros(cls, n_layers: int, n_steps: int) -> Self:

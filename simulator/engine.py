@@ -7,7 +7,7 @@ spike code.
 """
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import partial, reduce
 
@@ -22,7 +22,8 @@ from .batch import Frames, Result
 from .compiled import Compiled
 from .counts import Layer
 from .plan import is_covered
-from .scatter import Events, Synapses, channel_first, channel_last, ready
+from .routes import Route
+from .scatter import Events, IntArray, Synapses, channel_first, channel_last, ready
 from .tally import Synops, Tally
 
 __all__ = ["Engine", "Frames", "Result"]
@@ -37,10 +38,19 @@ class Engine:
         program: what to execute.
         compiled: whether to compile where it can be done.
         threads: that share the samples of a batch; by default $NUMBA_NUM_THREADS, or one per core that we may use.
+        routes: what events of the input and of layers cost on a mesh of cores; messages are counted by them.
     """
 
-    def __init__(self, program: Program, *, compiled: bool = True, threads: int | None = None) -> None:
+    def __init__(
+        self,
+        program: Program,
+        *,
+        compiled: bool = True,
+        threads: int | None = None,
+        routes: Mapping[str, Route] | None = None,
+    ) -> None:
         self.program = program
+        self.routes = routes or {}
         self.maps = {node.name: ready(node, program.in_shape(node.name)) for node in program.linear_maps}
         self.neurons = {
             layer.name: layer.neuron.converted(lambda p: channel_last(p[None])[0] if p.ndim else p)
@@ -52,7 +62,9 @@ class Engine:
             if isinstance(node, Input | NeuronLayer | Dense | Conv)
         )
         is_compiled = compiled and is_covered(program)
-        self._compiled = Compiled(program, self.maps, self.layers, threads=threads) if is_compiled else None
+        self._compiled = (
+            Compiled(program, self.maps, self.layers, routes=self.routes, threads=threads) if is_compiled else None
+        )
 
     def run(
         self, frames: Frames, *, n_steps: int, record: Collection[str] = (), early_exit: float | None = None
@@ -223,6 +235,14 @@ class _Run:
             n_changes=int(np.count_nonzero(values != before)),
             is_input=name == self._program.input.name,
         )
+        if name in self._engine.routes:
+            route = self._engine.routes[name]
+            events: dict[Code, IntArray] = {"spike": Events.of(values).at, "delta": Events.of(values - before).at}
+            found = {
+                table: {code: costs[at].sum(axis=0) for code, at in events.items()}
+                for table, costs in route.tables.items()
+            }
+            self._tally.routed(name, route, found)
 
     def _map(self, node: LinearMap) -> None:
         edges = self._program.incoming[node.name]

@@ -11,7 +11,7 @@ from tdd_deploy.errors import MissingDependency
 from tdd_deploy.files import replacing
 
 from .report import mean_text
-from .tables import by_profile
+from .tables import by_profile, range_text
 
 # Okabe and Ito's colours, told apart by people with any colour vision.
 DELTA, SPIKE, DENSE = "#0072B2", "#E69F00", "#999999"
@@ -35,7 +35,9 @@ def write_html(path: Path, report: Mapping[str, Any], *, version: str) -> None:
     template = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(source)
     n = report["totals"]["samples"]
     profiles = by_profile(report).rows
-    page = template.render(report=report, n=n, mean=mean_text, plots=_plots(report), profiles=profiles, version=version)
+    page = template.render(
+        report=report, n=n, mean=mean_text, span=range_text, plots=_plots(report), profiles=profiles, version=version
+    )
     with replacing(path) as part:
         part.write_text(page, encoding="utf-8")
 

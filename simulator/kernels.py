@@ -38,10 +38,14 @@ class Kind(IntEnum):
     THRESHOLD = 5
     INTEGRATORS = 6  # LI and I: their values are their potentials
     SCALE = 7
+    ROUTE = 8  # the mesh of cores under a layer: counts messages
 
 
 class Count(IntEnum):
-    """Where a count stands: of the input and of neurons; of maps, three in each code: effective, stored, macs."""
+    """Where a count stands: of the input and of neurons; or three in each code.
+
+    Of maps these are effective, stored and macs; of routes, messages, hops in x and in y.
+    """
 
     VALUES = 0
     CHANGES = 1
@@ -96,13 +100,13 @@ class Memory(NamedTuple):
     spike_words: NDArray[np.uint64]
     numbers: NumberArray  # zeros, the values of events, then what nodes sent and hold
     number_words: NDArray[np.uint64]
-    kept: IntArray  # [n_nodes, (effective, stored, graded)]: what the values of this step cost in spike code
+    kept: IntArray  # [n_nodes, 3]: what the values of this step cost in spike code; graded instead of macs
     found: NDArray[np.uint32]  # words that differ
     at: NDArray[np.uint32]  # events
     totals: NDArray[np.float64]  # the output, summed over the steps so far
 
 
-INPUT, SUM, FLATTEN, SYNAPSES, NEURONS, THRESHOLD, INTEGRATORS, SCALE = (np.uint64(kind) for kind in Kind)
+INPUT, SUM, FLATTEN, SYNAPSES, NEURONS, THRESHOLD, INTEGRATORS, SCALE, _ = (np.uint64(kind) for kind in Kind)
 VALUES, CHANGES, ACTIVE = int(Count.VALUES), int(Count.CHANGES), int(Count.ACTIVE)
 SPIKE_CODE, DELTA_CODE = int(Count.SPIKE_CODE), int(Count.DELTA_CODE)
 KEEP_U, KEEP_V, BIAS, LIMIT_V, AFTER = (np.uint64(parameter) for parameter in Parameter)
@@ -222,6 +226,42 @@ def _find_events(
     for e in range(n):
         numbers[node.events + e] = values[now + at[e]] - values[before + at[e]]
     return n
+
+
+@compiled
+def _count_messages(
+    table: Array, node: Any, k: int, source: Any, now: Any, before: Any, memory: Memory, counts: Array, row: int
+) -> None:  # fmt: skip
+    """Count what the events of a layer cost on the mesh, in both codes; see ``_find_events``."""
+    found, at = memory.found, memory.at
+    if source.is_spiking:
+        n = _find_changes(memory.spikes, memory.spike_words, now, before, source.stride, found, at)
+    else:
+        n = _find_changes(memory.numbers, memory.number_words, now, before, source.stride, found, at)
+    messages = hops_x = hops_y = np.int64(0)
+    more_messages = more_hops_x = more_hops_y = np.int64(0)
+    for e in range(n):
+        if source.is_spiking:
+            more = np.int64(memory.spikes[now + at[e]]) - np.int64(memory.spikes[before + at[e]])
+        else:
+            more = np.int64(memory.numbers[now + at[e]] != 0) - np.int64(memory.numbers[before + at[e]] != 0)
+        cost = node.fans + THREE * at[e]
+        to, x, y = np.int64(table[cost]), np.int64(table[cost + ONE]), np.int64(table[cost + TWO])
+        messages += to
+        hops_x += x
+        hops_y += y
+        more_messages += more * to
+        more_hops_x += more * x
+        more_hops_y += more * y
+    memory.kept[k, 0] += more_messages
+    memory.kept[k, 1] += more_hops_x
+    memory.kept[k, 2] += more_hops_y
+    counts[row, DELTA_CODE] += messages
+    counts[row, DELTA_CODE + 1] += hops_x
+    counts[row, DELTA_CODE + 2] += hops_y
+    counts[row, SPIKE_CODE] += memory.kept[k, 0]
+    counts[row, SPIKE_CODE + 1] += memory.kept[k, 1]
+    counts[row, SPIKE_CODE + 2] += memory.kept[k, 2]
 
 
 @compiled
@@ -531,8 +571,10 @@ def _step(plan: Plan, k: int, t: Any, frame: Array, memory: Memory, counts: Arra
         _compare(plan.table, plan.numbers, node, numbers, spikes, given, now, before, counts, row)
     elif node.kind == INTEGRATORS:
         _integrate(plan.table, plan.numbers, node, numbers, given, now, before, counts, row)
-    else:
+    elif node.kind == SCALE:
         _scale(plan.numbers, node, numbers, given, now)
+    else:
+        _count_messages(plan.table, node, k, source, given, given_before, memory, counts, row)
 
 
 @compiled

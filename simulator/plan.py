@@ -21,6 +21,7 @@ from tdd_deploy.program import Conv, Dense, Flatten, Input, NeuronLayer, Node, O
 
 from .arithmetic import NumberArray
 from .kernels import AT_ONCE, BLOCK, NODE, Kind, Memory, Parameter, Plan
+from .routes import Route
 from .scatter import IntArray, Synapses, channel_first, channel_last, targets
 
 Tap = tuple[int, int, int]  # the tap, the place it reaches, how many taps and places in a row
@@ -39,8 +40,8 @@ PADDING = 64  # vectors begin at multiples of this
 class Planned:
     """A plan with the names of its nodes."""
 
-    def __init__(self, program: Program, maps: Mapping[str, object]) -> None:
-        layout = _Layout(program, maps)
+    def __init__(self, program: Program, maps: Mapping[str, object], routes: Mapping[str, Route]) -> None:
+        layout = _Layout(program, maps, routes)
         self.plan = layout.plan()
         self.place = layout.place
         self.shapes = program.shapes
@@ -106,13 +107,15 @@ class _Row:
 class _Layout:
     """Tables in the making; a SUM before node x is named ``x/sum``, which no node can be named."""
 
-    def __init__(self, program: Program, maps: Mapping[str, object]) -> None:
+    def __init__(self, program: Program, maps: Mapping[str, object], routes: Mapping[str, Route]) -> None:
         self._program = program
         self._maps = maps
         self._table, self._weights, self._numbers = _Table(), _Table(), _Table()
         self._rows: dict[str, _Row] = {}
         for node in program.nodes:
             self._put(node)
+            if node.name in routes:
+                self._put_routes(node.name, routes[node.name])
         self.place = {name: k for k, name in enumerate(self._rows)}
         self.longest = max(_padded(math.prod(row.shape)) for row in self._rows.values()) + PADDING
         self.n_spikes, self.n_numbers = self.longest, 2 * self.longest
@@ -152,6 +155,11 @@ class _Layout:
                 self._rows[node.name] = _Row(Kind.SCALE, shape, edges, fields=self._factor(node))
             case Dense() | Conv() | Pool():
                 self._rows[node.name] = _Row(Kind.SYNAPSES, shape, edges, fields=self._synapses(node))
+
+    def _put_routes(self, sender: str, route: Route) -> None:
+        for row, table in route.rows(sender).items():
+            costs = {"fans": self._table.put(route.tables[table])}
+            self._rows[row] = _Row(Kind.ROUTE, (0,), ((sender, 0),), fields=costs)
 
     def _spikes(self, name: str) -> bool:
         node = self._program[name]

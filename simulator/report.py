@@ -2,7 +2,7 @@
 
 import csv
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,15 @@ from tdd_deploy.program import Input, LinearMap, Program
 from tdd_deploy.program.rounding import rounding_receivers
 
 from .counts import FIELDS, Counts, Trace
-from .energy import Energy, price_counts
+from .energy import UNPLACED, Energy, Seconds, price_counts
+from .placement import Placement, placement_json
 from .profiles import Profile
+from .routes import COSTS
+from .timing import BASIS, run_time
 
-SCHEMA_VERSION = 1
-BY_CODE = ("events", "input_events", "synops_effective", "synops_stored", "acs", "macs", "bias_adds")
+SCHEMA_VERSION = 2
+GIVEN = "the time per step that was given"
+BY_CODE = ("events", "input_events", "synops_effective", "synops_stored", "acs", "macs", "bias_adds", *COSTS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +43,8 @@ class Simulation:
     trace: Trace
     n_correct: int | None  # None: the data has no labels
     energies: tuple[Priced, ...] = ()  # one per profile
+    placement: Placement | None = None  # by which messages were counted
+    caveats: tuple[str, ...] = ()
     early_exit: float | None = None  # the margin
 
     @property
@@ -68,6 +74,8 @@ class Simulation:
             "steps": steps,
             "layers": layers,
             "early_exit": self._early_exit_json(),
+            "caveats": list(self.caveats),
+            "placement": None if self.placement is None else placement_json(self.placement),
             "totals": {
                 "samples": self.trace.n_samples,
                 **self._row((slice(n_layers), slice(n_steps))),
@@ -111,26 +119,57 @@ class Simulation:
     def _row(self, cells: tuple[Any, Any]) -> dict[str, Any]:
         trace = self.trace
         energy = self.energy if self.energy and self.energy.executed.terms else None  # None: nothing has a price
-        row: dict[str, Any] = {name: _sum(trace.executed, name, cells) for name in FIELDS}
+        unknown = () if self.placement else COSTS
+        row: dict[str, Any] = {name: _sum(trace.executed, name, cells) for name in FIELDS if name not in unknown}
         row["energy_pj"] = None if energy is None else float(energy.executed.per_cell_pj[cells].sum())
         for code, counts in (("spike_code", trace.spike_code), ("delta_code", trace.delta_code)):
             priced = None if energy is None else float(getattr(energy, code).per_cell_pj[cells].sum())
-            row[code] = {**{name: _sum(counts, name, cells) for name in BY_CODE}, "energy_pj": priced}
+            named = {name: _sum(counts, name, cells) for name in BY_CODE if name not in unknown}
+            row[code] = {**named, "energy_pj": priced}
         return row
 
 
 def priced(
-    trace: Trace, profile: Profile, *, step_time_s: float | None = None, clock_mhz: float | None = None
+    trace: Trace,
+    profile: Profile,
+    program: Program,
+    *,
+    placement: Placement | None = None,
+    unplaced: str = UNPLACED,
+    step_time_s: float | None = None,
+    clock_mhz: float | None = None,
 ) -> Priced:
-    """Price a run as executed and in one code throughout; static power flows for ``step_time_s`` per step executed."""
-    seconds = None if step_time_s is None else step_time_s * float(trace.n_running.sum())
-    codes = {code: getattr(trace, code) for code in ("executed", "spike_code", "delta_code")}
-    return Priced(
-        **{
-            code: price_counts(counts, trace.layers, profile, seconds=seconds, clock_mhz=clock_mhz)
-            for code, counts in codes.items()
-        }
-    )
+    """Price a run as executed and in one code throughout.
+
+    Args:
+        trace: what was counted, messages by the same placement.
+        profile: the prices.
+        program: what was run.
+        placement: on the profile's chip.
+        unplaced: why there is none.
+        step_time_s: that the hardware takes per step; by default, what follows from the profile's latencies.
+        clock_mhz: instead of the profile's.
+    """
+
+    def price(counts: Counts) -> Energy:
+        seconds = None
+        if step_time_s is not None:
+            seconds = Seconds(*[step_time_s * float(trace.n_running.sum())] * 2)
+        elif placement is not None:
+            rows = trace.layers, trace.n_running
+            seconds = run_time(program, counts, *rows, profile=profile, placement=placement)
+        return price_counts(
+            counts,
+            trace.layers,
+            profile,
+            seconds=seconds,
+            time_basis=BASIS if step_time_s is None else GIVEN,
+            clock_mhz=clock_mhz,
+            n_chips=None if placement is None else placement.n_chips,
+            unplaced=unplaced,
+        )
+
+    return Priced(**{code: price(getattr(trace, code)) for code in ("executed", "spike_code", "delta_code")})
 
 
 def mean_text(mean: float) -> str:
@@ -171,7 +210,11 @@ def _fed_by_input(program: Program) -> set[str]:
 def _sums(energy: Energy) -> dict[str, float | None]:
     """Return dynamic energy, None where nothing has a price, and static energy, None where the time is not known."""
     names = ("dynamic_pj", "low_pj", "high_pj")
-    return {**{name: getattr(energy, name) if energy.terms else None for name in names}, "static_pj": energy.static_pj}
+    static = ("static_low_pj", "static_high_pj")
+    return {
+        **{name: getattr(energy, name) if energy.terms else None for name in names},
+        **{name: getattr(energy, name) for name in static},
+    }
 
 
 def _short_json(priced: Priced) -> dict[str, Any]:
@@ -186,6 +229,7 @@ def _energy_json(energy: Energy) -> dict[str, Any]:
         "title": energy.profile.title,
         "remark": energy.profile.remark,
         **_sums(energy),
+        "seconds": None if energy.seconds is None else {**asdict(energy.seconds), "basis": energy.time_basis},
         "points": [vars(point) for point in energy.profile.points],
         "terms": [
             {

@@ -52,9 +52,31 @@ def by_term(report: Report) -> Table:
 def by_profile(report: Report) -> Table:
     """A row per hardware profile."""
     n = report["totals"]["samples"]
-    keys = ("dynamic_pj", "low_pj", "high_pj", "spike_code_pj", "delta_code_pj", "static_pj")
+    keys = ("dynamic_pj", "low_pj", "high_pj", "spike_code_pj", "delta_code_pj", "static_low_pj", "static_high_pj")
     rows = tuple((energy["profile"], *(_nj(energy[key], n) for key in keys)) for energy in report["energies"])
-    return Table(("profile", "dynamic nJ", "low", "high", "plain spikes nJ", "deltas nJ", "static nJ"), rows)
+    head = ("profile", "dynamic nJ", "low", "high", "plain spikes nJ", "deltas nJ", "static nJ, low", "static nJ, high")
+    return Table(head, rows)
+
+
+def by_placed_layer(placement: Mapping[str, Any]) -> Table:
+    """A row per layer on its cores; figures are those of its fullest core."""
+    columns = ("neurons", "synapse_bits", "axons_in", "axons_out", "destinations")
+    rows: dict[str, list[Mapping[str, Any]]] = {}
+    for block in placement["blocks"]:
+        rows.setdefault(block["layer"], []).append(block)
+    head = ("layer", "cores", "block", "neurons", "synapse bits", "axons in", "axons out", "cores reached")
+    return Table(
+        head,
+        tuple(
+            (
+                layer,
+                len(blocks),
+                " x ".join(map(str, blocks[0]["shape"])),
+                *(max(block["load"][name] for block in blocks) for name in columns),
+            )
+            for layer, blocks in rows.items()
+        ),
+    )
 
 
 def side_by_side(reports: Mapping[str, Report]) -> Table:
@@ -129,14 +151,21 @@ def _figures(report: Report) -> dict[str, Cell]:
     }
     for energy in report["energies"]:
         figures[f"{energy['profile']}, nJ"] = _nj(energy["dynamic_pj"], n)
-        figures[f"{energy['profile']}, low to high"] = (
-            None
-            if energy["low_pj"] is None
-            else f"{_text(_nj(energy['low_pj'], n))} to {_text(_nj(energy['high_pj'], n))}"
-        )
-        if energy["static_pj"] is not None:
-            figures[f"{energy['profile']}, static nJ"] = _nj(energy["static_pj"], n)
+        figures[f"{energy['profile']}, low to high"] = _range(energy, "low_pj", "high_pj", n)
+        figures[f"{energy['profile']}, static nJ"] = _range(energy, "static_low_pj", "static_high_pj", n)
     return figures
+
+
+def _range(energy: Mapping[str, Any], low: str, high: str, n: int) -> str | None:
+    if energy[low] is None:
+        return None
+    return range_text(energy[low] / n / PJ_PER_NJ, energy[high] / n / PJ_PER_NJ)
+
+
+def range_text(low: float, high: float) -> str:
+    """Return bounds for people; one number where they look the same."""
+    least, most = _text(low), _text(high)
+    return least if least == most else f"{least} to {most}"
 
 
 def _nj(energy_pj: float | None, n: int) -> float | None:

@@ -8,6 +8,7 @@ import numpy as np
 from tdd_deploy.program import Code
 
 from .counts import Counts, IntArray, Layer, Trace
+from .routes import COSTS, EVERYWHERE, Found, Route
 from .scatter import Events, Synapses
 
 Number = int | IntArray  # of one time step, or of each
@@ -58,6 +59,12 @@ class Tally:
         if not is_input:
             self._add("spikes", name, n_values, n_values, n_values)
             self._add("delta_events", name, n_changes, n_changes, n_changes)
+
+    def routed(self, name: str, route: Route, found: Found) -> None:
+        """Count what the events of the input or of a layer cost on the mesh."""
+        executed, spikes, deltas = route.executed(found), found[EVERYWHERE]["spike"], found[EVERYWHERE]["delta"]
+        for i, cost in enumerate(COSTS):
+            self._add(cost, name, executed[i], spikes[i], deltas[i])
 
     def updated(self, name: str, *, n_active: Number, n_neurons: int) -> None:
         """Count the neurons of a layer, ``n_neurons`` in each sample."""

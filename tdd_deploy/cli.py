@@ -386,6 +386,29 @@ def prune(run: Path, *, out: Path, as_json: bool, **options: Any) -> None:
 
 @cli.command()
 @click.argument("file", type=PATH)
+@click.option("--target", required=True, help="A chip (loihi1, loihi2, truenorth), a profile of one, or a .toml.")
+@click.option("--bits", type=int, help="Of a weight, for a network in floats. Default: 8.")
+@click.option("--code", type=click.Choice(("delta", "spike")), help="Default: delta where events can carry a sign.")
+@click.option("--chips", type=click.IntRange(1), default=1, show_default=True, help="How many there are.")
+@json_option
+def check(file: Path, *, as_json: bool, **options: Any) -> None:
+    """Say whether FILE (a .nir file or a run folder) fits on a chip: every limit that it breaks, and what helps.
+
+    Exit code 1 when it does not fit. Limits are those that are published; what they leave open is printed.
+    """
+    from .pipeline import check as run
+
+    checked = run(file, **options)
+    if as_json:
+        _echo_json(checked.as_json())
+    else:
+        _print_check(checked.as_json())
+    if not checked.fits:
+        raise click.exceptions.Exit(1)
+
+
+@cli.command()
+@click.argument("file", type=PATH)
 @json_option
 def inspect(file: Path, *, as_json: bool) -> None:
     """Print what FILE (a .nir file or a run folder) holds, every choice named."""
@@ -619,6 +642,32 @@ def _print_hops(verified: "Verified") -> None:
         console.print(f"left out: {line}", highlight=False, markup=False, soft_wrap=True)
 
 
+def _print_check(found: "Mapping[str, Any]") -> None:
+    """Print where layers lie, what is broken, and what is left open."""
+    from .simulator.tables import by_placed_layer
+
+    placed = by_placed_layer(found["placement"])
+    table = _table(*placed.head, left=(placed.head[0], "block"), overflow="fold")
+    for row in placed.rows:
+        table.add_row(*(f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row))
+    console = _console()
+    console.print(table)
+    chips = "" if found["chips"] == 1 else f" x {found['chips']}"
+    n = len(found["faults"])
+    verdict = f"does not fit ({n} found)" if n else "no published limit is broken"
+    lines = [f"{found['target']}{chips}: {verdict}. {found['title']}. {found['remark']}"]
+    for fault in found["faults"]:
+        lines += [
+            f"  - {fault['rule']}, {fault['where']}: {fault['found']}; allowed: {fault['allowed']}: {fault['why']}.",
+            f"    source: {fault['source']}",
+            *([f"    {fault['fix']}"] if fault["fix"] else []),
+        ]
+    lines += [f"taken for granted: {line}" for line in found["taken"]]
+    lines += [f"not checked: {line}" for line in found["not_checked"]]
+    for line in lines:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
 def _print_simulation(simulation: "Simulation", by: str) -> None:
     """Print a table of means over samples, and a summary."""
     from .simulator.report import mean_text
@@ -671,6 +720,8 @@ def _summary(report: "Mapping[str, Any]") -> "Iterator[str]":
         yield f"{saved:,.0f} of the synops saved come only from showing the same image at every step"
     if report["energy"]:
         yield from _energy_lines(report["energy"], n)
+    for line in report["caveats"]:
+        yield f"  caveat: {line}"
 
 
 def _energy_lines(energy: "Mapping[str, Any]", n: int) -> "Iterator[str]":
@@ -681,8 +732,8 @@ def _energy_lines(energy: "Mapping[str, Any]", n: int) -> "Iterator[str]":
         yield "dynamic energy: not priced, since no price of an event is published"
     else:
         yield f"dynamic energy: {nj('dynamic_pj')} nJ per sample ({nj('low_pj')} to {nj('high_pj')} over sources)"
-    if energy["static_pj"] is not None:
-        yield f"static energy: {nj('static_pj')} nJ per sample and chip, in the time that --step-time says"
+    if energy["seconds"]:
+        yield from _time_lines(energy, n)
     yield f"  {energy['profile']}: {energy['title']}"
     yield f"  {energy['remark']}"
     for point in energy["points"]:
@@ -691,11 +742,23 @@ def _energy_lines(energy: "Mapping[str, Any]", n: int) -> "Iterator[str]":
         yield f"  not priced: {line}"
 
 
+def _time_lines(energy: "Mapping[str, Any]", n: int) -> "Iterator[str]":
+    """Say how long the hardware takes, and what flows meanwhile."""
+    from .simulator.tables import range_text
+
+    seconds = energy["seconds"]
+    yield f"time: {range_text(seconds['low'] / n * 1e6, seconds['high'] / n * 1e6)} us per sample: {seconds['basis']}"
+    if energy["static_low_pj"] is not None:
+        static = range_text(energy["static_low_pj"] / n / 1e3, energy["static_high_pj"] / n / 1e3)
+        yield f"static energy: {static} nJ per sample, in this time"
+
+
 def _energies_table(report: "Mapping[str, Any]") -> Any:
     """A row per profile, in nJ per sample."""
     from .simulator.tables import by_profile
 
-    table = _table("profile", "nJ run", "low", "high", "nJ plain", "nJ deltas", "nJ static", left=("profile",))
+    columns = ("profile", "nJ run", "low", "high", "nJ plain", "nJ deltas", "static, low", "static, high")
+    table = _table(*columns, left=("profile",))
     for name, *figures in by_profile(report).rows:
         table.add_row(name, *("" if figure is None else f"{figure:,.2f}" for figure in figures))
     return table

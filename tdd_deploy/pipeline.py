@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from .exporters.lava.worker import LavaRun
     from .program.quantize import LayerReport, Per
     from .simulator.calibration import Calibration
+    from .simulator.check import Checked
+    from .simulator.placement import Placement
     from .simulator.profiles import Profile
     from .simulator.report import Simulation
     from .train import Board, TrainingData, TrainOptions, Watcher
@@ -264,6 +266,8 @@ def simulate(
         program = _calibrated(program, open_data(data, split="train", data_dir=data_dir), feed)
     else:
         program = with_code(program, code)
+    placement, unplaced = _placed(program, prices)
+    routes = placement.routes if placement else None
     n_samples = source.n_samples if samples is None else min(samples, source.n_samples)
     total: Share | None = None
     with ExitStack() as stack:
@@ -280,6 +284,7 @@ def simulate(
                 seed=seed,
                 batch=batch,
                 early_exit=early_exit,
+                routes=routes,
                 files=source.fingerprints,
             )
             client = stack.enter_context(cluster.workers(workers) if workers else cluster.scheduler(scheduler or ""))
@@ -289,7 +294,7 @@ def simulate(
             if record is not None:
                 recorded = recording(record, program, n_samples=n_samples, n_steps=feed.n_steps)
                 take = stack.enter_context(recorded).take
-            engine = Engine(program, threads=threads)
+            engine = Engine(program, threads=threads, routes=routes)
             shares = execute(source, feed, engine, range(n_samples), batch=batch, early_exit=early_exit, take=take)
         for share in shares:
             total = share if total is None else total + share
@@ -301,12 +306,63 @@ def simulate(
         code=code,
         trace=total.trace,
         n_correct=total.n_correct if source.labelled else None,
-        energies=tuple(priced(total.trace, each, step_time_s=step_time, clock_mhz=clock) for each in prices),
+        energies=tuple(
+            priced(
+                total.trace,
+                each,
+                program,
+                placement=placement if each.chip else None,
+                unplaced=unplaced,
+                step_time_s=step_time,
+                clock_mhz=clock,
+            )
+            for each in prices
+        ),
+        placement=placement,
+        caveats=_caveats(program, prices),
         early_exit=early_exit,
     )
     if out is not None:
         _write_report(out, simulation)
     return simulation
+
+
+def check(path: Path, *, target: str, bits: int | None = None, code: Code | None = None, chips: int = 1) -> "Checked":
+    """Hold a program against what a chip has room for; see ``simulator.check``.
+
+    Args:
+        path: a .nir file or a run folder.
+        target: a chip, a profile of one, or a path to a chip's .toml.
+        bits: of a weight, for floats; by default 8.
+        code: what edges send; by default delta where events can carry a sign, or else spike.
+        chips: how many there are.
+
+    Raises:
+        TddDeployError: anything wrong with a file or an option.
+    """
+    from .simulator.check import Setting
+    from .simulator.check import check as examine
+    from .simulator.chips import chip_names, load_chip
+    from .simulator.profiles import load_profile, profile_names
+
+    of_profile = load_profile(target).chip if target in set(profile_names()) - set(chip_names()) else target
+    if of_profile is None:
+        found = f"{target!r}, whose chip has no published limits here"
+        raise BadOption("--target", found, f"{', '.join(chip_names())}, a profile of one, or a path to a .toml")
+    chip = load_chip(of_profile)
+    program = read_program(path)
+    is_integer = program.number_format == "integer"
+    if is_integer and bits is not None:
+        raise BadOption("--bits", f"{bits}, of a program in integers", "a program in floats")
+    if bits is not None and not 1 <= bits <= 32:
+        raise BadOption("--bits", str(bits), "1 to 32")
+    weight_bits = bits or _weight_bits(program)
+    taken = [] if is_integer else [f"weights in floats are taken as integers of {weight_bits} bits (--bits)"]
+    if code is None:
+        code = "spike" if chip.spikes.kind == "binary" else "delta"
+        taken.append(f"edges send in {code} code (--code)")
+    setting = Setting(program=with_code(program, code), chip=chip, weight_bits=weight_bits, n_chips=chips)
+    return examine(setting, taken=tuple(taken))
 
 
 def report(path: Path) -> dict[str, Any]:
@@ -373,6 +429,48 @@ def _check_hardware(profiles: "Sequence[Profile]", *, step_time: float | None, c
         raise BadOption(
             "--clock", f"{clock:g}", f"a profile whose static power depends on a clock; {names}: it does not"
         )
+
+
+def _placed(program: Program, profiles: "Sequence[Profile]") -> "tuple[Placement | None, str]":
+    """Return where a program lies on the chip of some profiles, or why it does not."""
+    from .simulator.chips import load_chip
+    from .simulator.energy import UNPLACED
+    from .simulator.placement import place
+
+    names = dict.fromkeys(profile.chip for profile in profiles if profile.chip)
+    if len(names) > 1:
+        given = ", ".join(profile.name for profile in profiles if profile.chip)
+        raise BadOption("--profile", f"{given}: of {' and '.join(names)}", "profiles of one chip in one run")
+    if not names:
+        return None, UNPLACED
+    chip = load_chip(next(iter(names)))
+    placement = place(program, chip, weight_bits=_weight_bits(program))
+    if not placement.exceeded:
+        return placement, ""
+    what = "; ".join(
+        f"{layer} exceeds {', '.join(chip.limits[name].what for name in limits)}"
+        for layer, limits in placement.exceeded.items()
+    )
+    return None, f"not placed on {chip.name}: {what} (tdd-deploy check says more)"
+
+
+def _caveats(program: Program, profiles: "Sequence[Profile]") -> tuple[str, ...]:
+    """Say what the chips of some profiles could not execute."""
+    from .simulator.check import cannot_run
+    from .simulator.chips import load_chip
+
+    chips = [load_chip(name) for name in dict.fromkeys(profile.chip for profile in profiles if profile.chip)]
+    found = [(chip.name, cannot_run(program, chip)) for chip in chips]
+    return tuple(
+        f"{name} cannot run this as it is, and is priced as if it could: {what}" for name, what in found if what
+    )
+
+
+def _weight_bits(program: Program) -> int:
+    """Return the bits of a program's weights on a chip: its own, or for floats those that export would give it."""
+    from .program.quantize import bits_of
+
+    return bits_of(program) if program.number_format == "integer" else DEPLOYED_BITS
 
 
 def _check_where(

@@ -13,6 +13,7 @@ from .program import Program
 from .program.outputs import predicted
 from .simulator.counts import Trace
 from .simulator.engine import Engine, Result
+from .simulator.routes import Route
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class Job:
         seed: of a random encoder.
         batch: samples executed at once.
         early_exit: see ``Engine.run``.
+        routes: see ``Engine``.
         files: what tells each file of the data from others, by name.
         version: of tdd-deploy.
     """
@@ -53,6 +55,7 @@ class Job:
     seed: int
     batch: int
     early_exit: float | None
+    routes: Mapping[str, Route] | None = None
     files: Mapping[str, str]
     version: str = __version__
 
@@ -95,4 +98,4 @@ def _ready(job: Job) -> tuple[Source, Feed, Engine]:
         files = ", ".join(map(str, source.files))
         raise WorkerFailed("a worker", f"has other bytes in {files}", "let all processes see the same files")
     feed = Feed.of(job.program, source, steps=job.steps, encoder=job.encoder, seed=job.seed)
-    return source, feed, Engine(job.program, threads=1)
+    return source, feed, Engine(job.program, threads=1, routes=job.routes)

@@ -11,10 +11,12 @@ import numpy as np
 
 from tdd_deploy.neurons import LIF
 from tdd_deploy.program import Dense, Edge, Input, NeuronLayer, Output, Program, build
-from tdd_deploy.simulator.counts import FIELDS, Counts
+from tdd_deploy.simulator.chips import Chip, Limit, Mesh, Spikes, Synapses
+from tdd_deploy.simulator.counts import FIELDS, Counts, Trace
 from tdd_deploy.simulator.engine import Engine, Result
-from tdd_deploy.simulator.profiles import load_profile
-from tdd_deploy.simulator.report import Simulation, priced
+from tdd_deploy.simulator.placement import Placement, place
+from tdd_deploy.simulator.profiles import Profile, load_profile
+from tdd_deploy.simulator.report import Priced, Simulation, priced
 from tests.zoo import Given
 
 # Input 0 reaches both neurons, input 1 reaches neuron 1 alone; one bias of two is zero.
@@ -60,7 +62,7 @@ SAME_IN_EVERY_CODE = {
     "readout": {"dense": [2 + 2] * 3},
 }
 SPIKE_CODE = {
-    "input": {"input_events": [1 + 1, 2 + 1, 1 + 2]},
+    "input": {"input_events": [1 + 1, 2 + 1, 1 + 2], "messages": [1 + 1, 2 + 1, 1 + 2]},
     "fc": {
         "synops_effective": [2 + 2, 3 + 2, 1 + 3],  # two weights behind input 0, one behind input 1
         "synops_stored": [2 + 2, 4 + 2, 2 + 4],
@@ -68,7 +70,7 @@ SPIKE_CODE = {
         "macs": [2, 2, 3],  # sample 1: at step 3 its 1.0 beside the 0.5 makes no AC
         "bias_adds": [2, 2, 2],  # one nonzero bias, two samples, every step
     },
-    "hidden": {"events": [1 + 1, 2 + 1, 1 + 1]},
+    "hidden": {"events": [1 + 1, 2 + 1, 1 + 1], "messages": [1 + 1, 2 + 1, 1 + 1], "hops_y": [1 + 1, 2 + 1, 1 + 1]},
     "readout": {
         "synops_effective": [1 + 1, 2 + 1, 1 + 1],
         "synops_stored": [1 + 1, 2 + 1, 1 + 1],
@@ -76,7 +78,8 @@ SPIKE_CODE = {
     },
 }
 DELTA_CODE = {
-    "input": {"input_events": [1 + 1, 1 + 0, 1 + 1]},  # x0 on; x1 on, nothing; x0 off, x1 on
+    # x0 on; x1 on, nothing; x0 off, x1 on
+    "input": {"input_events": [1 + 1, 1 + 0, 1 + 1], "messages": [1 + 1, 1 + 0, 1 + 1]},
     "fc": {
         "synops_effective": [2 + 2, 1 + 0, 2 + 1],
         "synops_stored": [2 + 2, 2 + 0, 2 + 2],
@@ -84,13 +87,25 @@ DELTA_CODE = {
         "macs": [2, 0, 0],
         "bias_adds": [2, 0, 0],  # once, held from then on
     },
-    "hidden": {"events": [1 + 1, 1 + 0, 1 + 0]},
+    "hidden": {"events": [1 + 1, 1 + 0, 1 + 0], "messages": [1 + 1, 1 + 0, 1 + 0], "hops_y": [1 + 1, 1 + 0, 1 + 0]},
     "readout": {
         "synops_effective": [1 + 1, 1 + 0, 1 + 0],
         "synops_stored": [1 + 1, 1 + 0, 1 + 0],
         "acs": [1 + 1, 1 + 0, 1 + 0],
     },
 }
+# A chip of one core per tile: hidden lies on the first, where inputs enter, and the output on the one below.
+CHIP = Chip(
+    name="by-hand",
+    title="Two cores",
+    remark="",
+    limits={"neurons": Limit(name="neurons", value=2, confidence="derived", source="made up")},
+    mesh=Mesh(columns=2, rows=2, cores_per_tile=1, source="made up"),
+    synapses=Synapses(sharing="none", source="made up"),
+    spikes=Spikes(kind="graded", bits=8, source="made up"),
+    neurons=None,
+    not_checked=("anything",),
+)
 # The network executes fc in delta code and readout in spike code.
 EXECUTED = {name: (SPIKE_CODE if name in ("hidden", "readout") else DELTA_CODE)[name] for name in SPIKE_CODE}
 
@@ -108,6 +123,9 @@ TOTALS = {
     "bias_adds": 2,
     "updates_active": 11,
     "updates_idle": 1,
+    "messages": 5 + 7,
+    "hops_x": 0,
+    "hops_y": 7,
 }
 
 
@@ -145,10 +163,20 @@ def renamed(program: Program, old: str, new: str) -> Program:
     return build(nodes, edges, dt_s=program.dt_s, n_steps=program.n_steps)
 
 
+def placed(program: Program) -> Placement:
+    return place(program, CHIP, weight_bits=8)
+
+
+def with_limit(name: str, value: int) -> Chip:
+    """The chip with another limit, or one more."""
+    limit = Limit(name=name, value=value, confidence="derived", source="made up")
+    return replace(CHIP, limits={**CHIP.limits, name: limit})
+
+
 @cache
 def result() -> Result:
     """What the engine makes of it, the hidden layer recorded."""
-    return Engine(program()).run(Given(INPUTS), n_steps=3, record=("hidden",))
+    return Engine(program(), routes=placed(program()).routes).run(Given(INPUTS), n_steps=3, record=("hidden",))
 
 
 DATA = {
@@ -165,15 +193,22 @@ DATA = {
 def simulation(profile: str | None = "loihi1-davies2018", *, n_samples: int = 2, **changed: Any) -> Simulation:
     """The network as a finished simulation, some of its fields changed."""
     executed = changed.get("program", program())
+    placement = placed(executed)
     trace = changed.get("trace")
     if trace is None:
-        trace = replace(Engine(executed).run(Given(INPUTS), n_steps=3).trace, n_running=np.full(3, n_samples))
+        trace = Engine(executed, routes=placement.routes).run(Given(INPUTS), n_steps=3).trace
+        trace = replace(trace, n_running=np.full(3, n_samples))
     fields = {
         "program": executed,
         "data": DATA,
         "code": "auto",
         "trace": trace,
         "n_correct": 1,
-        "energies": () if profile is None else (priced(trace, load_profile(profile)),),
+        "energies": () if profile is None else (_priced(trace, load_profile(profile), executed, placement),),
+        "placement": placement,
     }
     return Simulation(**fields | changed)
+
+
+def _priced(trace: Trace, profile: Profile, program: Program, placement: Placement) -> Priced:
+    return priced(trace, profile, program, placement=placement if profile.chip else None)

@@ -64,6 +64,15 @@ class Quantized:
     layers: tuple[LayerReport, ...]
 
 
+def bits_of(program: Program) -> int:
+    """Return how many bits the weights of an integer program take, signed, in the steps that all of them share."""
+    weights = [np.ravel(node.weight) for node in program.linear_maps if isinstance(node, Dense | Conv)]
+    values = np.concatenate([*weights, np.zeros(1, np.int32)]).astype(np.int64)
+    step = int(np.bitwise_or.reduce(np.abs(values)))
+    values //= step & -step or 1
+    return next(bits for bits in count(1) if -(1 << bits - 1) <= values.min() and values.max() < max(1 << bits - 1, 1))
+
+
 def quantize(
     program: Program,
     *,

@@ -24,6 +24,7 @@ from tdd_deploy.exporters import TARGETS
 from tdd_deploy.exporters.lava.rules import MAPPINGS
 from tdd_deploy.machines import MACHINES
 from tdd_deploy.simulator.profiles import profile_names
+from tdd_deploy.simulator.report import SCHEMA_VERSION
 from tdd_deploy.simulator.tables import FORMATS, TABLES
 from tdd_deploy.train import METHODS, NETWORKS
 from tdd_deploy.train.augment import AUGMENTATIONS
@@ -100,11 +101,11 @@ def test_simulate_compares_profiles_and_adds_static_power_for_the_time_that_is_g
     odin, loihi2, memory = report["energies"]
     assert [energy["profile"] for energy in report["energies"]] == ["odin", "loihi2", "cmos45-memory"]
     seconds = 1e-3 * 5 * len(report["steps"])
-    assert odin["static_pj"] == pytest.approx((27.3 + 1.78 * 10) * 1e6 * seconds)
+    assert odin["static_low_pj"] == odin["static_high_pj"] == pytest.approx((27.3 + 1.78 * 10) * 1e6 * seconds)
     assert odin["dynamic_pj"] == report["energy"]["dynamic_pj"] == report["totals"]["energy_pj"] > 0
-    assert (loihi2["dynamic_pj"], loihi2["static_pj"], memory["static_pj"]) == (None, None, None)
+    assert (loihi2["dynamic_pj"], loihi2["static_low_pj"], memory["static_low_pj"]) == (None, None, None)
     printed = call(*words).out
-    for word in ("nJ static", "odin", "loihi2", "cmos45-memory", "static energy: "):
+    for word in ("static, low", "odin", "loihi2", "cmos45-memory", "static energy: "):
         assert word in printed
 
 
@@ -128,7 +129,7 @@ def test_runs_are_reported_and_compared_for_papers(call: Call, run_folder: Path,
     assert "|  | delta | spike |" in side_by_side
     assert "| code | delta | spike |" in side_by_side
     assert "cmos45-memory, nJ" in side_by_side
-    assert json.loads(call("report", runs[0], "--format", "json").out)["schema_version"] == 1
+    assert json.loads(call("report", runs[0], "--format", "json").out)["schema_version"] == SCHEMA_VERSION
     assert set(json.loads(call("compare", *runs, "--format", "json").out)) == {"delta", "spike"}
     assert call("compare", runs[0], runs[0] / "report.json").out.startswith(f"|  | {runs[0]} |")
 
@@ -139,7 +140,7 @@ def test_runs_are_reported_and_compared_for_papers(call: Call, run_folder: Path,
         (None, "is missing or not a text file"),
         ("{", "is not JSON"),
         ("[]", "is no report of a simulation"),
-        ('{"schema_version": 1}', "is no report of a simulation"),
+        ('{"schema_version": 2}', "is no report of a simulation"),
     ],
 )
 def test_what_is_no_report_is_refused(call: Call, tmp_path: Path, text: str | None, found: str) -> None:
@@ -153,7 +154,7 @@ def test_what_is_no_report_is_refused(call: Call, tmp_path: Path, text: str | No
 def test_a_report_of_another_schema_is_refused(call: Call, tmp_path: Path) -> None:
     old = by_hand.simulation().as_json() | {"schema_version": 0}
     (tmp_path / "report.json").write_text(json.dumps(old))
-    assert "is a report of schema 0, not 1; simulate again" in call("report", tmp_path).err
+    assert "is a report of schema 0, not 2; simulate again" in call("report", tmp_path).err
 
 
 def test_profiles_are_listed_and_explained(call: Call) -> None:
@@ -170,7 +171,7 @@ def test_profiles_are_listed_and_explained(call: Call) -> None:
 def test_simulate_prints_one_json_object(call: Call, run_folder: Path) -> None:
     called = call("simulate", run_folder / "network.nir", "--data", "digits", "--samples", 20, "--energy", "--json")
     report = json.loads(called.out)
-    assert report["schema_version"] == 1
+    assert report["schema_version"] == SCHEMA_VERSION
     assert [step["step"] for step in report["steps"]] == [1, 2, 3, 4, 5, 6]
     assert report["totals"]["samples"] == 20
     assert report["energy"]["profile"] == "loihi1-davies2018"

@@ -44,7 +44,8 @@ def test_a_total_is_over_layers_and_steps(name):
 @pytest.mark.parametrize("readout_code", ["spike", "delta"])
 def test_the_counts_of_one_code_throughout_do_not_depend_on_what_was_executed(fc_code, readout_code):
     program = by_hand.program(fc_code=fc_code, readout_code=readout_code)
-    trace = Engine(program).run(Given(by_hand.INPUTS), n_steps=3).trace
+    engine = Engine(program, routes=by_hand.placed(program).routes)
+    trace = engine.run(Given(by_hand.INPUTS), n_steps=3).trace
     for name in FIELDS:
         np.testing.assert_array_equal(getattr(trace.spike_code, name), getattr(by_hand.result().trace.spike_code, name))
         np.testing.assert_array_equal(getattr(trace.delta_code, name), getattr(by_hand.result().trace.delta_code, name))

@@ -4,7 +4,7 @@ import pytest
 from tdd_deploy.program import Conv, Dense
 from tdd_deploy.simulator import reference
 from tdd_deploy.simulator.counts import FIELDS, Counts, Layer
-from tdd_deploy.simulator.energy import COVERAGE, EXCLUDED, price_counts
+from tdd_deploy.simulator.energy import COVERAGE, EXCLUDED, Seconds, price_counts
 from tdd_deploy.simulator.engine import Engine
 from tdd_deploy.simulator.profiles import load_profile, profile_names
 from tests import by_hand
@@ -13,8 +13,8 @@ from tests.zoo import Given, grow
 TRACE = by_hand.result().trace
 
 
-def priced(name, counts=TRACE.executed, layers=TRACE.layers):
-    return price_counts(counts, layers, load_profile(name))
+def priced(name, counts=TRACE.executed, layers=TRACE.layers, *, n_chips=None):
+    return price_counts(counts, layers, load_profile(name), n_chips=n_chips)
 
 
 def random_counts(seed, layers, n_steps):
@@ -32,9 +32,10 @@ LAYERS = (
 
 
 @pytest.mark.parametrize("name", profile_names())
+@pytest.mark.parametrize("n_chips", [None, 1])
 @pytest.mark.parametrize("seed", range(5))
-def test_the_energy_is_the_sum_of_its_terms_its_layers_and_its_steps(name, seed):
-    energy = priced(name, random_counts(seed, LAYERS, 7), LAYERS)
+def test_the_energy_is_the_sum_of_its_terms_its_layers_and_its_steps(name, n_chips, seed):
+    energy = priced(name, random_counts(seed, LAYERS, 7), LAYERS, n_chips=n_chips)
     assert energy.per_cell_pj.shape == (5, 7)
     assert (energy.dynamic_pj > 0) == bool(load_profile(name).prices)
     for total in (
@@ -203,12 +204,16 @@ def test_every_price_is_either_a_term_or_listed_as_not_priced(name):
 
 def test_static_energy_is_power_times_the_time_that_is_given():
     for name, clock_mhz, power_mw in (("truenorth", None, 64.4), ("odin", None, 0.1608), ("odin", 1.3, 0.029614)):
-        energy = price_counts(TRACE.executed, TRACE.layers, load_profile(name), seconds=2.0, clock_mhz=clock_mhz)
-        assert energy.static_pj == pytest.approx(2e9 * power_mw)
+        energy = price_counts(
+            TRACE.executed, TRACE.layers, load_profile(name), seconds=Seconds(2.0, 3.0), clock_mhz=clock_mhz
+        )
+        assert energy.static_low_pj == pytest.approx(2e9 * power_mw)
+        assert energy.static_high_pj == pytest.approx(3e9 * power_mw)
         assert not any("static power" in line for line in energy.not_priced)
-    assert priced("odin").static_pj is None
-    assert price_counts(TRACE.executed, TRACE.layers, load_profile("loihi1-sanafe"), seconds=2.0).static_pj is None
+    assert priced("odin").static_low_pj is None
+    without_power = load_profile("loihi1-sanafe")
+    assert price_counts(TRACE.executed, TRACE.layers, without_power, seconds=Seconds(2.0, 2.0)).static_high_pj is None
 
 
 def test_what_a_reader_takes_for_granted_are_counts():
-    assert {count for counts in COVERAGE.values() for count in counts} <= {*FIELDS, "messages"}
+    assert {count for counts in COVERAGE.values() for count in counts} <= set(FIELDS)

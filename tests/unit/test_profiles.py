@@ -6,13 +6,12 @@ import pytest
 from tdd_deploy.errors import BadFile, BadOption, BadProfile
 from tdd_deploy.simulator.counts import FIELDS
 from tdd_deploy.simulator.profiles import (
-    CONFIDENCES,
     MILLIWATTS,
-    NEEDS_PLACEMENT,
     PICOJOULES,
     load_profile,
     profile_names,
 )
+from tdd_deploy.simulator.schema import CONFIDENCES
 
 FIGURES = Path(__file__).parents[3] / "shared/reference/energy-figures.toml"
 in_figures = pytest.mark.skipif(not FIGURES.exists(), reason="the collected figures stand beside the repository")
@@ -105,7 +104,7 @@ def test_every_price_has_a_source_and_stands_within_its_range(name):
         assert price.source
         assert price.range_source or price.low_pj == price.high_pj
         assert price.confidence in CONFIDENCES
-        assert set(price.counts) <= {*FIELDS, *NEEDS_PLACEMENT}
+        assert set(price.counts) <= set(FIELDS)
 
 
 @pytest.mark.parametrize("name", profile_names())
@@ -366,7 +365,9 @@ def test_a_profile_that_nothing_resembles_is_answered_with_all():
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(BadFile, match=r"none\.toml: is missing or not a text file; name a profile or a \.toml file"):
+    with pytest.raises(
+        BadFile, match=r"none\.toml: is missing or not a text file; name one of profiles or a \.toml file"
+    ):
         load_profile(str(tmp_path / "none.toml"))
 
 

@@ -6,28 +6,34 @@ import numpy as np
 import pytest
 
 from tdd_deploy.program import Dense, Edge, Flatten, Input, Output, Pool, build
+from tdd_deploy.simulator.chips import load_chip
 from tdd_deploy.simulator.counts import FIELDS
 from tdd_deploy.simulator.engine import Engine
+from tdd_deploy.simulator.placement import place
 from tdd_deploy.simulator.profiles import load_profile, profile_names
 from tdd_deploy.simulator.report import BY_CODE, SCHEMA_VERSION, priced, write_csv
+from tdd_deploy.simulator.routes import COSTS
 from tests import by_hand
 from tests.zoo import Given, grow
 
 
 def of_the_zoo(seed):
     case = grow(seed, n_blocks=2, n_steps=4, batch=2, spatial=bool(seed % 2))
-    trace = Engine(case.program).run(Given(case.inputs), n_steps=4).trace
-    names = [name for name in profile_names() if load_profile(name).prices]
-    energies = (priced(trace, load_profile(names[seed % len(names)])),)
-    return by_hand.simulation(program=case.program, trace=trace, energies=energies)
+    profiles = [load_profile(name) for name in profile_names()]
+    profile = [profile for profile in profiles if profile.prices][seed % 9]
+    placement = place(case.program, load_chip(profile.chip), weight_bits=8) if profile.chip else None
+    engine = Engine(case.program, routes=placement.routes if placement else None)
+    trace = engine.run(Given(case.inputs), n_steps=4).trace
+    energies = (priced(trace, profile, case.program, placement=placement),)
+    return by_hand.simulation(program=case.program, trace=trace, energies=energies, placement=placement)
 
 
 def test_the_report_has_these_parts():
     report = by_hand.simulation().as_json()
-    parts = ["schema_version", "program", "data", "accuracy", "steps", "layers", "early_exit", "totals", "energy"]
-    parts.append("energies")
+    parts = ["schema_version", "program", "data", "accuracy", "steps", "layers", "early_exit", "caveats"]
+    parts += ["placement", "totals", "energy", "energies"]
     assert list(report) == parts
-    assert report["schema_version"] == SCHEMA_VERSION == 1
+    assert report["schema_version"] == SCHEMA_VERSION == 2
     assert [step["step"] for step in report["steps"]] == [1, 2, 3]
     assert [(row["name"], row["kind"], tuple(row["shape"])) for row in report["layers"]] == list(by_hand.LAYERS)
     assert report["data"] == by_hand.DATA
@@ -79,12 +85,13 @@ def test_the_counts_told_by_code_are_those_that_depend_on_it():
 @pytest.mark.parametrize("seed", range(9))
 def test_totals_are_the_sums_of_steps_and_of_layers(seed):
     report = of_the_zoo(seed).as_json()
+    known = FIELDS if report["placement"] else [name for name in FIELDS if name not in COSTS]
     for part in ("steps", "layers"):
-        for name in FIELDS:
+        for name in known:
             assert sum(row[name] for row in report[part]) == report["totals"][name]
         assert sum(row["energy_pj"] for row in report[part]) == pytest.approx(report["totals"]["energy_pj"])
         for code in ("spike_code", "delta_code"):
-            for name in BY_CODE:
+            for name in set(BY_CODE) & set(known):
                 assert sum(row[code][name] for row in report[part]) == report["totals"][code][name]
             energy = sum(row[code]["energy_pj"] for row in report[part])
             assert energy == pytest.approx(report["totals"][code]["energy_pj"])
@@ -99,17 +106,21 @@ def test_the_report_is_plain_json_without_nan(profile):
 
 
 def test_energy_by_term_by_hand():
-    # 17 stored operations, 11 active and 1 idle updates: test_energy.py
+    # 17 stored operations, 11 active and 1 idle updates: test_energy.py; 12 messages of 1.7 and 7 hops of 4 pJ.
     energy = by_hand.simulation().as_json()["energy"]
-    assert (energy["profile"], energy["static_pj"]) == ("loihi1-davies2018", None)
-    assert energy["dynamic_pj"] == pytest.approx(1344.2)
-    assert (energy["low_pj"], energy["high_pj"]) == pytest.approx((1253.2, 1546.5))
+    on_mesh = 12 * 1.7 + 7 * 4.0
+    assert energy["profile"] == "loihi1-davies2018"
+    assert energy["dynamic_pj"] == pytest.approx(1344.2 + on_mesh)
+    assert (energy["low_pj"], energy["high_pj"]) == pytest.approx((1253.2 + on_mesh, 1546.5 + on_mesh))
     assert [(term["term"], term["counts"], term["count"], term["price_pj"]) for term in energy["terms"]] == [
         ("synop", ["synops_stored"], 17, 23.6),
         ("neuron_active", ["updates_active"], 11, 81.0),
         ("neuron_inactive", ["updates_idle"], 1, 52.0),
+        ("spike_in_tile", ["messages"], 12, 1.7),
+        ("hop_east_west", ["hops_x"], 0, 3.0),
+        ("hop_north_south", ["hops_y"], 7, 4.0),
     ]
-    assert [term["energy_pj"] for term in energy["terms"]] == pytest.approx([401.2, 891.0, 52.0])
+    assert [term["energy_pj"] for term in energy["terms"]] == pytest.approx([401.2, 891.0, 52.0, 20.4, 0, 28.0])
     assert energy["terms"][0]["low_price_pj"] == 23.6
     assert energy["terms"][0]["high_price_pj"] == 35.5
     assert all(term["source"] and term["confidence"] == "simulated" for term in energy["terms"])
@@ -183,10 +194,10 @@ def test_steps_csv_has_a_line_per_step_and_both_codes(tmp_path):
     for name in FIELDS:
         assert [int(row[name]) for row in rows] == getattr(by_hand.counts_of(by_hand.EXECUTED), name).sum(0).tolist()
     assert [int(row["delta_code_acs"]) for row in rows] == (np.array([2, 1, 3]) + np.array([2, 1, 1])).tolist()
-    # 6 stored operations and 4 active updates; 5 and 4; 6, 3 and 1 idle one.
-    assert [float(row["energy_pj"]) for row in rows] == pytest.approx(
-        [6 * 23.6 + 4 * 81, 5 * 23.6 + 4 * 81, 6 * 23.6 + 3 * 81 + 52]
-    )
+    # 6 stored operations and 4 active updates; 5 and 4; 6, 3 and 1 idle one; 4 messages each; 2, 3 and 2 hops.
+    neurons = [6 * 23.6 + 4 * 81, 5 * 23.6 + 4 * 81, 6 * 23.6 + 3 * 81 + 52]
+    mesh = [4 * 1.7 + hops * 4.0 for hops in (2, 3, 2)]
+    assert [float(row["energy_pj"]) for row in rows] == pytest.approx(np.add(neurons, mesh))
     assert list(tmp_path.iterdir()) == [path]
 
 

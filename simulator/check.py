@@ -1,0 +1,297 @@
+"""Whether a program fits on a chip: every limit that it breaks, why, and what was found to help."""
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from tdd_deploy.neurons import Firing
+from tdd_deploy.program import NeuronLayer, Program, verify, with_code
+from tdd_deploy.program.narrow import narrowed
+
+from .chips import Chip
+from .needs import Needs
+from .placement import Placement, place, placed_layers, placement_json, senders_of
+
+FEWEST_BITS = 2
+Change = tuple["Setting", str]  # and what it is, for people
+PER_NEURON = {
+    "synapse_bits": "the synapses of each single neuron lie in its own core",
+    "axons_in": "all that reaches a single neuron enters its own core",
+    "fan_in": "a neuron has no more inputs",
+}
+PER_CORE = {
+    "axons_out": "each core that an event goes to takes an axon of the core that sends it",
+    "destinations": "a neuron's events go to no more cores",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """What is checked."""
+
+    program: Program
+    chip: Chip
+    weight_bits: int
+    n_chips: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fault:
+    """A broken limit; ``rule`` is its name, ``where`` a node, and ``fix`` what was tried and helps, if anything did."""
+
+    rule: str
+    where: str
+    found: str
+    allowed: str
+    why: str
+    source: str
+    excess: float = 1.0  # how many times what is allowed
+    fix: str = ""
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What tells it from others."""
+        return self.rule, self.where
+
+    def __str__(self) -> str:
+        fix = f" {self.fix}" if self.fix else ""
+        return f"{self.rule}, {self.where}: {self.found}; allowed: {self.allowed}: {self.why}.{fix}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checked:
+    """What was found. ``taken`` is what the check took for granted."""
+
+    setting: Setting
+    placement: Placement
+    faults: tuple[Fault, ...]
+    taken: tuple[str, ...]
+
+    @property
+    def fits(self) -> bool:
+        """Whether no limit is broken; ``chip.not_checked`` says what this leaves open."""
+        return not self.faults
+
+    def as_json(self) -> dict[str, Any]:
+        """Return plain values."""
+        setting = self.setting
+        return {
+            "schema_version": 1,
+            "target": setting.chip.name,
+            "title": setting.chip.title,
+            "remark": setting.chip.remark,
+            "program": setting.program.digest,
+            "chips": setting.n_chips,
+            "fits": self.fits,
+            "taken": list(self.taken),
+            "not_checked": list(setting.chip.not_checked),
+            "faults": [asdict(fault) for fault in self.faults],
+            "placement": placement_json(self.placement),
+        }
+
+
+def check(setting: Setting, *, taken: tuple[str, ...] = ()) -> Checked:
+    """Find every limit of a chip that a program breaks, and try what may help."""
+    placement, faults = _examined(setting)
+    mended = tuple(replace(fault, fix=_fix(setting, fault, faults, placement)) for fault in faults)
+    return Checked(setting=setting, placement=placement, faults=mended, taken=taken)
+
+
+def cannot_run(program: Program, chip: Chip) -> str:
+    """Say what of a program, wherever it is placed, a chip cannot execute; nothing when it can execute all."""
+    nodes: dict[str, list[str]] = {}
+    for fault in _unable(Setting(program=program, chip=chip, weight_bits=0)):
+        nodes.setdefault(fault.found, []).append(fault.where)
+    return "; ".join(f"{found} ({', '.join(where)})" for found, where in nodes.items())
+
+
+def _examined(setting: Setting) -> tuple[Placement, tuple[Fault, ...]]:
+    placement = place(setting.program, setting.chip, weight_bits=setting.weight_bits)
+    resources = (_weight_bits, _cores, _per_neuron, _per_core)
+    return placement, (*_unable(setting), *(fault for rule in resources for fault in rule(setting, placement)))
+
+
+def _unable(setting: Setting) -> tuple[Fault, ...]:
+    """Return what the chip cannot execute, however much of it there were."""
+    rules = (_neuron_models, _resets, _signs, _numbers, _payload)
+    return tuple(fault for rule in rules for fault in rule(setting))
+
+
+def _neuron_models(setting: Setting) -> Iterator[Fault]:
+    known = setting.chip.neurons
+    if known is None:
+        return
+    for layer in setting.program.neuron_layers:
+        model = type(layer.neuron).__name__
+        if model not in known.models:
+            yield Fault(
+                rule="neuron model",
+                where=layer.name,
+                found=model,
+                allowed=", ".join(known.models),
+                why="the hardware has no other",
+                source=known.source,
+            )
+
+
+def _resets(setting: Setting) -> Iterator[Fault]:
+    known = setting.chip.neurons
+    if known is None:
+        return
+    for layer in setting.program.neuron_layers:
+        if isinstance(layer.neuron, Firing) and layer.neuron.reset not in known.resets:
+            yield Fault(
+                rule="reset",
+                where=layer.name,
+                found=layer.neuron.reset,
+                allowed=" or ".join(known.resets),
+                why="the hardware has no other",
+                source=known.source,
+            )
+
+
+def _signs(setting: Setting) -> Iterator[Fault]:
+    spikes, program = setting.chip.spikes, setting.program
+    for layer in program.neuron_layers if spikes.kind == "binary" else ():
+        if any(edge.code == "delta" for edge in program.outgoing[layer.name]):
+            yield Fault(
+                rule="signed events",
+                where=layer.name,
+                found="delta code, whose events have a sign",
+                allowed="spike code",
+                why="its spikes carry no sign, and its neurons do not send changes",
+                source=spikes.source,
+            )
+
+
+def _numbers(setting: Setting) -> Iterator[Fault]:
+    spikes, program = setting.chip.spikes, setting.program
+    senders = [layer for layer in program.neuron_layers if not layer.neuron.spiking]
+    for name in [*([program.input.name] if program.encoder == "direct" else []), *(layer.name for layer in senders)]:
+        if spikes.kind == "binary":
+            yield Fault(
+                rule="events with numbers",
+                where=name,
+                found="sends numbers",
+                allowed="spikes",
+                why="its spikes carry no numbers",
+                source=spikes.source,
+            )
+
+
+def _payload(setting: Setting) -> Iterator[Fault]:
+    spikes, input_ = setting.chip.spikes, setting.program.input
+    bits = input_.largest.bit_length() + 1
+    if setting.program.number_format == "integer" and spikes.kind == "graded" and bits > spikes.bits:
+        yield Fault(
+            rule="payload",
+            where=input_.name,
+            found=f"numbers of {bits} bits",
+            allowed=f"{spikes.bits} bits",
+            why="an event carries no more",
+            source=spikes.source,
+        )
+
+
+def _weight_bits(setting: Setting, placement: Placement) -> Iterator[Fault]:
+    yield from _over(setting, "weight_bits", "all weights", placement.weight_bits, "a synapse holds no more")
+
+
+def _cores(setting: Setting, placement: Placement) -> Iterator[Fault]:
+    why = "each block of a layer takes a core of its own"
+    yield from _over(setting, "cores", "the network", placement.n_cores, why, n_chips=setting.n_chips)
+
+
+def _per_neuron(setting: Setting, placement: Placement) -> Iterator[Fault]:
+    for layer, names in placement.exceeded.items():
+        needs = Needs(setting.program, layer, setting.chip, setting.weight_bits)
+        one = needs.load((1,) * len(needs.shape))
+        for name in names:
+            yield from _over(setting, name, layer, getattr(one, name), PER_NEURON[name])
+
+
+def _per_core(setting: Setting, placement: Placement) -> Iterator[Fault]:
+    for layer in dict.fromkeys(block.layer for block in placement.blocks):
+        for name, why in PER_CORE.items():
+            most = max(getattr(block.load, name) for block in placement.of(layer))
+            yield from _over(setting, name, layer, most, why)
+
+
+def _over(setting: Setting, name: str, where: str, found: int, why: str, *, n_chips: int = 1) -> Iterator[Fault]:
+    limit = setting.chip.limits.get(name)
+    if limit is None or found <= limit.value * n_chips:
+        return
+    allowed = limit.value * n_chips
+    yield Fault(
+        rule=limit.what,
+        where=where,
+        found=f"{found:,}",
+        allowed=f"{allowed:,}",
+        why=why,
+        source=limit.source,
+        excess=found / allowed,
+    )
+
+
+def _narrower(setting: Setting, layers: Iterable[str], excess: float) -> Iterator[Change]:
+    """Try fewer channels in a layer: what is needed grows with them."""
+    for layer in layers:
+        n = math.floor(setting.program.shapes[layer][0] / excess)
+        for channels in (n, n // 2):
+            program = narrowed(setting.program, layer, channels) if channels else None
+            if program is not None:
+                yield replace(setting, program=program), f"With {channels:,} channels in {layer} it does"
+
+
+def _fewer_bits(setting: Setting) -> Iterator[Change]:
+    for bits in range(setting.weight_bits - 1, FEWEST_BITS - 1, -1):
+        yield replace(setting, weight_bits=bits), f"With weights of {bits} bits it does: --bits {bits}"
+
+
+def _changes(setting: Setting, fault: Fault, placement: Placement) -> Iterator[Change]:
+    """Yield what may help against a fault, the least change first."""
+    program = setting.program
+    match fault.rule:
+        case "signed events":
+            yield replace(setting, program=with_code(program, "spike")), "In spike code it does: --code spike"
+        case "events with numbers" if fault.where == program.input.name:
+            words = "With an encoder of spikes it does: train with --encoder poisson"
+            yield replace(setting, program=replace(program, encoder="poisson")), words
+        case "reset":
+            yield replace(setting, program=_with_hard_reset(program)), "With a hard reset it does"
+        case "bits of a weight":
+            yield from _fewer_bits(setting)
+        case "cores per chip":
+            yield from _fewer_bits(setting)
+            chips = placement.n_chips
+            yield replace(setting, n_chips=chips), f"On {chips} chips it does: --chips {chips}"
+        case "synapse memory per core":
+            yield from _fewer_bits(setting)
+            yield from _narrower(setting, senders_of(program, fault.where), fault.excess)
+        case "axons into a core" | "synapses into a neuron":
+            yield from _narrower(setting, senders_of(program, fault.where), fault.excess)
+        case "axons out of a core" | "cores that one neuron reaches":
+            yield from _fewer_bits(setting)
+            behind = [layer for layer in placed_layers(program) if fault.where in senders_of(program, layer)]
+            yield from _narrower(setting, (name for name in behind if name != program.output.name), fault.excess)
+
+
+def _with_hard_reset(program: Program) -> Program:
+    nodes = [
+        replace(node, neuron=replace(node.neuron, reset="hard"))
+        if isinstance(node, NeuronLayer) and isinstance(node.neuron, Firing)
+        else node
+        for node in program.nodes
+    ]
+    return verify(replace(program, nodes=tuple(nodes)))
+
+
+def _fix(setting: Setting, fault: Fault, faults: tuple[Fault, ...], placement: Placement) -> str:
+    """Return the first change that, checked anew, takes a fault away and brings no other."""
+    others = {other.key for other in faults} - {fault.key}
+    for changed, words in _changes(setting, fault, placement):
+        _, left = _examined(changed)
+        if {other.key for other in left} <= others:
+            return f"{words} (checked)."
+    return ""

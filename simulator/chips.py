@@ -1,0 +1,185 @@
+"""Chips: how many cores, and what a core holds, with sources. One TOML file each, strictly read."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from tdd_deploy.errors import BadProfile, Violation
+
+from .schema import CONFIDENCES, Key, names_in, read_table, table_violations
+
+# What can be limited: of a chip, of a core, or of one neuron; and its unit.
+LIMITS = {
+    "cores": ("cores per chip", "core"),
+    "neurons": ("neurons per core", "neuron"),
+    "synapse_bits": ("synapse memory per core", "bit"),
+    "axons_in": ("axons into a core", "axon"),
+    "axons_out": ("axons out of a core", "axon"),
+    "fan_in": ("synapses into a neuron", "synapse"),
+    "destinations": ("cores that one neuron reaches", "core"),
+    "weight_bits": ("bits of a weight", "bit"),
+}
+SPIKES = ("binary", "graded")
+SHARING = ("none", "pixels", "kernels")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limit:
+    """The most of something; ``what`` says of what."""
+
+    name: str
+    value: int
+    confidence: str
+    source: str
+
+    @property
+    def what(self) -> str:
+        """What is limited, for people."""
+        return LIMITS[self.name][0]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mesh:
+    """Tiles in columns, numbered downwards, column by column; neighbours are one hop apart."""
+
+    columns: int
+    rows: int
+    cores_per_tile: int
+    source: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Synapses:
+    """How a core stores weights."""
+
+    sharing: str  # none; pixels that use the same taps share a list; kernels: one copy of all weights per core
+    source: str
+    entry_synapses: int = 1  # synapses in an entry, each entry with so many bits more, in whole words
+    entry_bits: int = 0
+    word_bits: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spikes:
+    """What a message carries: ``binary``, that a neuron fired; or ``graded``, a number of at most so many bits."""
+
+    kind: str
+    bits: int
+    source: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Neurons:
+    """The models that the hardware has, by our names, and how it resets them."""
+
+    models: tuple[str, ...]
+    resets: tuple[str, ...]
+    source: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chip:
+    """What is published of a chip's resources. What no source limits is not checked, and ``not_checked`` says what."""
+
+    name: str
+    title: str
+    remark: str
+    limits: Mapping[str, Limit]
+    mesh: Mesh | None
+    synapses: Synapses
+    spikes: Spikes
+    neurons: Neurons | None  # None: programmable
+    not_checked: tuple[str, ...]
+
+    def limit(self, name: str) -> int | None:
+        """Return the most of something, or None where nothing is published."""
+        found = self.limits.get(name)
+        return None if found is None else found.value
+
+
+@cache
+def chip_names() -> tuple[str, ...]:
+    """Return the names of the chips that come with the package."""
+    return names_in("chips")
+
+
+def load_chip(name: str, *, option: str = "--target") -> Chip:
+    """Read a chip by its name, or from a path that ends in ``.toml``.
+
+    Raises:
+        BadOption: no chip has this name.
+        BadFile: the file is missing or not TOML.
+        BadProfile: every unknown key, missing number, unit or source.
+    """
+    content = read_table("chips", name, option=option)
+    violations = list(_violations(content))
+    if violations:
+        raise BadProfile(f"chip {name}", violations)
+    neurons = content.get("neurons")
+    return Chip(
+        name=content["name"],
+        title=content["title"],
+        remark=content["remark"],
+        limits={limit: _limit(limit, figures) for limit, figures in content["limit"].items()},
+        mesh=Mesh(**content["mesh"]) if "mesh" in content else None,
+        synapses=Synapses(**content["synapses"]),
+        spikes=Spikes(**content["spikes"]),
+        neurons=Neurons(**_tuples(neurons)) if neurons else None,
+        not_checked=tuple(content["not_checked"]),
+    )
+
+
+def _limit(name: str, figures: Mapping[str, Any]) -> Limit:
+    others = {key: figures[key] for key in ("value", "confidence", "source")}
+    return Limit(name=name, **others)
+
+
+def _tuples(table: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
+
+
+_TOP = {
+    "schema": Key(int, (1,)),
+    "name": Key(str),
+    "title": Key(str),
+    "remark": Key(str),
+    "not_checked": Key(list),
+    "limit": Key(dict),
+    "mesh": Key(dict, required=False),
+    "synapses": Key(dict),
+    "spikes": Key(dict),
+    "neurons": Key(dict, required=False),
+}
+_LIMIT = {
+    "value": Key(int),
+    "unit": Key(str),
+    "confidence": Key(str, CONFIDENCES),
+    "source": Key(str),
+}
+_TABLES = {
+    "mesh": {"columns": Key(int), "rows": Key(int), "cores_per_tile": Key(int), "source": Key(str)},
+    "synapses": {
+        "sharing": Key(str, SHARING),
+        "entry_synapses": Key(int, required=False),
+        "entry_bits": Key(int, required=False),
+        "word_bits": Key(int, required=False),
+        "source": Key(str),
+    },
+    "spikes": {"kind": Key(str, SPIKES), "bits": Key(int), "source": Key(str)},
+    "neurons": {"models": Key(list), "resets": Key(list, ("hard", "soft")), "source": Key(str)},
+}
+
+
+def _violations(content: Mapping[str, Any]) -> Iterator[Violation]:
+    yield from table_violations("", content, _TOP)
+    for name, keys in _TABLES.items():
+        if isinstance(content.get(name), dict):
+            yield from table_violations(f"{name}.", content[name], keys)
+    limits = content.get("limit")
+    if not isinstance(limits, dict):
+        return
+    yield from table_violations("limit.", limits, {name: Key(dict, required=False) for name in LIMITS})
+    for name, (_, unit) in LIMITS.items():
+        if isinstance(limits.get(name), dict):
+            yield from table_violations(f"limit.{name}.", limits[name], {**_LIMIT, "unit": Key(str, (unit,))})

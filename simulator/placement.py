@@ -1,0 +1,257 @@
+"""Layers on cores: which core holds which neurons, what it has to store, and where every event goes.
+
+A layer is cut into blocks of channels, rows and columns, as few as the limits of a core allow, one block to a core; the
+output, where currents are read, is placed as a layer of neurons is. Layers follow each other in execution order over
+the mesh. Inputs enter at its first tile. An event costs one message for each core that holds a neuron which it can
+reach, zero weights included.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tdd_deploy.program import (
+    Conv,
+    Dense,
+    Edge,
+    LinearMap,
+    Output,
+    Pool,
+    Program,
+    Shape,
+)
+
+from .chips import Chip, Mesh
+from .needs import Load, Needs
+from .routes import COSTS, EVERYWHERE, Route
+from .scatter import IntArray, channel_first, channel_last, targets
+
+Mask = NDArray[np.bool_]
+ATTEMPTS = 8  # at fewer neurons per core, when a core sends to too many others
+
+
+@dataclass(frozen=True, kw_only=True)
+class Block:
+    """The part of a layer that one core holds: from ``first``, so many channels (, rows, columns)."""
+
+    layer: str
+    core: int
+    first: Shape
+    shape: Shape
+    load: Load
+
+
+@dataclass(frozen=True, kw_only=True)
+class Placement:
+    """Where a program lies on a chip, or on several of them side by side.
+
+    Attributes:
+        exceeded: what not even a single neuron of a layer keeps within: by layer, the names of limits.
+    """
+
+    chip: Chip
+    weight_bits: int
+    blocks: tuple[Block, ...]
+    routes: Mapping[str, Route]
+    exceeded: Mapping[str, tuple[str, ...]]
+
+    @property
+    def n_cores(self) -> int:
+        """How many cores hold something."""
+        return len(self.blocks)
+
+    @property
+    def n_chips(self) -> int:
+        """How many chips these are."""
+        cores = self.chip.limit("cores")
+        return 1 if cores is None else -(-self.n_cores // cores)
+
+    def of(self, layer: str) -> tuple[Block, ...]:
+        """Return the blocks of a layer."""
+        return tuple(block for block in self.blocks if block.layer == layer)
+
+
+def place(program: Program, chip: Chip, *, weight_bits: int) -> Placement:
+    """Lay a program out on a chip.
+
+    A limit that a single neuron breaks is left out of account where it does, and named; whether all cores fit on one
+    chip is left to the caller.
+
+    Args:
+        program: any.
+        chip: limits and mesh.
+        weight_bits: that one weight takes.
+    """
+    most = dict.fromkeys(placed_layers(program), chip.limit("neurons"))
+    for _ in range(ATTEMPTS):
+        placement = _placed(program, chip, weight_bits, most)
+        crowded = _crowded(placement, chip.limit("axons_out"))
+        if not crowded:
+            break
+        most |= crowded
+    return placement
+
+
+def placed_layers(program: Program) -> tuple[str, ...]:
+    """Return what is placed: the layers of neurons, and the output where it receives from a map."""
+    reads_currents = any(isinstance(program[edge.source], LinearMap) for edge in program.incoming[program.output.name])
+    layers = tuple(layer.name for layer in program.neuron_layers)
+    return (*layers, program.output.name) if reads_currents else layers
+
+
+def senders_of(program: Program, name: str) -> tuple[str, ...]:
+    """Return the input and the layers of neurons that send to a node, directly or through maps."""
+    found: dict[str, None] = {}
+    for edge in program.incoming[name]:
+        is_map = isinstance(program[edge.source], LinearMap)
+        found |= dict.fromkeys(senders_of(program, edge.source) if is_map else (edge.source,))
+    return tuple(found)
+
+
+def tile_of(mesh: Mesh | None, core: IntArray) -> tuple[IntArray, IntArray]:
+    """Return column and row of a core's tile; of several chips, columns go on. Without a mesh all is one tile."""
+    if mesh is None:
+        return 0 * core, 0 * core
+    tile = core // mesh.cores_per_tile
+    return tile // mesh.rows, tile % mesh.rows
+
+
+def placement_json(placement: Placement) -> dict[str, Any]:
+    """Return where layers lie, as plain values."""
+    chip = placement.chip
+    return {
+        "chip": chip.name,
+        "title": chip.title,
+        "weight_bits": placement.weight_bits,
+        "cores": placement.n_cores,
+        "chips": placement.n_chips,
+        "limits": {name: limit.value for name, limit in chip.limits.items()},
+        "mesh": None if chip.mesh is None else asdict(chip.mesh),
+        "blocks": [
+            {**asdict(block), "first": list(block.first), "shape": list(block.shape)} for block in placement.blocks
+        ],
+    }
+
+
+def _placed(program: Program, chip: Chip, weight_bits: int, most: Mapping[str, int | None]) -> Placement:
+    blocks: list[Block] = []
+    exceeded: dict[str, tuple[str, ...]] = {}
+    for name in placed_layers(program):
+        needs = Needs(program, name, chip, weight_bits)
+        shape, broken = needs.largest_block(most[name])
+        if broken:
+            exceeded[name] = broken
+        for first in _starts(needs.shape, shape):
+            taken = tuple(min(n, whole - at) for n, whole, at in zip(shape, needs.shape, first, strict=True))
+            blocks.append(Block(layer=name, core=len(blocks), first=first, shape=taken, load=needs.load(taken)))
+    routes = _routes(program, blocks, chip.mesh)
+    blocks = [_sending(block, program.shapes[block.layer], routes, chip) for block in blocks]
+    return Placement(chip=chip, weight_bits=weight_bits, blocks=tuple(blocks), routes=routes, exceeded=exceeded)
+
+
+def _crowded(placement: Placement, limit: int | None) -> dict[str, int]:
+    """Return layers with cores that send to too many others, and how many neurons per core may help."""
+    fewer: dict[str, int] = {}
+    if limit is None:
+        return fewer
+    for block in placement.blocks:
+        load = block.load
+        if load.axons_out > limit and load.neurons > 1:
+            allowed = max(1, load.neurons * limit // load.axons_out)
+            fewer[block.layer] = min(fewer.get(block.layer, allowed), allowed)
+    return fewer
+
+
+def _starts(shape: Shape, block: Shape) -> Iterator[Shape]:
+    """Yield where blocks begin, columns fastest."""
+    counts = tuple(-(-n // size) for n, size in zip(shape, block, strict=True))
+    for at in np.ndindex(counts):
+        yield tuple(int(i) * size for i, size in zip(at, block, strict=True))
+
+
+def _part(block: Block) -> tuple[slice, ...]:
+    return tuple(slice(at, at + n) for at, n in zip(block.first, block.shape, strict=True))
+
+
+def _routes(program: Program, blocks: list[Block], mesh: Mesh | None) -> dict[str, Route]:
+    """Return what events cost, by sender."""
+    tiles = {name: _tiles(program, name, blocks, mesh) for name in (program.input.name, *placed_layers(program))}
+    codes = {name: frozenset(edge.code for edge in program.outgoing[name]) for name in tiles}
+    tables: dict[str, dict[str, IntArray]] = {}
+    for block in blocks:
+        mask = np.zeros(program.shapes[block.layer], bool)
+        mask[_part(block)] = True
+        arrived: dict[str, dict[str, Mask]] = {}
+        for edge, reaching in _arriving(program, block.layer, mask):
+            by_table = arrived.setdefault(edge.source, {})
+            for table in (EVERYWHERE, edge.code) if len(codes[edge.source]) > 1 else (EVERYWHERE,):
+                by_table[table] = by_table.get(table, False) | channel_last(reaching[None]).ravel()
+        to = tile_of(mesh, np.array(block.core))
+        for sender, by_table in arrived.items():
+            hops = [np.abs(at - there) for at, there in zip(tiles[sender], to, strict=True)]
+            for table, reaching in by_table.items():
+                costs = tables.setdefault(sender, {}).setdefault(table, np.zeros((len(reaching), len(COSTS)), np.int64))
+                costs += np.stack([np.ones_like(hops[0]), *hops], axis=1) * reaching[:, None]
+    return {sender: Route(codes[sender], found) for sender, found in tables.items()}
+
+
+def _tiles(program: Program, name: str, blocks: list[Block], mesh: Mesh | None) -> tuple[IntArray, IntArray]:
+    """Return column and row of the tile of each neuron, channel last; inputs enter at the first tile."""
+    cores = np.zeros(program.shapes[name], np.int64)
+    for block in blocks:
+        if block.layer == name:
+            cores[_part(block)] = block.core
+    return tile_of(mesh, channel_last(cores[None]).ravel())
+
+
+def _arriving(program: Program, name: str, mask: Mask) -> Iterator[tuple[Edge, Mask]]:
+    """Yield the edges of senders through which a part of a node is reached, and from which of their neurons."""
+    for edge in program.incoming[name]:
+        node = program[edge.source]
+        if isinstance(node, LinearMap):
+            yield from _arriving(program, node.name, _reaching(node, program.in_shape(node.name), mask))
+        elif not isinstance(program[name], Output):
+            yield edge, mask
+
+
+def _reaching(node: LinearMap, shape: Shape, mask: Mask) -> Mask:
+    """Return which inputs of a map reach some of its outputs."""
+    match node:
+        case Dense():
+            return np.full(shape, mask.any())
+        case Conv():
+            groups = mask.reshape(node.groups, -1, *mask.shape[1:]).any(axis=1).astype(np.float32)
+            rows, columns = (_connected(node, shape, axis) for axis in (0, 1))
+            return np.repeat(rows @ groups @ columns.T > 0, node.weight.shape[1], axis=0)
+        case Pool():
+            return _reaching(node.as_conv(shape[0]), shape, mask)
+    return mask.reshape(shape)
+
+
+def _connected(conv: Conv, shape: Shape, axis: int) -> NDArray[np.float32]:
+    """Return ``[n_in, n_out]``: 1 where a row (axis 0) or column (1) of the input reaches one of the output."""
+    connected = np.zeros((shape[1 + axis], conv.out_shape(shape)[1 + axis]), np.float32)
+    for tap in range(conv.weight.shape[2 + axis]):
+        target = targets(conv, shape, axis, tap)
+        connected[target >= 0, target[target >= 0]] = 1
+    return connected
+
+
+def _sending(block: Block, shape: Shape, routes: Mapping[str, Route], chip: Chip) -> Block:
+    """Return a block with what it sends.
+
+    An axon out is an event's way to one core. Where kernels are shared, all channels of a pixel can have one together,
+    which takes two entries (Loihi 1: nengo-loihi 1.1.0, block.py, pop32).
+    """
+    if block.layer not in routes:
+        return block
+    cores = routes[block.layer].tables[EVERYWHERE][:, 0]
+    own = channel_first(cores.reshape(1, *shape[1:], shape[0]))[0] if len(shape) == 3 else cores
+    own = own[_part(block)]
+    axons = int(own.sum())
+    if len(shape) == 3 and chip.synapses.sharing == "pixels":
+        axons = min(axons, 2 * int(own.max(axis=0).sum()))
+    return replace(block, load=replace(block.load, axons_out=axons, destinations=int(own.max())))

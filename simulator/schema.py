@@ -1,0 +1,100 @@
+"""TOML files of figures with sources, strictly read: those of the package by name, a user's by path."""
+
+import difflib
+import math
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from tdd_deploy.errors import BadFile, BadOption, Violation
+
+NUMBER = (int, float)
+CONFIDENCES = ("measured", "regression", "simulated", "vendor", "derived", "secondary")
+
+
+@dataclass(frozen=True)
+class Key:
+    """What a key of a profile may hold."""
+
+    kind: type | tuple[type, ...]
+    allowed: tuple[Any, ...] = ()
+    required: bool = True
+
+
+@cache
+def names_in(folder: str) -> tuple[str, ...]:
+    """Return the names of the files of a folder of the package."""
+    found = (resources.files(__package__) / folder).iterdir()
+    return tuple(sorted(path.name.removesuffix(".toml") for path in found if path.name.endswith(".toml")))
+
+
+def read_table(folder: str, name: str, *, option: str) -> dict[str, Any]:
+    """Read a file by its name in a folder of the package, or from a path that ends in ``.toml``.
+
+    Raises:
+        BadOption: none has this name; ``option`` is what it was given as.
+        BadFile: the file is missing or not TOML.
+    """
+    names = names_in(folder)
+    if name in names:
+        text = (resources.files(__package__) / folder / f"{name}.toml").read_text(encoding="utf-8")
+    elif not name.endswith(".toml"):
+        longer = [known for known in names if name and known.startswith(name)]
+        near = longer or difflib.get_close_matches(name, names, n=1)
+        hint = f" (did you mean {' or '.join(near)}?)" if near else ""
+        raise BadOption(option, f"{name!r}{hint}", f"{', '.join(names)}, or a path to a .toml")
+    else:
+        try:
+            text = Path(name).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise BadFile(name, "is missing or not a text file", f"name one of {folder} or a .toml file") from error
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        remedy = f"mend it; {folder} of the package show the form"
+        raise BadFile(name, f"is not TOML ({error})", remedy) from error
+
+
+def table_violations(where: str, found: Any, keys: Mapping[str, Key]) -> Iterator[Violation]:
+    """Hold one table against its keys."""
+    if not isinstance(found, dict):
+        yield Violation(where.rstrip("."), f"{found!r}", "a table")
+        return
+    for key in sorted(found.keys() - keys.keys()):
+        near = difflib.get_close_matches(key, keys, n=1)
+        hint = f"Did you mean {near[0]}?" if near else ""
+        yield Violation(f"{where}{key}", "an unknown key", ", ".join(keys), hint)
+    for name, key in keys.items():
+        if name not in found:
+            if key.required:
+                yield Violation(f"{where}{name}", "is missing", allowed(key))
+            continue
+        value = found[name]
+        values = value if isinstance(value, list) else [value]
+        if not isinstance(value, key.kind) or isinstance(value, bool) or not all(_fits(v, key) for v in values):
+            yield Violation(f"{where}{name}", repr(value), allowed(key))
+
+
+def _fits(value: Any, key: Key) -> bool:
+    if key.allowed:
+        return value in key.allowed
+    if key.kind is list:
+        return isinstance(value, str)
+    if isinstance(value, float | int):
+        return math.isfinite(value) and value >= 0
+    return value not in ("", {})
+
+
+def allowed(key: Key) -> str:
+    """Say what a key may hold."""
+    if key.allowed:
+        return ", ".join(str(value) for value in key.allowed)
+    if key.kind is str:
+        return "a text that is not empty"
+    if key.kind is dict:
+        return "a table that is not empty"
+    return "a list of texts" if key.kind is list else "a number, 0 or more"

@@ -1,0 +1,65 @@
+"""A smaller network: the first channels of a layer, and what belongs to them."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from .nodes import Conv, Dense, Flatten, NeuronLayer, Node, Pool, Scale
+from .program import Program
+from .verify import verify
+
+
+def narrowed(program: Program, layer: str, channels: int) -> Program | None:
+    """Keep the first channels of a layer of neurons; None where they meet other layers, which would have to follow.
+
+    What is left computes something else: it says what a network of this size needs, not what it answers.
+    """
+    neurons = program[layer]
+    assert isinstance(neurons, NeuronLayer)
+    kept = neurons.neuron.converted(lambda values: values[:channels] if values.ndim else values)
+    before, behind = _before(program, layer, channels), _behind(program, layer, channels)
+    if before is None or behind is None:
+        return None
+    changed = {layer: replace(neurons, shape=(channels, *neurons.shape[1:]), neuron=kept), **before, **behind}
+    return verify(replace(program, nodes=tuple(changed.get(node.name, node) for node in program.nodes)))
+
+
+def _before(program: Program, layer: str, channels: int) -> Mapping[str, Node] | None:
+    """Return the maps that lead to a layer, with the rows of its first channels."""
+    changed: dict[str, Node] = {}
+    for edge in program.incoming[layer]:
+        node = program[edge.source]
+        if len(program.outgoing[node.name]) > 1:
+            return None
+        match node:
+            case Dense() | Conv(groups=1):
+                bias = None if node.bias is None else node.bias[:channels]
+                changed[node.name] = replace(node, weight=node.weight[:channels], bias=bias)
+            case _:
+                return None
+    return changed
+
+
+def _behind(program: Program, name: str, channels: int) -> Mapping[str, Node] | None:
+    """Return the maps behind a node, with the columns of its first channels."""
+    changed: dict[str, Node] = {}
+    for edge in program.outgoing[name]:
+        node, n = program[edge.target], channels
+        if len(program.incoming[node.name]) > 1:
+            return None
+        match node:
+            case Dense() | Conv(groups=1):
+                changed[node.name] = replace(node, weight=node.weight[:, :n])
+                continue
+            case Flatten():
+                n *= program.shapes[node.name][0] // program.in_shape(node.name)[0]
+            case Scale() if node.factor.ndim:
+                return None
+            case Pool() | Scale():
+                pass
+            case _:
+                return None
+        further = _behind(program, node.name, n)
+        if further is None:
+            return None
+        changed |= further
+    return changed
