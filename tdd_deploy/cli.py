@@ -27,7 +27,7 @@ PATH = click.Path(path_type=Path)
 FC = TypeVar("FC", bound="Callable[..., Any] | click.Command")
 # Words that rooms with heavy imports define; a test holds them to their rooms.
 NETWORKS = ("mlp", "conv-small", "conv-medium", "resnet19", "resnet19-small", "sdt-2-256", "sdt-2-64")
-METHODS = ("tet", "tdd-ddla", "l1-spikes", "l1-delta", "l1-onset")
+METHODS = ("tet", "tdd-ddla", "l1-spikes", "l1-delta", "l1-onset", "ann")
 LOSSES = ("tet", "rate", "rmp")
 STRATEGIES = ("bptt", "sltt", "sltt-k", "stdl")
 SCORES = ("gsc", "jac", "grad", "random")
@@ -129,7 +129,7 @@ _data, _network, _neurons, _method, _learning, _place = map(
     "--cutmix", type=float, metavar="ALPHA", help="Paste boxes of other images; with --mixup, one of both per batch."
 )
 @_network("--network", type=click.Choice(NETWORKS), help="Default: conv-small.")
-@_network("--steps", type=int, help="Time steps per sample. Default: 6.")
+@_network("--steps", type=int, help="Time steps per sample. Default: 6, of an ANN 1.")
 @_network("--norm", type=click.Choice(NORMS), help="batch (default); mpbn: potentials too. Others are refused.")
 @_network("--qat", type=int, metavar="BITS", help="Train for Loihi 2's integers, with weights of 2 to 8 bits.")
 @_neurons("--neuron", type=click.Choice(("lif", "if")), help="Default: lif.")
@@ -143,7 +143,11 @@ _data, _network, _neurons, _method, _learning, _place = map(
 )
 @_neurons("--learn", callback=_listed(str), help="Learn these too, per layer: beta, threshold or beta,threshold.")
 @_method("--loss", type=click.Choice(LOSSES), help="tet: every step (default); rate: their mean; rmp: potentials too.")
-@_method("--method", type=click.Choice(METHODS), help="What is added for fewer events. Default: tdd-ddla.")
+@_method(
+    "--method",
+    type=click.Choice(METHODS),
+    help="What is added for fewer events. Default: tdd-ddla. ann: train the dense ANN twin, a baseline.",
+)
 @_method("--lambda", "lambda_", type=float, help="Penalty's weight: (1 - lambda) / lambda. Default: 0.45, l1: 0.75.")
 @_method("--weigh", type=click.Choice(("layers", "synops")), help="Layers count alike (default), or by their synops.")
 @_method("--score", type=click.Choice(SCORES), help="tdd-ddla: what is kept. Default: gsc.")
@@ -189,8 +193,9 @@ _data, _network, _neurons, _method, _learning, _place = map(
 def train(out: Path, *, resume: bool, **given: Any) -> None:
     """Train a spiking network and write it as a NIR file.
 
-    The run folder gets network.nir, network.safetensors, train.json, metrics.csv and checkpoint.pt. Ctrl-C saves;
-    --resume goes on. Several processes train together with torchrun --nproc-per-node N -m tdd_deploy train ...
+    The run folder gets network.nir, network.safetensors, train.json, metrics.csv and checkpoint.pt; with --method ann
+    baseline.json instead of the first: MACs, and accuracy in floats and in 8 to 2 bits. Ctrl-C saves; --resume goes on.
+    Several processes train together with torchrun --nproc-per-node N -m tdd_deploy train ...
     """
     from .pipeline import train as run
     from .process import keep_freed_memory
@@ -201,9 +206,26 @@ def train(out: Path, *, resume: bool, **given: Any) -> None:
     if not _is_first():
         return
     last = finished["epochs"][finished["kept_epoch"] - 1]
+    if finished["program"] is None:
+        _echo_baseline(out, last["accuracy"])
+        return
     click.echo(
         f"{out / 'network.nir'}: validation accuracy {last['accuracy']:.1%}, "
         f"{last['raw_events']:,.0f} spikes and {last['delta_events']:,.0f} delta events per sample"
+    )
+
+
+def _echo_baseline(run: Path, accuracy: float) -> None:
+    """Say in a line what an ANN costs and knows."""
+    from .pipeline import BASELINE, baseline
+
+    found = baseline(run)
+    split = found["results"][-1]["split"]
+    of_split = (row for row in found["results"] if row["split"] == split)
+    accuracies = (f"{row['accuracy']:.1%} in {'floats' if row['bits'] is None else row['bits']}" for row in of_split)
+    click.echo(
+        f"{run / BASELINE}: validation accuracy {accuracy:.1%}, {sum(row['macs'] for row in found['layers']):,} dense "
+        f"MACs per sample; of {split} {', '.join(accuracies)} bits, quantized after training"
     )
 
 
@@ -871,11 +893,10 @@ def _training_progress() -> "Iterator[Any]":
 
             def epoch(self, history: list[dict[str, Any]]) -> None:
                 now = history[-1]
-                bar.console.print(
-                    f"epoch {now['epoch']:3d}  loss {now['loss']:.4f}  accuracy {now['accuracy']:.3f}  "
-                    f"spikes {now['raw_events']:,.0f}  delta events {now['delta_events']:,.0f} per sample",
-                    highlight=False,
-                )
+                line = f"epoch {now['epoch']:3d}  loss {now['loss']:.4f}  accuracy {now['accuracy']:.3f}"
+                if now["raw_events"] is not None:
+                    line += f"  spikes {now['raw_events']:,.0f}  delta events {now['delta_events']:,.0f} per sample"
+                bar.console.print(line, highlight=False)
 
         yield Watcher()
 

@@ -4,7 +4,7 @@ import hashlib
 import json
 import math
 import platform
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, nullcontext
 from dataclasses import asdict, dataclass, replace
 from importlib import metadata
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from .simulator.placement import Placement
     from .simulator.profiles import Profile
     from .simulator.report import Simulation
-    from .train import Board, TrainingData, TrainOptions, Watcher
+    from .train import Board, TrainingData, TrainOptions, Twin, Watcher
     from .train.analysis import Analysis
     from .train.prune import PruneOptions, Round
     from .train.replay import Finished
@@ -52,6 +52,9 @@ CALIBRATION_SAMPLES = 64
 DEPLOYED_BITS = 8  # of a weight on Loihi 2
 ANALYSED_SAMPLES = 64
 ANALYSIS_BATCH = 32
+MEASURED_BATCH = 256
+BASELINE = "baseline.json"
+BASELINE_VERSION = 1
 Progress = Callable[[int, int], None]  # samples done, samples in all
 
 
@@ -65,12 +68,23 @@ def read_program(path: Path) -> Program:
     from .graph import read
 
     if path.is_dir():
-        path = path / "network.nir"
+        folder, path = path, path / "network.nir"
         if not path.exists():
-            raise BadFile(
-                path.parent, "is a folder without network.nir", "name a .nir file or a folder that train wrote"
-            )
+            found, remedy = "is a folder without network.nir", "name a .nir file or a folder that train wrote"
+            if _is_ann(folder):
+                found = "is the run of an ANN (--method ann), which NIR cannot hold"
+                remedy = "give it to simulate as --baseline"
+            raise BadFile(folder, found, remedy)
     return read(path)
+
+
+def _is_ann(folder: Path) -> bool:
+    """Say whether a folder is a run of ``train --method ann``, finished or not."""
+    try:
+        method = json.loads((folder / "train.json").read_text(encoding="utf-8"))["options"]["method"]
+    except (OSError, ValueError, LookupError, TypeError):
+        return False
+    return bool(method == "ann")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -743,17 +757,20 @@ def train(
     choices = {"data": "digits", "frames": False, **before.get("options", chosen)}
     of_data = choices.pop("data"), choices.pop("frames")
     try:
-        options = room.checked(room.TrainOptions(**choices))
+        options = room.checked(room.TrainOptions.of(**choices))
     except TypeError as error:
         if not resume:
             raise
         raise BadFile(out / "train.json", f"is damaged ({error})", "start the run anew in another folder") from error
+    if options.is_ann and of_data[1]:
+        raise BadOption("--frames", "given with --method ann, which has no time steps", "only with a spiking network")
     if not resume and out.is_dir() and any(out.iterdir()):
         raise BadFile(out, "is not empty", "name a new folder, or continue its run with --resume")
     if place["tensorboard"]:
         room.require_tensorboard()
     with room.executing(place["device"] or "auto") as execution:
         learned, facts = _training_data(*of_data, options, place["data_dir"])
+        measured_on = _measured_on(of_data[0], place["data_dir"]) if options.is_ann else ()
         if resume and facts != before["data"]:
             raise BadData(
                 of_data[0], [Violation("its samples", "have changed since the run began", "the samples it began with")]
@@ -783,15 +800,97 @@ def train(
         finished = {
             **recorded,
             "finished": True,
-            "program": trained.program.digest,
+            "program": None if trained.program is None else trained.program.digest,
             "kept_epoch": trained.kept_epoch,
             "epochs": trained.history,
         }
         if processes.is_first:
-            TARGETS["nir"](trained.program, out / "network.nir")
+            if trained.program is None:
+                write_json(out / BASELINE, _baseline_json(options, trained.network, learned, facts, measured_on))
+            else:
+                TARGETS["nir"](trained.program, out / "network.nir")
             room.write_metrics(out / "metrics.csv", trained.history)
             write_json(out / "train.json", finished)
     return finished
+
+
+def _measured_on(data: str, data_dir: Path | None) -> tuple[Source, ...]:
+    """Open the splits that an ANN is measured on: the validation samples, and what ``simulate`` takes by default."""
+    return tuple(open_data(data, split=split, data_dir=data_dir) for split in ("val", None))
+
+
+def _baseline_json(
+    options: "TrainOptions",
+    network: "Twin",
+    learned: "TrainingData",
+    facts: Mapping[str, Any],
+    sources: Sequence[Source],
+) -> dict[str, Any]:
+    """Measure a trained twin; return what baseline.json says."""
+    from .train import Samples, measure
+
+    def samples(source: Source) -> Iterator[Samples]:
+        for batch in source.batches(MEASURED_BATCH):
+            assert batch.y is not None  # as are the samples that were learned from
+            yield Samples(batch.x.reshape(-1, *learned.input_shape), batch.y)
+
+    measured = measure(network, learned.train.x, {source.split: samples(source) for source in sources})
+    splits = {source.split: {"n_samples": source.n_samples, "files": source.fingerprints} for source in sources}
+    return {
+        "schema_version": BASELINE_VERSION,
+        "network": options.network,
+        "input_shape": facts["input_shape"],
+        "n_classes": facts["n_classes"],
+        "data": {name: facts[name] for name in ("name", "train_samples", "sha256")} | {"splits": splits},
+        **measured.as_json(),
+    }
+
+
+def baseline(path: Path) -> dict[str, Any]:
+    """Read what ``train --method ann`` measured.
+
+    Args:
+        path: a run folder, or the baseline.json in it.
+
+    Raises:
+        BadFile: no such file, damaged, or of another schema.
+    """
+    file = path / BASELINE if path.is_dir() else path
+    remedy = "name the folder of a finished run of tdd-deploy train --method ann"
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadFile(file, "is missing or not a text file", remedy) from error
+    except json.JSONDecodeError as error:
+        raise BadFile(file, f"is not JSON ({error})", remedy) from error
+    if not isinstance(found, dict) or "schema_version" not in found:
+        raise BadFile(file, "is no baseline", remedy)
+    if found["schema_version"] != BASELINE_VERSION:
+        version = f"is a baseline of schema {found['schema_version']}, not {BASELINE_VERSION}"
+        raise BadFile(file, version, "train the ANN again")
+    if not _is_whole(found):
+        raise BadFile(file, "is damaged", remedy)
+    return found
+
+
+def _is_whole(found: Mapping[str, Any]) -> bool:
+    """Say whether a baseline has all parts, and results, each of its layers and of one of its splits."""
+    parts = {"network", "input_shape", "n_classes", "quantisation"}
+    try:
+        names = [layer["name"] for layer in found["layers"] if layer["kind"] and layer["macs"] >= 0]
+        splits = found["data"]["splits"]
+        are_whole = [
+            list(row["effective_macs"]) == names
+            and sum(row["effective_macs"].values()) >= 0
+            and splits[row["split"]]["n_samples"] == row["n_samples"]
+            and splits[row["split"]].keys() >= {"files"}
+            and row["accuracy"] * row["n_samples"] <= row["n_samples"] >= row["n_correct"]
+            and row.keys() >= {"bits"}
+            for row in found["results"]
+        ]
+    except (LookupError, TypeError, AttributeError):
+        return False
+    return found.keys() >= parts and bool(are_whole) and all(are_whole)
 
 
 def _option_types() -> dict[str, Any]:

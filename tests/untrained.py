@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from tdd_deploy.neurons import IF, LIF
+from tdd_deploy.train.ann import calibrate, quantized, twin_of
 from tdd_deploy.train.architectures import Builder, make_network
 from tdd_deploy.train.network import Neurons
 
@@ -71,3 +72,22 @@ def pixels(n_steps, batch, *shape, seed=0):
 
 def spikes(n_steps, batch, *shape, seed=0):
     return (np.random.default_rng(seed).random((n_steps, batch, *shape)) < 0.4).astype(np.float32)
+
+
+def images(n=40, shape=(1, 8, 8), *, seed=0):
+    """Images of values k / 256, a third of them 0 and the largest 255 / 256."""
+    rng = np.random.default_rng(seed)
+    x = rng.integers(0, 256, (n, *shape)) * (rng.random((n, *shape)) < 2 / 3)
+    x.flat[0] = 255
+    return torch.from_numpy((x / 256).astype(np.float32))
+
+
+def twin(name="conv-small", **choices):
+    """The dense twin of such a network, in evaluation mode."""
+    return twin_of(tiny_resnet() if name == "tiny resnet" else network(name, **choices)).eval()
+
+
+def in_integers(net, bits, x=None):
+    """A twin in integers, calibrated with images."""
+    x = images(shape=net.input_shape) if x is None else x
+    return quantized(net, calibrate(net, x, size=16), bits)

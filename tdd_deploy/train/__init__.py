@@ -1,6 +1,8 @@
 """Training in torch: networks, losses, the loop. torch is imported here and nowhere else."""
 
+from .ann import Twin
 from .architectures import NETWORKS
+from .baseline import measure
 from .execution import executing
 from .logs import Board, require_tensorboard, write_metrics
 from .network import Network
@@ -19,6 +21,7 @@ __all__ = [
     "TrainOptions",
     "Trained",
     "TrainingData",
+    "Twin",
     "Watcher",
     "by_field",
     "checked",
@@ -27,6 +30,7 @@ __all__ = [
     "flag",
     "load",
     "load_run",
+    "measure",
     "n_threads",
     "replay",
     "require_tensorboard",

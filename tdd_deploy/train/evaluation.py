@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from .ann import Twin
 from .execution import Execution, exact_sums
 from .network import Network
 from .options import TrainOptions
@@ -17,11 +18,11 @@ MOST_BYTES = 2**30  # of spikes and potentials, likewise
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a network does on samples; events are per sample, over layers of neurons and time steps."""
+    """What a network does on samples; events are per sample, over layers of neurons and time steps. An ANN has none."""
 
     accuracy: float
-    raw_events: float
-    delta_events: float
+    raw_events: float | None
+    delta_events: float | None
 
 
 @torch.inference_mode()
@@ -46,6 +47,8 @@ def evaluate(
                 delta += int(tap[0].count_nonzero()) + int((tap[1:] != tap[:-1]).sum())
     n = len(samples.y)
     accuracy, raw_events, delta_events = (total / n for total in place.processes.sums([correct, raw, delta]))
+    if isinstance(network, Twin):
+        return Evaluation(accuracy, None, None)
     return Evaluation(accuracy, raw_events, delta_events)
 
 

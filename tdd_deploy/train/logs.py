@@ -39,7 +39,7 @@ class Board:
         """Add the last epoch."""
         last = history[-1]
         for name, value in last.items():
-            if name != "epoch":
+            if name != "epoch" and value is not None:
                 self._writer.add_scalar(name, value, last["epoch"])
         self._writer.flush()
 

@@ -152,6 +152,14 @@ class AnyOf(Gate):
         return largest.view(*x.shape[:2], *largest.shape[1:])
 
 
+class Relu(nn.Module):
+    """What an ANN has in the place of a layer of neurons; see ``ann.py``."""
+
+    def forward(self, current: Tensor) -> Tensor:
+        """Return activations, of the shape of the currents."""
+        return F.relu(_in_full(current))
+
+
 class Neurons(nn.Module):
     """A layer of neurons.
 
@@ -248,7 +256,7 @@ class Unrolled:
     """One batch over time steps; layers of neurons and gates by name, in execution order."""
 
     outputs: Tensor  # [n_steps, batch, n_classes]
-    taps: dict[str, Tensor]  # spikes, [n_steps, batch, ...]
+    taps: dict[str, Tensor]  # spikes, of an ANN activations, [n_steps, batch, ...]
     potentials: dict[str, Tensor]  # what was compared with the thresholds, likewise; of neurons, not of gates
     states: States  # after the last step
 
@@ -293,8 +301,8 @@ class Network(nn.Module):
 
     @property
     def layers(self) -> tuple[str, ...]:
-        """What spikes: neurons and gates."""
-        return tuple(part.name for part in self.parts if isinstance(part.module, Neurons | Gate))
+        """What spikes: neurons and gates; of an ANN what is in their place."""
+        return tuple(part.name for part in self.parts if isinstance(part.module, Neurons | Gate | Relu))
 
     @cached_property
     def following(self) -> dict[str, tuple[str, ...]]:
@@ -360,6 +368,8 @@ class Network(nn.Module):
                     taps[part.name], potentials[part.name], after[part.name] = fired.spikes, fired.u, fired.state
                 case Gate():
                     taps[part.name] = part.module(*received)
+                case Relu():
+                    taps[part.name] = part.module(_total(received))
                 case _:
                     total = _total(received)
                     values[part.name] = part.module(total.flatten(0, 1)).unflatten(0, total.shape[:2])

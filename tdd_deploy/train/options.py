@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Self, get_args
 
 import torch
 from torch import nn
@@ -13,7 +13,8 @@ from tdd_deploy.neurons import IF, LIF, Neuron, Reset
 from tdd_deploy.program import Shape
 from tdd_deploy.program.quantize import BITS
 
-from .architectures import NETWORKS, make_network
+from .ann import twin_of
+from .architectures import NETWORKS, SpikeDrivenTransformer, make_network
 from .augment import AUGMENTATIONS
 from .local import cut
 from .methods import (
@@ -34,6 +35,7 @@ from .strategies import TRANSMISSIONS, Local, Objective, Online, Strategy, Trans
 
 Weigh = Literal["layers", "synops"]
 L1 = {"lambda_": 0.75, "weigh": "layers"}
+ANN = "ann"
 METHOD_DEFAULTS: dict[str, dict[str, Any]] = {
     "tet": {},
     "tdd-ddla": {
@@ -42,6 +44,7 @@ METHOD_DEFAULTS: dict[str, dict[str, Any]] = {
     "l1-spikes": L1,
     "l1-delta": L1,
     "l1-onset": L1,
+    ANN: {},
 }  # fmt: skip
 STRATEGY_DEFAULTS: dict[str, dict[str, Any]] = {
     "bptt": {},
@@ -54,7 +57,10 @@ SCHEDULES = ("cosine", "constant")
 NORMS = ("batch", "mpbn")
 STEPWISE_NORMS = ("tab", "tebn")
 METHODS = tuple(METHOD_DEFAULTS)
+SPIKING = tuple(method for method in METHODS if method != ANN)
 LEARNABLE = ("beta", "threshold")
+WITHOUT_NEURONS = ("neuron", "reset", "reset_to", "beta", "threshold", "learn", "norm")
+WITHOUT_TIME = ("encoder", "strategy", "fisher")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,6 +111,16 @@ class TrainOptions:
     sltt_steps: int | None = None  # time steps per batch that sltt-k learns from
     local_parts: int | None = None  # of the network, each learning from a head of its own
 
+    @classmethod
+    def of(cls, **given: Any) -> Self:
+        """Return options; where no time steps are given, those of the method: an ANN has one."""
+        return cls(**({"steps": 1} if given.get("method") == ANN else {}) | given)
+
+    @property
+    def is_ann(self) -> bool:
+        """Whether what is trained is the dense ANN twin of the network."""
+        return self.method == ANN
+
     def as_json(self) -> dict[str, Any]:
         """Return the options by the names that users know."""
         values = {name.rstrip("_"): value for name, value in asdict(self).items()}
@@ -124,13 +140,14 @@ class TrainOptions:
 
     def make_network(self, input_shape: Shape, n_classes: int) -> Network:
         """Return an untrained network for samples of a shape; see ``architectures.make_network``."""
-        return make_network(
+        network = make_network(
             self.network,
             input_shape=input_shape,
             n_classes=n_classes,
             neurons=self.make_neurons,
             analog_input=self.encoder == "direct",
         )
+        return twin_of(network) if self.is_ann else network
 
     def make_strategy(self, network: Network, n_classes: int) -> Strategy:
         """Return how gradients are found; the heads that ``stdl`` needs get their first weights from torch's generator.
@@ -156,12 +173,14 @@ class TrainOptions:
         )
 
     def make_penalty(self) -> Penalty | None:
-        """Return what is added to the loss, or nothing for TET and for no weight."""
+        """Return what is added to the loss, or nothing for TET, for an ANN and for no weight."""
         if self.method == "tdd-ddla":
             assert self.reading is not None
             assert self.keep is not None
             return Ddla(self.reading, self.keep)
-        return {"tet": None, "l1-spikes": L1Spikes(), "l1-delta": L1Delta(), "l1-onset": L1Onset()}[self.method]
+        return {"tet": None, ANN: None, "l1-spikes": L1Spikes(), "l1-delta": L1Delta(), "l1-onset": L1Onset()}[
+            self.method
+        ]
 
     @property
     def penalty_weight(self) -> float:
@@ -306,6 +325,27 @@ def _incompatible(options: TrainOptions) -> Iterator[Violation]:
         yield from _incompatible_with_integers(options)
     if options.neuron == "if" and "beta" in options.learn:
         yield Violation("--learn", "beta, of an IF, which keeps all", "threshold, or --neuron lif")
+    if options.is_ann:
+        yield from _incompatible_with_ann(options)
+
+
+def _incompatible_with_ann(options: TrainOptions) -> Iterator[Violation]:
+    default, spiking = TrainOptions(), f"only with {' or '.join(SPIKING)}"
+    why = dict.fromkeys(WITHOUT_NEURONS, "has no neurons") | dict.fromkeys(WITHOUT_TIME, "has no time steps")
+    for name, reason in why.items():
+        value = getattr(options, name)
+        if value != getattr(default, name):
+            yield Violation(flag(name), f"{value}, with --method ann, which {reason}", spiking)
+    if options.steps != 1:
+        yield Violation("--steps", f"{options.steps}, with --method ann, which is one forward pass", "1")
+    if options.loss == "rmp":
+        yield Violation("--loss", "rmp, with --method ann, which has no potentials", "tet or rate: one cross entropy")
+    if options.qat is not None:
+        found = f"{options.qat}, with --method ann, which is measured in 8 to 2 bits after every training"
+        yield Violation("--qat", found, spiking)
+    if isinstance(NETWORKS.get(options.network), SpikeDrivenTransformer):
+        found = f"{options.network}, with --method ann: its gates know spikes alone"
+        yield Violation("--network", found, "a network without gates")
 
 
 def _incompatible_with_integers(options: TrainOptions) -> Iterator[Violation]:

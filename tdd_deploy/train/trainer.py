@@ -43,14 +43,14 @@ QAT_FROM = 0.6  # of a run's batches; before, the network learns in floats, and 
 
 @dataclass(frozen=True)
 class EpochMetrics:
-    """One finished epoch; events are per validation sample, over all time steps."""
+    """One finished epoch; events are per validation sample, over all time steps. An ANN has none."""
 
     epoch: int
     loss: float
     train_accuracy: float
     accuracy: float
-    raw_events: float
-    delta_events: float
+    raw_events: float | None
+    delta_events: float | None
     learning_rate: float
 
 
@@ -68,9 +68,10 @@ class Watcher(Protocol):
 
 @dataclass(frozen=True)
 class Trained:
-    """A finished run; its program is the network of the kept epoch, the last unless ``patience`` chose."""
+    """A finished run; its network is that of the kept epoch, the last unless ``patience`` chose."""
 
-    program: Program
+    network: Network
+    program: Program | None  # what is deployed; None of an ANN
     history: list[dict[str, Any]]
     kept_epoch: int
 
@@ -113,7 +114,7 @@ def fit(
     if run.processes.is_first:
         with replacing(folder / "network.safetensors") as part:
             part.write_bytes(save({name: value.contiguous() for name, value in run.kept.state_dict().items()}))
-    return Trained(run.program(), run.progress.history, run.kept_epoch)
+    return Trained(run.kept, run.program(), run.progress.history, run.kept_epoch)
 
 
 def n_threads() -> int:
@@ -179,8 +180,10 @@ class _Run:
         if self.best is not None:
             self.kept.load_state_dict(self.best.state_dict())
 
-    def program(self) -> Program:
-        """Return the program that is deployed."""
+    def program(self) -> Program | None:
+        """Return the program that is deployed; an ANN has none."""
+        if self.options.is_ann:
+            return None
         return self._lowered() if self.options.qat is None else self._quantized().program
 
     @property
@@ -248,7 +251,7 @@ class _Run:
         if self.processes.is_first:
             watcher.epoch(self.progress.history)
 
-    def _measured(self) -> Mapping[str, float]:
+    def _measured(self) -> Mapping[str, Any]:
         network, execution = self._deployed(), self.execution
         if network is not self.kept:  # integers, whose neurons know the CPU alone
             execution = replace(execution, device=CPU)

@@ -8,9 +8,10 @@ from tdd_deploy.data import open_data
 from tdd_deploy.pipeline import read_program, simulate
 from tdd_deploy.pipeline import train as train_into
 from tdd_deploy.program.quantize import quantize
-from tdd_deploy.train import METHODS, Samples, TrainOptions, checked, load_run
+from tdd_deploy.train import Samples, TrainOptions, checked, load_run
 from tdd_deploy.train.evaluation import evaluate
 from tdd_deploy.train.lower import lower
+from tdd_deploy.train.options import SPIKING
 from tests.agreement import assert_every_machine_agrees
 
 N_STEPS = 4
@@ -47,7 +48,7 @@ def inputs_of(options, x):
 @pytest.mark.parametrize(
     ("method", "reset", "qat", "network"),
     [
-        *((method, "hard", 8, "mlp") for method in METHODS),
+        *((method, "hard", 8, "mlp") for method in SPIKING),
         ("tet", "hard", 8, "conv-small"),
         ("tdd-ddla", "soft", 4, "conv-small"),
     ],

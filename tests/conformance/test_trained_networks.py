@@ -7,8 +7,9 @@ from tdd_deploy.data import Frames, open_data
 from tdd_deploy.pipeline import read_program
 from tdd_deploy.pipeline import train as train_into
 from tdd_deploy.simulator.engine import Engine
-from tdd_deploy.train import METHODS, Samples, TrainOptions, checked, load
+from tdd_deploy.train import Samples, TrainOptions, checked, load
 from tdd_deploy.train.evaluation import evaluate
+from tdd_deploy.train.options import SPIKING
 from tests.agreement import assert_every_machine_agrees
 
 N_STEPS = 4
@@ -38,7 +39,7 @@ def as_encoded(options, x):
 
 
 @pytest.mark.parametrize("reset", ["hard", "soft"])
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", SPIKING)
 def test_a_trained_network_fires_the_same_spikes_on_every_machine(tmp_path, method, reset):
     net, program, options = trained(tmp_path / "run", method=method, reset=reset)
     samples = digits("test")

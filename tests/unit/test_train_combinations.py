@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from tdd_deploy.errors import BadOptions
-from tdd_deploy.train import METHODS, Samples, TrainingData, TrainOptions, checked, fit
+from tdd_deploy.train import Samples, TrainingData, TrainOptions, checked, fit
 from tdd_deploy.train.methods import STEP_LOSSES
-from tdd_deploy.train.options import METHOD_DEFAULTS, STRATEGY_DEFAULTS
+from tdd_deploy.train.options import METHOD_DEFAULTS, SPIKING, STRATEGY_DEFAULTS
 from tdd_deploy.train.strategies import TRANSMISSIONS, Batch
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -35,7 +35,7 @@ def learned(options):
     return {name: parameter.grad for name, parameter in network.named_parameters()}, found
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", SPIKING)
 @pytest.mark.parametrize("loss", STEP_LOSSES)
 @pytest.mark.parametrize("strategy", STRATEGY_DEFAULTS)
 def test_every_combination_learns_or_is_refused_for_a_reason(strategy, loss, method):

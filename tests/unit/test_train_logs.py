@@ -24,6 +24,16 @@ def test_without_an_epoch_there_is_an_empty_table(tmp_path):
     assert (tmp_path / "metrics.csv").read_text() == ""
 
 
+def test_what_a_network_does_not_have_is_left_empty(tmp_path):
+    history = [{"epoch": 1, "loss": 0.5, "raw_events": None}]
+    write_metrics(tmp_path / "metrics.csv", history)
+    assert (tmp_path / "metrics.csv").read_text() == "epoch,loss,raw_events\n1,0.5,\n"
+    board = Board(tmp_path / "board", epochs=0)
+    board.epoch(history)
+    board.close()
+    assert shown(tmp_path / "board") == {"loss": [(1, 0.5)]}
+
+
 def shown(folder):
     """What TensorBoard shows of a folder: (step, value) by name."""
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator

@@ -6,8 +6,10 @@ import torch
 from tdd_deploy.errors import BadOptions
 from tdd_deploy.neurons import IF, LIF
 from tdd_deploy.train import METHODS, NETWORKS, TrainOptions, by_field, checked
+from tdd_deploy.train.ann import Twin
 from tdd_deploy.train.methods import READINGS, SCORES, Ddla, L1Delta, L1Onset, L1Spikes
-from tdd_deploy.train.options import METHOD_DEFAULTS, STRATEGY_DEFAULTS
+from tdd_deploy.train.network import Neurons
+from tdd_deploy.train.options import METHOD_DEFAULTS, SPIKING, STRATEGY_DEFAULTS
 
 OF_METHODS = tuple(dict.fromkeys(name for defaults in METHOD_DEFAULTS.values() for name in defaults))
 OTHERS = {  # values that are no method's default
@@ -110,7 +112,10 @@ def test_every_violation_is_reported_at_once_and_named_as_on_the_command_line():
 def test_an_unknown_word_is_answered_with_the_known_ones():
     found = violations(network="cnn", method="ddla", reset="zero", score="x", reading="G")
     assert str(found["--network"]) == f"--network: 'cnn'; allowed: {' or '.join(NETWORKS)}."
-    assert str(found["--method"]) == "--method: 'ddla'; allowed: tet or tdd-ddla or l1-spikes or l1-delta or l1-onset."
+    assert (
+        str(found["--method"])
+        == "--method: 'ddla'; allowed: tet or tdd-ddla or l1-spikes or l1-delta or l1-onset or ann."
+    )
     assert str(found["--reset"]) == "--reset: 'zero'; allowed: hard or soft."
     assert str(found["--score"]) == "--score: 'x'; allowed: gsc or jac or grad or random."
     assert str(found["--reading"]) == "--reading: 'G'; allowed: F or D."
@@ -150,7 +155,7 @@ def test_numbers_are_allowed_up_to_their_limits_and_no_further(name, bad, good):
 
 
 def of_method(**options):
-    done = checked(TrainOptions(**options))
+    done = checked(TrainOptions.of(**options))
     return {name: getattr(done, name) for name in OF_METHODS if getattr(done, name) is not None}
 
 
@@ -163,9 +168,9 @@ def test_the_defaults_of_a_method_are_filled_in_where_nothing_is_given(method):
         assert of_method(method=method, **{name: given}) == METHOD_DEFAULTS[method] | {name: given}
 
 
-def test_only_ddla_has_scores_and_all_but_tet_have_a_weight():
+def test_only_ddla_has_scores_and_all_but_tet_and_an_ann_have_a_weight():
     assert {method: set(of_method(method=method)) for method in METHODS} == {
-        "tet": set(),
+        **{method: set() for method in ("tet", "ann")},
         "tdd-ddla": set(OF_METHODS),
         **{method: {"lambda_", "weigh"} for method in ("l1-spikes", "l1-delta", "l1-onset")},
     }
@@ -173,7 +178,7 @@ def test_only_ddla_has_scores_and_all_but_tet_have_a_weight():
 
 @pytest.mark.parametrize("method", METHODS)
 def test_options_once_checked_are_checked(method):
-    options = checked(TrainOptions(method=method))
+    options = checked(TrainOptions.of(method=method))
     assert checked(options) == options
 
 
@@ -186,8 +191,8 @@ def test_what_a_method_does_not_use_is_refused():
     assert violations(method="l1-delta", score="gsc", reading="F").keys() == {"--score", "--reading"}
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_every_method_may_train_for_integers_and_none_does_unasked(method):
+@pytest.mark.parametrize("method", SPIKING)
+def test_every_spiking_method_may_train_for_integers_and_none_does_unasked(method):
     assert checked(TrainOptions(method=method)).qat is None
     assert checked(TrainOptions(method=method, qat=8)).qat == 8
 
@@ -308,6 +313,58 @@ def test_what_excludes_each_other_is_refused_with_the_reason(together, where, wh
     (found,) = violations(**together).values()
     assert found.where == where
     assert why in found.found
+
+
+def test_an_ann_has_one_time_step_where_none_are_given():
+    assert checked(TrainOptions.of(method="ann")).steps == 1
+    assert TrainOptions.of(method="tet") == TrainOptions(method="tet")
+    assert TrainOptions.of(method="ann", steps=4).steps == 4  # never quietly changed, but refused
+    assert violations(method="ann", steps=4).keys() == {"--steps"}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "why"),
+    [
+        ("steps", 6, "6, with --method ann, which is one forward pass"),
+        ("neuron", "if", "which has no neurons"),
+        ("reset", "soft", "which has no neurons"),
+        ("reset_to", (0.0, 1.0), "which has no neurons"),
+        ("beta", 0.9, "which has no neurons"),
+        ("threshold", 0.5, "which has no neurons"),
+        ("learn", ("threshold",), "which has no neurons"),
+        ("norm", "mpbn", "which has no neurons"),
+        ("encoder", "poisson", "which has no time steps"),
+        ("strategy", "sltt", "which has no time steps"),
+        ("fisher", 16, "which has no time steps"),
+        ("loss", "rmp", "which has no potentials"),
+        ("qat", 8, "which is measured in 8 to 2 bits after every training"),
+        ("network", "sdt-2-64", "its gates know spikes alone"),
+        ("lambda_", 0.5, "is given with --method ann"),
+        ("keep", 0.5, "is given with --method ann"),
+        ("transmit", "all", "is given with --method ann"),
+        ("weigh", "synops", "is given with --method ann"),
+        ("sltt_steps", 2, "is given with --strategy bptt"),
+        ("local_parts", 2, "is given with --strategy bptt"),
+    ],
+)
+def test_what_an_ann_does_not_have_is_refused_with_the_reason(name, value, why):
+    (found,) = violations(**{"method": "ann", "steps": 1, name: value}).values()
+    assert found.where == f"--{name.rstrip('_').replace('_', '-')}"
+    assert why in found.found
+
+
+@pytest.mark.parametrize("network", [name for name in NETWORKS if not name.startswith("sdt")])
+def test_an_ann_begins_with_the_weights_of_the_spiking_network(network):
+    networks = []
+    for method in ("ann", "tet"):
+        torch.manual_seed(0)
+        networks.append(checked(TrainOptions.of(method=method, network=network)).make_network((1, 8, 8), 10))
+    twin, spiking = networks
+    assert isinstance(twin, Twin)
+    assert not any(isinstance(part.module, Neurons) for part in twin.parts)
+    assert (twin.layers, twin.shapes) == (spiking.layers, spiking.shapes)
+    for name, value in spiking.state_dict().items():
+        assert torch.equal(twin.state_dict()[name], value)
 
 
 @pytest.mark.parametrize("network", NETWORKS)

@@ -1,0 +1,243 @@
+"""``tdd-deploy train --method ann``, and its run folder given to every other command."""
+
+import csv
+import json
+import os
+import shutil
+import signal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from tdd_deploy import pipeline
+from tdd_deploy.data import open_data
+from tdd_deploy.errors import BadFile, Interrupted
+from tdd_deploy.train.baseline import BITS
+from tests.commands import Call
+
+FAST = ("--method", "ann", "--network", "mlp", "--epochs", 2, "--train-samples", 256)
+WORDS = "is the run of an ANN (--method ann), which NIR cannot hold; give it to simulate as --baseline."
+
+
+@pytest.fixture(scope="module")
+def ann_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The dense twin of an mlp, trained on digits for two epochs."""
+    folder = tmp_path_factory.mktemp("ann") / "run"
+    pipeline.train(folder, data="digits", method="ann", network="mlp", epochs=2, train_samples=256)
+    return folder
+
+
+def recorded(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((folder / "train.json").read_text())
+    return found
+
+
+def test_a_run_leaves_everything_but_a_nir_file(ann_run: Path) -> None:
+    names = {"baseline.json", "network.safetensors", "train.json", "metrics.csv", "checkpoint.pt"}
+    assert {path.name for path in ann_run.iterdir()} == names
+    found = recorded(ann_run)
+    assert (found["finished"], found["program"], found["options"]["steps"]) == (True, None, 1)
+    for epoch in found["epochs"]:
+        assert epoch["raw_events"] is epoch["delta_events"] is None
+    with (ann_run / "metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["epoch"], row["raw_events"], row["delta_events"]) for row in rows] == [("1", "", ""), ("2", "", "")]
+
+
+def test_the_baseline_says_what_was_measured_on_what(ann_run: Path) -> None:
+    found = pipeline.baseline(ann_run)
+    assert found == pipeline.baseline(ann_run / "baseline.json")
+    assert (found["network"], found["input_shape"], found["n_classes"]) == ("mlp", [1, 8, 8], 10)
+    assert (found["data"]["name"], found["data"]["train_samples"]) == ("digits", 256)
+    assert found["data"]["splits"] == {"val": {"n_samples": 200, "files": {}}, "test": {"n_samples": 500, "files": {}}}
+    assert found["quantisation"]["calibration_samples"] == 256
+    assert found["layers"] == [
+        {"name": "fc1", "kind": "dense", "macs": 64 * 128},
+        {"name": "fc2", "kind": "dense", "macs": 128 * 128},
+        {"name": "readout", "kind": "dense", "macs": 128 * 10},
+    ]
+    results = found["results"]
+    assert [(each["split"], each["bits"]) for each in results] == [
+        (split, bits) for split in ("val", "test") for bits in (None, *BITS)
+    ]
+    for each in results:
+        assert each["n_samples"] == found["data"]["splits"][each["split"]]["n_samples"]
+        assert each["accuracy"] == each["n_correct"] / each["n_samples"]
+        for layer in found["layers"]:
+            assert 0 < each["effective_macs"][layer["name"]] < layer["macs"]
+    assert results[0]["accuracy"] == recorded(ann_run)["epochs"][-1]["accuracy"] > 0.4
+    x, _ = open_data("digits", split="val").load()
+    assert results[0]["effective_macs"]["fc1"] == np.count_nonzero(x) * 128 / 200
+
+
+def test_of_an_npz_validation_and_the_whole_file_are_measured(call: Call, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    y = np.arange(100) % 3
+    path = tmp_path / "own.npz"
+    np.savez(path, x=(rng.random((100, 9)) + y[:, None]).astype("f4"), y=y)
+    words = ("--method", "ann", "--network", "mlp", "--epochs", 3, "--batch", 16)
+    assert call("train", "--data", path, *words, "--out", tmp_path / "run").code == 0
+    found = pipeline.baseline(tmp_path / "run")
+    files = open_data(str(path)).fingerprints
+    assert files.keys() == {"own.npz"}
+    assert found["data"]["splits"] == {
+        "val": {"n_samples": 10, "files": files}, "all": {"n_samples": 100, "files": files}
+    }  # fmt: skip
+
+
+def test_the_last_line_says_what_it_costs_and_knows(call: Call, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    said = call("train", *FAST, "--tensorboard", "--out", out)
+    assert (said.code, said.out.count("\n")) == (0, 1)
+    found = pipeline.baseline(out)
+    last = found["results"][-len(BITS) - 1]["accuracy"]
+    assert said.out.startswith(f"{out / 'baseline.json'}: validation accuracy ")
+    assert "25,856 dense MACs per sample" in said.out
+    assert f"of test {last:.1%} in floats, " in said.out
+    assert "spikes" not in said.out + said.err
+
+
+def test_a_run_that_was_broken_off_ends_with_the_same_files(ann_run: Path, tmp_path: Path) -> None:
+    class Stop:
+        def batch(self, done: int, total: int, loss: float) -> None:
+            os.kill(os.getpid(), signal.SIGINT)
+
+        def epoch(self, history: list[dict[str, Any]]) -> None:
+            raise AssertionError
+
+    out = tmp_path / "run"
+    words = {"data": "digits", "method": "ann", "network": "mlp", "epochs": 2, "train_samples": 256}
+    with pytest.raises(Interrupted):
+        pipeline.train(out, watcher=Stop(), **words)
+    assert not (out / "baseline.json").exists()
+    pipeline.train(out, resume=True)
+    for name in ("baseline.json", "network.safetensors", "metrics.csv", "train.json"):
+        assert (out / name).read_bytes() == (ann_run / name).read_bytes()
+
+
+def test_a_finished_run_that_is_resumed_has_its_baseline_again(call: Call, ann_run: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    shutil.copytree(ann_run, out)
+    (out / "baseline.json").unlink()
+    assert call("train", "--resume", "--out", out).code == 0
+    assert (out / "baseline.json").read_bytes() == (ann_run / "baseline.json").read_bytes()
+
+
+def test_the_network_of_the_best_epoch_is_measured(tmp_path: Path) -> None:
+    words = {"epochs": 30, "patience": 2, "learning_rate": 0.3, "schedule": "constant", "optimizer": "adam"}
+    run = pipeline.train(tmp_path / "run", data="digits", method="ann", network="mlp", train_samples=256, **words)
+    best = run["epochs"][run["kept_epoch"] - 1]["accuracy"]
+    assert best > run["epochs"][-1]["accuracy"]
+    assert pipeline.baseline(tmp_path / "run")["results"][0]["accuracy"] == best
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("simulate", "RUN", "--data", "digits"),
+        ("verify", "RUN", "--data", "digits"),
+        ("export", "RUN", "--target", "nir", "--out", "OUT"),
+        ("export", "RUN", "--target", "lava", "--out", "OUT"),
+        ("inspect", "RUN"),
+        ("analyse", "RUN", "--data", "digits"),
+        ("prune", "RUN", "--data", "digits", "--out", "OUT"),
+    ],
+)
+def test_other_commands_say_that_it_is_an_ann(
+    words: tuple[str, ...], call: Call, ann_run: Path, tmp_path: Path
+) -> None:
+    said = call(*({"RUN": ann_run, "OUT": tmp_path / "out"}.get(word, word) for word in words))
+    assert (said.code, said.out) == (2, "")
+    assert said.err == f"tdd-deploy: {ann_run}: {WORDS}\n"
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"options": []}', '{"options": {"method": "tet"}}'])
+def test_another_folder_without_a_nir_file_is_no_ann(text: str, call: Call, tmp_path: Path) -> None:
+    (tmp_path / "train.json").write_text(text)
+    said = call("inspect", tmp_path)
+    assert said.code == 2
+    assert "is a folder without network.nir" in said.err
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--steps", 4), "--steps: 4, with --method ann, which is one forward pass; allowed: 1."),
+        (("--frames",), "--frames is given with --method ann, which has no time steps"),
+        (("--qat", 8, "--neuron", "if"), "(2 found)"),
+        (("--network", "sdt-2-64"), "--network: sdt-2-64, with --method ann: its gates know spikes alone"),
+        (("--lambda", 0.5), "--lambda: is given with --method ann; allowed: only with tdd-ddla or l1-spikes"),
+    ],
+)
+def test_what_it_does_not_have_is_refused(words: tuple[object, ...], told: str, call: Call, tmp_path: Path) -> None:
+    said = call("train", "--method", "ann", *words, "--out", tmp_path / "run")
+    assert (said.code, said.out) == (2, "")
+    assert told in said.err
+    assert "Traceback" not in said.err
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_missing_test_set_is_found_out_before_the_run(call: Call, tmp_path: Path) -> None:
+    folder = tmp_path / "mnist"
+    folder.mkdir()
+    images, labels = (np.zeros(shape, np.uint8).tobytes() for shape in ((40, 28, 28), (40,)))
+    sizes = [number.to_bytes(4, "big") for number in (40, 28, 28)]
+    (folder / "train-images-idx3-ubyte").write_bytes(b"".join([b"\0\0\x08\x03", *sizes, images]))
+    (folder / "train-labels-idx1-ubyte").write_bytes(b"".join([b"\0\0\x08\x01", sizes[0], labels]))
+    out = tmp_path / "run"
+    said = call("train", "--method", "ann", "--data", "mnist", "--data-dir", tmp_path, "--out", out)
+    assert said.code == 2
+    assert "t10k-images-idx3-ubyte" in said.err
+    assert not out.exists()
+
+
+# --- baseline.json -----------------------------------------------------------------------------------------------
+
+
+def without(found: dict[str, Any], key: str) -> dict[str, Any]:
+    return {name: value for name, value in found.items() if name != key}
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda found: [], "is no baseline"),
+        (lambda found: without(found, "schema_version"), "is no baseline"),
+        (lambda found: {**found, "schema_version": 2}, "is a baseline of schema 2, not 1; train the ANN again"),
+        *(
+            (lambda found, name=name: without(found, name), "is damaged")
+            for name in ("network", "input_shape", "n_classes", "data", "quantisation", "layers", "results")
+        ),
+        (lambda found: {**found, "layers": found["layers"][1:]}, "is damaged"),
+        (lambda found: {**found, "results": [without(found["results"][0], "bits")]}, "is damaged"),
+        (lambda found: {**found, "results": [{**found["results"][0], "split": "train"}]}, "is damaged"),
+        (lambda found: {**found, "results": 3}, "is damaged"),
+        (lambda found: {**found, "results": []}, "is damaged"),
+        (lambda found: {**found, "results": [{**found["results"][0], "n_samples": 3}]}, "is damaged"),
+        (lambda found: {**found, "results": [{**found["results"][0], "accuracy": "all"}]}, "is damaged"),
+    ],
+)
+def test_a_baseline_that_is_damaged_is_refused(change: Any, told: str, ann_run: Path, tmp_path: Path) -> None:
+    found = json.loads((ann_run / "baseline.json").read_text())
+    (tmp_path / "baseline.json").write_text(json.dumps(change(found)))
+    with pytest.raises(BadFile) as refused:
+        pipeline.baseline(tmp_path)
+    assert told in str(refused.value)
+
+
+def test_a_folder_without_a_baseline_is_told_where_one_comes_from(tmp_path: Path) -> None:
+    with pytest.raises(BadFile, match=r"is missing or not a text file; name the folder of a finished run of .* ann"):
+        pipeline.baseline(tmp_path)
+    (tmp_path / "baseline.json").write_text("{")
+    with pytest.raises(BadFile, match="is not JSON"):
+        pipeline.baseline(tmp_path)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is none")
+def test_a_baseline_is_measured_where_the_network_learned(tmp_path: Path) -> None:
+    pipeline.train(tmp_path / "run", data="digits", method="ann", epochs=1, device="cuda")
+    assert pipeline.baseline(tmp_path / "run")["results"][0]["accuracy"] > 0.5
