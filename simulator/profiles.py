@@ -72,6 +72,16 @@ class Latency:
 
 
 @dataclass(frozen=True, kw_only=True)
+class IntegerMac:
+    """What a multiply-accumulate of integers costs, in pJ: for the dense network that a run is compared with."""
+
+    bits: int
+    value_pj: float
+    confidence: str
+    source: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Point:
     """What was measured at one operating point: shown, and never added to or taken for the price of an event."""
 
@@ -97,7 +107,18 @@ class Profile:
     chip: str | None  # where its programs are placed
     latencies: tuple[Latency, ...]
     points: tuple[Point, ...]
+    integer_macs: tuple[IntegerMac, ...]
     not_priced: tuple[str, ...]
+
+    def mac_pj(self, bits: int | None = None) -> float | None:
+        """Return what a multiply-accumulate of a dense network costs, in floats or in integers; None without a price.
+
+        In floats this is everything that a MAC of a spiking network costs too.
+        """
+        if bits is not None:
+            return next((mac.value_pj for mac in self.integer_macs if mac.bits == bits), None)
+        prices = [price.value_pj for price in self.prices if "macs" in price.counts]
+        return sum(prices) if prices else None
 
     def static_mw(self, clock_mhz: float | None = None) -> float | None:
         """Return what one chip draws without events, at another clock than the profile's if one is given."""
@@ -135,6 +156,7 @@ def _profile(name: str, content: Mapping[str, Any]) -> Profile:
         clock=Clock(mhz=content["clock"]["value"], source=content["clock"]["source"]) if "clock" in content else None,
         chip=content.get("chip"),
         latencies=tuple(_latency(term, figures) for term, figures in content.get("time", {}).items()),
+        integer_macs=tuple(_integer_mac(bits, figures) for bits, figures in content.get("integer_mac", {}).items()),
         points=tuple(_point(point, figures) for point, figures in content.get("point", {}).items()),
         not_priced=tuple(content.get("not_priced", ())),
     )
@@ -163,6 +185,11 @@ def _latency(term: str, figures: Mapping[str, Any]) -> Latency:
     return Latency(term=term, counts=tuple(figures.get("counts", ())), low_ns=low, high_ns=high, **others)
 
 
+def _integer_mac(bits: str, figures: Mapping[str, Any]) -> IntegerMac:
+    value_pj = figures["value"] * PICOJOULES[figures["unit"]]
+    return IntegerMac(bits=int(bits), value_pj=value_pj, confidence=figures["confidence"], source=figures["source"])
+
+
 def _price(term: str, figures: Mapping[str, Any]) -> Price:
     pj = PICOJOULES[figures["unit"]]
     return Price(
@@ -189,6 +216,7 @@ _TOP = {
     "clock": Key(dict, required=False),
     "chip": Key(str, chip_names(), required=False),
     "time": Key(dict, required=False),
+    "integer_mac": Key(dict, required=False),
     "point": Key(dict, required=False),
 }
 _PRICE = {
@@ -218,6 +246,12 @@ _TIME = {
     "confidence": Key(str, CONFIDENCES),
     "source": Key(str),
 }
+_INTEGER_MAC = {
+    "value": Key(NUMBER),
+    "unit": Key(str, tuple(PICOJOULES)),
+    "confidence": Key(str, CONFIDENCES),
+    "source": Key(str),
+}
 _CLOCK = {"value": Key(NUMBER), "unit": Key(str, ("MHz",)), "source": Key(str)}
 _POINT = {
     "value": Key(NUMBER, required=False),
@@ -238,6 +272,7 @@ def _violations(content: Mapping[str, Any]) -> Iterator[Violation]:
         ("price", _PRICE, _contradictions),
         ("static", _STATIC, _unclocked(content)),
         ("time", _TIME, _unbounded),
+        ("integer_mac", _INTEGER_MAC, _no_bits),
         ("point", _POINT, _unbounded),
     )
     for kind, keys, further in kinds:
@@ -256,6 +291,12 @@ def _unclocked(content: Mapping[str, Any]) -> Callable[[str, Mapping[str, Any]],
             yield Violation(f"{where}.unit", figures["unit"], "with a table clock: value, unit and source")
 
     return violations
+
+
+def _no_bits(where: str, _: Mapping[str, Any]) -> Iterator[Violation]:
+    bits = where.removeprefix("integer_mac.")
+    if not (bits.isdecimal() and 1 <= int(bits) <= 64):
+        yield Violation(where, repr(bits), "a number of bits, 1 to 64, such as integer_mac.8")
 
 
 def _unbounded(where: str, figures: Mapping[str, Any]) -> Iterator[Violation]:

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from tdd_deploy.files import replacing
-from tdd_deploy.program import Input, LinearMap, Program
+from tdd_deploy.program import Program
 from tdd_deploy.program.rounding import rounding_receivers
 
+from .baseline import baseline_json, break_even, fed_by_input
 from .counts import FIELDS, Counts, Trace
 from .energy import UNPLACED, Energy, Seconds, price_counts
 from .placement import Placement, placement_json
@@ -45,6 +46,7 @@ class Simulation:
     energies: tuple[Priced, ...] = ()  # one per profile
     placement: Placement | None = None  # by which messages were counted
     caveats: tuple[str, ...] = ()
+    baseline: Mapping[str, Any] | None = None  # what train --method ann measured of its dense twin
     early_exit: float | None = None  # the margin
 
     @property
@@ -82,7 +84,8 @@ class Simulation:
                 "saved_by_repeating_input": self.saved_by_repeating_input,
             },
             "energy": None if self.energy is None else _energy_json(self.energy.executed),
-            "energies": [_short_json(priced) for priced in self.energies],
+            "energies": [self._short_json(priced) for priced in self.energies],
+            "baseline": self._baseline_json(),
         }
 
     @property
@@ -91,7 +94,7 @@ class Simulation:
         if not self.data["static"]:
             return None
         row = {layer.name: i for i, layer in enumerate(self.trace.layers)}
-        first = [row[name] for name in _fed_by_input(self.program) & row.keys()]
+        first = [row[name] for name in fed_by_input(self.program) & row.keys()]
         saved = self.trace.spike_code.synops_effective - self.trace.executed.synops_effective
         return int(saved[first, 1:].sum())
 
@@ -101,6 +104,23 @@ class Simulation:
         n_running = self.trace.n_running
         mean = float(n_running.sum() / self.trace.n_samples)
         return {"margin": self.early_exit, "mean_steps": mean, "steps_saved": 1 - mean / len(n_running)}
+
+    def _short_json(self, priced: Priced) -> dict[str, Any]:
+        codes = {f"{code}_pj": _sums(getattr(priced, code))["dynamic_pj"] for code in ("spike_code", "delta_code")}
+        profile = priced.executed.profile
+        return {
+            "profile": profile.name,
+            "title": profile.title,
+            **_sums(priced.executed),
+            **codes,
+            "points": [vars(point) for point in profile.points],
+            "break_even": break_even(self.program, self.trace, priced.executed),
+        }
+
+    def _baseline_json(self) -> dict[str, Any] | None:
+        if self.baseline is None:
+            return None
+        return baseline_json(self.baseline, self.data["split"], [priced.executed.profile for priced in self.energies])
 
     def _program_json(self) -> dict[str, Any]:
         program = self.program
@@ -197,16 +217,6 @@ def _sum(counts: Counts, name: str, cells: tuple[Any, Any]) -> int:
     return int(np.sum(getattr(counts, name)[cells]))
 
 
-def _fed_by_input(program: Program) -> set[str]:
-    """Return the linear maps that the input reaches before any neuron."""
-    reached: set[str] = set()
-    for node in program.nodes:
-        sources = {edge.source for edge in program.incoming[node.name]}
-        if isinstance(node, LinearMap) and any(s in reached or isinstance(program[s], Input) for s in sources):
-            reached.add(node.name)
-    return reached
-
-
 def _sums(energy: Energy) -> dict[str, float | None]:
     """Return dynamic energy, None where nothing has a price, and static energy, None where the time is not known."""
     names = ("dynamic_pj", "low_pj", "high_pj")
@@ -217,12 +227,6 @@ def _sums(energy: Energy) -> dict[str, float | None]:
     }
 
 
-def _short_json(priced: Priced) -> dict[str, Any]:
-    codes = {f"{code}_pj": _sums(getattr(priced, code))["dynamic_pj"] for code in ("spike_code", "delta_code")}
-    profile = priced.executed.profile
-    return {"profile": profile.name, "title": profile.title, **_sums(priced.executed), **codes}
-
-
 def _energy_json(energy: Energy) -> dict[str, Any]:
     return {
         "profile": energy.profile.name,
@@ -230,7 +234,6 @@ def _energy_json(energy: Energy) -> dict[str, Any]:
         "remark": energy.profile.remark,
         **_sums(energy),
         "seconds": None if energy.seconds is None else {**asdict(energy.seconds), "basis": energy.time_basis},
-        "points": [vars(point) for point in energy.profile.points],
         "terms": [
             {
                 "term": term.price.term,

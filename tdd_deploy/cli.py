@@ -217,9 +217,9 @@ def train(out: Path, *, resume: bool, **given: Any) -> None:
 
 def _echo_baseline(run: Path, accuracy: float) -> None:
     """Say in a line what an ANN costs and knows."""
-    from .pipeline import BASELINE, baseline
+    from .pipeline import BASELINE, read_baseline
 
-    found = baseline(run)
+    found = read_baseline(run)
     split = found["results"][-1]["split"]
     of_split = (row for row in found["results"] if row["split"] == split)
     accuracies = (f"{row['accuracy']:.1%} in {'floats' if row['bits'] is None else row['bits']}" for row in of_split)
@@ -292,6 +292,7 @@ def export(file: Path, *, target: str, out: Path, as_json: bool, **options: Any)
     "--by", type=click.Choice(("step", "layer")), default="step", show_default=True, help="Rows of the table."
 )
 @click.option("--early-exit", type=float, help="End a sample when its largest mean output is so far ahead.")
+@click.option("--baseline", type=PATH, help="Run folder of its dense twin (train --method ann): compare with that.")
 @click.option("--batch", type=click.IntRange(1), default=64, show_default=True, help="Samples executed at once.")
 @click.option("--threads", type=click.IntRange(1), help="Of this process. Default: one per core.")
 @click.option("--workers", type=click.IntRange(1), help="Use so many processes on this machine.")
@@ -742,6 +743,11 @@ def _summary(report: "Mapping[str, Any]") -> "Iterator[str]":
         yield f"{saved:,.0f} of the synops saved come only from showing the same image at every step"
     if report["energy"]:
         yield from _energy_lines(report["energy"], n)
+        for each in report["energies"]:
+            yield from (f"{each['profile']}, {_point_line(point)}" for point in each["points"])
+        yield from _break_even_lines(report["energies"])
+    if report["baseline"]:
+        yield from _baseline_lines(report)
     for line in report["caveats"]:
         yield f"  caveat: {line}"
 
@@ -758,10 +764,31 @@ def _energy_lines(energy: "Mapping[str, Any]", n: int) -> "Iterator[str]":
         yield from _time_lines(energy, n)
     yield f"  {energy['profile']}: {energy['title']}"
     yield f"  {energy['remark']}"
-    for point in energy["points"]:
-        yield f"  {_point_line(point)}"
     for line in energy["not_priced"]:
         yield f"  not priced: {line}"
+
+
+def _break_even_lines(energies: "Sequence[Mapping[str, Any]]") -> "Iterator[str]":
+    """Say how many events the network could send before its dense twin costs less."""
+    for energy in energies:
+        if energy["break_even"]:
+            rates = energy["break_even"]
+            least = rates["break_even_rate"]
+            limit = f"up to {least:.2%}" if least > 0 else "at no rate: neuron updates and the input alone cost more"
+            yield (
+                f"{energy['profile']}: {rates['rate']:.2%} events per neuron and time step; less than a dense network "
+                f"of as many weights, in floats, {limit}"
+            )
+
+
+def _baseline_lines(report: "Mapping[str, Any]") -> "Iterator[str]":
+    for row in report["baseline"]["results"]:
+        form = "floats" if row["bits"] is None else f"{row['bits']} bits"
+        costs = [f"{row['macs']:,} MACs"]
+        costs += [f"{pj / 1e3:,.2f} nJ ({name})" for name, pj in row["energy_pj"].items() if pj is not None]
+        yield (
+            f"dense ANN twin in {form}: accuracy {row['accuracy']:.1%} on {row['samples']:,} samples, {', '.join(costs)}"
+        )
 
 
 def _time_lines(energy: "Mapping[str, Any]", n: int) -> "Iterator[str]":

@@ -227,6 +227,7 @@ def simulate(
     step_time: float | None = None,
     clock: float | None = None,
     early_exit: float | None = None,
+    baseline: Path | None = None,
     batch: int = 64,
     threads: int | None = None,
     workers: int | None = None,
@@ -251,6 +252,7 @@ def simulate(
         step_time: seconds that the hardware takes for a time step, for its static power.
         clock: of the hardware, in MHz, instead of that of its profile.
         early_exit: a sample ends when its largest output, as a mean over the steps so far, is this much ahead.
+        baseline: the run folder of its dense twin (``train --method ann``), to compare with.
         batch: samples executed at once; results do not depend on it, nor on the three below.
         threads: of this process; by default one per core.
         workers: so many processes on this machine instead.
@@ -273,6 +275,7 @@ def simulate(
         _check_report_folder(out)
     prices = [load_profile(name) for name in profiles]
     _check_hardware(prices, step_time=step_time, clock=clock)
+    twin = None if baseline is None else read_baseline(baseline)
     program = read_program(path)
     source = open_data(data, split=split, data_dir=data_dir)
     feed = Feed.of(program, source, steps=steps, encoder=encoder, seed=seed)
@@ -280,6 +283,9 @@ def simulate(
         program = _calibrated(program, open_data(data, split="train", data_dir=data_dir), feed)
     else:
         program = with_code(program, code)
+    run_on = _data_json(source, feed)
+    if twin is not None:
+        _check_twin(baseline, twin, program, run_on)
     placement, unplaced = _placed(program, prices)
     routes = placement.routes if placement else None
     n_samples = source.n_samples if samples is None else min(samples, source.n_samples)
@@ -316,7 +322,7 @@ def simulate(
     assert total is not None  # a source without samples is refused
     simulation = Simulation(
         program=program,
-        data=_data_json(source, feed),
+        data=run_on,
         code=code,
         trace=total.trace,
         n_correct=total.n_correct if source.labelled else None,
@@ -334,6 +340,7 @@ def simulate(
         ),
         placement=placement,
         caveats=_caveats(program, prices),
+        baseline=twin,
         early_exit=early_exit,
     )
     if out is not None:
@@ -466,6 +473,14 @@ def _placed(program: Program, profiles: "Sequence[Profile]") -> "tuple[Placement
         for layer, limits in placement.exceeded.items()
     )
     return None, f"not placed on {chip.name}: {what} (tdd-deploy check says more)"
+
+
+def _check_twin(path: Path | None, twin: Mapping[str, Any], program: Program, data: Mapping[str, Any]) -> None:
+    from .simulator.baseline import disagreements
+
+    found = list(disagreements(twin, program, data))
+    if found:
+        raise BadOptions(f"--baseline {path}", found)
 
 
 def _caveats(program: Program, profiles: "Sequence[Profile]") -> tuple[str, ...]:
@@ -846,7 +861,7 @@ def _baseline_json(
     }
 
 
-def baseline(path: Path) -> dict[str, Any]:
+def read_baseline(path: Path) -> dict[str, Any]:
     """Read what ``train --method ann`` measured.
 
     Args:

@@ -48,8 +48,8 @@ def test_a_run_leaves_everything_but_a_nir_file(ann_run: Path) -> None:
 
 
 def test_the_baseline_says_what_was_measured_on_what(ann_run: Path) -> None:
-    found = pipeline.baseline(ann_run)
-    assert found == pipeline.baseline(ann_run / "baseline.json")
+    found = pipeline.read_baseline(ann_run)
+    assert found == pipeline.read_baseline(ann_run / "baseline.json")
     assert (found["network"], found["input_shape"], found["n_classes"]) == ("mlp", [1, 8, 8], 10)
     assert (found["data"]["name"], found["data"]["train_samples"]) == ("digits", 256)
     assert found["data"]["splits"] == {"val": {"n_samples": 200, "files": {}}, "test": {"n_samples": 500, "files": {}}}
@@ -80,7 +80,7 @@ def test_of_an_npz_validation_and_the_whole_file_are_measured(call: Call, tmp_pa
     np.savez(path, x=(rng.random((100, 9)) + y[:, None]).astype("f4"), y=y)
     words = ("--method", "ann", "--network", "mlp", "--epochs", 3, "--batch", 16)
     assert call("train", "--data", path, *words, "--out", tmp_path / "run").code == 0
-    found = pipeline.baseline(tmp_path / "run")
+    found = pipeline.read_baseline(tmp_path / "run")
     files = open_data(str(path)).fingerprints
     assert files.keys() == {"own.npz"}
     assert found["data"]["splits"] == {
@@ -92,7 +92,7 @@ def test_the_last_line_says_what_it_costs_and_knows(call: Call, tmp_path: Path) 
     out = tmp_path / "run"
     said = call("train", *FAST, "--tensorboard", "--out", out)
     assert (said.code, said.out.count("\n")) == (0, 1)
-    found = pipeline.baseline(out)
+    found = pipeline.read_baseline(out)
     last = found["results"][-len(BITS) - 1]["accuracy"]
     assert said.out.startswith(f"{out / 'baseline.json'}: validation accuracy ")
     assert "25,856 dense MACs per sample" in said.out
@@ -131,7 +131,7 @@ def test_the_network_of_the_best_epoch_is_measured(tmp_path: Path) -> None:
     run = pipeline.train(tmp_path / "run", data="digits", method="ann", network="mlp", train_samples=256, **words)
     best = run["epochs"][run["kept_epoch"] - 1]["accuracy"]
     assert best > run["epochs"][-1]["accuracy"]
-    assert pipeline.baseline(tmp_path / "run")["results"][0]["accuracy"] == best
+    assert pipeline.read_baseline(tmp_path / "run")["results"][0]["accuracy"] == best
 
 
 @pytest.mark.parametrize(
@@ -225,19 +225,19 @@ def test_a_baseline_that_is_damaged_is_refused(change: Any, told: str, ann_run: 
     found = json.loads((ann_run / "baseline.json").read_text())
     (tmp_path / "baseline.json").write_text(json.dumps(change(found)))
     with pytest.raises(BadFile) as refused:
-        pipeline.baseline(tmp_path)
+        pipeline.read_baseline(tmp_path)
     assert told in str(refused.value)
 
 
 def test_a_folder_without_a_baseline_is_told_where_one_comes_from(tmp_path: Path) -> None:
     with pytest.raises(BadFile, match=r"is missing or not a text file; name the folder of a finished run of .* ann"):
-        pipeline.baseline(tmp_path)
+        pipeline.read_baseline(tmp_path)
     (tmp_path / "baseline.json").write_text("{")
     with pytest.raises(BadFile, match="is not JSON"):
-        pipeline.baseline(tmp_path)
+        pipeline.read_baseline(tmp_path)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is none")
 def test_a_baseline_is_measured_where_the_network_learned(tmp_path: Path) -> None:
     pipeline.train(tmp_path / "run", data="digits", method="ann", epochs=1, device="cuda")
-    assert pipeline.baseline(tmp_path / "run")["results"][0]["accuracy"] > 0.5
+    assert pipeline.read_baseline(tmp_path / "run")["results"][0]["accuracy"] > 0.5
