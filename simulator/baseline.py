@@ -13,6 +13,10 @@ from .energy import Energy
 from .profiles import Profile
 from .scatter import Synapses, ready
 
+CAVEAT = (
+    "a twin is priced as if each of its MACs were executed on its own, with whatever memory the profile prices for it: "
+    "an accelerator that reuses weights and sums, or leaves out zeros, needs less"
+)
 FIXED = ("updates_active", "updates_idle", "bias_adds")  # counts that do not follow from events
 
 
@@ -57,7 +61,12 @@ def baseline_json(baseline: Mapping[str, Any], split: str, profiles: Sequence[Pr
         for result in baseline["results"]
         if result["split"] == split
     ]
-    return {"network": baseline["network"], "quantisation": baseline["quantisation"], "results": rows}
+    return {
+        "network": baseline["network"],
+        "quantisation": baseline["quantisation"],
+        "caveat": CAVEAT,
+        "results": rows,
+    }
 
 
 def _priced(profile: Profile, bits: int | None, macs: int) -> float | None:

@@ -2,14 +2,15 @@
 
 import csv
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from tdd_deploy.files import replacing
-from tdd_deploy.program import Program
+from tdd_deploy.program import NeuronLayer, Program
 from tdd_deploy.program.rounding import rounding_receivers
 
 from .baseline import baseline_json, break_even, fed_by_input
@@ -46,6 +47,7 @@ class Simulation:
     energies: tuple[Priced, ...] = ()  # one per profile
     placement: Placement | None = None  # by which messages were counted
     caveats: tuple[str, ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)  # as they were given, for people
     baseline: Mapping[str, Any] | None = None  # what train --method ann measured of its dense twin
     early_exit: float | None = None  # the margin
 
@@ -72,10 +74,13 @@ class Simulation:
             "schema_version": SCHEMA_VERSION,
             "program": self._program_json(),
             "data": dict(self.data),
+            "versions": {name: metadata.version(name) for name in ("tdd-deploy", "numpy", "numba")},
+            "options": dict(self.options),
             "accuracy": self.accuracy,
             "steps": steps,
             "layers": layers,
             "early_exit": self._early_exit_json(),
+            "overlap": self._overlap_json(),
             "caveats": list(self.caveats),
             "placement": None if self.placement is None else placement_json(self.placement),
             "totals": {
@@ -97,6 +102,23 @@ class Simulation:
         first = [row[name] for name in fed_by_input(self.program) & row.keys()]
         saved = self.trace.spike_code.synops_effective - self.trace.executed.synops_effective
         return int(saved[first, 1:].sum())
+
+    def _overlap_json(self) -> dict[str, list[float | None]] | None:
+        """Return for each layer that spikes, at each step from the second on, which share was there a step ago.
+
+        None when samples ended early: their spikes of the step before are not told from those of the others.
+        """
+        if self.early_exit is not None:
+            return None
+        counts, shares = self.trace.executed, {}
+        for row, layer in enumerate(self.trace.layers):
+            node = self.program[layer.name]
+            if isinstance(node, NeuronLayer) and node.neuron.spiking:
+                spikes, changes = counts.spikes[row], counts.delta_events[row]
+                stayed = (spikes[1:] + spikes[:-1] - changes[1:]) / 2
+                pairs = zip(stayed.tolist(), spikes[1:].tolist(), strict=True)
+                shares[layer.name] = [both / now if now else None for both, now in pairs]
+        return shares if len(counts.spikes[0]) > 1 else None
 
     def _early_exit_json(self) -> dict[str, Any] | None:
         if self.early_exit is None:

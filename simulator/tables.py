@@ -3,7 +3,7 @@
 import csv
 import io
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -85,6 +85,20 @@ def side_by_side(reports: Mapping[str, Report]) -> Table:
     names = dict.fromkeys(name for column in columns for name in column)
     rows = tuple((name, *(column.get(name) for column in columns)) for name in names)
     return Table(("", *reports), rows)
+
+
+def break_even_lines(report: Report) -> Iterator[str]:
+    """Say, by profile, up to how many events a network costs less than its dense twin."""
+    for energy in report["energies"]:
+        if energy["break_even"]:
+            found = energy["break_even"]
+            limit = found["break_even_rate"]
+            verdict = (
+                f"it costs less than its dense twin in floats up to {limit:.2%}"
+                if limit > 0
+                else "neuron updates and the input alone cost more than its dense twin in floats"
+            )
+            yield f"{energy['profile']}: {found['rate']:.2%} events per neuron and time step; {verdict}"
 
 
 def as_markdown(table: Table) -> str:

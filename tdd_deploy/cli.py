@@ -723,6 +723,8 @@ def _print_simulation(simulation: "Simulation", by: str) -> None:
 
 
 def _summary(report: "Mapping[str, Any]") -> "Iterator[str]":
+    from .simulator.tables import break_even_lines
+
     totals, n = report["totals"], report["totals"]["samples"]
     accuracy = "no labels" if report["accuracy"] is None else f"accuracy {report['accuracy']:.1%}"
     data = report["data"]
@@ -745,7 +747,7 @@ def _summary(report: "Mapping[str, Any]") -> "Iterator[str]":
         yield from _energy_lines(report["energy"], n)
         for each in report["energies"]:
             yield from (f"{each['profile']}, {_point_line(point)}" for point in each["points"])
-        yield from _break_even_lines(report["energies"])
+        yield from break_even_lines(report)
     if report["baseline"]:
         yield from _baseline_lines(report)
     for line in report["caveats"]:
@@ -768,27 +770,15 @@ def _energy_lines(energy: "Mapping[str, Any]", n: int) -> "Iterator[str]":
         yield f"  not priced: {line}"
 
 
-def _break_even_lines(energies: "Sequence[Mapping[str, Any]]") -> "Iterator[str]":
-    """Say how many events the network could send before its dense twin costs less."""
-    for energy in energies:
-        if energy["break_even"]:
-            rates = energy["break_even"]
-            least = rates["break_even_rate"]
-            limit = f"up to {least:.2%}" if least > 0 else "at no rate: neuron updates and the input alone cost more"
-            yield (
-                f"{energy['profile']}: {rates['rate']:.2%} events per neuron and time step; less than a dense network "
-                f"of as many weights, in floats, {limit}"
-            )
-
-
 def _baseline_lines(report: "Mapping[str, Any]") -> "Iterator[str]":
+    """Say what the dense twin knows and costs."""
     for row in report["baseline"]["results"]:
         form = "floats" if row["bits"] is None else f"{row['bits']} bits"
         costs = [f"{row['macs']:,} MACs"]
         costs += [f"{pj / 1e3:,.2f} nJ ({name})" for name, pj in row["energy_pj"].items() if pj is not None]
-        yield (
-            f"dense ANN twin in {form}: accuracy {row['accuracy']:.1%} on {row['samples']:,} samples, {', '.join(costs)}"
-        )
+        accuracy = f"accuracy {row['accuracy']:.1%} on {row['samples']:,} samples"
+        yield f"dense ANN twin in {form}: {accuracy}, {', '.join(costs)}"
+    yield f"  {report['baseline']['caveat']}"
 
 
 def _time_lines(energy: "Mapping[str, Any]", n: int) -> "Iterator[str]":

@@ -342,6 +342,14 @@ def simulate(
         caveats=_caveats(program, prices),
         baseline=twin,
         early_exit=early_exit,
+        options={
+            "samples": n_samples,
+            "code": code,
+            "step_time_s": step_time,
+            "clock_mhz": clock,
+            "early_exit": early_exit,
+            "baseline": None if baseline is None else str(baseline),
+        },
     )
     if out is not None:
         _write_report(out, simulation)
@@ -547,7 +555,7 @@ def _write_report(folder: Path, simulation: "Simulation") -> None:
     report = simulation.as_json()
     write_json(folder / "report.json", report)
     write_csv(folder / "steps.csv", report)
-    write_html(folder / "report.html", report, version=__version__)
+    write_html(folder / "report.html", report)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -173,12 +173,30 @@ def with_limit(name: str, value: int) -> Chip:
     return replace(CHIP, limits={**CHIP.limits, name: limit})
 
 
+def silent() -> Trace:
+    """The counts of an input of zeros to a network without its bias."""
+    nodes = [replace(node, bias=None) if node.name == "fc" else node for node in program().nodes]
+    quiet = build(nodes, program().edges, dt_s=1e-3, n_steps=3)
+    return Engine(quiet).run(Given(np.zeros_like(INPUTS)), n_steps=3).trace
+
+
 @cache
 def result() -> Result:
     """What the engine makes of it, the hidden layer recorded."""
     return Engine(program(), routes=placed(program()).routes).run(Given(INPUTS), n_steps=3, record=("hidden",))
 
 
+# What train --method ann would write of its dense twin: as many multiplications, on the same data.
+TWIN = {
+    "network": "by hand",
+    "quantisation": {"method": "post-training"},
+    "data": {"name": "by hand", "splits": {"test": {"n_samples": 4, "files": {"by_hand.npz": "def012"}}}},
+    "layers": [{"name": "fc", "kind": "dense", "macs": 4}, {"name": "readout", "kind": "dense", "macs": 2}],
+    "results": [
+        {"split": split, "bits": bits, "n_samples": 4, "accuracy": accuracy, "effective_macs": {"fc": 3, "readout": 1}}
+        for split, bits, accuracy in (("test", None, 0.75), ("test", 8, 0.5), ("test", 4, 0.25), ("val", None, 1.0))
+    ],
+}
 DATA = {
     "name": "by hand",
     "split": "test",

@@ -30,8 +30,8 @@ def of_the_zoo(seed):
 
 def test_the_report_has_these_parts():
     report = by_hand.simulation().as_json()
-    parts = ["schema_version", "program", "data", "accuracy", "steps", "layers", "early_exit", "caveats"]
-    parts += ["placement", "totals", "energy", "energies"]
+    parts = ["schema_version", "program", "data", "versions", "options", "accuracy", "steps", "layers"]
+    parts += ["early_exit", "overlap", "caveats", "placement", "totals", "energy", "energies", "baseline"]
     assert list(report) == parts
     assert report["schema_version"] == SCHEMA_VERSION == 2
     assert [step["step"] for step in report["steps"]] == [1, 2, 3]
@@ -205,3 +205,9 @@ def test_steps_csv_leaves_energy_empty_without_a_profile(tmp_path):
     write_csv(tmp_path / "steps.csv", by_hand.simulation(None).as_json())
     with (tmp_path / "steps.csv").open(newline="", encoding="utf-8") as file:
         assert {row["energy_pj"] for row in csv.DictReader(file)} == {""}
+
+
+def test_the_overlap_is_the_share_of_spikes_that_stayed():
+    # hidden, two samples: 2, 3, 2 spikes; neuron 1 always stays, neuron 0 of the first sample is on at step 2 alone
+    assert by_hand.simulation().as_json()["overlap"] == {"hidden": [2 / 3, 2 / 2]}
+    assert by_hand.simulation(early_exit=0.5).as_json()["overlap"] is None

@@ -1,0 +1,76 @@
+import pytest
+
+from tdd_deploy.simulator.baseline import baseline_json, break_even, disagreements, fed_by_input
+from tdd_deploy.simulator.profiles import load_profile
+from tdd_deploy.simulator.report import priced
+from tests import by_hand
+
+PROGRAM = by_hand.program()
+HOROWITZ = load_profile("cmos45-horowitz")
+
+
+def without(part, **changed):
+    return by_hand.TWIN | {part: by_hand.TWIN[part] | changed}
+
+
+def test_the_twin_of_the_same_network_on_the_same_data_is_taken():
+    assert list(disagreements(by_hand.TWIN, PROGRAM, by_hand.DATA)) == []
+
+
+@pytest.mark.parametrize(
+    ("twin", "where", "found"),
+    [
+        (by_hand.TWIN | {"layers": by_hand.TWIN["layers"][:1]}, "its layers", "fc (4 multiplications)"),
+        (without("data", name="digits"), "its data", "digits (test)"),
+        (without("data", splits={"val": {"files": {}}}), "its data", "by hand (val)"),
+        (without("data", splits={"test": {"files": {"by_hand.npz": "0"}}}), "its data", "other files of by hand"),
+    ],
+)
+def test_another_network_or_other_data_are_refused(twin, where, found):
+    (violation,) = disagreements(twin, PROGRAM, by_hand.DATA)
+    assert (violation.where, violation.found) == (where, found)
+
+
+def test_a_twin_is_priced_where_a_profile_prices_what_it_does():
+    profiles = [HOROWITZ, load_profile("cmos45-memory"), load_profile("loihi1-davies2018")]
+    rows = baseline_json(by_hand.TWIN, "test", profiles)["results"]
+    assert [(row["bits"], row["accuracy"], row["macs"], row["effective_macs"]) for row in rows] == [
+        (None, 0.75, 6, 4),
+        (8, 0.5, 6, 4),
+        (4, 0.25, 6, 4),
+    ]
+    floats, eight, four = ([row["energy_pj"][profile.name] for profile in profiles] for row in rows)
+    # A MAC with its memory: 4.6, a weight read for 5, a sum read and written for 10.
+    assert floats == [pytest.approx(6 * 4.6), pytest.approx(6 * 19.6), None]
+    assert eight == [pytest.approx(6 * 0.23), None, None]
+    assert four == [None, None, None]
+
+
+def test_at_the_rate_of_break_even_a_run_costs_what_its_twin_costs():
+    trace = by_hand.simulation().trace
+    energy = priced(trace, HOROWITZ, PROGRAM).executed
+    found = break_even(PROGRAM, trace, energy)
+    # 7 events of 2 neurons in 3 steps of 2 samples. fc, fed by the input, costs 6 x 0.9 + 2 x 4.6 and stays;
+    # the readout costs 7 x 0.9 and grows. Two twins cost 2 x 6 x 4.6.
+    assert found["rate"] == pytest.approx(7 / 12)
+    factor = (2 * 6 * 4.6 - 6 * 0.9 - 2 * 4.6) / (7 * 0.9)
+    assert found["break_even_rate"] == pytest.approx(7 / 12 * factor)
+
+
+def test_where_updates_alone_cost_more_the_rate_is_negative():
+    trace = by_hand.simulation().trace
+    profile = load_profile("cmos45-memory")
+    found = break_even(PROGRAM, trace, priced(trace, profile, PROGRAM).executed)
+    # 12 updates of 20.5 pJ are more than two twins of 6 x 19.6
+    assert found["break_even_rate"] < 0
+
+
+def test_without_a_price_for_the_twin_or_without_events_nothing_is_said():
+    trace = by_hand.simulation().trace
+    assert break_even(PROGRAM, trace, priced(trace, load_profile("loihi1-davies2018"), PROGRAM).executed) is None
+    silent = by_hand.silent()
+    assert break_even(PROGRAM, silent, priced(silent, HOROWITZ, PROGRAM).executed) is None
+
+
+def test_what_the_input_reaches_before_neurons():
+    assert fed_by_input(PROGRAM) == {"input", "fc"}
