@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 DELTA, SPIKE, DENSE = "#0072B2", "#E69F00", "#999999"
 HATCHES = {DELTA: "", SPIKE: "//", DENSE: ".."}
 LAYERS = ("#56B4E9", "#E69F00", "#009E73", "#F0E442", "#CC79A7", "#D55E00", "#0072B2")
+MARKS = ("o", "s", "^", "D", "v", "P", "X")
 WIDTH = 7.0  # inches
 PJ_PER_NJ = 1e3
 Report = Mapping[str, Any]
@@ -39,6 +40,31 @@ def pictures(report: Report) -> list[Picture]:
     if report["placement"] and report["placement"]["mesh"]:
         found.append(_placement(report["placement"]))
     return found
+
+
+def accuracy_by_energy(points: Sequence[Mapping[str, Any]], profile: str) -> str:
+    """Draw the points of a sweep: a colour per code, a mark per number of bits, a line through the best."""
+    codes = list(dict.fromkeys(point["code"] for point in points))
+    bits = list(dict.fromkeys(point["bits"] for point in points))
+    with _drawn("Accuracy against energy", 4.5) as (axes, drawn):
+        for code, n in ((code, n) for code in codes for n in bits):
+            mine = [point for point in points if (point["code"], point["bits"]) == (code, n)]
+            axes.plot(
+                [point["energy_nj"][profile] for point in mine],
+                [100 * point["accuracy"] for point in mine],
+                MARKS[bits.index(n) % len(MARKS)],
+                color=LAYERS[codes.index(code)],
+                markeredgecolor="#1a1a1a",
+                label=f"{code} code, {'floats' if n is None else f'{n} bits'}",
+            )
+        best = sorted((point["energy_nj"][profile], 100 * point["accuracy"]) for point in points if point["is_best"])
+        axes.plot(*zip(*best, strict=True), "-", color="#1a1a1a", linewidth=0.8, zorder=0)
+        axes.set_xscale("log")
+        axes.set_xlabel(f"dynamic energy per sample in nJ, {_plain(profile)}")
+        axes.set_ylabel("accuracy in %")
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.legend(frameon=False, fontsize=8)
+    return drawn.svg
 
 
 def _executed(report: Report) -> str:

@@ -43,6 +43,7 @@ MAPPINGS = ("fused", "stock", "spike")
 PRUNED_BY = ("fisher", "magnitude")
 MACHINES = ("torch", "reference", "event", "integer", "lava")
 
+CODES = ("auto", "delta", "spike")
 ROWS = ("layer", "step", "term", "profile")
 FORMATS_OF_TABLES = ("md", "csv", "latex", "json")
 DEFAULT_PROFILES = ("loihi1-davies2018", "cmos45-horowitz", "cmos45-memory")
@@ -84,6 +85,20 @@ def _listed(kind: "Callable[[str], Any]") -> "Callable[..., tuple[Any, ...] | No
             raise click.BadParameter(str(error), context, option) from error
 
     return read
+
+
+def _code(word: str) -> str:
+    if word not in CODES:
+        raise ValueError(f"{word!r} is not one of {', '.join(CODES)}")
+    return word
+
+
+def _bits(word: str) -> int | None:
+    if word == "float":
+        return None
+    if not word.isdecimal():
+        raise ValueError(f"{word!r} is neither float nor a number of bits")
+    return int(word)
 
 
 class _Grouped(click.Command):
@@ -272,8 +287,11 @@ def export(file: Path, *, target: str, out: Path, as_json: bool, **options: Any)
 @click.option("--encoder", type=click.Choice(ENCODERS), help="Default: as the network was trained.")
 @click.option("--seed", type=click.IntRange(0), default=0, help="Of the Poisson encoder.", show_default=True)
 @click.option(
+    "--input-threshold", type=float, default=0.0, help="Send an input anew only when it differs by more. Default: 0."
+)
+@click.option(
     "--code",
-    type=click.Choice(("auto", "delta", "spike")),
+    type=click.Choice(CODES),
     default="delta",
     show_default=True,
     help="What edges send: changes, spikes, or per edge what costs less on 64 training samples.",
@@ -316,6 +334,43 @@ def simulate(file: Path, *, energy: bool, profiles: tuple[str, ...], by: str, as
         _echo_json(simulation.as_json())
     else:
         _print_simulation(simulation, by)
+
+
+@cli.command()
+@click.argument("runs", type=PATH, nargs=-1, required=True)
+@click.option("--data", required=True, help=DATA)
+@data_dir
+@click.option("--split", help="train, val or test; all, train or val of an .npz. Default: test, or all.")
+@click.option("--samples", type=click.IntRange(1), help="How many, from the first on. Default: all.")
+@click.option("--seed", type=click.IntRange(0), default=0, help="Of the Poisson encoder.", show_default=True)
+@click.option("--code", "codes", callback=_listed(_code), default="delta,spike", show_default=True)
+@click.option("--bits", callback=_listed(_bits), default="float", show_default=True, help="Such as float,8,4.")
+@click.option(
+    "--input-threshold",
+    "input_thresholds",
+    callback=_listed(float),
+    default="0",
+    show_default=True,
+    help="Send an input anew only when it differs by more; such as 0,0.05,0.1.",
+)
+@click.option("--profile", "profiles", multiple=True, help=f"Default: {', '.join(DEFAULT_PROFILES)}.")
+@click.option("--batch", type=click.IntRange(1), default=64, show_default=True, help="Samples executed at once.")
+@json_option
+@click.option("--out", type=PATH, required=True, help="Folder for sweep.json, sweep.csv and sweep.svg.")
+def sweep(runs: tuple[Path, ...], *, profiles: tuple[str, ...], as_json: bool, **options: Any) -> None:
+    """Simulate every combination of RUNS (.nir files or run folders), codes, bits and thresholds of the input.
+
+    A picture shows accuracy against energy. The same command again goes on where the last one was stopped. Options of
+    training are swept by training runs: for k in 0.2 0.5 0.8; do tdd-deploy train --keep $k --out runs/k$k ...
+    """
+    from .sweep import sweep as run
+
+    with _samples_progress("sweeping") as progress:
+        found = run(runs, profiles=profiles or DEFAULT_PROFILES, progress=progress, **options)
+    if as_json:
+        _echo_json(found)
+    else:
+        _print_sweep(found)
 
 
 @cli.command()
@@ -663,6 +718,32 @@ def _print_hops(verified: "Verified") -> None:
             console.print(f"{hop.before} -> {hop.after}: {hop.first}", highlight=False, markup=False, soft_wrap=True)
     for line in verified.left_out:
         console.print(f"left out: {line}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _print_sweep(found: "Mapping[str, Any]") -> None:
+    """Print a row per point; those that no other beats have a star."""
+    from .simulator.report import mean_text
+
+    names = list(dict.fromkeys(name for point in found["points"] for name in point["energy_nj"]))
+    left = ("run", "code", "bits")
+    columns = (*left, "threshold", "accuracy", "synops", *(f"nJ, {name}" for name in names), "")
+    table = _table(*columns, left=left, overflow="fold")
+    for point in found["points"]:
+        energies = (point["energy_nj"][name] for name in names)
+        table.add_row(
+            point["run"],
+            point["code"],
+            "float" if point["bits"] is None else str(point["bits"]),
+            f"{point['input_threshold']:g}",
+            "" if point["accuracy"] is None else f"{point['accuracy']:.1%}",
+            mean_text(point["synops_effective"]),
+            *("" if energy is None else f"{energy:,.2f}" for energy in energies),
+            "*" if point["is_best"] else "",
+        )
+    console = _console()
+    console.print(table)
+    if found["profile"]:
+        console.print(f"* no other knows as much for less energy by {found['profile']}", highlight=False)
 
 
 def _print_check(found: "Mapping[str, Any]") -> None:

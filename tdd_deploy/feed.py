@@ -1,5 +1,6 @@
 """Samples of a source as inputs of a program."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Self
@@ -8,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .data import Arrangement, Source, arrange, check_labels, encode
-from .data.encoders import Encoded
-from .errors import BadData, Violation
+from .data.encoders import Encoded, Frames, sent_on_change
+from .errors import BadData, BadOption, Violation
 from .program import Program
 
 
@@ -22,16 +23,33 @@ class Feed:
     encoder: str
     n_steps: int
     seed: int
+    threshold: float  # by which an input has to differ to be sent anew
 
     @classmethod
     def of(
-        cls, program: Program, source: Source, *, steps: int | None = None, encoder: str | None = None, seed: int = 0
+        cls,
+        program: Program,
+        source: Source,
+        *,
+        steps: int | None = None,
+        encoder: str | None = None,
+        seed: int = 0,
+        threshold: float = 0.0,
     ) -> Self:
-        """Find out how; what is None is as the data or the program say."""
+        """Find out how; what is None is as the data or the program say.
+
+        Raises:
+            BadOption: a threshold below zero, or of an input that is not sent as numbers.
+        """
+        encoder = encoder or program.encoder
+        if not 0 <= threshold < math.inf:
+            raise BadOption("--input-threshold", f"{threshold:g}", "0 or more")
+        if threshold and encoder != "direct":
+            raise BadOption("--input-threshold", f"{threshold:g}, with --encoder {encoder}", "with --encoder direct")
         arrangement = arrange(source.sample_shape, program.input.shape, source.name)
         n_steps = steps or arrangement.n_steps or program.n_steps
         return cls(
-            program=program, arrangement=arrangement, encoder=encoder or program.encoder, n_steps=n_steps, seed=seed
+            program=program, arrangement=arrangement, encoder=encoder, n_steps=n_steps, seed=seed, threshold=threshold
         )
 
     @property
@@ -62,4 +80,6 @@ class Feed:
                 seed=self.seed,
                 start=batch.start,
             )
+            if isinstance(frames, Frames) and self.threshold:
+                frames = sent_on_change(frames, self.threshold)
             yield frames, batch.y

@@ -222,6 +222,7 @@ def simulate(
     steps: int | None = None,
     encoder: str | None = None,
     seed: int = 0,
+    input_threshold: float = 0.0,
     code: Code | Literal["auto"] = "delta",
     profiles: Sequence[str] = (),
     step_time: float | None = None,
@@ -247,6 +248,7 @@ def simulate(
         steps: time steps per sample; by default what the program or the data in time say.
         encoder: a name of ``data.ENCODERS``; by default the program's.
         seed: of a random encoder.
+        input_threshold: an input is sent anew only when it differs by more from what was sent last.
         code: ``delta``, ``spike``, or ``auto``: per edge what costs less on calibration samples.
         profiles: names of hardware, or paths to a .toml; tables show the first.
         step_time: seconds that the hardware takes for a time step, for its static power.
@@ -278,7 +280,7 @@ def simulate(
     twin = None if baseline is None else read_baseline(baseline)
     program = read_program(path)
     source = open_data(data, split=split, data_dir=data_dir)
-    feed = Feed.of(program, source, steps=steps, encoder=encoder, seed=seed)
+    feed = Feed.of(program, source, steps=steps, encoder=encoder, seed=seed, threshold=input_threshold)
     if code == "auto":
         program = _calibrated(program, open_data(data, split="train", data_dir=data_dir), feed)
     else:
@@ -302,6 +304,7 @@ def simulate(
                 steps=feed.n_steps,
                 encoder=feed.encoder,
                 seed=seed,
+                threshold=input_threshold,
                 batch=batch,
                 early_exit=early_exit,
                 routes=routes,
@@ -730,6 +733,7 @@ def _data_json(source: Source, feed: Feed) -> dict[str, Any]:
         "seed": feed.seed,
         "n_steps": feed.n_steps,
         "static": feed.is_static,
+        "input_threshold": feed.threshold,
         "files": source.digests,
     }
 
@@ -858,7 +862,7 @@ def _baseline_json(
             yield Samples(batch.x.reshape(-1, *learned.input_shape), batch.y)
 
     measured = measure(network, learned.train.x, {source.split: samples(source) for source in sources})
-    splits = {source.split: {"n_samples": source.n_samples, "files": source.fingerprints} for source in sources}
+    splits = {source.split: {"n_samples": source.n_samples, "files": source.digests} for source in sources}
     return {
         "schema_version": BASELINE_VERSION,
         "network": options.network,

@@ -39,6 +39,7 @@ class Job:
         steps: time steps.
         encoder: of the input.
         seed: of a random encoder.
+        threshold: by which an input has to differ to be sent anew.
         batch: samples executed at once.
         early_exit: see ``Engine.run``.
         routes: see ``Engine``.
@@ -53,6 +54,7 @@ class Job:
     steps: int
     encoder: str
     seed: int
+    threshold: float
     batch: int
     early_exit: float | None
     routes: Mapping[str, Route] | None = None
@@ -97,5 +99,5 @@ def _ready(job: Job) -> tuple[Source, Feed, Engine]:
     if source.fingerprints != job.files:
         files = ", ".join(map(str, source.files))
         raise WorkerFailed("a worker", f"has other bytes in {files}", "let all processes see the same files")
-    feed = Feed.of(job.program, source, steps=job.steps, encoder=job.encoder, seed=job.seed)
+    feed = Feed.of(job.program, source, steps=job.steps, encoder=job.encoder, seed=job.seed, threshold=job.threshold)
     return source, feed, Engine(job.program, threads=1, routes=job.routes)

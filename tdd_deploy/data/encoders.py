@@ -99,6 +99,24 @@ def encode(x: npt.NDArray[np.float32], *, in_time: bool, encoder: str, n_steps: 
     return Frames(static=not in_time, values=x.swapaxes(0, 1) if in_time else x)
 
 
+def sent_on_change(frames: Frames, threshold: float) -> Frames:
+    """Return what receivers hold when an input is sent anew only if it differs by more than a threshold.
+
+    Each value is compared with what was sent of it last, at first with zero, so errors stay within the threshold and do
+    not add up (send-on-delta; Miskowicz, Sensors 6(1):49-63, 2006).
+
+    Args:
+        frames: the input.
+        threshold: in the input's unit; 0 sends every change.
+    """
+    steps = frames.values[None] if frames.static else frames.values
+    held = np.zeros_like(steps)
+    last = np.zeros_like(steps[0])
+    for t, values in enumerate(steps):
+        last = held[t] = np.where(np.abs(values - last) > threshold, values, last)
+    return Frames(static=frames.static, values=held[0] if frames.static else held)
+
+
 def _check_draws(x: npt.NDArray[np.float32], *, seed: int, start: int) -> None:
     if seed < 0:
         raise BadOption("--seed", str(seed), "0 or more")

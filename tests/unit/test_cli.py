@@ -639,3 +639,52 @@ def test_verify_answers_bad_files_and_data_in_one_sentence(call: Call, integer_f
         assert (called.code, called.out) == (2, "")
         assert word in called.err
         assert called.err.count("\n") == 1
+
+
+def test_sweep_prints_a_row_per_point_and_marks_the_best(call: Call, run_folder: Path, tmp_path: Path) -> None:
+    words = ["sweep", run_folder, "--data", "digits", "--samples", 5, "--bits", "float,4", "--out", tmp_path / "out"]
+    printed = call(*words).out
+    for word in ("nJ, cmos45-horowitz", "delta", "spike", "float", " 4 ", "*", "no other knows as much"):
+        assert word in printed
+    assert len(json.loads(call(*words, "--json").out)["points"]) == 4
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--bits", "float,many"], "'many' is neither float nor a number of bits"),
+        (["--code", "delta,morse"], "'morse' is not one of auto, delta, spike"),
+        (["--input-threshold", "-1"], "--input-threshold is -1; allowed: 0 or more"),
+    ],
+)
+def test_sweep_refuses_what_is_no_axis(call: Call, run_folder: Path, tmp_path: Path, words: list, said: str) -> None:
+    called = call("sweep", run_folder, "--data", "digits", "--samples", 1, "--out", tmp_path / "out", *words)
+    assert called.code == 2
+    assert said in called.err
+
+
+def test_a_threshold_of_the_input_is_of_numbers(call: Call, run_folder: Path) -> None:
+    words = ["simulate", run_folder, "--data", "digits", "--samples", 2, "--input-threshold", 0.5]
+    report = json.loads(call(*words, "--json").out)
+    assert report["data"]["input_threshold"] == 0.5
+    assert report["totals"]["input_events"] < json.loads(call(*words[:-2], "--json").out)["totals"]["input_events"]
+    called = call(*words, "--encoder", "poisson")
+    assert (called.code, "allowed: with --encoder direct" in called.err) == (2, True)
+
+
+def test_simulate_compares_with_the_dense_twin(call: Call, run_folder: Path, tmp_path: Path) -> None:
+    ann = tmp_path / "ann"
+    options = json.loads((run_folder / "train.json").read_text())["options"]
+    words = ["--network", options["network"], "--epochs", 1, "--train-samples", 64, "--out", ann]
+    assert call("train", "--data", "digits", "--method", "ann", *words).code == 0
+    simulate = ["simulate", run_folder, "--data", "digits", "--samples", 5, "--energy"]
+    printed = call(*simulate, "--baseline", ann).out
+    for word in (
+        "dense ANN twin in floats: accuracy ",
+        "dense ANN twin in 8 bits",
+        "MACs, ",
+        "its dense twin in floats",
+    ):
+        assert word in printed
+    other = call(*simulate, "--split", "train", "--baseline", ann)
+    assert (other.code, "its data: digits (" in other.err) == (2, True)

@@ -81,7 +81,7 @@ def test_of_an_npz_validation_and_the_whole_file_are_measured(call: Call, tmp_pa
     words = ("--method", "ann", "--network", "mlp", "--epochs", 3, "--batch", 16)
     assert call("train", "--data", path, *words, "--out", tmp_path / "run").code == 0
     found = pipeline.read_baseline(tmp_path / "run")
-    files = open_data(str(path)).fingerprints
+    files = open_data(str(path)).digests
     assert files.keys() == {"own.npz"}
     assert found["data"]["splits"] == {
         "val": {"n_samples": 10, "files": files}, "all": {"n_samples": 100, "files": files}

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from tdd_deploy.data import ENCODERS, encode
+from tdd_deploy.data.encoders import Frames, sent_on_change
 from tdd_deploy.errors import BadData, BadOption
 
 RNG = np.random.default_rng(0)
@@ -101,3 +102,17 @@ def test_an_unknown_encoder_is_refused():
 def test_a_negative_seed_is_refused():
     with pytest.raises(BadOption, match="--seed is -1; allowed: 0 or more"):
         encode(IMAGES, in_time=False, encoder="poisson", n_steps=1, seed=-1, start=0)
+
+
+def test_an_input_is_sent_anew_when_it_differs_by_more_than_the_threshold_from_what_was_sent():
+    # By hand, threshold 1: 0.5 stays 0; 1.5 is sent; 2.4 differs by 0.9 and stays; 2.6 is sent; 1.6 stays; -3 is sent.
+    values = np.array([0.5, 1.5, 2.4, 2.6, 1.6, -3.0], np.float32).reshape(6, 1, 1)
+    held = sent_on_change(Frames(static=False, values=values), 1.0)
+    assert held.values.ravel().tolist() == np.float32([0, 1.5, 1.5, 2.6, 2.6, -3.0]).tolist()
+    still = sent_on_change(Frames(static=True, values=values[0]), 0.4)
+    assert (still.static, still.values.item()) == (True, 0.5)
+
+
+def test_without_a_threshold_every_change_is_sent():
+    values = np.random.default_rng(0).random((5, 2, 3)).astype(np.float32)
+    np.testing.assert_array_equal(sent_on_change(Frames(static=False, values=values), 0.0).values, values)

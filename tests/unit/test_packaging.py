@@ -33,6 +33,13 @@ def test_what_runs_in_lava_is_listed_as_data_to_the_last_file() -> None:
     assert listed == {*there, lava / "requirements.txt"}
 
 
+def test_profiles_chips_and_the_page_are_listed_as_data() -> None:
+    room = ROOT / "simulator"
+    listed = {path for pattern in SETUPTOOLS["package-data"]["tdd_deploy.simulator"] for path in room.glob(pattern)}
+    there = {path for path in room.rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc", ".nbi", ".nbc")}
+    assert listed == there
+
+
 @pytest.mark.parametrize("name", ["simulator", "exporters"])
 def test_the_two_rooms_at_the_root_are_linked_into_the_package(name: str) -> None:
     link = ROOT / "tdd_deploy" / name

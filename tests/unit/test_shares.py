@@ -41,7 +41,8 @@ def samples(tmp_path: Path) -> Path:
 def job(path: Path, **changed: object) -> Job:
     given = {
         "program": by_hand.program(), "data": str(path), "split": "all", "data_dir": None, "steps": 5,
-        "encoder": "poisson", "seed": 3, "batch": 7, "early_exit": None, "files": open_data(str(path)).fingerprints,
+        "encoder": "poisson", "seed": 3, "batch": 7, "early_exit": None, "threshold": 0.0,
+        "files": open_data(str(path)).fingerprints,
     }  # fmt: skip
     return Job(**given | changed)
 

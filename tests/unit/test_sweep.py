@@ -1,0 +1,112 @@
+import csv
+import json
+
+import pytest
+
+from tdd_deploy import pipeline
+from tdd_deploy import sweep as room
+from tdd_deploy.errors import BadFile, BadOption
+from tdd_deploy.sweep import pareto, sweep
+
+PROFILES = ("loihi2", "cmos45-horowitz")  # the first has no prices
+
+
+def swept(run_folder, out, **changed):
+    given = {"data": "digits", "samples": 10, "profiles": PROFILES, "out": out}
+    return sweep([run_folder], **given | changed)
+
+
+def test_every_combination_is_one_run_of_simulate(run_folder, tmp_path):
+    found = swept(run_folder, tmp_path / "out", bits=(None, 8), input_thresholds=(0.0, 0.25))
+    keys = [(point["code"], point["bits"], point["input_threshold"]) for point in found["points"]]
+    assert keys == [(code, n, theta) for code in ("delta", "spike") for n in (None, 8) for theta in (0.0, 0.25)]
+    alone = pipeline.simulate(
+        run_folder, data="digits", samples=10, code="spike", input_threshold=0.25, profiles=PROFILES[1:]
+    ).as_json()
+    point = found["points"][keys.index(("spike", None, 0.25))]
+    assert point["accuracy"] == alone["accuracy"]
+    assert point["synops_effective"] == alone["totals"]["synops_effective"] / 10
+    assert point["energy_nj"] == {
+        "loihi2": None,
+        "cmos45-horowitz": pytest.approx(alone["energy"]["dynamic_pj"] / 1e4),
+    }
+    assert found["profile"] == "cmos45-horowitz"
+
+
+def test_integers_are_those_that_export_writes(run_folder, tmp_path):
+    (point,) = swept(run_folder, tmp_path / "out", codes=("delta",), bits=(4,))["points"]
+    pipeline.export(run_folder, target="nir", out=tmp_path / "q.nir", bits=4, data="digits")
+    alone = pipeline.simulate(tmp_path / "q.nir", data="digits", samples=10)
+    assert point["synops_effective"] == alone.trace.executed.total("synops_effective") / 10
+
+
+def test_files_say_what_was_found(run_folder, tmp_path):
+    out = tmp_path / "out"
+    found = swept(run_folder, out)
+    assert json.loads((out / "sweep.json").read_text()) == json.loads(json.dumps(found))
+    with (out / "sweep.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["code"] for row in rows] == ["delta", "spike"]
+    assert [float(row["cmos45-horowitz_nj"]) for row in rows] == [
+        point["energy_nj"]["cmos45-horowitz"] for point in found["points"]
+    ]
+    assert int(rows[0]["steps"]) == found["points"][0]["trained"]["steps"]
+    picture = (out / "sweep.svg").read_text()
+    assert "delta code, floats" in picture
+    assert "cmos45-horowitz" in picture
+
+
+def test_a_stopped_sweep_goes_on_where_it_was(run_folder, tmp_path, monkeypatch):
+    out, executed = tmp_path / "out", []
+    simulate = room.simulate
+
+    def stopped(*given, code, **options):
+        if len(executed) == 1:
+            raise KeyboardInterrupt
+        executed.append(code)
+        return simulate(*given, code=code, **options)
+
+    monkeypatch.setattr(room, "simulate", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        swept(run_folder, out)
+    monkeypatch.setattr(
+        room, "simulate", lambda *given, **options: executed.append(options["code"]) or simulate(*given, **options)
+    )
+    resumed = swept(run_folder, out)
+    assert executed == ["delta", "spike"]
+    monkeypatch.setattr(room, "simulate", simulate)
+    assert resumed == swept(run_folder, tmp_path / "whole")
+
+
+@pytest.mark.parametrize("changed", [{"samples": 9}, {"seed": 1}, {"profiles": PROFILES[1:]}, {"split": "val"}])
+def test_points_of_other_data_or_prices_are_not_kept(run_folder, tmp_path, monkeypatch, changed):
+    out = tmp_path / "out"
+    swept(run_folder, out, codes=("delta",))
+    executed = []
+    simulate = room.simulate
+    monkeypatch.setattr(room, "simulate", lambda *given, **options: executed.append(1) or simulate(*given, **options))
+    swept(run_folder, out, codes=("delta",), **changed)
+    assert executed == [1]
+
+
+@pytest.mark.parametrize("damage", ["", "{", '{"schema_version": 1}', '{"schema_version": 1, "grid": {}, "points": 5}'])
+def test_what_is_damaged_is_done_again(run_folder, tmp_path, damage):
+    out = tmp_path / "out"
+    whole = swept(run_folder, out, codes=("delta",))
+    (out / "sweep.json").write_text(damage)
+    assert swept(run_folder, out, codes=("delta",)) == whole
+
+
+def test_what_cannot_be_swept_is_refused_before_anything_runs(run_folder, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(BadFile, match="is a file; name a folder"):
+        swept(run_folder, tmp_path / "file")
+    pipeline.export(run_folder, target="nir", out=tmp_path / "q.nir", bits=8)
+    with pytest.raises(BadOption, match="a program in integers; allowed: floats"):
+        swept(tmp_path / "q.nir", tmp_path / "out", bits=(None, 4))
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_best_are_those_that_no_other_beats():
+    assert pareto([(1, 0.9), (2, 0.95), (2, 0.9), (3, 0.94), (1, 0.9)]) == [True, True, False, False, True]
+    assert pareto([(None, 0.9), (1, None), (1, 0.5)]) == [False, False, True]
