@@ -31,8 +31,8 @@ lava: setup
 	$(BIN)/tdd-deploy lava setup
 	$(BIN)/tdd-deploy lava doctor
 
-# NeuroBench pins what we do not, so it lives in an environment of its own.
-parity: setup .venv-neurobench/installed
+# Each pins what we do not, so they live in environments of their own.
+parity: setup .venv-neurobench/installed simulators
 	$(BIN)/python -m pytest tests/parity -rs
 
 # The engine beside other libraries, simulators, and the machine's bound: half an hour.
