@@ -55,10 +55,11 @@ setup: .venv/installed
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
-.venv-neurobench/installed: constraints.txt
+# What counts operations in torch networks; sinabs imports nir, pbr and matplotlib, and counts without them.
+.venv-neurobench/installed: constraints.txt Makefile
 	$(PYTHON) -m venv .venv-neurobench
-	.venv-neurobench/bin/python -m pip install --quiet --constraint constraints.txt torch numpy
-	.venv-neurobench/bin/python -m pip install --quiet --no-deps neurobench==2.3.0
+	.venv-neurobench/bin/python -m pip install --quiet --constraint constraints.txt torch numpy nir pbr matplotlib
+	.venv-neurobench/bin/python -m pip install --quiet --no-deps neurobench==2.3.0 sinabs==3.1.3 nirtorch==2.6
 	@touch $@
 
 # Other libraries, for benchmarks/ alone. What they ask for beyond this is not needed, or pins what we do not.
@@ -71,7 +72,7 @@ peers: .venv-peers/installed
 		sinabs==3.1.3 nirtorch==2.6
 	@touch $@
 
-# Event-driven simulators, likewise. Brian2 2.9 asks for a numpy that has ndarray.ptp.
+# Event-driven simulators, for benchmarks/; SANA-FE for tests/parity/, too. Brian2 2.9 asks for a numpy that has ndarray.ptp.
 simulators: .venv-simulators/installed
 
 .venv-simulators/installed: Makefile

@@ -6,7 +6,7 @@ what a layer does is found there some steps later: as many as there are layers u
 
 import json
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
@@ -23,6 +23,7 @@ from tdd_deploy.simulator.engine import Engine, Result
 from tdd_deploy.simulator.placement import Placement, place, senders_of
 from tdd_deploy.simulator.profiles import load_profile
 from tdd_deploy.simulator.report import priced
+from tests.parity.connections import synapses
 from tests.zoo import Given
 
 PYTHON = Path(__file__).parents[2] / ".venv-simulators" / "bin" / "python"
@@ -180,24 +181,6 @@ def biases(node: LinearMap, shape: tuple[int, ...]) -> np.ndarray:
     assert isinstance(node, Dense | Conv)
     bias = np.zeros(shape[0]) if node.bias is None else node.bias
     return np.broadcast_to(bias.reshape(-1, *[1] * (len(shape) - 1)), shape).ravel()
-
-
-def synapses(node: LinearMap, shape: tuple[int, ...]) -> Iterator[tuple[int, int, float]]:
-    """Yield source, target and weight of what a map stores, one by one; padding is not stored."""
-    if isinstance(node, Dense):
-        yield from ((i, j, weight) for (j, i), weight in np.ndenumerate(node.weight))
-        return
-    assert isinstance(node, Conv)
-    inputs, outputs = (np.arange(np.prod(s)).reshape(s) for s in (shape, node.out_shape(shape)))
-    outs, ins = len(node.weight) // node.groups, node.weight.shape[1]
-    for (o, i, *tap), weight in np.ndenumerate(node.weight):
-        for place_out in np.ndindex(outputs.shape[1:]):
-            row, column = (
-                at * node.stride[axis] - node.padding[axis] + tap[axis] * node.dilation[axis]
-                for axis, at in enumerate(place_out)
-            )
-            if 0 <= row < shape[1] and 0 <= column < shape[2]:
-                yield inputs[o // outs * ins + i, row, column], outputs[o, *place_out], weight
 
 
 class Drawn:
