@@ -204,7 +204,7 @@ class Drawn:
         return Conv(name=name, weight=weight, bias=self.bias(n_out), **sizes)
 
     def layer(self, name: str, shape: tuple[int, ...], fan_in: int) -> NeuronLayer:
-        """Neurons, leaky or not, that take about as much to fire as a fifth of their synapses bring."""
+        """Neurons, leaky or not, with thresholds that neither let all of them fire nor none."""
         beta = self.rng.choice([0.5, 1.0], shape)
         size = UNIT * (np.sqrt(fan_in) if self._signed else fan_in / 3)
         threshold = np.rint(size * self.rng.uniform(0.5, 1.5, shape))
@@ -322,9 +322,9 @@ def test_energy_equals_sanafes(grow: Any, tmp_path: Path) -> None:
         assert case.counted("hops_y") > 0
         at_once = grow(seed, delay=0)
         assert at_once.as_json() == case.as_json()
-        for program in (case, at_once):
-            assert not program.unseen.any()
-            assert_same(program, found)
+        for either in (case, at_once):
+            assert not either.unseen.any()
+            assert_same(either, found)
 
 
 @pytest.mark.parametrize("grow", [dense, conv])
