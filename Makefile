@@ -32,8 +32,8 @@ lava: setup
 	$(BIN)/tdd-deploy lava setup
 	$(BIN)/tdd-deploy lava doctor
 
-# NeuroBench pins what we do not, so it lives in an environment of its own.
-parity: setup .venv-neurobench/installed
+# Each pins what we do not, so they live in environments of their own.
+parity: setup .venv-neurobench/installed simulators
 	$(BIN)/python -m pytest tests/parity -rs
 
 # The engine beside other libraries, simulators, and the machine's bound: half an hour.
@@ -56,10 +56,11 @@ setup: .venv/installed
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
-.venv-neurobench/installed: constraints.txt
+# What counts operations in torch networks; sinabs imports nir, pbr and matplotlib, and counts without them.
+.venv-neurobench/installed: constraints.txt Makefile
 	$(PYTHON) -m venv .venv-neurobench
-	.venv-neurobench/bin/python -m pip install --quiet --constraint constraints.txt torch numpy
-	.venv-neurobench/bin/python -m pip install --quiet --no-deps neurobench==2.3.0
+	.venv-neurobench/bin/python -m pip install --quiet --constraint constraints.txt torch numpy nir pbr matplotlib
+	.venv-neurobench/bin/python -m pip install --quiet --no-deps neurobench==2.3.0 sinabs==3.1.3 nirtorch==2.6
 	@touch $@
 
 # Other libraries, for benchmarks/ alone. What they ask for beyond this is not needed, or pins what we do not.
@@ -72,7 +73,7 @@ peers: .venv-peers/installed
 		sinabs==3.1.3 nirtorch==2.6
 	@touch $@
 
-# Event-driven simulators, likewise. Brian2 2.9 asks for a numpy that has ndarray.ptp.
+# Event-driven simulators, for benchmarks/; SANA-FE for tests/parity/, too. Brian2 2.9 asks for a numpy that has ndarray.ptp.
 simulators: .venv-simulators/installed
 
 .venv-simulators/installed: Makefile
