@@ -14,6 +14,7 @@ from .needs import Needs
 from .placement import Placement, place, placed_layers, placement_json, senders_of
 
 FEWEST_BITS = 2
+TRIES = 24  # of changes in all: each is a placement
 Change = tuple["Setting", str]  # and what it is, for people
 PER_NEURON = {
     "synapse_bits": "the synapses of each single neuron lie in its own core",
@@ -94,7 +95,8 @@ class Checked:
 def check(setting: Setting, *, taken: tuple[str, ...] = ()) -> Checked:
     """Find every limit of a chip that a program breaks, and try what may help."""
     placement, faults = _examined(setting)
-    mended = tuple(replace(fault, fix=_fix(setting, fault, faults, placement)) for fault in faults)
+    tries = iter(range(TRIES))
+    mended = tuple(replace(fault, fix=_fix(setting, fault, faults, placement, tries)) for fault in faults)
     return Checked(setting=setting, placement=placement, faults=mended, taken=taken)
 
 
@@ -244,8 +246,9 @@ def _narrower(setting: Setting, layers: Iterable[str], excess: float) -> Iterato
                 yield replace(setting, program=program), f"With {channels:,} channels in {layer} it does"
 
 
-def _fewer_bits(setting: Setting) -> Iterator[Change]:
-    for bits in range(setting.weight_bits - 1, FEWEST_BITS - 1, -1):
+def _fewer_bits(setting: Setting, excess: float) -> Iterator[Change]:
+    """Try fewer bits: what is needed shrinks with them at most, so others are not worth a try."""
+    for bits in range(math.floor(setting.weight_bits / excess), FEWEST_BITS - 1, -1):
         yield replace(setting, weight_bits=bits), f"With weights of {bits} bits it does: --bits {bits}"
 
 
@@ -261,18 +264,18 @@ def _changes(setting: Setting, fault: Fault, placement: Placement) -> Iterator[C
         case "reset":
             yield replace(setting, program=_with_hard_reset(program)), "With a hard reset it does"
         case "bits of a weight":
-            yield from _fewer_bits(setting)
+            yield from _fewer_bits(setting, fault.excess)
         case "cores per chip":
-            yield from _fewer_bits(setting)
+            yield from _fewer_bits(setting, fault.excess)
             chips = placement.n_chips
             yield replace(setting, n_chips=chips), f"On {chips} chips it does: --chips {chips}"
         case "synapse memory per core":
-            yield from _fewer_bits(setting)
+            yield from _fewer_bits(setting, fault.excess)
             yield from _narrower(setting, senders_of(program, fault.where), fault.excess)
         case "axons into a core" | "synapses into a neuron":
             yield from _narrower(setting, senders_of(program, fault.where), fault.excess)
         case "axons out of a core" | "cores that one neuron reaches":
-            yield from _fewer_bits(setting)
+            yield from _fewer_bits(setting, fault.excess)
             behind = [layer for layer in placed_layers(program) if fault.where in senders_of(program, layer)]
             yield from _narrower(setting, (name for name in behind if name != program.output.name), fault.excess)
 
@@ -287,10 +290,12 @@ def _with_hard_reset(program: Program) -> Program:
     return verify(replace(program, nodes=tuple(nodes)))
 
 
-def _fix(setting: Setting, fault: Fault, faults: tuple[Fault, ...], placement: Placement) -> str:
+def _fix(setting: Setting, fault: Fault, faults: tuple[Fault, ...], placement: Placement, tries: Iterator[int]) -> str:
     """Return the first change that, checked anew, takes a fault away and brings no other."""
     others = {other.key for other in faults} - {fault.key}
     for changed, words in _changes(setting, fault, placement):
+        if next(tries, None) is None:
+            return "No change was tried: too many limits are broken."
         _, left = _examined(changed)
         if {other.key for other in left} <= others:
             return f"{words} (checked)."

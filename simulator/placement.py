@@ -6,23 +6,16 @@ the mesh. Inputs enter at its first tile. An event costs one message for each co
 reach, zero weights included.
 """
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import groupby
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tdd_deploy.program import (
-    Conv,
-    Dense,
-    Edge,
-    LinearMap,
-    Output,
-    Pool,
-    Program,
-    Shape,
-)
+from tdd_deploy.program import Code, Conv, Dense, Edge, Flatten, LinearMap, Output, Pool, Program, Shape
 
 from .chips import Chip, Mesh
 from .needs import Load, Needs
@@ -30,6 +23,7 @@ from .routes import COSTS, EVERYWHERE, Route
 from .scatter import IntArray, channel_first, channel_last, targets
 
 Mask = NDArray[np.bool_]
+STAGED = 2**25  # bytes of masks
 ATTEMPTS = 8  # at fewer neurons per core, when a core sends to too many others
 
 
@@ -144,11 +138,14 @@ def _placed(program: Program, chip: Chip, weight_bits: int, most: Mapping[str, i
         shape, broken = needs.largest_block(most[name])
         if broken:
             exceeded[name] = broken
+        loads: dict[Shape, Load] = {}
         for first in _starts(needs.shape, shape):
             taken = tuple(min(n, whole - at) for n, whole, at in zip(shape, needs.shape, first, strict=True))
-            blocks.append(Block(layer=name, core=len(blocks), first=first, shape=taken, load=needs.load(taken)))
+            if taken not in loads:
+                loads[taken] = needs.load(taken)
+            blocks.append(Block(layer=name, core=len(blocks), first=first, shape=taken, load=loads[taken]))
     routes = _routes(program, blocks, chip.mesh)
-    blocks = [_sending(block, program.shapes[block.layer], routes, chip) for block in blocks]
+    blocks = list(_sending(program, blocks, routes, chip))
     return Placement(chip=chip, weight_bits=weight_bits, blocks=tuple(blocks), routes=routes, exceeded=exceeded)
 
 
@@ -176,59 +173,84 @@ def _part(block: Block) -> tuple[slice, ...]:
     return tuple(slice(at, at + n) for at, n in zip(block.first, block.shape, strict=True))
 
 
-def _routes(program: Program, blocks: list[Block], mesh: Mesh | None) -> dict[str, Route]:
+def _routes(program: Program, blocks: Sequence[Block], mesh: Mesh | None) -> dict[str, Route]:
     """Return what events cost, by sender."""
     tiles = {name: _tiles(program, name, blocks, mesh) for name in (program.input.name, *placed_layers(program))}
     codes = {name: frozenset(edge.code for edge in program.outgoing[name]) for name in tiles}
     tables: dict[str, dict[str, IntArray]] = {}
-    for block in blocks:
-        mask = np.zeros(program.shapes[block.layer], bool)
-        mask[_part(block)] = True
-        arrived: dict[str, dict[str, Mask]] = {}
-        for edge, reaching in _arriving(program, block.layer, mask):
-            by_table = arrived.setdefault(edge.source, {})
-            for table in (EVERYWHERE, edge.code) if len(codes[edge.source]) > 1 else (EVERYWHERE,):
-                by_table[table] = by_table.get(table, False) | channel_last(reaching[None]).ravel()
-        to = tile_of(mesh, np.array(block.core))
-        for sender, by_table in arrived.items():
-            hops = [np.abs(at - there) for at, there in zip(tiles[sender], to, strict=True)]
-            for table, reaching in by_table.items():
-                costs = tables.setdefault(sender, {}).setdefault(table, np.zeros((len(reaching), len(COSTS)), np.int64))
-                costs += np.stack([np.ones_like(hops[0]), *hops], axis=1) * reaching[:, None]
-    return {sender: Route(codes[sender], found) for sender, found in tables.items()}
+    for layer, own in groupby(blocks, key=lambda block: block.layer):
+        for some in _at_once(list(own), math.prod(program.shapes[layer])):
+            to = tile_of(mesh, np.array([block.core for block in some]))
+            for sender, by_table in _arrived(program, some, codes).items():
+                for table, reaching in by_table.items():
+                    costs = _costs(reaching, to, tiles[sender])
+                    total = tables.setdefault(sender, {}).setdefault(table, np.zeros(costs.shape, np.int64))
+                    total += costs
+    return {
+        sender: Route(codes[sender], {table: _flat(costs) for table, costs in by_table.items()})
+        for sender, by_table in tables.items()
+    }
 
 
-def _tiles(program: Program, name: str, blocks: list[Block], mesh: Mesh | None) -> tuple[IntArray, IntArray]:
-    """Return column and row of the tile of each neuron, channel last; inputs enter at the first tile."""
+def _at_once(blocks: Sequence[Block], size: int) -> Iterator[Sequence[Block]]:
+    """Cut blocks of a layer of ``size`` neurons into lists whose masks take no more than ``STAGED`` bytes."""
+    n = max(1, STAGED // size)
+    return (blocks[start : start + n] for start in range(0, len(blocks), n))
+
+
+def _tiles(program: Program, name: str, blocks: Sequence[Block], mesh: Mesh | None) -> tuple[IntArray, IntArray]:
+    """Return column and row of the tile of each neuron; inputs enter at the first tile."""
     cores = np.zeros(program.shapes[name], np.int64)
     for block in blocks:
         if block.layer == name:
             cores[_part(block)] = block.core
-    return tile_of(mesh, channel_last(cores[None]).ravel())
+    return tile_of(mesh, cores)
 
 
-def _arriving(program: Program, name: str, mask: Mask) -> Iterator[tuple[Edge, Mask]]:
-    """Yield the edges of senders through which a part of a node is reached, and from which of their neurons."""
+def _arrived(
+    program: Program, blocks: Sequence[Block], codes: Mapping[str, frozenset[Code]]
+) -> dict[str, dict[str, Mask]]:
+    """Return for each sender, and each table of its route, which of its neurons reach which block."""
+    layer = blocks[0].layer
+    masks = np.zeros((len(blocks), *program.shapes[layer]), bool)
+    for mask, block in zip(masks, blocks, strict=True):
+        mask[_part(block)] = True
+    arrived: dict[str, dict[str, Mask]] = {}
+    for edge, reaching in _arriving(program, layer, masks):
+        by_table = arrived.setdefault(edge.source, {})
+        for table in (EVERYWHERE, edge.code) if len(codes[edge.source]) > 1 else (EVERYWHERE,):
+            by_table[table] = np.logical_or(by_table[table], reaching) if table in by_table else reaching
+    return arrived
+
+
+def _arriving(program: Program, name: str, masks: Mask) -> Iterator[tuple[Edge, Mask]]:
+    """Yield the edges of senders through which parts of a node are reached, and from which of their neurons."""
     for edge in program.incoming[name]:
         node = program[edge.source]
         if isinstance(node, LinearMap):
-            yield from _arriving(program, node.name, _reaching(node, program.in_shape(node.name), mask))
+            yield from _arriving(program, node.name, _reaching(node, program.in_shape(node.name), masks))
         elif not isinstance(program[name], Output):
-            yield edge, mask
+            yield edge, masks
 
 
-def _reaching(node: LinearMap, shape: Shape, mask: Mask) -> Mask:
-    """Return which inputs of a map reach some of its outputs."""
+def _reaching(node: LinearMap, shape: Shape, masks: Mask) -> Mask:
+    """Return which inputs of a map reach some of its outputs, one mask each; one channel stands for all if all do."""
+    n = len(masks)
     match node:
         case Dense():
-            return np.full(shape, mask.any())
+            some: Mask = np.logical_or.reduce(masks, axis=1, keepdims=True)
+            return some
         case Conv():
-            groups = mask.reshape(node.groups, -1, *mask.shape[1:]).any(axis=1).astype(np.float32)
+            if masks.shape[1] > 1:
+                masks = np.logical_or.reduce(masks.reshape(n, node.groups, -1, *masks.shape[2:]), axis=2)
             rows, columns = (_connected(node, shape, axis) for axis in (0, 1))
-            return np.repeat(rows @ groups @ columns.T > 0, node.weight.shape[1], axis=0)
+            reached = rows @ masks.astype(np.float32) @ columns.T > 0
+            return reached if reached.shape[1] == 1 else np.repeat(reached, node.weight.shape[1], axis=1)
         case Pool():
-            return _reaching(node.as_conv(shape[0]), shape, mask)
-    return mask.reshape(shape)
+            return _reaching(node.as_conv(shape[0]), shape, masks)
+        case Flatten() if masks.shape[1] == 1:
+            return np.broadcast_to(masks.reshape(n, *[1] * len(shape)), (n, 1, *shape[1:]))
+    return masks.reshape(n, -1, *shape[1:])
 
 
 def _connected(conv: Conv, shape: Shape, axis: int) -> NDArray[np.float32]:
@@ -240,18 +262,54 @@ def _connected(conv: Conv, shape: Shape, axis: int) -> NDArray[np.float32]:
     return connected
 
 
-def _sending(block: Block, shape: Shape, routes: Mapping[str, Route], chip: Chip) -> Block:
-    """Return a block with what it sends.
+def _costs(reaching: Mask, to: tuple[IntArray, IntArray], at: tuple[IntArray, IntArray]) -> IntArray:
+    """Return what an event of each neuron costs, ``[*shape, (messages, hops in x, in y)]``.
 
-    An axon out is an event's way to one core. Where kernels are shared, all channels of a pixel can have one together,
-    which takes two entries (Loihi 1: nengo-loihi 1.1.0, block.py, pop32).
+    Args:
+        reaching: which neurons reach which block, ``[n_blocks, *shape]``, or with one channel for all.
+        to: column and row of each block's tile.
+        at: of each neuron's tile.
     """
-    if block.layer not in routes:
-        return block
-    cores = routes[block.layer].tables[EVERYWHERE][:, 0]
-    own = channel_first(cores.reshape(1, *shape[1:], shape[0]))[0] if len(shape) == 3 else cores
-    own = own[_part(block)]
-    axons = int(own.sum())
-    if len(shape) == 3 and chip.synapses.sharing == "pixels":
-        axons = min(axons, 2 * int(own.max(axis=0).sum()))
-    return replace(block, load=replace(block.load, axons_out=axons, destinations=int(own.max())))
+    shape = at[0].shape
+    costs = np.zeros((*shape, len(COSTS)), np.int64)
+    if reaching.shape[1:] == shape and shape[0] > 1:
+        block, *neuron = np.nonzero(reaching)
+        flat = np.ravel_multi_index(tuple(neuron), shape)
+        distances = (np.abs(there[block] - here.ravel()[flat]) for there, here in zip(to, at, strict=True))
+        for cost, weights in enumerate((np.ones(len(flat)), *distances)):
+            costs[..., cost] = np.bincount(flat, weights, minlength=math.prod(shape)).reshape(shape)
+        return costs
+    places = reaching.reshape(len(reaching), -1).astype(np.float64)
+    costs[..., 0] = places.sum(axis=0).reshape(1, *shape[1:])
+    place = np.arange(places.shape[1]).reshape(1, *shape[1:])
+    for axis, (there, here) in enumerate(zip(to, at, strict=True), start=1):
+        found, which = np.unique(here, return_inverse=True)
+        sums = np.abs(there - found[:, None]) @ places  # [tiles of neurons, places]
+        costs[..., axis] = sums[which.reshape(shape), place]
+    return costs
+
+
+def _flat(costs: IntArray) -> IntArray:
+    """Return costs as an engine indexes them: channel last."""
+    return np.stack([channel_last(costs[None, ..., i])[0].ravel() for i in range(costs.shape[-1])], axis=1)
+
+
+def _sending(program: Program, blocks: Sequence[Block], routes: Mapping[str, Route], chip: Chip) -> Iterator[Block]:
+    """Yield blocks with what they send.
+
+    An axon out is an event's way to one core. Where pixels share lists of synapses, all channels of a pixel can have
+    one together, which takes two entries (Loihi 1: nengo-loihi 1.1.0, block.py, pop32).
+    """
+    for layer, own in groupby(blocks, key=lambda block: block.layer):
+        if layer not in routes:
+            yield from own
+            continue
+        shape = program.shapes[layer]
+        cores = routes[layer].tables[EVERYWHERE][:, 0]
+        cores = channel_first(cores.reshape(1, *shape[1:], shape[0]))[0] if len(shape) == 3 else cores
+        for block in own:
+            mine = cores[_part(block)]
+            axons = int(mine.sum())
+            if len(shape) == 3 and chip.synapses.sharing == "pixels":
+                axons = min(axons, 2 * int(mine.max(axis=0).sum()))
+            yield replace(block, load=replace(block.load, axons_out=axons, destinations=int(mine.max())))
