@@ -17,6 +17,7 @@ CAVEAT = (
     "a twin is priced as if each of its MACs were executed on its own, with whatever memory the profile prices for it: "
     "an accelerator that reuses weights and sums, or leaves out zeros, needs less"
 )
+INTEGER_BITS = 8  # of the twin that integers are compared with
 FIXED = ("updates_active", "updates_idle", "bias_adds")  # counts that do not follow from events
 
 
@@ -76,14 +77,15 @@ def _priced(profile: Profile, bits: int | None, macs: int) -> float | None:
 
 
 def break_even(program: Program, trace: Trace, energy: Energy) -> dict[str, Any] | None:
-    """Return the rate of events at which a run costs what its twin does in floats; None where the twin has no price.
+    """Return the rate of events at which a run costs what its twin does; None where the twin has no price.
 
     All that follows from events of neurons is taken to grow with their number; neuron updates, biases, and what the
     input costs stay as they were. A rate is events per neuron and time step. It is negative where the latter alone
     cost more than the twin.
     """
     macs = int(trace.executed.dense[:, 0].sum() // trace.n_samples)
-    twin = _priced(energy.profile, None, macs)
+    bits = None if energy.profile.arithmetic == "float" else INTEGER_BITS
+    twin = _priced(energy.profile, bits, macs)
     if twin is None:
         return None
     behind_neurons = np.array([layer.name not in fed_by_input(program) for layer in trace.layers])
@@ -95,7 +97,7 @@ def break_even(program: Program, trace: Trace, energy: Energy) -> dict[str, Any]
     if not grows or not events:
         return None
     factor = (twin * trace.n_samples - (energy.dynamic_pj - grows)) / grows
-    return {"rate": events / slots, "break_even_rate": factor * events / slots, "twin_pj": twin}
+    return {"rate": events / slots, "break_even_rate": factor * events / slots, "twin_pj": twin, "bits": bits}
 
 
 def fed_by_input(program: Program) -> set[str]:

@@ -101,6 +101,7 @@ class Profile:
     name: str
     title: str
     remark: str
+    arithmetic: str  # that MACs are priced for: float or integer
     prices: tuple[Price, ...]
     static: tuple[StaticPower, ...]
     clock: Clock | None
@@ -113,12 +114,12 @@ class Profile:
     def mac_pj(self, bits: int | None = None) -> float | None:
         """Return what a multiply-accumulate of a dense network costs, in floats or in integers; None without a price.
 
-        In floats this is everything that a MAC of a spiking network costs too.
+        In floats this is everything that a MAC of a spiking network costs too, if the profile is of floats.
         """
         if bits is not None:
             return next((mac.value_pj for mac in self.integer_macs if mac.bits == bits), None)
         prices = [price.value_pj for price in self.prices if "macs" in price.counts]
-        return sum(prices) if prices else None
+        return sum(prices) if prices and self.arithmetic == "float" else None
 
     def static_mw(self, clock_mhz: float | None = None) -> float | None:
         """Return what one chip draws without events, at another clock than the profile's if one is given."""
@@ -151,6 +152,7 @@ def _profile(name: str, content: Mapping[str, Any]) -> Profile:
         name=content["name"],
         title=content["title"],
         remark=content.get("remark", ""),
+        arithmetic=content.get("arithmetic", "float"),
         prices=tuple(_price(term, figures) for term, figures in content.get("price", {}).items()),
         static=tuple(_static(part, figures) for part, figures in content.get("static", {}).items()),
         clock=Clock(mhz=content["clock"]["value"], source=content["clock"]["source"]) if "clock" in content else None,
@@ -210,6 +212,7 @@ _TOP = {
     "name": Key(str),
     "title": Key(str),
     "remark": Key(str, required=False),
+    "arithmetic": Key(str, ("float", "integer"), required=False),
     "not_priced": Key(list, required=False),
     "price": Key(dict, required=False),
     "static": Key(dict, required=False),

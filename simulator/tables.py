@@ -92,12 +92,13 @@ def break_even_lines(report: Report) -> Iterator[str]:
     for energy in report["energies"]:
         if energy["break_even"]:
             found = energy["break_even"]
-            limit = found["break_even_rate"]
-            verdict = (
-                f"it costs less than its dense twin in floats up to {limit:.2%}"
-                if limit > 0
-                else "neuron updates and the input alone cost more than its dense twin in floats"
-            )
+            limit, bits = found["break_even_rate"], found["bits"]
+            twin = f"its dense twin in {'floats' if bits is None else f'{bits} bits'}"
+            verdict = f"it costs less than {twin} up to {limit:.2%}"
+            if limit > 1:
+                verdict = f"it costs less than {twin} at any rate"
+            elif limit <= 0:
+                verdict = f"neuron updates and the input alone cost more than {twin}"
             yield f"{energy['profile']}: {found['rate']:.2%} events per neuron and time step; {verdict}"
 
 

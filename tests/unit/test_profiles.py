@@ -42,6 +42,7 @@ TERMS = {
     "spinnaker2-prototype": {"synop": "spinnaker2.synop", "neuron_update": "spinnaker2.neuron_update"},
     "cmos22-yan2024": {"accumulate": "cmos22_yan2024.acc"},
     "cmos45-horowitz": {"ac": "cmos45_horowitz.fp32_add", "mac": "cmos45_horowitz.fp32_mac"},
+    "cmos45-integer": {"ac": "cmos45_horowitz.int8_add", "mac": "cmos45_horowitz.int8_mac"},
 }
 # Ends of a range that come from the other profile: (low, high), sums of keys; what is not named is the value itself.
 SANAFE_NEURON = ("loihi1_sanafe.neuron_access", "loihi1_sanafe.neuron_update")
@@ -51,6 +52,17 @@ RANGES = {
     ("loihi1-davies2018", "neuron_inactive"): (SANAFE_NEURON[:1], ("loihi1_davies2018.neuron_inactive",)),
     ("loihi1-sanafe", "synop_dense"): (("loihi1_davies2018.synop",), ("loihi1_sanafe.synop_dense",)),
     ("loihi1-sanafe", "synop_conv"): (("loihi1_davies2018.synop",), ("loihi1_sanafe.synop_conv",)),
+}
+INT8_MAC_WIDE = ("cmos45_horowitz.int8_mul", "cmos45_horowitz.int32_add")
+RANGES |= {
+    ("cmos45-integer", "ac"): (("cmos45_horowitz.int8_add",), ("cmos45_horowitz.int32_add",)),
+    ("cmos45-integer", "mac"): (("cmos45_horowitz.int8_mac",), INT8_MAC_WIDE),
+}
+TIMES = {
+    ("loihi1-davies2018", "synop"): "loihi1_davies2018.t_synop",
+    ("loihi1-davies2018", "neuron_active"): "loihi1_davies2018.t_neuron_active",
+    ("loihi1-davies2018", "neuron_inactive"): "loihi1_davies2018.t_neuron_inactive",
+    ("loihi1-davies2018", "barrier"): "loihi1_davies2018.t_barrier",
 }
 # Static power and operating points, likewise: our part or point, and the collected key.
 STATIC = {
@@ -147,6 +159,26 @@ def test_static_power_is_the_collected_figure(name, part):
     unit = collected["unit"].removesuffix("/MHz")
     assert found.value_mw == pytest.approx(collected["value"] * MILLIWATTS[unit], rel=1e-12)
     assert (found.is_per_mhz, found.confidence) == (collected["unit"].endswith("/MHz"), collected["confidence"])
+
+
+@in_figures
+@pytest.mark.parametrize(("name", "term"), TIMES)
+def test_every_latency_is_the_collected_figure(name, term):
+    (found,) = [latency for latency in load_profile(name).latencies if latency.term == term]
+    collected = figure(TIMES[name, term])
+    low, high = (collected.get(bound, collected.get("value")) for bound in ("low", "high"))
+    assert (found.low_ns, found.high_ns, found.confidence) == (low, high, collected["confidence"])
+    assert {(n, each.term) for n in profile_names() for each in load_profile(n).latencies} == set(TIMES)
+
+
+@in_figures
+@pytest.mark.parametrize("name", ["cmos45-horowitz", "cmos45-integer"])
+def test_a_mac_of_a_quantised_twin_is_the_collected_figure(name):
+    profile = load_profile(name)
+    assert [(mac.bits, mac.value_pj) for mac in profile.integer_macs] == [(8, pj("cmos45_horowitz.int8_mac"))]
+    assert profile.mac_pj(8) == pj("cmos45_horowitz.int8_mac")
+    assert profile.mac_pj(4) is None
+    assert profile.mac_pj() == (None if name == "cmos45-integer" else pj("cmos45_horowitz.fp32_mac"))
 
 
 @in_figures

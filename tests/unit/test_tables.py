@@ -12,6 +12,7 @@ from tdd_deploy.simulator.tables import (
     as_csv,
     as_latex,
     as_markdown,
+    break_even_lines,
     by_layer,
     by_profile,
     by_step,
@@ -60,6 +61,20 @@ def test_runs_stand_side_by_side_with_what_each_has():
     assert rows["samples"] == (2, 2)
     assert rows["accuracy, %"] == (50.0, 50.0)
     assert rows["loihi1-davies2018, nJ"] == (pytest.approx(REPORT["totals"]["energy_pj"] / 2e3), None)
+
+
+@pytest.mark.parametrize(
+    ("limit", "bits", "verdict"),
+    [
+        (0.125, None, "it costs less than its dense twin in floats up to 12.50%"),
+        (1.5, 8, "it costs less than its dense twin in 8 bits at any rate"),
+        (-0.1, None, "neuron updates and the input alone cost more than its dense twin in floats"),
+    ],
+)
+def test_the_break_even_is_said_as_a_rate_that_can_be(limit, bits, verdict):
+    found = {"rate": 0.05, "break_even_rate": limit, "twin_pj": 1.0, "bits": bits}
+    report = {"energies": [{"profile": "p", "break_even": found}, {"profile": "q", "break_even": None}]}
+    assert list(break_even_lines(report)) == [f"p: 5.00% events per neuron and time step; {verdict}"]
 
 
 def test_markdown_keeps_bars_apart():
