@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tdd_deploy.program import (
+    Code,
     Conv,
     Dense,
     Edge,
@@ -179,7 +180,7 @@ def _part(block: Block) -> tuple[slice, ...]:
 def _routes(program: Program, blocks: list[Block], mesh: Mesh | None) -> dict[str, Route]:
     """Return what events cost, by sender."""
     tiles = {name: _tiles(program, name, blocks, mesh) for name in (program.input.name, *placed_layers(program))}
-    codes = {name: frozenset(edge.code for edge in program.outgoing[name]) for name in tiles}
+    codes = _codes(program)
     tables: dict[str, dict[str, IntArray]] = {}
     for block in blocks:
         mask = np.zeros(program.shapes[block.layer], bool)
@@ -196,6 +197,15 @@ def _routes(program: Program, blocks: list[Block], mesh: Mesh | None) -> dict[st
                 costs = tables.setdefault(sender, {}).setdefault(table, np.zeros((len(reaching), len(COSTS)), np.int64))
                 costs += np.stack([np.ones_like(hops[0]), *hops], axis=1) * reaching[:, None]
     return {sender: Route(codes[sender], found) for sender, found in tables.items()}
+
+
+def _codes(program: Program) -> dict[str, frozenset[Code]]:
+    """Return the codes in which each sender reaches what is placed; what the output reads of it goes to no core."""
+    codes: dict[str, frozenset[Code]] = {}
+    for name in placed_layers(program):
+        for edge, _ in _arriving(program, name, np.ones(program.shapes[name], bool)):
+            codes[edge.source] = codes.get(edge.source, frozenset()) | {edge.code}
+    return codes
 
 
 def _tiles(program: Program, name: str, blocks: list[Block], mesh: Mesh | None) -> tuple[IntArray, IntArray]:
