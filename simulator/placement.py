@@ -79,7 +79,7 @@ def place(program: Program, chip: Chip, *, weight_bits: int) -> Placement:
     """Lay a program out on a chip.
 
     A limit that a single neuron breaks is left out of account where it does, and named; whether all cores fit on one
-    chip is left to the caller.
+    chip is left to the caller. So are axons out of a core where smaller blocks do not help.
 
     Args:
         program: any.
@@ -91,9 +91,9 @@ def place(program: Program, chip: Chip, *, weight_bits: int) -> Placement:
         placement = _placed(program, chip, weight_bits, most)
         crowded = _crowded(placement, chip.limit("axons_out"))
         if not crowded:
-            break
+            return placement
         most |= crowded
-    return placement
+    return _placed(program, chip, weight_bits, most | dict.fromkeys(crowded, chip.limit("neurons")))
 
 
 def placed_layers(program: Program) -> tuple[str, ...]:
@@ -110,6 +110,15 @@ def senders_of(program: Program, name: str) -> tuple[str, ...]:
         is_map = isinstance(program[edge.source], LinearMap)
         found |= dict.fromkeys(senders_of(program, edge.source) if is_map else (edge.source,))
     return tuple(found)
+
+
+def codes_sent(program: Program) -> dict[str, frozenset[Code]]:
+    """Return the codes in which each sender reaches what is placed; what the output reads of it goes to no core."""
+    codes: dict[str, frozenset[Code]] = {}
+    for name in placed_layers(program):
+        for edge, _ in _arriving(program, name, np.ones(program.shapes[name], bool)):
+            codes[edge.source] = codes.get(edge.source, frozenset()) | {edge.code}
+    return codes
 
 
 def tile_of(mesh: Mesh | None, core: IntArray) -> tuple[IntArray, IntArray]:
@@ -160,7 +169,7 @@ def _crowded(placement: Placement, limit: int | None) -> dict[str, int]:
         return fewer
     for block in placement.blocks:
         load = block.load
-        if load.axons_out > limit and load.neurons > 1:
+        if load.axons_out > limit >= load.destinations and load.neurons > 1:
             allowed = max(1, load.neurons * limit // load.axons_out)
             fewer[block.layer] = min(fewer.get(block.layer, allowed), allowed)
     return fewer
@@ -180,7 +189,7 @@ def _part(block: Block) -> tuple[slice, ...]:
 def _routes(program: Program, blocks: list[Block], mesh: Mesh | None) -> dict[str, Route]:
     """Return what events cost, by sender."""
     tiles = {name: _tiles(program, name, blocks, mesh) for name in (program.input.name, *placed_layers(program))}
-    codes = _codes(program)
+    codes = codes_sent(program)
     tables: dict[str, dict[str, IntArray]] = {}
     for block in blocks:
         mask = np.zeros(program.shapes[block.layer], bool)
@@ -197,15 +206,6 @@ def _routes(program: Program, blocks: list[Block], mesh: Mesh | None) -> dict[st
                 costs = tables.setdefault(sender, {}).setdefault(table, np.zeros((len(reaching), len(COSTS)), np.int64))
                 costs += np.stack([np.ones_like(hops[0]), *hops], axis=1) * reaching[:, None]
     return {sender: Route(codes[sender], found) for sender, found in tables.items()}
-
-
-def _codes(program: Program) -> dict[str, frozenset[Code]]:
-    """Return the codes in which each sender reaches what is placed; what the output reads of it goes to no core."""
-    codes: dict[str, frozenset[Code]] = {}
-    for name in placed_layers(program):
-        for edge, _ in _arriving(program, name, np.ones(program.shapes[name], bool)):
-            codes[edge.source] = codes.get(edge.source, frozenset()) | {edge.code}
-    return codes
 
 
 def _tiles(program: Program, name: str, blocks: list[Block], mesh: Mesh | None) -> tuple[IntArray, IntArray]:
