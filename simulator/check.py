@@ -1,7 +1,7 @@
 """Whether a program fits on a chip: every limit that it breaks, why, and what was found to help."""
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -15,6 +15,7 @@ from .placement import Placement, codes_sent, place, placed_layers, placement_js
 
 FEWEST_BITS = 2
 Change = tuple["Setting", str]  # and what it is, for people
+Helps = Callable[["Setting"], bool]
 PER_NEURON = {
     "synapse_bits": "the synapses of each single neuron lie in its own core",
     "axons_in": "all that reaches a single neuron enters its own core",
@@ -247,14 +248,17 @@ def _narrower(setting: Setting, layers: Iterable[str], excess: float) -> Iterato
                 yield replace(setting, program=program), f"With {channels:,} channels in {layer} it does"
 
 
-def _fewer_bits(setting: Setting) -> Iterator[Change]:
+def _fewer_bits(setting: Setting, helps: Helps) -> Iterator[Change]:
+    """Try fewer bits, unless the fewest do not help: to place a large network takes a while."""
+    if not helps(replace(setting, weight_bits=FEWEST_BITS)):
+        return
     is_integer = setting.program.number_format == "integer"
     for bits in range(setting.weight_bits - 1, FEWEST_BITS - 1, -1):
         how = f"export the network in floats anew with --bits {bits}" if is_integer else f"--bits {bits}"
         yield replace(setting, weight_bits=bits), f"With weights of {bits} bits it does: {how}"
 
 
-def _changes(setting: Setting, fault: Fault, placement: Placement) -> Iterator[Change]:
+def _changes(setting: Setting, fault: Fault, placement: Placement, helps: Helps) -> Iterator[Change]:
     """Yield what may help against a fault, the least change first."""
     program = setting.program
     match fault.rule:
@@ -266,18 +270,18 @@ def _changes(setting: Setting, fault: Fault, placement: Placement) -> Iterator[C
         case "reset":
             yield replace(setting, program=_with_hard_reset(program)), "With a hard reset it does"
         case "bits of a weight":
-            yield from _fewer_bits(setting)
+            yield from _fewer_bits(setting, helps)
         case "cores per chip":
-            yield from _fewer_bits(setting)
+            yield from _fewer_bits(setting, helps)
             chips = placement.n_chips
             yield replace(setting, n_chips=chips), f"On {chips} chips it does: --chips {chips}"
         case "synapse memory per core":
-            yield from _fewer_bits(setting)
+            yield from _fewer_bits(setting, helps)
             yield from _narrower(setting, senders_of(program, fault.where), fault.excess)
         case "axons into a core" | "synapses into a neuron":
             yield from _narrower(setting, senders_of(program, fault.where), fault.excess)
         case "axons out of a core" | "cores that one neuron reaches":
-            yield from _fewer_bits(setting)
+            yield from _fewer_bits(setting, helps)
             behind = [layer for layer in placed_layers(program) if fault.where in senders_of(program, layer)]
             yield from _narrower(setting, behind, fault.excess)
 
@@ -295,8 +299,11 @@ def _with_hard_reset(program: Program) -> Program:
 def _fix(setting: Setting, fault: Fault, faults: tuple[Fault, ...], placement: Placement) -> str:
     """Return the first change that, checked anew, takes a fault away and brings no other."""
     others = {other.key for other in faults} - {fault.key}
-    for changed, words in _changes(setting, fault, placement):
-        _, left = _examined(changed)
-        if {other.key for other in left} <= others:
+
+    def helps(changed: Setting) -> bool:
+        return {other.key for other in _examined(changed)[1]} <= others
+
+    for changed, words in _changes(setting, fault, placement, helps):
+        if helps(changed):
             return f"{words} (checked)."
     return ""

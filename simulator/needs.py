@@ -47,6 +47,7 @@ class Needs:
         self._paths = tuple(_paths(program, layer))
         self._chip = chip
         self._bits = weight_bits
+        self._loads: dict[Shape, Load] = {}  # blocks of a layer have few shapes
 
     def largest_block(self, most: int | None) -> tuple[Shape, tuple[str, ...]]:
         """Return the block of which the fewest make the layer, and the limits that even a single neuron breaks.
@@ -74,8 +75,10 @@ class Needs:
 
     def load(self, shape: Shape) -> Load:
         """Return what a block needs."""
-        c, h, w = (np.array([n]) for n in as_image(shape))
-        return Load(**{name: int(n[0]) for name, n in self._of((c, h, w)).items()})
+        if shape not in self._loads:
+            c, h, w = (np.array([n]) for n in as_image(shape))
+            self._loads[shape] = Load(**{name: int(n[0]) for name, n in self._of((c, h, w)).items()})
+        return self._loads[shape]
 
     def _of(self, block: Extent) -> dict[str, IntArray]:
         neurons = _product(block)

@@ -28,7 +28,7 @@ from tdd_deploy.program import (
 from .chips import Chip, Mesh
 from .needs import Load, Needs
 from .routes import COSTS, EVERYWHERE, Route
-from .scatter import IntArray, channel_first, channel_last, targets
+from .scatter import IntArray, channel_last, targets
 
 Mask = NDArray[np.bool_]
 ATTEMPTS = 8  # at fewer neurons per core, when a core sends to too many others
@@ -198,13 +198,16 @@ def _routes(program: Program, blocks: list[Block], mesh: Mesh | None) -> dict[st
         for edge, reaching in _arriving(program, block.layer, mask):
             by_table = arrived.setdefault(edge.source, {})
             for table in (EVERYWHERE, edge.code) if len(codes[edge.source]) > 1 else (EVERYWHERE,):
-                by_table[table] = by_table.get(table, False) | channel_last(reaching[None]).ravel()
+                by_table[table] = by_table[table] | reaching if table in by_table else reaching
         to = tile_of(mesh, np.array(block.core))
         for sender, by_table in arrived.items():
-            hops = [np.abs(at - there) for at, there in zip(tiles[sender], to, strict=True)]
             for table, reaching in by_table.items():
-                costs = tables.setdefault(sender, {}).setdefault(table, np.zeros((len(reaching), len(COSTS)), np.int64))
-                costs += np.stack([np.ones_like(hops[0]), *hops], axis=1) * reaching[:, None]
+                n = np.flatnonzero(channel_last(reaching[None]))
+                costs = tables.setdefault(sender, {}).setdefault(table, np.zeros((reaching.size, len(COSTS)), np.int64))
+                costs[n] += np.stack(
+                    [np.ones_like(n), *(np.abs(at[n] - there) for at, there in zip(tiles[sender], to, strict=True))],
+                    axis=1,
+                )
     return {sender: Route(codes[sender], found) for sender, found in tables.items()}
 
 
@@ -259,7 +262,7 @@ def _sending(block: Block, shape: Shape, routes: Mapping[str, Route], chip: Chip
     if block.layer not in routes:
         return block
     cores = routes[block.layer].tables[EVERYWHERE][:, 0]
-    own = channel_first(cores.reshape(1, *shape[1:], shape[0]))[0] if len(shape) == 3 else cores
+    own = cores.reshape(*shape[1:], shape[0]).transpose(2, 0, 1) if len(shape) == 3 else cores  # channel first
     own = own[_part(block)]
     axons = int(own.sum())
     if len(shape) == 3 and chip.synapses.sharing == "pixels":
