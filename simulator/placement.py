@@ -86,14 +86,18 @@ def place(program: Program, chip: Chip, *, weight_bits: int) -> Placement:
         chip: limits and mesh.
         weight_bits: that one weight takes.
     """
-    most = dict.fromkeys(placed_layers(program), chip.limit("neurons"))
+    limit = chip.limit("axons_out")
+    whole = dict.fromkeys(placed_layers(program), chip.limit("neurons"))
+    most = whole
     for _ in range(ATTEMPTS):
         placement = _placed(program, chip, weight_bits, most)
-        crowded = _crowded(placement, chip.limit("axons_out"))
+        crowded = _crowded(placement, limit)
         if not crowded:
-            return placement
-        most |= crowded
-    return _placed(program, chip, weight_bits, most | dict.fromkeys(crowded, chip.limit("neurons")))
+            break
+        most = most | crowded
+    still = [block.layer for block in placement.blocks if limit is not None and block.load.axons_out > limit]
+    in_vain = {name: whole[name] for name in still if most[name] != whole[name]}
+    return _placed(program, chip, weight_bits, most | in_vain) if in_vain else placement
 
 
 def placed_layers(program: Program) -> tuple[str, ...]:
