@@ -11,7 +11,7 @@ from tdd_deploy.program.narrow import narrowed
 
 from .chips import Chip
 from .needs import Needs
-from .placement import Placement, place, placed_layers, placement_json, senders_of
+from .placement import Placement, codes_sent, place, placed_layers, placement_json, senders_of
 
 FEWEST_BITS = 2
 TRIES = 24  # of changes in all: each is a placement
@@ -154,12 +154,12 @@ def _resets(setting: Setting) -> Iterator[Fault]:
 
 
 def _signs(setting: Setting) -> Iterator[Fault]:
-    spikes, program = setting.chip.spikes, setting.program
-    for layer in program.neuron_layers if spikes.kind == "binary" else ():
-        if any(edge.code == "delta" for edge in program.outgoing[layer.name]):
+    spikes = setting.chip.spikes
+    for name, codes in codes_sent(setting.program).items() if spikes.kind == "binary" else ():
+        if "delta" in codes:
             yield Fault(
                 rule="signed events",
-                where=layer.name,
+                where=name,
                 found="delta code, whose events have a sign",
                 allowed="spike code",
                 why="its spikes carry no sign, and its neurons do not send changes",
@@ -169,9 +169,10 @@ def _signs(setting: Setting) -> Iterator[Fault]:
 
 def _numbers(setting: Setting) -> Iterator[Fault]:
     spikes, program = setting.chip.spikes, setting.program
-    senders = [layer for layer in program.neuron_layers if not layer.neuron.spiking]
-    for name in [*([program.input.name] if program.encoder == "direct" else []), *(layer.name for layer in senders)]:
-        if spikes.kind == "binary":
+    senders = {layer.name for layer in program.neuron_layers if not layer.neuron.spiking}
+    senders |= {program.input.name} if program.encoder == "direct" else set()
+    for name in codes_sent(program) if spikes.kind == "binary" else ():
+        if name in senders:
             yield Fault(
                 rule="events with numbers",
                 where=name,
@@ -184,8 +185,10 @@ def _numbers(setting: Setting) -> Iterator[Fault]:
 
 def _payload(setting: Setting) -> Iterator[Fault]:
     spikes, input_ = setting.chip.spikes, setting.program.input
-    bits = input_.largest.bit_length() + 1
-    if setting.program.number_format == "integer" and spikes.kind == "graded" and bits > spikes.bits:
+    codes = codes_sent(setting.program).get(input_.name, frozenset())
+    largest = 2 * input_.largest if "delta" in codes else input_.largest  # from one end of the range to the other
+    bits = largest.bit_length() + 1
+    if codes and setting.program.number_format == "integer" and spikes.kind == "graded" and bits > spikes.bits:
         yield Fault(
             rule="payload",
             where=input_.name,
@@ -237,8 +240,8 @@ def _over(setting: Setting, name: str, where: str, found: int, why: str, *, n_ch
 
 
 def _narrower(setting: Setting, layers: Iterable[str], excess: float) -> Iterator[Change]:
-    """Try fewer channels in a layer: what is needed grows with them."""
-    for layer in layers:
+    """Try fewer channels in a layer: what is needed grows with them. The input is as large as it is."""
+    for layer in (name for name in layers if isinstance(setting.program[name], NeuronLayer)):
         n = math.floor(setting.program.shapes[layer][0] / excess)
         for channels in (n, n // 2):
             program = narrowed(setting.program, layer, channels) if channels else None
@@ -247,9 +250,12 @@ def _narrower(setting: Setting, layers: Iterable[str], excess: float) -> Iterato
 
 
 def _fewer_bits(setting: Setting, excess: float) -> Iterator[Change]:
-    """Try fewer bits: what is needed shrinks with them at most, so others are not worth a try."""
-    for bits in range(math.floor(setting.weight_bits / excess), FEWEST_BITS - 1, -1):
-        yield replace(setting, weight_bits=bits), f"With weights of {bits} bits it does: --bits {bits}"
+    """Try fewer bits: what is needed shrinks with them, and in whole words at most twice as much."""
+    is_integer = setting.program.number_format == "integer"
+    most = min(setting.weight_bits - 1, math.floor(2 * setting.weight_bits / excess))
+    for bits in range(most, FEWEST_BITS - 1, -1):
+        how = f"export the network in floats anew with --bits {bits}" if is_integer else f"--bits {bits}"
+        yield replace(setting, weight_bits=bits), f"With weights of {bits} bits it does: {how}"
 
 
 def _changes(setting: Setting, fault: Fault, placement: Placement) -> Iterator[Change]:
@@ -277,7 +283,7 @@ def _changes(setting: Setting, fault: Fault, placement: Placement) -> Iterator[C
         case "axons out of a core" | "cores that one neuron reaches":
             yield from _fewer_bits(setting, fault.excess)
             behind = [layer for layer in placed_layers(program) if fault.where in senders_of(program, layer)]
-            yield from _narrower(setting, (name for name in behind if name != program.output.name), fault.excess)
+            yield from _narrower(setting, behind, fault.excess)
 
 
 def _with_hard_reset(program: Program) -> Program:

@@ -3,9 +3,10 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, get_args
 
 from tdd_deploy.errors import BadProfile, Violation
+from tdd_deploy.neurons import NEURONS, LoihiLIF, Reset
 
 from .schema import CONFIDENCES, Key, names_in, read_table, table_violations
 
@@ -22,6 +23,7 @@ LIMITS = {
 }
 SPIKES = ("binary", "graded")
 SHARING = ("none", "pixels", "kernels")
+MODELS = (*NEURONS, LoihiLIF.__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,7 +146,7 @@ _TOP = {
     "name": Key(str),
     "title": Key(str),
     "remark": Key(str),
-    "not_checked": Key(list),
+    "not_checked": Key(list, least=1),  # no verdict without it
     "limit": Key(dict),
     "mesh": Key(dict, required=False),
     "synapses": Key(dict),
@@ -152,22 +154,26 @@ _TOP = {
     "neurons": Key(dict, required=False),
 }
 _LIMIT = {
-    "value": Key(int),
+    "value": Key(int, least=1),
     "unit": Key(str),
     "confidence": Key(str, CONFIDENCES),
     "source": Key(str),
 }
 _TABLES = {
-    "mesh": {"columns": Key(int), "rows": Key(int), "cores_per_tile": Key(int), "source": Key(str)},
+    "mesh": {name: Key(int, least=1) for name in ("columns", "rows", "cores_per_tile")} | {"source": Key(str)},
     "synapses": {
         "sharing": Key(str, SHARING),
-        "entry_synapses": Key(int, required=False),
+        "entry_synapses": Key(int, required=False, least=1),
         "entry_bits": Key(int, required=False),
-        "word_bits": Key(int, required=False),
+        "word_bits": Key(int, required=False, least=1),
         "source": Key(str),
     },
     "spikes": {"kind": Key(str, SPIKES), "bits": Key(int), "source": Key(str)},
-    "neurons": {"models": Key(list), "resets": Key(list, ("hard", "soft")), "source": Key(str)},
+    "neurons": {
+        "models": Key(list, MODELS, least=1),
+        "resets": Key(list, get_args(Reset), least=1),
+        "source": Key(str),
+    },
 }
 
 

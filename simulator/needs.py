@@ -6,9 +6,10 @@ where it is not published how a chip packs its synapses, as the bits of the weig
 
 import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
+from itertools import product
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from .scatter import IntArray
 
 Path = tuple[LinearMap, ...]  # the maps between a layer and a sender, from the layer on
 Extent = tuple[IntArray, IntArray, IntArray]  # channels, rows and columns; of many blocks at once
+Taps = tuple[tuple[int, ...], int]  # the rows that the first window takes, from its first on, and the stride
 INDEX_BITS = (6, 12)  # of a target in an entry, least and most
 
 
@@ -47,6 +49,7 @@ class Needs:
         self._paths = tuple(_paths(program, layer))
         self._chip = chip
         self._bits = weight_bits
+        self._loads: dict[Shape, Load] = {}  # blocks of a layer have few shapes
 
     def largest_block(self, most: int | None) -> tuple[Shape, tuple[str, ...]]:
         """Return the block of which the fewest make the layer, and the limits that even a single neuron breaks.
@@ -74,8 +77,10 @@ class Needs:
 
     def load(self, shape: Shape) -> Load:
         """Return what a block needs."""
-        c, h, w = (np.array([n]) for n in as_image(shape))
-        return Load(**{name: int(n[0]) for name, n in self._of((c, h, w)).items()})
+        if shape not in self._loads:
+            c, h, w = (np.array([n]) for n in as_image(shape))
+            self._loads[shape] = Load(**{name: int(n[0]) for name, n in self._of((c, h, w)).items()})
+        return self._loads[shape]
 
     def _of(self, block: Extent) -> dict[str, IntArray]:
         neurons = _product(block)
@@ -93,24 +98,28 @@ class Needs:
         sources = c * h * w
         weighted = next((node for node in path if isinstance(node, Dense | Conv)), None)
         if self._chip.synapses.sharing == "kernels":
-            weights = 1 if weighted is None else block[0] * math.prod(weighted.weight.shape[1:])
-            return weights * self._bits * np.ones_like(neurons), sources
+            weights = np.ones_like(neurons)
+            if weighted is not None:
+                n_out, *per_out = weighted.weight.shape
+                weights = np.minimum(block[0], n_out) * math.prod(per_out)
+            return weights * self._bits, sources
         is_dense = isinstance(weighted, Dense)
         width = self._bits + (np.zeros_like(neurons) if is_dense else _index_bits(neurons))
         single = sources * self._entries(-(-neurons * per_neuron // sources), width)
-        if self._chip.synapses.sharing == "none" or not isinstance(weighted, Conv):
+        if self._chip.synapses.sharing == "none" or not isinstance(weighted, Conv) or len(self.shape) != 3:
             return single, sources
-        shared = self._shared(weighted, block, width)
+        rows, columns = (_composed(path[: path.index(weighted) + 1], axis) for axis in (0, 1))
+        shared = self._shared(weighted.weight.shape[1], rows, columns, block, width)
         return np.minimum(single, shared), h * w
 
-    def _shared(self, conv: Conv, block: Extent, width: IntArray) -> IntArray:
+    def _shared(self, channels: int, rows: Taps, columns: Taps, block: Extent, width: IntArray) -> IntArray:
         """Return the bits where pixels that use the same taps share one list of synapses, for all their channels."""
         bits = np.zeros_like(block[0])
         for h, w in {(int(h), int(w)) for h, w in zip(*block[1:], strict=True)}:
             mine = (block[1] == h) & (block[2] == w)
-            per_tap = conv.weight.shape[1] * block[0][mine]
-            for (rows, n), (columns, m) in _pairs_of_tap_sets(conv, h, w):
-                bits[mine] += n * m * self._entries(rows * columns * per_tap, width[mine])
+            per_tap = channels * block[0][mine]
+            for (n_rows, n), (n_columns, m) in product(_tap_sets(rows, h), _tap_sets(columns, w)):
+                bits[mine] += n * m * self._entries(n_rows * n_columns * per_tap, width[mine])
         return bits
 
     def _entries(self, n: IntArray, width: IntArray) -> IntArray:
@@ -148,23 +157,46 @@ def _paths(program: Program, name: str) -> Iterator[Path]:
 def _extent(program: Program, path: Path, block: Extent) -> Extent:
     """Return how many channels, rows and columns of a sender reach a block, away from the border."""
     c, h, w = block
+    run: list[LinearMap] = []  # of maps of images, the last ones
     for node in path:
         shape = program.in_shape(node.name)
         match node:
             case Dense() | Flatten():
                 c, h, w = (np.full_like(c, n) for n in as_image(shape))
+                run = []
             case Conv() | Pool():
                 conv = node if isinstance(node, Conv) else node.as_conv(shape[0])
                 outs, ins = len(conv.weight) // conv.groups, conv.weight.shape[1]
                 c = np.minimum(shape[0], (-(-(c - 1) // outs) + 1) * ins)  # groups that a block can touch
-                h, w = (np.minimum(shape[1 + axis], _span(conv, axis, n)) for axis, n in enumerate((h, w)))
+                run.append(node)
+    if run:
+        h, w = (np.minimum(shape[1 + axis], _span(_composed(run, axis), n)) for axis, n in enumerate((h, w)))
     return c, h, w
 
 
-def _span(conv: Conv, axis: int, n: IntArray) -> IntArray:
-    """Return how many rows (axis 0) or columns (1) so many windows span."""
-    span: IntArray = (n - 1) * conv.stride[axis] + (conv.weight.shape[2 + axis] - 1) * conv.dilation[axis] + 1
-    return span
+def _composed(maps: Sequence[LinearMap], axis: int) -> Taps:
+    """Return the rows (axis 0) or columns (1) that a window of several maps takes, as if they were one."""
+    taps, stride = {0}, 1
+    for node in maps:
+        if isinstance(node, Conv | Pool):
+            kernel, dilation = (
+                (node.weight.shape[2:], node.dilation) if isinstance(node, Conv) else (node.kernel, (1, 1))
+            )
+            taps = {at * node.stride[axis] + tap * dilation[axis] for at in taps for tap in range(kernel[axis])}
+            stride *= node.stride[axis]
+    return tuple(sorted(taps)), stride
+
+
+def _span(taps: Taps, n: IntArray) -> IntArray:
+    """Return how many rows or columns so many windows take."""
+    sizes, where = np.unique(n, return_inverse=True)
+    return np.array([_n_taken(taps, int(size)) for size in sizes])[where]
+
+
+@lru_cache(1 << 16)
+def _n_taken(taps: Taps, n: int) -> int:
+    at, stride = taps
+    return len(np.unique(stride * np.arange(n)[:, None] + np.array(at)))
 
 
 def _index_bits(neurons: IntArray) -> IntArray:
@@ -172,19 +204,12 @@ def _index_bits(neurons: IntArray) -> IntArray:
     return bits
 
 
-def _pairs_of_tap_sets(conv: Conv, h: int, w: int) -> list[tuple[tuple[int, int], tuple[int, int]]]:
-    kernel = conv.weight.shape[2:]
-    rows, columns = (
-        _tap_sets(kernel[axis], conv.stride[axis], conv.dilation[axis], n) for axis, n in enumerate((h, w))
-    )
-    return [(row, column) for row in rows for column in columns]
-
-
-@cache
-def _tap_sets(kernel: int, stride: int, dilation: int, n: int) -> tuple[tuple[int, int], ...]:
+@lru_cache(1 << 16)
+def _tap_sets(taps: Taps, n: int) -> tuple[tuple[int, int], ...]:
     """Return how many taps the pixels before ``n`` windows use, and how many different such sets there are."""
+    at, stride = taps
     sets = set()
-    for at in range((n - 1) * stride + (kernel - 1) * dilation + 1):
-        behind = ((tap, at - tap * dilation) for tap in range(kernel))
+    for pixel in range((n - 1) * stride + at[-1] + 1):
+        behind = ((tap, pixel - tap) for tap in at)
         sets.add(frozenset(tap for tap, to in behind if to % stride == 0 and 0 <= to // stride < n))
-    return tuple(Counter(len(taps) for taps in sets if taps).items())
+    return tuple(Counter(len(used) for used in sets if used).items())

@@ -61,7 +61,7 @@ class Placement:
     def n_chips(self) -> int:
         """How many chips these are."""
         cores = self.chip.limit("cores")
-        return 1 if cores is None else -(-self.n_cores // cores)
+        return 1 if cores is None else max(1, -(-self.n_cores // cores))
 
     def of(self, layer: str) -> tuple[Block, ...]:
         """Return the blocks of a layer."""
@@ -72,21 +72,25 @@ def place(program: Program, chip: Chip, *, weight_bits: int) -> Placement:
     """Lay a program out on a chip.
 
     A limit that a single neuron breaks is left out of account where it does, and named; whether all cores fit on one
-    chip is left to the caller.
+    chip is left to the caller. So are axons out of a core where smaller blocks do not help.
 
     Args:
         program: any.
         chip: limits and mesh.
         weight_bits: that one weight takes.
     """
-    most = dict.fromkeys(placed_layers(program), chip.limit("neurons"))
+    limit = chip.limit("axons_out")
+    whole = dict.fromkeys(placed_layers(program), chip.limit("neurons"))
+    most = whole
     for _ in range(ATTEMPTS):
         placement = _placed(program, chip, weight_bits, most)
-        crowded = _crowded(placement, chip.limit("axons_out"))
+        crowded = _crowded(placement, limit)
         if not crowded:
             break
-        most |= crowded
-    return placement
+        most = most | crowded
+    still = [block.layer for block in placement.blocks if limit is not None and block.load.axons_out > limit]
+    in_vain = {name: whole[name] for name in still if most[name] != whole[name]}
+    return _placed(program, chip, weight_bits, most | in_vain) if in_vain else placement
 
 
 def placed_layers(program: Program) -> tuple[str, ...]:
@@ -103,6 +107,15 @@ def senders_of(program: Program, name: str) -> tuple[str, ...]:
         is_map = isinstance(program[edge.source], LinearMap)
         found |= dict.fromkeys(senders_of(program, edge.source) if is_map else (edge.source,))
     return tuple(found)
+
+
+def codes_sent(program: Program) -> dict[str, frozenset[Code]]:
+    """Return the codes in which each sender reaches what is placed; what the output reads of it goes to no core."""
+    codes: dict[str, frozenset[Code]] = {}
+    for name in placed_layers(program):
+        for edge, _ in _arriving(program, name, np.ones((1, *program.shapes[name]), bool)):
+            codes[edge.source] = codes.get(edge.source, frozenset()) | {edge.code}
+    return codes
 
 
 def tile_of(mesh: Mesh | None, core: IntArray) -> tuple[IntArray, IntArray]:
@@ -138,12 +151,9 @@ def _placed(program: Program, chip: Chip, weight_bits: int, most: Mapping[str, i
         shape, broken = needs.largest_block(most[name])
         if broken:
             exceeded[name] = broken
-        loads: dict[Shape, Load] = {}
         for first in _starts(needs.shape, shape):
             taken = tuple(min(n, whole - at) for n, whole, at in zip(shape, needs.shape, first, strict=True))
-            if taken not in loads:
-                loads[taken] = needs.load(taken)
-            blocks.append(Block(layer=name, core=len(blocks), first=first, shape=taken, load=loads[taken]))
+            blocks.append(Block(layer=name, core=len(blocks), first=first, shape=taken, load=needs.load(taken)))
     routes = _routes(program, blocks, chip.mesh)
     blocks = list(_sending(program, blocks, routes, chip))
     return Placement(chip=chip, weight_bits=weight_bits, blocks=tuple(blocks), routes=routes, exceeded=exceeded)
@@ -156,7 +166,7 @@ def _crowded(placement: Placement, limit: int | None) -> dict[str, int]:
         return fewer
     for block in placement.blocks:
         load = block.load
-        if load.axons_out > limit and load.neurons > 1:
+        if load.axons_out > limit >= load.destinations and load.neurons > 1:
             allowed = max(1, load.neurons * limit // load.axons_out)
             fewer[block.layer] = min(fewer.get(block.layer, allowed), allowed)
     return fewer
@@ -176,7 +186,7 @@ def _part(block: Block) -> tuple[slice, ...]:
 def _routes(program: Program, blocks: Sequence[Block], mesh: Mesh | None) -> dict[str, Route]:
     """Return what events cost, by sender."""
     tiles = {name: _tiles(program, name, blocks, mesh) for name in (program.input.name, *placed_layers(program))}
-    codes = {name: frozenset(edge.code for edge in program.outgoing[name]) for name in tiles}
+    codes = codes_sent(program)
     tables: dict[str, dict[str, IntArray]] = {}
     for layer, own in groupby(blocks, key=lambda block: block.layer):
         for some in _at_once(list(own), math.prod(program.shapes[layer])):

@@ -17,7 +17,7 @@ class Route:
     """The costs of one event of each neuron of a layer, or of each value of the input, channel last.
 
     Attributes:
-        codes: of the edges that leave it.
+        codes: of the edges that lead from it to cores.
         tables: ``[n, (messages, hops in x, hops in y)]``, to the receivers of all edges (``everywhere``); and where
             edges of both codes leave, to the receivers of each code.
     """

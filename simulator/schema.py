@@ -18,11 +18,12 @@ CONFIDENCES = ("measured", "regression", "simulated", "vendor", "derived", "seco
 
 @dataclass(frozen=True)
 class Key:
-    """What a key of a profile may hold."""
+    """What a key of a profile may hold; ``least`` is of a number, or of how many texts a list has."""
 
     kind: type | tuple[type, ...]
     allowed: tuple[Any, ...] = ()
     required: bool = True
+    least: int = 0
 
 
 @cache
@@ -75,7 +76,9 @@ def table_violations(where: str, found: Any, keys: Mapping[str, Key]) -> Iterato
             continue
         value = found[name]
         values = value if isinstance(value, list) else [value]
-        if not isinstance(value, key.kind) or isinstance(value, bool) or not all(_fits(v, key) for v in values):
+        is_short = isinstance(value, list) and len(value) < key.least
+        is_kind = isinstance(value, key.kind) and not isinstance(value, bool)
+        if is_short or not is_kind or not all(_fits(v, key) for v in values):
             yield Violation(f"{where}{name}", repr(value), allowed(key))
 
 
@@ -83,9 +86,9 @@ def _fits(value: Any, key: Key) -> bool:
     if key.allowed:
         return value in key.allowed
     if key.kind is list:
-        return isinstance(value, str)
+        return isinstance(value, str) and value != ""
     if isinstance(value, float | int):
-        return math.isfinite(value) and value >= 0
+        return math.isfinite(value) and value >= key.least
     return value not in ("", {})
 
 
@@ -97,4 +100,6 @@ def allowed(key: Key) -> str:
         return "a text that is not empty"
     if key.kind is dict:
         return "a table that is not empty"
-    return "a list of texts" if key.kind is list else "a number, 0 or more"
+    if key.kind is list:
+        return "a list of texts that is not empty" if key.least else "a list of texts"
+    return f"{'a whole number' if key.kind is int else 'a number'}, {key.least} or more"

@@ -388,6 +388,8 @@ def check(path: Path, *, target: str, bits: int | None = None, code: Code | None
         raise BadOption("--bits", f"{bits}, of a program in integers", "a program in floats")
     if bits is not None and not 1 <= bits <= 32:
         raise BadOption("--bits", str(bits), "1 to 32")
+    if chips < 1:
+        raise BadOption("--chips", str(chips), "1 or more")
     weight_bits = bits or _weight_bits(program)
     taken = [] if is_integer else [f"weights in floats are taken as integers of {weight_bits} bits (--bits)"]
     if code is None:

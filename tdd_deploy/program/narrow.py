@@ -16,7 +16,8 @@ def narrowed(program: Program, layer: str, channels: int) -> Program | None:
     neurons = program[layer]
     assert isinstance(neurons, NeuronLayer)
     kept = neurons.neuron.converted(lambda values: values[:channels] if values.ndim else values)
-    before, behind = _before(program, layer, channels), _behind(program, layer, channels)
+    before = _before(program, layer, channels)
+    behind = None if before is None else _behind(program, layer, channels, before)
     if before is None or behind is None:
         return None
     changed = {layer: replace(neurons, shape=(channels, *neurons.shape[1:]), neuron=kept), **before, **behind}
@@ -39,11 +40,11 @@ def _before(program: Program, layer: str, channels: int) -> Mapping[str, Node] |
     return changed
 
 
-def _behind(program: Program, name: str, channels: int) -> Mapping[str, Node] | None:
-    """Return the maps behind a node, with the columns of its first channels."""
+def _behind(program: Program, name: str, channels: int, before: Mapping[str, Node]) -> Mapping[str, Node] | None:
+    """Return the maps behind a node, with the columns of its first channels; a map that leads back is in ``before``."""
     changed: dict[str, Node] = {}
     for edge in program.outgoing[name]:
-        node, n = program[edge.target], channels
+        node, n = before.get(edge.target, program[edge.target]), channels
         if len(program.incoming[node.name]) > 1:
             return None
         match node:
@@ -58,7 +59,7 @@ def _behind(program: Program, name: str, channels: int) -> Mapping[str, Node] | 
                 pass
             case _:
                 return None
-        further = _behind(program, node.name, n)
+        further = _behind(program, node.name, n, before)
         if further is None:
             return None
         changed |= further

@@ -1,0 +1,236 @@
+"""tdd-deploy check, as a stranger uses it."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tdd_deploy.errors import BadOption
+from tdd_deploy.exporters.nir import write
+from tdd_deploy.pipeline import check
+from tdd_deploy.program import Program
+from tdd_deploy.simulator.chips import chip_names, load_chip
+from tdd_deploy.simulator.profiles import load_profile, profile_names
+from tests.commands import Call
+from tests.unit.test_check import integers, mlp, recurrent, residual
+
+CHIP = """
+schema = 1
+name = "mine"
+title = "My chip"
+remark = "A sketch."
+not_checked = ["the radio", "the weather"]
+[limit.fan_in]
+value = {fan_in}
+unit = "synapse"
+confidence = "vendor"
+source = "a brochure"
+[synapses]
+sharing = "none"
+source = "my lab"
+[spikes]
+kind = "{kind}"
+bits = 8
+source = "a manual"
+"""
+
+
+def written(folder: Path, program: Program) -> Path:
+    write(program, folder / "network.nir")
+    return folder / "network.nir"
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Path:
+    """input 4 -> first 6 -> second 5 -> output 3, of IF; spikes in."""
+    return written(tmp_path, mlp())
+
+
+def chip_file(folder: Path, *, fan_in: int = 6, kind: str = "graded") -> Path:
+    path = folder / "mine.toml"
+    path.write_text(CHIP.format(fan_in=fan_in, kind=kind), encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("chip", chip_names())
+def test_a_network_that_breaks_no_limit_is_exit_0_with_what_was_not_checked(chip: str, call: Call, small: Path) -> None:
+    called = call("check", small, "--target", chip)
+    assert (called.code, called.err) == (0, "")
+    assert f"{chip}: no published limit is broken. {load_chip(chip).title}. {load_chip(chip).remark}" in called.out
+    for line in load_chip(chip).not_checked:
+        assert f"not checked: {line}\n" in called.out
+    assert "taken for granted: weights in floats are taken as integers of 8 bits (--bits)\n" in called.out
+    assert "fits" not in called.out
+    for layer in ("first", "second", "output"):
+        assert layer in called.out
+
+
+@pytest.mark.parametrize("chip", chip_names())
+def test_a_network_that_does_not_fit_is_exit_1_with_rule_node_source_and_remedy(
+    chip: str, call: Call, tmp_path: Path
+) -> None:
+    path = written(tmp_path, mlp(n_in=1, first=1_100_000, n_out=1, second=1))
+    called = call("check", path, "--target", chip)
+    assert (called.code, called.err) == (1, "")
+    assert f"{chip}: does not fit (" in called.out
+    assert "cores per chip, the network: " in called.out
+    assert f"    source: {load_chip(chip).limits['cores'].source}\n" in called.out
+    for line in load_chip(chip).not_checked:
+        assert f"not checked: {line}\n" in called.out
+
+
+def test_a_chip_of_ones_own_is_named_by_its_path(call: Call, small: Path) -> None:
+    # second has 6 inputs
+    assert call("check", small, "--target", chip_file(small.parent)).code == 0
+    called = call("check", small, "--target", chip_file(small.parent, fan_in=5))
+    assert called.code == 1
+    assert "mine: does not fit (1 found). My chip. A sketch.\n" in called.out
+    assert "  - synapses into a neuron, second: 6; allowed: 5: a neuron has no more inputs.\n" in called.out
+    assert "    source: a brochure\n    With 5 channels in first it does (checked).\n" in called.out
+    assert called.out.endswith("not checked: the radio\nnot checked: the weather\n")
+
+
+def test_check_prints_one_json_object(call: Call, small: Path) -> None:
+    for fan_in, code in ((6, 0), (5, 1)):
+        called = call("check", small, "--target", chip_file(small.parent, fan_in=fan_in), "--json")
+        found = json.loads(called.out)
+        assert (called.code, called.err) == (code, "")
+        assert (found["schema_version"], found["target"], found["fits"]) == (1, "mine", code == 0)
+        assert found["not_checked"] == ["the radio", "the weather"]
+        assert [block["layer"] for block in found["placement"]["blocks"]] == ["first", "second", "output"]
+        assert [(fault["rule"], fault["where"]) for fault in found["faults"]] == (
+            [("synapses into a neuron", "second")] if code else []
+        )
+
+
+def test_bits_are_those_that_are_given(call: Call, small: Path) -> None:
+    called = call("check", small, "--target", "loihi1", "--bits", 9)
+    assert called.code == 1
+    assert "bits of a weight, all weights: 9; allowed: 8: " in called.out
+    assert "With weights of 8 bits it does: --bits 8 (checked).\n" in called.out
+    assert "taken as integers of 9 bits" in called.out
+    found = json.loads(call("check", small, "--target", "loihi1", "--bits", 4, "--json").out)
+    assert (found["fits"], found["placement"]["weight_bits"]) == (True, 4)
+
+
+def test_the_code_is_spike_where_events_have_no_sign_and_else_delta(call: Call, small: Path) -> None:
+    for chip, code in (("loihi1", "spike"), ("truenorth", "spike"), ("loihi2", "delta")):
+        assert f"taken for granted: edges send in {code} code (--code)\n" in call("check", small, "--target", chip).out
+        assert "(--code)" not in call("check", small, "--target", chip, "--code", "spike").out
+    called = call("check", small, "--target", "truenorth", "--code", "delta")
+    assert called.code == 1
+    assert "  - signed events, first: delta code, whose events have a sign; allowed: spike code: " in called.out
+    assert "In spike code it does: --code spike (checked).\n" in called.out
+    assert call("check", small, "--target", "loihi2", "--code", "delta").code == 0
+
+
+def test_chips_add_their_cores(call: Call, tmp_path: Path) -> None:
+    """Loihi 1 has 128 cores of 1,024 neurons: 130 and one for each of the layers behind."""
+    path = written(tmp_path, mlp(n_in=1, first=130 * 1024, second=1, n_out=1))
+    called = call("check", path, "--target", "loihi2", "--chips", 2)
+    assert (called.code, "loihi2 x 2: no published limit is broken" in called.out) == (0, True)
+    found = json.loads(call("check", path, "--target", "loihi1", "--chips", 2, "--json").out)
+    assert "cores per chip" not in {fault["rule"] for fault in found["faults"]}
+    assert found["chips"] == 2
+
+
+PLACED = [name for name in profile_names() if load_profile(name).chip]
+
+
+@pytest.mark.parametrize("profile", PLACED)
+def test_a_profile_stands_for_its_chip(profile: str, call: Call, small: Path) -> None:
+    found = json.loads(call("check", small, "--target", profile, "--json").out)
+    assert found["target"] == load_profile(profile).chip
+
+
+@pytest.mark.parametrize("profile", sorted(set(profile_names()) - set(chip_names()) - {*PLACED}))
+def test_a_profile_of_a_chip_without_published_limits_is_answered_with_the_chips(
+    profile: str, call: Call, small: Path
+) -> None:
+    called = call("check", small, "--target", profile)
+    assert (called.code, called.out) == (2, "")
+    assert f"--target is '{profile}', whose chip has no published limits here; allowed: loihi1" in called.err
+
+
+BAD = {
+    "--target lohi1": "--target is 'lohi1' (did you mean loihi1?); allowed: loihi1, loihi2, truenorth, or a path",
+    "--target loihi": "did you mean loihi1 or loihi2?",
+    "--target nowhere.toml": "nowhere.toml: is missing",
+    "--target loihi1 --bits 0": "--bits is 0; allowed: 1 to 32",
+    "--target loihi1 --bits 33": "--bits is 33; allowed: 1 to 32",
+    "--target loihi1 --bits eight": "--bits",
+    "--target loihi1 --code auto": "--code",
+    "--target loihi1 --chips 0": "--chips",
+    "": "--target",
+}
+
+
+@pytest.mark.parametrize("words", BAD)
+def test_a_bad_option_of_check_is_answered_with_what_is_allowed(words: str, call: Call, small: Path) -> None:
+    called = call("check", small, *words.split())
+    assert (called.code, called.out) == (2, "")
+    assert BAD[words] in called.err
+    assert "Traceback" not in called.err
+
+
+def test_there_is_at_least_one_chip(small: Path) -> None:
+    for chips in (0, -1):
+        with pytest.raises(BadOption, match=rf"--chips is {chips}; allowed: 1 or more"):
+            check(small, target="loihi1", chips=chips)
+
+
+def test_bits_of_a_program_in_integers_are_its_own(call: Call, tmp_path: Path) -> None:
+    path = written(tmp_path, integers(weight=5))  # of 4 bits, sign included
+    called = call("check", path, "--target", "loihi1", "--bits", 8)
+    assert (called.code, called.out) == (2, "")
+    assert "--bits is 8, of a program in integers; allowed: a program in floats" in called.err
+    found = json.loads(call("check", path, "--target", "loihi2", "--json").out)
+    assert (found["fits"], found["placement"]["weight_bits"]) == (True, 4)
+    assert found["taken"] == ["edges send in delta code (--code)"]
+
+
+def test_a_damaged_chip_is_answered_with_every_key(call: Call, small: Path) -> None:
+    path = chip_file(small.parent)
+    damaged = path.read_text().replace("value = 6", "valeu = 6").replace('"none"', '"some"')
+    path.write_text(damaged, encoding="utf-8")
+    called = call("check", small, "--target", path)
+    assert (called.code, called.out) == (2, "")
+    for text in (
+        "limit.fan_in.valeu: an unknown key",
+        "Did you mean value?",
+        "limit.fan_in.value: is missing",
+        "'some'",
+    ):
+        assert text in called.err
+
+
+def test_a_file_or_folder_without_a_network_is_answered_in_one_sentence(call: Call, tmp_path: Path) -> None:
+    (tmp_path / "text.nir").write_text("no")
+    (tmp_path / "empty").mkdir()
+    for path, word in (
+        (tmp_path / "none.nir", "no such file"),
+        (tmp_path / "empty", "is a folder without network.nir"),
+        (tmp_path / "text.nir", "text.nir"),
+    ):
+        called = call("check", path, "--target", "loihi1")
+        assert (called.code, called.out, called.err.count("\n")) == (2, "", 1)
+        assert word in called.err
+
+
+@pytest.mark.parametrize("chip", chip_names())
+@pytest.mark.parametrize("program", [recurrent(), residual(), mlp(n_in=300), mlp(kind="LI"), mlp(encoder="direct")])
+def test_any_network_gets_a_verdict(program: Program, chip: str, call: Call, tmp_path: Path) -> None:
+    called = call("check", written(tmp_path, program), "--target", chip)
+    assert (called.code, called.err) in {(0, ""), (1, "")}
+    assert ("does not fit (" in called.out) == (called.code == 1)
+    assert "not checked: " in called.out
+
+
+def test_a_run_folder_is_checked_as_its_network_is(call: Call, run_folder: Path) -> None:
+    """It was trained on pixels, which are numbers: Loihi 1 takes spikes alone, Loihi 2 both."""
+    called = call("check", run_folder, "--target", "loihi1")
+    assert called.code == 1
+    assert "does not fit (1 found)" in called.out
+    assert "  - events with numbers, input: sends numbers; allowed: spikes: its spikes carry no numbers." in called.out
+    assert "With an encoder of spikes it does: train with --encoder poisson (checked)." in called.out
+    assert call("check", run_folder, "--target", "loihi2").code == 0
