@@ -13,7 +13,8 @@ demo: setup
 	$(BIN)/tdd-deploy train --data digits --out $(RUN) $$(test -e $(RUN)/train.json && echo --resume)
 	$(BIN)/tdd-deploy export $(RUN) --target nir --out $(RUN)/digits.nir
 	$(BIN)/tdd-deploy inspect $(RUN)/digits.nir
-	$(BIN)/tdd-deploy simulate $(RUN)/digits.nir --data digits --energy --out $(RUN)/report
+	$(BIN)/tdd-deploy train --data digits --method ann --out $(RUN)-ann $$(test -e $(RUN)-ann/train.json && echo --resume)
+	$(BIN)/tdd-deploy simulate $(RUN)/digits.nir --data digits --energy --baseline $(RUN)-ann --out $(RUN)/report
 	$(BIN)/tdd-deploy check $(RUN)/digits.nir --target loihi2
 	$(BIN)/tdd-deploy export $(RUN)/digits.nir --target lava --out $(RUN)/lava --data digits
 	$(BIN)/tdd-deploy verify $(RUN) --data digits --samples 10
