@@ -89,6 +89,7 @@ def test_the_page_holds_the_numbers(tmp_path):
     page = Page(written(tmp_path, by_hand.simulation(n_samples=1))).text
     assert "events per sample 7 spikes, 4 delta events" in page
     assert "synaptic operations per sample 15 executed, 20 with plain spikes, 36 dense" in page
+    assert "of it, at the first step 6 executed, 0.48 nJ" in page  # 480.4 pJ: test_report.py
     # 1344.2 pJ, 1253.2 to 1546.5; with plain spikes 23 x 23.6 + 11 x 81 + 52 = 1485.8; and 12 or 15 messages of 1.7
     # and 7 hops of 4 pJ
     assert "dynamic energy per sample 1.39 nJ (1.30 to 1.59 over sources), 1.54 nJ with plain spikes" in page
