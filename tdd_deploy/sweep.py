@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from .data import open_data
-from .errors import BadFile, BadOption
+from .errors import BadFile, BadOption, Interrupted
 from .files import make_folder, replacing, write_json
 from .pipeline import export, read_program, simulate
 from .program import Code
@@ -79,6 +79,7 @@ def sweep(
         progress: is told how many points are done.
 
     Raises:
+        Interrupted: Ctrl-C; the points that were finished are kept.
         TddDeployError: anything wrong with a file, the data or an option.
     """
     if out.exists() and not out.is_dir():
@@ -96,11 +97,15 @@ def sweep(
     rows = _finished(out / "sweep.json", grid)
     make_folder(out)
     common = {"data": data, "split": source.split, "data_dir": data_dir, "samples": grid.samples, "seed": seed}
-    for done, (path, point) in enumerate(points):
-        progress(done, len(points))
-        if point not in rows:
-            rows[point] = _run(path, point, profiles=profiles, batch=batch, **common)
-            _write(out, grid, rows)
+    try:
+        for done, (path, point) in enumerate(points):
+            progress(done, len(points))
+            if point not in rows:
+                rows[point] = _run(path, point, profiles=profiles, batch=batch, **common)
+                _write(out, grid, rows)
+    except KeyboardInterrupt as interrupt:
+        kept = f"{len(rows)} of {len(points)} points are in {out}; the same command goes on"
+        raise Interrupted(kept) from interrupt
     progress(len(points), len(points))
     kept = {point: rows[point] for _, point in points}
     return _write(out, grid, kept)

@@ -5,7 +5,7 @@ import pytest
 
 from tdd_deploy import pipeline
 from tdd_deploy import sweep as room
-from tdd_deploy.errors import BadFile, BadOption
+from tdd_deploy.errors import BadFile, BadOption, Interrupted
 from tdd_deploy.sweep import pareto, sweep
 
 PROFILES = ("loihi2", "cmos45-horowitz")  # the first has no prices
@@ -67,7 +67,7 @@ def test_a_stopped_sweep_goes_on_where_it_was(run_folder, tmp_path, monkeypatch)
         return simulate(*given, code=code, **options)
 
     monkeypatch.setattr(room, "simulate", stopped)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(Interrupted, match="1 of 2 points are in .*; the same command goes on"):
         swept(run_folder, out)
     monkeypatch.setattr(
         room, "simulate", lambda *given, **options: executed.append(options["code"]) or simulate(*given, **options)
