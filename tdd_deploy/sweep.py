@@ -104,8 +104,8 @@ def sweep(
                 rows[point] = _run(path, point, profiles=profiles, batch=batch, **common)
                 _write(out, grid, rows)
     except KeyboardInterrupt as interrupt:
-        kept = f"{len(rows)} of {len(points)} points are in {out}; the same command goes on"
-        raise Interrupted(kept) from interrupt
+        saved = f"{len(rows)} of {len(points)} points are in {out}; the same command goes on"
+        raise Interrupted(saved) from interrupt
     progress(len(points), len(points))
     kept = {point: rows[point] for _, point in points}
     return _write(out, grid, kept)

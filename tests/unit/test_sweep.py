@@ -67,7 +67,7 @@ def test_a_stopped_sweep_goes_on_where_it_was(run_folder, tmp_path, monkeypatch)
         return simulate(*given, code=code, **options)
 
     monkeypatch.setattr(room, "simulate", stopped)
-    with pytest.raises(Interrupted, match="1 of 2 points are in .*; the same command goes on"):
+    with pytest.raises(Interrupted, match=r"1 of 2 points are in .*; the same command goes on"):
         swept(run_folder, out)
     monkeypatch.setattr(
         room, "simulate", lambda *given, **options: executed.append(options["code"]) or simulate(*given, **options)
