@@ -10,7 +10,7 @@ from tdd_deploy.files import replacing
 
 from .pictures import pictures
 from .report import mean_text
-from .tables import break_even_lines, by_placed_layer, by_profile, range_text
+from .tables import break_even_lines, by_placement, by_profile, by_twin, cell_text, range_text
 
 
 def require() -> None:
@@ -37,7 +37,9 @@ def write_html(path: Path, report: Mapping[str, Any]) -> None:
         span=range_text,
         pictures=pictures(report),
         profiles=profiles,
-        placed=by_placed_layer(report["placement"]) if report["placement"] else None,
+        placed=by_placement(report),
+        twin=by_twin(report),
+        text=cell_text,
         break_even=list(break_even_lines(report)),
     )
     with replacing(path) as part:

@@ -58,6 +58,31 @@ def by_profile(report: Report) -> Table:
     return Table(head, rows)
 
 
+def by_placement(report: Report) -> Table:
+    """A row per layer on its cores; none when the network was not placed."""
+    return by_placed_layer(report["placement"] or {"blocks": []})
+
+
+def by_twin(report: Report) -> Table:
+    """A row for the network in each code, and for its dense twin in each number format; energies in nJ per sample."""
+    n, totals = report["totals"]["samples"], report["totals"]
+    accuracy = None if report["accuracy"] is None else 100 * report["accuracy"]
+    names = [energy["profile"] for energy in report["energies"]]
+    rows: list[tuple[Cell, ...]] = []
+    for label, counts, key in (
+        (f"this, {report['program']['code']} code", totals, "dynamic_pj"),
+        ("this, plain spikes", totals["spike_code"], "spike_code_pj"),
+    ):
+        energies = (_nj(energy[key], n) for energy in report["energies"])
+        rows.append((label, accuracy, n, counts["synops_effective"] / n, *energies))
+    for row in report["baseline"]["results"] if report["baseline"] else ():
+        label = f"dense ANN, {'floats' if row['bits'] is None else str(row['bits']) + ' bits'}"
+        energies = (_nj(row["energy_pj"][name], 1) for name in names)
+        rows.append((label, 100 * row["accuracy"], row["samples"], row["macs"], *energies))
+    head = ("network", "accuracy, %", "samples", "operations", *(f"nJ, {name}" for name in names))
+    return Table(head, tuple(rows))
+
+
 def by_placed_layer(placement: Mapping[str, Any]) -> Table:
     """A row per layer on its cores; figures are those of its fullest core."""
     columns = ("neurons", "synapse_bits", "axons_in", "axons_out", "destinations")
@@ -104,7 +129,7 @@ def break_even_lines(report: Report) -> Iterator[str]:
 
 def as_markdown(table: Table) -> str:
     """Return a table of Markdown."""
-    rows = [table.head, ["---"] * len(table.head), *([_text(cell) for cell in row] for row in table.rows)]
+    rows = [table.head, ["---"] * len(table.head), *([cell_text(cell) for cell in row] for row in table.rows)]
     return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |\n" for row in rows)
 
 
@@ -120,7 +145,7 @@ def as_csv(table: Table) -> str:
 def as_latex(table: Table) -> str:
     """Return a tabular for the package booktabs."""
     columns = "l" + "".join("r" if _is_numeric(table, i) else "l" for i in range(1, len(table.head)))
-    lines = [" & ".join(_escaped(_text(cell)) for cell in row) + r" \\" for row in (table.head, *table.rows)]
+    lines = [" & ".join(_escaped(cell_text(cell)) for cell in row) + r" \\" for row in (table.head, *table.rows)]
     body = "\n".join(lines[1:])
     return (
         f"\\begin{{tabular}}{{{columns}}}\n\\toprule\n{lines[0]}\n\\midrule\n{body}\n\\bottomrule\n\\end{{tabular}}\n"
@@ -132,6 +157,8 @@ TABLES: dict[str, Callable[[Report], Table]] = {
     "step": by_step,
     "term": by_term,
     "profile": by_profile,
+    "placement": by_placement,
+    "twin": by_twin,
 }
 FORMATS: dict[str, Callable[[Table], str]] = {"md": as_markdown, "csv": as_csv, "latex": as_latex}
 
@@ -179,7 +206,7 @@ def _range(energy: Mapping[str, Any], low: str, high: str, n: int) -> str | None
 
 def range_text(low: float, high: float) -> str:
     """Return bounds for people; one number where they look the same."""
-    least, most = _text(low), _text(high)
+    least, most = cell_text(low), cell_text(high)
     return least if least == most else f"{least} to {most}"
 
 
@@ -187,7 +214,8 @@ def _nj(energy_pj: float | None, n: int) -> float | None:
     return None if energy_pj is None else energy_pj / n / PJ_PER_NJ
 
 
-def _text(cell: Cell) -> str:
+def cell_text(cell: Cell) -> str:
+    """Return a cell for people."""
     if cell is None:
         return ""
     if isinstance(cell, str):

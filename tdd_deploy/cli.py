@@ -44,7 +44,7 @@ PRUNED_BY = ("fisher", "magnitude")
 MACHINES = ("torch", "reference", "event", "integer", "lava")
 
 CODES = ("auto", "delta", "spike")
-ROWS = ("layer", "step", "term", "profile")
+ROWS = ("layer", "step", "term", "profile", "placement", "twin")
 FORMATS_OF_TABLES = ("md", "csv", "latex", "json")
 DEFAULT_PROFILES = ("loihi1-davies2018", "cmos45-horowitz", "cmos45-memory")
 DATA = "digits (built in), mnist, fashion-mnist, cifar10, cifar100, or a path to an .npz."

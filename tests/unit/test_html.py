@@ -204,9 +204,9 @@ def test_names_that_look_like_formulas_are_drawn_as_they_are(tmp_path):
 def test_the_twin_stands_beside_the_run(tmp_path):
     page = Page(written(tmp_path, by_hand.simulation("cmos45-horowitz", baseline=by_hand.TWIN))).text
     # 6 MACs of 4.6 and 0.23 pJ
-    assert "ANN, floats 75.0 % 4 6 MACs 0.03" in page
-    assert "ANN, 8 bits 50.0 % 4 6 MACs 0.00" in page
-    assert "ANN, 4 bits 25.0 % 4 6 MACs" in page
+    assert "dense ANN, floats 75 4 6 0.0276" in page
+    assert "dense ANN, 8 bits 50 4 6 0.00138" in page
+    assert "dense ANN, 4 bits 25 4 6" in page
     assert "an accelerator that reuses weights and sums" in page
 
 

@@ -14,9 +14,11 @@ from tdd_deploy.simulator.tables import (
     as_markdown,
     break_even_lines,
     by_layer,
+    by_placement,
     by_profile,
     by_step,
     by_term,
+    by_twin,
     side_by_side,
 )
 from tests import by_hand
@@ -61,6 +63,28 @@ def test_runs_stand_side_by_side_with_what_each_has():
     assert rows["samples"] == (2, 2)
     assert rows["accuracy, %"] == (50.0, 50.0)
     assert rows["loihi1-davies2018, nJ"] == (pytest.approx(REPORT["totals"]["energy_pj"] / 2e3), None)
+
+
+def test_the_network_stands_above_its_twin():
+    report = by_hand.simulation("cmos45-horowitz", baseline=by_hand.TWIN).as_json()
+    table = by_twin(report)
+    assert table.head == ("network", "accuracy, %", "samples", "operations", "nJ, cmos45-horowitz")
+    assert table.rows == (
+        ("this, auto code", 50.0, 2, 15 / 2, pytest.approx((13 * 0.9 + 2 * 4.6) / 2e3)),
+        ("this, plain spikes", 50.0, 2, 20 / 2, pytest.approx((13 * 0.9 + 7 * 4.6) / 2e3)),
+        ("dense ANN, floats", 75.0, 4, 6, pytest.approx(6 * 4.6e-3)),
+        ("dense ANN, 8 bits", 50.0, 4, 6, pytest.approx(6 * 0.23e-3)),
+        ("dense ANN, 4 bits", 25.0, 4, 6, None),
+    )
+
+
+def test_layers_stand_with_their_cores_where_they_were_placed():
+    # hidden: 2 neurons with 2 synapses each of 8 bits, two axons in, two out to one core; the output: one neuron
+    assert by_placement(REPORT).rows == (
+        ("hidden", 1, "2", 2, 4 * 8, 2, 2, 1),
+        ("out", 1, "1", 1, 2 * 8, 2, 0, 0),
+    )
+    assert by_placement(by_hand.simulation(placement=None).as_json()).rows == ()
 
 
 @pytest.mark.parametrize(
