@@ -89,9 +89,9 @@ class Compiled:
     def _costs(self, sender: str, counts: IntArray) -> Found:
         """Return what the loops counted for the tables of a sender's route."""
         found: dict[str, dict[Code, IntArray]] = {}
-        for row, table in self._routes[sender].rows(sender).items():
-            costs = counts[self._planned.place[row]].T
-            found[table] = {"spike": costs[Count.SPIKE_CODE :][:3], "delta": costs[Count.DELTA_CODE :][:3]}
+        for table in self._routes[sender].tables:
+            costs = counts[self._planned.place[self._planned.counted_at[sender, table]]].T
+            found[table] = {"spike": costs[Count.SPIKE_COSTS :][:3], "delta": costs[Count.DELTA_COSTS :][:3]}
         return found
 
 

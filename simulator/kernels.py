@@ -38,13 +38,13 @@ class Kind(IntEnum):
     THRESHOLD = 5
     INTEGRATORS = 6  # LI and I: their values are their potentials
     SCALE = 7
-    ROUTE = 8  # the mesh of cores under a layer: counts messages
+    ROUTE = 8  # counts messages, where no map that receives them can
 
 
 class Count(IntEnum):
-    """Where a count stands: of the input and of neurons; or three in each code.
+    """Where a count stands: of the input and of neurons; or, of other nodes, three in each code.
 
-    Of maps these are effective, stored and macs; of routes, messages, hops in x and in y.
+    ``CODE``: effective, stored and macs of a map. ``COSTS``: messages, hops in x and in y of what its source sends.
     """
 
     VALUES = 0
@@ -52,9 +52,11 @@ class Count(IntEnum):
     ACTIVE = 2
     SPIKE_CODE = 0
     DELTA_CODE = 3
+    SPIKE_COSTS = 6
+    DELTA_COSTS = 9
 
 
-N_COUNTS = 6
+N_COUNTS = 12
 
 
 class Parameter(IntEnum):
@@ -78,6 +80,7 @@ NODE = np.dtype(
             *("n_rows", "n_columns", "block"),  # taps, and the channels that one tap reaches
             *("groups", "channels_in", "width_in", "channels_out", "width_out"),
             *("many", "pairs"),  # events from which on all inputs are multiplied; places that taps connect
+            *("has_costs", "costs"),  # of what the source sends, on the mesh
             *("events", "order", "factor"),  # where the values of events are; flattened; scaled
         )
     ]
@@ -100,7 +103,7 @@ class Memory(NamedTuple):
     spike_words: NDArray[np.uint64]
     numbers: NumberArray  # zeros, the values of events, then what nodes sent and hold
     number_words: NDArray[np.uint64]
-    kept: IntArray  # [n_nodes, 3]: what the values of this step cost in spike code; graded instead of macs
+    kept: IntArray  # [n_nodes, 6]: what the values of this step cost in spike code; graded instead of macs
     found: NDArray[np.uint32]  # words that differ
     at: NDArray[np.uint32]  # events
     totals: NDArray[np.float64]  # the output, summed over the steps so far
@@ -109,6 +112,7 @@ class Memory(NamedTuple):
 INPUT, SUM, FLATTEN, SYNAPSES, NEURONS, THRESHOLD, INTEGRATORS, SCALE, _ = (np.uint64(kind) for kind in Kind)
 VALUES, CHANGES, ACTIVE = int(Count.VALUES), int(Count.CHANGES), int(Count.ACTIVE)
 SPIKE_CODE, DELTA_CODE = int(Count.SPIKE_CODE), int(Count.DELTA_CODE)
+SPIKE_COSTS, DELTA_COSTS = int(Count.SPIKE_COSTS), int(Count.DELTA_COSTS)
 KEEP_U, KEEP_V, BIAS, LIMIT_V, AFTER = (np.uint64(parameter) for parameter in Parameter)
 # Indices are unsigned: signed ones would be tested for being negative, and divided with more care.
 ZERO, ONE, TWO, THREE, AT_ONCE, FIVE, SIX, SEVEN = (np.uint64(i) for i in range(8))  # AT_ONCE: what is added together
@@ -194,7 +198,7 @@ def _find_events(
 
     What the values cost in spike code follows from what it was the step before, and from what changed.
     """
-    n = _find_changes(values, words, now, before, stride, found, at)
+    n = _find_routed(table, node, k, values, words, now, before, stride, found, at, kept, counts, row)
     effective = stored = graded = np.int64(0)
     more_effective = more_stored = more_graded = np.int64(0)
     for e in range(n):
@@ -230,38 +234,57 @@ def _find_events(
 
 @compiled
 def _count_messages(
-    table: Array, node: Any, k: int, source: Any, now: Any, before: Any, memory: Memory, counts: Array, row: int
+    table: Array, node: Any, k: int, values: Array, now: Any, before: Any, at: Array, n: Any,
+    kept: Array, counts: Array, row: int,
 ) -> None:  # fmt: skip
-    """Count what the events of a layer cost on the mesh, in both codes; see ``_find_events``."""
-    found, at = memory.found, memory.at
-    if source.is_spiking:
-        n = _find_changes(memory.spikes, memory.spike_words, now, before, source.stride, found, at)
-    else:
-        n = _find_changes(memory.numbers, memory.number_words, now, before, source.stride, found, at)
+    """Count what ``n`` changes of a source cost on the mesh, in both codes; see ``_find_events``."""
     messages = hops_x = hops_y = np.int64(0)
     more_messages = more_hops_x = more_hops_y = np.int64(0)
     for e in range(n):
-        if source.is_spiking:
-            more = np.int64(memory.spikes[now + at[e]]) - np.int64(memory.spikes[before + at[e]])
-        else:
-            more = np.int64(memory.numbers[now + at[e]] != 0) - np.int64(memory.numbers[before + at[e]] != 0)
-        cost = node.fans + THREE * at[e]
+        cost = node.costs + THREE * at[e]
         to, x, y = np.int64(table[cost]), np.int64(table[cost + ONE]), np.int64(table[cost + TWO])
+        more = np.int64(values[now + at[e]] != 0) - np.int64(values[before + at[e]] != 0)
         messages += to
         hops_x += x
         hops_y += y
         more_messages += more * to
         more_hops_x += more * x
         more_hops_y += more * y
-    memory.kept[k, 0] += more_messages
-    memory.kept[k, 1] += more_hops_x
-    memory.kept[k, 2] += more_hops_y
-    counts[row, DELTA_CODE] += messages
-    counts[row, DELTA_CODE + 1] += hops_x
-    counts[row, DELTA_CODE + 2] += hops_y
-    counts[row, SPIKE_CODE] += memory.kept[k, 0]
-    counts[row, SPIKE_CODE + 1] += memory.kept[k, 1]
-    counts[row, SPIKE_CODE + 2] += memory.kept[k, 2]
+    kept[k, 3] += more_messages
+    kept[k, 4] += more_hops_x
+    kept[k, 5] += more_hops_y
+    counts[row, DELTA_COSTS] += messages
+    counts[row, DELTA_COSTS + 1] += hops_x
+    counts[row, DELTA_COSTS + 2] += hops_y
+    counts[row, SPIKE_COSTS] += kept[k, 3]
+    counts[row, SPIKE_COSTS + 1] += kept[k, 4]
+    counts[row, SPIKE_COSTS + 2] += kept[k, 5]
+
+
+@compiled
+def _find_routed(
+    table: Array, node: Any, k: int, values: Array, words: Array, now: Any, before: Any, stride: Any,
+    found: Array, at: Array, kept: Array, counts: Array, row: int,
+) -> Any:  # fmt: skip
+    """Find what changed in a source, and count its messages if that is this node's to do; return how many changed."""
+    n = _find_changes(values, words, now, before, stride, found, at)
+    if node.has_costs:
+        _count_messages(table, node, k, values, now, before, at, n, kept, counts, row)
+    return n
+
+
+@compiled
+def _route(
+    table: Array, node: Any, k: int, source: Any, now: Any, before: Any, memory: Memory, counts: Array, row: int
+) -> None:
+    """Count the messages of a source that no map does."""
+    found, at, kept = memory.found, memory.at, memory.kept
+    values, words = memory.spikes, memory.spike_words
+    numbers, number_words = memory.numbers, memory.number_words
+    if source.is_spiking:
+        _find_routed(table, node, k, values, words, now, before, source.stride, found, at, kept, counts, row)
+    else:
+        _find_routed(table, node, k, numbers, number_words, now, before, source.stride, found, at, kept, counts, row)
 
 
 @compiled
@@ -574,7 +597,7 @@ def _step(plan: Plan, k: int, t: Any, frame: Array, memory: Memory, counts: Arra
     elif node.kind == SCALE:
         _scale(plan.numbers, node, numbers, given, now)
     else:
-        _count_messages(plan.table, node, k, source, given, given_before, memory, counts, row)
+        _route(plan.table, node, k, source, given, given_before, memory, counts, row)
 
 
 @compiled

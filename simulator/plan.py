@@ -44,6 +44,7 @@ class Planned:
         layout = _Layout(program, maps, routes)
         self.plan = layout.plan()
         self.place = layout.place
+        self.counted_at = layout.counted_at
         self.shapes = program.shapes
         self.n_values = int(self.plan.nodes["size"].sum())  # of all nodes, per sample and step
         self._spare: list[Memory] = []
@@ -69,7 +70,7 @@ class Planned:
             spikes.view(np.uint64),
             numbers,
             numbers.view(np.uint64),
-            np.zeros((len(self.plan.nodes), 3), np.int64),
+            np.zeros((len(self.plan.nodes), 6), np.int64),
             np.zeros(self._longest, np.uint32),
             np.zeros(self._longest, np.uint32),
             np.zeros(self._n_outputs),
@@ -105,7 +106,10 @@ class _Row:
 
 
 class _Layout:
-    """Tables in the making; a SUM before node x is named ``x/sum``, which no node can be named."""
+    """Tables in the making; a SUM before node x is named ``x/sum``, which no node can be named.
+
+    ``counted_at`` says for each sender and table of its route which node counts it.
+    """
 
     def __init__(self, program: Program, maps: Mapping[str, object], routes: Mapping[str, Route]) -> None:
         self._program = program
@@ -114,8 +118,11 @@ class _Layout:
         self._rows: dict[str, _Row] = {}
         for node in program.nodes:
             self._put(node)
-            if node.name in routes:
-                self._put_routes(node.name, routes[node.name])
+        self.counted_at = {
+            (sender, table): self._put_costs(sender, table, costs)
+            for sender, route in routes.items()
+            for table, costs in route.tables.items()
+        }
         self.place = {name: k for k, name in enumerate(self._rows)}
         self.longest = max(_padded(math.prod(row.shape)) for row in self._rows.values()) + PADDING
         self.n_spikes, self.n_numbers = self.longest, 2 * self.longest
@@ -156,10 +163,18 @@ class _Layout:
             case Dense() | Conv() | Pool():
                 self._rows[node.name] = _Row(Kind.SYNAPSES, shape, edges, fields=self._synapses(node))
 
-    def _put_routes(self, sender: str, route: Route) -> None:
-        for row, table in route.rows(sender).items():
-            costs = {"fans": self._table.put(route.tables[table])}
-            self._rows[row] = _Row(Kind.ROUTE, (0,), ((sender, 0),), fields=costs)
+    def _put_costs(self, sender: str, table: str, costs: IntArray) -> str:
+        """Have a map that receives from a sender count its messages, or else a node of its own; return its name."""
+        receivers = (
+            name
+            for name, row in self._rows.items()
+            if row.kind == Kind.SYNAPSES and row.edges == ((sender, 0),) and "has_costs" not in row.fields
+        )
+        name = next(receivers, f"{sender}/{table}")
+        if name not in self._rows:
+            self._rows[name] = _Row(Kind.ROUTE, (0,), ((sender, 0),))
+        self._rows[name].fields |= {"has_costs": 1, "costs": self._table.put(costs)}
+        return name
 
     def _spikes(self, name: str) -> bool:
         node = self._program[name]

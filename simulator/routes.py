@@ -29,7 +29,3 @@ class Route:
         """Return the costs in the codes of the edges, given those by each table in each code."""
         parts = [found[code if code in self.tables else EVERYWHERE][code] for code in sorted(self.codes)]
         return parts[0] if len(parts) == 1 else parts[0] + parts[1]
-
-    def rows(self, sender: str) -> dict[str, str]:
-        """Return the name of each table among the nodes of a plan; no node of a program can be named so."""
-        return {f"{sender}/{table}": table for table in self.tables}
