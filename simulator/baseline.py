@@ -88,7 +88,8 @@ def break_even(program: Program, trace: Trace, energy: Energy) -> dict[str, Any]
     twin = _priced(energy.profile, bits, macs)
     if twin is None:
         return None
-    behind_neurons = np.array([layer.name not in fed_by_input(program) for layer in trace.layers])
+    fed = fed_by_input(program)
+    behind_neurons = np.array([layer.name not in fed for layer in trace.layers])
     of_events = [term for term in energy.terms if not set(term.price.counts) & set(FIXED)]
     grows = sum(float(term.energy_pj[behind_neurons].sum()) for term in of_events)
     events = trace.executed.total("events")

@@ -113,9 +113,18 @@ def codes_sent(program: Program) -> dict[str, frozenset[Code]]:
     """Return the codes in which each sender reaches what is placed; what the output reads of it goes to no core."""
     codes: dict[str, frozenset[Code]] = {}
     for name in placed_layers(program):
-        for edge, _ in _arriving(program, name, np.ones((1, *program.shapes[name]), bool)):
+        for edge in _edges_into(program, name):
             codes[edge.source] = codes.get(edge.source, frozenset()) | {edge.code}
     return codes
+
+
+def _edges_into(program: Program, name: str) -> Iterator[Edge]:
+    """Yield the edges of senders through which a node is reached, as ``_arriving`` does."""
+    for edge in program.incoming[name]:
+        if isinstance(program[edge.source], LinearMap):
+            yield from _edges_into(program, edge.source)
+        elif not isinstance(program[name], Output):
+            yield edge
 
 
 def tile_of(mesh: Mesh | None, core: IntArray) -> tuple[IntArray, IntArray]:

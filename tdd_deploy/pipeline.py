@@ -412,12 +412,7 @@ def report(path: Path) -> dict[str, Any]:
 
     file = path / "report.json" if path.is_dir() else path
     remedy = "name a folder that tdd-deploy simulate --out wrote"
-    try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadFile(file, "is missing or not a text file", remedy) from error
-    except json.JSONDecodeError as error:
-        raise BadFile(file, f"is not JSON ({error})", remedy) from error
+    found = _loaded(file, remedy)
     parts = {"schema_version", "program", "data", "steps", "layers", "totals", "energy", "energies"}
     if not isinstance(found, dict) or not parts <= found.keys():
         raise BadFile(file, "is no report of a simulation", remedy)
@@ -425,6 +420,16 @@ def report(path: Path) -> dict[str, Any]:
         version = f"is a report of schema {found['schema_version']}, not {SCHEMA_VERSION}"
         raise BadFile(file, version, "simulate again")
     return dict(found)
+
+
+def _loaded(file: Path, remedy: str) -> Any:
+    """Return what a file of JSON holds."""
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadFile(file, "is missing or not a text file", remedy) from error
+    except json.JSONDecodeError as error:
+        raise BadFile(file, f"is not JSON ({error})", remedy) from error
 
 
 def compare(paths: Sequence[Path]) -> dict[str, dict[str, Any]]:
@@ -886,12 +891,7 @@ def read_baseline(path: Path) -> dict[str, Any]:
     """
     file = path / BASELINE if path.is_dir() else path
     remedy = "name the folder of a finished run of tdd-deploy train --method ann"
-    try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadFile(file, "is missing or not a text file", remedy) from error
-    except json.JSONDecodeError as error:
-        raise BadFile(file, f"is not JSON ({error})", remedy) from error
+    found = _loaded(file, remedy)
     if not isinstance(found, dict) or "schema_version" not in found:
         raise BadFile(file, "is no baseline", remedy)
     if found["schema_version"] != BASELINE_VERSION:
