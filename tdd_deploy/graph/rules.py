@@ -99,6 +99,12 @@ def _gains(node: nir.NIRNode, choices: Choices) -> Mapping[str, NDArray[np.float
         }
 
 
+def uneven_delays(name: str, node: nir.NIRNode) -> Iterator[Violation]:
+    """Yield a delay that is not one for all; it is well formed."""
+    if isinstance(node, nir.Delay) and np.ptp(node.delay):
+        yield Violation(f"{name}.delay", f"{np.min(node.delay):g} to {np.max(node.delay):g} s", "one delay for all")
+
+
 def misstated_shapes(graph: nir.NIRGraph, program: Program) -> Iterator[Violation]:
     """Yield nodes that state another shape than they receive."""
     for node in program.nodes:

@@ -1,10 +1,13 @@
 """Nodes in words."""
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from tdd_deploy.neurons import Neuron
 
 from .nodes import Conv, Dense, Input, NeuronLayer, Node, Output, Pool, Scale
+from .program import Program
 
 
 def kind(node: Node) -> str:
@@ -28,6 +31,17 @@ def parameters(node: Node) -> str:
         case Input() | Output():
             return _border(node)
     return ""
+
+
+def time_constants(program: Program) -> Iterator[str]:
+    """Yield the time constants of each layer in time steps, by the rule that turned them into fractions kept."""
+    for layer in program.neuron_layers:
+        for name, told in (("alpha", "tau_syn"), ("beta", "tau")):
+            kept = getattr(layer.neuron, name, None)
+            if kept is not None and np.min(kept) > 0 and np.max(kept) < 1:
+                kept = np.asarray(kept, np.float64)
+                steps = 1 / (1 - kept) if program.integration == "euler" else -1 / np.log(kept)
+                yield f"{layer.name} {told} {_range(steps)} steps"
 
 
 def _weights(node: Dense | Conv) -> str:
