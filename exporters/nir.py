@@ -1,7 +1,8 @@
 """A Program as a NIR file: standard nodes, and what NIR leaves open as metadata of the graph."""
 
 import io
-from collections.abc import Callable, Collection, Iterator, Mapping
+import math
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +25,15 @@ from tdd_deploy.program import (
     NeuronLayer,
     Node,
     Output,
+    Place,
     Pool,
     Program,
     Scale,
     Shape,
+    Slice,
 )
 from tdd_deploy.program.discrete import gained, kept, tau_for
+from tdd_deploy.program.nodes import INPUTS, OUTPUTS
 from tdd_deploy.program.recurrence import recurrence
 
 FloatArray = NDArray[np.floating[Any]]
@@ -73,8 +77,12 @@ def lift(program: Program) -> nir.NIRGraph:
     violations = tuple(violation for rule in RULES for violation in rule(program))
     if violations:
         raise NotExportable("this program does not fit NIR", violations)
+    replaced = _replaced_by_parts(program)
     nodes = {
-        part.name: _lifted(program, part, shape) for node in program.nodes for part, shape in _parts(program, node)
+        part.name: _lifted(program, part, shape)
+        for node in program.nodes
+        if node.name not in replaced
+        for part, shape in _parts(program, node)
     }
     for edge in _explicit_delays(program):
         nodes[_wire(edge)] = nir.Delay(np.full(program.shapes[edge.source], edge.delay * program.dt_s))
@@ -116,8 +124,10 @@ def _edges(program: Program) -> Iterator[tuple[str, str]]:
         exits[program.input.name], entries[program.output.name] = INPUT_SCALE, OUTPUT_UNIT
         yield program.input.name, INPUT_SCALE
         yield OUTPUT_UNIT, program.output.name
-    explicit = _explicit_delays(program)
+    explicit, replaced = _explicit_delays(program), _replaced_by_parts(program)
     for edge in program.edges:
+        if edge.source in replaced or edge.target in replaced:
+            continue
         pair = exits.get(edge.source, edge.source), entries.get(edge.target, edge.target)
         wire = _wire(edge)
         yield from [(pair[0], wire), (wire, pair[1])] if edge in explicit else [pair]
@@ -125,6 +135,16 @@ def _edges(program: Program) -> Iterator[tuple[str, str]]:
         yield _membrane(name), name
         yield name, _reset(name)
         yield _reset(name), _membrane(name)
+
+
+def _replaced_by_parts(program: Program) -> set[str]:
+    """Return the input and the output, where parts of them are inputs and outputs of a graph."""
+    replaced = set()
+    if any(isinstance(node, Slice) for node in program.nodes):
+        replaced.add(program.input.name)
+    if any(isinstance(node, Place) for node in program.nodes):
+        replaced.add(program.output.name)
+    return replaced
 
 
 def _explicit_delays(program: Program) -> tuple[Edge, ...]:
@@ -213,9 +233,9 @@ def _compared(neuron: Firing | VariantLIF | Threshold) -> dict[str, str]:
 
 def _lifted(program: Program, node: Node, shape: Shape) -> nir.NIRNode:
     match node:
-        case Input():
-            return nir.Input(np.array(shape))
-        case Output():
+        case Input() | Slice():
+            return nir.Input(np.array(node.shape))
+        case Output() | Place():
             return nir.Output(np.array(shape))
         case NeuronLayer(neuron=LoihiLIF() as neuron):
             return _integer_neurons(program, node.shape, neuron)
@@ -358,6 +378,28 @@ def names_of_parts_are_free(program: Program) -> Iterator[Violation]:
                 )
 
 
+def parts_are_in_order(program: Program) -> Iterator[Violation]:
+    """Several inputs, or outputs, of a graph are parts of one, in the order of their names."""
+    slices = [(node, math.prod(node.shape)) for node in program.nodes if isinstance(node, Slice)]
+    places = [(node, math.prod(program.in_shape(node.name))) for node in program.nodes if isinstance(node, Place)]
+    targets = [edge.target for edge in program.outgoing[program.input.name]]
+    sources = [edge.source for edge in program.incoming[program.output.name]]
+    yield from _out_of_order(program.input, INPUTS, slices, targets, math.prod(program.input.shape))
+    yield from _out_of_order(program.output, OUTPUTS, places, sources, math.prod(program.shapes[program.output.name]))
+
+
+def _out_of_order(
+    end: Input | Output, name: str, parts: Sequence[tuple[Slice | Place, int]], beside: Sequence[str], total: int
+) -> Iterator[Violation]:
+    ordered = sorted(parts, key=lambda part: part[0].name)
+    ends = np.cumsum([0, *(size for _, size in ordered)]).tolist()
+    is_whole = [node.start for node, _ in ordered] == ends[:-1] and ends[-1] == total and end.name == name
+    if parts and not (len(parts) > 1 and is_whole and sorted(beside) == [node.name for node, _ in ordered]):
+        found = ", ".join(f"{node.name} from {node.start} on" for node, _ in ordered)
+        allowed = f"two or more, in the order of their names, that together are all of a node called {name}"
+        yield Violation(end.name, f"parts {found}", allowed)
+
+
 def sizes_are_positive(program: Program) -> Iterator[Violation]:
     """NIR files hold arrays of at least one number."""
     for node in program.nodes:
@@ -475,6 +517,7 @@ def delays_close_cycles(program: Program) -> Iterator[Violation]:
 RULES: tuple[Rule, ...] = (
     texts_can_be_stored,
     names_of_parts_are_free,
+    parts_are_in_order,
     sizes_are_positive,
     step_has_an_inverse,
     neurons_are_standard,

@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 from tdd_deploy.errors import UnsupportedGraph, Violation
 from tdd_deploy.neurons import IF, LI, LIF, CubaLI, CubaLIF, I, Neuron, Threshold, VariantLIF
 from tdd_deploy.program import Conv, Dense, Edge, Input, LinearMap, NeuronLayer, Node, Output, Program, Scale, build
+from tdd_deploy.program.nodes import INPUTS, OUTPUTS
 from tdd_deploy.program.recurrence import recurrence
 
 from .dialects import Choices, Chosen
+from .ends import with_one_input_and_output
 from .plain import Pair
 from .restore import Cells, Restored
 from .soft_reset import Parts, with_soft_resets
@@ -34,7 +36,7 @@ def lower_foreign(graph: Restored, said: Chosen, *, subject: str) -> Program:
     """
     found = _Lowering(graph, said)
     _refuse(subject, found.violations)
-    parts = with_soft_resets(Parts(found.nodes, found.delays))
+    parts = with_one_input_and_output(with_soft_resets(Parts(found.nodes, found.delays)), graph.outputs)
     looped = recurrence(
         parts.nodes.values(), parts.edges, delayed=[pair for pair, steps in parts.edges.items() if steps]
     )
@@ -105,9 +107,12 @@ class _Lowering:
 
     def _check_ends(self) -> None:
         for kind, names in (("Input", self.graph.inputs), ("Output", self.graph.outputs)):
-            if len(names) != 1:
-                found = f"{len(names)} nodes of kind {kind} ({', '.join(names)})"
-                self.violations.append(Violation("the graph", found, "exactly 1"))
+            if not names:
+                self.violations.append(Violation("the graph", f"no node of kind {kind}", "1 or more"))
+        ends = (INPUTS, self.graph.inputs), (OUTPUTS, self.graph.outputs)
+        for taken in (name for name, several in ends if len(several) > 1 and name in self.graph.sent):
+            found = "a node of this name, which stands for several in one"
+            self.violations.append(Violation(taken, found, "other names", "Rename it."))
 
     # ---- edges
 

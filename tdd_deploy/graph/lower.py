@@ -12,8 +12,9 @@ from tdd_deploy.program.recurrence import recurrence
 from .border import Border
 from .choices import WRITER, Choices, choices, not_understood
 from .dialects import OURS, chosen, unsaid
+from .ends import with_one_input_and_output
 from .foreign import lower_foreign
-from .kinds import KINDS, kind_name
+from .kinds import KINDS, kind_name, stated_shape
 from .nodes import lowered
 from .plain import PlainGraph, flattened, plain_nir
 from .restore import Restored, restored
@@ -75,6 +76,8 @@ def lower(
         border = Border.of(parts)
         _refuse(subject, border.violations())
         parts = border.folded(parts, chosen.input_largest)
+    outputs = {name: stated_shape(node, ()) or () for name, node in graph.nodes.items() if isinstance(node, nir.Output)}
+    parts = with_one_input_and_output(parts, outputs)
     found = recurrence(
         parts.nodes.values(), parts.edges, delayed=[pair for pair, taken in parts.edges.items() if taken]
     )
