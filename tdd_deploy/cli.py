@@ -289,6 +289,7 @@ def export(file: Path, *, target: str, out: Path, as_json: bool, **options: Any)
 @click.option(
     "--input-threshold", type=float, default=0.0, help="Send an input anew only when it differs by more. Default: 0."
 )
+@click.option("--delta-threshold", type=float, help="The same of all SigmaDelta layers. Default: as the file says.")
 @click.option(
     "--code",
     type=click.Choice(CODES),
@@ -353,12 +354,18 @@ def simulate(file: Path, *, energy: bool, profiles: tuple[str, ...], by: str, as
     show_default=True,
     help="Send an input anew only when it differs by more; such as 0,0.05,0.1.",
 )
+@click.option(
+    "--delta-threshold",
+    "delta_thresholds",
+    callback=_listed(float),
+    help="The same of all SigmaDelta layers. Default: as the file says.",
+)
 @click.option("--profile", "profiles", multiple=True, help=f"Default: {', '.join(DEFAULT_PROFILES)}.")
 @click.option("--batch", type=click.IntRange(1), default=64, show_default=True, help="Samples executed at once.")
 @json_option
 @click.option("--out", type=PATH, required=True, help="Folder for sweep.json, sweep.csv and sweep.svg.")
 def sweep(runs: tuple[Path, ...], *, profiles: tuple[str, ...], as_json: bool, **options: Any) -> None:
-    """Simulate every combination of RUNS (.nir files or run folders), codes, bits and thresholds of the input.
+    """Simulate every combination of RUNS (.nir files or run folders), codes, bits and thresholds.
 
     A picture shows accuracy against energy. The same command again goes on where the last one was stopped. Options of
     training are swept by training runs: for k in 0.2 0.5 0.8; do tdd-deploy train --keep $k --out runs/k$k ...
@@ -726,7 +733,7 @@ def _print_sweep(found: "Mapping[str, Any]") -> None:
 
     names = list(dict.fromkeys(name for point in found["points"] for name in point["energy_nj"]))
     left = ("run", "code", "bits")
-    columns = (*left, "threshold", "accuracy", "synops", *(f"nJ, {name}" for name in names), "")
+    columns = (*left, "threshold", "delta threshold", "accuracy", "synops", *(f"nJ, {name}" for name in names), "")
     table = _table(*columns, left=left, overflow="fold")
     for point in found["points"]:
         energies = (point["energy_nj"][name] for name in names)
@@ -735,6 +742,7 @@ def _print_sweep(found: "Mapping[str, Any]") -> None:
             point["code"],
             "float" if point["bits"] is None else str(point["bits"]),
             f"{point['input_threshold']:g}",
+            "" if point["delta_threshold"] is None else f"{point['delta_threshold']:g}",
             "" if point["accuracy"] is None else f"{point['accuracy']:.1%}",
             mean_text(point["synops_effective"]),
             *("" if energy is None else f"{energy:,.2f}" for energy in energies),

@@ -27,7 +27,7 @@ from .errors import (
 )
 from .feed import Feed
 from .files import appearing, make_folder, replacing, write_json
-from .program import Code, Conv, Dense, Program, describe, with_code
+from .program import Code, Conv, Dense, Program, describe, with_code, with_delta_threshold
 from .program.bounds import wrapping_layers
 from .program.outputs import predicted
 from .program.rounding import rounding_receivers
@@ -223,6 +223,7 @@ def simulate(
     encoder: str | None = None,
     seed: int = 0,
     input_threshold: float = 0.0,
+    delta_threshold: float | None = None,
     code: Code | Literal["auto"] = "delta",
     profiles: Sequence[str] = (),
     step_time: float | None = None,
@@ -249,6 +250,7 @@ def simulate(
         encoder: a name of ``data.ENCODERS``; by default the program's.
         seed: of a random encoder.
         input_threshold: an input is sent anew only when it differs by more from what was sent last.
+        delta_threshold: likewise of all SigmaDelta layers; by default as the file says.
         code: ``delta``, ``spike``, or ``auto``: per edge what costs less on calibration samples.
         profiles: names of hardware, or paths to a .toml; tables show the first.
         step_time: seconds that the hardware takes for a time step, for its static power.
@@ -279,6 +281,8 @@ def simulate(
     _check_hardware(prices, step_time=step_time, clock=clock)
     twin = None if baseline is None else read_baseline(baseline)
     program = read_program(path)
+    if delta_threshold is not None:
+        program = with_delta_threshold(program, delta_threshold)
     source = open_data(data, split=split, data_dir=data_dir)
     feed = Feed.of(program, source, steps=steps, encoder=encoder, seed=seed, threshold=input_threshold)
     if code == "auto":
@@ -348,6 +352,7 @@ def simulate(
         options={
             "samples": n_samples,
             "code": code,
+            "delta_threshold": delta_threshold,
             "step_time_s": step_time,
             "clock_mhz": clock,
             "early_exit": early_exit,

@@ -8,16 +8,18 @@ from .li import LI
 from .lif import LIF
 from .loihi import LoihiLIF
 from .observing import Observing
+from .sigma_delta import Activation, SigmaDelta
 from .threshold import Threshold
 
 # LoihiLIF is the neuron of integer programs; these are for floats.
-NEURONS: dict[str, type[Neuron]] = {cls.__name__: cls for cls in (IF, LIF, CubaLIF, LI, I, Threshold)}
+NEURONS: dict[str, type[Neuron]] = {cls.__name__: cls for cls in (IF, LIF, CubaLIF, LI, I, Threshold, SigmaDelta)}
 
 __all__ = [
     "IF",
     "LI",
     "LIF",
     "NEURONS",
+    "Activation",
     "Arithmetic",
     "Array",
     "Compare",
@@ -28,6 +30,7 @@ __all__ = [
     "Neuron",
     "Observing",
     "Reset",
+    "SigmaDelta",
     "State",
     "Threshold",
 ]
