@@ -4,6 +4,7 @@ from .base import Arithmetic, Array, Compare, Firing, Neuron, Reset, State
 from .cuba_lif import CubaLIF
 from .integrate_and_fire import IF
 from .integrator import I
+from .lava_sigma_delta import LavaSigmaDelta
 from .li import LI
 from .lif import LIF
 from .loihi import LoihiLIF
@@ -11,7 +12,7 @@ from .observing import Observing
 from .sigma_delta import Activation, SigmaDelta
 from .threshold import Threshold
 
-# LoihiLIF is the neuron of integer programs; these are for floats.
+# LoihiLIF is the neuron of integer programs, LavaSigmaDelta that of files of lava-dl; these are for floats.
 NEURONS: dict[str, type[Neuron]] = {cls.__name__: cls for cls in (IF, LIF, CubaLIF, LI, I, Threshold, SigmaDelta)}
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "CubaLIF",
     "Firing",
     "I",
+    "LavaSigmaDelta",
     "LoihiLIF",
     "Neuron",
     "Observing",
