@@ -38,7 +38,7 @@ class Kind(IntEnum):
     THRESHOLD = 5
     INTEGRATORS = 6  # LI and I: their values are their potentials
     SCALE = 7
-    SIGMA_DELTA = 8  # their values are what they sent last
+    SIGMA_DELTA = 8  # their values are what receivers hold of them
     ROUTE = 9  # counts messages, where no map that receives them can
 
 
@@ -63,7 +63,8 @@ N_COUNTS = 12
 class Parameter(IntEnum):
     """A neuron's parameters: it fires above LIMIT; AFTER is added to what the reset leaves of v.
 
-    A sigma-delta neuron sends when it has moved by more than LIMIT; it is never below FLOOR.
+    A sigma-delta neuron is never below FLOOR, and sends when it has moved by more than LIMIT: in multiples of GRID
+    where that is not 0.
     """
 
     KEEP_U = 0
@@ -72,6 +73,7 @@ class Parameter(IntEnum):
     LIMIT = 3
     AFTER = 4
     FLOOR = 5
+    GRID = 6
 
 
 NODE = np.dtype(
@@ -120,7 +122,7 @@ INPUT, SUM, FLATTEN, SYNAPSES, NEURONS, THRESHOLD, INTEGRATORS, SCALE, SIGMA_DEL
 VALUES, CHANGES, ACTIVE = int(Count.VALUES), int(Count.CHANGES), int(Count.ACTIVE)
 SPIKE_CODE, DELTA_CODE = int(Count.SPIKE_CODE), int(Count.DELTA_CODE)
 SPIKE_COSTS, DELTA_COSTS = int(Count.SPIKE_COSTS), int(Count.DELTA_COSTS)
-KEEP_U, KEEP_V, BIAS, LIMIT_V, AFTER, FLOOR = (np.uint64(parameter) for parameter in Parameter)
+KEEP_U, KEEP_V, BIAS, LIMIT_V, AFTER, FLOOR, GRID = (np.uint64(parameter) for parameter in Parameter)
 # Indices are unsigned: signed ones would be tested for being negative, and divided with more care.
 ZERO, ONE, TWO, THREE, AT_ONCE, FIVE, SIX, SEVEN = (np.uint64(i) for i in range(8))  # AT_ONCE: what is added together
 BLOCK_SIZE = np.uint64(BLOCK)
@@ -533,16 +535,20 @@ def _send_on_change(
     """Send anew what has moved, block by block."""
     n_values, n_changes, n_active = np.int32(0), np.int32(0), np.int32(0)
     for start in range(ZERO, node.size, BLOCK_SIZE):
-        limit, floor = _parameter(table, node, LIMIT_V, start), _parameter(table, node, FLOOR, start)
-        current_at, now_at, before_at = current + start, now + start, before + start
+        limit, bias = _parameter(table, node, LIMIT_V, start), _parameter(table, node, BIAS, start)
+        floor, grid = _parameter(table, node, FLOOR, start), _parameter(table, node, GRID, start)
+        v_at, current_at, now_at, before_at = node.v + start, current + start, now + start, before + start
         for i in range(_smaller(BLOCK_SIZE, node.size - start)):
-            old, arrived = numbers[before_at + i], numbers[current_at + i]
-            x = max(arrived, given[floor + i])
-            y = x if abs(x - old) > given[limit + i] else old
-            n_active = np.int32(n_active + ((arrived != 0) | (old != 0)))
-            n_values = np.int32(n_values + (y != 0))
-            n_changes = np.int32(n_changes + (y != old))
-            numbers[now_at + i] = y
+            y, held, arrived = numbers[v_at + i], numbers[before_at + i], numbers[current_at + i]
+            n_active = np.int32(n_active + ((arrived != 0) | (given[bias + i] != 0) | (y != 0) | (held != 0)))
+            x = max(arrived + given[bias + i], given[floor + i])
+            moved = x if abs(x - y) > given[limit + i] else y
+            step = given[grid + i]
+            sent = numbers.dtype.type(held + np.floor((moved - y) / step) * step) if step > 0 else moved
+            n_values = np.int32(n_values + (sent != 0))
+            n_changes = np.int32(n_changes + (sent != held))
+            numbers[v_at + i] = moved
+            numbers[now_at + i] = sent
     counts[row, VALUES] += n_values
     counts[row, CHANGES] += n_changes
     counts[row, ACTIVE] += n_active

@@ -15,7 +15,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from tdd_deploy.neurons import IF, LI, LIF, CubaLIF, Firing, I, LoihiLIF, SigmaDelta, Threshold
+from tdd_deploy.neurons import IF, LI, LIF, CubaLIF, Firing, I, LavaSigmaDelta, LoihiLIF, SigmaDelta, Threshold
 from tdd_deploy.neurons.loihi import DECAY
 from tdd_deploy.program import Conv, Dense, Flatten, Input, NeuronLayer, Node, Output, Pool, Program, Scale, Shape
 
@@ -29,7 +29,7 @@ KINDS = {
     **dict.fromkeys((LoihiLIF, CubaLIF, LIF, IF), Kind.NEURONS),
     **dict.fromkeys((LI, I), Kind.INTEGRATORS),
     Threshold: Kind.THRESHOLD,
-    SigmaDelta: Kind.SIGMA_DELTA,
+    **dict.fromkeys((SigmaDelta, LavaSigmaDelta), Kind.SIGMA_DELTA),
 }
 SENDERS = (Kind.INPUT, *KINDS.values())  # their changes are counted
 MANY = (
@@ -203,7 +203,8 @@ class _Layout:
             self.n_spikes += slots * stride
         else:
             self.n_numbers += slots * stride
-        for state in ("u", "v") if row.fields.get("has_u") else ("v",) if row.kind == Kind.NEURONS else ():
+        keeps_v = row.kind in (Kind.NEURONS, Kind.SIGMA_DELTA)
+        for state in ("u", "v") if row.fields.get("has_u") else ("v",) if keeps_v else ():
             row.fields[state] = self.n_numbers
             self.n_numbers += stride
 
@@ -234,6 +235,7 @@ class _Layout:
             Parameter.LIMIT: lower if passes_at else threshold,
             Parameter.AFTER: -threshold if is_soft else given.get("v_reset", nothing),
             Parameter.FLOOR: np.array(-np.inf, dtype) if is_linear else nothing,
+            Parameter.GRID: given.get("grid", nothing),
         }
         blocks = [_block(values[parameter]) for parameter in Parameter]
         rows = [(self._numbers.put(block), len(block) > BLOCK) for block in blocks]

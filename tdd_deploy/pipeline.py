@@ -59,10 +59,10 @@ Progress = Callable[[int, int], None]  # samples done, samples in all
 
 
 def read_program(path: Path) -> Program:
-    """Read a Program from a .nir file or a run folder.
+    """Read a Program from a .nir or .net file, or a run folder.
 
     Raises:
-        BadFile: no such file, a folder without a network, or not a NIR file.
+        BadFile: no such file, a folder without a network, or neither a NIR file nor one of lava-dl.
         UnsupportedGraph: the file holds what no Program can hold.
     """
     from .graph import read
@@ -121,10 +121,10 @@ def export(
     data_dir: Path | None = None,
     samples: int = CALIBRATION_SAMPLES,
 ) -> Exported:
-    """Write the program of a .nir file or run folder for a target, quantized first where asked or needed.
+    """Write the program of a .nir or .net file or run folder for a target, quantized first where asked or needed.
 
     Args:
-        path: a .nir file or a run folder.
+        path: a .nir or .net file, or a run folder.
         target: a name of ``exporters.TARGETS``.
         out: the file or folder to write.
         bits: of a weight, 2 to 8: makes an integer program. By default 8 for Lava, and none for NIR.
@@ -241,7 +241,7 @@ def simulate(
     """Execute a program on data, event by event; count, and with ``profiles`` price what was executed.
 
     Args:
-        path: a .nir file or a run folder.
+        path: a .nir or .net file, or a run folder.
         data: a name of ``data.DATASETS`` or a path to an .npz.
         split: part of the data; by default the test set, or a whole .npz.
         data_dir: where the files of a named set lie.
@@ -368,7 +368,7 @@ def check(path: Path, *, target: str, bits: int | None = None, code: Code | None
     """Hold a program against what a chip has room for; see ``simulator.check``.
 
     Args:
-        path: a .nir file or a run folder.
+        path: a .nir or .net file, or a run folder.
         target: a chip, a profile of one, or a path to a chip's .toml.
         bits: of a weight, for floats; by default 8.
         code: what edges send; by default delta where events can carry a sign, or else spike.
@@ -617,7 +617,7 @@ def verify(
     """Run the same samples on several machines, each compared with the one before.
 
     Args:
-        path: a .nir file or a run folder.
+        path: a .nir or .net file, or a run folder.
         data: a name of ``data.DATASETS`` or a path to an .npz.
         split: part of the data; by default the test set, or a whole .npz.
         data_dir: where the files of a named set lie.
@@ -693,7 +693,7 @@ def _side_by_side(found: "Sequence[Recorded]") -> "list[Hop]":
 
 
 def inspect(path: Path) -> dict[str, Any]:
-    """Return what a .nir file or run folder holds, every choice named, as plain values."""
+    """Return what a .nir or .net file or run folder holds, every choice named, as plain values."""
     program = read_program(path)
     nodes = [
         {

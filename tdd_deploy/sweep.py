@@ -66,7 +66,7 @@ def sweep(
     A sweep that was stopped goes on where it was: points of the same networks, data, samples and prices are kept.
 
     Args:
-        runs: .nir files or run folders; runs that were trained with other options, such as ``--keep``, are its axis.
+        runs: .nir or .net files, or run folders; those trained with other options, such as ``--keep``, are its axis.
         data: a name of ``data.DATASETS`` or a path to an .npz.
         out: a folder.
         split: part of the data; by default the test set, or a whole .npz.
