@@ -448,4 +448,4 @@ def test_a_net_of_spikes_goes_on_to_nir_and_back(tmp_path):
     path = write_net(tmp_path / "some.net", INPUT, CONV, FLATTEN, DENSE)
     pipeline.export(path, target="nir", out=tmp_path / "some.nir")
     assert [node.name for node in read(tmp_path / "some.nir").nodes] == [node.name for node in read(path).nodes]
-    assert pipeline.inspect(path)["choices"]["dialect"] == "lava-dl"
+    assert pipeline.inspect(path)["dialect"] == "lava-dl"
