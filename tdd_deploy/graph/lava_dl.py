@@ -38,11 +38,12 @@ from tdd_deploy.program import (
     build,
 )
 
-from .hdf5 import has_whole_heaps, holds_texts_and_numbers
+from .file import COMPRESSED, SMALL
+from .hdf5 import has_whole_heaps, n_bytes
 
 REMEDY = "name a .net file that lava-dl exported"
 MOST_LAYERS = 1000
-MOST_NUMBERS = 2**27  # in a file, and in what a layer sends
+MOST_NEURONS = 2**27  # of a layer
 SPIKE_EXP = 6  # as netx sets it: messages of SDNN neurons are in 64ths
 MANTISSA = 2**15 - 1  # of a bias, which also carries the input: Lava stores it in 16 bits
 WEIGHTS = (-256, 254)  # of 8 bits and mixed signs; netx clips others
@@ -79,10 +80,12 @@ def read_net(path: Path) -> Program:
         if not has_whole_heaps(path):
             raise BadFile(path, "is damaged (a heap of texts does not end)", "export it again")
         with h5py.File(path, "r") as file:
-            if not holds_texts_and_numbers(file):
-                raise BadFile(path, "holds more than groups, texts and numbers, or links to other files", REMEDY)
-            if _size(file) > MOST_NUMBERS:
-                raise BadFile(path, f"holds {_size(file):,} numbers; {MOST_NUMBERS:,} are read", REMEDY)
+            size = n_bytes(file)
+            if size is None:
+                found = "holds more than groups, texts and numbers, links to other files, or is nested too deeply"
+                raise BadFile(path, found, REMEDY)
+            if size > max(SMALL, COMPRESSED * path.stat().st_size):
+                raise BadFile(path, f"unpacks to {size:,} bytes, {COMPRESSED} times its size and more", REMEDY)
             layers, times = _layers(path, file), _values(file.get("simulation", {}))
     except TddDeployError:
         raise
@@ -116,11 +119,6 @@ def _layers(path: Path, file: h5py.File) -> "list[_Layer]":
     if set(names) != set(group) or not all(isinstance(group[name], h5py.Group) for name in names):
         raise BadFile(path, "holds layers that are not numbered from 0 on", REMEDY)
     return [_Layer(int(name), _values(group[name])) for name in names]
-
-
-def _size(group: h5py.Group) -> int:
-    """Return how many numbers and texts a group holds, whose depth is known to be bounded."""
-    return sum(_size(item) if isinstance(item, h5py.Group) else int(item.size) for item in group.values())
 
 
 def _values(group: Mapping[str, Any], prefix: str = "") -> dict[str, Value]:
@@ -261,7 +259,7 @@ class _Layer:
     def _of_sizes(self) -> Iterator[Violation]:
         shape = np.asarray(self.values.get("shape", ()))
         if shape.dtype.kind not in "iu" or shape.ndim != 1 or len(shape) not in (1, 3) or not _sizes_fit(shape):
-            yield Violation(self.named("shape"), _short(shape), f"1 or 3 sizes, up to {MOST_NUMBERS:,} neurons")
+            yield Violation(self.named("shape"), _short(shape), f"1 or 3 sizes, up to {MOST_NEURONS:,} neurons")
         for key, rule in PAIRS.items() if self.kind == "conv" else ():
             pair = np.asarray(self.values.get(key, rule.default))
             is_pair = pair.dtype.kind in "iu" and pair.shape in ((), (1,), (2,))
@@ -443,7 +441,7 @@ def _whole(values: Values, key: str, rules: Mapping[str, Whole]) -> int:
 
 
 def _sizes_fit(shape: NDArray[Any]) -> bool:
-    return bool(shape.min() >= 1 and np.prod(shape, dtype=np.float64) <= MOST_NUMBERS)
+    return bool(shape.min() >= 1 and np.prod(shape, dtype=np.float64) <= MOST_NEURONS)
 
 
 def _short(value: NDArray[Any]) -> str:
