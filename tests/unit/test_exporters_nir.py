@@ -102,7 +102,7 @@ def test_every_neuron_of_nir_has_an_example():
 
 def test_nir_has_no_sigma_delta_neuron():
     said = reasons(small(SigmaDelta(delta_threshold=np.array(0.5))))
-    assert said["n"].startswith("n: SigmaDelta, for which NIR has no node; allowed: IF, LIF")
+    assert said["n"].startswith("n: SigmaDelta, for which NIR has no node; allowed: NIR's neurons")
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
