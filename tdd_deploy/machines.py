@@ -73,8 +73,9 @@ class Machines:
             ]
         if name == "lava":
             return [lava_machine(self._integers, f"lava, {self.mapping}", self.mapping, timeout_s=self.timeout_s)]
-        if self.program.number_format == "integer":
-            return []  # the reference and the event engine have run them
+        return [] if self.program.number_format == "integer" else self._in_integers()  # which the others have run
+
+    def _in_integers(self) -> list[Machine]:
         return [
             reference_machine(self._integers, "integer reference"),
             event_machine(self._integers, "integer, delta code", "delta"),

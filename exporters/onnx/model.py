@@ -8,8 +8,7 @@ import onnx
 from onnx import GraphProto, ModelProto, ValueInfoProto, helper
 
 from tdd_deploy import __version__
-from tdd_deploy.neurons import Firing, Threshold
-from tdd_deploy.program import Program, Shape
+from tdd_deploy.program import Node, Program, Shape, describe
 
 from .graph import Graph
 from .rules import Form
@@ -88,7 +87,6 @@ def _value(program: Program, name: str, shape: Shape, *free: str, doc: str = "")
 
 def _properties(program: Program, form: Form) -> dict[str, str]:
     """Return what the graph does not say: units, choices, names."""
-    neurons = [layer.neuron for layer in program.neuron_layers]
     found = {
         "tdd_deploy": __version__,
         "program": program.digest,
@@ -96,14 +94,15 @@ def _properties(program: Program, form: Form) -> dict[str, str]:
         "code": _one_of(edge.code for edge in program.edges),
         "dt_s": repr(float(program.dt_s)),
         "integration": program.integration,
-        "reset": _one_of(neuron.reset for neuron in neurons if isinstance(neuron, Firing)),
-        "compare": _one_of(neuron.compare for neuron in neurons if isinstance(neuron, Firing | Threshold)),
         "number_format": program.number_format,
         "encoder": program.encoder,
         "n_steps": str(program.n_steps),
-        "nodes": json.dumps([node.name for node in program.nodes]),
+        "nodes": json.dumps([_described(node) for node in program.nodes]),
         "states": json.dumps([asdict(state) for state in states(program)]),
     }
+    neurons = [layer.neuron for layer in program.neuron_layers]
+    for choice in sorted({choice for neuron in neurons for choice in neuron.choices}):
+        found[choice] = _one_of(getattr(neuron, choice) for neuron in neurons if choice in neuron.choices)
     if program.number_format == "integer":
         found["input_scale"] = repr(float(program.input.scale))
         found["input_largest"] = str(program.input.largest)
@@ -112,5 +111,9 @@ def _properties(program: Program, form: Form) -> dict[str, str]:
 
 
 def _one_of(words: Iterable[str]) -> str:
-    found = sorted(set(words))
-    return "mixed" if len(found) > 1 else "".join(found) or "none"
+    first, *others = sorted(set(words))
+    return "mixed" if others else first
+
+
+def _described(node: Node) -> dict[str, str]:
+    return {"name": node.name, "kind": describe.kind(node), "parameters": describe.parameters(node)}

@@ -1,6 +1,7 @@
 """Neuron models, each written once against a small arithmetic interface."""
 
 from .base import Arithmetic, Array, Compare, Firing, Neuron, Reset, State
+from .cuba_li import CubaLI
 from .cuba_lif import CubaLIF
 from .integrate_and_fire import IF
 from .integrator import I
@@ -9,9 +10,12 @@ from .lif import LIF
 from .loihi import LoihiLIF
 from .observing import Observing
 from .threshold import Threshold
+from .variant import VariantLIF
 
 # LoihiLIF is the neuron of integer programs; these are for floats.
-NEURONS: dict[str, type[Neuron]] = {cls.__name__: cls for cls in (IF, LIF, CubaLIF, LI, I, Threshold)}
+NEURONS: dict[str, type[Neuron]] = {
+    cls.__name__: cls for cls in (IF, LIF, CubaLIF, LI, CubaLI, I, Threshold, VariantLIF)
+}
 
 __all__ = [
     "IF",
@@ -21,6 +25,7 @@ __all__ = [
     "Arithmetic",
     "Array",
     "Compare",
+    "CubaLI",
     "CubaLIF",
     "Firing",
     "I",
@@ -30,4 +35,5 @@ __all__ = [
     "Reset",
     "State",
     "Threshold",
+    "VariantLIF",
 ]

@@ -1,7 +1,7 @@
 """The threshold: a neuron without memory."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from .base import Arithmetic, Array, Compare, Neuron, State
 
@@ -13,6 +13,7 @@ class Threshold(Neuron):
     v_threshold: Array
     compare: Compare = ">"
     states: ClassVar[tuple[str, ...]] = ()
+    choices: ClassVar[dict[str, Any]] = {"compare": Compare}
 
     def step(self, a: Arithmetic, state: State, current: Array) -> tuple[State, Array]:
         """Compare."""

@@ -1,7 +1,5 @@
 """Nodes in words."""
 
-from dataclasses import fields
-
 import numpy as np
 
 from tdd_deploy.neurons import Neuron
@@ -50,10 +48,13 @@ def _border(node: Input | Output) -> str:
 
 def _neuron(neuron: Neuron) -> str:
     numbers = [f"{name} {_range(value)}" for name, value in neuron.parameters().items()]
-    choices = {f.name: getattr(neuron, f.name) for f in fields(neuron)}
+    choices = {name: getattr(neuron, name) for name in neuron.choices}
     if "reset" in choices:
-        numbers.append(f"{choices['reset']} reset")
-    if "compare" in choices:
+        late = ", a step late" if choices.get("resets") == "next step" else ""
+        numbers.append("no reset" if choices["reset"] == "none" else f"{choices['reset']} reset{late}")
+    if choices.get("spikes") == "many":
+        numbers.append("fires as often as v_threshold is in v")
+    elif "compare" in choices:
         numbers.append(f"fires when v {choices['compare']} v_threshold")
     return ", ".join(numbers)
 

@@ -40,7 +40,7 @@ def rounding_receivers(program: Program) -> tuple[str, ...]:
         return ()
     bits = MANTISSA_BITS[program.number_format]
     carried: dict[str, Values | None] = {program.input.name: PIXELS if program.encoder == "direct" else SPIKES}
-    carried |= {layer.name: SPIKES if layer.neuron.spiking else None for layer in program.neuron_layers}
+    carried |= {layer.name: SPIKES if layer.neuron.binary else None for layer in program.neuron_layers}
     rounding = []
     for node in program.nodes:
         if isinstance(node, Input):

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tdd_deploy.neurons import IF, LI, LIF, NEURONS, CubaLIF, I, Threshold
+from tdd_deploy.neurons import IF, LI, LIF, NEURONS, CubaLI, CubaLIF, I, Threshold, VariantLIF
 from tdd_deploy.program import Conv, Dense, Flatten, Input, LinearMap, NeuronLayer, Output, Pool, Scale
 from tdd_deploy.program.describe import kind, parameters
 
@@ -53,6 +53,18 @@ WORDS = [
         "v_threshold 1, v_reset 0, alpha 0.25, beta 0.5, hard reset, fires when v > v_threshold",
     ),
     (layer(LI(beta=np.array(0.5))), "LI", "beta 0.5"),
+    (layer(CubaLI(alpha=np.array(0.25), beta=np.array(0.5))), "CubaLI", "alpha 0.25, beta 0.5"),
+    (
+        layer(VariantLIF(alpha=ZERO, beta=np.array(0.5), **FIRES, reset="none")),
+        "VariantLIF",
+        "alpha 0, beta 0.5, v_threshold 1, v_reset 0, no reset, fires when v > v_threshold",
+    ),
+    (
+        layer(VariantLIF(alpha=ZERO, beta=ONE, **FIRES, v_min=-ONE, reset="soft", resets="next step", spikes="many")),
+        "VariantLIF",
+        "alpha 0, beta 1, v_threshold 1, v_reset 0, v_min -1, soft reset, a step late, "
+        "fires as often as v_threshold is in v",
+    ),
     (layer(I()), "I", ""),
     (layer(Threshold(v_threshold=ONE)), "Threshold", "v_threshold 1, fires when v > v_threshold"),
 ]

@@ -5,7 +5,7 @@ from dataclasses import fields
 import numpy as np
 import pytest
 
-from tdd_deploy.neurons import IF, LI, LIF, NEURONS, CubaLIF, I, Threshold
+from tdd_deploy.neurons import IF, LI, LIF, NEURONS, CubaLI, CubaLIF, I, Threshold, VariantLIF
 from tdd_deploy.simulator.arithmetic import FloatArithmetic
 
 FIRES = {"v_threshold": np.array(1.0), "v_reset": np.array(0.0)}
@@ -13,8 +13,8 @@ FIRES = {"v_threshold": np.array(1.0), "v_reset": np.array(0.0)}
 
 def made(cls, **changed):
     """Any neuron, its parameters all 1/2 unless they are given."""
-    names = {f.name for f in fields(cls)} - {"reset", "compare"}
-    return cls(**({name: np.array(0.5) for name in names} | changed))
+    values = {f.name: np.array(-0.5 if f.name == "v_min" else 0.5) for f in fields(cls) if f.name not in cls.choices}
+    return cls(**(values | changed))
 
 
 def run(neuron, currents, *, dtype=np.float64):
@@ -90,11 +90,11 @@ def test_the_parameters_of_one_neuron_may_differ_from_those_of_the_next(cls):
 @pytest.mark.parametrize("cls", NEURONS.values())
 def test_conversion_reaches_every_array_and_no_choice(cls):
     converted = made(cls).converted(lambda p: p + 1)
-    assert {name: float(value) for name, value in converted.parameters().items()} == dict.fromkeys(
-        made(cls).parameters(), 1.5
-    )
-    for choice in ("reset", "compare"):
-        assert getattr(converted, choice, None) == getattr(made(cls), choice, None)
+    assert {name: float(value) for name, value in converted.parameters().items()} == {
+        name: float(value) + 1 for name, value in made(cls).parameters().items()
+    }
+    for choice in cls.choices:
+        assert getattr(converted, choice) == getattr(made(cls), choice)
 
 
 def test_if_with_hard_reset():
@@ -169,3 +169,58 @@ def test_on_the_threshold_the_comparison_decides(cls, compare, fires):
 def test_at_the_ends_of_a_fraction_one_neuron_is_another(neuron, as_if):
     currents = np.random.default_rng(0).integers(-8, 17, 200) / 8
     assert run(neuron, currents)[0] == run(as_if, currents)[0]
+
+
+def variant(**changed):
+    return VariantLIF(**{"alpha": np.array(0.0), "beta": np.array(0.5), **FIRES, **changed})
+
+
+def test_cuba_li():
+    # i = i / 2 + current: 1, 0.5, 0.25; v = v / 2 + i: 1, 1, 0.75
+    neuron = CubaLI(alpha=np.array(0.5), beta=np.array(0.5))
+    assert run(neuron, [1.0, 0.0, 0.0]) == ([1.0, 1.0, 0.75], [1.0, 1.0, 0.75])
+
+
+@pytest.mark.parametrize("reset", ["hard", "soft"])
+@pytest.mark.parametrize("compare", [">", ">="])
+def test_a_variant_without_variants_is_a_lif(reset, compare):
+    given = {"beta": np.array(0.5), "v_threshold": np.array(1.0), "v_reset": np.array(0.25)}
+    currents = np.random.default_rng(0).integers(-4, 9, 200) / 4
+    lif = run(LIF(**given, reset=reset, compare=compare), currents)
+    assert run(variant(**given, reset=reset, compare=compare), currents) == lif
+    assert sum(lif[0]) > 20
+
+
+def test_a_current_based_variant_is_a_cuba_lif():
+    given = {"alpha": np.array(0.5), "beta": np.array(0.75), **FIRES}
+    currents = np.random.default_rng(0).integers(-4, 9, 200) / 8
+    assert run(variant(**given), currents) == run(CubaLIF(**given), currents)
+
+
+def test_a_soft_reset_a_step_late():
+    # 1.5 fires; 0.75 + 1 - 1 = 0.75; 0.375 + 1 = 1.375 fires; 0.6875 + 1 - 1
+    neuron = variant(reset="soft", resets="next step")
+    assert run(neuron, [1.5, 1.0, 1.0, 1.0]) == ([1, 0, 1, 0], [1.5, 0.75, 1.375, 0.6875])
+
+
+def test_a_hard_reset_a_step_late_loses_what_arrives_then():
+    # 1.5 fires; (0.75 + 1) goes to 0.25; 0.125 + 1 = 1.125 fires
+    neuron = variant(v_reset=np.array(0.25), resets="next step")
+    assert run(neuron, [1.5, 1.0, 1.0]) == ([1, 0, 1], [1.5, 0.25, 1.125])
+
+
+def test_no_reset():
+    assert run(variant(reset="none"), [1.5, 1.0, 0.0]) == ([1, 1, 0], [1.5, 1.75, 0.875])
+
+
+def test_many_spikes_are_the_whole_thresholds_in_v():
+    # 3.5 fires 3, 0.5 is left; 0.25 + 1.75 = 2 fires 2; -1.5 fires none
+    neuron = variant(reset="soft", spikes="many")
+    assert run(neuron, [3.5, 1.75, -1.5]) == ([3, 2, 0], [0.5, 0.0, -1.5])
+    assert not neuron.binary
+
+
+def test_the_lowest_potential():
+    # -3 becomes -1; -0.5 + 1 = 0.5; the bound holds after the reset: 2 fires, 2 - 1 = 1
+    neuron = variant(reset="soft", v_min=np.array(-1.0))
+    assert run(neuron, [-3.0, 1.0, 1.75]) == ([0, 0, 1], [-1.0, 0.5, 1.0])

@@ -1,0 +1,62 @@
+"""The leaky integrate-and-fire neuron with the choices that other frameworks make."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+from .base import Arithmetic, Array, Compare, Neuron, State
+
+Resets = Literal["hard", "soft", "none"]
+When = Literal["at once", "next step"]
+Spikes = Literal["one", "many"]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class VariantLIF(Neuron):
+    """LIF, current-based or not, that may fire several spikes per step, reset late, and have a lowest potential.
+
+    ``i = alpha i + current``, then ``v = beta v + i``. ``many`` spikes are the whole thresholds in v (sinabs, Rockpool)
+    A reset takes place ``at once``, or is decided by the v of this step and made in the ``next step``, after the leak
+    (snnTorch). ``v_min`` bounds v from below after the reset.
+    """
+
+    alpha: Array
+    beta: Array
+    v_threshold: Array
+    v_reset: Array
+    v_min: Array | None = None
+    reset: Resets = "hard"
+    resets: When = "at once"
+    compare: Compare = ">"
+    spikes: Spikes = "one"
+    states: ClassVar[tuple[str, ...]] = ("i", "v")
+    choices: ClassVar[dict[str, Any]] = {"reset": Resets, "resets": When, "compare": Compare, "spikes": Spikes}
+
+    @property
+    def binary(self) -> bool:
+        """Whether it sends 0 and 1 alone."""
+        return self.spikes == "one"
+
+    def step(self, a: Arithmetic, state: State, current: Array) -> tuple[State, Array]:
+        """Filter the current, leak, integrate, reset what fired before, compare, fire, reset, bound."""
+        i, before = state
+        i = a.keep(i, self.alpha) + current
+        v = a.keep(before, self.beta) + i
+        if self.resets == "next step":
+            v = self._after(v, self._fired(a, before))
+        fired = self._fired(a, v)
+        if self.resets == "at once":
+            v = self._after(v, fired)
+        if self.v_min is not None:
+            is_below = a.fires(-v, -self.v_min, ">")
+            v = (1 - is_below) * v + is_below * self.v_min
+        return (i, v), fired
+
+    def _fired(self, a: Arithmetic, v: Array) -> Array:
+        return a.count(v, self.v_threshold) if self.spikes == "many" else a.fires(v, self.v_threshold, self.compare)
+
+    def _after(self, v: Array, fired: Array) -> Array:
+        if self.reset == "none":
+            return v
+        if self.reset == "soft":
+            return v - fired * self.v_threshold
+        return (1 - fired) * v + fired * self.v_reset
