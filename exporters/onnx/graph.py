@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import count
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -106,7 +107,6 @@ class _Node:
     op: str
     inputs: tuple[Tensor, ...]
     output: Tensor
-    scope: str
     attributes: Mapping[str, Any]
 
 
@@ -153,8 +153,8 @@ class Graph:
         inputs = tuple(
             operand if isinstance(operand, Tensor) else self.constant(operand, given) for operand in operands
         )
-        output = Tensor(self, dtype or given)
-        self._nodes.append(_Node(op, inputs, output, self._scope, attributes))
+        output = self.hinted(Tensor(self, dtype or given), f"{self._scope}.{op.lower()}")
+        self._nodes.append(_Node(op, inputs, output, attributes))
         return output
 
     def constant(self, value: Constant, dtype: np.dtype[Any], name: str = "constant") -> Tensor:
@@ -167,8 +167,8 @@ class Graph:
             name = f"{self._scope}.{name}" if array.ndim else str(array)
         if is_shared and (name, array.dtype.str) in self._shared:
             return self._shared[name, array.dtype.str]
-        tensor = Tensor(self, dtype)
-        self._names[tensor], self._arrays[tensor] = name, array
+        tensor = self.hinted(Tensor(self, dtype), name)
+        self._arrays[tensor] = array
         if is_shared:
             self._shared[name, array.dtype.str] = tensor
         return tensor
@@ -182,19 +182,17 @@ class Graph:
 
     def hinted(self, tensor: Tensor, hint: str) -> Tensor:
         """Return the value, which is called so when it gets no name."""
-        self._hints.setdefault(tensor, hint)
+        self._hints[tensor] = hint
         return tensor
 
     def protos(self) -> tuple[list[NodeProto], list[TensorProto]]:
         """Return the nodes and the constants; a name that is taken gets a number."""
-        names = dict(self._names)
-        taken = set(names.values()) - {names[tensor] for tensor in self._arrays}
-        hints = {node.output: f"{node.scope}.{node.op.lower()}" for node in self._nodes} | self._hints
-        unnamed = [(tensor, hint) for tensor, hint in hints.items() if tensor not in names]
-        for tensor, name in [*((tensor, names[tensor]) for tensor in self._arrays), *unnamed]:
-            numbered = (name if n == 1 else f"{name}_{n}" for n in range(1, len(taken) + 2))
-            names[tensor] = next(free for free in numbered if free not in taken)
-            taken.add(names[tensor])
+        names, taken = dict(self._names), set(self._names.values())
+        for tensor, hint in self._hints.items():
+            if tensor not in names:
+                numbered = (hint if n == 1 else f"{hint}_{n}" for n in count(1))
+                names[tensor] = next(free for free in numbered if free not in taken)
+                taken.add(names[tensor])
         full = {tensor: self._prefix + name for tensor, name in names.items()}
         nodes = [
             helper.make_node(

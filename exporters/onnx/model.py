@@ -38,8 +38,8 @@ def make(program: Program, form: Form, *, layers: bool) -> bytes:
         producer_version=__version__,
     )
     helper.set_model_props(model, _properties(program, form))
-    onnx.checker.check_model(model, full_check=True)
     content: bytes = model.SerializeToString(deterministic=True)
+    onnx.checker.check_model(content, full_check=True)
     return content
 
 
