@@ -21,6 +21,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol
@@ -29,6 +30,9 @@ import numpy as np
 
 from tdd_deploy import __version__
 from tdd_deploy.data import Frames, open_data
+from tdd_deploy.exporters.onnx.rules import FORMS, Form
+from tdd_deploy.exporters.onnx.run import Model
+from tdd_deploy.exporters.onnx.write import model
 from tdd_deploy.files import write_json
 from tdd_deploy.neurons import LIF
 from tdd_deploy.pipeline import read_program
@@ -127,6 +131,29 @@ class Reference:
         return {"seconds": time.perf_counter() - begin, "output": output.tolist(), "spikes": n_spikes}
 
 
+class Onnx:
+    """The exported model in onnxruntime, on one thread, in spike code, which is its faster one."""
+
+    def __init__(self, program: Program, x: np.ndarray, *, form: Form) -> None:
+        spiking = with_code(program, "spike")
+        self._n_steps, self._output, self._x = program.n_steps, program.output.name, x
+        self._timed, self._told = (
+            Model(model(spiking, form=form, layers=layers), needed_for="this comparison") for layers in (False, True)
+        )
+
+    def ask(self, order: str) -> dict[str, Any]:
+        """Execute all samples."""
+        if order == "spikes":
+            sent = self._run(self._told, self._x)
+            output = sent.pop(self._output).sum(axis=0)
+            return {"output": output.tolist(), "spikes": int(sum(spikes.sum() for spikes in sent.values()))}
+        return {"seconds": seconds_of(partial(self._run, self._timed), self._x, int(order))}
+
+    def _run(self, runner: Model, x: np.ndarray) -> dict[str, np.ndarray]:
+        sent, _ = runner.run(np.repeat(x[None], self._n_steps, axis=0))
+        return sent
+
+
 def case_of(program: Program, name: str, x: np.ndarray) -> Case:
     """Write a chain of maps and LIF neurons, reset to zero, for other libraries."""
     layers: list[Layer] = []
@@ -216,6 +243,7 @@ def compared(case: Case, given: argparse.Namespace) -> Iterator[dict[str, Any]]:
                 machines = {"tdd-deploy": Ours(program, case.x, threads=threads)}
                 if threads == 1:
                     machines["reference"] = Reference(program, case.x)
+                    machines |= {f"onnx {form}": Onnx(program, case.x, form=form) for form in FORMS}
                 chosen = given.machines.split(",")
                 serve = ("-m", "benchmarks.engine.serve")
                 peers = {name: (LIBRARIES[name], *serve, name, path, threads) for name in chosen}
