@@ -59,8 +59,9 @@ class Tensor:
 
     def to(self, dtype: np.dtype[Any]) -> "Tensor":
         """Return the same numbers in another format."""
-        to = helper.np_dtype_to_tensor_dtype(dtype)
-        return self if dtype == self.dtype else self.graph.node("Cast", self, dtype=dtype, to=to)
+        if dtype == self.dtype:
+            return self
+        return self.graph.node("Cast", self, dtype=dtype, to=helper.np_dtype_to_tensor_dtype(dtype))
 
 
 class FloatArithmetic:

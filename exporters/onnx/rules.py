@@ -61,7 +61,7 @@ def weights_fit_one_file(program: Program) -> Iterator[Violation]:
     size = sum(array.nbytes for node in program.nodes for _, array in arrays(node))
     if size > LARGEST:
         found = f"{size:,} bytes of weights and parameters"
-        yield Violation("the program", found, f"{LARGEST:,}, as ONNX files end at 2 GiB", "Use a smaller network.")
+        yield Violation("the program", found, f"up to {LARGEST:,}, as ONNX files end at 2 GiB")
 
 
 RULES: tuple[Rule, ...] = (

@@ -5,7 +5,7 @@ brought afresh. Biases of maps in delta code are constants of the receiver, so t
 """
 
 from dataclasses import replace
-from functools import reduce
+from functools import cached_property, reduce
 from operator import add
 
 import numpy as np
@@ -37,7 +37,6 @@ class _Step:
         self._graph = graph
         self._program = program
         self._arithmetic = arithmetic_of(program)
-        self._biases = currents_of_biases(program)
         self._states = {state.name: graph.input(state.name, program.dtype) for state in states(program)}
         self._sent: dict[str, Tensor] = {}  # by the input and by neurons: values; by maps: in the code of their edges
         self._changes: dict[tuple[str, int], Tensor] = {}
@@ -112,10 +111,14 @@ class _Step:
             )
         return self._changes[name, steps]
 
+    @cached_property
+    def _biases(self) -> dict[str, NDArray[np.float64]]:
+        return currents_of_biases(self._program)
+
     def _bias(self, name: str) -> NDArray[np.float64]:
         """Return the biases behind delta edges into a receiver, of the shape of its current or one per channel."""
         sources = [edge.source for edge in self._program.incoming[name] if edge.code == "delta"]
-        maps = [source for source in sources if isinstance(self._program[source], LinearMap)]
-        bias = sum((self._biases[source] for source in maps), np.zeros(self._program.in_shape(name)))
+        biases = [self._biases[source] for source in sources if isinstance(self._program[source], LinearMap)]
+        bias = sum(biases, np.zeros(self._program.in_shape(name)))
         per_channel = bias[:, :1, :1] if bias.ndim == 3 else bias
         return per_channel if (bias == per_channel).all() else bias
