@@ -19,8 +19,6 @@ from tdd_deploy.simulator import reference
 from tests.property.test_integer_execution import execute, grown, integer_case
 from tests.zoo import Case, with_delays
 
-pytest.importorskip("onnxruntime")
-
 
 def examples(n: int) -> settings:
     n = int(os.environ.get("TDD_DEPLOY_EXAMPLES", n))

@@ -15,6 +15,7 @@ from typing import Any, get_args
 
 import h5py
 import numpy as np
+import onnx
 import pytest
 
 from tdd_deploy import __version__, cli, machines
@@ -540,7 +541,6 @@ def test_a_bundle_never_replaces_something_else(call: Call, integer_file: Path, 
 def test_an_exported_model_is_of_the_form_that_was_asked(
     words: str, call: Call, run_folder: Path, tmp_path: Path
 ) -> None:
-    onnx = pytest.importorskip("onnx")
     called = call("export", run_folder, "--target", "onnx", "--out", tmp_path / "net.onnx", *words.split())
     assert (called.code, called.err) == (0, "")
     found = {entry.key: entry.value for entry in onnx.load(tmp_path / "net.onnx").metadata_props}
@@ -551,7 +551,6 @@ def test_an_exported_model_is_of_the_form_that_was_asked(
 
 
 def test_onnxruntime_fires_the_spikes_of_the_reference(call: Call, run_folder: Path, integer_file: Path) -> None:
-    pytest.importorskip("onnxruntime")
     for file in (run_folder, integer_file):
         words = ("--data", "digits", "--samples", 20, "--batch", 7, "--against", "reference,event,onnx", "--json")
         called = call("verify", file, *words)

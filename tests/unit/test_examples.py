@@ -22,7 +22,6 @@ def test_training_exporting_and_simulating_in_python(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["small", "float", "integer"])
 def test_onnx_step_by_step_and_in_one_call(kind: str, tmp_path: Path) -> None:
-    pytest.importorskip("onnxruntime")
     command: list[str | Path] = [sys.executable, EXAMPLES / "07_onnx_step_loop.py"]
     if kind != "small":
         program = by_hand.program() if kind == "float" else quantize(by_hand.program(), input_bits=4).program

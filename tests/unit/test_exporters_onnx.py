@@ -9,11 +9,14 @@ from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
+import onnx
+import onnxruntime
 import pytest
 
 from tdd_deploy import __version__
 from tdd_deploy.errors import BadFile, BadOption, MissingDependency, NotExportable
 from tdd_deploy.exporters.onnx import rules
+from tdd_deploy.exporters.onnx.graph import FloatArithmetic, Graph, IntegerArithmetic
 from tdd_deploy.exporters.onnx.rules import FORMS
 from tdd_deploy.exporters.onnx.run import Model
 from tdd_deploy.exporters.onnx.write import model, write
@@ -34,10 +37,6 @@ from tdd_deploy.program import (
 from tdd_deploy.program.quantize import quantize
 from tdd_deploy.simulator import reference
 from tests import by_hand
-
-onnx = pytest.importorskip("onnx")
-pytest.importorskip("onnxruntime")
-from tdd_deploy.exporters.onnx.graph import FloatArithmetic, Graph, IntegerArithmetic  # noqa: E402
 
 FIRE = {"v_threshold": np.array(1.0), "v_reset": np.array(0.0)}
 
@@ -251,8 +250,6 @@ NUMBERS = np.array([-(2**31) + 2**24, -(2**24), -(2**24) + 1, -4097, -4096, -1, 
 
 def computed(formula: Any, x: np.ndarray) -> np.ndarray:
     """Return what a formula of one value gives in onnxruntime."""
-    import onnxruntime
-
     graph = Graph()
     graph.named(formula(graph.input("x", x.dtype)), "y")
     nodes, constants = graph.protos()
