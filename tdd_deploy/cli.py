@@ -61,6 +61,18 @@ table_format = click.option(
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 
 
+def foreign_file(command: FC) -> FC:
+    """Add the options of a file that another tool wrote."""
+    dialect = click.option(
+        "--dialect",
+        metavar="NAME[,KEY=VALUE...]",
+        help="What a file of another tool means: nir, snntorch, norse, sinabs, spikingjelly, rockpool, spyx or lava; "
+        "inspect FILE says what each would make of it.",
+    )
+    strict = click.option("--strict", is_flag=True, help="Refuse a file that would have to be repaired.")
+    return dialect(strict(command))
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="tdd-deploy", message="%(prog)s %(version)s")
 def cli() -> None:
@@ -247,6 +259,7 @@ def _echo_baseline(run: Path, accuracy: float) -> None:
 
 @cli.command()
 @click.argument("file", type=PATH)
+@foreign_file
 @click.option("--target", type=click.Choice(TARGETS), required=True, help="Where the network goes.")
 @click.option("--out", type=PATH, required=True, help="File to write; lava: folder.")
 @click.option("--bits", type=int, help="Quantize to integers, 2 to 8 bits per weight. Default: lava 8; else none.")
@@ -286,6 +299,7 @@ def export(file: Path, *, target: str, out: Path, as_json: bool, **options: Any)
 
 @cli.command()
 @click.argument("file", type=PATH)
+@foreign_file
 @click.option("--data", required=True, help=DATA)
 @data_dir
 @click.option("--split", help="train, val or test; all, train or val of an .npz. Default: test, or all.")
@@ -382,6 +396,7 @@ def sweep(runs: tuple[Path, ...], *, profiles: tuple[str, ...], as_json: bool, *
 
 @cli.command()
 @click.argument("file", type=PATH)
+@foreign_file
 @click.option("--data", required=True, help=DATA)
 @data_dir
 @click.option("--split", help="train, val or test; all, train or val of an .npz. Default: test, or all.")
@@ -471,6 +486,7 @@ def prune(run: Path, *, out: Path, as_json: bool, **options: Any) -> None:
 
 @cli.command()
 @click.argument("file", type=PATH)
+@foreign_file
 @click.option("--target", required=True, help="A chip (loihi1, loihi2, truenorth), a profile of one, or a .toml.")
 @click.option("--bits", type=int, help="Of a weight, for a network in floats. Default: 8.")
 @click.option("--code", type=click.Choice(("delta", "spike")), help="Default: delta where events can carry a sign.")
@@ -494,12 +510,16 @@ def check(file: Path, *, as_json: bool, **options: Any) -> None:
 
 @cli.command()
 @click.argument("file", type=PATH)
+@foreign_file
 @json_option
-def inspect(file: Path, *, as_json: bool) -> None:
-    """Print what FILE (a .nir file or a run folder) holds, every choice named."""
+def inspect(file: Path, *, as_json: bool, **options: Any) -> None:
+    """Print what FILE (a .nir file or a run folder) holds, every choice named.
+
+    Of a file of another tool without --dialect: what stands there, and what each dialect would make of it.
+    """
     from .pipeline import inspect as run
 
-    found = run(file)
+    found = run(file, **options)
     if as_json:
         _echo_json(found)
         return
@@ -513,7 +533,12 @@ def inspect(file: Path, *, as_json: bool) -> None:
     console.print(table)
     for name, value in found.items():
         if name != "nodes":
-            console.print(f"{name}: {value}", highlight=False, markup=False)
+            told = "".join(f"\n  {line}" for line in _lines(value)) if isinstance(value, list | dict) else f" {value}"
+            console.print(f"{name}:{told or ' nothing'}", highlight=False, markup=False)
+
+
+def _lines(value: list[str] | dict[str, str]) -> list[str]:
+    return value if isinstance(value, list) else [f"{name}: {text}" for name, text in value.items()]
 
 
 @cli.command()

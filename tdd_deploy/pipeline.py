@@ -58,15 +58,27 @@ BASELINE_VERSION = 1
 Progress = Callable[[int, int], None]  # samples done, samples in all
 
 
-def read_program(path: Path) -> Program:
+def read_program(path: Path, *, dialect: str | None = None, strict: bool = False) -> Program:
     """Read a Program from a .nir file or a run folder.
+
+    Args:
+        path: the file or folder.
+        dialect: ``NAME[,KEY=VALUE...]`` of ``graph/dialects.py``: what a file of another tool means.
+        strict: refuse a file that would have to be repaired.
 
     Raises:
         BadFile: no such file, a folder without a network, or not a NIR file.
+        BadOptions: no such dialect.
+        AmbiguousGraph: another tool wrote it, and no dialect was named.
         UnsupportedGraph: the file holds what no Program can hold.
     """
     from .graph import read
 
+    return read(network_file(path), dialect=dialect, strict=strict)
+
+
+def network_file(path: Path) -> Path:
+    """Return the file that holds the network of a run folder; any other path as it is."""
     if path.is_dir():
         folder, path = path, path / "network.nir"
         if not path.exists():
@@ -75,7 +87,7 @@ def read_program(path: Path) -> Program:
                 found = "is the run of an ANN (--method ann), which NIR cannot hold"
                 remedy = "give it to simulate as --baseline"
             raise BadFile(folder, found, remedy)
-    return read(path)
+    return path
 
 
 def _is_ann(folder: Path) -> bool:
@@ -111,6 +123,8 @@ def export(
     *,
     target: str,
     out: Path,
+    dialect: str | None = None,
+    strict: bool = False,
     bits: int | None = None,
     per: "Per" = "layer",
     input_bits: int | None = None,
@@ -128,6 +142,8 @@ def export(
         path: a .nir file or a run folder.
         target: a name of ``exporters.TARGETS``.
         out: the file or folder to write.
+        dialect: what a file of another tool means, ``NAME[,KEY=VALUE...]``.
+        strict: refuse a file that would have to be repaired.
         bits: of a weight, 2 to 8: makes an integer program. By default 8 for Lava, and none for others.
         per: one scale per ``layer`` or per ``neuron``.
         input_bits: of an analog input; by default those that lose least.
@@ -149,7 +165,7 @@ def export(
 
     if target not in TARGETS:
         raise BadOption("--target", repr(target), " or ".join(TARGETS))
-    program = read_program(path)
+    program = read_program(path, dialect=dialect, strict=strict)
     is_lava, is_onnx, is_integer = target == "lava", target == "onnx", program.number_format == "integer"
     if bits is None and is_lava and not floats and not is_integer:
         bits = DEPLOYED_BITS
@@ -223,6 +239,8 @@ def simulate(
     path: Path,
     *,
     data: str,
+    dialect: str | None = None,
+    strict: bool = False,
     split: str | None = None,
     data_dir: Path | None = None,
     samples: int | None = None,
@@ -249,6 +267,8 @@ def simulate(
     Args:
         path: a .nir file or a run folder.
         data: a name of ``data.DATASETS`` or a path to an .npz.
+        dialect: what a file of another tool means, ``NAME[,KEY=VALUE...]``.
+        strict: refuse a file that would have to be repaired.
         split: part of the data; by default the test set, or a whole .npz.
         data_dir: where the files of a named set lie.
         samples: how many, from the first on; all by default.
@@ -285,7 +305,7 @@ def simulate(
     prices = [load_profile(name) for name in profiles]
     _check_hardware(prices, step_time=step_time, clock=clock)
     twin = None if baseline is None else read_baseline(baseline)
-    program = read_program(path)
+    program = read_program(path, dialect=dialect, strict=strict)
     source = open_data(data, split=split, data_dir=data_dir)
     feed = Feed.of(program, source, steps=steps, encoder=encoder, seed=seed, threshold=input_threshold)
     if code == "auto":
@@ -366,12 +386,23 @@ def simulate(
     return simulation
 
 
-def check(path: Path, *, target: str, bits: int | None = None, code: Code | None = None, chips: int = 1) -> "Checked":
+def check(
+    path: Path,
+    *,
+    target: str,
+    dialect: str | None = None,
+    strict: bool = False,
+    bits: int | None = None,
+    code: Code | None = None,
+    chips: int = 1,
+) -> "Checked":
     """Hold a program against what a chip has room for; see ``simulator.check``.
 
     Args:
         path: a .nir file or a run folder.
         target: a chip, a profile of one, or a path to a chip's .toml.
+        dialect: what a file of another tool means, ``NAME[,KEY=VALUE...]``.
+        strict: refuse a file that would have to be repaired.
         bits: of a weight, for floats; by default 8.
         code: what edges send; by default delta where events can carry a sign, or else spike.
         chips: how many there are.
@@ -389,7 +420,7 @@ def check(path: Path, *, target: str, bits: int | None = None, code: Code | None
         found = f"{target!r}, whose chip has no published limits here"
         raise BadOption("--target", found, f"{', '.join(chip_names())}, a profile of one, or a path to a .toml")
     chip = load_chip(of_profile)
-    program = read_program(path)
+    program = read_program(path, dialect=dialect, strict=strict)
     is_integer = program.number_format == "integer"
     if is_integer and bits is not None:
         raise BadOption("--bits", f"{bits}, of a program in integers", "a program in floats")
@@ -604,6 +635,8 @@ def verify(
     path: Path,
     *,
     data: str,
+    dialect: str | None = None,
+    strict: bool = False,
     split: str | None = None,
     data_dir: Path | None = None,
     samples: int = 20,
@@ -621,6 +654,8 @@ def verify(
     Args:
         path: a .nir file or a run folder.
         data: a name of ``data.DATASETS`` or a path to an .npz.
+        dialect: what a file of another tool means, ``NAME[,KEY=VALUE...]``.
+        strict: refuse a file that would have to be repaired.
         split: part of the data; by default the test set, or a whole .npz.
         data_dir: where the files of a named set lie.
         samples: how many, from the first on.
@@ -643,7 +678,7 @@ def verify(
     from .program.quantize import quantize
     from .verification import joined
 
-    program = read_program(path)
+    program = read_program(path, dialect=dialect, strict=strict)
     given = (("--bits", bits is not None), ("--per", per != "layer"), ("--input-bits", input_bits is not None))
     if program.number_format == "integer" and any(is_given for _, is_given in given):
         words = "given, and the program is in integers already", "only with a program in floats"
@@ -694,9 +729,22 @@ def _side_by_side(found: "Sequence[Recorded]") -> "list[Hop]":
     return hops
 
 
-def inspect(path: Path) -> dict[str, Any]:
-    """Return what a .nir file or run folder holds, every choice named, as plain values."""
-    program = read_program(path)
+def inspect(path: Path, *, dialect: str | None = None, strict: bool = False) -> dict[str, Any]:
+    """Return what a .nir file or run folder holds, every choice named, as plain values.
+
+    Of a file of another tool without a dialect: what stands there, and what each dialect would make of it.
+
+    Args:
+        path: the file or folder.
+        dialect: what a file of another tool means, ``NAME[,KEY=VALUE...]``.
+        strict: refuse a file that would have to be repaired.
+    """
+    from .graph import AmbiguousGraph, survey
+
+    try:
+        program = read_program(path, dialect=dialect, strict=strict)
+    except AmbiguousGraph:
+        return survey(network_file(path), strict=strict)
     nodes = [
         {
             "name": node.name,
@@ -712,6 +760,7 @@ def inspect(path: Path) -> dict[str, Any]:
         "neurons": sum(math.prod(layer.shape) for layer in program.neuron_layers),
         "weights": sum(node.weight.size for node in program.linear_maps if isinstance(node, Dense | Conv)),
         "time step": f"{program.dt_s:g} s",
+        "time constants": ", ".join(describe.time_constants(program)) or "none",
         "time steps per sample": program.n_steps,
         "integration": program.integration,
         "encoder": program.encoder,

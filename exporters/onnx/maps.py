@@ -8,7 +8,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from tdd_deploy.program import Conv, Dense, Flatten, LinearMap, Pool, Scale, Shape
+from tdd_deploy.program import Conv, Dense, Flatten, LinearMap, Place, Pool, Scale, Shape, Slice
 from tdd_deploy.program.program import with_arrays
 
 from .graph import Graph, Tensor
@@ -25,13 +25,25 @@ def apply(graph: Graph, node: LinearMap, x: Tensor, shape: Shape) -> Tensor:
     """
     if isinstance(node, Scale):
         return x * node.factor
-    if isinstance(node, Flatten):
-        return graph.node("Flatten", x, axis=1)
+    if isinstance(node, Flatten | Slice | Place):
+        return _arranged(graph, node, x, shape)
     if x.dtype.kind == "i":
         floats = with_arrays(node, lambda array: array.astype(FLOAT32))
         assert isinstance(floats, LinearMap)
         return _sums(graph, floats, x.to(FLOAT32), shape).to(x.dtype)
     return _sums(graph, node, x, shape)
+
+
+def _arranged(graph: Graph, node: Flatten | Slice | Place, x: Tensor, shape: Shape) -> Tensor:
+    if isinstance(node, Slice):
+        bounds = {"starts": node.start, "ends": node.start + math.prod(node.shape), "axes": 1}
+        part = graph.node("Slice", x, *(_integers(graph, [bound], name) for name, bound in bounds.items()))
+        return graph.node("Reshape", part, _integers(graph, [0, *node.shape], "shape"))
+    flat = graph.node("Flatten", x, axis=1)
+    if isinstance(node, Flatten):
+        return flat
+    behind = node.size - node.start - math.prod(shape)
+    return graph.node("Pad", flat, _integers(graph, [0, node.start, 0, behind], "padding"))
 
 
 def _sums(graph: Graph, node: LinearMap, x: Tensor, shape: Shape) -> Tensor:

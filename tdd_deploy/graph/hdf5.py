@@ -14,7 +14,7 @@ import h5py
 COLLECTION = re.compile(rb"GCOL\x01\0\0\0")
 SIZE = struct.Struct("<Q")
 ENTRY = struct.Struct("<HHIQ")  # index, references, reserved, size
-DEEPEST = 8  # node, nodes, the node, its metadata: half of it
+DEEPEST = 64  # a graph in a graph takes two
 
 
 def has_whole_heaps(path: Path) -> bool:
@@ -40,16 +40,30 @@ def _is_whole(content: mmap.mmap, start: int) -> bool:
     return True
 
 
-def holds_texts_and_numbers(group: h5py.Group, *, depth: int = 0) -> bool:
-    """Say whether a group holds nothing but groups, texts and numbers, all of them in this file."""
-    return depth < DEEPEST and all(
-        isinstance(group.get(name, getlink=True), h5py.HardLink) and _is_plain(group[name], depth) for name in group
-    )
+def n_bytes(group: h5py.Group, *, depth: int = 0, seen: set[int] | None = None) -> int | None:
+    """Return how many bytes the numbers of a group take; None unless it holds nothing but groups, texts and numbers.
+
+    Each must be in this file, and be named once: links that repeat a group would repeat it without an end.
+    """
+    seen = set() if seen is None else seen
+    total = 0
+    for name in group:
+        if depth >= DEEPEST or not isinstance(group.get(name, getlink=True), h5py.HardLink):
+            return None
+        item = group[name]
+        address = h5py.h5o.get_info(item.id).addr
+        if address in seen:
+            return None
+        seen.add(address)
+        size = n_bytes(item, depth=depth + 1, seen=seen) if isinstance(item, h5py.Group) else _plain_bytes(item)
+        if size is None:
+            return None
+        total += size
+    return total
 
 
-def _is_plain(item: h5py.Group | h5py.Dataset | h5py.Datatype, depth: int) -> bool:
-    if isinstance(item, h5py.Group):
-        return holds_texts_and_numbers(item, depth=depth + 1)
+def _plain_bytes(item: h5py.Dataset | h5py.Datatype) -> int | None:
     if not isinstance(item, h5py.Dataset) or item.is_virtual or item.external:
-        return False
-    return item.dtype.kind in "biufS" or h5py.check_string_dtype(item.dtype) is not None
+        return None
+    is_plain = item.dtype.kind in "biufS" or h5py.check_string_dtype(item.dtype) is not None
+    return int(item.size or 0) * item.dtype.itemsize if is_plain else None

@@ -1,10 +1,14 @@
 """Nodes in words."""
 
+import math
+from collections.abc import Iterator
+
 import numpy as np
 
 from tdd_deploy.neurons import Neuron
 
-from .nodes import Conv, Dense, Input, NeuronLayer, Node, Output, Pool, Scale
+from .nodes import Conv, Dense, Input, NeuronLayer, Node, Output, Place, Pool, Scale, Slice
+from .program import Program
 
 
 def kind(node: Node) -> str:
@@ -25,9 +29,18 @@ def parameters(node: Node) -> str:
             return f"{how} of {_pair(node.kernel)}, stride {_pair(node.stride)}{padding}"
         case Scale():
             return f"factor {_range(node.factor)}"
-        case Input() | Output():
-            return _border(node)
-    return ""
+    return _border(node)
+
+
+def time_constants(program: Program) -> Iterator[str]:
+    """Yield the time constants of each layer in time steps, by the rule that turned them into fractions kept."""
+    for layer in program.neuron_layers:
+        for name, told in (("alpha", "tau_syn"), ("beta", "tau")):
+            kept = getattr(layer.neuron, name, None)
+            if kept is not None and np.min(kept) > 0 and np.max(kept) < 1:
+                kept = np.asarray(kept, np.float64)
+                steps = 1 / (1 - kept) if program.integration == "euler" else -1 / np.log(kept)
+                yield f"{layer.name} {told} {_range(steps)} steps"
 
 
 def _weights(node: Dense | Conv) -> str:
@@ -40,10 +53,17 @@ def _weights(node: Dense | Conv) -> str:
     return f"{weights}{text}{groups}"
 
 
-def _border(node: Input | Output) -> str:
-    if isinstance(node, Output):
-        return "" if node.unit == 1 else f"in units of {node.unit:g}"
-    return "" if (node.scale, node.largest) == (1, 1) else f"integers round({node.scale:g} x), at most {node.largest}"
+def _border(node: Node) -> str:
+    match node:
+        case Slice():
+            return f"numbers {node.start + 1} to {node.start + math.prod(node.shape)} of the input"
+        case Place():
+            return f"from number {node.start + 1} of the output on"
+        case Output() if node.unit != 1:
+            return f"in units of {node.unit:g}"
+        case Input() if (node.scale, node.largest) != (1, 1):
+            return f"integers round({node.scale:g} x), at most {node.largest}"
+    return ""
 
 
 def _neuron(neuron: Neuron) -> str:

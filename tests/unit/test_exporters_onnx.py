@@ -29,8 +29,10 @@ from tdd_deploy.program import (
     Input,
     NeuronLayer,
     Output,
+    Place,
     Pool,
     Program,
+    Slice,
     build,
     with_code,
 )
@@ -192,6 +194,25 @@ def test_onnxruntime_convolves_no_float64_so_matrices_are_multiplied(number_form
     assert not operators & {"Conv", "MatMul"} - {operator}
     inputs = np.random.default_rng(0).integers(0, 9, (4, 3, 2, 4, 4)) / 8
     assert_as_the_reference(program, inputs.astype(program.dtype))
+
+
+@pytest.mark.parametrize("number_format", ["float32", "float64", "integer"])
+def test_several_inputs_and_outputs_are_parts_of_one(number_format):
+    weight = np.arange(-6, 6).reshape(2, 2, 3, 1)
+    nodes = [
+        Input(name="inputs", shape=(10,), largest=3 if number_format == "integer" else 1),
+        Slice(name="a", start=0, shape=(4,)),
+        Slice(name="b", start=4, shape=(2, 3, 1)),
+        Dense(name="fc", weight=np.arange(8).reshape(2, 4)),
+        Conv(name="conv", weight=weight),
+        Place(name="c", start=0, size=4),
+        Place(name="d", start=2, size=4),
+        Output(name="outputs"),
+    ]
+    pairs = ["inputs a", "inputs b", "a fc", "b conv", "fc c", "conv d", "c outputs", "d outputs"]
+    edges = [Edge(*pair.split()) for pair in pairs]
+    program = build(nodes, edges, dt_s=1e-3, n_steps=4, number_format=number_format)
+    assert_as_the_reference(program, np.random.default_rng(2).integers(-3, 4, (4, 2, 10)).astype(program.dtype))
 
 
 # What a model computes
