@@ -8,6 +8,7 @@ from tdd_deploy.exporters.onnx.rules import FORMS
 from tdd_deploy.exporters.onnx.run import Model
 from tdd_deploy.exporters.onnx.write import model
 from tdd_deploy.program import with_code
+from tdd_deploy.program.inputs import as_input
 from tdd_deploy.simulator import reference
 from tdd_deploy.simulator.engine import Engine
 
@@ -33,6 +34,8 @@ def assert_every_machine_agrees(net, program, inputs):
         for name, values in {**result.layers, "output": result.output}.items():
             assert np.array_equal(values.swapaxes(0, 1), expected[name]), f"{name}: the engine differs in {code} code"
         for form in FORMS:
-            found, _ = Model(model(coded, form=form, layers=True), needed_for="this test").run(inputs)
+            found, _ = Model(model(coded, form=form, layers=True), needed_for="this test").run(
+                as_input(program, inputs)
+            )
             for name, values in found.items():
                 assert np.array_equal(values, expected[name]), f"{name}: {form}.onnx differs in {code} code"
