@@ -13,7 +13,20 @@ from numpy.typing import NDArray
 from tdd_deploy import __version__
 from tdd_deploy.errors import NotExportable, Violation
 from tdd_deploy.files import replacing
-from tdd_deploy.neurons import IF, LI, LIF, CubaLI, CubaLIF, Firing, I, LoihiLIF, Neuron, Threshold, VariantLIF
+from tdd_deploy.neurons import (
+    IF,
+    LI,
+    LIF,
+    CubaLI,
+    CubaLIF,
+    Firing,
+    I,
+    LoihiLIF,
+    Neuron,
+    SigmaDelta,
+    Threshold,
+    VariantLIF,
+)
 from tdd_deploy.neurons.loihi import DECAY, UNIT
 from tdd_deploy.program import (
     Conv,
@@ -422,6 +435,11 @@ def neurons_are_standard(program: Program) -> Iterator[Violation]:
     """Threshold and Scale make soft reset of one state alone."""
     for layer in program.neuron_layers:
         neuron = layer.neuron
+        if isinstance(neuron, SigmaDelta):
+            allowed = "IF, LIF, CubaLIF, LI, CubaLI, I, Threshold"
+            yield Violation(
+                layer.name, "SigmaDelta, for which NIR has no node", allowed, "Simulate the program as it is."
+            )
         if isinstance(neuron, VariantLIF):
             yield from _unwritten(layer.name, neuron)
         if isinstance(neuron, CubaLIF) and neuron.reset == "soft":

@@ -27,7 +27,7 @@ from .errors import (
 )
 from .feed import Feed
 from .files import appearing, make_folder, replacing, write_json
-from .program import Code, Conv, Dense, Program, describe, with_code
+from .program import Code, Conv, Dense, Program, describe, with_code, with_delta_threshold
 from .program.bounds import wrapping_layers
 from .program.outputs import predicted
 from .program.rounding import rounding_receivers
@@ -59,7 +59,7 @@ Progress = Callable[[int, int], None]  # samples done, samples in all
 
 
 def read_program(path: Path, *, dialect: str | None = None, strict: bool = False) -> Program:
-    """Read a Program from a .nir file or a run folder.
+    """Read a Program from a .nir or .net file, or a run folder.
 
     Args:
         path: the file or folder.
@@ -67,7 +67,7 @@ def read_program(path: Path, *, dialect: str | None = None, strict: bool = False
         strict: refuse a file that would have to be repaired.
 
     Raises:
-        BadFile: no such file, a folder without a network, or not a NIR file.
+        BadFile: no such file, a folder without a network, or neither a NIR file nor one of lava-dl.
         BadOptions: no such dialect.
         AmbiguousGraph: another tool wrote it, and no dialect was named.
         UnsupportedGraph: the file holds what no Program can hold.
@@ -136,10 +136,10 @@ def export(
     data_dir: Path | None = None,
     samples: int = CALIBRATION_SAMPLES,
 ) -> Exported:
-    """Write the program of a .nir file or run folder for a target, quantized first where asked or needed.
+    """Write the program of a .nir or .net file or run folder for a target, quantized first where asked or needed.
 
     Args:
-        path: a .nir file or a run folder.
+        path: a .nir or .net file, or a run folder.
         target: a name of ``exporters.TARGETS``.
         out: the file or folder to write.
         dialect: what a file of another tool means, ``NAME[,KEY=VALUE...]``.
@@ -248,6 +248,7 @@ def simulate(
     encoder: str | None = None,
     seed: int = 0,
     input_threshold: float = 0.0,
+    delta_threshold: float | None = None,
     code: Code | Literal["auto"] = "delta",
     profiles: Sequence[str] = (),
     step_time: float | None = None,
@@ -265,7 +266,7 @@ def simulate(
     """Execute a program on data, event by event; count, and with ``profiles`` price what was executed.
 
     Args:
-        path: a .nir file or a run folder.
+        path: a .nir or .net file, or a run folder.
         data: a name of ``data.DATASETS`` or a path to an .npz.
         dialect: what a file of another tool means, ``NAME[,KEY=VALUE...]``.
         strict: refuse a file that would have to be repaired.
@@ -276,6 +277,7 @@ def simulate(
         encoder: a name of ``data.ENCODERS``; by default the program's.
         seed: of a random encoder.
         input_threshold: an input is sent anew only when it differs by more from what was sent last.
+        delta_threshold: likewise of all SigmaDelta layers; by default as the file says.
         code: ``delta``, ``spike``, or ``auto``: per edge what costs less on calibration samples.
         profiles: names of hardware, or paths to a .toml; tables show the first.
         step_time: seconds that the hardware takes for a time step, for its static power.
@@ -306,6 +308,8 @@ def simulate(
     _check_hardware(prices, step_time=step_time, clock=clock)
     twin = None if baseline is None else read_baseline(baseline)
     program = read_program(path, dialect=dialect, strict=strict)
+    if delta_threshold is not None:
+        program = with_delta_threshold(program, delta_threshold)
     source = open_data(data, split=split, data_dir=data_dir)
     feed = Feed.of(program, source, steps=steps, encoder=encoder, seed=seed, threshold=input_threshold)
     if code == "auto":
@@ -375,6 +379,7 @@ def simulate(
         options={
             "samples": n_samples,
             "code": code,
+            "delta_threshold": delta_threshold,
             "step_time_s": step_time,
             "clock_mhz": clock,
             "early_exit": early_exit,
@@ -399,7 +404,7 @@ def check(
     """Hold a program against what a chip has room for; see ``simulator.check``.
 
     Args:
-        path: a .nir file or a run folder.
+        path: a .nir or .net file, or a run folder.
         target: a chip, a profile of one, or a path to a chip's .toml.
         dialect: what a file of another tool means, ``NAME[,KEY=VALUE...]``.
         strict: refuse a file that would have to be repaired.
@@ -652,7 +657,7 @@ def verify(
     """Run the same samples on several machines, each compared with the one before.
 
     Args:
-        path: a .nir file or a run folder.
+        path: a .nir or .net file, or a run folder.
         data: a name of ``data.DATASETS`` or a path to an .npz.
         dialect: what a file of another tool means, ``NAME[,KEY=VALUE...]``.
         strict: refuse a file that would have to be repaired.
@@ -730,7 +735,7 @@ def _side_by_side(found: "Sequence[Recorded]") -> "list[Hop]":
 
 
 def inspect(path: Path, *, dialect: str | None = None, strict: bool = False) -> dict[str, Any]:
-    """Return what a .nir file or run folder holds, every choice named, as plain values.
+    """Return what a .nir or .net file or run folder holds, every choice named, as plain values.
 
     Of a file of another tool without a dialect: what stands there, and what each dialect would make of it.
 

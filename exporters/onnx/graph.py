@@ -46,6 +46,10 @@ class Tensor:
     def __rmul__(self, other: Constant) -> "Tensor":
         return self.graph.node("Mul", other, self)
 
+    def __floordiv__(self, other: Operand) -> "Tensor":
+        """Return the quotient of floats, rounded down."""
+        return self.graph.node("Floor", self.graph.node("Div", self, other))
+
     def __neg__(self) -> "Tensor":
         return self.graph.node("Neg", self)
 

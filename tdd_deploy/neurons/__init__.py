@@ -5,16 +5,18 @@ from .cuba_li import CubaLI
 from .cuba_lif import CubaLIF
 from .integrate_and_fire import IF
 from .integrator import I
+from .lava_sigma_delta import LavaSigmaDelta
 from .li import LI
 from .lif import LIF
 from .loihi import LoihiLIF
 from .observing import Observing
+from .sigma_delta import Activation, SigmaDelta
 from .threshold import Threshold
 from .variant import VariantLIF
 
-# LoihiLIF is the neuron of integer programs; these are for floats.
+# LoihiLIF is the neuron of integer programs, LavaSigmaDelta that of files of lava-dl; these are for floats.
 NEURONS: dict[str, type[Neuron]] = {
-    cls.__name__: cls for cls in (IF, LIF, CubaLIF, LI, CubaLI, I, Threshold, VariantLIF)
+    cls.__name__: cls for cls in (IF, LIF, CubaLIF, LI, CubaLI, I, Threshold, VariantLIF, SigmaDelta)
 }
 
 __all__ = [
@@ -22,6 +24,7 @@ __all__ = [
     "LI",
     "LIF",
     "NEURONS",
+    "Activation",
     "Arithmetic",
     "Array",
     "Compare",
@@ -29,10 +32,12 @@ __all__ = [
     "CubaLIF",
     "Firing",
     "I",
+    "LavaSigmaDelta",
     "LoihiLIF",
     "Neuron",
     "Observing",
     "Reset",
+    "SigmaDelta",
     "State",
     "Threshold",
     "VariantLIF",

@@ -17,7 +17,7 @@ from .nodes import (
     ShapeError,
     Slice,
 )
-from .passes import CODES, code_groups, with_code, with_codes
+from .passes import CODES, code_groups, with_code, with_codes, with_delta_threshold
 from .program import Code, Edge, Integration, NumberFormat, Program
 from .verify import verify
 
@@ -47,4 +47,5 @@ __all__ = [
     "verify",
     "with_code",
     "with_codes",
+    "with_delta_threshold",
 ]

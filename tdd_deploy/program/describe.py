@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from tdd_deploy.neurons import Neuron
+from tdd_deploy.neurons import Neuron, SigmaDelta
 
 from .nodes import Conv, Dense, Input, NeuronLayer, Node, Output, Place, Pool, Scale, Slice
 from .program import Program
@@ -72,7 +72,10 @@ def _neuron(neuron: Neuron) -> str:
     if "reset" in choices:
         late = ", a step late" if choices.get("resets") == "next step" else ""
         numbers.append("no reset" if choices["reset"] == "none" else f"{choices['reset']} reset{late}")
-    if choices.get("spikes") == "many":
+    if isinstance(neuron, SigmaDelta):
+        x = "max(0, current)" if neuron.activation == "relu" else "current"
+        numbers.append(f"sends x = {x} when |x - last sent| {neuron.compare} delta_threshold")
+    elif choices.get("spikes") == "many":
         numbers.append("fires as often as v_threshold is in v")
     elif "compare" in choices:
         numbers.append(f"fires when v {choices['compare']} v_threshold")

@@ -11,7 +11,7 @@ from typing import get_args
 import numpy as np
 
 from tdd_deploy.errors import BadProgram, Violation
-from tdd_deploy.neurons import LoihiLIF
+from tdd_deploy.neurons import LoihiLIF, SigmaDelta
 from tdd_deploy.neurons.loihi import DECAY, LIMIT
 
 from .bounds import SUM_BITS, worst_case_sums
@@ -200,6 +200,13 @@ def fractions_are_fractions(program: Program) -> Iterator[Violation]:
                 yield Violation(f"{node.name}.{name}", f"{np.min(kept)} to {np.max(kept)}", "0 to 1, the fraction kept")
 
 
+def delta_thresholds_are_sizes(program: Program) -> Iterator[Violation]:
+    """What a value has to move by is not below nothing."""
+    for node in program.neuron_layers:
+        if isinstance(node.neuron, SigmaDelta) and not np.all(node.neuron.delta_threshold >= 0):
+            yield Violation(f"{node.name}.delta_threshold", f"{np.min(node.neuron.delta_threshold)}", "0 or more")
+
+
 def codes_pass_through_maps(program: Program) -> Iterator[Violation]:
     """A linear map turns changes into changes and values into values."""
     for node in program.linear_maps:
@@ -275,6 +282,7 @@ STAGES: tuple[tuple[Rule, ...], ...] = (
         shapes_fit,
         parameters_are_numbers,
         fractions_are_fractions,
+        delta_thresholds_are_sizes,
         codes_pass_through_maps,
         neurons_are_of_the_format,
         integers_fit_their_registers,

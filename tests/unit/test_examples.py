@@ -30,3 +30,19 @@ def test_onnx_step_by_step_and_in_one_call(kind: str, tmp_path: Path) -> None:
     signature, verdict = subprocess.check_output(command, text=True).splitlines()
     assert "hidden.v" in signature
     assert verdict == "20 steps one by one and in one call agree"
+
+
+def test_sigma_delta_video_sends_less_with_a_larger_threshold() -> None:
+    command = [sys.executable, EXAMPLES / "08_sigma_delta_video.py", "--epochs", "1", "--videos", "12"]
+    rows = [line.split() for line in subprocess.check_output(command, text=True).splitlines() if "accuracy" in line]
+    assert [row[0] for row in rows] == ["dense", "nonzero", "0", "0.02", "0.05", "0.1", "0.2", "0.4", "0.8", "0"]
+    accuracies, macs = (
+        [row[2] for row in rows],
+        [int(row[row.index("MACs;" if "MACs;" in row else "MACs") - 1].replace(",", "")) for row in rows[:-1]],
+    )
+    events = [int(row[row.index("events,") - 1].replace(",", "")) for row in rows[2:-1]]
+    assert len(set(accuracies[:3])) == 1  # dense, as values, and as changes without a threshold
+    assert events == sorted(events, reverse=True)
+    assert events[-1] < events[0] / 2
+    assert macs[0] > macs[2] > macs[-1]
+    assert rows[-1][-1] == "0"  # a frame that is repeated costs nothing: said apart

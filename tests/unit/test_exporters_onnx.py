@@ -20,7 +20,7 @@ from tdd_deploy.exporters.onnx.graph import FloatArithmetic, Graph, IntegerArith
 from tdd_deploy.exporters.onnx.rules import FORMS
 from tdd_deploy.exporters.onnx.run import Model
 from tdd_deploy.exporters.onnx.write import model, write
-from tdd_deploy.neurons import LIF, NEURONS, I, LoihiLIF, Neuron
+from tdd_deploy.neurons import LIF, NEURONS, I, LavaSigmaDelta, LoihiLIF, Neuron
 from tdd_deploy.program import (
     CODES,
     Conv,
@@ -228,7 +228,7 @@ def test_a_model_gives_the_numbers_counted_by_hand(code, form):
 
 CHOSEN = [
     pytest.param(cls, dict(zip(cls.choices, words, strict=True)), id=" ".join((cls.__name__, *words)))
-    for cls in NEURONS.values()
+    for cls in (*NEURONS.values(), LavaSigmaDelta)
     for words in product(*map(get_args, cls.choices.values()))
 ]
 
