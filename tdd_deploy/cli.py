@@ -37,11 +37,12 @@ TRANSMISSIONS = ("all", "open", "closed")
 OPTIMIZERS = ("adamw", "adam", "sgd")
 AUGMENTATIONS = ("crop-flip", "randaugment")
 DEVICES = ("auto", "cpu", "cuda")
-TARGETS = ("nir", "lava")
+TARGETS = ("nir", "lava", "onnx")
 ENCODERS = ("direct", "poisson")
 MAPPINGS = ("fused", "stock", "spike")
+FORMS = ("step", "scan")
 PRUNED_BY = ("fisher", "magnitude")
-MACHINES = ("torch", "reference", "event", "integer", "lava")
+MACHINES = ("torch", "reference", "event", "onnx", "integer", "lava")
 
 CODES = ("auto", "delta", "spike")
 ROWS = ("layer", "step", "term", "profile", "placement", "twin")
@@ -261,11 +262,16 @@ def _echo_baseline(run: Path, accuracy: float) -> None:
 @foreign_file
 @click.option("--target", type=click.Choice(TARGETS), required=True, help="Where the network goes.")
 @click.option("--out", type=PATH, required=True, help="File to write; lava: folder.")
-@click.option("--bits", type=int, help="Quantize to integers, 2 to 8 bits per weight. Default: lava 8; nir none.")
+@click.option("--bits", type=int, help="Quantize to integers, 2 to 8 bits per weight. Default: lava 8; else none.")
 @per
 @input_bits
 @click.option("--mapping", type=click.Choice(MAPPINGS), help="lava: processes of ours, or Lava's own. Default: fused.")
-@click.option("--code", type=click.Choice(("delta", "spike")), help="lava, fused: what edges send. Default: delta.")
+@click.option("--form", type=click.Choice(FORMS), help="onnx: one time step, or a loop over all. Default: step.")
+@click.option(
+    "--code",
+    type=click.Choice(("delta", "spike")),
+    help="What edges send; lava, fused: delta by default; onnx: spike by default.",
+)
 @click.option("--floats", is_flag=True, help="lava: keep floats, for its floating-point simulation.")
 @click.option("--data", help=f"Measure what quantizing changes, on training samples: {DATA}")
 @data_dir
@@ -275,6 +281,7 @@ def export(file: Path, *, target: str, out: Path, as_json: bool, **options: Any)
     """Write FILE (a .nir or .net file, or a run folder) for a target.
 
     nir: one file. lava: a folder with weights, manifest and a run.py that needs only lava-nc (tdd-deploy lava run).
+    onnx: one file, whose states are inputs and outputs.
     """
     from .pipeline import export as run
 

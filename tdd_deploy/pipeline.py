@@ -130,6 +130,7 @@ def export(
     input_bits: int | None = None,
     floats: bool = False,
     mapping: str | None = None,
+    form: str | None = None,
     code: Code | None = None,
     data: str | None = None,
     data_dir: Path | None = None,
@@ -143,12 +144,14 @@ def export(
         out: the file or folder to write.
         dialect: what a file of another tool means, ``NAME[,KEY=VALUE...]``.
         strict: refuse a file that would have to be repaired.
-        bits: of a weight, 2 to 8: makes an integer program. By default 8 for Lava, and none for NIR.
+        bits: of a weight, 2 to 8: makes an integer program. By default 8 for Lava, and none for others.
         per: one scale per ``layer`` or per ``neuron``.
         input_bits: of an analog input; by default those that lose least.
         floats: for Lava: keep the floats, for its floating-point simulation.
         mapping: for Lava: ``fused``, ``stock`` or ``spike``; fused by default.
-        code: for Lava, mapping fused: what edges send, ``delta`` (default) or ``spike``.
+        form: for ONNX: ``step``, one time step (default), or ``scan``, a loop over all.
+        code: what edges send, ``delta`` or ``spike``: for Lava, mapping fused (delta by default), and for ONNX
+            (spike by default, as a dense runtime gains nothing from changes).
         data: calibration data: measure on its first training samples what quantisation changes.
         data_dir: where the files of a named set lie.
         samples: how many of them.
@@ -163,17 +166,20 @@ def export(
     if target not in TARGETS:
         raise BadOption("--target", repr(target), " or ".join(TARGETS))
     program = read_program(path, dialect=dialect, strict=strict)
-    is_lava, is_integer = target == "lava", program.number_format == "integer"
+    is_lava, is_onnx, is_integer = target == "lava", target == "onnx", program.number_format == "integer"
     if bits is None and is_lava and not floats and not is_integer:
         bits = DEPLOYED_BITS
     for_lava = f"given with --target {target}", "only with --target lava"
+    for_onnx = f"given with --target {target}", "only with --target onnx"
+    for_codes = f"given with --target {target}", "only with --target lava or onnx"
     for_integers = "given, and nothing is quantized", "only with --bits, of a program in floats"
     for_data = "given without --data", "only with --data"
     for_fused = f"given with --mapping {mapping}", "only with --mapping fused"
     faults = (
         ("--mapping", mapping is not None and not is_lava, for_lava),
         ("--floats", floats and not is_lava, for_lava),
-        ("--code", code is not None and not is_lava, for_lava),
+        ("--form", form is not None and not is_onnx, for_onnx),
+        ("--code", code is not None and not (is_lava or is_onnx), for_codes),
         ("--code", code is not None and is_lava and mapping in ("stock", "spike"), for_fused),
         ("--floats", floats and is_integer, ("given with a program in integers", "a program in floats")),
         ("--bits", floats and bits is not None, (f"{bits}, with --floats", "one of the two")),
@@ -191,8 +197,9 @@ def export(
         exported = _quantized(
             program, bits=bits, per=per, input_bits=input_bits, data=data, data_dir=data_dir, samples=samples
         )
-    coded = with_code(exported.program, code or ("spike" if mapping == "spike" else "delta"))
-    TARGETS[target](coded, out, **({"mapping": mapping} if mapping else {}))
+    coded = with_code(exported.program, code or ("spike" if is_onnx or mapping == "spike" else "delta"))
+    chosen = {"mapping": mapping, "form": form}
+    TARGETS[target](coded, out, **{name: word for name, word in chosen.items() if word is not None})
     return replace(exported, program=coded)
 
 

@@ -28,7 +28,7 @@ class VariantLIF(Neuron):
     resets: When = "at once"
     compare: Compare = ">"
     spikes: Spikes = "one"
-    n_states: ClassVar[int] = 2
+    states: ClassVar[tuple[str, ...]] = ("i", "v")
     choices: ClassVar[dict[str, Any]] = {"reset": Resets, "resets": When, "compare": Compare, "spikes": Spikes}
 
     @property

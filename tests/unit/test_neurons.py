@@ -31,7 +31,7 @@ def run(neuron, currents, *, dtype=np.float64):
 @pytest.mark.parametrize("cls", NEURONS.values())
 def test_a_neuron_starts_at_rest(cls):
     state = made(cls).start(lambda: np.zeros((2, 3)))
-    assert len(state) == cls.n_states
+    assert len(state) == len(cls.states)
     for part in state:
         np.testing.assert_array_equal(part, np.zeros((2, 3)))
 
@@ -64,7 +64,7 @@ def test_a_neuron_sends_0_or_1_just_when_it_says_that_it_spikes(cls):
 @pytest.mark.parametrize("cls", NEURONS.values())
 def test_a_step_leaves_the_former_state_and_the_current_as_they_were(cls):
     neuron = made(cls)
-    state = tuple(np.full(1, 0.75) for _ in range(cls.n_states))
+    state = tuple(np.full(1, 0.75) for _ in cls.states)
     current = np.full(1, 2.0)
     neuron.step(FloatArithmetic(), state, current)
     np.testing.assert_array_equal(current, [2.0])
