@@ -8,7 +8,7 @@ import os
 import sys
 import traceback
 from contextlib import contextmanager
-from functools import partial
+from functools import partial, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -39,6 +39,7 @@ AUGMENTATIONS = ("crop-flip", "randaugment")
 DEVICES = ("auto", "cpu", "cuda")
 TARGETS = ("nir", "lava")
 ENCODERS = ("direct", "poisson")
+BIN_VALUES = ("count", "binary")
 MAPPINGS = ("fused", "stock", "spike")
 PRUNED_BY = ("fisher", "magnitude")
 MACHINES = ("torch", "reference", "event", "integer", "lava")
@@ -47,7 +48,7 @@ CODES = ("auto", "delta", "spike")
 ROWS = ("layer", "step", "term", "profile", "placement", "twin")
 FORMATS_OF_TABLES = ("md", "csv", "latex", "json")
 DEFAULT_PROFILES = ("loihi1-davies2018", "cmos45-horowitz", "cmos45-memory")
-DATA = "digits (built in), mnist, fashion-mnist, cifar10, cifar100, or a path to an .npz."
+DATA = "digits (built in), mnist, fashion-mnist, cifar10, cifar100, tonic:NAME, or a path to an .npz."
 DATA_DIR = "Folder of mnist, cifar10, ...; default: $TDD_DEPLOY_DATA."
 data_dir = click.option("--data-dir", type=PATH, help=DATA_DIR)
 per = click.option(
@@ -132,10 +133,44 @@ _data, _network, _neurons, _method, _learning, _place = map(
 )
 
 
+def _event_options(option: "Callable[..., Callable[[FC], FC]]") -> "Callable[[FC], FC]":
+    """Return what gives a command the options by which events of a camera become time steps."""
+    added = (
+        option("--bin-us", type=int, metavar="US", help="Of a camera's events: microseconds of a time step."),
+        option("--bins", type=int, metavar="N", help="Or: cut each sample into so many time steps."),
+        option(
+            "--bin-value", type=click.Choice(BIN_VALUES), help="A pixel's events in a step (count, default), or only 1."
+        ),
+        option("--downsample", type=int, metavar="K", help="Sum events of K x K pixels."),
+    )
+
+    def add(command: FC) -> FC:
+        for each in reversed(added):
+            command = each(command)
+        return command
+
+    return add
+
+
+def _binned(command: "Callable[..., None]") -> "Callable[..., None]":
+    """Give a command these options; it gets what they say as ``binning``."""
+
+    @_event_options(click.option)
+    @wraps(command)
+    def run(*, bin_us: int | None, bins: int | None, bin_value: Any, downsample: int | None, **options: Any) -> None:
+        from .data import Binning
+
+        binning = Binning.of(bin_us=bin_us, bins=bins, bin_value=bin_value, downsample=downsample)
+        command(binning=binning, **options)
+
+    return run
+
+
 @cli.command(cls=_Grouped)
 @_data("--data", help=f"Default: {DATA}")
 @_data("--data-dir", type=PATH, help=DATA_DIR)
 @_data("--frames", is_flag=True, default=None, help="The .npz is in time: x [N, steps, ...].")
+@_event_options(_data)
 @_data("--train-samples", type=int, metavar="N", help="Learn from the first N training samples. Default: all.")
 @_data("--encoder", type=click.Choice(ENCODERS), help="Default: direct, the image itself at every step.")
 @_data("--augment", type=click.Choice(AUGMENTATIONS), help="Change images at random; randaugment crops and flips too.")
@@ -256,6 +291,7 @@ def _echo_baseline(run: Path, accuracy: float) -> None:
 @click.option("--floats", is_flag=True, help="lava: keep floats, for its floating-point simulation.")
 @click.option("--data", help=f"Measure what quantizing changes, on training samples: {DATA}")
 @data_dir
+@_binned
 @click.option("--samples", type=click.IntRange(1), default=64, show_default=True, help="How many of --data.")
 @json_option
 def export(file: Path, *, target: str, out: Path, as_json: bool, **options: Any) -> None:
@@ -281,6 +317,7 @@ def export(file: Path, *, target: str, out: Path, as_json: bool, **options: Any)
 @click.argument("file", type=PATH)
 @click.option("--data", required=True, help=DATA)
 @data_dir
+@_binned
 @click.option("--split", help="train, val or test; all, train or val of an .npz. Default: test, or all.")
 @click.option("--samples", type=click.IntRange(1), help="How many, from the first on. Default: all.")
 @click.option("--steps", type=click.IntRange(1), help="Time steps per sample. Default: as the network was trained.")
@@ -340,6 +377,7 @@ def simulate(file: Path, *, energy: bool, profiles: tuple[str, ...], by: str, as
 @click.argument("runs", type=PATH, nargs=-1, required=True)
 @click.option("--data", required=True, help=DATA)
 @data_dir
+@_binned
 @click.option("--split", help="train, val or test; all, train or val of an .npz. Default: test, or all.")
 @click.option("--samples", type=click.IntRange(1), help="How many, from the first on. Default: all.")
 @click.option("--seed", type=click.IntRange(0), default=0, help="Of the Poisson encoder.", show_default=True)
@@ -377,6 +415,7 @@ def sweep(runs: tuple[Path, ...], *, profiles: tuple[str, ...], as_json: bool, *
 @click.argument("file", type=PATH)
 @click.option("--data", required=True, help=DATA)
 @data_dir
+@_binned
 @click.option("--split", help="train, val or test; all, train or val of an .npz. Default: test, or all.")
 @click.option("--samples", type=click.IntRange(1), default=20, show_default=True, help="How many, from the first on.")
 @click.option("--against", help=f"Machines, with commas: {','.join(MACHINES)}. Default: all that are there.")
@@ -412,6 +451,7 @@ def verify(file: Path, *, against: str | None, as_json: bool, **options: Any) ->
 @click.argument("run", type=PATH)
 @click.option("--data", required=True, help=DATA)
 @data_dir
+@_binned
 @click.option("--split", help="train, val or test; all, train or val of an .npz. Default: test, or all.")
 @click.option("--samples", type=click.IntRange(1), default=64, show_default=True, help="How many, from the first on.")
 @click.option("--layer", "layers", multiple=True, help="Draw this layer's spikes; may be repeated. Default: first two.")
@@ -804,7 +844,7 @@ def _print_simulation(simulation: "Simulation", by: str) -> None:
 
 
 def _summary(report: "Mapping[str, Any]") -> "Iterator[str]":
-    from .simulator.tables import break_even_lines
+    from .simulator.tables import binned_line, break_even_lines
 
     totals, n = report["totals"], report["totals"]["samples"]
     accuracy = "no labels" if report["accuracy"] is None else f"accuracy {report['accuracy']:.1%}"
@@ -819,6 +859,8 @@ def _summary(report: "Mapping[str, Any]") -> "Iterator[str]":
             f"early exit at a margin of {found['margin']:g}: {found['mean_steps']:.2f} of {len(report['steps'])} time "
             f"steps per sample, {found['steps_saved']:.1%} not executed"
         )
+    if data["binned"]:
+        yield binned_line(data["binned"])
     if report["program"]["rounding"]:
         yield f"currents can round, so codes may part in the last bit: {', '.join(report['program']['rounding'])}"
     if totals["saved_by_repeating_input"]:

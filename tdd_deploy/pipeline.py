@@ -15,7 +15,7 @@ import numpy as np
 
 from . import __version__
 from .config import read_options
-from .data import DATASETS, Source, open_data
+from .data import Binning, Source, is_file, open_data
 from .errors import (
     BadData,
     BadFile,
@@ -119,6 +119,7 @@ def export(
     code: Code | None = None,
     data: str | None = None,
     data_dir: Path | None = None,
+    binning: Binning | None = None,
     samples: int = CALIBRATION_SAMPLES,
 ) -> Exported:
     """Write the program of a .nir file or run folder for a target, quantized first where asked or needed.
@@ -135,6 +136,7 @@ def export(
         code: for Lava, mapping fused: what edges send, ``delta`` (default) or ``spike``.
         data: calibration data: measure on its first training samples what quantisation changes.
         data_dir: where the files of a named set lie.
+        binning: how events of a camera are cut.
         samples: how many of them.
 
     Raises:
@@ -165,6 +167,7 @@ def export(
         ("--input-bits", input_bits is not None and bits is None, for_integers),
         ("--data", data is not None and bits is None, for_integers),
         ("--data-dir", data_dir is not None and data is None, for_data),
+        ("--bin-us or --bins", binning is not None and data is None, for_data),
         ("--samples", samples != CALIBRATION_SAMPLES and data is None, for_data),
     )
     found = [Violation(option, *words) for option, is_wrong, words in faults if is_wrong]
@@ -173,7 +176,14 @@ def export(
     exported = Exported(program=program)
     if bits is not None:
         exported = _quantized(
-            program, bits=bits, per=per, input_bits=input_bits, data=data, data_dir=data_dir, samples=samples
+            program,
+            bits=bits,
+            per=per,
+            input_bits=input_bits,
+            data=data,
+            data_dir=data_dir,
+            binning=binning,
+            samples=samples,
         )
     coded = with_code(exported.program, code or ("spike" if mapping == "spike" else "delta"))
     TARGETS[target](coded, out, **({"mapping": mapping} if mapping else {}))
@@ -188,6 +198,7 @@ def _quantized(
     input_bits: int | None,
     data: str | None,
     data_dir: Path | None,
+    binning: Binning | None,
     samples: int,
 ) -> Exported:
     from .program.quantize import quantize
@@ -197,7 +208,7 @@ def _quantized(
         return Exported(program=made.program, layers=made.layers)
     from .simulator.calibration import calibrate
 
-    source = open_data(data, split="train", data_dir=data_dir)
+    source = open_data(data, split="train", data_dir=data_dir, binning=binning)
     feed = Feed.of(program, source)
     made = quantize(program, bits=bits, per=per, input_bits=input_bits, **_seen(source, samples))
     batches = feed.batches(source, CALIBRATION_SAMPLES, limit=samples)
@@ -218,6 +229,7 @@ def simulate(
     data: str,
     split: str | None = None,
     data_dir: Path | None = None,
+    binning: Binning | None = None,
     samples: int | None = None,
     steps: int | None = None,
     encoder: str | None = None,
@@ -244,6 +256,7 @@ def simulate(
         data: a name of ``data.DATASETS`` or a path to an .npz.
         split: part of the data; by default the test set, or a whole .npz.
         data_dir: where the files of a named set lie.
+        binning: how events of a camera are cut.
         samples: how many, from the first on; all by default.
         steps: time steps per sample; by default what the program or the data in time say.
         encoder: a name of ``data.ENCODERS``; by default the program's.
@@ -279,10 +292,11 @@ def simulate(
     _check_hardware(prices, step_time=step_time, clock=clock)
     twin = None if baseline is None else read_baseline(baseline)
     program = read_program(path)
-    source = open_data(data, split=split, data_dir=data_dir)
+    binning = binning and binning.in_steps(steps)
+    source = open_data(data, split=split, data_dir=data_dir, binning=binning)
     feed = Feed.of(program, source, steps=steps, encoder=encoder, seed=seed, threshold=input_threshold)
     if code == "auto":
-        program = _calibrated(program, open_data(data, split="train", data_dir=data_dir), feed)
+        program = _calibrated(program, open_data(data, split="train", data_dir=data_dir, binning=binning), feed)
     else:
         program = with_code(program, code)
     run_on = _data_json(source, feed)
@@ -298,9 +312,10 @@ def simulate(
 
             job = Job(
                 program=program,
-                data=data if data in DATASETS else str(Path(data).absolute()),
+                data=str(Path(data).absolute()) if is_file(data) else data,
                 split=source.split,
                 data_dir=None if data_dir is None else data_dir.absolute(),
+                binning=binning,
                 steps=feed.n_steps,
                 encoder=feed.encoder,
                 seed=seed,
@@ -599,6 +614,7 @@ def verify(
     data: str,
     split: str | None = None,
     data_dir: Path | None = None,
+    binning: Binning | None = None,
     samples: int = 20,
     against: Sequence[str] | None = None,
     bits: int | None = None,
@@ -616,6 +632,7 @@ def verify(
         data: a name of ``data.DATASETS`` or a path to an .npz.
         split: part of the data; by default the test set, or a whole .npz.
         data_dir: where the files of a named set lie.
+        binning: how events of a camera are cut.
         samples: how many, from the first on.
         against: names of ``machines.MACHINES``, executed in that order; by default all that are there.
         bits: of a weight, where the program is quantized on the way to ``integer`` and ``lava``; 8 by default.
@@ -641,7 +658,7 @@ def verify(
     if program.number_format == "integer" and any(is_given for _, is_given in given):
         words = "given, and the program is in integers already", "only with a program in floats"
         raise BadOptions("these options", [Violation(option, *words) for option, is_given in given if is_given])
-    source = open_data(data, split=split, data_dir=data_dir)
+    source = open_data(data, split=split, data_dir=data_dir, binning=binning)
 
     def quantized() -> Program:
         weight_bits = DEPLOYED_BITS if bits is None else bits
@@ -741,6 +758,7 @@ def _data_json(source: Source, feed: Feed) -> dict[str, Any]:
         "n_steps": feed.n_steps,
         "static": feed.is_static,
         "input_threshold": feed.threshold,
+        "binned": source.binned.as_json() if source.binned else None,
         "files": source.digests,
     }
 
@@ -766,13 +784,13 @@ def train(
         out: a new folder, or with ``resume`` one that holds a run.
         data: a name of ``data.DATASETS``, or a path to a labelled .npz; digits by default.
         data_dir: where the files of a named set lie.
-        frames: the .npz is in time, ``[N, n_steps, ...]``.
+        frames: the .npz is in time, ``[N, n_steps, ...]``; events of a camera need only to be cut (``bin_us``, ...).
         config: a .toml whose table [train] gives what is not given here.
         device: ``cpu``, ``cuda``, or ``auto`` (default): cuda where there is one.
         tensorboard: also write TensorBoard's files, into the folder's ``tensorboard``.
         resume: go on from the last checkpoint, with the options that the run began with.
         watcher: is told of every batch and epoch.
-        given: fields of ``train.TrainOptions``; what is not given has its default.
+        given: fields of ``train.TrainOptions``, and of ``data.Binning``; what is not given has its default.
 
     Raises:
         Interrupted: Ctrl-C; the folder holds everything needed to ``resume``.
@@ -789,29 +807,30 @@ def train(
     place = {name: chosen.pop(name, None) for name in place}
     before = _recorded(out, chosen) if resume else {}
     choices = {"data": "digits", "frames": False, **before.get("options", chosen)}
-    of_data = choices.pop("data"), choices.pop("frames")
+    of_data = {name: choices.pop(name, None) for name in room.OF_DATA}
+    data, frames, binning = of_data["data"], of_data["frames"], _binning_of(of_data, choices.get("steps"))
+    _check_method(choices.get("method"), frames=frames, binning=binning)
+    choices = _steps_of_events(data, binning, place["data_dir"]) | choices
     try:
         options = room.checked(room.TrainOptions.of(**choices))
     except TypeError as error:
         if not resume:
             raise
         raise BadFile(out / "train.json", f"is damaged ({error})", "start the run anew in another folder") from error
-    if options.is_ann and of_data[1]:
-        raise BadOption("--frames", "given with --method ann, which has no time steps", "only with a spiking network")
     if not resume and out.is_dir() and any(out.iterdir()):
         raise BadFile(out, "is not empty", "name a new folder, or continue its run with --resume")
     if place["tensorboard"]:
         room.require_tensorboard()
     with room.executing(place["device"] or "auto") as execution:
-        learned, facts = _training_data(*of_data, options, place["data_dir"])
-        measured_on = _measured_on(of_data[0], place["data_dir"]) if options.is_ann else ()
+        learned, facts = _training_data(data, frames, binning, options, place["data_dir"])
+        measured_on = _measured_on(data, place["data_dir"]) if options.is_ann else ()
         if resume and facts != before["data"]:
             raise BadData(
-                of_data[0], [Violation("its samples", "have changed since the run began", "the samples it began with")]
+                data, [Violation("its samples", "have changed since the run began", "the samples it began with")]
             )
         recorded = {
             "schema_version": 1,
-            "options": {"data": of_data[0], "frames": of_data[1], **options.as_json()},
+            "options": {**of_data, **options.as_json()},
             "config": None if config is None else str(config),
             "versions": _versions(*(["kornia"] if options.augment else [])),
             "threads": room.n_threads(),  # bit for bit the same weights come from as many threads
@@ -926,7 +945,8 @@ def _option_types() -> dict[str, Any]:
     """Return what a configuration file may say of ``train``."""
     from .train import TrainOptions
 
-    here = {"data": str, "frames": bool, "data_dir": Path, "device": str, "tensorboard": bool}
+    of_events = {"bin_us": int, "bins": int, "bin_value": str, "downsample": int}
+    here = {"data": str, "frames": bool, **of_events, "data_dir": Path, "device": str, "tensorboard": bool}
     return here | get_type_hints(TrainOptions)
 
 
@@ -977,14 +997,36 @@ def _recorded(out: Path, chosen: Mapping[str, Any]) -> dict[str, Any]:
     return known
 
 
+def _check_method(method: str | None, *, frames: bool, binning: Binning | None) -> None:
+    if method == "ann" and (frames or binning):
+        option = "--frames" if frames else "--bin-us or --bins"
+        raise BadOption(option, "given with --method ann, which has no time steps", "only with a spiking network")
+
+
+def _binning_of(of_data: Mapping[str, Any], steps: int | None) -> Binning | None:
+    """Return how a run cuts events into time steps, by its options."""
+    from .train import OF_EVENTS
+
+    binning = Binning.of(**{name: of_data.get(name) for name in OF_EVENTS})
+    return binning and binning.in_steps(steps)
+
+
+def _steps_of_events(data: str, binning: Binning | None, data_dir: Path | None) -> dict[str, Any]:
+    """Return the time steps that events are cut into, as an option of a run."""
+    if binning is None:
+        return {}
+    return {"steps": open_data(data, split="train", data_dir=data_dir, binning=binning).sample_shape[0]}
+
+
 def _training_data(
-    name: str, frames: bool, options: "TrainOptions", data_dir: Path | None
+    name: str, frames: bool, binning: Binning | None, options: "TrainOptions", data_dir: Path | None
 ) -> "tuple[TrainingData, dict[str, Any]]":
     """Load what is learned from; return it, and the facts by which a resumed run knows it again."""
     from .train import Samples, TrainingData
 
-    parts = [open_data(name, split=split, data_dir=data_dir) for split in ("train", "val")]
+    parts = [open_data(name, split=split, data_dir=data_dir, binning=binning) for split in ("train", "val")]
     source = parts[0]
+    frames = frames or binning is not None
     if not source.labelled or source.n_classes is None:
         raise BadData(name, [Violation("its labels", "there are none", "y, one integer per sample")])
     shape = source.sample_shape[1:] if frames else source.sample_shape
@@ -1036,6 +1078,7 @@ def analyse(
     data: str,
     split: str | None = None,
     data_dir: Path | None = None,
+    binning: Binning | None = None,
     samples: int = ANALYSED_SAMPLES,
     layers: Sequence[str] = (),
     sample: int = 0,
@@ -1049,6 +1092,7 @@ def analyse(
         data: a name of ``data.DATASETS`` or a path to an .npz.
         split: part of the data; by default the test set, or a whole .npz.
         data_dir: where the files of a named set lie.
+        binning: how events of a camera are cut.
         samples: how many, from the first on.
         layers: whose spikes are drawn; by default those of the first two.
         sample: whose spikes are drawn, from 0 on.
@@ -1070,7 +1114,7 @@ def analyse(
         require()
         _check_is_no_file(out)
     program, finished = _finished_run(run, room)
-    source = open_data(data, split=split, data_dir=data_dir)
+    source = open_data(data, split=split, data_dir=data_dir, binning=binning)
     n_samples = min(samples, source.n_samples)
     names = finished.deployed.layers
     if not 0 <= sample < n_samples:
@@ -1181,7 +1225,9 @@ def prune(
     program, finished = _finished_run(run, room)
     if finished.options.qat is not None:
         raise BadFile(run, "was trained for integers (--qat)", "prune a run in floats, then export it with --bits")
-    learned, facts = _training_data(data, finished.recorded["options"]["frames"], finished.options, data_dir)
+    before = finished.recorded["options"]
+    binning = _binning_of(before, finished.options.steps)
+    learned, facts = _training_data(data, before["frames"], binning, finished.options, data_dir)
     changed = [
         Violation(f"its {name.replace('_', ' ')}", str(facts[name]), f"{finished.recorded['data'][name]}, as in {run}")
         for name in ("input_shape", "n_classes")
@@ -1189,7 +1235,7 @@ def prune(
     ]
     if changed:
         raise BadData(data, changed)
-    validation = open_data(data, split="val", data_dir=data_dir)
+    validation = open_data(data, split="val", data_dir=data_dir, binning=binning)
     rows: list[PrunedRound] = []
     pruned: dict[str, Any] = {}
     stopped = False

@@ -6,7 +6,7 @@ from .baseline import measure
 from .execution import executing
 from .logs import Board, require_tensorboard, write_metrics
 from .network import Network
-from .options import METHODS, TrainOptions, by_field, checked, flag
+from .options import METHODS, OF_DATA, OF_EVENTS, TrainOptions, by_field, checked, flag
 from .replay import load, load_run, replay
 from .samples import Samples, TrainingData
 from .trainer import EpochMetrics, Trained, Watcher, fit, n_threads
@@ -14,6 +14,8 @@ from .trainer import EpochMetrics, Trained, Watcher, fit, n_threads
 __all__ = [
     "METHODS",
     "NETWORKS",
+    "OF_DATA",
+    "OF_EVENTS",
     "Board",
     "EpochMetrics",
     "Network",
