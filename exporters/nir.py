@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from tdd_deploy import __version__
 from tdd_deploy.errors import NotExportable, Violation
 from tdd_deploy.files import replacing
-from tdd_deploy.neurons import IF, LI, LIF, CubaLIF, Firing, I, LoihiLIF, Neuron, Threshold
+from tdd_deploy.neurons import IF, LI, LIF, CubaLIF, Firing, I, LoihiLIF, Neuron, SigmaDelta, Threshold
 from tdd_deploy.neurons.loihi import DECAY, UNIT
 from tdd_deploy.program import (
     Conv,
@@ -313,6 +313,11 @@ def neurons_are_standard(program: Program) -> Iterator[Violation]:
     """NIR compares with ``>``; Threshold and Scale make soft reset of one state alone."""
     for layer in program.neuron_layers:
         neuron = layer.neuron
+        if isinstance(neuron, SigmaDelta):
+            allowed = "IF, LIF, CubaLIF, LI, I, Threshold"
+            yield Violation(
+                layer.name, "SigmaDelta, for which NIR has no node", allowed, "Simulate the program as it is."
+            )
         if isinstance(neuron, Firing | Threshold) and neuron.compare != ">":
             yield Violation(f"{layer.name}.compare", neuron.compare, ">", "Build the layer with compare='>'.")
         if isinstance(neuron, CubaLIF) and neuron.reset == "soft":

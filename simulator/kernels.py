@@ -38,7 +38,8 @@ class Kind(IntEnum):
     THRESHOLD = 5
     INTEGRATORS = 6  # LI and I: their values are their potentials
     SCALE = 7
-    ROUTE = 8  # counts messages, where no map that receives them can
+    SIGMA_DELTA = 8  # their values are what receivers hold of them
+    ROUTE = 9  # counts messages, where no map that receives them can
 
 
 class Count(IntEnum):
@@ -60,13 +61,19 @@ N_COUNTS = 12
 
 
 class Parameter(IntEnum):
-    """A neuron's parameters: it fires above LIMIT; AFTER is added to what the reset leaves of v."""
+    """A neuron's parameters: it fires above LIMIT; AFTER is added to what the reset leaves of v.
+
+    A sigma-delta neuron is never below FLOOR, and sends when it has moved by more than LIMIT: in multiples of GRID
+    where that is not 0.
+    """
 
     KEEP_U = 0
     KEEP_V = 1
     BIAS = 2
     LIMIT = 3
     AFTER = 4
+    FLOOR = 5
+    GRID = 6
 
 
 NODE = np.dtype(
@@ -109,11 +116,13 @@ class Memory(NamedTuple):
     totals: NDArray[np.float64]  # the output, summed over the steps so far
 
 
-INPUT, SUM, FLATTEN, SYNAPSES, NEURONS, THRESHOLD, INTEGRATORS, SCALE, _ = (np.uint64(kind) for kind in Kind)
+INPUT, SUM, FLATTEN, SYNAPSES, NEURONS, THRESHOLD, INTEGRATORS, SCALE, SIGMA_DELTA, _ = (
+    np.uint64(kind) for kind in Kind
+)
 VALUES, CHANGES, ACTIVE = int(Count.VALUES), int(Count.CHANGES), int(Count.ACTIVE)
 SPIKE_CODE, DELTA_CODE = int(Count.SPIKE_CODE), int(Count.DELTA_CODE)
 SPIKE_COSTS, DELTA_COSTS = int(Count.SPIKE_COSTS), int(Count.DELTA_COSTS)
-KEEP_U, KEEP_V, BIAS, LIMIT_V, AFTER = (np.uint64(parameter) for parameter in Parameter)
+KEEP_U, KEEP_V, BIAS, LIMIT_V, AFTER, FLOOR, GRID = (np.uint64(parameter) for parameter in Parameter)
 # Indices are unsigned: signed ones would be tested for being negative, and divided with more care.
 ZERO, ONE, TWO, THREE, AT_ONCE, FIVE, SIX, SEVEN = (np.uint64(i) for i in range(8))  # AT_ONCE: what is added together
 BLOCK_SIZE = np.uint64(BLOCK)
@@ -520,6 +529,32 @@ def _integrate(
 
 
 @compiled
+def _send_on_change(
+    table: Array, given: Array, node: Any, numbers: Array, current: Any, now: Any, before: Any, counts: Array, row: int
+) -> None:  # fmt: skip
+    """Send anew what has moved, block by block."""
+    n_values, n_changes, n_active = np.int32(0), np.int32(0), np.int32(0)
+    for start in range(ZERO, node.size, BLOCK_SIZE):
+        limit, bias = _parameter(table, node, LIMIT_V, start), _parameter(table, node, BIAS, start)
+        floor, grid = _parameter(table, node, FLOOR, start), _parameter(table, node, GRID, start)
+        v_at, current_at, now_at, before_at = node.v + start, current + start, now + start, before + start
+        for i in range(_smaller(BLOCK_SIZE, node.size - start)):
+            y, held, arrived = numbers[v_at + i], numbers[before_at + i], numbers[current_at + i]
+            n_active = np.int32(n_active + ((arrived != 0) | (given[bias + i] != 0) | (y != 0) | (held != 0)))
+            x = max(arrived + given[bias + i], given[floor + i])
+            moved = x if abs(x - y) > given[limit + i] else y
+            step = given[grid + i]
+            sent = numbers.dtype.type(held + np.floor((moved - y) / step) * step) if step > 0 else moved
+            n_values = np.int32(n_values + (sent != 0))
+            n_changes = np.int32(n_changes + (sent != held))
+            numbers[v_at + i] = moved
+            numbers[now_at + i] = sent
+    counts[row, VALUES] += n_values
+    counts[row, CHANGES] += n_changes
+    counts[row, ACTIVE] += n_active
+
+
+@compiled
 def _take(frame: Array, numbers: Array, now: Any, before: Any, counts: Array, row: int) -> None:
     """Take an input."""
     n_values, n_changes = np.int32(0), np.int32(0)
@@ -561,7 +596,9 @@ def _add_all(plan: Plan, node: Any, t: Any, memory: Memory, now: Any) -> None:
 
 
 @spliced
-def _step(plan: Plan, k: int, t: Any, frame: Array, memory: Memory, counts: Array, row: int) -> None:
+def _step(  # noqa: PLR0912  (a branch per kind)
+    plan: Plan, k: int, t: Any, frame: Array, memory: Memory, counts: Array, row: int
+) -> None:
     """Execute one time step of one node."""
     node = plan.nodes[k]
     source, back = plan.nodes[plan.table[node.source]], plan.table[node.source + ONE]
@@ -594,6 +631,8 @@ def _step(plan: Plan, k: int, t: Any, frame: Array, memory: Memory, counts: Arra
         _compare(plan.table, plan.numbers, node, numbers, spikes, given, now, before, counts, row)
     elif node.kind == INTEGRATORS:
         _integrate(plan.table, plan.numbers, node, numbers, given, now, before, counts, row)
+    elif node.kind == SIGMA_DELTA:
+        _send_on_change(plan.table, plan.numbers, node, numbers, given, now, before, counts, row)
     elif node.kind == SCALE:
         _scale(plan.numbers, node, numbers, given, now)
     else:

@@ -15,7 +15,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from tdd_deploy.neurons import IF, LI, LIF, CubaLIF, Firing, I, LoihiLIF, Threshold
+from tdd_deploy.neurons import IF, LI, LIF, CubaLIF, Firing, I, LavaSigmaDelta, LoihiLIF, SigmaDelta, Threshold
 from tdd_deploy.neurons.loihi import DECAY
 from tdd_deploy.program import Conv, Dense, Flatten, Input, NeuronLayer, Node, Output, Pool, Program, Scale, Shape
 
@@ -29,6 +29,7 @@ KINDS = {
     **dict.fromkeys((LoihiLIF, CubaLIF, LIF, IF), Kind.NEURONS),
     **dict.fromkeys((LI, I), Kind.INTEGRATORS),
     Threshold: Kind.THRESHOLD,
+    **dict.fromkeys((SigmaDelta, LavaSigmaDelta), Kind.SIGMA_DELTA),
 }
 SENDERS = (Kind.INPUT, *KINDS.values())  # their changes are counted
 MANY = (
@@ -202,7 +203,8 @@ class _Layout:
             self.n_spikes += slots * stride
         else:
             self.n_numbers += slots * stride
-        for state in ("u", "v") if row.fields.get("has_u") else ("v",) if row.kind == Kind.NEURONS else ():
+        keeps_v = row.kind in (Kind.NEURONS, Kind.SIGMA_DELTA)
+        for state in ("u", "v") if row.fields.get("has_u") else ("v",) if keeps_v else ():
             row.fields[state] = self.n_numbers
             self.n_numbers += stride
 
@@ -220,15 +222,20 @@ class _Layout:
         """Lay out parameters; a v that passes a threshold or is equal to it is above the next lower number."""
         neuron, dtype = layer.neuron, self._program.dtype
         given = neuron.parameters()
-        nothing, threshold = np.zeros((), dtype), given.get("v_threshold", np.zeros((), dtype))
+        nothing = np.zeros((), dtype)
+        threshold = next((given[name] for name in ("v_threshold", "delta_threshold") if name in given), nothing)
         lower = threshold - 1 if dtype.kind == "i" else np.nextafter(threshold, dtype.type(-np.inf))
         is_soft = isinstance(neuron, Firing) and neuron.reset == "soft"
+        passes_at = isinstance(neuron, Firing | Threshold | SigmaDelta) and neuron.compare == ">="
+        is_linear = isinstance(neuron, SigmaDelta) and neuron.activation == "none"
         values = {
             Parameter.KEEP_U: DECAY - 1 - given["du"] if "du" in given else given.get("alpha", nothing),
             Parameter.KEEP_V: DECAY - given["dv"] if "dv" in given else given.get("beta", np.ones((), dtype)),
             Parameter.BIAS: given.get("bias", nothing),
-            Parameter.LIMIT: lower if isinstance(neuron, Firing | Threshold) and neuron.compare == ">=" else threshold,
+            Parameter.LIMIT: lower if passes_at else threshold,
             Parameter.AFTER: -threshold if is_soft else given.get("v_reset", nothing),
+            Parameter.FLOOR: np.array(-np.inf, dtype) if is_linear else nothing,
+            Parameter.GRID: given.get("grid", nothing),
         }
         blocks = [_block(values[parameter]) for parameter in Parameter]
         rows = [(self._numbers.put(block), len(block) > BLOCK) for block in blocks]

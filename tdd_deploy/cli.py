@@ -295,7 +295,7 @@ def _echo_baseline(run: Path, accuracy: float) -> None:
 @click.option("--samples", type=click.IntRange(1), default=64, show_default=True, help="How many of --data.")
 @json_option
 def export(file: Path, *, target: str, out: Path, as_json: bool, **options: Any) -> None:
-    """Write FILE (a .nir file or a run folder) for a target.
+    """Write FILE (a .nir or .net file, or a run folder) for a target.
 
     nir: one file. lava: a folder with weights, manifest and a run.py that needs only lava-nc (tdd-deploy lava run).
     """
@@ -326,6 +326,7 @@ def export(file: Path, *, target: str, out: Path, as_json: bool, **options: Any)
 @click.option(
     "--input-threshold", type=float, default=0.0, help="Send an input anew only when it differs by more. Default: 0."
 )
+@click.option("--delta-threshold", type=float, help="The same of all SigmaDelta layers. Default: as the file says.")
 @click.option(
     "--code",
     type=click.Choice(CODES),
@@ -356,7 +357,7 @@ def export(file: Path, *, target: str, out: Path, as_json: bool, **options: Any)
 @click.option("--record", type=PATH, help="Write every layer's spikes, [samples, steps, ...], to this .npz.")
 @click.option("--out", type=PATH, help="Write report.json, steps.csv and report.html into this folder.")
 def simulate(file: Path, *, energy: bool, profiles: tuple[str, ...], by: str, as_json: bool, **options: Any) -> None:
-    """Execute FILE (a .nir file or a run folder) on data, event by event.
+    """Execute FILE (a .nir or .net file, or a run folder) on data, event by event.
 
     Counts are of this run, beside those of plain spikes; --energy prices them.
     """
@@ -391,12 +392,18 @@ def simulate(file: Path, *, energy: bool, profiles: tuple[str, ...], by: str, as
     show_default=True,
     help="Send an input anew only when it differs by more; such as 0,0.05,0.1.",
 )
+@click.option(
+    "--delta-threshold",
+    "delta_thresholds",
+    callback=_listed(float),
+    help="The same of all SigmaDelta layers. Default: as the file says.",
+)
 @click.option("--profile", "profiles", multiple=True, help=f"Default: {', '.join(DEFAULT_PROFILES)}.")
 @click.option("--batch", type=click.IntRange(1), default=64, show_default=True, help="Samples executed at once.")
 @json_option
 @click.option("--out", type=PATH, required=True, help="Folder for sweep.json, sweep.csv and sweep.svg.")
 def sweep(runs: tuple[Path, ...], *, profiles: tuple[str, ...], as_json: bool, **options: Any) -> None:
-    """Simulate every combination of RUNS (.nir files or run folders), codes, bits and thresholds of the input.
+    """Simulate every combination of RUNS (.nir or .net files, run folders), codes, bits and thresholds.
 
     A picture shows accuracy against energy. The same command again goes on where the last one was stopped. Options of
     training are swept by training runs: for k in 0.2 0.5 0.8; do tdd-deploy train --keep $k --out runs/k$k ...
@@ -431,8 +438,8 @@ def sweep(runs: tuple[Path, ...], *, profiles: tuple[str, ...], as_json: bool, *
 def verify(file: Path, *, against: str | None, as_json: bool, **options: Any) -> None:
     """Run samples on several machines and compare, each with the one before.
 
-    Exit code 1 when two part, with the first layer, time step and neuron where they do. FILE is a .nir file or a run
-    folder; torch needs the folder.
+    Exit code 1 when two part, with the first layer, time step and neuron where they do. FILE is a .nir or .net file, or
+    a run folder; torch needs the folder.
     """
     from .pipeline import verify as run
 
@@ -510,7 +517,7 @@ def prune(run: Path, *, out: Path, as_json: bool, **options: Any) -> None:
 @click.option("--chips", type=click.IntRange(1), default=1, show_default=True, help="How many there are.")
 @json_option
 def check(file: Path, *, as_json: bool, **options: Any) -> None:
-    """Say whether FILE (a .nir file or a run folder) fits on a chip: every limit that it breaks, and what helps.
+    """Say whether FILE (a .nir or .net file, or a run folder) fits on a chip: limits that it breaks, and what helps.
 
     Exit code 1 when it does not fit. Limits are those that are published; what they leave open is printed.
     """
@@ -529,7 +536,7 @@ def check(file: Path, *, as_json: bool, **options: Any) -> None:
 @click.argument("file", type=PATH)
 @json_option
 def inspect(file: Path, *, as_json: bool) -> None:
-    """Print what FILE (a .nir file or a run folder) holds, every choice named."""
+    """Print what FILE (a .nir or .net file, or a run folder) holds, every choice named."""
     from .pipeline import inspect as run
 
     found = run(file)
@@ -766,7 +773,7 @@ def _print_sweep(found: "Mapping[str, Any]") -> None:
 
     names = list(dict.fromkeys(name for point in found["points"] for name in point["energy_nj"]))
     left = ("run", "code", "bits")
-    columns = (*left, "threshold", "accuracy", "synops", *(f"nJ, {name}" for name in names), "")
+    columns = (*left, "threshold", "delta threshold", "accuracy", "synops", *(f"nJ, {name}" for name in names), "")
     table = _table(*columns, left=left, overflow="fold")
     for point in found["points"]:
         energies = (point["energy_nj"][name] for name in names)
@@ -775,6 +782,7 @@ def _print_sweep(found: "Mapping[str, Any]") -> None:
             point["code"],
             "float" if point["bits"] is None else str(point["bits"]),
             f"{point['input_threshold']:g}",
+            "" if point["delta_threshold"] is None else f"{point['delta_threshold']:g}",
             "" if point["accuracy"] is None else f"{point['accuracy']:.1%}",
             mean_text(point["synops_effective"]),
             *("" if energy is None else f"{energy:,.2f}" for energy in energies),

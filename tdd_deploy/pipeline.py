@@ -27,7 +27,7 @@ from .errors import (
 )
 from .feed import Feed
 from .files import appearing, make_folder, replacing, write_json
-from .program import Code, Conv, Dense, Program, describe, with_code
+from .program import Code, Conv, Dense, Program, describe, with_code, with_delta_threshold
 from .program.bounds import wrapping_layers
 from .program.outputs import predicted
 from .program.rounding import rounding_receivers
@@ -59,10 +59,10 @@ Progress = Callable[[int, int], None]  # samples done, samples in all
 
 
 def read_program(path: Path) -> Program:
-    """Read a Program from a .nir file or a run folder.
+    """Read a Program from a .nir or .net file, or a run folder.
 
     Raises:
-        BadFile: no such file, a folder without a network, or not a NIR file.
+        BadFile: no such file, a folder without a network, or neither a NIR file nor one of lava-dl.
         UnsupportedGraph: the file holds what no Program can hold.
     """
     from .graph import read
@@ -122,10 +122,10 @@ def export(
     binning: Binning | None = None,
     samples: int = CALIBRATION_SAMPLES,
 ) -> Exported:
-    """Write the program of a .nir file or run folder for a target, quantized first where asked or needed.
+    """Write the program of a .nir or .net file or run folder for a target, quantized first where asked or needed.
 
     Args:
-        path: a .nir file or a run folder.
+        path: a .nir or .net file, or a run folder.
         target: a name of ``exporters.TARGETS``.
         out: the file or folder to write.
         bits: of a weight, 2 to 8: makes an integer program. By default 8 for Lava, and none for NIR.
@@ -235,6 +235,7 @@ def simulate(
     encoder: str | None = None,
     seed: int = 0,
     input_threshold: float = 0.0,
+    delta_threshold: float | None = None,
     code: Code | Literal["auto"] = "delta",
     profiles: Sequence[str] = (),
     step_time: float | None = None,
@@ -252,7 +253,7 @@ def simulate(
     """Execute a program on data, event by event; count, and with ``profiles`` price what was executed.
 
     Args:
-        path: a .nir file or a run folder.
+        path: a .nir or .net file, or a run folder.
         data: a name of ``data.DATASETS`` or a path to an .npz.
         split: part of the data; by default the test set, or a whole .npz.
         data_dir: where the files of a named set lie.
@@ -262,6 +263,7 @@ def simulate(
         encoder: a name of ``data.ENCODERS``; by default the program's.
         seed: of a random encoder.
         input_threshold: an input is sent anew only when it differs by more from what was sent last.
+        delta_threshold: likewise of all SigmaDelta layers; by default as the file says.
         code: ``delta``, ``spike``, or ``auto``: per edge what costs less on calibration samples.
         profiles: names of hardware, or paths to a .toml; tables show the first.
         step_time: seconds that the hardware takes for a time step, for its static power.
@@ -292,6 +294,8 @@ def simulate(
     _check_hardware(prices, step_time=step_time, clock=clock)
     twin = None if baseline is None else read_baseline(baseline)
     program = read_program(path)
+    if delta_threshold is not None:
+        program = with_delta_threshold(program, delta_threshold)
     binning = binning and binning.in_steps(steps)
     source = open_data(data, split=split, data_dir=data_dir, binning=binning)
     feed = Feed.of(program, source, steps=steps, encoder=encoder, seed=seed, threshold=input_threshold)
@@ -363,6 +367,7 @@ def simulate(
         options={
             "samples": n_samples,
             "code": code,
+            "delta_threshold": delta_threshold,
             "step_time_s": step_time,
             "clock_mhz": clock,
             "early_exit": early_exit,
@@ -378,7 +383,7 @@ def check(path: Path, *, target: str, bits: int | None = None, code: Code | None
     """Hold a program against what a chip has room for; see ``simulator.check``.
 
     Args:
-        path: a .nir file or a run folder.
+        path: a .nir or .net file, or a run folder.
         target: a chip, a profile of one, or a path to a chip's .toml.
         bits: of a weight, for floats; by default 8.
         code: what edges send; by default delta where events can carry a sign, or else spike.
@@ -628,7 +633,7 @@ def verify(
     """Run the same samples on several machines, each compared with the one before.
 
     Args:
-        path: a .nir file or a run folder.
+        path: a .nir or .net file, or a run folder.
         data: a name of ``data.DATASETS`` or a path to an .npz.
         split: part of the data; by default the test set, or a whole .npz.
         data_dir: where the files of a named set lie.
@@ -705,7 +710,7 @@ def _side_by_side(found: "Sequence[Recorded]") -> "list[Hop]":
 
 
 def inspect(path: Path) -> dict[str, Any]:
-    """Return what a .nir file or run folder holds, every choice named, as plain values."""
+    """Return what a .nir or .net file or run folder holds, every choice named, as plain values."""
     program = read_program(path)
     nodes = [
         {

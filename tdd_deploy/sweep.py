@@ -1,4 +1,4 @@
-"""A grid of runs: networks, codes, bits, thresholds of the input; what each knows and costs."""
+"""A grid of runs: networks, codes, bits, thresholds; what each knows and costs."""
 
 import csv
 import json
@@ -29,6 +29,7 @@ class Point:
     code: Choice
     bits: int | None
     input_threshold: float
+    delta_threshold: float | None  # None is as the file says
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +58,7 @@ def sweep(
     codes: Sequence[Choice] = ("delta", "spike"),
     bits: Sequence[int | None] = (None,),
     input_thresholds: Sequence[float] = (0.0,),
+    delta_thresholds: Sequence[float] | None = None,
     profiles: Sequence[str],
     batch: int = 64,
     progress: Callable[[int, int], None] = lambda done, total: None,
@@ -66,7 +68,7 @@ def sweep(
     A sweep that was stopped goes on where it was: points of the same networks, data, samples and prices are kept.
 
     Args:
-        runs: .nir files or run folders; runs that were trained with other options, such as ``--keep``, are its axis.
+        runs: .nir or .net files, or run folders; those trained with other options, such as ``--keep``, are its axis.
         data: a name of ``data.DATASETS`` or a path to an .npz.
         out: a folder.
         split: part of the data; by default the test set, or a whole .npz.
@@ -77,6 +79,7 @@ def sweep(
         codes: what edges send.
         bits: of a weight; None for floats.
         input_thresholds: see ``simulate``.
+        delta_thresholds: likewise; by default as the file says.
         profiles: names of hardware; the picture shows the first that has prices.
         batch: samples executed at once.
         progress: is told how many points are done.
@@ -97,7 +100,7 @@ def sweep(
         seed=seed,
         profiles=tuple(profiles),
     )
-    points = list(_points(runs, codes, bits, input_thresholds))
+    points = list(_points(runs, codes, bits, input_thresholds, delta_thresholds or (None,)))
     rows = _finished(out / "sweep.json", grid)
     make_folder(out)
     common = {
@@ -127,16 +130,22 @@ def _points(
     codes: Sequence[Choice],
     bits: Sequence[int | None],
     input_thresholds: Sequence[float],
+    delta_thresholds: Sequence[float | None],
 ) -> Iterator[tuple[Path, Point]]:
     for path in runs:
         program = read_program(path)
         if program.number_format == "integer" and any(n is not None for n in bits):
             raise BadOption("--bits", f"of {path}, a program in integers", "floats, or networks in floats")
-        for code, n, threshold in product(codes, bits, input_thresholds):
-            yield (
-                path,
-                Point(run=str(path), program=program.digest, code=code, bits=n, input_threshold=threshold),
+        for code, n, of_input, of_layers in product(codes, bits, input_thresholds, delta_thresholds):
+            point = Point(
+                run=str(path),
+                program=program.digest,
+                code=code,
+                bits=n,
+                input_threshold=of_input,
+                delta_threshold=of_layers,
             )
+            yield path, point
 
 
 def _run(path: Path, point: Point, *, profiles: Sequence[str], batch: int, **common: Any) -> dict[str, Any]:
@@ -151,6 +160,7 @@ def _run(path: Path, point: Point, *, profiles: Sequence[str], batch: int, **com
             file,
             code=point.code,
             input_threshold=point.input_threshold,
+            delta_threshold=point.delta_threshold,
             profiles=profiles,
             batch=batch,
             **common,

@@ -1,8 +1,8 @@
 """Random programs: convolutions, pools, junctions, recurrent edges, every neuron, both resets, mixed codes.
 
 All numbers are dyadic (multiples of a power of two), so that float64 sums are exact in any order. Bits are spent where
-values are multiplied by weights and fractions; a spike has one again. So potentials that are sent (LI, I) never meet
-other such potentials before the next layer that spikes, nor themselves through weights.
+values are multiplied by weights and fractions; a spike has one again. So what is sent in numbers (LI, I, SigmaDelta)
+never meets other such numbers before the next layer that spikes, nor itself through weights.
 """
 
 from dataclasses import dataclass, field, replace
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from hypothesis import strategies as st
 
-from tdd_deploy.neurons import IF, LI, LIF, CubaLIF, I, Neuron, Threshold
+from tdd_deploy.neurons import IF, LI, LIF, CubaLIF, I, Neuron, SigmaDelta, Threshold
 from tdd_deploy.program import (
     Conv,
     Dense,
@@ -137,19 +137,20 @@ class Grower:
         reset = "soft" if self.chance(0.5) else "hard"
         fire = {"v_threshold": parameter(1, 12, 8), "v_reset": parameter(0, 1, 8), "reset": reset}
         fire["compare"] = ">=" if self.chance(0.2) else ">"
-        kinds = [LIF, LIF, IF, CubaLIF, Threshold] if spiking else [LIF, LIF, IF, CubaLIF, Threshold, LI, I]
-        kind = self.rng.choice(kinds)
-        if kind is LIF:
-            return LIF(beta=parameter(0, 4, 4), **fire)
-        if kind is IF:
-            return IF(**fire)
-        if kind is CubaLIF:
-            return CubaLIF(alpha=parameter(0, 3, 4), beta=parameter(0, 4, 4), **fire)
-        if kind is LI:
-            return LI(beta=parameter(0, 1, 2))
-        if kind is I:
-            return I()
-        return Threshold(v_threshold=fire["v_threshold"], compare=fire["compare"])
+        activation = "relu" if self.chance(0.7) else "none"
+        kinds = {
+            "LIF": lambda: LIF(beta=parameter(0, 4, 4), **fire),
+            "IF": lambda: IF(**fire),
+            "CubaLIF": lambda: CubaLIF(alpha=parameter(0, 3, 4), beta=parameter(0, 4, 4), **fire),
+            "Threshold": lambda: Threshold(v_threshold=fire["v_threshold"], compare=fire["compare"]),
+            "LI": lambda: LI(beta=parameter(0, 1, 2)),
+            "I": I,
+            "SigmaDelta": lambda: SigmaDelta(
+                delta_threshold=parameter(0, 8, 8), activation=activation, compare=fire["compare"]
+            ),
+        }
+        allowed = ["LIF", *kinds][: 5 if spiking else None]
+        return kinds[str(self.rng.choice(allowed))]()
 
     def layer(self, *sources: str) -> str:
         shape = self.shapes[sources[0]]

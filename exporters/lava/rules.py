@@ -6,7 +6,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from tdd_deploy.errors import Violation
-from tdd_deploy.neurons import LI, CubaLIF, Firing, I, LoihiLIF, Threshold
+from tdd_deploy.neurons import LI, CubaLIF, Firing, I, LoihiLIF, SigmaDelta, Threshold
 from tdd_deploy.neurons.loihi import UNIT
 from tdd_deploy.program import Conv, Dense, NeuronLayer, Program, Scale
 from tdd_deploy.program.biases import currents_of_biases
@@ -48,6 +48,10 @@ def _any_neuron(program: Program) -> Iterator[Violation]:
         if isinstance(neuron, LI | I):
             remedy = "Read currents: let the last linear map lead to the output."
             yield Violation(layer.name, f"{type(neuron).__name__} sends its potential", "neurons that fire", remedy)
+        if isinstance(neuron, SigmaDelta):
+            yield Violation(
+                layer.name, "SigmaDelta sends numbers", "neurons that fire", "Simulate the program as it is."
+            )
         if isinstance(neuron, Firing | Threshold) and neuron.compare != ">":
             remedy = "Quantize the program: in integers >= is > of a threshold lower by 1."
             yield Violation(f"{layer.name}.compare", neuron.compare, ">", remedy)

@@ -4,30 +4,35 @@ from .base import Arithmetic, Array, Compare, Firing, Neuron, Reset, State
 from .cuba_lif import CubaLIF
 from .integrate_and_fire import IF
 from .integrator import I
+from .lava_sigma_delta import LavaSigmaDelta
 from .li import LI
 from .lif import LIF
 from .loihi import LoihiLIF
 from .observing import Observing
+from .sigma_delta import Activation, SigmaDelta
 from .threshold import Threshold
 
-# LoihiLIF is the neuron of integer programs; these are for floats.
-NEURONS: dict[str, type[Neuron]] = {cls.__name__: cls for cls in (IF, LIF, CubaLIF, LI, I, Threshold)}
+# LoihiLIF is the neuron of integer programs, LavaSigmaDelta that of files of lava-dl; these are for floats.
+NEURONS: dict[str, type[Neuron]] = {cls.__name__: cls for cls in (IF, LIF, CubaLIF, LI, I, Threshold, SigmaDelta)}
 
 __all__ = [
     "IF",
     "LI",
     "LIF",
     "NEURONS",
+    "Activation",
     "Arithmetic",
     "Array",
     "Compare",
     "CubaLIF",
     "Firing",
     "I",
+    "LavaSigmaDelta",
     "LoihiLIF",
     "Neuron",
     "Observing",
     "Reset",
+    "SigmaDelta",
     "State",
     "Threshold",
 ]

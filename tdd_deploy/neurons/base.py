@@ -8,6 +8,7 @@ Array: TypeAlias = Any  # numpy.ndarray or torch.Tensor: a neuron is written onc
 State: TypeAlias = tuple[Array, ...]
 Reset = Literal["hard", "soft"]
 Compare = Literal[">", ">="]
+CHOICES = ("reset", "compare", "activation")  # fields of neurons that are words; all others are arrays
 
 
 class Arithmetic(Protocol):
@@ -43,7 +44,7 @@ class Neuron:
 
     def parameters(self) -> dict[str, Array]:
         """Return the array parameters by name."""
-        return {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("reset", "compare")}
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.name not in CHOICES}
 
     def converted(self, convert: Callable[[Array], Array]) -> Self:
         """Return the same neuron with every array parameter converted."""

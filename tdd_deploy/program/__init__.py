@@ -2,7 +2,7 @@
 
 from .build import build
 from .nodes import Conv, Dense, Flatten, Input, LinearMap, NeuronLayer, Node, Output, Pool, Scale, Shape, ShapeError
-from .passes import CODES, code_groups, with_code, with_codes
+from .passes import CODES, code_groups, with_code, with_codes, with_delta_threshold
 from .program import Code, Edge, Integration, NumberFormat, Program
 from .verify import verify
 
@@ -30,4 +30,5 @@ __all__ = [
     "verify",
     "with_code",
     "with_codes",
+    "with_delta_threshold",
 ]

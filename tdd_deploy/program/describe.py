@@ -4,7 +4,7 @@ from dataclasses import fields
 
 import numpy as np
 
-from tdd_deploy.neurons import Neuron
+from tdd_deploy.neurons import Neuron, SigmaDelta
 
 from .nodes import Conv, Dense, Input, NeuronLayer, Node, Output, Pool, Scale
 
@@ -53,7 +53,10 @@ def _neuron(neuron: Neuron) -> str:
     choices = {f.name: getattr(neuron, f.name) for f in fields(neuron)}
     if "reset" in choices:
         numbers.append(f"{choices['reset']} reset")
-    if "compare" in choices:
+    if isinstance(neuron, SigmaDelta):
+        x = "max(0, current)" if neuron.activation == "relu" else "current"
+        numbers.append(f"sends x = {x} when |x - last sent| {neuron.compare} delta_threshold")
+    elif "compare" in choices:
         numbers.append(f"fires when v {choices['compare']} v_threshold")
     return ", ".join(numbers)
 

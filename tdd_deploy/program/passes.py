@@ -1,13 +1,15 @@
 """Passes: small functions Program -> Program, each result verified."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import get_args
 
-from tdd_deploy.errors import BadProgram, Violation
+from tdd_deploy.errors import BadOption, BadProgram, Violation
+from tdd_deploy.neurons import SigmaDelta
 
-from .nodes import LinearMap
-from .program import Code, Edge, Program
+from .nodes import LinearMap, NeuronLayer, Node
+from .program import Code, Edge, Program, frozen
 from .verify import verify
 
 CODES: tuple[Code, ...] = get_args(Code)
@@ -33,6 +35,32 @@ def with_codes(program: Program, codes: Mapping[Edge, Code]) -> Program:
     return verify(
         replace(program, edges=tuple(replace(edge, code=codes.get(edge, edge.code)) for edge in program.edges))
     )
+
+
+def with_delta_threshold(program: Program, delta_threshold: float) -> Program:
+    """Let every layer of sigma-delta neurons send anew what has moved by more than one threshold.
+
+    Args:
+        program: a sigma-delta network.
+        delta_threshold: in units of the layers' currents; 0 sends every change.
+
+    Raises:
+        BadOption: a threshold that is none, or a program without such layers.
+    """
+    if not 0 <= delta_threshold < math.inf:
+        raise BadOption("--delta-threshold", f"{delta_threshold:g}", "0 or more")
+    if not any(isinstance(layer.neuron, SigmaDelta) for layer in program.neuron_layers):
+        raise BadOption(
+            "--delta-threshold", f"{delta_threshold:g}, of a program without SigmaDelta", "a program with it"
+        )
+    theta = frozen(delta_threshold, program.dtype)
+
+    def changed(node: Node) -> Node:
+        if not (isinstance(node, NeuronLayer) and isinstance(node.neuron, SigmaDelta)):
+            return node
+        return replace(node, neuron=replace(node.neuron, delta_threshold=theta))
+
+    return verify(replace(program, nodes=tuple(changed(node) for node in program.nodes)))
 
 
 def code_groups(program: Program) -> tuple[tuple[Edge, ...], ...]:

@@ -11,7 +11,7 @@ from typing import get_args
 import numpy as np
 
 from tdd_deploy.errors import BadProgram, Violation
-from tdd_deploy.neurons import Compare, LoihiLIF, Reset
+from tdd_deploy.neurons import Activation, Compare, LoihiLIF, Reset, SigmaDelta
 from tdd_deploy.neurons.loihi import DECAY, LIMIT
 
 from .bounds import SUM_BITS, worst_case_sums
@@ -19,6 +19,7 @@ from .nodes import Conv, Dense, Input, LinearMap, NeuronLayer, Output, Pool, Sha
 from .program import Code, Integration, NumberFormat, Program, arrays
 
 Rule = Callable[[Program], Iterator[Violation]]
+NEURON_WORDS = {"reset": get_args(Reset), "compare": get_args(Compare), "activation": get_args(Activation)}
 
 
 def verify(program: Program, *, subject: str = "this program") -> Program:
@@ -117,7 +118,7 @@ def choices_are_known(program: Program) -> Iterator[Violation]:
         if getattr(program, choice) not in allowed:
             yield Violation(choice, repr(getattr(program, choice)), " or ".join(allowed))
     for node in program.neuron_layers:
-        for choice, allowed in {"reset": get_args(Reset), "compare": get_args(Compare)}.items():
+        for choice, allowed in NEURON_WORDS.items():
             found = getattr(node.neuron, choice, allowed[0])
             if found not in allowed:
                 yield Violation(f"{node.name}.{choice}", repr(found), " or ".join(allowed))
@@ -200,6 +201,13 @@ def fractions_are_fractions(program: Program) -> Iterator[Violation]:
                 yield Violation(f"{node.name}.{name}", f"{np.min(kept)} to {np.max(kept)}", "0 to 1, the fraction kept")
 
 
+def delta_thresholds_are_sizes(program: Program) -> Iterator[Violation]:
+    """What a value has to move by is not below nothing."""
+    for node in program.neuron_layers:
+        if isinstance(node.neuron, SigmaDelta) and not np.all(node.neuron.delta_threshold >= 0):
+            yield Violation(f"{node.name}.delta_threshold", f"{np.min(node.neuron.delta_threshold)}", "0 or more")
+
+
 def codes_pass_through_maps(program: Program) -> Iterator[Violation]:
     """A linear map turns changes into changes and values into values."""
     for node in program.linear_maps:
@@ -275,6 +283,7 @@ STAGES: tuple[tuple[Rule, ...], ...] = (
         shapes_fit,
         parameters_are_numbers,
         fractions_are_fractions,
+        delta_thresholds_are_sizes,
         codes_pass_through_maps,
         neurons_are_of_the_format,
         integers_fit_their_registers,

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tdd_deploy.neurons import IF, LI, LIF, NEURONS, CubaLIF, I, Threshold
+from tdd_deploy.neurons import IF, LI, LIF, NEURONS, CubaLIF, I, SigmaDelta, Threshold
 from tdd_deploy.program import Conv, Dense, Flatten, Input, LinearMap, NeuronLayer, Output, Pool, Scale
 from tdd_deploy.program.describe import kind, parameters
 
@@ -54,6 +54,16 @@ WORDS = [
     ),
     (layer(LI(beta=np.array(0.5))), "LI", "beta 0.5"),
     (layer(I()), "I", ""),
+    (
+        layer(SigmaDelta(delta_threshold=ONE)),
+        "SigmaDelta",
+        "delta_threshold 1, sends x = max(0, current) when |x - last sent| > delta_threshold",
+    ),
+    (
+        layer(SigmaDelta(delta_threshold=ONE, activation="none", compare=">=")),
+        "SigmaDelta",
+        "delta_threshold 1, sends x = current when |x - last sent| >= delta_threshold",
+    ),
     (layer(Threshold(v_threshold=ONE)), "Threshold", "v_threshold 1, fires when v > v_threshold"),
 ]
 

@@ -15,7 +15,7 @@ from tdd_deploy.exporters.lava.latency import latencies
 from tdd_deploy.exporters.lava.plan import planned
 from tdd_deploy.exporters.lava.rules import MAPPINGS, violations
 from tdd_deploy.exporters.lava.write import write
-from tdd_deploy.neurons import IF, LI, LIF, CubaLIF, I, LoihiLIF, Threshold
+from tdd_deploy.neurons import IF, LI, LIF, CubaLIF, I, LoihiLIF, SigmaDelta, Threshold
 from tdd_deploy.program import Conv, Dense, Edge, Flatten, Input, NeuronLayer, Output, Pool, Program, Scale, build
 
 FIRE = {"v_threshold": np.array(1.0), "v_reset": np.array(0.0)}
@@ -166,6 +166,11 @@ def test_lavas_own_neurons_hold_no_others(neuron, where, found, mapping):
 @pytest.mark.parametrize("neuron", [LI(beta=np.array(0.5)), I()])
 def test_potentials_are_not_sent(neuron):
     assert reasons(of_floats(neuron)) == {"n": f"{type(neuron).__name__} sends its potential"}
+
+
+def test_sigma_delta_neurons_are_refused():
+    neuron = SigmaDelta(delta_threshold=np.array(0.5))
+    assert reasons(of_floats(neuron)) == {"n": "SigmaDelta sends numbers"}
 
 
 @pytest.mark.parametrize("neuron", [IF(**FIRE, compare=">="), Threshold(v_threshold=np.array(1.0), compare=">=")])

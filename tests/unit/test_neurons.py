@@ -5,7 +5,8 @@ from dataclasses import fields
 import numpy as np
 import pytest
 
-from tdd_deploy.neurons import IF, LI, LIF, NEURONS, CubaLIF, I, Threshold
+from tdd_deploy.neurons import IF, LI, LIF, NEURONS, CubaLIF, I, SigmaDelta, Threshold
+from tdd_deploy.neurons.base import CHOICES
 from tdd_deploy.simulator.arithmetic import FloatArithmetic
 
 FIRES = {"v_threshold": np.array(1.0), "v_reset": np.array(0.0)}
@@ -13,7 +14,7 @@ FIRES = {"v_threshold": np.array(1.0), "v_reset": np.array(0.0)}
 
 def made(cls, **changed):
     """Any neuron, its parameters all 1/2 unless they are given."""
-    names = {f.name for f in fields(cls)} - {"reset", "compare"}
+    names = {f.name for f in fields(cls)} - set(CHOICES)
     return cls(**({name: np.array(0.5) for name in names} | changed))
 
 
@@ -93,7 +94,7 @@ def test_conversion_reaches_every_array_and_no_choice(cls):
     assert {name: float(value) for name, value in converted.parameters().items()} == dict.fromkeys(
         made(cls).parameters(), 1.5
     )
-    for choice in ("reset", "compare"):
+    for choice in CHOICES:
         assert getattr(converted, choice, None) == getattr(made(cls), choice, None)
 
 
@@ -147,6 +148,36 @@ def test_the_integrator_forgets_nothing():
 
 def test_a_threshold_has_no_memory():
     assert run(Threshold(v_threshold=np.array(1.0)), [1.5, 0.5, 1.0, -2.0, 9.0])[0] == [1, 0, 0, 0, 1]
+
+
+def test_a_sigma_delta_neuron_sends_what_moved_by_more_than_its_threshold():
+    # From 0: 0.5 has not moved by more than 0.5; 0.75 has; 0.25 has not (by 0.5); 0 has (by 0.75); -3 is 0 behind the
+    # ReLU; 4 has; 3.5 has not.
+    neuron = SigmaDelta(delta_threshold=np.array(0.5))
+    assert run(neuron, [0.5, 0.75, 0.25, 0.0, -3.0, 4.0, 3.5])[0] == [0.0, 0.75, 0.75, 0.0, 0.0, 4.0, 4.0]
+
+
+def test_a_slow_drift_is_followed_as_the_loop_is_closed():
+    # 1/4 more per step, threshold 1/2: sent at every third step, never more than 1/2 behind.
+    neuron = SigmaDelta(delta_threshold=np.array(0.5))
+    assert run(neuron, np.arange(1, 8) / 4)[0] == [0.0, 0.0, 0.75, 0.75, 0.75, 1.5, 1.5]
+
+
+def test_without_an_activation_negative_numbers_are_sent_too():
+    neuron = SigmaDelta(delta_threshold=np.array(0.5), activation="none")
+    assert run(neuron, [-0.5, -0.75, 0.0, -0.25])[0] == [0.0, -0.75, 0.0, 0.0]
+
+
+def test_at_the_threshold_a_sigma_delta_neuron_sends_with_the_other_comparison():
+    neuron = SigmaDelta(delta_threshold=np.array(0.5), compare=">=")
+    assert run(neuron, [0.5, 0.25, 1.0])[0] == [0.5, 0.5, 1.0]
+
+
+@pytest.mark.parametrize("compare", [">", ">="])
+def test_without_a_threshold_a_sigma_delta_neuron_is_a_relu(compare):
+    currents = np.random.default_rng(0).normal(size=50)
+    neuron = SigmaDelta(delta_threshold=np.array(0.0), compare=compare)
+    assert run(neuron, currents)[0] == np.maximum(currents, 0).tolist()
 
 
 @pytest.mark.parametrize("cls", [IF, LIF, CubaLIF, Threshold])

@@ -1,10 +1,11 @@
 from collections import defaultdict
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from tdd_deploy.errors import BadProgram
-from tdd_deploy.neurons import IF
+from tdd_deploy.errors import BadOption, BadProgram
+from tdd_deploy.neurons import IF, SigmaDelta
 from tdd_deploy.program import (
     CODES,
     Dense,
@@ -17,6 +18,7 @@ from tdd_deploy.program import (
     code_groups,
     with_code,
     with_codes,
+    with_delta_threshold,
 )
 from tests.zoo import grow
 
@@ -113,3 +115,26 @@ def test_groups_part_the_edges_and_are_as_small_as_can_be(seed):
     groups = code_groups(case.program)
     assert {frozenset(group) for group in groups} == {joined(edge) for edge in case.program.edges}
     assert sum(len(group) for group in groups) == len(case.program.edges)
+
+
+def test_one_threshold_reaches_every_sigma_delta_neuron_and_no_other():
+    before = program()
+    neuron = SigmaDelta(delta_threshold=np.array([0.0, 1.0]), activation="none", compare=">=")
+    nodes = [replace(node, neuron=neuron) if node.name == "n1" else node for node in before.nodes]
+    mixed = build(nodes, before.edges, dt_s=1e-3, n_steps=2)
+    changed = with_delta_threshold(mixed, 0.25)
+    theta = changed["n1"].neuron.delta_threshold
+    assert (theta.tolist(), theta.dtype, theta.flags.writeable) == (0.25, np.float32, False)
+    assert (changed["n1"].neuron.activation, changed["n1"].neuron.compare) == ("none", ">=")
+    assert changed["n2"] is mixed["n2"]
+
+
+@pytest.mark.parametrize("theta", [-1.0, float("nan"), float("inf")])
+def test_a_delta_threshold_is_a_size(theta):
+    with pytest.raises(BadOption, match=r"--delta-threshold is .*; allowed: 0 or more"):
+        with_delta_threshold(program(), theta)
+
+
+def test_a_program_without_sigma_delta_neurons_has_no_delta_threshold():
+    with pytest.raises(BadOption, match="of a program without SigmaDelta"):
+        with_delta_threshold(program(), 0.5)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tdd_deploy.errors import BadOptions, NotExportable
-from tdd_deploy.neurons import IF, LI, LIF, CubaLIF, I, LoihiLIF, Threshold
+from tdd_deploy.neurons import IF, LI, LIF, CubaLIF, I, LoihiLIF, SigmaDelta, Threshold
 from tdd_deploy.neurons.loihi import WRAP
 from tdd_deploy.program import Conv, Dense, Edge, Flatten, Input, NeuronLayer, Output, Pool, Scale, build
 from tdd_deploy.program.bounds import worst_case_sums, wrapping_layers
@@ -396,6 +396,11 @@ def test_integers_are_not_quantized_again():
 @pytest.mark.parametrize("neuron", [LI(beta=np.array(0.5)), I()])
 def test_neurons_that_send_potentials_are_refused(neuron):
     assert refused(single([[1.0]], neuron=neuron)) == {"n": f"{type(neuron).__name__} sends its potential"}
+
+
+def test_sigma_delta_neurons_are_refused():
+    neuron = SigmaDelta(delta_threshold=np.array(0.5))
+    assert refused(single([[1.0]], neuron=neuron)) == {"n": "SigmaDelta sends numbers"}
 
 
 def test_a_filter_behind_a_bias_is_refused():

@@ -70,6 +70,7 @@ def test_keep_multiplies_and_so_does_its_gradient():
 def make(cls, rng, choices):
     """A neuron with random parameters of its kind, one per element where it has several."""
     ranges = {"v_threshold": (0.3, 1.2), "v_reset": (0.0, 0.2), "alpha": (0.1, 0.9), "beta": (0.1, 0.9)}
+    ranges |= {"delta_threshold": (0.0, 0.5)}
     names = set(cls.__dataclass_fields__)
     values = {name: rng.uniform(*ranges[name], 40).astype(np.float32) for name in sorted(names & set(ranges))}
     return cls(**values, **{name: word for name, word in choices.items() if name in names})

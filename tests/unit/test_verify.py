@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tdd_deploy.errors import BadProgram, Violation
-from tdd_deploy.neurons import LIF, CubaLIF, LoihiLIF
+from tdd_deploy.neurons import LIF, CubaLIF, LoihiLIF, SigmaDelta
 from tdd_deploy.program import Conv, Dense, Edge, Flatten, Input, NeuronLayer, Output, Pool, Scale, build, verify
 from tdd_deploy.program.verify import STAGES
 
@@ -166,6 +166,10 @@ BROKEN = {
          "0 to 1, the fraction kept"),
         (hidden(neuron=CubaLIF(alpha=np.array(-0.25), **lif().parameters())), "hidden.alpha", "-0.25 to -0.25",
          "0 to 1, the fraction kept"),
+    ],
+    "delta_thresholds_are_sizes": [
+        (hidden(neuron=SigmaDelta(delta_threshold=np.array([0.0, -0.5, 1.0]))), "hidden.delta_threshold", "-0.5",
+         "0 or more"),
     ],
     "codes_pass_through_maps": [
         ({"edges": (Edge("input", "fc", code="spike"), *EDGES[1:])}, "fc", "edges of both codes meet at this map",
