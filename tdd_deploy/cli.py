@@ -295,7 +295,7 @@ def _echo_baseline(run: Path, accuracy: float) -> None:
 @click.option("--samples", type=click.IntRange(1), default=64, show_default=True, help="How many of --data.")
 @json_option
 def export(file: Path, *, target: str, out: Path, as_json: bool, **options: Any) -> None:
-    """Write FILE (a .nir or .net file, or a run folder) for a target.
+    """Write FILE (a .nir, .net or .onnx file, or a run folder) for a target.
 
     nir: one file. lava: a folder with weights, manifest and a run.py that needs only lava-nc (tdd-deploy lava run).
     """
@@ -357,7 +357,7 @@ def export(file: Path, *, target: str, out: Path, as_json: bool, **options: Any)
 @click.option("--record", type=PATH, help="Write every layer's spikes, [samples, steps, ...], to this .npz.")
 @click.option("--out", type=PATH, help="Write report.json, steps.csv and report.html into this folder.")
 def simulate(file: Path, *, energy: bool, profiles: tuple[str, ...], by: str, as_json: bool, **options: Any) -> None:
-    """Execute FILE (a .nir or .net file, or a run folder) on data, event by event.
+    """Execute FILE (a .nir, .net or .onnx file, or a run folder) on data, event by event.
 
     Counts are of this run, beside those of plain spikes; --energy prices them.
     """
@@ -517,7 +517,7 @@ def prune(run: Path, *, out: Path, as_json: bool, **options: Any) -> None:
 @click.option("--chips", type=click.IntRange(1), default=1, show_default=True, help="How many there are.")
 @json_option
 def check(file: Path, *, as_json: bool, **options: Any) -> None:
-    """Say whether FILE (a .nir or .net file, or a run folder) fits on a chip: limits that it breaks, and what helps.
+    """Say whether FILE (a .nir, .net or .onnx file, or a run folder) fits on a chip: limits that it breaks, and what helps.
 
     Exit code 1 when it does not fit. Limits are those that are published; what they leave open is printed.
     """
@@ -536,7 +536,7 @@ def check(file: Path, *, as_json: bool, **options: Any) -> None:
 @click.argument("file", type=PATH)
 @json_option
 def inspect(file: Path, *, as_json: bool) -> None:
-    """Print what FILE (a .nir or .net file, or a run folder) holds, every choice named."""
+    """Print what FILE (a .nir, .net or .onnx file, or a run folder) holds, every choice named."""
     from .pipeline import inspect as run
 
     found = run(file)

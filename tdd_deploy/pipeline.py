@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, nullcontext
 from dataclasses import asdict, dataclass, replace
 from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_type_hints
 
@@ -54,28 +55,35 @@ ANALYSED_SAMPLES = 64
 ANALYSIS_BATCH = 32
 MEASURED_BATCH = 256
 BASELINE = "baseline.json"
+CONVENTIONAL = "network.onnx"  # of an ANN
 BASELINE_VERSION = 1
 Progress = Callable[[int, int], None]  # samples done, samples in all
 
 
 def read_program(path: Path) -> Program:
-    """Read a Program from a .nir or .net file, or a run folder.
+    """Read a Program from a .nir, .net or .onnx file, or a run folder.
 
     Raises:
-        BadFile: no such file, a folder without a network, or neither a NIR file nor one of lava-dl.
+        BadFile: no such file, a folder without a network, or a file of neither NIR, lava-dl nor ONNX.
         UnsupportedGraph: the file holds what no Program can hold.
     """
     from .graph import read
 
-    if path.is_dir():
-        folder, path = path, path / "network.nir"
-        if not path.exists():
-            found, remedy = "is a folder without network.nir", "name a .nir file or a folder that train wrote"
-            if _is_ann(folder):
-                found = "is the run of an ANN (--method ann), which NIR cannot hold"
-                remedy = "give it to simulate as --baseline"
-            raise BadFile(folder, found, remedy)
-    return read(path)
+    return read(_network_of(path) if path.is_dir() else path)
+
+
+def _network_of(folder: Path) -> Path:
+    """Return the file of a run folder's network."""
+    for name in ("network.nir", CONVENTIONAL):
+        if (folder / name).exists():
+            return folder / name
+    if _is_ann(folder):
+        found = f"is the run of an ANN (--method ann) without {CONVENTIONAL}"
+        remedy = (
+            "train it where onnx is installed (pip install 'tdd-deploy[onnx]'), or give it to simulate as --baseline"
+        )
+        raise BadFile(folder, found, remedy)
+    raise BadFile(folder, "is a folder without network.nir", "name a .nir file or a folder that train wrote")
 
 
 def _is_ann(folder: Path) -> bool:
@@ -122,10 +130,10 @@ def export(
     binning: Binning | None = None,
     samples: int = CALIBRATION_SAMPLES,
 ) -> Exported:
-    """Write the program of a .nir or .net file or run folder for a target, quantized first where asked or needed.
+    """Write the program of a .nir, .net or .onnx file or run folder for a target, quantized first where asked or needed.
 
     Args:
-        path: a .nir or .net file, or a run folder.
+        path: a .nir, .net or .onnx file, or a run folder.
         target: a name of ``exporters.TARGETS``.
         out: the file or folder to write.
         bits: of a weight, 2 to 8: makes an integer program. By default 8 for Lava, and none for NIR.
@@ -253,7 +261,7 @@ def simulate(
     """Execute a program on data, event by event; count, and with ``profiles`` price what was executed.
 
     Args:
-        path: a .nir or .net file, or a run folder.
+        path: a .nir, .net or .onnx file, or a run folder.
         data: a name of ``data.DATASETS`` or a path to an .npz.
         split: part of the data; by default the test set, or a whole .npz.
         data_dir: where the files of a named set lie.
@@ -383,7 +391,7 @@ def check(path: Path, *, target: str, bits: int | None = None, code: Code | None
     """Hold a program against what a chip has room for; see ``simulator.check``.
 
     Args:
-        path: a .nir or .net file, or a run folder.
+        path: a .nir, .net or .onnx file, or a run folder.
         target: a chip, a profile of one, or a path to a chip's .toml.
         bits: of a weight, for floats; by default 8.
         code: what edges send; by default delta where events can carry a sign, or else spike.
@@ -633,7 +641,7 @@ def verify(
     """Run the same samples on several machines, each compared with the one before.
 
     Args:
-        path: a .nir or .net file, or a run folder.
+        path: a .nir, .net or .onnx file, or a run folder.
         data: a name of ``data.DATASETS`` or a path to an .npz.
         split: part of the data; by default the test set, or a whole .npz.
         data_dir: where the files of a named set lie.
@@ -710,7 +718,7 @@ def _side_by_side(found: "Sequence[Recorded]") -> "list[Hop]":
 
 
 def inspect(path: Path) -> dict[str, Any]:
-    """Return what a .nir or .net file or run folder holds, every choice named, as plain values."""
+    """Return what a .nir, .net or .onnx file or run folder holds, every choice named, as plain values."""
     program = read_program(path)
     nodes = [
         {
@@ -864,12 +872,25 @@ def train(
         }
         if processes.is_first:
             if trained.program is None:
-                write_json(out / BASELINE, _baseline_json(options, trained.network, learned, facts, measured_on))
+                _write_ann(
+                    out,
+                    room.lower(trained.network, n_steps=1, encoder=options.encoder),
+                    _baseline_json(options, trained.network, learned, facts, measured_on),
+                )
             else:
                 TARGETS["nir"](trained.program, out / "network.nir")
             room.write_metrics(out / "metrics.csv", trained.history)
             write_json(out / "train.json", finished)
     return finished
+
+
+def _write_ann(out: Path, program: Program, measured: Mapping[str, Any]) -> None:
+    """Write what an ANN is as a baseline, and where onnx is installed, as a network for ``simulate``."""
+    from .exporters import conventional
+
+    write_json(out / BASELINE, measured)
+    if find_spec("onnx") is not None:
+        conventional.write(program, out / CONVENTIONAL)
 
 
 def _measured_on(data: str, data_dir: Path | None) -> tuple[Source, ...]:
@@ -1156,6 +1177,8 @@ def _finished_run(folder: Path, room: Any) -> "tuple[Program, Finished]":
     """Return what stands in a run's network.nir, and its network in torch."""
     if not folder.is_dir():
         raise BadFile(folder, "is not a run folder", "name a folder that train wrote")
+    if _is_ann(folder):
+        raise BadFile(folder, "is the run of an ANN (--method ann)", "name the run of a spiking network")
     program = read_program(folder)
     return program, room.load_run(folder, program)
 

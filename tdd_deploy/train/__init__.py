@@ -5,6 +5,7 @@ from .architectures import NETWORKS
 from .baseline import measure
 from .execution import executing
 from .logs import Board, require_tensorboard, write_metrics
+from .lower import lower
 from .network import Network
 from .options import METHODS, OF_DATA, OF_EVENTS, TrainOptions, by_field, checked, flag
 from .replay import load, load_run, replay
@@ -32,6 +33,7 @@ __all__ = [
     "flag",
     "load",
     "load_run",
+    "lower",
     "measure",
     "n_threads",
     "replay",
