@@ -460,6 +460,7 @@ def _unwritten(name: str, neuron: VariantLIF) -> Iterator[Violation]:
         "fires several times per step": neuron.spikes == "many",
         f"{neuron.reset} reset, {neuron.resets}": (neuron.reset, neuron.resets) != ("soft", "next step"),
         "a lowest potential": neuron.v_min is not None,
+        "what a reset leaves is held": neuron.left_over != "fires",
         "soft reset with a memory of currents": bool(np.any(neuron.alpha)),
         "v_reset not 0, with soft reset": bool(np.any(neuron.v_reset)),
     }
