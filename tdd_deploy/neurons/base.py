@@ -8,7 +8,6 @@ Array: TypeAlias = Any  # numpy.ndarray or torch.Tensor: a neuron is written onc
 State: TypeAlias = tuple[Array, ...]
 Reset = Literal["hard", "soft"]
 Compare = Literal[">", ">="]
-CHOICES = ("reset", "compare", "activation")  # fields of neurons that are words; all others are arrays
 
 
 class Arithmetic(Protocol):
