@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -150,7 +151,7 @@ def make_nir(path: Path) -> None:
         "out": nir.Output(np.array([3])),
     }
     names = list(nodes)
-    graph = nir.NIRGraph(nodes, [*zip(names, names[1:], strict=False)], type_check=False)
+    graph = nir.NIRGraph(nodes, [*pairwise(names)], type_check=False)
     graph.nodes["fc"] = nir.Linear(np.ones((3, 18)))
     nir.write(path, graph)
 
