@@ -436,8 +436,9 @@ def neurons_are_standard(program: Program) -> Iterator[Violation]:
     for layer in program.neuron_layers:
         neuron = layer.neuron
         if isinstance(neuron, SigmaDelta):
+            allowed = "IF, LIF, CubaLIF, LI, CubaLI, I, Threshold"
             yield Violation(
-                layer.name, "SigmaDelta, for which NIR has no node", "NIR's neurons", "Simulate it as it is."
+                layer.name, "SigmaDelta, for which NIR has no node", allowed, "Simulate the program as it is."
             )
         if isinstance(neuron, VariantLIF):
             yield from _unwritten(layer.name, neuron)

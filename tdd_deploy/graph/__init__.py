@@ -13,11 +13,15 @@ from .survey import AmbiguousGraph
 
 
 def read(path: Path, *, dialect: str | None = None, strict: bool = False) -> Program:
-    """Read a NIR file, or one of lava-dl, which needs no dialect; see ``file.read`` and ``lava_dl.read_net``."""
+    """Read a NIR file, or a .net file of lava-dl; see ``file.read`` and ``lava_dl.read_net``.
+
+    Raises:
+        BadOption: a dialect was named for a file that has one meaning.
+    """
     if not is_net(path):
         return read_nir(path, dialect=dialect, strict=strict)
     if dialect is not None:
-        raise BadOption("--dialect", f"{dialect}, of a file of lava-dl", "none: it has one meaning")
+        raise BadOption("--dialect", f"{dialect}, for a .net file", "only with a NIR file of another tool")
     return read_net(path)
 
 

@@ -88,8 +88,8 @@ DIALECTS = {
         ),
         Dialect(
             name="norse",
-            about="Norse 1.1: dt is 1e-3, IAF adds r x; its own export writes tau times dt (tau=times_dt)",
-            choices=Choices(dt=1e-3, integration="euler", gain_syn="r", gain_if="r", start="rest"),
+            about="Norse 1.1: dt is 1e-3, r is not used; its own export writes tau times dt (tau=times_dt)",
+            choices=Choices(dt=1e-3, integration="euler", gain="norm", gain_syn="r", gain_if="r", start="rest"),
         ),
         Dialect(
             name="sinabs",

@@ -8,20 +8,18 @@ from typing import Any
 import h5py
 import nir
 
-from tdd_deploy.errors import BadFile, TddDeployError, UnsupportedGraph
+from tdd_deploy.errors import BadFile, UnsupportedGraph
 from tdd_deploy.files import sha256
 from tdd_deploy.program import Program
 
 from .choices import WRITER
-from .hdf5 import has_whole_heaps, n_bytes
+from .hdf5 import opened, reason
 from .lower import lower, lower_plain, restore
 from .plain import PlainGraph, plain_group
 from .rules import unknown_kinds
 from .survey import surveyed
 
 REMEDY = "name a NIR file"
-SMALL = 64 << 20  # bytes that any file may hold
-COMPRESSED = 200  # bytes that may come out of one
 
 
 def read(path: Path, *, dialect: str | None = None, strict: bool = False) -> Program:
@@ -51,6 +49,15 @@ def read(path: Path, *, dialect: str | None = None, strict: bool = False) -> Pro
     return replace(program, provenance={**program.provenance, "file": path.name, "sha256": digest})
 
 
+def _digest(path: Path) -> str:
+    try:
+        if not path.is_file():
+            raise BadFile(path, "is a folder" if path.is_dir() else "there is no such file", REMEDY)
+        return sha256(path)
+    except OSError as error:
+        raise BadFile(path, f"cannot be read ({error.strerror})", REMEDY) from error
+
+
 def survey(path: Path, *, strict: bool = False) -> dict[str, Any]:
     """Return what stands in a file of another tool, and what each dialect would make of it, as plain values.
 
@@ -70,48 +77,21 @@ def plain_file(path: Path) -> PlainGraph:
     if not h5py.is_hdf5(path):
         what = "it is a zip archive, such as PyTorch saves" if zipfile.is_zipfile(path) else "it is not HDF5"
         raise BadFile(path, f"is not a NIR file, as {what}", REMEDY)
-    if not has_whole_heaps(path):
-        raise BadFile(path, "is damaged (a heap of texts does not end)", "write it again")
-    try:
-        with h5py.File(path, "r") as file:
-            size = n_bytes(file)
-            if size is None:
-                found = "holds more than groups, texts and numbers, links to other files, or is nested too deeply"
-                raise BadFile(path, found, REMEDY)
-            if size > max(SMALL, COMPRESSED * path.stat().st_size):
-                raise BadFile(path, f"unpacks to {size:,} bytes, {COMPRESSED} times its size and more", REMEDY)
-            root = file.get("node")
-            if _kind(root) != "NIRGraph":
-                raise BadFile(path, "is an HDF5 file without a NIR graph", REMEDY)
-            return plain_group(root)
-    except TddDeployError:
-        raise
-    except Exception as error:  # h5py raises anything on a damaged file
-        raise BadFile(path, f"is damaged ({_reason(error)})", "write it again") from error
-
-
-def _digest(path: Path) -> str:
-    try:
-        if not path.is_file():
-            raise BadFile(path, "is a folder" if path.is_dir() else "there is no such file", REMEDY)
-        return sha256(path)
-    except OSError as error:
-        raise BadFile(path, f"cannot be read ({error.strerror})", REMEDY) from error
+    with opened(path, remedy=REMEDY) as file:
+        root = file.get("node")
+        if _kind(root) != "NIRGraph":
+            raise BadFile(path, "is an HDF5 file without a NIR graph", REMEDY)
+        return plain_group(root)
 
 
 def _graph(path: Path) -> nir.NIRGraph:
     try:
         return nir.read(path, type_check=False)
     except Exception as error:  # h5py and nir raise anything on a damaged file
-        raise BadFile(path, f"is damaged ({_reason(error)})", "write it again") from error
+        raise BadFile(path, f"is damaged ({reason(error)})", "write it again") from error
 
 
 def _kind(node: Any) -> str:
     """Return the name of a node's class, empty when it has none."""
     kind = node["type"][()] if isinstance(node, h5py.Group) and "type" in node else ""
     return kind.decode() if isinstance(kind, bytes) else ""
-
-
-def _reason(error: Exception) -> str:
-    first_line = str(error).partition("\n")[0]
-    return f"{type(error).__name__}: {first_line}" if first_line else type(error).__name__

@@ -7,13 +7,19 @@ Source: HDF5 File Format Specification 3.0, section III.E, global heap.
 import mmap
 import re
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import h5py
 
+from tdd_deploy.errors import BadFile, TddDeployError
+
 COLLECTION = re.compile(rb"GCOL\x01\0\0\0")
 SIZE = struct.Struct("<Q")
 ENTRY = struct.Struct("<HHIQ")  # index, references, reserved, size
+SMALL = 64 << 20  # bytes that any file may hold
+COMPRESSED = 200  # times the size of a file: the bytes that may come out of it
 DEEPEST = 64  # a graph in a graph takes two
 
 
@@ -38,6 +44,36 @@ def _is_whole(content: mmap.mmap, start: int) -> bool:
             return False
         place += step
     return True
+
+
+@contextmanager
+def opened(path: Path, *, remedy: str) -> Iterator[h5py.File]:
+    """Open an HDF5 file that nobody vouches for; whatever goes wrong, also while it is read, becomes BadFile.
+
+    Raises:
+        BadFile: it is damaged, holds more than groups, texts and numbers, or unpacks to far more than its size.
+    """
+    if not has_whole_heaps(path):
+        raise BadFile(path, "is damaged (a heap of texts does not end)", "write it again")
+    try:
+        with h5py.File(path, "r") as file:
+            size = n_bytes(file)
+            if size is None:
+                found = "holds more than groups, texts and numbers, links to other files, or is nested too deeply"
+                raise BadFile(path, found, remedy)
+            if size > max(SMALL, COMPRESSED * path.stat().st_size):
+                raise BadFile(path, f"unpacks to {size:,} bytes, {COMPRESSED} times its size and more", remedy)
+            yield file
+    except TddDeployError:
+        raise
+    except Exception as error:  # h5py raises anything on a damaged file
+        raise BadFile(path, f"is damaged ({reason(error)})", "write it again") from error
+
+
+def reason(error: Exception) -> str:
+    """Return what a library said of a damaged file, in a line."""
+    first_line = str(error).partition("\n")[0]
+    return f"{type(error).__name__}: {first_line}" if first_line else type(error).__name__
 
 
 def n_bytes(group: h5py.Group, *, depth: int = 0, seen: set[int] | None = None) -> int | None:

@@ -17,7 +17,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from tdd_deploy.errors import BadFile, TddDeployError, UnsupportedGraph, Violation
+from tdd_deploy.errors import BadFile, UnsupportedGraph, Violation
 from tdd_deploy.files import sha256
 from tdd_deploy.neurons import LavaSigmaDelta, LoihiLIF, Neuron
 from tdd_deploy.neurons.loihi import DECAY, UNIT
@@ -38,8 +38,7 @@ from tdd_deploy.program import (
     build,
 )
 
-from .file import COMPRESSED, SMALL
-from .hdf5 import has_whole_heaps, n_bytes
+from .hdf5 import has_whole_heaps, opened
 
 REMEDY = "name a .net file that lava-dl exported"
 MOST_LAYERS = 1000
@@ -75,22 +74,9 @@ def read_net(path: Path) -> Program:
         UnsupportedGraph: it holds what no Program can hold, or what netx does not read.
         BadProgram: it breaks a rule of ``program/verify.py``.
     """
-    try:
+    with opened(path, remedy=REMEDY) as file:
         digest = sha256(path)
-        if not has_whole_heaps(path):
-            raise BadFile(path, "is damaged (a heap of texts does not end)", "export it again")
-        with h5py.File(path, "r") as file:
-            size = n_bytes(file)
-            if size is None:
-                found = "holds more than groups, texts and numbers, links to other files, or is nested too deeply"
-                raise BadFile(path, found, REMEDY)
-            if size > max(SMALL, COMPRESSED * path.stat().st_size):
-                raise BadFile(path, f"unpacks to {size:,} bytes, {COMPRESSED} times its size and more", REMEDY)
-            layers, times = _layers(path, file), _values(file.get("simulation", {}))
-    except TddDeployError:
-        raise
-    except Exception as error:  # h5py raises anything on a damaged file
-        raise BadFile(path, f"is damaged ({type(error).__name__})", "export it again") from error
+        layers, times = _layers(path, file), _values(file.get("simulation", {}))
     violations = [*_misstated("simulation", times, TIMES), *(fault for layer in layers for fault in layer.violations())]
     chain = _Chain()
     if not violations:
@@ -127,6 +113,8 @@ def _values(group: Mapping[str, Any], prefix: str = "") -> dict[str, Value]:
     for name, item in group.items():
         if isinstance(item, h5py.Group):
             found |= _values(item, f"{prefix}{name}/")
+        elif item.shape is None:
+            raise ValueError(f"{prefix}{name} has no value")
         elif item.dtype.kind in "SO":
             (text,) = np.ravel(item[()])
             found[prefix + name] = text.decode("ascii") if isinstance(text, bytes) else str(text)
@@ -430,7 +418,7 @@ def _misstated(where: str, values: Values, rules: Mapping[str, Whole]) -> Iterat
         value = np.asarray(values.get(key, () if rule.default is None else rule.default))
         if key not in values and rule.default is None:
             yield Violation(f"{where}/{key}", "missing", allowed)
-        elif value.size != 1 or value.dtype.kind not in "iufb" or not rule.low <= value.ravel()[0] <= rule.high:
+        elif value.size != 1 or value.dtype.kind not in "iufb" or not rule.low <= float(value.ravel()[0]) <= rule.high:
             yield Violation(f"{where}/{key}", _short(value), allowed)
         elif value.ravel()[0] != int(value.ravel()[0]):
             yield Violation(f"{where}/{key}", _short(value), f"a whole number, {allowed}")

@@ -77,7 +77,8 @@ def _neuron_of(node: nir.NIRNode, choices: Choices) -> Neuron:
 
 def _next_up(v_threshold: FloatArray, *, is_integer: bool) -> FloatArray:
     """Return the next number above: ``v > x`` says for all numbers what ``v >= next up`` does."""
-    return v_threshold + 1 if is_integer else np.nextafter(v_threshold, np.inf, dtype=v_threshold.dtype)
+    next_up = v_threshold + 1 if is_integer else np.nextafter(v_threshold, np.inf, dtype=v_threshold.dtype)
+    return np.asarray(next_up + 0)  # -0 is 0
 
 
 def _integer_neuron(node: nir.NIRNode, choices: Choices) -> Neuron:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from tdd_deploy.neurons import IF, LI, LIF, NEURONS, CubaLI, CubaLIF, I, SigmaDelta, Threshold, VariantLIF
-from tdd_deploy.program import Conv, Dense, Flatten, Input, LinearMap, NeuronLayer, Output, Pool, Scale
+from tdd_deploy.program import Conv, Dense, Flatten, Input, LinearMap, NeuronLayer, Output, Place, Pool, Scale, Slice
 from tdd_deploy.program.describe import kind, parameters
 
 ONE, ZERO = np.array(1.0), np.array(0.0)
@@ -39,6 +39,8 @@ WORDS = [
         "Pool",
         "average of 2 x 3, stride 1 x 1, padding 1 x 0",
     ),
+    (Slice(name="a", start=2, shape=(2, 2, 3)), "Slice", "numbers 3 to 14 of the input"),
+    (Place(name="b", start=2, size=9), "Place", "from number 3 of the output on"),
     (Scale(name="s", factor=np.array(0.25)), "Scale", "factor 0.25"),
     (Scale(name="s", factor=np.array([0.25, -1.0, 0.0])), "Scale", "factor -1 to 0.25"),
     (layer(IF(**FIRES)), "IF", "v_threshold 1, v_reset 0, hard reset, fires when v > v_threshold"),

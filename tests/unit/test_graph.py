@@ -14,6 +14,7 @@ from tdd_deploy.exporters.nir import lift, write
 from tdd_deploy.graph import lower, read
 from tdd_deploy.neurons import IF, LI, LIF, CubaLIF, I, Neuron, Threshold
 from tdd_deploy.program import Conv, Dense, Edge, Flatten, Input, NeuronLayer, Output, Pool, Program, Scale, build
+from tdd_deploy.simulator import reference
 from tdd_deploy.simulator.reference import run
 
 ROOT = Path(__file__).parents[2]
@@ -269,9 +270,10 @@ def conv(**changes) -> nir.Conv2d:
 @pytest.mark.parametrize(
     ("node", "where", "why"),
     [
-        (nir.Delay(ONES), "a", "a node of kind Delay"),
+        (nir.Delay(np.array([1e-3, 2e-3])), "a.delay", "0.001 to 0.002 s"),
+        (nir.Delay(np.array([1.5e-3, 1.5e-3])), "a.delay", "1.5 time steps of 0.001 s"),
         (nir.Conv1d(None, np.ones((1, 1, 1)), 1, 0, 1, 1, np.ones(1)), "a", "a node of kind Conv1d"),
-        (nir.CubaLI(ONES, ONES, ONES, ONES), "a", "a node of kind CubaLI"),
+        (nir.CubaLI(ONES, ONES, ONES, ONES * 0), "a.r", "multiplies the current by 0.001 per time step"),
         (graph_of("in>a a>out"), "a", "a node of kind NIRGraph"),
         (nir.LI(tau=ONES, r=ONES, v_leak=ONES), "a.v_leak", "allowed: 0"),
         (nir.LI(tau=ONES - 1, r=ONES, v_leak=0 * ONES), "a.tau", "above 0 seconds"),
@@ -400,7 +402,7 @@ def test_all_reasons_come_at_once():
     del graph.nodes["nowhere"], graph.metadata["n_steps"]
     graph.nodes["a"] = conv(padding="same")
     graph.nodes["b"] = nir.LI(tau=ONES, r=ONES, v_leak=ONES)
-    graph.nodes["c"] = nir.Delay(ONES)
+    graph.nodes["c"] = nir.Conv1d(2, np.ones((2, 2, 1)), 1, 0, 1, 1, np.ones(2))
     graph.metadata["integration"] = "midpoint"
     assert reasons(graph).keys() == {
         "metadata n_steps",
@@ -419,16 +421,22 @@ def test_an_edge_that_stands_twice_is_named():
     assert "stands 2 times" in reasons(graph_of("in>a a>out in>a"))["edge in -> a"]
 
 
-def test_a_second_input_is_named():
-    graph = graph_of("in>a b>a a>out")
-    graph.nodes["b"] = nir.Input(np.array([2]))
-    assert "2 nodes of kind Input (in, b)" in reasons(graph)["the graph"]
+def test_several_inputs_and_outputs_are_parts_of_one():
+    graph = graph_of("in>a b>a a>out a>far")
+    graph.nodes["b"], graph.nodes["far"] = nir.Input(np.array([2])), nir.Output(np.array([2]))
+    program = lower(graph)
+    assert program.input.shape == program.shapes[program.output.name] == (4,)
+    x = np.random.default_rng(0).integers(-3, 3, (7, 1, 4)).astype(np.float32)
+    sent = reference.run(program, x)
+    np.testing.assert_array_equal(sent["a"], np.cumsum(x[..., :2] + x[..., 2:], axis=0))  # a node a is an I
+    np.testing.assert_array_equal(sent["outputs"], np.concatenate([sent["a"]] * 2, axis=-1))
+    assert lower(lift(program)) == program
 
 
 def test_a_graph_without_an_output_is_named():
     graph = graph_of("in>a a>b")
     del graph.nodes["out"]
-    assert "0 nodes of kind Output" in reasons(graph)["the graph"]
+    assert "no node of kind Output" in reasons(graph)["the graph"]
 
 
 @pytest.mark.parametrize("text", ["in>a a>out a>b", "in>a a>out a>in", "in>a a>out out>a"])
