@@ -436,9 +436,8 @@ def neurons_are_standard(program: Program) -> Iterator[Violation]:
     for layer in program.neuron_layers:
         neuron = layer.neuron
         if isinstance(neuron, SigmaDelta):
-            allowed = "IF, LIF, CubaLIF, LI, CubaLI, I, Threshold"
             yield Violation(
-                layer.name, "SigmaDelta, for which NIR has no node", allowed, "Simulate the program as it is."
+                layer.name, "SigmaDelta, for which NIR has no node", "NIR's neurons", "Simulate it as it is."
             )
         if isinstance(neuron, VariantLIF):
             yield from _unwritten(layer.name, neuron)
@@ -461,6 +460,7 @@ def _unwritten(name: str, neuron: VariantLIF) -> Iterator[Violation]:
         "fires several times per step": neuron.spikes == "many",
         f"{neuron.reset} reset, {neuron.resets}": (neuron.reset, neuron.resets) != ("soft", "next step"),
         "a lowest potential": neuron.v_min is not None,
+        "what a reset leaves is held": neuron.left_over != "fires",
         "soft reset with a memory of currents": bool(np.any(neuron.alpha)),
         "v_reset not 0, with soft reset": bool(np.any(neuron.v_reset)),
     }

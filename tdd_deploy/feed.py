@@ -46,7 +46,8 @@ class Feed:
             raise BadOption("--input-threshold", f"{threshold:g}", "0 or more")
         if threshold and encoder != "direct":
             raise BadOption("--input-threshold", f"{threshold:g}, with --encoder {encoder}", "with --encoder direct")
-        arrangement = arrange(source.sample_shape, program.input.shape, source.name)
+        shapes = source.sample_shape, program.input.shape
+        arrangement = arrange(*shapes, source.name, remedy=_downsampling(*shapes) if source.binned else "")
         n_steps = steps or arrangement.n_steps or program.n_steps
         return cls(
             program=program, arrangement=arrangement, encoder=encoder, n_steps=n_steps, seed=seed, threshold=threshold
@@ -83,3 +84,13 @@ class Feed:
             if isinstance(frames, Frames) and self.threshold:
                 frames = sent_on_change(frames, self.threshold)
             yield frames, batch.y
+
+
+def _downsampling(sample_shape: tuple[int, ...], input_shape: tuple[int, ...]) -> str:
+    """Say what would make events ``[T, 2, height, width]`` fit an input."""
+    of_events, of_input = sample_shape[1:], input_shape
+    if len(of_input) == 3 and of_events[0] == of_input[0] and of_events[1] % of_input[1] == 0:
+        by = of_events[1] // of_input[1]
+        if of_events[2] == by * of_input[2]:
+            return f"--downsample {by} sums pixels to that."
+    return ""

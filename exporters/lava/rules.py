@@ -6,7 +6,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from tdd_deploy.errors import Violation
-from tdd_deploy.neurons import IF, LIF, CubaLIF, Firing, LoihiLIF, SigmaDelta, Threshold
+from tdd_deploy.neurons import IF, LIF, CubaLIF, Firing, LoihiLIF, Threshold
 from tdd_deploy.neurons.loihi import UNIT
 from tdd_deploy.program import Conv, Dense, NeuronLayer, Place, Program, Scale, Slice
 from tdd_deploy.program.biases import currents_of_biases
@@ -47,9 +47,7 @@ def _any_neuron(program: Program) -> Iterator[Violation]:
         neuron = layer.neuron
         if not isinstance(neuron, IF | LIF | CubaLIF | Threshold | LoihiLIF):
             remedy = "" if neuron.spiking else "Read currents: let the last linear map lead to the output."
-            found = type(neuron).__name__ + ("" if neuron.spiking else " sends its potential")
-            if isinstance(neuron, SigmaDelta):
-                found, remedy = "SigmaDelta sends numbers", "Simulate the program as it is."
+            found = type(neuron).__name__ + ("" if neuron.spiking else " sends numbers")
             yield Violation(layer.name, found, "neurons that fire (IF, LIF, CubaLIF, Threshold)", remedy)
         if isinstance(neuron, Firing | Threshold) and neuron.compare != ">":
             remedy = "Quantize the program: in integers >= is > of a threshold lower by 1."

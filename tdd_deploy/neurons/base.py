@@ -31,12 +31,12 @@ class Neuron:
     """One neuron model; its parameters are arrays of shape ``()`` or of the layer's shape."""
 
     spiking: ClassVar[bool] = True
-    n_states: ClassVar[int] = 1
+    states: ClassVar[tuple[str, ...]] = ("v",)
     choices: ClassVar[dict[str, Any]] = {}  # the fields that are words, and which
 
     def start(self, zeros: Callable[[], Array]) -> State:
         """Return the state before the first time step: everything at zero."""
-        return tuple(zeros() for _ in range(self.n_states))
+        return tuple(zeros() for _ in self.states)
 
     def step(self, a: Arithmetic, state: State, current: Array) -> tuple[State, Array]:
         """Advance one time step: return the new state and what the layer sends."""

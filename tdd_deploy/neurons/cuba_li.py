@@ -13,7 +13,7 @@ class CubaLI(Neuron):
     alpha: Array
     beta: Array
     spiking: ClassVar[bool] = False
-    n_states: ClassVar[int] = 2
+    states: ClassVar[tuple[str, ...]] = ("i", "v")
 
     def step(self, a: Arithmetic, state: State, current: Array) -> tuple[State, Array]:
         """Filter the current, leak, integrate."""

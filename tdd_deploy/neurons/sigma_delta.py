@@ -23,6 +23,7 @@ class SigmaDelta(Neuron):
     activation: Activation = "relu"
     compare: Compare = ">"
     spiking: ClassVar[bool] = False
+    states: ClassVar[tuple[str, ...]] = ("y",)
     choices: ClassVar[dict[str, Any]] = {"activation": Activation, "compare": Compare}
 
     def step(self, a: Arithmetic, state: State, current: Array) -> tuple[State, Array]:

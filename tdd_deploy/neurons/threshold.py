@@ -12,7 +12,7 @@ class Threshold(Neuron):
 
     v_threshold: Array
     compare: Compare = ">"
-    n_states: ClassVar[int] = 0
+    states: ClassVar[tuple[str, ...]] = ()
     choices: ClassVar[dict[str, Any]] = {"compare": Compare}
 
     def step(self, a: Arithmetic, state: State, current: Array) -> tuple[State, Array]:

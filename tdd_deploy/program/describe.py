@@ -71,12 +71,13 @@ def _neuron(neuron: Neuron) -> str:
     choices = {name: getattr(neuron, name) for name in neuron.choices}
     if "reset" in choices:
         late = ", a step late" if choices.get("resets") == "next step" else ""
-        numbers.append("no reset" if choices["reset"] == "none" else f"{choices['reset']} reset{late}")
-    if isinstance(neuron, SigmaDelta):
+        held = ", what is left above v_threshold is held" if choices.get("left_over") == "held" else ""
+        numbers.append("no reset" if choices["reset"] == "none" else f"{choices['reset']} reset{late}{held}")
+    if choices.get("spikes") == "many":
+        numbers.append("fires as often as v_threshold is in v")
+    elif isinstance(neuron, SigmaDelta):
         x = "max(0, current)" if neuron.activation == "relu" else "current"
         numbers.append(f"sends x = {x} when |x - last sent| {neuron.compare} delta_threshold")
-    elif choices.get("spikes") == "many":
-        numbers.append("fires as often as v_threshold is in v")
     elif "compare" in choices:
         numbers.append(f"fires when v {choices['compare']} v_threshold")
     return ", ".join(numbers)

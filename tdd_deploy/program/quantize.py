@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tdd_deploy.errors import BadOptions, NotExportable, Violation
-from tdd_deploy.neurons import IF, LIF, CubaLIF, Firing, LoihiLIF, Neuron, Reset, SigmaDelta, Threshold
+from tdd_deploy.neurons import IF, LIF, CubaLIF, Firing, LoihiLIF, Neuron, Reset, Threshold
 from tdd_deploy.neurons.loihi import DECAY, UNIT, WRAP
 
 from .biases import currents_of_biases
@@ -202,13 +202,10 @@ def _unholdable(program: Program) -> Iterator[Violation]:
     if program.number_format == "integer":
         yield Violation("number_format", "integer", "float32 or float64", "This program is quantized already.")
     for layer in program.neuron_layers:
-        if isinstance(layer.neuron, SigmaDelta):
-            allowed = "neurons that fire (IF, LIF, CubaLIF, Threshold)"
-            yield Violation(layer.name, "SigmaDelta sends numbers", allowed, "Simulate the program as it is.")
-        elif not isinstance(layer.neuron, LIF | IF | CubaLIF | Threshold | LoihiLIF):
+        if not isinstance(layer.neuron, LIF | IF | CubaLIF | Threshold | LoihiLIF):
             yield Violation(
                 layer.name,
-                f"{type(layer.neuron).__name__}" + ("" if layer.neuron.spiking else " sends its potential"),
+                f"{type(layer.neuron).__name__}" + ("" if layer.neuron.spiking else " sends numbers"),
                 "neurons that fire once per step, and reset at once (IF, LIF, CubaLIF, Threshold)",
                 "" if layer.neuron.spiking else "Read currents: let the last linear map lead to the output.",
             )

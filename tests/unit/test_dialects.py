@@ -219,8 +219,8 @@ def test_a_dialect_that_cannot_be_read_is_told_with_what_can(text, faults):
 
 def test_every_key_can_be_given():
     given = {
-        "dt": "2e-3", "integration": "impulse", "gain": "kept", "gain_syn": "r", "gain_if": "one", "tau": "times_dt",
-        "reset": "none", "reset_to": "zero", "reset_delay": "yes", "compare": "ge", "spikes": "many",
+        "dt": "2e-3", "integration": "impulse", "gain": "kept", "gain_li": "one", "gain_syn": "r", "gain_if": "one", "tau": "times_dt",
+        "reset": "none", "reset_to": "zero", "left_over": "held", "reset_delay": "yes", "compare": "ge", "spikes": "many",
         "spike_delay": "yes", "map_delay": "yes", "v_min": "-2", "v_leak": "ignored", "start": "rest",
         "numbers": "float64", "steps": "7",
     }  # fmt: skip
@@ -343,7 +343,7 @@ def test_every_command_that_reads_a_network_takes_a_dialect(call, tmp_path):
 def test_a_net_file_takes_no_dialect(tmp_path):
     with h5py.File(tmp_path / "n.net", "w") as file:
         file.create_group("layer")
-    with pytest.raises(BadOption, match="only with a NIR file"):
+    with pytest.raises(BadOption, match="it has one meaning"):
         read(tmp_path / "n.net", dialect="norse")
 
 

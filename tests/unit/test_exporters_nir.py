@@ -102,7 +102,7 @@ def test_every_neuron_of_nir_has_an_example():
 
 def test_nir_has_no_sigma_delta_neuron():
     said = reasons(small(SigmaDelta(delta_threshold=np.array(0.5))))
-    assert said["n"].startswith("n: SigmaDelta, for which NIR has no node; allowed: IF, LIF")
+    assert said["n"].startswith("n: SigmaDelta, for which NIR has no node; allowed: NIR's neurons")
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
@@ -245,6 +245,7 @@ def test_metadata_say_how_layers_reset(resets, word):
         (replace(LATE, spikes="many"), "n", "fires several times per step"),
         (replace(LATE, reset="hard"), "n", "hard reset, next step"),
         (replace(LATE, reset="none"), "n", "none reset, next step"),
+        (replace(LATE, left_over="held"), "n", "what a reset leaves is held"),
         (replace(LATE, v_min=np.array(0.0)), "n", "a lowest potential"),
         (replace(LATE, alpha=np.array(0.5)), "n", "a memory of currents"),
         (replace(LATE, v_reset=np.array(0.5)), "n", "v_reset not 0"),

@@ -31,7 +31,7 @@ def run(neuron, currents, *, dtype=np.float64):
 @pytest.mark.parametrize("cls", NEURONS.values())
 def test_a_neuron_starts_at_rest(cls):
     state = made(cls).start(lambda: np.zeros((2, 3)))
-    assert len(state) == cls.n_states
+    assert len(state) == len(cls.states)
     for part in state:
         np.testing.assert_array_equal(part, np.zeros((2, 3)))
 
@@ -64,7 +64,7 @@ def test_a_neuron_sends_0_or_1_just_when_it_says_that_it_spikes(cls):
 @pytest.mark.parametrize("cls", NEURONS.values())
 def test_a_step_leaves_the_former_state_and_the_current_as_they_were(cls):
     neuron = made(cls)
-    state = tuple(np.full(1, 0.75) for _ in range(cls.n_states))
+    state = tuple(np.full(1, 0.75) for _ in cls.states)
     current = np.full(1, 2.0)
     neuron.step(FloatArithmetic(), state, current)
     np.testing.assert_array_equal(current, [2.0])
@@ -248,6 +248,19 @@ def test_many_spikes_are_the_whole_thresholds_in_v():
     neuron = variant(reset="soft", spikes="many")
     assert run(neuron, [3.5, 1.75, -1.5]) == ([3, 2, 0], [0.5, 0.0, -1.5])
     assert not neuron.binary
+
+
+def test_many_spikes_with_a_hard_reset_leave_nothing():
+    # 3.5 fires 3 and goes to 0.25; 0.125 + 0.5
+    neuron = variant(v_reset=np.array(0.25), spikes="many")
+    assert run(neuron, [3.5, 0.5]) == ([3, 0], [0.25, 0.625])
+
+
+def test_what_is_left_above_the_threshold_can_be_held():
+    # 4 fires, 3 is left; 1.5 + 0.25 is beyond 1, not beyond 2; 0.875 + 0.25 has 1 to pass, as 1.75 was left; 0.5625
+    neuron = variant(reset="soft", left_over="held")
+    assert run(neuron, [4.0, 0.25, 0.25, 0.0]) == ([1, 0, 0, 0], [3.0, 1.75, 1.125, 0.5625])
+    assert run(variant(reset="soft"), [4.0, 0.25]) == ([1, 1], [3.0, 0.75])
 
 
 def test_the_lowest_potential():
