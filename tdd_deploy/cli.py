@@ -517,7 +517,7 @@ def prune(run: Path, *, out: Path, as_json: bool, **options: Any) -> None:
 @click.option("--chips", type=click.IntRange(1), default=1, show_default=True, help="How many there are.")
 @json_option
 def check(file: Path, *, as_json: bool, **options: Any) -> None:
-    """Say whether FILE (a .nir, .net or .onnx file, or a run folder) fits on a chip: limits that it breaks, and what helps.
+    """Say whether FILE (a .nir, .net or .onnx file, or a run folder) fits on a chip: what it breaks, and what helps.
 
     Exit code 1 when it does not fit. Limits are those that are published; what they leave open is printed.
     """

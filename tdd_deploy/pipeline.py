@@ -130,7 +130,7 @@ def export(
     binning: Binning | None = None,
     samples: int = CALIBRATION_SAMPLES,
 ) -> Exported:
-    """Write the program of a .nir, .net or .onnx file or run folder for a target, quantized first where asked or needed.
+    """Write the program of a file or run folder for a target, quantized first where asked or needed.
 
     Args:
         path: a .nir, .net or .onnx file, or a run folder.

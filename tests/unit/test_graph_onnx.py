@@ -281,6 +281,7 @@ POOL = {"kernel_shape": [2, 2], "strides": [2, 2]}
         ([node("Conv", "x w", pads=[0, 0, 1, 0], dilations=[2, 2])], {"w": random(5, 3, 2, 2)}, "pads alike"),
         ([node("Transpose", "x", perm=[0, 2, 1, 3])], {}, r"order \[0, 2, 1, 3\]"),
         ([node("Transpose", "x", perm=[0, 2, 3, 1])], {}, "output y: is channel last"),
+        ([node("Transpose", "x", "t", perm=[0, 2, 3, 1]), node("GlobalAveragePool", "t")], {}, "channel first"),
         ([node("Reshape", "x to")], {"to": np.array([-1, 6, 8, 4])}, None),
         ([node("Relu", "x", "r"), node("Reshape", "r to")], {"to": np.array([-1, 6, 8, 4])}, r"to \[-1, 6, 8, 4\]"),
         ([node("Relu", "x", "r"), node("Reshape", "x to", "i"), node("Add", "r i")],
