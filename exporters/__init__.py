@@ -4,12 +4,14 @@ from collections.abc import Callable
 
 from . import nir
 from .lava.write import write as write_lava
+from .onnx.write import write as write_onnx
 
 Target = Callable[..., None]  # takes a Program, a path, and options of its own by keyword
 
 TARGETS: dict[str, Target] = {
     "nir": nir.write,
     "lava": write_lava,
+    "onnx": write_onnx,
 }
 
 __all__ = ["TARGETS", "Target"]

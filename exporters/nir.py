@@ -1,7 +1,8 @@
 """A Program as a NIR file: standard nodes, and what NIR leaves open as metadata of the graph."""
 
 import io
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,23 +13,40 @@ from numpy.typing import NDArray
 from tdd_deploy import __version__
 from tdd_deploy.errors import NotExportable, Violation
 from tdd_deploy.files import replacing
-from tdd_deploy.neurons import IF, LI, LIF, CubaLIF, Firing, I, LoihiLIF, Neuron, SigmaDelta, Threshold
+from tdd_deploy.neurons import (
+    IF,
+    LI,
+    LIF,
+    CubaLI,
+    CubaLIF,
+    Firing,
+    I,
+    LoihiLIF,
+    Neuron,
+    SigmaDelta,
+    Threshold,
+    VariantLIF,
+)
 from tdd_deploy.neurons.loihi import DECAY, UNIT
 from tdd_deploy.program import (
     Conv,
     Dense,
+    Edge,
     Flatten,
     Input,
     LinearMap,
     NeuronLayer,
     Node,
     Output,
+    Place,
     Pool,
     Program,
     Scale,
     Shape,
+    Slice,
 )
 from tdd_deploy.program.discrete import gained, kept, tau_for
+from tdd_deploy.program.nodes import INPUTS, OUTPUTS
 from tdd_deploy.program.recurrence import recurrence
 
 FloatArray = NDArray[np.floating[Any]]
@@ -36,7 +54,7 @@ Rule = Callable[[Program], Iterator[Violation]]
 
 INPUT_SCALE, OUTPUT_UNIT = "input_scale", "output_unit"  # nodes at the border of an integer program
 
-LEAKLESS = {LIF: "Use IF, which does not leak.", LI: "Use I, which does not leak.", CubaLIF: "Use a value below 1."}
+LEAKLESS = {LIF: "Use IF, which does not leak.", LI: "Use I, which does not leak."}
 
 
 def write(program: Program, path: Path) -> None:
@@ -57,7 +75,9 @@ def lift(program: Program) -> nir.NIRGraph:
 
     A fraction kept becomes a time constant, ``tau_s = dt_s / (1 - beta)`` ("euler") or ``-dt_s / log(beta)`` ("exact"),
     and r makes the gain of a current 1. A layer X with soft reset becomes ``X_membrane`` (LI or I) -> ``X``
-    (Threshold) -> ``X_reset`` (Scale by ``-beta v_threshold``) -> ``X_membrane``. The codes of edges are left out.
+    (Threshold) -> ``X_reset`` (Scale by ``-beta v_threshold``, a step late ``-v_threshold``) -> ``X_membrane``. An edge
+    with a delay that no cycle implies becomes a Delay. ``v >= v_threshold`` becomes ``v >`` the next lower number, and
+    metadata of the node say so. The codes of edges are left out.
 
     An integer program is written in units of weight: thresholds are divided by 64, a bias becomes v_leak, the input's
     and the output's scales become nodes. Other tools read it as the floats that it approximates.
@@ -70,10 +90,17 @@ def lift(program: Program) -> nir.NIRGraph:
     violations = tuple(violation for rule in RULES for violation in rule(program))
     if violations:
         raise NotExportable("this program does not fit NIR", violations)
+    replaced = _replaced_by_parts(program)
+    nodes = {
+        part.name: _lifted(program, part, shape)
+        for node in program.nodes
+        if node.name not in replaced
+        for part, shape in _parts(program, node)
+    }
+    for edge in _explicit_delays(program):
+        nodes[_wire(edge)] = nir.Delay(np.full(program.shapes[edge.source], edge.delay * program.dt_s))
     return nir.NIRGraph(
-        nodes={
-            part.name: _lifted(program, part, shape) for node in program.nodes for part, shape in _parts(program, node)
-        },
+        nodes=nodes,
         edges=list(_edges(program)),
         metadata=_metadata(program),
         type_check=all(_is_checkable(node) for node in program.nodes),
@@ -110,16 +137,56 @@ def _edges(program: Program) -> Iterator[tuple[str, str]]:
         exits[program.input.name], entries[program.output.name] = INPUT_SCALE, OUTPUT_UNIT
         yield program.input.name, INPUT_SCALE
         yield OUTPUT_UNIT, program.output.name
+    explicit, replaced = _explicit_delays(program), _replaced_by_parts(program)
     for edge in program.edges:
-        yield exits.get(edge.source, edge.source), entries.get(edge.target, edge.target)
+        if edge.source in replaced or edge.target in replaced:
+            continue
+        pair = exits.get(edge.source, edge.source), entries.get(edge.target, edge.target)
+        wire = _wire(edge)
+        yield from [(pair[0], wire), (wire, pair[1])] if edge in explicit else [pair]
     for name in sorted(soft):
         yield _membrane(name), name
         yield name, _reset(name)
         yield _reset(name), _membrane(name)
 
 
+def _replaced_by_parts(program: Program) -> set[str]:
+    """Return the input and the output, where parts of them are inputs and outputs of a graph."""
+    replaced = set()
+    if any(isinstance(node, Slice) for node in program.nodes):
+        replaced.add(program.input.name)
+    if any(isinstance(node, Place) for node in program.nodes):
+        replaced.add(program.output.name)
+    return replaced
+
+
+def _explicit_delays(program: Program) -> tuple[Edge, ...]:
+    """Return the edges whose delay is written as a node: those that no cycle implies, or not that delay."""
+    explicit: tuple[Edge, ...] = ()
+    while True:
+        found = _read_delays(program, explicit)
+        more = [edge for edge in program.edges if edge not in explicit and edge.delay and edge.delay != found[edge]]
+        if not more:
+            return explicit
+        explicit += tuple(more)
+
+
+def _read_delays(program: Program, explicit: Collection[Edge]) -> Mapping[Edge, int]:
+    """Return the delay of each edge as NIR has it, given those that nodes say."""
+    pairs = [(edge.source, edge.target) for edge in program.edges]
+    found = recurrence(program.nodes, pairs, delayed=[(edge.source, edge.target) for edge in explicit])
+    return {
+        edge: edge.delay if edge in explicit else int((edge.source, edge.target) in found.delayed)
+        for edge in program.edges
+    }
+
+
+def _wire(edge: Edge) -> str:
+    return f"{edge.source}_to_{edge.target}"
+
+
 def _is_soft(layer: NeuronLayer) -> bool:
-    return isinstance(layer.neuron, Firing) and layer.neuron.reset == "soft"
+    return isinstance(layer.neuron, Firing | VariantLIF) and layer.neuron.reset == "soft"
 
 
 def _membrane(name: str) -> str:
@@ -137,30 +204,51 @@ def _parts(program: Program, node: Node) -> Iterator[tuple[Node, Shape]]:
         yield Scale(name=INPUT_SCALE, factor=np.asarray(node.scale)), shape
     if program.number_format == "integer" and isinstance(node, Output):
         yield Scale(name=OUTPUT_UNIT, factor=np.asarray(node.unit)), shape
-    if not (isinstance(node, NeuronLayer) and isinstance(node.neuron, Firing) and _is_soft(node)):
+    if not (isinstance(node, NeuronLayer) and _is_soft(node)):
         yield node, shape
         return
-    beta, membrane, v_threshold = _soft_parts(node.neuron)
+    assert isinstance(node.neuron, Firing | VariantLIF)
+    beta, membrane, unit = _soft_parts(node.neuron)
     yield NeuronLayer(name=_membrane(node.name), shape=shape, neuron=membrane), shape
-    yield NeuronLayer(name=node.name, shape=shape, neuron=Threshold(v_threshold=v_threshold)), shape
-    yield Scale(name=_reset(node.name), factor=-(beta * v_threshold)), shape
+    yield NeuronLayer(name=node.name, shape=shape, neuron=unit), shape
+    yield Scale(name=_reset(node.name), factor=-(beta * unit.v_threshold)), shape
 
 
-def _soft_parts(neuron: Firing) -> tuple[FloatArray | int, Neuron, FloatArray]:
-    """Return beta, the membrane's neuron and the threshold of a neuron with soft reset."""
+def _soft_parts(neuron: Firing | VariantLIF) -> tuple[FloatArray | int, Neuron, Threshold]:
+    """Return what the reset is multiplied by, the membrane's neuron and the threshold of a neuron with soft reset."""
+    unit = Threshold(v_threshold=neuron.v_threshold / _unit(neuron), compare=neuron.compare)
     match neuron:
         case LoihiLIF():
-            return neuron.beta, neuron, neuron.v_threshold / UNIT
+            return neuron.beta, neuron, unit
         case LIF():
-            return neuron.beta, LI(beta=neuron.beta), neuron.v_threshold
-    return 1, I(), neuron.v_threshold
+            return neuron.beta, LI(beta=neuron.beta), unit
+        case VariantLIF():
+            return 1, LI(beta=neuron.beta), unit
+    return 1, I(), unit
+
+
+def _unit(neuron: Neuron) -> int:
+    return UNIT if isinstance(neuron, LoihiLIF) else 1
+
+
+def _strict(neuron: Firing | VariantLIF | Threshold) -> FloatArray:
+    """Return the threshold that ``>`` compares with to the same result."""
+    height: FloatArray = neuron.v_threshold
+    if neuron.compare == ">":
+        return height
+    return height - 1 if height.dtype.kind == "i" else np.nextafter(height, -np.inf, dtype=height.dtype)
+
+
+def _compared(neuron: Firing | VariantLIF | Threshold) -> dict[str, str]:
+    """Return the metadata of a node that compares."""
+    return {} if neuron.compare == ">" else {"compare": neuron.compare}
 
 
 def _lifted(program: Program, node: Node, shape: Shape) -> nir.NIRNode:
     match node:
-        case Input():
-            return nir.Input(np.array(shape))
-        case Output():
+        case Input() | Slice():
+            return nir.Input(np.array(node.shape))
+        case Output() | Place():
             return nir.Output(np.array(shape))
         case NeuronLayer(neuron=LoihiLIF() as neuron):
             return _integer_neurons(program, node.shape, neuron)
@@ -216,25 +304,32 @@ def _neurons(program: Program, layer: NeuronLayer) -> nir.NIRNode:
         tau = tau_for(fraction, program.dt_s, program.integration)
         return full(tau), full(1 / gained(program.dt_s, tau, program.integration))
 
-    match layer.neuron:
-        case IF() as n:
-            return nir.IF(r=full(1 / program.dt_s), v_threshold=full(n.v_threshold), v_reset=full(n.v_reset))
-        case LIF() as n:
-            tau, r = leak(n.beta)
-            firing = {"v_threshold": full(n.v_threshold), "v_reset": full(n.v_reset)}
+    neuron = layer.neuron
+    firing: dict[str, Any] = {}
+    if isinstance(neuron, Firing):
+        firing = {
+            "v_threshold": full(_strict(neuron)),
+            "v_reset": full(neuron.v_reset),
+            "metadata": _compared(neuron),
+        }
+    match neuron:
+        case IF():
+            return nir.IF(r=full(1 / program.dt_s), **firing)
+        case LIF():
+            tau, r = leak(neuron.beta)
             return nir.LIF(tau=tau, r=r, v_leak=full(0), **firing)
-        case CubaLIF() as n:
-            (tau_syn, w_in), (tau_mem, r) = leak(n.alpha), leak(n.beta)
-            firing = {"v_threshold": full(n.v_threshold), "v_reset": full(n.v_reset)}
-            return nir.CubaLIF(tau_syn=tau_syn, tau_mem=tau_mem, r=r, w_in=w_in, v_leak=full(0), **firing)
-        case LI() as n:
-            tau, r = leak(n.beta)
+        case CubaLIF() | CubaLI():
+            (tau_syn, w_in), (tau_mem, r) = leak(neuron.alpha), leak(neuron.beta)
+            cuba = nir.CubaLIF if isinstance(neuron, CubaLIF) else nir.CubaLI
+            return cuba(tau_syn=tau_syn, tau_mem=tau_mem, r=r, w_in=w_in, v_leak=full(0), **firing)
+        case LI():
+            tau, r = leak(neuron.beta)
             return nir.LI(tau=tau, r=r, v_leak=full(0))
         case I():
             return nir.I(r=full(1 / program.dt_s))
-        case Threshold() as n:
-            return nir.Threshold(threshold=full(n.v_threshold))
-    raise NotImplementedError(type(layer.neuron).__name__)
+        case Threshold():
+            return nir.Threshold(threshold=full(_strict(neuron)), metadata=_compared(neuron))
+    raise NotImplementedError(type(neuron).__name__)
 
 
 def _integer_neurons(program: Program, shape: Shape, n: LoihiLIF) -> nir.NIRNode:
@@ -250,7 +345,12 @@ def _integer_neurons(program: Program, shape: Shape, n: LoihiLIF) -> nir.NIRNode
     v_leak = full(n.bias / UNIT) * r
     if n.reset == "soft":
         return nir.LI(tau=tau, r=r, v_leak=v_leak)
-    firing = {"v_threshold": full(n.v_threshold / UNIT), "v_reset": full(n.v_reset / UNIT), "v_leak": v_leak}
+    firing: dict[str, Any] = {
+        "v_threshold": full(_strict(n) / UNIT),
+        "v_reset": full(n.v_reset / UNIT),
+        "v_leak": v_leak,
+        "metadata": _compared(n),
+    }
     if not n.is_current_based:
         return nir.LIF(tau=tau, r=r, **firing)
     tau_syn, w_in = leak(n.alpha)
@@ -291,6 +391,28 @@ def names_of_parts_are_free(program: Program) -> Iterator[Violation]:
                 )
 
 
+def parts_are_in_order(program: Program) -> Iterator[Violation]:
+    """Several inputs, or outputs, of a graph are parts of one, in the order of their names."""
+    slices = [(node, math.prod(node.shape)) for node in program.nodes if isinstance(node, Slice)]
+    places = [(node, math.prod(program.in_shape(node.name))) for node in program.nodes if isinstance(node, Place)]
+    targets = [edge.target for edge in program.outgoing[program.input.name]]
+    sources = [edge.source for edge in program.incoming[program.output.name]]
+    yield from _out_of_order(program.input, INPUTS, slices, targets, math.prod(program.input.shape))
+    yield from _out_of_order(program.output, OUTPUTS, places, sources, math.prod(program.shapes[program.output.name]))
+
+
+def _out_of_order(
+    end: Input | Output, name: str, parts: Sequence[tuple[Slice | Place, int]], beside: Sequence[str], total: int
+) -> Iterator[Violation]:
+    ordered = sorted(parts, key=lambda part: part[0].name)
+    ends = np.cumsum([0, *(size for _, size in ordered)]).tolist()
+    is_whole = [node.start for node, _ in ordered] == ends[:-1] and ends[-1] == total and end.name == name
+    if parts and not (len(parts) > 1 and is_whole and sorted(beside) == [node.name for node, _ in ordered]):
+        found = ", ".join(f"{node.name} from {node.start} on" for node, _ in ordered)
+        allowed = f"two or more, in the order of their names, that together are all of a node called {name}"
+        yield Violation(end.name, f"parts {found}", allowed)
+
+
 def sizes_are_positive(program: Program) -> Iterator[Violation]:
     """NIR files hold arrays of at least one number."""
     for node in program.nodes:
@@ -310,16 +432,15 @@ def _has_inverse(dt_s: float) -> bool:
 
 
 def neurons_are_standard(program: Program) -> Iterator[Violation]:
-    """NIR compares with ``>``; Threshold and Scale make soft reset of one state alone."""
+    """Threshold and Scale make soft reset of one state alone."""
     for layer in program.neuron_layers:
         neuron = layer.neuron
         if isinstance(neuron, SigmaDelta):
-            allowed = "IF, LIF, CubaLIF, LI, I, Threshold"
             yield Violation(
-                layer.name, "SigmaDelta, for which NIR has no node", allowed, "Simulate the program as it is."
+                layer.name, "SigmaDelta, for which NIR has no node", "NIR's neurons", "Simulate it as it is."
             )
-        if isinstance(neuron, Firing | Threshold) and neuron.compare != ">":
-            yield Violation(f"{layer.name}.compare", neuron.compare, ">", "Build the layer with compare='>'.")
+        if isinstance(neuron, VariantLIF):
+            yield from _unwritten(layer.name, neuron)
         if isinstance(neuron, CubaLIF) and neuron.reset == "soft":
             yield Violation(
                 layer.name,
@@ -331,6 +452,22 @@ def neurons_are_standard(program: Program) -> Iterator[Violation]:
             yield Violation(layer.name, "soft reset with a memory of currents", "du 4095", "Use reset='hard'.")
         if isinstance(neuron, LoihiLIF) and neuron.reset == "soft" and np.any(neuron.v_reset):
             yield Violation(f"{layer.name}.v_reset", "not 0, with soft reset", "0", "Soft reset does not use it.")
+
+
+def _unwritten(name: str, neuron: VariantLIF) -> Iterator[Violation]:
+    """Yield what no nodes of NIR compute; a soft reset a step late is what Threshold and Scale make."""
+    faults = {
+        "fires several times per step": neuron.spikes == "many",
+        f"{neuron.reset} reset, {neuron.resets}": (neuron.reset, neuron.resets) != ("soft", "next step"),
+        "a lowest potential": neuron.v_min is not None,
+        "what a reset leaves is held": neuron.left_over != "fires",
+        "soft reset with a memory of currents": bool(np.any(neuron.alpha)),
+        "v_reset not 0, with soft reset": bool(np.any(neuron.v_reset)),
+    }
+    for found, is_wrong in faults.items():
+        if is_wrong:
+            remedy = "Keep the file that it came from, and name its --dialect."
+            yield Violation(name, found, "one spike per step, hard reset, or soft reset of LIF and IF", remedy)
 
 
 def fractions_have_time_constants(program: Program) -> Iterator[Violation]:
@@ -351,7 +488,12 @@ def fractions_have_time_constants(program: Program) -> Iterator[Violation]:
 def _timeless(program: Program, layer: NeuronLayer, name: str, fraction: FloatArray) -> Iterator[Violation]:
     where = f"{layer.name}.{name}"
     if np.any(fraction == 1):
-        yield Violation(where, "1", "below 1, which has a finite time constant", LEAKLESS[type(layer.neuron)])
+        yield Violation(
+            where,
+            "1",
+            "below 1, which has a finite time constant",
+            LEAKLESS.get(type(layer.neuron), "Use a value below 1."),
+        )
     elif program.integration == "exact" and np.any(fraction == 0):
         yield Violation(where, "0", "above 0 in exact integration", "Build the program with integration='euler'.")
     else:
@@ -367,23 +509,33 @@ def _timeless(program: Program, layer: NeuronLayer, name: str, fraction: FloatAr
 
 
 def delays_close_cycles(program: Program) -> Iterator[Violation]:
-    """NIR holds no delay of an edge: a delay of 1 is read where a cycle closes, and nowhere else."""
-    found = recurrence(program.nodes, [(edge.source, edge.target) for edge in program.edges])
+    """A delay of 1 is read where a cycle closes; others become nodes with names made here."""
+    explicit = _explicit_delays(program)
+    found = recurrence(
+        program.nodes,
+        [(edge.source, edge.target) for edge in program.edges],
+        delayed=[(edge.source, edge.target) for edge in explicit],
+    )
     yield from found.violations
+    read = _read_delays(program, explicit)
     for edge in program.edges:
-        read = int((edge.source, edge.target) in found.delayed)
-        if edge.delay != read and not found.violations:
+        if edge.delay != read[edge] and not found.violations:
             yield Violation(
                 f"edge {edge.source} -> {edge.target}",
                 f"delay is {edge.delay}",
-                f"{read}, as NIR reads it: the edge closes {'a' if read else 'no'} cycle",
-                f"Build the edge with delay={read}.",
+                f"{read[edge]}, as NIR reads it: the edge closes a cycle",
+                f"Build the edge with delay={read[edge]}.",
             )
+    names = {node.name for node in program.nodes}
+    for edge in explicit:
+        if _wire(edge) in names:
+            yield Violation(_wire(edge), "a node of this name, which a delay takes", "other names", "Rename it.")
 
 
 RULES: tuple[Rule, ...] = (
     texts_can_be_stored,
     names_of_parts_are_free,
+    parts_are_in_order,
     sizes_are_positive,
     step_has_an_inverse,
     neurons_are_standard,

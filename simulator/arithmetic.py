@@ -25,6 +25,11 @@ class FloatArithmetic:
         passed: NumberArray = v > v_threshold if compare == ">" else v >= v_threshold
         return passed.astype(v.dtype)
 
+    def count(self, v: NumberArray, v_threshold: NumberArray) -> NumberArray:
+        """Return how many whole thresholds, above 0, are in ``v``; 0 where ``v`` is below 0."""
+        whole: NumberArray = np.floor_divide(v, v_threshold) if v.dtype.kind == "i" else np.floor(v / v_threshold)
+        return whole.clip(0)
+
 
 class IntegerArithmetic(FloatArithmetic):
     """32-bit integers; fractions are of 4096."""

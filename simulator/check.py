@@ -169,7 +169,7 @@ def _signs(setting: Setting) -> Iterator[Fault]:
 
 def _numbers(setting: Setting) -> Iterator[Fault]:
     spikes, program = setting.chip.spikes, setting.program
-    senders = {layer.name for layer in program.neuron_layers if not layer.neuron.spiking}
+    senders = {layer.name for layer in program.neuron_layers if not layer.neuron.binary}
     senders |= {program.input.name} if program.encoder == "direct" else set()
     for name in codes_sent(program) if spikes.kind == "binary" else ():
         if name in senders:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tdd_deploy.program import Code, Conv, Dense, Edge, Flatten, LinearMap, Output, Pool, Program, Shape
+from tdd_deploy.program import Code, Conv, Dense, Edge, Flatten, LinearMap, Output, Pool, Program, Shape, Slice
 
 from .chips import Chip, Mesh
 from .needs import Load, Needs
@@ -267,6 +267,12 @@ def _reaching(node: LinearMap, shape: Shape, masks: Mask) -> Mask:
             return reached if reached.shape[1] == 1 else np.repeat(reached, node.weight.shape[1], axis=1)
         case Pool():
             return _reaching(node.as_conv(shape[0]), shape, masks)
+        case Slice():
+            whole = np.zeros((n, *shape), np.bool_)
+            whole[:, node.start : node.start + math.prod(node.shape)] = np.broadcast_to(
+                masks, (n, *node.shape)
+            ).reshape(n, -1)
+            return whole
         case Flatten() if masks.shape[1] == 1:
             return np.broadcast_to(masks.reshape(n, *[1] * len(shape)), (n, 1, *shape[1:]))
     return masks.reshape(n, -1, *shape[1:])

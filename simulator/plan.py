@@ -17,7 +17,20 @@ from numpy.typing import NDArray
 
 from tdd_deploy.neurons import IF, LI, LIF, CubaLIF, Firing, I, LavaSigmaDelta, LoihiLIF, SigmaDelta, Threshold
 from tdd_deploy.neurons.loihi import DECAY
-from tdd_deploy.program import Conv, Dense, Flatten, Input, NeuronLayer, Node, Output, Pool, Program, Scale, Shape
+from tdd_deploy.program import (
+    Conv,
+    Dense,
+    Flatten,
+    Input,
+    NeuronLayer,
+    Node,
+    Output,
+    Pool,
+    Program,
+    Scale,
+    Shape,
+    Slice,
+)
 
 from .arithmetic import NumberArray
 from .kernels import AT_ONCE, BLOCK, NODE, Kind, Memory, Parameter, Plan
@@ -92,7 +105,7 @@ def _is_known(node: Node) -> bool:
             return not node.average or (node.kernel[0] * node.kernel[1]).bit_count() == 1
         case Dense() | Conv():  # integers of more bits are on no chip, and would double the code
             return node.weight.dtype.kind == "f" or bool(np.all(np.abs(node.weight) < 2**15))
-    return isinstance(node, Input | Output | Flatten | Scale)
+    return isinstance(node, Input | Output | Flatten | Slice | Scale)
 
 
 @dataclass
@@ -157,7 +170,7 @@ class _Layout:
             case NeuronLayer():
                 fields = self._neurons(node)
                 self._rows[node.name] = _Row(KINDS[type(node.neuron)], shape, edges, node.neuron.spiking, fields)
-            case Flatten():
+            case Flatten() | Slice():
                 self._rows[node.name] = _Row(Kind.FLATTEN, shape, edges, sources_spike, self._order(node))
             case Scale():
                 self._rows[node.name] = _Row(Kind.SCALE, shape, edges, fields=self._factor(node))
@@ -246,7 +259,10 @@ class _Layout:
         factor = np.broadcast_to(node.factor, self._program.in_shape(node.name))
         return {"factor": self._numbers.put(channel_last(factor[None])[0].ravel())}
 
-    def _order(self, node: Flatten) -> dict[str, int]:
+    def _order(self, node: Flatten | Slice) -> dict[str, int]:
+        if isinstance(node, Slice):
+            part = node.start + np.arange(math.prod(node.shape)).reshape(1, *node.shape)
+            return {"order": self._table.put(channel_last(part).ravel())}
         shape = self._program.in_shape(node.name)
         places = np.arange(math.prod(shape)).reshape(_last(shape))
         return {"order": self._table.put(channel_first(places[None]).ravel())}

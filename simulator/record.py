@@ -20,7 +20,7 @@ class Recorder:
     """Takes the results of one batch after the other."""
 
     def __init__(self, program: Program, folder: Path, *, n_samples: int, n_steps: int) -> None:
-        arrays = {layer.name: "i1" if layer.neuron.spiking else program.dtype for layer in program.neuron_layers}
+        arrays = {layer.name: "i1" if layer.neuron.binary else program.dtype for layer in program.neuron_layers}
         if "output" in arrays:
             raise BadOption("--record", "a program with a layer named output", "another name; output is the result's")
         arrays["output"] = program.dtype

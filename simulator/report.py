@@ -113,7 +113,7 @@ class Simulation:
         counts, shares = self.trace.executed, {}
         for row, layer in enumerate(self.trace.layers):
             node = self.program[layer.name]
-            if isinstance(node, NeuronLayer) and node.neuron.spiking:
+            if isinstance(node, NeuronLayer) and node.neuron.binary:
                 spikes, changes = counts.spikes[row], counts.delta_events[row]
                 stayed = (spikes[1:] + spikes[:-1] - changes[1:]) / 2
                 pairs = zip(stayed.tolist(), spikes[1:].tolist(), strict=True)

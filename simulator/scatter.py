@@ -11,7 +11,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from tdd_deploy.program import Conv, Dense, Flatten, LinearMap, Pool, Scale, Shape
+from tdd_deploy.program import Conv, Dense, Flatten, LinearMap, Place, Pool, Scale, Shape, Slice
+from tdd_deploy.program.apply import apply
 
 from .arithmetic import NumberArray
 
@@ -186,6 +187,28 @@ class Flattened:
         into += channel_first(x).reshape(len(x), -1)
 
 
+class Sliced:
+    """A part of a vector, in a shape of its own."""
+
+    def __init__(self, node: Slice) -> None:
+        self._node = node
+
+    def add(self, x: NumberArray, into: NumberArray) -> None:
+        """Add the part of ``x`` to ``into``."""
+        into += channel_last(apply(self._node, x))
+
+
+class Placed:
+    """A part of a longer vector, channels slowest."""
+
+    def __init__(self, node: Place) -> None:
+        self._start = node.start
+
+    def add(self, x: NumberArray, into: NumberArray) -> None:
+        """Add the flat ``x`` to its part of ``into``."""
+        into[:, self._start : self._start + x[0].size] += channel_first(x).reshape(len(x), -1)
+
+
 def ready(node: LinearMap, in_shape: Shape) -> Map | Synapses:
     """Lay out one linear map for the engine."""
     match node:
@@ -199,6 +222,8 @@ def ready(node: LinearMap, in_shape: Shape) -> Map | Synapses:
             return Scaled(node)
         case Flatten():
             return Flattened()
+        case Slice() | Place():
+            return Sliced(node) if isinstance(node, Slice) else Placed(node)
     raise NotImplementedError(type(node).__name__)
 
 

@@ -37,12 +37,13 @@ TRANSMISSIONS = ("all", "open", "closed")
 OPTIMIZERS = ("adamw", "adam", "sgd")
 AUGMENTATIONS = ("crop-flip", "randaugment")
 DEVICES = ("auto", "cpu", "cuda")
-TARGETS = ("nir", "lava")
+TARGETS = ("nir", "lava", "onnx")
 ENCODERS = ("direct", "poisson")
 BIN_VALUES = ("count", "binary")
 MAPPINGS = ("fused", "stock", "spike")
+FORMS = ("step", "scan")
 PRUNED_BY = ("fisher", "magnitude")
-MACHINES = ("torch", "reference", "event", "integer", "lava")
+MACHINES = ("torch", "reference", "event", "onnx", "integer", "lava")
 
 CODES = ("auto", "delta", "spike")
 ROWS = ("layer", "step", "term", "profile", "placement", "twin")
@@ -59,6 +60,18 @@ table_format = click.option(
     "--format", "as_format", type=click.Choice(FORMATS_OF_TABLES), default="md", show_default=True
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+
+
+def foreign_file(command: FC) -> FC:
+    """Add the options of a file that another tool wrote."""
+    dialect = click.option(
+        "--dialect",
+        metavar="NAME[,KEY=VALUE...]",
+        help="What a file of another tool means: nir, snntorch, norse, sinabs, spikingjelly, rockpool, spyx or lava; "
+        "inspect FILE says what each would make of it.",
+    )
+    strict = click.option("--strict", is_flag=True, help="Refuse a file that would have to be repaired.")
+    return dialect(strict(command))
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -281,13 +294,19 @@ def _echo_baseline(run: Path, accuracy: float) -> None:
 
 @cli.command()
 @click.argument("file", type=PATH)
+@foreign_file
 @click.option("--target", type=click.Choice(TARGETS), required=True, help="Where the network goes.")
 @click.option("--out", type=PATH, required=True, help="File to write; lava: folder.")
-@click.option("--bits", type=int, help="Quantize to integers, 2 to 8 bits per weight. Default: lava 8; nir none.")
+@click.option("--bits", type=int, help="Quantize to integers, 2 to 8 bits per weight. Default: lava 8; else none.")
 @per
 @input_bits
 @click.option("--mapping", type=click.Choice(MAPPINGS), help="lava: processes of ours, or Lava's own. Default: fused.")
-@click.option("--code", type=click.Choice(("delta", "spike")), help="lava, fused: what edges send. Default: delta.")
+@click.option("--form", type=click.Choice(FORMS), help="onnx: one time step, or a loop over all. Default: step.")
+@click.option(
+    "--code",
+    type=click.Choice(("delta", "spike")),
+    help="What edges send; lava, fused: delta by default; onnx: spike by default.",
+)
 @click.option("--floats", is_flag=True, help="lava: keep floats, for its floating-point simulation.")
 @click.option("--data", help=f"Measure what quantizing changes, on training samples: {DATA}")
 @data_dir
@@ -298,6 +317,7 @@ def export(file: Path, *, target: str, out: Path, as_json: bool, **options: Any)
     """Write FILE (a .nir, .net or .onnx file, or a run folder) for a target.
 
     nir: one file. lava: a folder with weights, manifest and a run.py that needs only lava-nc (tdd-deploy lava run).
+    onnx: one file, whose states are inputs and outputs.
     """
     from .pipeline import export as run
 
@@ -315,6 +335,7 @@ def export(file: Path, *, target: str, out: Path, as_json: bool, **options: Any)
 
 @cli.command()
 @click.argument("file", type=PATH)
+@foreign_file
 @click.option("--data", required=True, help=DATA)
 @data_dir
 @_binned
@@ -420,6 +441,7 @@ def sweep(runs: tuple[Path, ...], *, profiles: tuple[str, ...], as_json: bool, *
 
 @cli.command()
 @click.argument("file", type=PATH)
+@foreign_file
 @click.option("--data", required=True, help=DATA)
 @data_dir
 @_binned
@@ -511,13 +533,14 @@ def prune(run: Path, *, out: Path, as_json: bool, **options: Any) -> None:
 
 @cli.command()
 @click.argument("file", type=PATH)
+@foreign_file
 @click.option("--target", required=True, help="A chip (loihi1, loihi2, truenorth), a profile of one, or a .toml.")
 @click.option("--bits", type=int, help="Of a weight, for a network in floats. Default: 8.")
 @click.option("--code", type=click.Choice(("delta", "spike")), help="Default: delta where events can carry a sign.")
 @click.option("--chips", type=click.IntRange(1), default=1, show_default=True, help="How many there are.")
 @json_option
 def check(file: Path, *, as_json: bool, **options: Any) -> None:
-    """Say whether FILE (a .nir, .net or .onnx file, or a run folder) fits on a chip: what it breaks, and what helps.
+    """Say whether FILE (a .nir, .net or .onnx file, or a run folder) fits on a chip, what does not, and what helps.
 
     Exit code 1 when it does not fit. Limits are those that are published; what they leave open is printed.
     """
@@ -534,12 +557,16 @@ def check(file: Path, *, as_json: bool, **options: Any) -> None:
 
 @cli.command()
 @click.argument("file", type=PATH)
+@foreign_file
 @json_option
-def inspect(file: Path, *, as_json: bool) -> None:
-    """Print what FILE (a .nir, .net or .onnx file, or a run folder) holds, every choice named."""
+def inspect(file: Path, *, as_json: bool, **options: Any) -> None:
+    """Print what FILE (a .nir, .net or .onnx file, or a run folder) holds, every choice named.
+
+    Of a file of another tool without --dialect: what stands there, and what each dialect would make of it.
+    """
     from .pipeline import inspect as run
 
-    found = run(file)
+    found = run(file, **options)
     if as_json:
         _echo_json(found)
         return
@@ -553,7 +580,12 @@ def inspect(file: Path, *, as_json: bool) -> None:
     console.print(table)
     for name, value in found.items():
         if name != "nodes":
-            console.print(f"{name}: {value}", highlight=False, markup=False)
+            told = "".join(f"\n  {line}" for line in _lines(value)) if isinstance(value, list | dict) else f" {value}"
+            console.print(f"{name}:{told or ' nothing'}", highlight=False, markup=False)
+
+
+def _lines(value: list[str] | dict[str, str]) -> list[str]:
+    return value if isinstance(value, list) else [f"{name}: {text}" for name, text in value.items()]
 
 
 @cli.command()

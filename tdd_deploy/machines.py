@@ -19,10 +19,11 @@ from .verification import Recorded
 
 if TYPE_CHECKING:
     from .exporters.lava.rules import LavaMapping
+    from .exporters.onnx.rules import Form
 
 Array = NDArray[Any]
 Machine = Callable[[Array], Recorded]  # inputs [n_steps, batch, *shape], encoded
-MACHINES = ("torch", "reference", "event", "integer", "lava")
+MACHINES = ("torch", "reference", "event", "onnx", "integer", "lava")
 
 
 @dataclass(frozen=True)
@@ -65,10 +66,16 @@ class Machines:
                 event_machine(self.program, "event, delta code", "delta"),
                 event_machine(self.program, "event, spike code", "spike"),
             ]
+        if name == "onnx":
+            return [
+                onnx_machine(self.program, "onnx, step", "step"),
+                onnx_machine(self.program, "onnx, scan", "scan"),
+            ]
         if name == "lava":
             return [lava_machine(self._integers, f"lava, {self.mapping}", self.mapping, timeout_s=self.timeout_s)]
-        if self.program.number_format == "integer":
-            return []  # the reference and the event engine have run them
+        return [] if self.program.number_format == "integer" else self._in_integers()  # which the others have run
+
+    def _in_integers(self) -> list[Machine]:
         return [
             reference_machine(self._integers, "integer reference"),
             event_machine(self._integers, "integer, delta code", "delta"),
@@ -149,6 +156,37 @@ def event_machine(program: Program, name: str, code: Code) -> Machine:
         seconds = time.perf_counter() - begin
         return Recorded(
             machine=name, program=coded, spikes=result.layers, output=result.output, potentials={}, seconds=seconds
+        )
+
+    return run
+
+
+def onnx_machine(program: Program, name: str, form: "Form") -> Machine:
+    """Return onnxruntime, on one thread, with the model that export writes.
+
+    Raises:
+        MissingDependency: onnx or onnxruntime is not installed.
+        NotExportable: what ONNX cannot hold; every reason is named.
+    """
+    from .exporters.onnx.run import Model
+    from .exporters.onnx.write import model
+
+    coded = with_code(program, "spike")
+    needed_for = "verify --against onnx"
+    ready = Model(model(coded, form=form, layers=True, needed_for=needed_for), needed_for=needed_for)
+
+    def run(inputs: Array) -> Recorded:
+        values = as_input(program, inputs)
+        begin = time.perf_counter()
+        sent, _ = ready.run(values)
+        seconds = time.perf_counter() - begin
+        return Recorded(
+            machine=name,
+            program=coded,
+            spikes={layer.name: _batch_first(sent[layer.name]) for layer in program.neuron_layers},
+            output=_batch_first(sent[program.output.name]),
+            potentials={},
+            seconds=seconds,
         )
 
     return run

@@ -60,16 +60,28 @@ BASELINE_VERSION = 1
 Progress = Callable[[int, int], None]  # samples done, samples in all
 
 
-def read_program(path: Path) -> Program:
+def read_program(path: Path, *, dialect: str | None = None, strict: bool = False) -> Program:
     """Read a Program from a .nir, .net or .onnx file, or a run folder.
+
+    Args:
+        path: the file or folder.
+        dialect: ``NAME[,KEY=VALUE...]`` of ``graph/dialects.py``: what a file of another tool means.
+        strict: refuse a file that would have to be repaired.
 
     Raises:
         BadFile: no such file, a folder without a network, or a file of neither NIR, lava-dl nor ONNX.
+        BadOptions: no such dialect.
+        AmbiguousGraph: another tool wrote it, and no dialect was named.
         UnsupportedGraph: the file holds what no Program can hold.
     """
     from .graph import read
 
-    return read(_network_of(path) if path.is_dir() else path)
+    return read(network_file(path), dialect=dialect, strict=strict)
+
+
+def network_file(path: Path) -> Path:
+    """Return the file that holds the network of a run folder; any other path as it is."""
+    return _network_of(path) if path.is_dir() else path
 
 
 def _network_of(folder: Path) -> Path:
@@ -119,11 +131,14 @@ def export(
     *,
     target: str,
     out: Path,
+    dialect: str | None = None,
+    strict: bool = False,
     bits: int | None = None,
     per: "Per" = "layer",
     input_bits: int | None = None,
     floats: bool = False,
     mapping: str | None = None,
+    form: str | None = None,
     code: Code | None = None,
     data: str | None = None,
     data_dir: Path | None = None,
@@ -136,12 +151,16 @@ def export(
         path: a .nir, .net or .onnx file, or a run folder.
         target: a name of ``exporters.TARGETS``.
         out: the file or folder to write.
-        bits: of a weight, 2 to 8: makes an integer program. By default 8 for Lava, and none for NIR.
+        dialect: what a file of another tool means, ``NAME[,KEY=VALUE...]``.
+        strict: refuse a file that would have to be repaired.
+        bits: of a weight, 2 to 8: makes an integer program. By default 8 for Lava, and none for others.
         per: one scale per ``layer`` or per ``neuron``.
         input_bits: of an analog input; by default those that lose least.
         floats: for Lava: keep the floats, for its floating-point simulation.
         mapping: for Lava: ``fused``, ``stock`` or ``spike``; fused by default.
-        code: for Lava, mapping fused: what edges send, ``delta`` (default) or ``spike``.
+        form: for ONNX: ``step``, one time step (default), or ``scan``, a loop over all.
+        code: what edges send, ``delta`` or ``spike``: for Lava, mapping fused (delta by default), and for ONNX
+            (spike by default, as a dense runtime gains nothing from changes).
         data: calibration data: measure on its first training samples what quantisation changes.
         data_dir: where the files of a named set lie.
         binning: how events of a camera are cut.
@@ -156,18 +175,21 @@ def export(
 
     if target not in TARGETS:
         raise BadOption("--target", repr(target), " or ".join(TARGETS))
-    program = read_program(path)
-    is_lava, is_integer = target == "lava", program.number_format == "integer"
+    program = read_program(path, dialect=dialect, strict=strict)
+    is_lava, is_onnx, is_integer = target == "lava", target == "onnx", program.number_format == "integer"
     if bits is None and is_lava and not floats and not is_integer:
         bits = DEPLOYED_BITS
     for_lava = f"given with --target {target}", "only with --target lava"
+    for_onnx = f"given with --target {target}", "only with --target onnx"
+    for_codes = f"given with --target {target}", "only with --target lava or onnx"
     for_integers = "given, and nothing is quantized", "only with --bits, of a program in floats"
     for_data = "given without --data", "only with --data"
     for_fused = f"given with --mapping {mapping}", "only with --mapping fused"
     faults = (
         ("--mapping", mapping is not None and not is_lava, for_lava),
         ("--floats", floats and not is_lava, for_lava),
-        ("--code", code is not None and not is_lava, for_lava),
+        ("--form", form is not None and not is_onnx, for_onnx),
+        ("--code", code is not None and not (is_lava or is_onnx), for_codes),
         ("--code", code is not None and is_lava and mapping in ("stock", "spike"), for_fused),
         ("--floats", floats and is_integer, ("given with a program in integers", "a program in floats")),
         ("--bits", floats and bits is not None, (f"{bits}, with --floats", "one of the two")),
@@ -193,8 +215,9 @@ def export(
             binning=binning,
             samples=samples,
         )
-    coded = with_code(exported.program, code or ("spike" if mapping == "spike" else "delta"))
-    TARGETS[target](coded, out, **({"mapping": mapping} if mapping else {}))
+    coded = with_code(exported.program, code or ("spike" if is_onnx or mapping == "spike" else "delta"))
+    chosen = {"mapping": mapping, "form": form}
+    TARGETS[target](coded, out, **{name: word for name, word in chosen.items() if word is not None})
     return replace(exported, program=coded)
 
 
@@ -235,6 +258,8 @@ def simulate(
     path: Path,
     *,
     data: str,
+    dialect: str | None = None,
+    strict: bool = False,
     split: str | None = None,
     data_dir: Path | None = None,
     binning: Binning | None = None,
@@ -263,6 +288,8 @@ def simulate(
     Args:
         path: a .nir, .net or .onnx file, or a run folder.
         data: a name of ``data.DATASETS`` or a path to an .npz.
+        dialect: what a file of another tool means, ``NAME[,KEY=VALUE...]``.
+        strict: refuse a file that would have to be repaired.
         split: part of the data; by default the test set, or a whole .npz.
         data_dir: where the files of a named set lie.
         binning: how events of a camera are cut.
@@ -301,7 +328,7 @@ def simulate(
     prices = [load_profile(name) for name in profiles]
     _check_hardware(prices, step_time=step_time, clock=clock)
     twin = None if baseline is None else read_baseline(baseline)
-    program = read_program(path)
+    program = read_program(path, dialect=dialect, strict=strict)
     if delta_threshold is not None:
         program = with_delta_threshold(program, delta_threshold)
     binning = binning and binning.in_steps(steps)
@@ -387,12 +414,23 @@ def simulate(
     return simulation
 
 
-def check(path: Path, *, target: str, bits: int | None = None, code: Code | None = None, chips: int = 1) -> "Checked":
+def check(
+    path: Path,
+    *,
+    target: str,
+    dialect: str | None = None,
+    strict: bool = False,
+    bits: int | None = None,
+    code: Code | None = None,
+    chips: int = 1,
+) -> "Checked":
     """Hold a program against what a chip has room for; see ``simulator.check``.
 
     Args:
         path: a .nir, .net or .onnx file, or a run folder.
         target: a chip, a profile of one, or a path to a chip's .toml.
+        dialect: what a file of another tool means, ``NAME[,KEY=VALUE...]``.
+        strict: refuse a file that would have to be repaired.
         bits: of a weight, for floats; by default 8.
         code: what edges send; by default delta where events can carry a sign, or else spike.
         chips: how many there are.
@@ -410,7 +448,7 @@ def check(path: Path, *, target: str, bits: int | None = None, code: Code | None
         found = f"{target!r}, whose chip has no published limits here"
         raise BadOption("--target", found, f"{', '.join(chip_names())}, a profile of one, or a path to a .toml")
     chip = load_chip(of_profile)
-    program = read_program(path)
+    program = read_program(path, dialect=dialect, strict=strict)
     is_integer = program.number_format == "integer"
     if is_integer and bits is not None:
         raise BadOption("--bits", f"{bits}, of a program in integers", "a program in floats")
@@ -625,6 +663,8 @@ def verify(
     path: Path,
     *,
     data: str,
+    dialect: str | None = None,
+    strict: bool = False,
     split: str | None = None,
     data_dir: Path | None = None,
     binning: Binning | None = None,
@@ -643,6 +683,8 @@ def verify(
     Args:
         path: a .nir, .net or .onnx file, or a run folder.
         data: a name of ``data.DATASETS`` or a path to an .npz.
+        dialect: what a file of another tool means, ``NAME[,KEY=VALUE...]``.
+        strict: refuse a file that would have to be repaired.
         split: part of the data; by default the test set, or a whole .npz.
         data_dir: where the files of a named set lie.
         binning: how events of a camera are cut.
@@ -666,7 +708,7 @@ def verify(
     from .program.quantize import quantize
     from .verification import joined
 
-    program = read_program(path)
+    program = read_program(path, dialect=dialect, strict=strict)
     given = (("--bits", bits is not None), ("--per", per != "layer"), ("--input-bits", input_bits is not None))
     if program.number_format == "integer" and any(is_given for _, is_given in given):
         words = "given, and the program is in integers already", "only with a program in floats"
@@ -717,9 +759,22 @@ def _side_by_side(found: "Sequence[Recorded]") -> "list[Hop]":
     return hops
 
 
-def inspect(path: Path) -> dict[str, Any]:
-    """Return what a .nir, .net or .onnx file or run folder holds, every choice named, as plain values."""
-    program = read_program(path)
+def inspect(path: Path, *, dialect: str | None = None, strict: bool = False) -> dict[str, Any]:
+    """Return what a .nir, .net or .onnx file or run folder holds, every choice named, as plain values.
+
+    Of a file of another tool without a dialect: what stands there, and what each dialect would make of it.
+
+    Args:
+        path: the file or folder.
+        dialect: what a file of another tool means, ``NAME[,KEY=VALUE...]``.
+        strict: refuse a file that would have to be repaired.
+    """
+    from .graph import AmbiguousGraph, survey
+
+    try:
+        program = read_program(path, dialect=dialect, strict=strict)
+    except AmbiguousGraph:
+        return survey(network_file(path), strict=strict)
     nodes = [
         {
             "name": node.name,
@@ -735,6 +790,7 @@ def inspect(path: Path) -> dict[str, Any]:
         "neurons": sum(math.prod(layer.shape) for layer in program.neuron_layers),
         "weights": sum(node.weight.size for node in program.linear_maps if isinstance(node, Dense | Conv)),
         "time step": f"{program.dt_s:g} s",
+        "time constants": ", ".join(describe.time_constants(program)) or "none",
         "time steps per sample": program.n_steps,
         "integration": program.integration,
         "encoder": program.encoder,

@@ -413,7 +413,7 @@ class _Parting:
             return "u wraps at 24 bits on one machine, and not on the other"
         if abs(v - w) in biases:
             return "a bias that is missing, or is added twice"
-        if onset and abs(v - w) <= neuron.n_states:  # each state is one off
+        if onset and abs(v - w) <= len(neuron.states):  # each state is one off
             return "the rounding of a decay: toward zero on one machine, down on the other"
         return None
 

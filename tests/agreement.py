@@ -1,10 +1,14 @@
-"""Torch, the reference and the event engine side by side."""
+"""Torch, the reference, the event engine and onnxruntime side by side."""
 
 import numpy as np
 import torch
 
 from tdd_deploy.data import Frames
+from tdd_deploy.exporters.onnx.rules import FORMS
+from tdd_deploy.exporters.onnx.run import Model
+from tdd_deploy.exporters.onnx.write import model
 from tdd_deploy.program import with_code
+from tdd_deploy.program.inputs import as_input
 from tdd_deploy.simulator import reference
 from tdd_deploy.simulator.engine import Engine
 
@@ -24,7 +28,14 @@ def assert_every_machine_agrees(net, program, inputs):
         assert sent[name].dtype == program.dtype
         assert np.array_equal(sent[name], values), f"{name}: the reference differs"
     for code in ("delta", "spike"):
+        coded = with_code(program, code)
         frames = Frames(static=False, values=inputs)
-        result = Engine(with_code(program, code)).run(frames, n_steps=n_steps, record=layers)
+        result = Engine(coded).run(frames, n_steps=n_steps, record=layers)
         for name, values in {**result.layers, "output": result.output}.items():
             assert np.array_equal(values.swapaxes(0, 1), expected[name]), f"{name}: the engine differs in {code} code"
+        for form in FORMS:
+            found, _ = Model(model(coded, form=form, layers=True), needed_for="this test").run(
+                as_input(program, inputs)
+            )
+            for name, values in found.items():
+                assert np.array_equal(values, expected[name]), f"{name}: {form}.onnx differs in {code} code"

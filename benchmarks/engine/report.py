@@ -20,6 +20,8 @@ MACHINES = {
     "norse": ("Norse", "#009E73", "^"),
     "snntorch": ("snnTorch", "#0072B2", "v"),
     "sinabs": ("sinabs", "#CC79A7", "D"),
+    "onnx step": ("onnxruntime, step", "#D55E00", "<"),
+    "onnx scan": ("onnxruntime, scan", "#F0E442", ">"),
     "reference": ("our reference, numpy", "#56B4E9", "x"),
 }
 NAMES = {

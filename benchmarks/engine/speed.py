@@ -21,14 +21,19 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from tdd_deploy import __version__
 from tdd_deploy.data import Frames, open_data
+from tdd_deploy.exporters.onnx.rules import FORMS, Form
+from tdd_deploy.exporters.onnx.run import Model
+from tdd_deploy.exporters.onnx.write import model
 from tdd_deploy.files import write_json
 from tdd_deploy.neurons import LIF
 from tdd_deploy.pipeline import read_program
@@ -112,7 +117,7 @@ class Ours:
 
 
 class Reference:
-    """The definition in plain numpy that the engine is held to."""
+    """The definition in plain numpy that the engine is held to, on one thread."""
 
     def __init__(self, program: Program, x: np.ndarray) -> None:
         self._program = program
@@ -121,10 +126,34 @@ class Reference:
     def ask(self, order: str) -> dict[str, Any]:
         """Execute all samples."""
         begin, size = time.perf_counter(), self._x.shape[1] if order == "spikes" else int(order)
-        sent = [reference.run(self._program, self._x[:, i : i + size]) for i in range(0, self._x.shape[1], size)]
+        with threadpool_limits(1):  # threads of numpy's would go on to wait, at the cost of who is next
+            sent = [reference.run(self._program, self._x[:, i : i + size]) for i in range(0, self._x.shape[1], size)]
         n_spikes = sum(int(each[layer.name].sum()) for each in sent for layer in self._program.neuron_layers)
         output = np.concatenate([each[self._program.output.name].sum(axis=0) for each in sent])
         return {"seconds": time.perf_counter() - begin, "output": output.tolist(), "spikes": n_spikes}
+
+
+class Onnx:
+    """The exported model in onnxruntime, on one thread, in spike code, which is its faster one."""
+
+    def __init__(self, program: Program, x: np.ndarray, *, form: Form) -> None:
+        spiking = with_code(program, "spike")
+        self._n_steps, self._output, self._x = program.n_steps, program.output.name, x
+        self._timed, self._told = (
+            Model(model(spiking, form=form, layers=layers), needed_for="this comparison") for layers in (False, True)
+        )
+
+    def ask(self, order: str) -> dict[str, Any]:
+        """Execute all samples."""
+        if order == "spikes":
+            sent = self._run(self._told, self._x)
+            output = sent.pop(self._output).sum(axis=0)
+            return {"output": output.tolist(), "spikes": int(sum(spikes.sum() for spikes in sent.values()))}
+        return {"seconds": seconds_of(partial(self._run, self._timed), self._x, int(order))}
+
+    def _run(self, runner: Model, x: np.ndarray) -> dict[str, np.ndarray]:
+        sent, _ = runner.run(np.repeat(x[None], self._n_steps, axis=0))
+        return sent
 
 
 def case_of(program: Program, name: str, x: np.ndarray) -> Case:
@@ -215,12 +244,14 @@ def compared(case: Case, given: argparse.Namespace) -> Iterator[dict[str, Any]]:
             else:
                 machines = {"tdd-deploy": Ours(program, case.x, threads=threads)}
                 if threads == 1:
-                    machines["reference"] = Reference(program, case.x)
+                    machines |= {f"onnx {form}": Onnx(program, case.x, form=form) for form in FORMS}
                 chosen = given.machines.split(",")
                 serve = ("-m", "benchmarks.engine.serve")
                 peers = {name: (LIBRARIES[name], *serve, name, path, threads) for name in chosen}
             for name, command in peers.items():
                 machines[name] = stack.enter_context(Process(*command))
+            if threads == 1 and not given.simulators:
+                machines["reference"] = Reference(program, case.x)
             for row in measured(machines, batch=batch, rounds=given.rounds, n_samples=n_samples):
                 rate = sent / (n_samples * case.n_steps * n_inputs(program))
                 row |= {"case": case.name, "batch": batch, "threads": threads, "events": rate}

@@ -6,9 +6,9 @@ from typing import Literal, get_args
 import numpy as np
 
 from tdd_deploy.errors import Violation
-from tdd_deploy.neurons import LI, CubaLIF, Firing, I, LoihiLIF, SigmaDelta, Threshold
+from tdd_deploy.neurons import IF, LIF, CubaLIF, Firing, LoihiLIF, Threshold
 from tdd_deploy.neurons.loihi import UNIT
-from tdd_deploy.program import Conv, Dense, NeuronLayer, Program, Scale
+from tdd_deploy.program import Conv, Dense, NeuronLayer, Place, Program, Scale, Slice
 from tdd_deploy.program.biases import currents_of_biases
 from tdd_deploy.program.quantize import LARGEST_THRESHOLD, rounded_bias
 
@@ -45,13 +45,10 @@ def _any_neuron(program: Program) -> Iterator[Violation]:
     biases = currents_of_biases(program)
     for layer in program.neuron_layers:
         neuron = layer.neuron
-        if isinstance(neuron, LI | I):
-            remedy = "Read currents: let the last linear map lead to the output."
-            yield Violation(layer.name, f"{type(neuron).__name__} sends its potential", "neurons that fire", remedy)
-        if isinstance(neuron, SigmaDelta):
-            yield Violation(
-                layer.name, "SigmaDelta sends numbers", "neurons that fire", "Simulate the program as it is."
-            )
+        if not isinstance(neuron, IF | LIF | CubaLIF | Threshold | LoihiLIF):
+            remedy = "" if neuron.spiking else "Read currents: let the last linear map lead to the output."
+            found = type(neuron).__name__ + ("" if neuron.spiking else " sends numbers")
+            yield Violation(layer.name, found, "neurons that fire (IF, LIF, CubaLIF, Threshold)", remedy)
         if isinstance(neuron, Firing | Threshold) and neuron.compare != ">":
             remedy = "Quantize the program: in integers >= is > of a threshold lower by 1."
             yield Violation(f"{layer.name}.compare", neuron.compare, ">", remedy)
@@ -64,6 +61,9 @@ def _any_neuron(program: Program) -> Iterator[Violation]:
 def _any_map(program: Program) -> Iterator[Violation]:
     for node in program.linear_maps:
         shape = program.in_shape(node.name)
+        if isinstance(node, Slice | Place):
+            what = "inputs" if isinstance(node, Slice) else "outputs"
+            yield Violation(node.name, f"one of several {what}", f"a network with one of the {what}")
         if isinstance(node, Scale) and len(shape) == 3 and node.factor.ndim and np.ptp(node.factor, axis=(1, 2)).any():
             yield Violation(node.name, "a factor per pixel", "one number, or one per channel", "Use a dense map.")
 

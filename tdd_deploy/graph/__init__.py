@@ -2,19 +2,30 @@
 
 from pathlib import Path
 
+from tdd_deploy.errors import BadOption
 from tdd_deploy.program import Program
 
 from .file import read as read_nir
+from .file import survey
 from .lava_dl import is_net, read_net
 from .lower import lower
 from .onnx import is_onnx, read_onnx
+from .survey import AmbiguousGraph
 
 
-def read(path: Path) -> Program:
-    """Read a NIR file, a .net file of lava-dl, or an .onnx file; see ``file.read``, ``read_net`` and ``read_onnx``."""
-    if is_onnx(path):
-        return read_onnx(path)
-    return read_net(path) if is_net(path) else read_nir(path)
+def read(path: Path, *, dialect: str | None = None, strict: bool = False) -> Program:
+    """Read a NIR file, a .net file of lava-dl, or an .onnx file; see ``file.read``, ``read_net`` and ``read_onnx``.
+
+    Raises:
+        BadOption: a dialect is named for a file that is not NIR, and has one meaning.
+    """
+    others = {"lava-dl": (is_net, read_net), "ONNX": (is_onnx, read_onnx)}
+    for kind, (is_such, read_such) in others.items():
+        if is_such(path):
+            if dialect is not None:
+                raise BadOption("--dialect", f"{dialect}, of a file of {kind}", "none: it has one meaning")
+            return read_such(path)
+    return read_nir(path, dialect=dialect, strict=strict)
 
 
-__all__ = ["lower", "read"]
+__all__ = ["AmbiguousGraph", "lower", "read", "survey"]

@@ -45,8 +45,11 @@ class Border:
         nodes = {name: node for name, node in parts.nodes.items() if name not in (scale.name, unit.name)}
         nodes[self.input.name] = replace(self.input, scale=float(scale.factor), largest=largest)
         nodes[self.output.name] = replace(self.output, unit=float(unit.factor))
-        inner = parts.edges - {(self.input.name, scale.name), (unit.name, self.output.name)}
+        ends = {(self.input.name, scale.name), (unit.name, self.output.name)}
         joined = {scale.name: self.input.name, unit.name: self.output.name}
-        return Parts(
-            nodes, frozenset((joined.get(source, source), joined.get(target, target)) for source, target in inner)
-        )
+        edges = {
+            (joined.get(source, source), joined.get(target, target)): steps
+            for (source, target), steps in parts.edges.items()
+            if (source, target) not in ends
+        }
+        return Parts(nodes, edges)

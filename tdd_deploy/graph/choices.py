@@ -62,18 +62,6 @@ INTEGER = {
         "a whole number, 1 or more", lambda value: isinstance(value, int | np.integer) and bool(value >= 1)
     )
 }
-OPEN = ", ".join(key for key in EXPECTED if key != WRITER)
-
-
-def foreign(metadata: Mapping[str, Any]) -> Iterator[Violation]:
-    """Yield the one violation of a graph that tdd-deploy did not write."""
-    if WRITER not in metadata:
-        yield Violation(
-            "metadata",
-            f"no key {WRITER}, so it is open what the graph computes ({OPEN})",
-            "files written by tdd-deploy; no others are read so far",
-            "Train the network with tdd-deploy train, or write a Program with tdd_deploy.exporters.TARGETS['nir'].",
-        )
 
 
 def not_understood(metadata: Mapping[str, Any]) -> Iterator[Violation]:

@@ -1,6 +1,6 @@
 """NIR files, opened with care: whatever is in them, a reader gets a graph or a sentence."""
 
-from collections.abc import Mapping
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,28 +8,44 @@ from typing import Any
 import h5py
 import nir
 
-from tdd_deploy.errors import BadFile, TddDeployError, UnsupportedGraph
+from tdd_deploy.errors import BadFile, UnsupportedGraph
 from tdd_deploy.files import sha256
 from tdd_deploy.program import Program
 
-from .choices import foreign
-from .hdf5 import has_whole_heaps, holds_texts_and_numbers
-from .lower import lower
+from .choices import WRITER
+from .hdf5 import opened, reason
+from .lower import lower, lower_plain, restore
+from .plain import PlainGraph, plain_group
 from .rules import unknown_kinds
+from .survey import surveyed
 
-REMEDY = "name a NIR file written by tdd-deploy"
+REMEDY = "name a NIR file"
 
 
-def read(path: Path) -> Program:
-    """Read a NIR file written by tdd-deploy; its name and SHA-256 go into the provenance.
+def read(path: Path, *, dialect: str | None = None, strict: bool = False) -> Program:
+    """Read a NIR file; its name and SHA-256 go into the provenance.
+
+    Args:
+        path: the file.
+        dialect: ``NAME[,KEY=VALUE...]`` of ``dialects.py``: what a file of another tool means.
+        strict: refuse what would have to be repaired.
 
     Raises:
         BadFile: it cannot be read, or is not a NIR file, or is damaged.
+        BadOptions: no such dialect.
+        AmbiguousGraph: another tool wrote it, and no dialect was named.
         UnsupportedGraph: it holds what no Program can hold, or leaves a choice open.
         BadProgram: its graph breaks a rule of ``program/verify.py``.
     """
     digest = _digest(path)
-    program = lower(_graph(path), subject=str(path))
+    plain = plain_file(path)
+    if WRITER in plain.metadata:
+        unknown = tuple(unknown_kinds({name: node.kind for name, node in plain.nodes.items()}))
+        if unknown:
+            raise UnsupportedGraph(str(path), unknown)
+        program = lower(_graph(path), subject=str(path), dialect=dialect)
+    else:
+        program = lower_plain(plain, subject=str(path), dialect=dialect, strict=strict)
     return replace(program, provenance={**program.provenance, "file": path.name, "sha256": digest})
 
 
@@ -42,41 +58,40 @@ def _digest(path: Path) -> str:
         raise BadFile(path, f"cannot be read ({error.strerror})", REMEDY) from error
 
 
-def _graph(path: Path) -> nir.NIRGraph:
+def survey(path: Path, *, strict: bool = False) -> dict[str, Any]:
+    """Return what stands in a file of another tool, and what each dialect would make of it, as plain values.
+
+    Raises:
+        BadFile: it cannot be read, or is not a NIR file, or is damaged.
+        UnsupportedGraph: it cannot be settled; with ``strict``, it would have to be repaired.
+    """
+    return surveyed(restore(plain_file(path), subject=str(path), strict=strict))
+
+
+def plain_file(path: Path) -> PlainGraph:
+    """Return what stands in a NIR file, whoever wrote it.
+
+    Raises:
+        BadFile: it cannot be read, or is not a NIR file, or is damaged.
+    """
     if not h5py.is_hdf5(path):
-        raise BadFile(path, "is not a NIR file, as it is not HDF5", REMEDY)
-    if not has_whole_heaps(path):
-        raise BadFile(path, "is damaged (a heap of texts does not end)", "write it again")
+        what = "it is a zip archive, such as PyTorch saves" if zipfile.is_zipfile(path) else "it is not HDF5"
+        raise BadFile(path, f"is not a NIR file, as {what}", REMEDY)
+    with opened(path, remedy=REMEDY) as file:
+        root = file.get("node")
+        if _kind(root) != "NIRGraph":
+            raise BadFile(path, "is an HDF5 file without a NIR graph", REMEDY)
+        return plain_group(root)
+
+
+def _graph(path: Path) -> nir.NIRGraph:
     try:
-        with h5py.File(path, "r") as file:
-            _check(path, file)
         return nir.read(path, type_check=False)
-    except TddDeployError:
-        raise
     except Exception as error:  # h5py and nir raise anything on a damaged file
-        raise BadFile(path, f"is damaged ({_reason(error)})", "write it again") from error
-
-
-def _check(path: Path, file: h5py.File) -> None:
-    """Refuse what nir.read cannot name, or would read although nobody can say what it computes."""
-    if not holds_texts_and_numbers(file):
-        raise BadFile(path, "holds more than groups, texts and numbers, or links to other files", REMEDY)
-    root = file.get("node")
-    if _kind(root) != "NIRGraph":
-        raise BadFile(path, "is an HDF5 file without a NIR graph", REMEDY)
-    kinds = {name: _kind(node) for name, node in root["nodes"].items()}
-    metadata: Mapping[str, Any] = root.get("metadata", {})
-    violations = (*foreign(metadata),) or (*unknown_kinds(kinds),)
-    if violations:
-        raise UnsupportedGraph(str(path), violations)
+        raise BadFile(path, f"is damaged ({reason(error)})", "write it again") from error
 
 
 def _kind(node: Any) -> str:
     """Return the name of a node's class, empty when it has none."""
     kind = node["type"][()] if isinstance(node, h5py.Group) and "type" in node else ""
     return kind.decode() if isinstance(kind, bytes) else ""
-
-
-def _reason(error: Exception) -> str:
-    first_line = str(error).partition("\n")[0]
-    return f"{type(error).__name__}: {first_line}" if first_line else type(error).__name__

@@ -47,8 +47,13 @@ KINDS = {
     ),
     "IF": Kind(arrays=("r", "v_threshold", "v_reset"), integrates=True),
     "LI": Kind(arrays=("tau", "r", "v_leak"), leaks=(MEMBRANE,)),
+    "CubaLI": Kind(
+        arrays=("tau_syn", "w_in", "tau_mem", "r", "v_leak"),
+        leaks=(Leak("tau_syn", "w_in"), Leak("tau_mem", "r")),
+    ),
     "I": Kind(arrays=("r",), integrates=True),
     "Threshold": Kind(arrays=("threshold",)),
+    "Delay": Kind(arrays=("delay",)),
 }
 
 

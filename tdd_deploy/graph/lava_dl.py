@@ -10,13 +10,14 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from reprlib import repr as short
 from typing import Any
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from tdd_deploy.errors import BadFile, TddDeployError, UnsupportedGraph, Violation
+from tdd_deploy.errors import BadFile, UnsupportedGraph, Violation
 from tdd_deploy.files import sha256
 from tdd_deploy.neurons import LavaSigmaDelta, LoihiLIF, Neuron
 from tdd_deploy.neurons.loihi import DECAY, UNIT
@@ -37,11 +38,11 @@ from tdd_deploy.program import (
     build,
 )
 
-from .hdf5 import has_whole_heaps, holds_texts_and_numbers
+from .hdf5 import has_whole_heaps, opened
 
 REMEDY = "name a .net file that lava-dl exported"
 MOST_LAYERS = 1000
-MOST_NUMBERS = 2**27  # in one array
+MOST_NEURONS = 2**27  # of a layer
 SPIKE_EXP = 6  # as netx sets it: messages of SDNN neurons are in 64ths
 MANTISSA = 2**15 - 1  # of a bias, which also carries the input: Lava stores it in 16 bits
 WEIGHTS = (-256, 254)  # of 8 bits and mixed signs; netx clips others
@@ -73,18 +74,9 @@ def read_net(path: Path) -> Program:
         UnsupportedGraph: it holds what no Program can hold, or what netx does not read.
         BadProgram: it breaks a rule of ``program/verify.py``.
     """
-    try:
+    with opened(path, remedy=REMEDY) as file:
         digest = sha256(path)
-        if not has_whole_heaps(path):
-            raise BadFile(path, "is damaged (a heap of texts does not end)", "export it again")
-        with h5py.File(path, "r") as file:
-            if not holds_texts_and_numbers(file):
-                raise BadFile(path, "holds more than groups, texts and numbers, or links to other files", REMEDY)
-            layers, times = _layers(path, file), _values(path, file.get("simulation", {}))
-    except TddDeployError:
-        raise
-    except Exception as error:  # h5py raises anything on a damaged file
-        raise BadFile(path, f"is damaged ({type(error).__name__})", "export it again") from error
+        layers, times = _layers(path, file), _values(file.get("simulation", {}))
     violations = [*_misstated("simulation", times, TIMES), *(fault for layer in layers for fault in layer.violations())]
     chain = _Chain()
     if not violations:
@@ -112,24 +104,20 @@ def _layers(path: Path, file: h5py.File) -> "list[_Layer]":
     names = [str(i) for i in range(len(group))]
     if set(names) != set(group) or not all(isinstance(group[name], h5py.Group) for name in names):
         raise BadFile(path, "holds layers that are not numbered from 0 on", REMEDY)
-    return [_Layer(int(name), _values(path, group[name])) for name in names]
+    return [_Layer(int(name), _values(group[name])) for name in names]
 
 
-def _values(path: Path, group: Mapping[str, Any], prefix: str = "") -> dict[str, Value]:
-    """Return the numbers and texts of a group and of the groups in it, which are two at most."""
+def _values(group: Mapping[str, Any], prefix: str = "") -> dict[str, Value]:
+    """Return the numbers and texts of a group and of the groups in it."""
     found: dict[str, Value] = {}
     for name, item in group.items():
         if isinstance(item, h5py.Group):
-            found |= _values(path, item, f"{prefix}{name}/")
-        elif item.size is None or item.size > MOST_NUMBERS:
-            raise BadFile(path, f"holds an array of {item.size or 'no'} numbers", f"{REMEDY}; {MOST_NUMBERS:,} fit")
+            found |= _values(item, f"{prefix}{name}/")
+        elif item.dtype.kind in "SO":
+            (text,) = np.ravel(item[()])
+            found[prefix + name] = text.decode("ascii") if isinstance(text, bytes) else str(text)
         else:
-            value = item[()]
-            if item.dtype.kind in "SO":
-                (text,) = np.asarray(value).ravel()
-                found[prefix + name] = text.decode("ascii") if isinstance(text, bytes) else str(text)
-            else:
-                found[prefix + name] = np.asarray(value)
+            found[prefix + name] = np.asarray(item[()])
     return found
 
 
@@ -155,6 +143,7 @@ CUBA = {
     **MESSAGES,
 }
 SDNN = {"neuron/vThMant": Whole(0, 2**17 - 1), "neuron/sigma_output": Whole(0, 1, 0), **NO_EXPONENT, **MESSAGES}
+SUM = SDNN | {"neuron/vThMant": Whole(0, 2**17 - 1, 0)}  # it has no threshold
 NEURONS = {"LOIHI": CUBA, "CUBA": CUBA, "SDNN": SDNN}
 PAIRS = {"stride": Whole(1, 2**15, 1), "padding": Whole(0, 2**15, 0), "dilation": Whole(1, 2**15, 1)}
 GROUPS = {"groups": Whole(1, 2**15, 1)}
@@ -186,12 +175,13 @@ class _Layer:
     @property
     def wholes(self) -> dict[str, Whole]:
         """What its whole numbers must be."""
-        return (GROUPS if self.kind == "conv" else {}) | NEURONS.get(self.neuron or "", {})
+        neuron = SUM if self.is_sum else NEURONS.get(self.neuron or "", {})
+        return (GROUPS if self.kind == "conv" else {}) | neuron
 
     @property
     def is_sum(self) -> bool:
         """Whether its neurons send what they hold, without a threshold."""
-        return self.neuron == "SDNN" and "neuron/sigma_output" in self.values
+        return self.neuron == "SDNN" and self.kind != "input" and "neuron/sigma_output" in self.values
 
     def named(self, key: str) -> str:
         """Return the name of a value for an error."""
@@ -209,7 +199,7 @@ class _Layer:
     @property
     def shape(self) -> Shape:
         """What it sends, as stated: (n,) or (channels, height, width)."""
-        shape = tuple(int(n) for n in np.ravel(np.asarray(self.values["shape"])))
+        shape = tuple(int(n) for n in np.asarray(self.values["shape"]))
         return (math.prod(shape),) if self.kind == "dense" else shape
 
     @property
@@ -231,7 +221,7 @@ class _Layer:
     def violations(self) -> Iterator[Violation]:
         """Yield what no Program can hold of the layer, or netx does not read."""
         if self.kind not in KINDS:
-            yield Violation(self.named("type"), self.kind, ", ".join(KINDS))
+            yield Violation(self.named("type"), short(self.kind), ", ".join(KINDS))
             return
         if self.kind == "flatten":
             return
@@ -239,23 +229,23 @@ class _Layer:
         for key in sorted(self.values.keys() - known) if self.neuron in (None, *NEURONS) else ():
             yield Violation(self.named(key), "an unknown key", "those that netx reads for such a layer")
         yield from self._of_neurons()
-        yield from self._of_sizes()
-        yield from self._of_numbers()
+        of_values = [*self._of_sizes(), *self._of_numbers()]
+        yield from of_values or self._of_arrays()
 
     def _of_neurons(self) -> Iterator[Violation]:
         if self.neuron is None and self.kind != "input":
             yield Violation(self.named("neuron"), "missing", ", ".join(NEURONS))
         elif self.neuron is not None and self.neuron not in NEURONS:
-            yield Violation(self.named("neuron/type"), self.neuron, ", ".join(NEURONS))
+            yield Violation(self.named("neuron/type"), short(self.neuron), ", ".join(NEURONS))
         activation = str(self.values.get("neuron/activation", "relu"))
         if activation.lower() != "relu" and self.kind != "input" and not self.is_sum:
-            yield Violation(self.named("neuron/activation"), activation, "relu, which is what netx makes of any")
+            yield Violation(self.named("neuron/activation"), short(activation), "relu, which is what netx makes of any")
         yield from _misstated(f"layer/{self.number}", self.values, self.wholes)
 
     def _of_sizes(self) -> Iterator[Violation]:
         shape = np.asarray(self.values.get("shape", ()))
         if shape.dtype.kind not in "iu" or shape.ndim != 1 or len(shape) not in (1, 3) or not _sizes_fit(shape):
-            yield Violation(self.named("shape"), _short(shape), f"1 or 3 sizes, up to {MOST_NUMBERS:,} neurons")
+            yield Violation(self.named("shape"), _short(shape), f"1 or 3 sizes, up to {MOST_NEURONS:,} neurons")
         for key, rule in PAIRS.items() if self.kind == "conv" else ():
             pair = np.asarray(self.values.get(key, rule.default))
             is_pair = pair.dtype.kind in "iu" and pair.shape in ((), (1,), (2,))
@@ -263,38 +253,39 @@ class _Layer:
                 yield Violation(self.named(key), _short(pair), f"one or two whole numbers, {rule.low} to {rule.high}")
 
     def _of_numbers(self) -> Iterator[Violation]:
-        for key in ("weight", "bias", "delay"):
-            value = self.values.get(key, np.zeros(1))
-            if isinstance(value, str) or value.dtype.kind not in "fiub" or not np.array_equal(value, np.rint(value)):
+        for key in {"weight", "bias", "delay"} & self.values.keys():
+            value = self.values[key]
+            if isinstance(value, str) or not value.size or not np.array_equal(value, np.rint(value)):
                 yield Violation(self.named(key), "not all whole numbers", "whole numbers, as lava-dl exports them")
-        if np.any(np.asarray(self.values.get("delay", 0)) != 0):
-            yield Violation(self.named("delay"), "delays of single synapses", "none, or all 0", "Train without delays.")
-        weight, bias = (np.asarray(self.values.get(key, 0)) for key in ("weight", "bias"))
-        if bias.dtype.kind in "fiu" and bias.size and np.abs(bias).max() > MANTISSA:
-            yield Violation(self.named("bias"), f"{np.abs(bias).max():g}", f"-{MANTISSA:,} to {MANTISSA:,}")
-        n = 1 if self.kind == "input" else int(np.ravel(np.asarray(self.values.get("shape", 1)))[0])
-        if bias.size not in (1, n):
-            yield Violation(self.named("bias"), f"{bias.size} numbers", "one, or one per channel")
-        if "weight" not in self.values:
-            if self.kind != "input":
-                yield Violation(self.named("weight"), "missing", "an array")
-        elif not self._has_dimensions(weight):
-            yield Violation(self.named("weight"), f"shape {weight.shape}", DIMENSIONS[self.kind])
-        elif self.kind == "input" and self.neuron != "SDNN" and weight.dtype.kind in "fiu" and weight.ravel()[0] < 1:
-            yield Violation(self.named("weight"), f"{weight.ravel()[0]:g}", "1 or more")
-        elif self.kind == "dense" and weight.dtype.kind in "fiu":
-            low, high = weight.min(), weight.max()
-            if low < WEIGHTS[0] or high > WEIGHTS[1]:
-                yield Violation(self.named("weight"), f"{low:g} to {high:g}", f"{WEIGHTS[0]} to {WEIGHTS[1]}")
+        if self.kind != "input" and "weight" not in self.values:
+            yield Violation(self.named("weight"), "missing", "an array")
 
-    def _has_dimensions(self, weight: NDArray[Any]) -> bool:
+    def _of_arrays(self) -> Iterator[Violation]:
+        """Yield what is wrong with arrays of whole numbers."""
+        weight, bias, delay = (
+            np.asarray(self.values.get(key, default), np.float64)
+            for key, default in (("weight", UNIT), ("bias", 0), ("delay", 0))
+        )
+        if delay.any():
+            yield Violation(self.named("delay"), "delays of single synapses", "none, or all 0", "Train without delays.")
+        if np.abs(bias).max() > MANTISSA:
+            yield Violation(self.named("bias"), f"{np.abs(bias).max():g}", f"-{MANTISSA:,} to {MANTISSA:,}")
+        if bias.size not in (1, 1 if self.kind == "input" else self.shape[0]):
+            yield Violation(self.named("bias"), f"{bias.size} numbers", "one, or one per channel")
+        low, high = (1, MANTISSA) if self.kind == "input" else WEIGHTS
+        if not self._has_dimensions(weight.shape):
+            yield Violation(self.named("weight"), f"shape {weight.shape}", DIMENSIONS[self.kind])
+        elif weight.min() < low or weight.max() > high:
+            yield Violation(self.named("weight"), f"{weight.min():g} to {weight.max():g}", f"{low} to {high:,}")
+
+    def _has_dimensions(self, shape: Shape) -> bool:
+        n = math.prod(shape)
         if self.kind == "input":
-            return weight.size == 1
+            return n == 1
         if self.kind == "conv":
-            return weight.ndim in (4, 5) and weight.size > 0 and weight.shape[4:] in ((), (1,))
-        n_out = np.prod(np.asarray(self.values.get("shape", 0)), dtype=np.float64)
-        has_rows = weight.ndim == 1 or (weight.ndim > 1 and weight.shape[0] == n_out)
-        return bool(has_rows and weight.size and n_out and weight.size % n_out == 0)
+            return len(shape) in (4, 5) and shape[4:] in ((), (1,))
+        (n_out,) = self.shape
+        return n % n_out == 0 and (len(shape) == 1 or shape[0] == n_out)
 
 
 DIMENSIONS = {
@@ -311,7 +302,12 @@ class _Chain:
     nodes: list[Node] = field(default_factory=list)
     edges: list[Edge] = field(default_factory=list)
     violations: list[Violation] = field(default_factory=list)
-    shape: Shape = ()  # of what the last one sends
+    shapes: list[Shape] = field(default_factory=list)  # that they send
+
+    @property
+    def shape(self) -> Shape:
+        """What the last one sends."""
+        return self.shapes[-1]
 
     def append(self, layer: _Layer) -> None:
         """Add the nodes of a layer whose values are well formed."""
@@ -344,7 +340,6 @@ class _Chain:
             found = f"a layer of kind {layer.kind} comes first"
             remedy = "Export the network with its input block."
             self.violations.append(Violation(layer.named("type"), found, "input or dense, which say its shape", remedy))
-            self.shape = layer.shape if layer.kind == "conv" else ()
 
     def _begin(self, layer: _Layer) -> None:
         weight = float(layer.weight.ravel()[0])
@@ -377,7 +372,7 @@ class _Chain:
         if self.nodes:
             self.edges.append(Edge(self.nodes[-1].name, node.name))
         self.nodes.append(node)
-        self.shape = shape
+        self.shapes.append(shape)
 
 
 def _neuron(layer: _Layer) -> Neuron:
@@ -404,6 +399,9 @@ def _are_sigma_delta(layers: "list[_Layer]") -> bool:
 
 
 def _mixed(layers: "list[_Layer]") -> Iterator[Violation]:
+    for layer in layers[:-1]:
+        if layer.is_sum:
+            yield Violation(layer.named("neuron/sigma_output"), "in a layer with others behind it", "in the last one")
     kinds = sorted({layer.neuron for layer in layers if layer.neuron is not None})
     if _are_sigma_delta(layers) and len(kinds) > 1:
         yield Violation("its layers", f"neurons of kinds {', '.join(kinds)}", "SDNN in all layers, or in none")
@@ -429,7 +427,7 @@ def _whole(values: Values, key: str, rules: Mapping[str, Whole]) -> int:
 
 
 def _sizes_fit(shape: NDArray[Any]) -> bool:
-    return bool(shape.min() >= 1 and np.prod(shape, dtype=np.float64) <= MOST_NUMBERS)
+    return bool(shape.min() >= 1 and np.prod(shape, dtype=np.float64) <= MOST_NEURONS)
 
 
 def _short(value: NDArray[Any]) -> str:

@@ -1,12 +1,13 @@
 """Each NIR node as a node of a Program, in the number format of the Program."""
 
+from dataclasses import replace
 from typing import Any
 
 import nir
 import numpy as np
 from numpy.typing import NDArray
 
-from tdd_deploy.neurons import IF, LI, LIF, CubaLIF, I, LoihiLIF, Neuron, Threshold
+from tdd_deploy.neurons import IF, LI, LIF, CubaLI, CubaLIF, Firing, I, LoihiLIF, Neuron, Threshold
 from tdd_deploy.neurons.loihi import DECAY, UNIT
 from tdd_deploy.program import Conv, Dense, Flatten, Input, LinearMap, NeuronLayer, Node, Output, Pool, Scale, Shape
 from tdd_deploy.program.discrete import gained, kept
@@ -25,7 +26,7 @@ def lowered(name: str, node: nir.NIRNode, choices: Choices) -> Node:
             return Input(name=name, shape=_sizes(node.input_type["input"]))
         case nir.Output():
             return Output(name=name)
-        case nir.LIF() | nir.CubaLIF() | nir.IF() | nir.LI() | nir.I() | nir.Threshold():
+        case nir.LIF() | nir.CubaLIF() | nir.IF() | nir.LI() | nir.CubaLI() | nir.I() | nir.Threshold():
             return NeuronLayer(name=name, shape=_sizes(node.input_type["input"]), neuron=_neuron_of(node, choices))
     return _map(name, node, choices)
 
@@ -68,7 +69,16 @@ def _convolution(name: str, node: nir.Conv2d, choices: Choices) -> Conv:
 
 def _neuron_of(node: nir.NIRNode, choices: Choices) -> Neuron:
     is_integer = choices.number_format == "integer" and isinstance(node, nir.LIF | nir.CubaLIF | nir.LI)
-    return _integer_neuron(node, choices) if is_integer else _neuron(node, choices)
+    neuron = _integer_neuron(node, choices) if is_integer else _neuron(node, choices)
+    if node.metadata.get("compare") != ">=" or not isinstance(neuron, Firing | Threshold):
+        return neuron
+    return replace(neuron, compare=">=", v_threshold=_next_up(neuron.v_threshold, is_integer=is_integer))
+
+
+def _next_up(v_threshold: FloatArray, *, is_integer: bool) -> FloatArray:
+    """Return the next number above: ``v > x`` says for all numbers what ``v >= next up`` does."""
+    next_up = v_threshold + 1 if is_integer else np.nextafter(v_threshold, np.inf, dtype=v_threshold.dtype)
+    return np.asarray(next_up + 0)  # -0 is 0
 
 
 def _integer_neuron(node: nir.NIRNode, choices: Choices) -> Neuron:
@@ -100,25 +110,20 @@ def _neuron(node: nir.NIRNode, choices: Choices) -> Neuron:
     def fraction(tau: str) -> FloatArray:
         return _parameter(kept(choices.dt_s, getattr(node, tau), choices.integration), choices)
 
+    firing: dict[str, Any] = {key: parameter(key) for key in ("v_threshold", "v_reset") if hasattr(node, key)}
     match node:
-        case nir.LIF():
-            return LIF(beta=fraction("tau"), v_threshold=parameter("v_threshold"), v_reset=parameter("v_reset"))
+        case nir.LIF() | nir.IF():
+            return LIF(beta=fraction("tau"), **firing) if isinstance(node, nir.LIF) else IF(**firing)
         case nir.CubaLIF():
-            return CubaLIF(
-                alpha=fraction("tau_syn"),
-                beta=fraction("tau_mem"),
-                v_threshold=parameter("v_threshold"),
-                v_reset=parameter("v_reset"),
-            )
-        case nir.IF():
-            return IF(v_threshold=parameter("v_threshold"), v_reset=parameter("v_reset"))
+            return CubaLIF(alpha=fraction("tau_syn"), beta=fraction("tau_mem"), **firing)
         case nir.LI():
             return LI(beta=fraction("tau"))
-        case nir.I():
-            return I()
+        case nir.CubaLI():
+            return CubaLI(alpha=fraction("tau_syn"), beta=fraction("tau_mem"))
         case nir.Threshold():
             return Threshold(v_threshold=parameter("threshold"))
-    raise NotImplementedError(type(node).__name__)
+    assert isinstance(node, nir.I)
+    return I()
 
 
 def _numbers(values: NDArray[Any], choices: Choices) -> FloatArray:

@@ -26,7 +26,7 @@ def unknown_kinds(kinds: Mapping[str, str]) -> Iterator[Violation]:
 
 
 def loose_edges(graph: nir.NIRGraph) -> Iterator[Violation]:
-    """Yield edges that do not join two nodes once, and inputs and outputs that are not one."""
+    """Yield edges that do not join two nodes once, and inputs and outputs that are missing, or in integers several."""
     for (source, target), count in Counter((source, target) for source, target in graph.edges).items():
         for name in sorted({source, target} - graph.nodes.keys()):
             yield Violation(f"edge {source} -> {target}", f"there is no node {name}", "edges between nodes")
@@ -34,9 +34,11 @@ def loose_edges(graph: nir.NIRGraph) -> Iterator[Violation]:
             yield Violation(f"edge {source} -> {target}", f"stands {count} times", "once")
     for kind in (nir.Input, nir.Output):
         found = [name for name, node in graph.nodes.items() if isinstance(node, kind)]
-        if len(found) != 1:
-            listed = f" ({', '.join(found)})" if found else ""
-            yield Violation("the graph", f"{len(found)} nodes of kind {kind.__name__}{listed}", "exactly 1")
+        if not found:
+            yield Violation("the graph", f"no node of kind {kind.__name__}", "1 or more")
+        elif len(found) > 1 and graph.metadata.get("number_format") == "integer":
+            listed = f"{len(found)} nodes of kind {kind.__name__} ({', '.join(found)})"
+            yield Violation("the graph", listed, "exactly 1 in integers")
 
 
 def malformed_values(name: str, node: nir.NIRNode) -> Iterator[Violation]:
@@ -99,10 +101,16 @@ def _gains(node: nir.NIRNode, choices: Choices) -> Mapping[str, NDArray[np.float
         }
 
 
+def uneven_delays(name: str, node: nir.NIRNode) -> Iterator[Violation]:
+    """Yield a delay that is not one for all; it is well formed."""
+    if isinstance(node, nir.Delay) and np.ptp(node.delay):
+        yield Violation(f"{name}.delay", f"{np.min(node.delay):g} to {np.max(node.delay):g} s", "one delay for all")
+
+
 def misstated_shapes(graph: nir.NIRGraph, program: Program) -> Iterator[Violation]:
     """Yield nodes that state another shape than they receive."""
     for node in program.nodes:
-        if node is not program.input:
+        if node is not program.input and node.name in graph.nodes:
             received = program.in_shape(node.name)
             stated = stated_shape(graph.nodes[node.name], received)
             if stated not in (None, received):

@@ -1,17 +1,19 @@
 """Soft reset in standard nodes, recognised: membrane -> threshold -> scale -> membrane is one layer of neurons.
 
-v(t) = beta v(t-1) + current - beta v_threshold s(t-1) = beta (v - v_threshold s)(t-1) + current
+v(t) = beta v(t-1) + current - beta v_threshold s(t-1) = beta (v - v_threshold s)(t-1) + current, and with v_threshold
+in place of beta v_threshold a soft reset a step late.
 """
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import TypeGuard
+from typing import Any, TypeGuard
 
 import numpy as np
 
-from tdd_deploy.neurons import IF, LI, LIF, Firing, I, LoihiLIF, Threshold
+from tdd_deploy.neurons import IF, LI, LIF, Firing, I, LoihiLIF, Threshold, VariantLIF
 from tdd_deploy.neurons.loihi import UNIT
+from tdd_deploy.neurons.variant import When
 from tdd_deploy.program import NeuronLayer, Node, Scale
 
 Pair = tuple[str, str]  # source, target
@@ -19,10 +21,10 @@ Pair = tuple[str, str]  # source, target
 
 @dataclass(frozen=True)
 class Parts:
-    """Nodes and the edges between them."""
+    """Nodes, and the edges between them with the steps that each is known to take."""
 
     nodes: Mapping[str, Node]
-    edges: frozenset[Pair]
+    edges: Mapping[Pair, int]
 
 
 @dataclass(frozen=True)
@@ -33,33 +35,47 @@ class Loop:
     threshold: NeuronLayer
     reset: Scale
 
-    def neuron(self) -> Firing:
+    def neuron(self) -> Firing | VariantLIF:
         """Return the neuron that computes the same."""
-        threshold = self.threshold.neuron.parameters()["v_threshold"]
-        if isinstance(self.membrane.neuron, LoihiLIF):
-            return replace(self.membrane.neuron, v_threshold=UNIT * threshold)
+        unit = self.threshold.neuron
+        assert isinstance(unit, Threshold)
+        threshold, compare = unit.v_threshold, unit.compare
         unused = np.zeros_like(threshold, shape=())
-        if isinstance(self.membrane.neuron, LI):
-            return LIF(beta=self.membrane.neuron.beta, v_threshold=threshold, v_reset=unused, reset="soft")
-        return IF(v_threshold=threshold, v_reset=unused, reset="soft")
+        given: dict[str, Any] = {"v_threshold": threshold, "v_reset": unused, "reset": "soft", "compare": compare}
+        match self.membrane.neuron:
+            case LoihiLIF() as neuron:
+                return replace(neuron, v_threshold=UNIT * threshold, compare=compare)
+            case LI() as neuron if self.resets() == "next step":
+                return VariantLIF(alpha=unused, beta=neuron.beta, resets="next step", **given)
+            case LI() as neuron:
+                return LIF(beta=neuron.beta, **given)
+        return IF(**given)
 
-    def resets_softly(self) -> bool:
-        """Say whether the scale takes away exactly what a soft reset does, in the number format."""
-        beta = getattr(self.membrane.neuron, "beta", 1)
-        reset = -(beta * self.threshold.neuron.parameters()["v_threshold"])
-        return self.reset.factor.shape in ((), self.threshold.shape) and bool(np.all(self.reset.factor == reset))
+    def resets(self) -> When | None:
+        """Return when the scale takes away exactly what a soft reset does, in the number format; None if it does not.
+
+        v_threshold taken from what was left over, beta v_threshold, is a reset at once; all of it, a step late.
+        """
+        threshold = self.threshold.neuron.parameters()["v_threshold"]
+        if self.reset.factor.shape not in ((), self.threshold.shape):
+            return None
+        if np.all(self.reset.factor == -(getattr(self.membrane.neuron, "beta", 1) * threshold)):
+            return "at once"
+        is_late = isinstance(self.membrane.neuron, LI) and np.all(self.reset.factor == -threshold)
+        return "next step" if is_late else None
 
 
 def with_soft_resets(parts: Parts) -> Parts:
     """Put one layer with soft reset, named after the threshold, in place of each loop of standard nodes."""
-    nodes, edges = dict(parts.nodes), set(parts.edges)
+    nodes, edges = dict(parts.nodes), dict(parts.edges)
     for loop in _loops(parts):
         name, membrane, reset = loop.threshold.name, loop.membrane.name, loop.reset.name
         del nodes[membrane], nodes[reset]
         nodes[name] = replace(loop.threshold, neuron=loop.neuron())
-        edges -= {(membrane, name), (name, reset), (reset, membrane)}
-        edges = {(source, name if target == membrane else target) for source, target in edges}
-    return Parts(nodes, frozenset(edges))
+        for pair in ((membrane, name), (name, reset), (reset, membrane)):
+            del edges[pair]
+        edges = {(source, name if target == membrane else target): n for (source, target), n in edges.items()}
+    return Parts(nodes, edges)
 
 
 def _loops(parts: Parts) -> Iterator[Loop]:
@@ -74,6 +90,8 @@ def _loops(parts: Parts) -> Iterator[Loop]:
         membranes = [parts.nodes[name] for name in sources[threshold.name]]
         if len(membranes) != 1 or not _is_membrane(membranes[0], threshold, targets):
             continue
+        if parts.edges[membranes[0].name, threshold.name]:
+            continue
         resets = [parts.nodes[name] for name in sorted(targets[threshold.name])]
         loops = [
             Loop(membranes[0], threshold, reset)
@@ -81,8 +99,9 @@ def _loops(parts: Parts) -> Iterator[Loop]:
             if isinstance(reset, Scale)
             and sources[reset.name] == {threshold.name}
             and targets[reset.name] == {membranes[0].name}
+            and not parts.edges[threshold.name, reset.name] + parts.edges[reset.name, membranes[0].name]
         ]
-        yield from [loop for loop in loops if loop.resets_softly()][:1]
+        yield from [loop for loop in loops if loop.resets()][:1]
 
 
 def _is_membrane(node: Node, threshold: NeuronLayer, targets: Mapping[str, set[str]]) -> TypeGuard[NeuronLayer]:

@@ -1,6 +1,7 @@
 """Neuron models, each written once against a small arithmetic interface."""
 
 from .base import Arithmetic, Array, Compare, Firing, Neuron, Reset, State
+from .cuba_li import CubaLI
 from .cuba_lif import CubaLIF
 from .integrate_and_fire import IF
 from .integrator import I
@@ -11,9 +12,12 @@ from .loihi import LoihiLIF
 from .observing import Observing
 from .sigma_delta import Activation, SigmaDelta
 from .threshold import Threshold
+from .variant import VariantLIF
 
 # LoihiLIF is the neuron of integer programs, LavaSigmaDelta that of files of lava-dl; these are for floats.
-NEURONS: dict[str, type[Neuron]] = {cls.__name__: cls for cls in (IF, LIF, CubaLIF, LI, I, Threshold, SigmaDelta)}
+NEURONS: dict[str, type[Neuron]] = {
+    cls.__name__: cls for cls in (IF, LIF, CubaLIF, LI, CubaLI, I, Threshold, VariantLIF, SigmaDelta)
+}
 
 __all__ = [
     "IF",
@@ -24,6 +28,7 @@ __all__ = [
     "Arithmetic",
     "Array",
     "Compare",
+    "CubaLI",
     "CubaLIF",
     "Firing",
     "I",
@@ -35,4 +40,5 @@ __all__ = [
     "SigmaDelta",
     "State",
     "Threshold",
+    "VariantLIF",
 ]

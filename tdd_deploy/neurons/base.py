@@ -8,7 +8,6 @@ Array: TypeAlias = Any  # numpy.ndarray or torch.Tensor: a neuron is written onc
 State: TypeAlias = tuple[Array, ...]
 Reset = Literal["hard", "soft"]
 Compare = Literal[">", ">="]
-CHOICES = ("reset", "compare", "activation")  # fields of neurons that are words; all others are arrays
 
 
 class Arithmetic(Protocol):
@@ -22,17 +21,22 @@ class Arithmetic(Protocol):
         """Return 1 where ``v`` passes the threshold, else 0, in the number format of ``v``."""
         ...
 
+    def count(self, v: Array, v_threshold: Array) -> Array:
+        """Return how many whole thresholds, above 0, are in ``v``; 0 where ``v`` is below 0."""
+        ...
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Neuron:
     """One neuron model; its parameters are arrays of shape ``()`` or of the layer's shape."""
 
     spiking: ClassVar[bool] = True
-    n_states: ClassVar[int] = 1
+    states: ClassVar[tuple[str, ...]] = ("v",)
+    choices: ClassVar[dict[str, Any]] = {}  # the fields that are words, and which
 
     def start(self, zeros: Callable[[], Array]) -> State:
         """Return the state before the first time step: everything at zero."""
-        return tuple(zeros() for _ in range(self.n_states))
+        return tuple(zeros() for _ in self.states)
 
     def step(self, a: Arithmetic, state: State, current: Array) -> tuple[State, Array]:
         """Advance one time step: return the new state and what the layer sends."""
@@ -42,9 +46,15 @@ class Neuron:
         """Return where something arrives that can change the state."""
         return current != 0
 
+    @property
+    def binary(self) -> bool:
+        """Whether it sends 0 and 1 alone."""
+        return self.spiking
+
     def parameters(self) -> dict[str, Array]:
-        """Return the array parameters by name."""
-        return {f.name: getattr(self, f.name) for f in fields(self) if f.name not in CHOICES}
+        """Return the array parameters by name, but for those that are None."""
+        values = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in self.choices}
+        return {name: value for name, value in values.items() if value is not None}
 
     def converted(self, convert: Callable[[Array], Array]) -> Self:
         """Return the same neuron with every array parameter converted."""
@@ -62,6 +72,7 @@ class Firing(Neuron):
     v_reset: Array
     reset: Reset = "hard"
     compare: Compare = ">"
+    choices: ClassVar[dict[str, Any]] = {"reset": Reset, "compare": Compare}
 
     def fire(self, a: Arithmetic, v: Array) -> tuple[Array, Array]:
         """Return v after the reset, and the spikes."""

@@ -12,7 +12,7 @@ class CubaLIF(Firing):
 
     alpha: Array
     beta: Array
-    n_states: ClassVar[int] = 2
+    states: ClassVar[tuple[str, ...]] = ("i", "v")
 
     def step(self, a: Arithmetic, state: State, current: Array) -> tuple[State, Array]:
         """Filter the current, leak, integrate, compare, fire, reset."""

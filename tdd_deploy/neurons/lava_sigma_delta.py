@@ -21,7 +21,7 @@ class LavaSigmaDelta(SigmaDelta):
 
     grid: Array
     bias: Array
-    n_states: ClassVar[int] = 2
+    states: ClassVar[tuple[str, ...]] = ("y", "sent")
 
     def step(self, a: Arithmetic, state: State, current: Array) -> tuple[State, Array]:
         """Activate, compare with what was sent last, send a rounded change."""

@@ -25,7 +25,7 @@ class LoihiLIF(Firing):
     du: Array
     dv: Array
     bias: Array
-    n_states: ClassVar[int] = 2
+    states: ClassVar[tuple[str, ...]] = ("u", "v")
 
     @property
     def alpha(self) -> Array:

@@ -15,3 +15,8 @@ class Observing:
         """Return 1 where ``v`` passes the threshold, else 0."""
         self.compared = v
         return self._arithmetic.fires(v, v_threshold, compare)
+
+    def count(self, v: Array, v_threshold: Array) -> Array:
+        """Return how many whole thresholds are in ``v``."""
+        self.compared = v
+        return self._arithmetic.count(v, v_threshold)

@@ -1,7 +1,7 @@
 """The sigma-delta neuron: a ReLU that is sent anew only when it has moved."""
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from .base import Arithmetic, Array, Compare, Neuron, State
 
@@ -23,6 +23,8 @@ class SigmaDelta(Neuron):
     activation: Activation = "relu"
     compare: Compare = ">"
     spiking: ClassVar[bool] = False
+    states: ClassVar[tuple[str, ...]] = ("y",)
+    choices: ClassVar[dict[str, Any]] = {"activation": Activation, "compare": Compare}
 
     def step(self, a: Arithmetic, state: State, current: Array) -> tuple[State, Array]:
         """Activate, compare with what was sent last, send."""

@@ -1,7 +1,7 @@
 """The threshold: a neuron without memory."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from .base import Arithmetic, Array, Compare, Neuron, State
 
@@ -12,7 +12,8 @@ class Threshold(Neuron):
 
     v_threshold: Array
     compare: Compare = ">"
-    n_states: ClassVar[int] = 0
+    states: ClassVar[tuple[str, ...]] = ()
+    choices: ClassVar[dict[str, Any]] = {"compare": Compare}
 
     def step(self, a: Arithmetic, state: State, current: Array) -> tuple[State, Array]:
         """Compare."""

@@ -1,7 +1,22 @@
 """The Program, the heart of the project: nodes, edges, rules and passes."""
 
 from .build import build
-from .nodes import Conv, Dense, Flatten, Input, LinearMap, NeuronLayer, Node, Output, Pool, Scale, Shape, ShapeError
+from .nodes import (
+    Conv,
+    Dense,
+    Flatten,
+    Input,
+    LinearMap,
+    NeuronLayer,
+    Node,
+    Output,
+    Place,
+    Pool,
+    Scale,
+    Shape,
+    ShapeError,
+    Slice,
+)
 from .passes import CODES, code_groups, with_code, with_codes, with_delta_threshold
 from .program import Code, Edge, Integration, NumberFormat, Program
 from .verify import verify
@@ -20,11 +35,13 @@ __all__ = [
     "Node",
     "NumberFormat",
     "Output",
+    "Place",
     "Pool",
     "Program",
     "Scale",
     "Shape",
     "ShapeError",
+    "Slice",
     "build",
     "code_groups",
     "verify",

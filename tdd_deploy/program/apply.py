@@ -1,12 +1,13 @@
 """What each linear map computes, and what that comes to behind several of them: dense, plain numpy."""
 
+import math
 from collections.abc import Callable, Mapping
 from functools import reduce
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from .nodes import Array, Conv, Dense, Flatten, Input, LinearMap, Pool, Scale
+from .nodes import Array, Conv, Dense, Flatten, Input, LinearMap, Place, Pool, Scale, Slice
 from .program import Program
 
 
@@ -26,7 +27,17 @@ def apply(node: LinearMap, x: Array) -> Array:
             return x * node.factor
         case Flatten():
             return x.reshape(len(x), -1)
+        case Slice() | Place():
+            return _part(node, x)
     raise NotImplementedError(type(node).__name__)
+
+
+def _part(node: Slice | Place, x: Array) -> Array:
+    if isinstance(node, Slice):
+        return x[:, node.start : node.start + math.prod(node.shape)].reshape(len(x), *node.shape)
+    y = np.zeros((len(x), node.size), x.dtype)
+    y[:, node.start : node.start + x[0].size] = x.reshape(len(x), -1)
+    return y
 
 
 def propagated(

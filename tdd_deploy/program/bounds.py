@@ -23,12 +23,12 @@ def worst_case_sums(program: Program, *, largest_input: float | None = None) -> 
 
     Arrays have the shape that the node sends. Inputs are at most ``largest_input`` in magnitude; by default as the
     program says.
-    Potentials that are sent (LI, I) have no bound: what is behind them is infinite.
+    Potentials and numbers of spikes that are sent have no bound: what is behind them is infinite.
     """
     largest = program.input.largest if largest_input is None else largest_input
     sent: dict[str, Array] = {program.input.name: np.full((1, *program.input.shape), float(largest))}
     for layer in program.neuron_layers:
-        sent[layer.name] = np.full((1, *layer.shape), 1.0 if layer.neuron.spiking else np.inf)
+        sent[layer.name] = np.full((1, *layer.shape), 1.0 if layer.neuron.binary else np.inf)
     return {name: total[0] for name, total in propagated(program, sent, _bounded).items()}
 
 

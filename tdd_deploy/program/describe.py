@@ -1,12 +1,14 @@
 """Nodes in words."""
 
-from dataclasses import fields
+import math
+from collections.abc import Iterator
 
 import numpy as np
 
 from tdd_deploy.neurons import Neuron, SigmaDelta
 
-from .nodes import Conv, Dense, Input, NeuronLayer, Node, Output, Pool, Scale
+from .nodes import Conv, Dense, Input, NeuronLayer, Node, Output, Place, Pool, Scale, Slice
+from .program import Program
 
 
 def kind(node: Node) -> str:
@@ -27,9 +29,18 @@ def parameters(node: Node) -> str:
             return f"{how} of {_pair(node.kernel)}, stride {_pair(node.stride)}{padding}"
         case Scale():
             return f"factor {_range(node.factor)}"
-        case Input() | Output():
-            return _border(node)
-    return ""
+    return _border(node)
+
+
+def time_constants(program: Program) -> Iterator[str]:
+    """Yield the time constants of each layer in time steps, by the rule that turned them into fractions kept."""
+    for layer in program.neuron_layers:
+        for name, told in (("alpha", "tau_syn"), ("beta", "tau")):
+            kept = getattr(layer.neuron, name, None)
+            if kept is not None and np.min(kept) > 0 and np.max(kept) < 1:
+                kept = np.asarray(kept, np.float64)
+                steps = 1 / (1 - kept) if program.integration == "euler" else -1 / np.log(kept)
+                yield f"{layer.name} {told} {_range(steps)} steps"
 
 
 def _weights(node: Dense | Conv) -> str:
@@ -42,18 +53,29 @@ def _weights(node: Dense | Conv) -> str:
     return f"{weights}{text}{groups}"
 
 
-def _border(node: Input | Output) -> str:
-    if isinstance(node, Output):
-        return "" if node.unit == 1 else f"in units of {node.unit:g}"
-    return "" if (node.scale, node.largest) == (1, 1) else f"integers round({node.scale:g} x), at most {node.largest}"
+def _border(node: Node) -> str:
+    match node:
+        case Slice():
+            return f"numbers {node.start + 1} to {node.start + math.prod(node.shape)} of the input"
+        case Place():
+            return f"from number {node.start + 1} of the output on"
+        case Output() if node.unit != 1:
+            return f"in units of {node.unit:g}"
+        case Input() if (node.scale, node.largest) != (1, 1):
+            return f"integers round({node.scale:g} x), at most {node.largest}"
+    return ""
 
 
 def _neuron(neuron: Neuron) -> str:
     numbers = [f"{name} {_range(value)}" for name, value in neuron.parameters().items()]
-    choices = {f.name: getattr(neuron, f.name) for f in fields(neuron)}
+    choices = {name: getattr(neuron, name) for name in neuron.choices}
     if "reset" in choices:
-        numbers.append(f"{choices['reset']} reset")
-    if isinstance(neuron, SigmaDelta):
+        late = ", a step late" if choices.get("resets") == "next step" else ""
+        held = ", what is left above v_threshold is held" if choices.get("left_over") == "held" else ""
+        numbers.append("no reset" if choices["reset"] == "none" else f"{choices['reset']} reset{late}{held}")
+    if choices.get("spikes") == "many":
+        numbers.append("fires as often as v_threshold is in v")
+    elif isinstance(neuron, SigmaDelta):
         x = "max(0, current)" if neuron.activation == "relu" else "current"
         numbers.append(f"sends x = {x} when |x - last sent| {neuron.compare} delta_threshold")
     elif "compare" in choices:

@@ -16,6 +16,7 @@ from tdd_deploy.neurons import Neuron
 Shape = tuple[int, ...]
 Pair = tuple[int, int]
 Array = NDArray[Any]  # floats, or in integer programs int32
+INPUTS, OUTPUTS = "inputs", "outputs"  # the names of what several inputs, or outputs, are parts of
 
 
 class ShapeError(ValueError):
@@ -144,6 +145,35 @@ class Flatten(LinearMap):
     def out_shape(self, shape: Shape) -> Shape:
         """Any shape to one dimension."""
         return (math.prod(shape),)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Slice(LinearMap):
+    """A part of a vector, in a shape of its own: one of several inputs that enter as one."""
+
+    start: int
+    shape: Shape
+
+    def out_shape(self, shape: Shape) -> Shape:
+        """``(n,)`` to its own shape."""
+        stop = self.start + math.prod(self.shape)
+        if len(shape) != 1 or not 0 <= self.start <= stop <= shape[0]:
+            raise ShapeError(f"a vector of {stop} numbers or more")
+        return self.shape
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Place(LinearMap):
+    """Any shape, flattened, as a part of a vector of zeros: one of several outputs that leave as one."""
+
+    start: int
+    size: int
+
+    def out_shape(self, shape: Shape) -> Shape:
+        """Any shape to ``(size,)``."""
+        if not 0 <= self.start <= self.size - math.prod(shape):
+            raise ShapeError(f"{self.size - self.start} numbers or fewer")
+        return (self.size,)
 
 
 def windows(

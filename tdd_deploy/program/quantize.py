@@ -15,13 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tdd_deploy.errors import BadOptions, NotExportable, Violation
-from tdd_deploy.neurons import IF, LIF, CubaLIF, Firing, LoihiLIF, Neuron, Reset, SigmaDelta, Threshold
+from tdd_deploy.neurons import IF, LIF, CubaLIF, Firing, LoihiLIF, Neuron, Reset, Threshold
 from tdd_deploy.neurons.loihi import DECAY, UNIT, WRAP
 
 from .biases import currents_of_biases
 from .bounds import worst_case_sums
 from .build import build
-from .nodes import Array, Conv, Dense, Flatten, Input, LinearMap, NeuronLayer, Node, Output, Pool, Scale
+from .nodes import Array, Conv, Dense, Flatten, Input, LinearMap, NeuronLayer, Node, Output, Place, Pool, Scale, Slice
 from .program import Edge, Program
 
 Per = Literal["layer", "neuron"]
@@ -202,16 +202,17 @@ def _unholdable(program: Program) -> Iterator[Violation]:
     if program.number_format == "integer":
         yield Violation("number_format", "integer", "float32 or float64", "This program is quantized already.")
     for layer in program.neuron_layers:
-        if isinstance(layer.neuron, SigmaDelta):
-            allowed = "neurons that fire (IF, LIF, CubaLIF, Threshold)"
-            yield Violation(layer.name, "SigmaDelta sends numbers", allowed, "Simulate the program as it is.")
-        elif not isinstance(layer.neuron, LIF | IF | CubaLIF | Threshold | LoihiLIF):
+        if not isinstance(layer.neuron, LIF | IF | CubaLIF | Threshold | LoihiLIF):
             yield Violation(
                 layer.name,
-                f"{type(layer.neuron).__name__} sends its potential",
-                "neurons that fire (IF, LIF, CubaLIF, Threshold)",
-                "Read currents: let the last linear map lead to the output.",
+                f"{type(layer.neuron).__name__}" + ("" if layer.neuron.spiking else " sends numbers"),
+                "neurons that fire once per step, and reset at once (IF, LIF, CubaLIF, Threshold)",
+                "" if layer.neuron.spiking else "Read currents: let the last linear map lead to the output.",
             )
+    for node in program.linear_maps:
+        if isinstance(node, Slice | Place):
+            kind = "input" if isinstance(node, Slice) else "output"
+            yield Violation(node.name, f"one of several {kind}s", f"one {kind}: integers have one scale for it")
     silent = currents_of_biases(program)
     for layer in program.neuron_layers:
         if isinstance(layer.neuron, CubaLIF) and np.any(layer.neuron.alpha) and np.any(silent[layer.name]):

@@ -5,7 +5,7 @@ delay then stands on the edges that leave neurons: on the closing edge itself, o
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from tdd_deploy.errors import Violation
@@ -21,32 +21,47 @@ class Recurrence:
 
     delayed: frozenset[Pair]
     violations: tuple[Violation, ...]
+    opened: tuple[str, ...] = ()  # where loops that no input enters were taken to begin: the first by name
 
 
-def recurrence(nodes: Iterable[Node], edges: Iterable[Pair]) -> Recurrence:
+def recurrence(nodes: Iterable[Node], edges: Iterable[Pair], *, delayed: Collection[Pair] = ()) -> Recurrence:
     """Find the edges that carry the former step.
 
     Args:
         nodes: exactly one Input among them.
         edges: between these nodes, whatever their delays.
+        delayed: edges that are known to carry a former step; a cycle through one of them is closed by it.
     """
     by_name = {node.name: node for node in nodes}
     start = next(node.name for node in by_name.values() if isinstance(node, Input))
-    targets = _grouped(edges)
+    edges = set(edges)
+    opened = _unentered(start, by_name, _grouped(edges))
+    starts = [start, *opened, *sorted({target for _, target in delayed})]
+    targets = _grouped(edges - set(delayed))
     sources = _grouped((target, source) for source, target in edges)
     linear = {node.name for node in by_name.values() if isinstance(node, LinearMap)}
-    unreached = sorted(by_name.keys() - _reached(start, targets))
-    violations = [_out_of_reach(name) for name in unreached]
-    delayed: set[Pair] = set()
-    for edge in _closing(start, targets):
+    violations: list[Violation] = []
+    found: set[Pair] = set()
+    for edge in _closing(starts, targets):
         source, target = edge
-        if source in _reached(start, targets, without=target):
+        if source in _reached(starts, targets, without=target):
             violations.append(_ambiguous(edge))
             continue
         upstream = _through_maps(edge, sources, linear)
         violations += _unsplittable(edge, upstream, targets, linear)
-        delayed |= {passed for passed in upstream if passed[0] not in linear}
-    return Recurrence(frozenset(delayed), tuple(violations))
+        found |= {passed for passed in upstream if passed[0] not in linear and passed not in delayed}
+    return Recurrence(frozenset(found), tuple(violations), tuple(opened))
+
+
+def _unentered(start: str, names: Iterable[str], targets: Mapping[str, list[str]]) -> list[str]:
+    """Return the first nodes, by name, from which those are reached that the input does not reach."""
+    opened: list[str] = []
+    reached = _reached([start], targets)
+    for name in sorted(names):
+        if name not in reached:
+            opened.append(name)
+            reached |= _reached([name], targets)
+    return opened
 
 
 def _grouped(pairs: Iterable[Pair]) -> Mapping[str, list[str]]:
@@ -56,10 +71,10 @@ def _grouped(pairs: Iterable[Pair]) -> Mapping[str, list[str]]:
     return groups
 
 
-def _reached(start: str, targets: Mapping[str, list[str]], *, without: str | None = None) -> set[str]:
-    """Return what paths from ``start`` reach that do not pass ``without``."""
+def _reached(starts: list[str], targets: Mapping[str, list[str]], *, without: str | None = None) -> set[str]:
+    """Return what paths from ``starts`` reach that do not pass ``without``."""
     seen: set[str] = set()
-    pending = [start]
+    pending = list(starts)
     while pending:
         name = pending.pop()
         if name not in seen and name != without:
@@ -68,10 +83,17 @@ def _reached(start: str, targets: Mapping[str, list[str]], *, without: str | Non
     return seen
 
 
-def _closing(start: str, targets: Mapping[str, list[str]]) -> Iterator[Pair]:
+def _closing(starts: list[str], targets: Mapping[str, list[str]]) -> Iterator[Pair]:
     """Walk depth first, names in order, and yield the edges that lead back onto the path walked."""
+    seen: set[str] = set()
+    for start in starts:
+        if start not in seen:
+            yield from _closing_from(start, targets, seen)
+
+
+def _closing_from(start: str, targets: Mapping[str, list[str]], seen: set[str]) -> Iterator[Pair]:
     path = {start: iter(targets.get(start, []))}
-    seen = {start}
+    seen.add(start)
     while path:
         name, rest = next(reversed(path.items()))
         target = next(rest, None)
@@ -113,10 +135,6 @@ def _unsplittable(
                 "one edge out of a map on the way back",
                 "Give each of its targets a map of its own.",
             )
-
-
-def _out_of_reach(name: str) -> Violation:
-    return Violation(name, "no path leads to it from the input", "nodes that the input reaches", "Remove the node.")
 
 
 def _ambiguous(edge: Pair) -> Violation:

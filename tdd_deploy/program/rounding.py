@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .exact import MANTISSA_BITS
-from .nodes import Array, Conv, Dense, Flatten, Input, LinearMap, Pool, Scale
+from .nodes import Array, Conv, Dense, Flatten, Input, LinearMap, Place, Pool, Scale, Slice
 from .program import Program
 
 
@@ -40,7 +40,7 @@ def rounding_receivers(program: Program) -> tuple[str, ...]:
         return ()
     bits = MANTISSA_BITS[program.number_format]
     carried: dict[str, Values | None] = {program.input.name: PIXELS if program.encoder == "direct" else SPIKES}
-    carried |= {layer.name: SPIKES if layer.neuron.spiking else None for layer in program.neuron_layers}
+    carried |= {layer.name: SPIKES if layer.neuron.binary else None for layer in program.neuron_layers}
     rounding = []
     for node in program.nodes:
         if isinstance(node, Input):
@@ -63,7 +63,7 @@ def _sum(parts: Iterable[Values | None], bits: int) -> Values | None:
 
 def _through(node: LinearMap, x: Values, bits: int) -> Values | None:
     match node:
-        case Flatten():
+        case Flatten() | Slice() | Place():
             return x
         case Scale():
             return Values(x.exponent + _exponent(node.factor), x.bound * float(np.abs(node.factor).max())).within(bits)

@@ -11,7 +11,7 @@ from typing import get_args
 import numpy as np
 
 from tdd_deploy.errors import BadProgram, Violation
-from tdd_deploy.neurons import Activation, Compare, LoihiLIF, Reset, SigmaDelta
+from tdd_deploy.neurons import LoihiLIF, SigmaDelta
 from tdd_deploy.neurons.loihi import DECAY, LIMIT
 
 from .bounds import SUM_BITS, worst_case_sums
@@ -19,7 +19,6 @@ from .nodes import Conv, Dense, Input, LinearMap, NeuronLayer, Output, Pool, Sha
 from .program import Code, Integration, NumberFormat, Program, arrays
 
 Rule = Callable[[Program], Iterator[Violation]]
-NEURON_WORDS = {"reset": get_args(Reset), "compare": get_args(Compare), "activation": get_args(Activation)}
 
 
 def verify(program: Program, *, subject: str = "this program") -> Program:
@@ -118,8 +117,8 @@ def choices_are_known(program: Program) -> Iterator[Violation]:
         if getattr(program, choice) not in allowed:
             yield Violation(choice, repr(getattr(program, choice)), " or ".join(allowed))
     for node in program.neuron_layers:
-        for choice, allowed in NEURON_WORDS.items():
-            found = getattr(node.neuron, choice, allowed[0])
+        for choice, words_of_it in node.neuron.choices.items():
+            found, allowed = getattr(node.neuron, choice), get_args(words_of_it)
             if found not in allowed:
                 yield Violation(f"{node.name}.{choice}", repr(found), " or ".join(allowed))
     for edge in program.edges:

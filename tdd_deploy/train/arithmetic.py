@@ -43,6 +43,10 @@ class TorchArithmetic:
         fired: Tensor = _Fires.apply(v - v_threshold, compare)  # type: ignore[no-untyped-call]
         return fired
 
+    def count(self, v: Tensor, v_threshold: Tensor) -> Tensor:
+        """Return how many whole thresholds, above 0, are in ``v``, without a gradient; 0 where ``v`` is below 0."""
+        return torch.floor(v.detach() / v_threshold).clamp(min=0)
+
 
 class TorchIntegers:
     """64-bit integers, without gradients; fractions are of 4096."""
@@ -54,6 +58,10 @@ class TorchIntegers:
     def fires(self, v: Tensor, v_threshold: Tensor, compare: Compare) -> Tensor:
         """Return 1 where ``v`` passes the threshold, else 0."""
         return (v > v_threshold if compare == ">" else v >= v_threshold).to(v.dtype)
+
+    def count(self, v: Tensor, v_threshold: Tensor) -> Tensor:
+        """Return how many whole thresholds, above 0, are in ``v``; 0 where ``v`` is below 0."""
+        return torch.div(v, v_threshold, rounding_mode="floor").clamp(min=0)
 
 
 def arithmetic_of(current: Tensor) -> Arithmetic:

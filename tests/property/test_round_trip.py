@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tdd_deploy.errors import NotExportable
 from tdd_deploy.exporters.nir import lift, write
 from tdd_deploy.graph import lower, read
-from tdd_deploy.neurons import CubaLIF, Firing, I, Neuron, SigmaDelta, Threshold
+from tdd_deploy.neurons import CubaLIF, Firing, I, Neuron, SigmaDelta
 from tdd_deploy.program import Conv, NeuronLayer, Node, Program, Scale, build, with_code
 from tests.zoo import cases, grow
 
@@ -83,11 +83,11 @@ def test_common_float32_fractions_come_back_exactly(integration, beta):
 
 
 def holdable(program: Program) -> Program:
-    """Change what NIR cannot hold: SigmaDelta, ``>=``, soft CubaLIF, fractions of 1, delays of 2."""
+    """Change what NIR cannot hold: SigmaDelta, soft CubaLIF, fractions of 1, cycles entered at several nodes."""
     nodes = [with_fractions(node, lambda fraction: np.where(fraction == 1, 0.75, fraction)) for node in program.nodes]
     return build(
         [replace(node, neuron=standard(node.neuron)) if isinstance(node, NeuronLayer) else node for node in nodes],
-        [replace(edge, delay=min(edge.delay, 1)) for edge in program.edges],
+        program.edges,
         dt_s=program.dt_s,
         n_steps=program.n_steps,
         integration=program.integration,
@@ -98,9 +98,7 @@ def holdable(program: Program) -> Program:
 def standard(neuron: Neuron) -> Neuron:
     if isinstance(neuron, SigmaDelta):
         return I()
-    if isinstance(neuron, CubaLIF):
-        neuron = replace(neuron, reset="hard")
-    return replace(neuron, compare=">") if isinstance(neuron, Firing | Threshold) else neuron
+    return replace(neuron, reset="hard") if isinstance(neuron, CubaLIF) else neuron
 
 
 def with_fractions(node: Node, change) -> Node:

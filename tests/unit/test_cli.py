@@ -15,6 +15,7 @@ from typing import Any, get_args
 
 import h5py
 import numpy as np
+import onnx
 import pytest
 
 from tdd_deploy import __version__, cli, machines
@@ -22,6 +23,7 @@ from tdd_deploy.data import BIN_VALUES, DATASETS, ENCODERS
 from tdd_deploy.errors import MissingDependency
 from tdd_deploy.exporters import TARGETS
 from tdd_deploy.exporters.lava.rules import MAPPINGS
+from tdd_deploy.exporters.onnx.rules import FORMS
 from tdd_deploy.machines import MACHINES
 from tdd_deploy.simulator.profiles import profile_names
 from tdd_deploy.simulator.report import SCHEMA_VERSION
@@ -78,6 +80,7 @@ def test_the_words_of_the_options_are_those_of_the_rooms(call: Call) -> None:
     assert tuple(TABLES) == cli.ROWS
     assert (*FORMATS, "json") == cli.FORMATS_OF_TABLES
     assert cli.MAPPINGS == MAPPINGS
+    assert cli.FORMS == FORMS
     assert cli.MACHINES == MACHINES
     train, simulate = (re.sub(r"\s+", " ", call(command, "--help").out) for command in ("train", "simulate"))
     assert all(f"[{'|'.join(words)}]" in train for words in (SCORES, READINGS, SCHEDULES, get_args(Weigh)))
@@ -452,6 +455,8 @@ def test_quantizing_prints_a_row_per_layer_and_what_calibration_saw(
         ("--target lava", "integer"),
         ("--target lava --floats --mapping stock", "float32"),
         ("--target lava --bits 3 --per neuron --code spike", "integer"),
+        ("--target onnx", "float32"),
+        ("--target onnx --form scan --code delta --bits 8 --per neuron", "integer"),
     ],
 )
 def test_an_export_prints_one_json_object(
@@ -473,6 +478,10 @@ BAD_EXPORTS = {
     "--target nir --per neuron --input-bits 4 --samples 9 --data-dir .": [
         "--per", "--input-bits", "--samples", "--data-dir",
     ],
+    "--target nir --form scan --code delta": ["--form", "only with --target onnx", "--code", "lava or onnx"],
+    "--target lava --form step": ["--form"],
+    "--target onnx --form loop": ["--form"],
+    "--target onnx --mapping stock --floats": ["--mapping", "--floats"],
     "--target lava --floats --bits 8": ["--bits", "--floats"],
     "--target lava --floats --data digits": ["--data"],
     "--target lava --mapping stock --code spike": ["--code", "--mapping fused"],
@@ -529,6 +538,30 @@ def test_a_bundle_never_replaces_something_else(call: Call, integer_file: Path, 
     assert call("export", integer_file, "--target", "lava", "--out", tmp_path / "new", "--mapping", "stock").code == 0
 
 
+@pytest.mark.parametrize("words", ["", "--form scan --code delta --bits 8"])
+def test_an_exported_model_is_of_the_form_that_was_asked(
+    words: str, call: Call, run_folder: Path, tmp_path: Path
+) -> None:
+    called = call("export", run_folder, "--target", "onnx", "--out", tmp_path / "net.onnx", *words.split())
+    assert (called.code, called.err) == (0, "")
+    found = {entry.key: entry.value for entry in onnx.load(tmp_path / "net.onnx").metadata_props}
+    expected = ("scan", "delta", "integer") if words else ("step", "spike", "float32")
+    assert (found["form"], found["code"], found["number_format"]) == expected
+    assert f"program {found['program'][:12]}" in called.out
+    assert [path.name for path in tmp_path.iterdir()] == ["net.onnx"]
+
+
+def test_onnxruntime_fires_the_spikes_of_the_reference(call: Call, run_folder: Path, integer_file: Path) -> None:
+    for file in (run_folder, integer_file):
+        words = ("--data", "digits", "--samples", 20, "--batch", 7, "--against", "reference,event,onnx", "--json")
+        called = call("verify", file, *words)
+        report = json.loads(called.out)
+        assert (called.code, called.err) == (0, "")
+        assert [hop["after"] for hop in report["hops"]][-2:] == ["onnx, step", "onnx, scan"]
+        assert [hop["differing"] for hop in report["hops"]] == [0] * 4
+        assert [hop["outputs_differing"] for hop in report["hops"]] == [0] * 4
+
+
 def test_machines_that_agree_are_exit_0(call: Call, integer_file: Path, run_folder: Path) -> None:
     for file, against in ((integer_file, "reference,event"), (run_folder, "reference, event"), (run_folder, "integer")):
         called = call("verify", file, "--data", "digits", "--samples", 3, "--against", against)
@@ -581,9 +614,12 @@ def test_verify_leaves_out_what_is_not_there_and_says_so(
         raise MissingDependency("torch", "verify --against torch", "'tdd-deploy[train]'")
 
     monkeypatch.setattr(machines, "torch_machine", missing)
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
     monkeypatch.setenv("TDD_DEPLOY_LAVA_HOME", str(tmp_path))
     called = call("verify", integer_file, "--data", "digits", "--samples", 2)
     assert called.code == 0
+    assert "left out: onnx: " in called.out
+    assert "pip install 'tdd-deploy[onnx]'" in called.out
     assert "left out: torch: " in called.out
     assert "left out: lava: " in called.out
     assert "pip install 'tdd-deploy[train]'" in called.out
@@ -604,7 +640,10 @@ def test_asking_for_lava_without_its_environment_is_exit_3_with_the_remedy(
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ("--data digits --against reference,loihi,gpu", "loihi, gpu; allowed: torch, reference, event, integer, lava"),
+        (
+            "--data digits --against reference,loihi,gpu",
+            "loihi, gpu; allowed: torch, reference, event, onnx, integer, lava",
+        ),
         ("--data digits --against reference", "at least two"),
         ("--data digits --against ,", "at least two"),
         ("--data digits --against integer", "at least two"),

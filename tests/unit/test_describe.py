@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from tdd_deploy.neurons import IF, LI, LIF, NEURONS, CubaLIF, I, SigmaDelta, Threshold
-from tdd_deploy.program import Conv, Dense, Flatten, Input, LinearMap, NeuronLayer, Output, Pool, Scale
+from tdd_deploy.neurons import IF, LI, LIF, NEURONS, CubaLI, CubaLIF, I, SigmaDelta, Threshold, VariantLIF
+from tdd_deploy.program import Conv, Dense, Flatten, Input, LinearMap, NeuronLayer, Output, Place, Pool, Scale, Slice
 from tdd_deploy.program.describe import kind, parameters
 
 ONE, ZERO = np.array(1.0), np.array(0.0)
@@ -39,6 +39,8 @@ WORDS = [
         "Pool",
         "average of 2 x 3, stride 1 x 1, padding 1 x 0",
     ),
+    (Slice(name="a", start=2, shape=(2, 2, 3)), "Slice", "numbers 3 to 14 of the input"),
+    (Place(name="b", start=2, size=9), "Place", "from number 3 of the output on"),
     (Scale(name="s", factor=np.array(0.25)), "Scale", "factor 0.25"),
     (Scale(name="s", factor=np.array([0.25, -1.0, 0.0])), "Scale", "factor -1 to 0.25"),
     (layer(IF(**FIRES)), "IF", "v_threshold 1, v_reset 0, hard reset, fires when v > v_threshold"),
@@ -53,6 +55,18 @@ WORDS = [
         "v_threshold 1, v_reset 0, alpha 0.25, beta 0.5, hard reset, fires when v > v_threshold",
     ),
     (layer(LI(beta=np.array(0.5))), "LI", "beta 0.5"),
+    (layer(CubaLI(alpha=np.array(0.25), beta=np.array(0.5))), "CubaLI", "alpha 0.25, beta 0.5"),
+    (
+        layer(VariantLIF(alpha=ZERO, beta=np.array(0.5), **FIRES, reset="none")),
+        "VariantLIF",
+        "alpha 0, beta 0.5, v_threshold 1, v_reset 0, no reset, fires when v > v_threshold",
+    ),
+    (
+        layer(VariantLIF(alpha=ZERO, beta=ONE, **FIRES, v_min=-ONE, reset="soft", resets="next step", spikes="many")),
+        "VariantLIF",
+        "alpha 0, beta 1, v_threshold 1, v_reset 0, v_min -1, soft reset, a step late, "
+        "fires as often as v_threshold is in v",
+    ),
     (layer(I()), "I", ""),
     (
         layer(SigmaDelta(delta_threshold=ONE)),

@@ -163,14 +163,9 @@ def test_lavas_own_neurons_hold_no_others(neuron, where, found, mapping):
     assert all(violation.remedy == "Use --mapping fused." for violation in violations(integers(neuron), mapping))
 
 
-@pytest.mark.parametrize("neuron", [LI(beta=np.array(0.5)), I()])
+@pytest.mark.parametrize("neuron", [LI(beta=np.array(0.5)), I(), SigmaDelta(delta_threshold=np.array(0.5))])
 def test_potentials_are_not_sent(neuron):
-    assert reasons(of_floats(neuron)) == {"n": f"{type(neuron).__name__} sends its potential"}
-
-
-def test_sigma_delta_neurons_are_refused():
-    neuron = SigmaDelta(delta_threshold=np.array(0.5))
-    assert reasons(of_floats(neuron)) == {"n": "SigmaDelta sends numbers"}
+    assert reasons(of_floats(neuron)) == {"n": f"{type(neuron).__name__} sends numbers"}
 
 
 @pytest.mark.parametrize("neuron", [IF(**FIRE, compare=">="), Threshold(v_threshold=np.array(1.0), compare=">=")])

@@ -297,6 +297,11 @@ def layer_with(layer: dict, **changed) -> dict:
         (layer_with(DENSE, neuron=CUBA | {"vDecay": 0.5}), "layer/3/neuron/vDecay", "0.5; a whole number"),
         (layer_with(DENSE, neuron=CUBA | {"vThMant": np.nan}), "layer/3/neuron/vThMant", "nan; 0 to 131071"),
         (layer_with(DENSE, neuron=CUBA | {"wgtExp": 2}), "layer/3/neuron/wgtExp", "2; 0"),
+        (layer_with(DENSE, weight="many"), "layer/3/weight", "not all whole numbers"),
+        (layer_with(DENSE, weight=np.zeros((3, 0))), "layer/3/weight", "not all whole numbers"),
+        (layer_with(DENSE, shape=np.zeros(0, int)), "layer/3/shape", "1 or 3 sizes"),
+        (layer_with(DENSE, shape="large"), "layer/3/shape", "1 or 3 sizes"),
+        (layer_with(DENSE, bias=[-(2**63)] * 3), "layer/3/bias", "9.22337e+18"),
         (layer_with(DENSE, neuron=CUBA | {"mood": 2}), "layer/3/neuron/mood", "an unknown key"),
         (layer_with(DENSE, weight_rec=np.zeros((3, 3))), "layer/3/weight_rec", "an unknown key"),
         (layer_with(DENSE, weight=DENSE["weight"] + 0.5), "layer/3/weight", "not all whole numbers"),
@@ -325,6 +330,8 @@ def test_what_no_program_can_hold_is_refused_by_name(tmp_path, layer, where, wor
 @pytest.mark.parametrize(
     ("conv", "where", "words"),
     [
+        (layer_with(CONV, weight=np.full((4, 1, 3, 4), np.inf)), "layer/1/weight", "inf; -256 to 254"),
+        (layer_with(CONV, weight=CONV["weight"] * 40), "layer/1/weight", "-960 to 920; -256 to 254"),
         (layer_with(CONV, shape=[4, 3, 3]), "layer/1/shape", "(4, 3, 3); (4, 3, 2), what arrives"),
         (layer_with(CONV, stride=[0, 1]), "layer/1/stride", "[0, 1]; one or two whole numbers"),
         (layer_with(CONV, padding=[1, 2, 3]), "layer/1/padding", "[1, 2, 3]; one or two whole numbers"),
@@ -341,6 +348,15 @@ def test_what_no_convolution_has_is_refused_by_name(tmp_path, conv, where, words
 def test_a_convolution_needs_an_input_that_says_its_shape(tmp_path):
     assert reasons(tmp_path, CONV) == {
         "layer/0/type": "a layer of kind conv comes first; input or dense, which say its shape"
+    }
+
+
+def test_a_sum_is_sent_by_the_last_layer_alone(tmp_path):
+    neuron = {"type": "SDNN", "sigma_output": True}  # as lava-dl writes a dendrite: without a threshold
+    layers = (layer_with(INPUT, neuron=SDNN), layer_with(CONV, neuron=neuron))
+    assert written(tmp_path, *layers).neuron_layers[-1].name == "layer0"
+    assert reasons(tmp_path, *layers, FLATTEN, layer_with(DENSE, neuron=SDNN)) == {
+        "layer/1/neuron/sigma_output": "in a layer with others behind it; in the last one"
     }
 
 
@@ -381,7 +397,7 @@ def test_an_array_that_is_larger_than_it_looks_is_not_read(tmp_path):
     with h5py.File(path, "a") as file:
         file.create_dataset("layer/0/weight", (3, 2**33), "f4", chunks=(1, 1024))
     assert path.stat().st_size < 100_000
-    with pytest.raises(BadFile, match="holds an array of 25769803776 numbers"):
+    with pytest.raises(BadFile, match=r"unpacks to 103,079,.* bytes, 200 times its size and more"):
         read(path)
 
 
@@ -437,15 +453,17 @@ def test_a_larger_delta_threshold_sends_less(sigma_delta_net, tmp_path):
     ]
 
 
-def test_no_target_holds_a_sigma_delta_network(sigma_delta_net, tmp_path):
-    net, _ = sigma_delta_net
+def test_no_chip_target_holds_a_sigma_delta_network_and_onnx_does(sigma_delta_net, tmp_path):
+    net, frames = sigma_delta_net
     for target in ("nir", "lava"):
         with pytest.raises(NotExportable, match="SigmaDelta"):
             pipeline.export(net, target=target, out=tmp_path / target)
+    verified = pipeline.verify(net, data=str(frames), against=("reference", "onnx"))
+    assert [(hop.after, hop.outputs_differing) for hop in verified.hops] == [("onnx, step", 0), ("onnx, scan", 0)]
 
 
 def test_a_net_of_spikes_goes_on_to_nir_and_back(tmp_path):
     path = write_net(tmp_path / "some.net", INPUT, CONV, FLATTEN, DENSE)
     pipeline.export(path, target="nir", out=tmp_path / "some.nir")
     assert [node.name for node in read(tmp_path / "some.nir").nodes] == [node.name for node in read(path).nodes]
-    assert pipeline.inspect(path)["choices"]["dialect"] == "lava-dl"
+    assert pipeline.inspect(path)["dialect"] == "lava-dl"

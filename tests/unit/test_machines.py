@@ -12,7 +12,7 @@ import pytest
 from tdd_deploy.errors import MissingEnvironment, NotExportable
 from tdd_deploy.exporters.lava import environment, worker
 from tdd_deploy.exporters.lava.worker import LavaRun
-from tdd_deploy.machines import event_machine, lava_machine, reference_machine
+from tdd_deploy.machines import event_machine, lava_machine, onnx_machine, reference_machine
 from tdd_deploy.program import Program
 from tdd_deploy.program.quantize import quantize
 from tdd_deploy.simulator import reference
@@ -60,6 +60,8 @@ def test_every_machine_fires_the_spikes_counted_by_hand() -> None:
         reference_machine(program, "reference"),
         event_machine(program, "delta", "delta"),
         event_machine(program, "spike", "spike"),
+        onnx_machine(program, "onnx, step", "step"),
+        onnx_machine(program, "onnx, scan", "scan"),
     ]
     for machine in machines:
         recorded = machine(by_hand.INPUTS)
@@ -85,7 +87,15 @@ def test_the_event_machine_sends_one_code_throughout() -> None:
         assert recorded.potentials == {}
 
 
-@pytest.mark.parametrize("make", [reference_machine, lambda program, name: event_machine(program, name, "delta")])
+@pytest.mark.parametrize(
+    "make",
+    [
+        reference_machine,
+        lambda program, name: event_machine(program, name, "delta"),
+        lambda program, name: onnx_machine(program, name, "step"),
+        lambda program, name: onnx_machine(program, name, "scan"),
+    ],
+)
 def test_a_machine_holds_no_state_from_batch_to_batch(make: Callable[..., Any]) -> None:
     machine = make(by_hand.program(), "machine")
     alone = machine(by_hand.INPUTS[:, 1:])

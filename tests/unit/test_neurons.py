@@ -5,8 +5,7 @@ from dataclasses import fields
 import numpy as np
 import pytest
 
-from tdd_deploy.neurons import IF, LI, LIF, NEURONS, CubaLIF, I, SigmaDelta, Threshold
-from tdd_deploy.neurons.base import CHOICES
+from tdd_deploy.neurons import IF, LI, LIF, NEURONS, CubaLI, CubaLIF, I, SigmaDelta, Threshold, VariantLIF
 from tdd_deploy.simulator.arithmetic import FloatArithmetic
 
 FIRES = {"v_threshold": np.array(1.0), "v_reset": np.array(0.0)}
@@ -14,8 +13,8 @@ FIRES = {"v_threshold": np.array(1.0), "v_reset": np.array(0.0)}
 
 def made(cls, **changed):
     """Any neuron, its parameters all 1/2 unless they are given."""
-    names = {f.name for f in fields(cls)} - set(CHOICES)
-    return cls(**({name: np.array(0.5) for name in names} | changed))
+    values = {f.name: np.array(-0.5 if f.name == "v_min" else 0.5) for f in fields(cls) if f.name not in cls.choices}
+    return cls(**(values | changed))
 
 
 def run(neuron, currents, *, dtype=np.float64):
@@ -32,7 +31,7 @@ def run(neuron, currents, *, dtype=np.float64):
 @pytest.mark.parametrize("cls", NEURONS.values())
 def test_a_neuron_starts_at_rest(cls):
     state = made(cls).start(lambda: np.zeros((2, 3)))
-    assert len(state) == cls.n_states
+    assert len(state) == len(cls.states)
     for part in state:
         np.testing.assert_array_equal(part, np.zeros((2, 3)))
 
@@ -65,7 +64,7 @@ def test_a_neuron_sends_0_or_1_just_when_it_says_that_it_spikes(cls):
 @pytest.mark.parametrize("cls", NEURONS.values())
 def test_a_step_leaves_the_former_state_and_the_current_as_they_were(cls):
     neuron = made(cls)
-    state = tuple(np.full(1, 0.75) for _ in range(cls.n_states))
+    state = tuple(np.full(1, 0.75) for _ in cls.states)
     current = np.full(1, 2.0)
     neuron.step(FloatArithmetic(), state, current)
     np.testing.assert_array_equal(current, [2.0])
@@ -91,11 +90,11 @@ def test_the_parameters_of_one_neuron_may_differ_from_those_of_the_next(cls):
 @pytest.mark.parametrize("cls", NEURONS.values())
 def test_conversion_reaches_every_array_and_no_choice(cls):
     converted = made(cls).converted(lambda p: p + 1)
-    assert {name: float(value) for name, value in converted.parameters().items()} == dict.fromkeys(
-        made(cls).parameters(), 1.5
-    )
-    for choice in CHOICES:
-        assert getattr(converted, choice, None) == getattr(made(cls), choice, None)
+    assert {name: float(value) for name, value in converted.parameters().items()} == {
+        name: float(value) + 1 for name, value in made(cls).parameters().items()
+    }
+    for choice in cls.choices:
+        assert getattr(converted, choice) == getattr(made(cls), choice)
 
 
 def test_if_with_hard_reset():
@@ -200,3 +199,71 @@ def test_on_the_threshold_the_comparison_decides(cls, compare, fires):
 def test_at_the_ends_of_a_fraction_one_neuron_is_another(neuron, as_if):
     currents = np.random.default_rng(0).integers(-8, 17, 200) / 8
     assert run(neuron, currents)[0] == run(as_if, currents)[0]
+
+
+def variant(**changed):
+    return VariantLIF(**{"alpha": np.array(0.0), "beta": np.array(0.5), **FIRES, **changed})
+
+
+def test_cuba_li():
+    # i = i / 2 + current: 1, 0.5, 0.25; v = v / 2 + i: 1, 1, 0.75
+    neuron = CubaLI(alpha=np.array(0.5), beta=np.array(0.5))
+    assert run(neuron, [1.0, 0.0, 0.0]) == ([1.0, 1.0, 0.75], [1.0, 1.0, 0.75])
+
+
+@pytest.mark.parametrize("reset", ["hard", "soft"])
+@pytest.mark.parametrize("compare", [">", ">="])
+def test_a_variant_without_variants_is_a_lif(reset, compare):
+    given = {"beta": np.array(0.5), "v_threshold": np.array(1.0), "v_reset": np.array(0.25)}
+    currents = np.random.default_rng(0).integers(-4, 9, 200) / 4
+    lif = run(LIF(**given, reset=reset, compare=compare), currents)
+    assert run(variant(**given, reset=reset, compare=compare), currents) == lif
+    assert sum(lif[0]) > 20
+
+
+def test_a_current_based_variant_is_a_cuba_lif():
+    given = {"alpha": np.array(0.5), "beta": np.array(0.75), **FIRES}
+    currents = np.random.default_rng(0).integers(-4, 9, 200) / 8
+    assert run(variant(**given), currents) == run(CubaLIF(**given), currents)
+
+
+def test_a_soft_reset_a_step_late():
+    # 1.5 fires; 0.75 + 1 - 1 = 0.75; 0.375 + 1 = 1.375 fires; 0.6875 + 1 - 1
+    neuron = variant(reset="soft", resets="next step")
+    assert run(neuron, [1.5, 1.0, 1.0, 1.0]) == ([1, 0, 1, 0], [1.5, 0.75, 1.375, 0.6875])
+
+
+def test_a_hard_reset_a_step_late_loses_what_arrives_then():
+    # 1.5 fires; (0.75 + 1) goes to 0.25; 0.125 + 1 = 1.125 fires
+    neuron = variant(v_reset=np.array(0.25), resets="next step")
+    assert run(neuron, [1.5, 1.0, 1.0]) == ([1, 0, 1], [1.5, 0.25, 1.125])
+
+
+def test_no_reset():
+    assert run(variant(reset="none"), [1.5, 1.0, 0.0]) == ([1, 1, 0], [1.5, 1.75, 0.875])
+
+
+def test_many_spikes_are_the_whole_thresholds_in_v():
+    # 3.5 fires 3, 0.5 is left; 0.25 + 1.75 = 2 fires 2; -1.5 fires none
+    neuron = variant(reset="soft", spikes="many")
+    assert run(neuron, [3.5, 1.75, -1.5]) == ([3, 2, 0], [0.5, 0.0, -1.5])
+    assert not neuron.binary
+
+
+def test_many_spikes_with_a_hard_reset_leave_nothing():
+    # 3.5 fires 3 and goes to 0.25; 0.125 + 0.5
+    neuron = variant(v_reset=np.array(0.25), spikes="many")
+    assert run(neuron, [3.5, 0.5]) == ([3, 0], [0.25, 0.625])
+
+
+def test_what_is_left_above_the_threshold_can_be_held():
+    # 4 fires, 3 is left; 1.5 + 0.25 is beyond 1, not beyond 2; 0.875 + 0.25 has 1 to pass, as 1.75 was left; 0.5625
+    neuron = variant(reset="soft", left_over="held")
+    assert run(neuron, [4.0, 0.25, 0.25, 0.0]) == ([1, 0, 0, 0], [3.0, 1.75, 1.125, 0.5625])
+    assert run(variant(reset="soft"), [4.0, 0.25]) == ([1, 1], [3.0, 0.75])
+
+
+def test_the_lowest_potential():
+    # -3 becomes -1; -0.5 + 1 = 0.5; the bound holds after the reset: 2 fires, 2 - 1 = 1
+    neuron = variant(reset="soft", v_min=np.array(-1.0))
+    assert run(neuron, [-3.0, 1.0, 1.75]) == ([0, 0, 1], [-1.0, 0.5, 1.0])

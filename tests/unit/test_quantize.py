@@ -393,14 +393,9 @@ def test_integers_are_not_quantized_again():
     assert refused(quantize(single([[1.0]])).program) == {"number_format": "integer"}
 
 
-@pytest.mark.parametrize("neuron", [LI(beta=np.array(0.5)), I()])
+@pytest.mark.parametrize("neuron", [LI(beta=np.array(0.5)), I(), SigmaDelta(delta_threshold=np.array(0.5))])
 def test_neurons_that_send_potentials_are_refused(neuron):
-    assert refused(single([[1.0]], neuron=neuron)) == {"n": f"{type(neuron).__name__} sends its potential"}
-
-
-def test_sigma_delta_neurons_are_refused():
-    neuron = SigmaDelta(delta_threshold=np.array(0.5))
-    assert refused(single([[1.0]], neuron=neuron)) == {"n": "SigmaDelta sends numbers"}
+    assert refused(single([[1.0]], neuron=neuron)) == {"n": f"{type(neuron).__name__} sends numbers"}
 
 
 def test_a_filter_behind_a_bias_is_refused():

@@ -8,11 +8,11 @@ from tdd_deploy.program import Input, NeuronLayer, Scale
 from tdd_deploy.program.recurrence import recurrence
 
 
-def found(text: str):
+def found(text: str, *, delayed=()):
     """Find the recurrence of ``in>a a>m m>a``: ``in`` is the input, m and its like are maps, the others neurons."""
     edges = [tuple(edge.split(">")) for edge in text.split()]
     names = {name for edge in edges for name in edge}
-    return recurrence([node(name) for name in sorted(names)], edges)
+    return recurrence([node(name) for name in sorted(names)], edges, delayed=delayed)
 
 
 def node(name: str):
@@ -44,6 +44,17 @@ def test_the_delay_stands_where_the_former_steps_spikes_leave_neurons(text, dela
     assert result.delayed == delayed
 
 
+def test_a_loop_that_no_input_enters_begins_at_its_first_node():
+    assert found("in>a c>b b>c b>d").delayed == {("c", "b")}
+    assert found("in>a c>b b>c b>d").opened == ("b",)
+
+
+def test_a_cycle_with_a_known_delay_is_closed_by_it():
+    result = found("in>a a>b b>c c>a c>c", delayed=[("a", "b")])
+    assert result.delayed == {("c", "c")}
+    assert not result.violations
+
+
 @pytest.mark.parametrize(
     ("text", "where", "why"),
     [
@@ -51,7 +62,6 @@ def test_the_delay_stands_where_the_former_steps_spikes_leave_neurons(text, dela
         ("in>m m>a m>m", "edge m -> m", "linear maps alone"),
         ("in>m1 m1>m2 m2>m1 m2>a", "edge m2 -> m1", "linear maps alone"),
         ("in>a a>m m>a m>b", "m", "to others (a, b)"),
-        ("in>a b>b b>c", "b", "no path leads to it from the input"),
     ],
 )
 def test_what_cannot_be_read_is_named(text, where, why):

@@ -1,0 +1,1 @@
+"""A Program as an ONNX model: one time step, or a loop over all of them."""

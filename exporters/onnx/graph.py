@@ -1,0 +1,211 @@
+"""An ONNX graph while it is made: values that numpy's operators work on, and the arithmetics of neurons on them."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import count
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from onnx import NodeProto, TensorProto, helper, numpy_helper
+
+from tdd_deploy.neurons import Arithmetic, Compare
+from tdd_deploy.neurons.loihi import DECAY
+from tdd_deploy.program import Program
+
+Constant: TypeAlias = NDArray[Any] | float
+FLOAT64 = np.dtype(np.float64)
+Operand: TypeAlias = "Tensor | Constant"
+
+
+@dataclass(frozen=True, eq=False)
+class Tensor:
+    """A value of a graph; what is done with it becomes a node of the graph."""
+
+    graph: "Graph"
+    dtype: np.dtype[Any]
+
+    __array_ufunc__ = None  # an array on the left leaves the operator to us
+
+    def __add__(self, other: Operand) -> "Tensor":
+        return self.graph.node("Add", self, other)
+
+    def __radd__(self, other: Constant) -> "Tensor":
+        return self.graph.node("Add", other, self)
+
+    def __sub__(self, other: Operand) -> "Tensor":
+        return self.graph.node("Sub", self, other)
+
+    def __rsub__(self, other: Constant) -> "Tensor":
+        return self.graph.node("Sub", other, self)
+
+    def __mul__(self, other: Operand) -> "Tensor":
+        return self.graph.node("Mul", self, other)
+
+    def __rmul__(self, other: Constant) -> "Tensor":
+        return self.graph.node("Mul", other, self)
+
+    def __floordiv__(self, other: Operand) -> "Tensor":
+        """Return the quotient of floats, rounded down."""
+        return self.graph.node("Floor", self.graph.node("Div", self, other))
+
+    def __neg__(self) -> "Tensor":
+        return self.graph.node("Neg", self)
+
+    def __rshift__(self, bits: int) -> "Tensor":
+        """Return the quotient by ``2 ** bits``, rounded down; ONNX shifts numbers without a sign alone."""
+        return self.graph.node("Floor", self.to(FLOAT64) * 2.0**-bits).to(self.dtype)
+
+    def clip(self, low: Constant, high: Constant) -> "Tensor":
+        """Return what is not below ``low`` and not above ``high``."""
+        return self.graph.node("Clip", self, low, high)
+
+    def to(self, dtype: np.dtype[Any]) -> "Tensor":
+        """Return the same numbers in another format."""
+        if dtype == self.dtype:
+            return self
+        return self.graph.node("Cast", self, dtype=dtype, to=helper.np_dtype_to_tensor_dtype(dtype))
+
+
+class FloatArithmetic:
+    """The arithmetic of neurons in the floats of ONNX."""
+
+    def keep(self, x: Tensor, fraction: Constant) -> Tensor:
+        """Return ``x`` times ``fraction``."""
+        return x * fraction
+
+    def fires(self, v: Tensor, v_threshold: Constant, compare: Compare) -> Tensor:
+        """Return 1 where ``v`` passes the threshold, else 0."""
+        passes = "Greater" if compare == ">" else "GreaterOrEqual"
+        return v.graph.node(passes, v, v_threshold, dtype=np.dtype(bool)).to(v.dtype)
+
+    def count(self, v: Tensor, v_threshold: Constant) -> Tensor:
+        """Return how many whole thresholds ``v`` holds; 0 where it is not above 0."""
+        return v.graph.node("Floor", _thresholds_in(v, v_threshold))
+
+
+class IntegerArithmetic(FloatArithmetic):
+    """The arithmetic of neurons in 32-bit integers; fractions are of 4096.
+
+    What needs more bits is made in float64, where products of 24 by 12 bits and quotients by powers of two are exact:
+    whole networks take half the time that int64 and its division take.
+    """
+
+    def keep(self, x: Tensor, fraction: Constant) -> Tensor:
+        """Return ``x`` times ``fraction`` / 4096, rounded toward zero, as floats become integers."""
+        return (x.to(FLOAT64) * (fraction / DECAY)).to(x.dtype)
+
+    def count(self, v: Tensor, v_threshold: Constant) -> Tensor:
+        """Return how many whole thresholds ``v`` holds; 0 where it is not above 0."""
+        return _thresholds_in(v, v_threshold)
+
+
+def _thresholds_in(v: Tensor, v_threshold: Constant) -> Tensor:
+    return v.graph.node("Div", v.graph.node("Max", v, 0), v_threshold)
+
+
+def arithmetic_of(program: Program) -> Arithmetic:
+    """Return the arithmetic of a program's number format."""
+    return IntegerArithmetic() if program.number_format == "integer" else FloatArithmetic()
+
+
+@dataclass(frozen=True)
+class _Node:
+    op: str
+    inputs: tuple[Tensor, ...]
+    output: Tensor
+    attributes: Mapping[str, Any]
+
+
+class Graph:
+    """Nodes and constants in the order in which they were made; a value that gets no name is named after its node.
+
+    Args:
+        prefix: of every name.
+    """
+
+    def __init__(self, *, prefix: str = "") -> None:
+        self._prefix = prefix
+        self._nodes: list[_Node] = []
+        self._names: dict[Tensor, str] = {}
+        self._hints: dict[Tensor, str] = {}
+        self._shared: dict[tuple[str, str], Tensor] = {}
+        self._arrays: dict[Tensor, NDArray[Any]] = {}
+        self._scope = ""
+        self._labels: Mapping[int, str] = {}
+
+    @contextmanager
+    def of(self, scope: str, parameters: Iterable[tuple[str, NDArray[Any]]]) -> Iterator[None]:
+        """Name what is made here, and the arrays that are used here, after a node of the program."""
+        self._scope, self._labels = scope, {id(array): name for name, array in parameters}
+        yield
+        self._scope, self._labels = "", {}
+
+    def input(self, name: str, dtype: np.dtype[Any]) -> Tensor:
+        """Return an input of the graph."""
+        tensor = Tensor(self, dtype)
+        self._names[tensor] = name
+        return tensor
+
+    def node(self, op: str, *operands: Operand, dtype: np.dtype[Any] | None = None, **attributes: Any) -> Tensor:
+        """Return the result of an operator; constants are of the number format of the first tensor among its operands.
+
+        Args:
+            op: a name of ONNX.
+            operands: what it takes.
+            dtype: of the result; by default that of the first tensor.
+            attributes: as ONNX names them.
+        """
+        given = next(operand.dtype for operand in operands if isinstance(operand, Tensor))
+        inputs = tuple(
+            operand if isinstance(operand, Tensor) else self.constant(operand, given) for operand in operands
+        )
+        output = self.hinted(Tensor(self, dtype or given), f"{self._scope}.{op.lower()}")
+        self._nodes.append(_Node(op, inputs, output, attributes))
+        return output
+
+    def constant(self, value: Constant, dtype: np.dtype[Any], name: str = "constant") -> Tensor:
+        """Return a constant: a parameter of the node at hand, a number, or an array called ``name``."""
+        array = np.asarray(value, dtype)
+        is_shared = id(value) in self._labels or not array.ndim
+        if id(value) in self._labels:
+            name = f"{self._scope}.{self._labels[id(value)]}"
+        else:
+            name = f"{self._scope}.{name}" if array.ndim else str(array)
+        if is_shared and (name, array.dtype.str) in self._shared:
+            return self._shared[name, array.dtype.str]
+        tensor = self.hinted(Tensor(self, dtype), name)
+        self._arrays[tensor] = array
+        if is_shared:
+            self._shared[name, array.dtype.str] = tensor
+        return tensor
+
+    def named(self, tensor: Tensor, name: str) -> Tensor:
+        """Return the value under a name, a copy where it has one already."""
+        if tensor in self._names:
+            tensor = self.node("Identity", tensor)
+        self._names[tensor] = name
+        return tensor
+
+    def hinted(self, tensor: Tensor, hint: str) -> Tensor:
+        """Return the value, which is called so when it gets no name."""
+        self._hints[tensor] = hint
+        return tensor
+
+    def protos(self) -> tuple[list[NodeProto], list[TensorProto]]:
+        """Return the nodes and the constants; a name that is taken gets a number."""
+        names, taken = dict(self._names), set(self._names.values())
+        for tensor, hint in self._hints.items():
+            if tensor not in names:
+                numbered = (hint if n == 1 else f"{hint}_{n}" for n in count(1))
+                names[tensor] = next(free for free in numbered if free not in taken)
+                taken.add(names[tensor])
+        full = {tensor: self._prefix + name for tensor, name in names.items()}
+        nodes = [
+            helper.make_node(
+                node.op, [full[i] for i in node.inputs], [full[node.output]], full[node.output], **node.attributes
+            )
+            for node in self._nodes
+        ]
+        return nodes, [numpy_helper.from_array(array, full[tensor]) for tensor, array in self._arrays.items()]

@@ -1,0 +1,119 @@
+"""A whole ONNX model: the graph of its form, what it is called, and what a person or a runner must know of it."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict
+
+import onnx
+from onnx import GraphProto, ModelProto, ValueInfoProto, helper
+
+from tdd_deploy import __version__
+from tdd_deploy.program import Node, Program, Shape, describe
+
+from .graph import Graph
+from .rules import Form
+from .states import next_of, states
+from .step import add_step
+
+OPSET, IR_VERSION = 18, 8  # onnxruntime 1.20 reads IR versions up to 10
+BODY = "step/"  # before names within a loop; names of nodes hold no slash
+BATCH, STEPS = "batch", "n_steps"  # the dimensions that are free
+
+
+def make(program: Program, form: Form, *, layers: bool) -> bytes:
+    """Return the bytes of a model, which ``onnx.checker`` has seen; the same program gives the same bytes.
+
+    Args:
+        program: one that the rules have passed.
+        form: ``step`` or ``scan``.
+        layers: whether what layers of neurons send are outputs too.
+    """
+    recorded = [layer.name for layer in program.neuron_layers] if layers else []
+    graph = _step(program, recorded) if form == "step" else _scan(program, recorded)
+    model: ModelProto = helper.make_model(
+        graph,
+        opset_imports=[helper.make_opsetid("", OPSET)],
+        ir_version=IR_VERSION,
+        producer_name="tdd-deploy",
+        producer_version=__version__,
+    )
+    helper.set_model_props(model, _properties(program, form))
+    content: bytes = model.SerializeToString(deterministic=True)
+    onnx.checker.check_model(content, full_check=True)
+    return content
+
+
+def _step(program: Program, recorded: list[str], *, prefix: str = "") -> GraphProto:
+    """Return the graph of one time step."""
+    graph = Graph(prefix=prefix)
+    add_step(graph, program)
+    nodes, constants = graph.protos()
+    kept, sent = _states(program, prefix), [program.output.name, *recorded]
+    inputs = [_value(program, prefix + program.input.name, program.input.shape, BATCH, doc="what the network is shown")]
+    outputs = [_value(program, prefix + name, program.shapes[name], BATCH) for name in sent]
+    if prefix:  # Scan wants states first
+        return helper.make_graph(nodes, "step", [*kept[0], *inputs], [*kept[1], *outputs], constants)
+    return helper.make_graph(nodes, "step", [*inputs, *kept[0]], [*outputs, *kept[1]], constants)
+
+
+def _scan(program: Program, recorded: list[str]) -> GraphProto:
+    """Return a loop over all time steps, whose body holds the weights."""
+    before, after = _states(program, "")
+    sent = [program.output.name, *recorded]
+    shown = _value(program, program.input.name, program.input.shape, STEPS, BATCH, doc="what the network is shown")
+    outputs = [_value(program, name, program.shapes[name], STEPS, BATCH) for name in sent]
+    loop = helper.make_node(
+        "Scan",
+        [*(state.name for state in before), shown.name],
+        [*(state.name for state in after), *sent],
+        "steps",
+        body=_step(program, recorded, prefix=BODY),
+        num_scan_inputs=1,
+    )
+    return helper.make_graph([loop], "scan", [shown, *before], [*outputs, *after])
+
+
+def _states(program: Program, prefix: str) -> tuple[list[ValueInfoProto], list[ValueInfoProto]]:
+    """Return the states before and after."""
+    before = [_value(program, prefix + s.name, s.shape, BATCH, doc=s.meaning) for s in states(program)]
+    after = [_value(program, prefix + next_of(s.name), s.shape, BATCH, doc=s.meaning) for s in states(program)]
+    return before, after
+
+
+def _value(program: Program, name: str, shape: Shape, *free: str, doc: str = "") -> ValueInfoProto:
+    dtype = helper.np_dtype_to_tensor_dtype(program.dtype)
+    return helper.make_tensor_value_info(name, dtype, [*free, *shape], doc_string=doc)
+
+
+def _properties(program: Program, form: Form) -> dict[str, str]:
+    """Return what the graph does not say: units, choices, names."""
+    found = {
+        "tdd_deploy": __version__,
+        "program": program.digest,
+        "form": form,
+        "code": _one_of(edge.code for edge in program.edges),
+        "dt_s": repr(float(program.dt_s)),
+        "integration": program.integration,
+        "number_format": program.number_format,
+        "encoder": program.encoder,
+        "n_steps": str(program.n_steps),
+        "nodes": json.dumps([_described(node) for node in program.nodes]),
+        "states": json.dumps([asdict(state) for state in states(program)]),
+    }
+    neurons = [layer.neuron for layer in program.neuron_layers]
+    for choice in sorted({choice for neuron in neurons for choice in neuron.choices}):
+        found[choice] = _one_of(getattr(neuron, choice) for neuron in neurons if choice in neuron.choices)
+    if program.number_format == "integer":
+        found["input_scale"] = repr(float(program.input.scale))
+        found["input_largest"] = str(program.input.largest)
+        found["output_unit"] = repr(float(program.output.unit))
+    return found | {f"provenance_{key}": value for key, value in program.provenance.items()}
+
+
+def _one_of(words: Iterable[str]) -> str:
+    first, *others = sorted(set(words))
+    return "mixed" if others else first
+
+
+def _described(node: Node) -> dict[str, str]:
+    return {"name": node.name, "kind": describe.kind(node), "parameters": describe.parameters(node)}

@@ -1,0 +1,56 @@
+"""What an exported model remembers between time steps: all of it is zero before the first."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from tdd_deploy.program import Input, LinearMap, NeuronLayer, Program, Shape
+
+
+@dataclass(frozen=True)
+class State:
+    """One state: an input of the model, and what ``next_of`` names an output; ``[batch, *shape]``."""
+
+    name: str
+    shape: Shape
+    meaning: str
+
+
+def states(program: Program) -> tuple[State, ...]:
+    """Return the states in execution order of their nodes."""
+    return tuple(_states(program))
+
+
+def next_of(name: str) -> str:
+    """Return the name of what a state is after the time step, or after all of them."""
+    return f"{name}_next"
+
+
+def sent(name: str, steps: int) -> str:
+    """Return the name of what a node sent some steps ago."""
+    return f"{name}.sent_{steps}"
+
+
+def held(name: str) -> str:
+    """Return the name of the sum that a receiver holds."""
+    return f"{name}.held"
+
+
+def _states(program: Program) -> Iterator[State]:
+    for node in program.nodes:
+        if isinstance(node, LinearMap):
+            continue
+        shape = program.shapes[node.name]
+        if any(edge.code == "delta" for edge in program.incoming[node.name]):
+            yield State(held(node.name), shape, f"the sum of all changes that reached {node.name}")
+        if isinstance(node, NeuronLayer):
+            for state in node.neuron.states:
+                yield State(f"{node.name}.{state}", shape, f"{state} of {node.name}")
+        if isinstance(node, Input | NeuronLayer):
+            for steps in range(1, _memory(program, node.name) + 1):
+                ago = "1 step ago" if steps == 1 else f"{steps} steps ago"
+                yield State(sent(node.name, steps), shape, f"what {node.name} sent {ago}")
+
+
+def _memory(program: Program, name: str) -> int:
+    """Return how many of the values it sent are asked for again; a change is asked of two steps."""
+    return max(edge.delay + (edge.code == "delta") for edge in program.outgoing[name])

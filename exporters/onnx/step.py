@@ -1,0 +1,124 @@
+"""One time step of a Program as an ONNX graph.
+
+What a receiver takes follows ``simulator/engine.py``: it holds what delta edges brought, and takes what spike edges
+brought afresh. Biases of maps in delta code are constants of the receiver, so that every state begins at zero.
+"""
+
+from dataclasses import replace
+from functools import cached_property, reduce
+from operator import add
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tdd_deploy.program import Code, Conv, Dense, Edge, Input, LinearMap, NeuronLayer, Node, Output, Program
+from tdd_deploy.program.biases import currents_of_biases
+from tdd_deploy.program.program import arrays
+
+from .graph import Graph, Tensor, arithmetic_of
+from .maps import apply
+from .states import held, next_of, sent, states
+
+
+def add_step(graph: Graph, program: Program) -> None:
+    """Make one time step: values are named after their nodes, and states as ``states`` says."""
+    step = _Step(graph, program)
+    for node in program.nodes:
+        with graph.of(node.name, arrays(node)):
+            step.take(node)
+    for name in (program.input.name, *(layer.name for layer in program.neuron_layers)):
+        step.remember(name)
+
+
+class _Step:
+    """What is known of a time step while it is made."""
+
+    def __init__(self, graph: Graph, program: Program) -> None:
+        self._graph = graph
+        self._program = program
+        self._arithmetic = arithmetic_of(program)
+        self._states = {state.name: graph.input(state.name, program.dtype) for state in states(program)}
+        self._sent: dict[str, Tensor] = {}  # by the input and by neurons: values; by maps: in the code of their edges
+        self._changes: dict[tuple[str, int], Tensor] = {}
+
+    def take(self, node: Node) -> None:
+        """Give a node its turn."""
+        name = node.name
+        match node:
+            case Input():
+                self._sent[name] = self._graph.input(name, self._program.dtype)
+            case LinearMap():
+                self._sent[name] = self._graph.named(self._mapped(node), name)
+            case NeuronLayer():
+                self._fire(node)
+            case Output():
+                self._sent[name] = self._graph.named(self._current(name), name)
+
+    def remember(self, name: str) -> None:
+        """Keep what a node sent for the steps to come."""
+        steps = 1
+        while sent(name, steps) in self._states:
+            self._graph.named(self._value(name, steps - 1), next_of(sent(name, steps)))
+            steps += 1
+
+    def _fire(self, layer: NeuronLayer) -> None:
+        names = [f"{layer.name}.{state}" for state in layer.neuron.states]
+        before = tuple(self._states[name] for name in names)
+        after, values = layer.neuron.step(self._arithmetic, before, self._current(layer.name))
+        self._sent[layer.name] = self._graph.named(values, layer.name)
+        for name, tensor in zip(names, after, strict=True):
+            self._graph.named(tensor, next_of(name))
+
+    def _mapped(self, node: LinearMap) -> Tensor:
+        edges = self._program.incoming[node.name]
+        if edges[0].code == "delta" and isinstance(node, Dense | Conv):
+            node = replace(node, bias=None)
+        received = reduce(add, map(self._message, edges))
+        return apply(self._graph, node, received, self._program.in_shape(node.name))
+
+    def _current(self, name: str) -> Tensor:
+        """Return what a receiver holds plus what arrived afresh."""
+        parts = []
+        changes = self._messages(name, "delta")
+        if changes:
+            sums = reduce(add, changes, self._states[held(name)])
+            parts.append(self._graph.named(sums, next_of(held(name))))
+        current = reduce(add, parts + self._messages(name, "spike"))
+        bias = self._bias(name)
+        if bias.any():
+            current += self._graph.constant(bias, current.dtype, "biases_of_maps")
+        return self._graph.hinted(current, f"{name}.current")
+
+    def _messages(self, name: str, code: Code) -> list[Tensor]:
+        return [self._message(edge) for edge in self._program.incoming[name] if edge.code == code]
+
+    def _message(self, edge: Edge) -> Tensor:
+        """Return what an edge carries, in its code."""
+        if isinstance(self._program[edge.source], LinearMap):
+            return self._sent[edge.source]
+        take = self._value if edge.code == "spike" else self._change
+        return take(edge.source, edge.delay)
+
+    def _value(self, name: str, steps: int) -> Tensor:
+        """Return what the input or a layer sent some steps ago."""
+        return self._states[sent(name, steps)] if steps else self._sent[name]
+
+    def _change(self, name: str, steps: int) -> Tensor:
+        if (name, steps) not in self._changes:
+            change = self._value(name, steps) - self._value(name, steps + 1)
+            self._changes[name, steps] = self._graph.hinted(
+                change, f"{name}.change_{steps}" if steps else f"{name}.change"
+            )
+        return self._changes[name, steps]
+
+    @cached_property
+    def _biases(self) -> dict[str, NDArray[np.float64]]:
+        return currents_of_biases(self._program)
+
+    def _bias(self, name: str) -> NDArray[np.float64]:
+        """Return the biases behind delta edges into a receiver, of the shape of its current or one per channel."""
+        sources = [edge.source for edge in self._program.incoming[name] if edge.code == "delta"]
+        biases = [self._biases[source] for source in sources if isinstance(self._program[source], LinearMap)]
+        bias = sum(biases, np.zeros(self._program.in_shape(name)))
+        per_channel = bias[:, :1, :1] if bias.ndim == 3 else bias
+        return per_channel if (bias == per_channel).all() else bias

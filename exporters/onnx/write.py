@@ -1,0 +1,56 @@
+"""A Program as an .onnx file."""
+
+from pathlib import Path
+
+from tdd_deploy.errors import MissingDependency
+from tdd_deploy.files import replacing
+from tdd_deploy.program import Program
+
+from .rules import Form, check
+
+
+def write(program: Program, path: Path, *, form: Form = "step") -> None:
+    """Write a Program as an ONNX model; the same program gives the same bytes, and a failure leaves nothing behind.
+
+    The model takes and gives tensors in the number format of the program, in an integer program int32. States are
+    inputs, zero before the first time step, and with ``_next`` behind their names outputs. Edges send what their code
+    says: of one in delta code the receiver holds a sum.
+
+    Args:
+        program: what to write.
+        path: the file.
+        form: ``step`` is one time step, ``[batch, *shape]``; ``scan`` a loop over all, ``[n_steps, batch, *shape]``.
+
+    Raises:
+        NotExportable: ONNX cannot hold the program; every reason is named.
+        BadOption: no such form.
+        BadFile: the file cannot be written.
+        MissingDependency: onnx is not installed.
+    """
+    content = model(program, form=form)
+    with replacing(path) as part:
+        part.write_bytes(content)
+
+
+def model(
+    program: Program, *, form: Form = "step", layers: bool = False, needed_for: str = "export --target onnx"
+) -> bytes:
+    """Return what ``write`` writes.
+
+    Args:
+        program: what to write.
+        form: as of ``write``.
+        layers: whether what layers of neurons send are outputs too.
+        needed_for: what an error names when onnx is not installed.
+
+    Raises:
+        NotExportable: ONNX cannot hold the program; every reason is named.
+        BadOption: no such form.
+        MissingDependency: onnx is not installed.
+    """
+    check(program, form)
+    try:
+        from .model import make
+    except ImportError as error:
+        raise MissingDependency(str(error.name), needed_for, "'tdd-deploy[onnx]'") from error
+    return make(program, form, layers=layers)

@@ -1,0 +1,261 @@
+"""What NIR leaves open, as keys; and what each tool means by a file it wrote, as values of these keys.
+
+Every rule was held to what the tool itself computes: tests/parity and tests/unit/test_dialects.py.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Literal, get_args, get_type_hints
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tdd_deploy.errors import BadOptions, Violation
+from tdd_deploy.neurons import Compare
+from tdd_deploy.neurons.variant import LeftOver
+
+Array = NDArray[np.float64]
+Rule = Literal["euler", "exact", "impulse"]
+Gain = Literal["nir", "r", "one", "norm", "kept"]
+YesNo = Literal["yes", "no"]
+OURS = "tdd-deploy"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choices:
+    """What the nodes and edges of a NIR graph do not say; ``None`` where it has to be said.
+
+    The membrane is ``v = kept v + gain x``: ``euler`` keeps 1 - dt/tau and gains r dt/tau, ``exact`` keeps exp(-dt/tau)
+    and gains r (1 - exp(-dt/tau)), ``impulse`` keeps exp(-dt/tau) and gains r dt/tau.
+    """
+
+    dt: float | None = None  # seconds per time step; of steps that tau is counted in, 1
+    integration: Rule | None = None
+    gain: Gain | None = "nir"  # of a leaky membrane: as above, r alone, 1, 1 - kept, or kept
+    gain_li: Gain | Literal["same"] = "same"  # of one that does not fire
+    gain_syn: Gain | None = "nir"  # of a synapse, with w_in for r
+    gain_if: Gain | None = "nir"  # of an integrator: r dt, r alone, or 1
+    tau: Literal["seconds", "times_dt"] = "seconds"
+    reset: Literal["hard", "soft", "none"] | None = "hard"
+    reset_to: Literal["v_reset", "zero"] = "v_reset"
+    reset_delay: YesNo | None = (
+        "no"  # the reset is made in the next step; a hard one of LIF before its leak, so at once
+    )
+    left_over: LeftOver = "fires"  # what a soft reset leaves above v_threshold, in the next step; or it is held
+    compare: Compare = ">"  # gt, ge
+    spikes: Literal["one", "many"] | None = "one"  # per step: at most one, or the whole thresholds in v
+    spike_delay: YesNo = "no"  # a spike leaves in the next step
+    map_delay: YesNo = "no"  # dense maps and convolutions send the former step's sums
+    v_min: float | None = -math.inf
+    v_leak: Literal["used", "ignored"] = "used"
+    start: Literal["zero", "rest", "reset"] = "zero"  # v at first: 0, v_leak (of an IF v_reset), or v_reset
+    numbers: Literal["float32", "float64"] = "float32"
+    steps: int = 32  # per sample, of data that are not in time
+
+    def gain_of(self, kind: str) -> Gain | None:
+        """Return the gain of the leaky membrane of a kind of node."""
+        return self.gain if kind != "LI" or self.gain_li == "same" else self.gain_li
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dialect:
+    """One tool's way to write NIR."""
+
+    name: str
+    about: str
+    choices: Choices
+    words: Mapping[str, str] = field(default_factory=dict)  # what the tool calls the values of what has to be said
+    r_is: Callable[[Array, float], Array] | None = None  # what r says when dt is right, of tau and dt
+
+
+def _spyx_r(tau: Array, dt: float) -> Array:
+    return np.asarray(1 - dt / tau)
+
+
+def _rockpool_r(tau: Array, dt: float) -> Array:
+    return np.asarray(tau * np.exp(-dt / tau) / dt)
+
+
+DIALECTS = {
+    dialect.name: dialect
+    for dialect in (
+        Dialect(
+            name="nir",
+            about="the equations of NIR itself",
+            choices=Choices(),
+            words={"dt": "seconds per time step", "integration": "euler, exact or impulse"},
+        ),
+        Dialect(
+            name="snntorch",
+            about="snnTorch 1.0: dt is 1e-4; the file does not say its reset_mechanism and reset_delay",
+            choices=Choices(
+                dt=1e-4, integration="euler", reset=None, reset_to="zero", reset_delay=None, left_over="held"
+            ),
+            words={
+                "reset": 'soft (reset_mechanism "subtract", its default), hard ("zero") or none',
+                "reset_delay": "yes (its default) or no",
+            },
+        ),
+        Dialect(
+            name="norse",
+            about="Norse 1.1: dt is 1e-3, r is not used; its own export writes tau times dt (tau=times_dt)",
+            choices=Choices(dt=1e-3, integration="euler", gain="norm", gain_syn="r", gain_if="r", start="rest"),
+        ),
+        Dialect(
+            name="sinabs",
+            about="sinabs 2 and 3: tau in steps, soft reset; the file does not say norm_input and spike_fn",
+            choices=Choices(
+                dt=1.0,
+                integration="impulse",
+                gain=None,
+                gain_li="one",
+                gain_syn="one",
+                gain_if="one",
+                reset="soft",
+                compare=">=",
+                spikes=None,
+            ),
+            words={
+                "gain": "norm (norm_input=True, its default) or one (norm_input=False)",
+                "spikes": "many (MultiSpike, its default) or one (SingleSpike)",
+            },
+        ),
+        Dialect(
+            name="spikingjelly",
+            about="SpikingJelly 2.0: dt is 1e-4, fires at v >= v_threshold, hard reset",
+            choices=Choices(dt=1e-4, integration="euler", compare=">=", start="reset"),
+        ),
+        Dialect(
+            name="rockpool",
+            about="Rockpool 3.1: jumps by x, soft reset, several spikes per step; r is for other tools",
+            choices=Choices(
+                integration="impulse",
+                gain="one",
+                gain_syn="kept",
+                gain_if="one",
+                reset="soft",
+                compare=">=",
+                spikes="many",
+            ),
+            words={"dt": "seconds per time step"},
+            r_is=_rockpool_r,
+        ),
+        Dialect(
+            name="spyx",
+            about="Spyx 1.0: jumps by x, soft reset, fires a step late; tau is in units of the dt of its export",
+            choices=Choices(
+                dt=1.0,
+                integration="euler",
+                gain="one",
+                gain_syn="one",
+                gain_if="one",
+                reset="soft",
+                reset_delay="yes",
+                spike_delay="yes",
+            ),
+            r_is=_spyx_r,
+        ),
+        Dialect(
+            name="lava",
+            about="Lava, as the NIR paper's converter has it: a dense map takes a step, v_reset and v_leak are ignored",
+            choices=Choices(integration="euler", map_delay="yes", reset_to="zero", v_leak="ignored"),
+            words={"dt": "seconds per time step"},
+        ),
+    )
+}
+KEYS = tuple(f.name for f in fields(Choices))
+COMPARES = {"gt": ">", "ge": ">="}  # no signs that a shell takes for its own
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chosen:
+    """A dialect, and every choice."""
+
+    dialect: Dialect
+    choices: Choices
+    given: Mapping[str, str]
+
+    def __str__(self) -> str:
+        return ",".join([self.dialect.name, *(f"{key}={value}" for key, value in self.given.items())])
+
+
+def chosen(text: str) -> Chosen:
+    """Read ``NAME[,KEY=VALUE...]``.
+
+    Raises:
+        BadOptions: no such dialect, no such key, or a value that is not allowed; all at once.
+    """
+    name, *parts = text.split(",")
+    dialect = DIALECTS.get(name)
+    given, faults = _parsed(parts)
+    if dialect is None:
+        allowed = f"{OURS}, {', '.join(DIALECTS)}, and keys behind a comma: {name},dt=1e-4"
+        faults.insert(0, Violation("--dialect", repr(name), allowed.replace(f"{name},dt", "nir,dt")))
+    if dialect is None or faults:
+        raise BadOptions(f"--dialect {text}", faults)
+    texts = dict(part.split("=", 1) for part in parts)
+    return Chosen(dialect=dialect, choices=replace(dialect.choices, **given), given=texts)
+
+
+def _parsed(parts: Iterable[str]) -> tuple[dict[str, Any], list[Violation]]:
+    given: dict[str, Any] = {}
+    faults = []
+    hints = get_type_hints(Choices)
+    for part in parts:
+        key, equals, text = part.partition("=")
+        if key not in KEYS or not equals:
+            faults.append(Violation("--dialect", repr(part), f"KEY=VALUE, with a KEY of {', '.join(KEYS)}"))
+        elif key in given:
+            faults.append(Violation(f"--dialect {key}", "given twice", "once"))
+        else:
+            given[key] = _value(key, text, hints[key])
+            if given[key] is None:
+                faults.append(Violation(f"--dialect {key}", repr(text), _allowed(key, hints[key])))
+    return given, faults
+
+
+def _value(key: str, text: str, hint: Any) -> Any:
+    """Return the value that a text stands for, None when it is none."""
+    if words := _words(hint):
+        word = COMPARES.get(text, text)
+        return word if word in words else None
+    if key == "v_min" and text == "none":
+        return -math.inf
+    try:
+        number = int(text) if key == "steps" else float(text)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) and (key == "v_min" or number > 0) else None
+
+
+def _words(hint: Any) -> tuple[str, ...]:
+    """Return the words of a Literal, one that may be None too."""
+    found = [word for part in (hint, *get_args(hint)) for word in get_args(part) if isinstance(word, str)]
+    return tuple(dict.fromkeys(found))
+
+
+def _allowed(key: str, hint: Any) -> str:
+    if words := _words(hint):
+        return " or ".join(["gt", "ge"] if key == "compare" else words)
+    return {"steps": "a whole number, 1 or more", "v_min": "a number, or none"}.get(key, "a number above 0")
+
+
+NEEDED_BY = {  # which kinds of nodes make a choice matter
+    "dt": ("LIF", "CubaLIF", "LI", "CubaLI", "IF", "I", "Delay"),
+    "integration": ("LIF", "CubaLIF", "LI", "CubaLI"),
+    "gain": ("LIF", "CubaLIF"),
+    "reset": ("LIF", "CubaLIF", "IF"),
+    "reset_delay": ("LIF", "CubaLIF", "IF"),
+    "spikes": ("LIF", "CubaLIF", "IF"),
+}
+
+
+def unsaid(found: Chosen, kinds: Iterable[str]) -> list[Violation]:
+    """Return what a dialect leaves open for a graph of these kinds of nodes, and nobody has said."""
+    present = set(kinds)
+    return [
+        Violation(f"{found.dialect.name}: {key}", "not said", words, f"Add ,{key}=... to --dialect.")
+        for key, words in found.dialect.words.items()
+        if getattr(found.choices, key) is None and present.intersection(NEEDED_BY[key])
+    ]

@@ -1,0 +1,365 @@
+"""A graph that another tool wrote as a Program, by the rules of the dialect that it is said to be in."""
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tdd_deploy.errors import UnsupportedGraph, Violation
+from tdd_deploy.neurons import IF, LI, LIF, CubaLI, CubaLIF, I, Neuron, Threshold, VariantLIF
+from tdd_deploy.program import Conv, Dense, Edge, Input, LinearMap, NeuronLayer, Node, Output, Program, Scale, build
+from tdd_deploy.program.nodes import INPUTS, OUTPUTS
+from tdd_deploy.program.recurrence import recurrence
+
+from .dialects import Choices, Chosen
+from .ends import with_one_input_and_output
+from .plain import Pair
+from .restore import Cells, Restored
+from .soft_reset import Parts, with_soft_resets
+from .wires import ROUNDED, joined
+
+Array = NDArray[np.float64]
+IDENTITY = 4096  # neurons for which a map that only adds a bias may be made
+
+
+def lower_foreign(graph: Restored, said: Chosen, *, subject: str) -> Program:
+    """Turn a restored graph into a Program.
+
+    Gains and leaks of neurons go into the maps before them; where there are none, a Scale or a map is put there.
+
+    Raises:
+        UnsupportedGraph: it holds what no Program can hold; every reason is named.
+        BadProgram: it breaks a rule of ``program/verify.py``.
+    """
+    found = _Lowering(graph, said)
+    _refuse(subject, found.violations)
+    parts = with_one_input_and_output(with_soft_resets(Parts(found.nodes, found.delays)), graph.outputs)
+    looped = recurrence(
+        parts.nodes.values(), parts.edges, delayed=[pair for pair, steps in parts.edges.items() if steps]
+    )
+    _refuse(subject, looped.violations)
+    return build(
+        parts.nodes.values(),
+        [Edge(*pair, steps + int(pair in looped.delayed)) for pair, steps in parts.edges.items()],
+        dt_s=said.choices.dt or 1.0,
+        n_steps=said.choices.steps,
+        integration="euler" if said.choices.integration == "euler" else "exact",
+        number_format=said.choices.numbers,
+        provenance={"dialect": str(said), **dict(_told(graph, looped.opened))},
+        subject=subject,
+    )
+
+
+def _told(graph: Restored, opened: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Yield what was repaired or assumed, for the provenance."""
+    if graph.repairs:
+        yield "repaired", "; ".join(graph.repairs)
+    loops = [f"a loop that no input enters begins at {name}" for name in opened]
+    if loops:
+        yield "assumed", "; ".join(loops)
+
+
+def _refuse(subject: str, violations: Iterable[Violation]) -> None:
+    found = tuple(violations)
+    if found:
+        raise UnsupportedGraph(subject, found)
+
+
+@dataclass(frozen=True)
+class _Leak:
+    """``x = kept x + gained current + drift``: what a choice makes of a time constant."""
+
+    kept: Array
+    gained: Array
+    drift: Array
+
+
+@dataclass
+class _Lowering:
+    """Nodes, and how many steps each edge takes, in the making."""
+
+    graph: Restored
+    said: Chosen
+    nodes: dict[str, Node] = field(default_factory=dict)
+    delays: dict[Pair, int] = field(default_factory=dict)
+    violations: list[Violation] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        graph, choices = self.graph, self.said.choices
+        self._check_ends()
+        self.nodes |= {name: Input(name=name, shape=shape) for name, shape in graph.inputs.items()}
+        self.nodes |= {name: Output(name=name) for name in graph.outputs}
+        self.nodes |= graph.maps
+        edges = joined(graph.edges, graph.wires, choices.dt or 1.0)
+        self.delays |= edges.delays
+        self.violations += edges.violations
+        for name, cells in graph.cells.items():
+            self._lower(name, cells)
+        if choices.map_delay == "yes":
+            self._delay(pair for pair in self.delays if isinstance(self.nodes[pair[1]], Dense | Conv))
+        if choices.spike_delay == "yes":
+            firing = {name for name, cells in graph.cells.items() if "v_threshold" in cells.values}
+            self._delay(pair for pair in self.delays if pair[0] in firing)
+        self._push_delays()
+
+    def _check_ends(self) -> None:
+        for kind, names in (("Input", self.graph.inputs), ("Output", self.graph.outputs)):
+            if not names:
+                self.violations.append(Violation("the graph", f"no node of kind {kind}", "1 or more"))
+        ends = (INPUTS, self.graph.inputs), (OUTPUTS, self.graph.outputs)
+        for taken in (name for name, several in ends if len(several) > 1 and name in self.graph.sent):
+            found = "a node of this name, which stands for several in one"
+            self.violations.append(Violation(taken, found, "other names", "Rename it."))
+
+    # ---- edges
+
+    def _delay(self, pairs: Iterable[Pair]) -> None:
+        for pair in list(pairs):
+            self.delays[pair] += 1
+
+    def _push_delays(self) -> None:
+        """Put a delay behind a linear map before it: an edge delays what neurons send."""
+        moved = True
+        while moved and not self.violations:
+            moved = False
+            for (source, target), taken in list(self.delays.items()):
+                node = self.nodes[source]
+                if not taken or not isinstance(node, LinearMap):
+                    continue
+                outgoing = [pair for pair in self.delays if pair[0] == source]
+                if len(outgoing) > 1 or getattr(node, "bias", None) is not None:
+                    why = "it has a bias" if len(outgoing) == 1 else "others take this step's"
+                    found = f"a delay behind the map {source}, and {why}"
+                    allowed = "a delay behind neurons, or behind a map without a bias that leads to one node"
+                    self.violations.append(Violation(f"edge {source} -> {target}", found, allowed))
+                    return
+                self.delays[source, target] = 0
+                for pair in self.delays:
+                    if pair[1] == source:
+                        self.delays[pair] += taken
+                moved = True
+
+    # ---- neurons
+
+    def _lower(self, name: str, cells: Cells) -> None:
+        faults = list(self._faults(name, cells))
+        if faults:
+            self.violations += faults
+            return
+        neuron, gain, drift = _Rules(self.said.choices, cells, feeds_itself=self._feeds_itself(name)).neuron()
+        self.nodes[name] = NeuronLayer(name=name, shape=cells.shape, neuron=neuron)
+        self._feed(name, cells, gain, drift)
+
+    def _feeds_itself(self, name: str) -> bool:
+        """Say whether a layer is recurrent: leads to itself, past one map at most."""
+        behind = {target for source, target in self.delays if source == name}
+        return name in behind or any((target, name) in self.delays for target in behind)
+
+    def _faults(self, name: str, cells: Cells) -> Iterator[Violation]:
+        choices, values = self.said.choices, cells.values
+        r_is, dt = self.said.dialect.r_is, choices.dt or 1.0
+        for key in ("tau", "tau_syn", "tau_mem"):
+            if key not in values:
+                continue
+            tau = _tau(values[key], choices)
+            if not (tau > 0).all():
+                yield Violation(f"{name}.{key}", f"{tau.min():g}", "above 0 seconds")
+            elif choices.integration == "euler" and (tau < dt * (1 - ROUNDED)).any():
+                remedy = "Its own export writes tau times dt: add ,tau=times_dt." if self._is("norse") else ""
+                remedy = remedy or "Say a smaller dt, or integration=exact."
+                yield Violation(f"{name}.{key}", f"{tau.min():g} s, with dt {dt:g} s", "dt or more with euler", remedy)
+            elif r_is is not None and choices.gain == self.said.dialect.choices.gain and key != "tau_syn":
+                expected = r_is(tau, dt)
+                if not np.allclose(values["r"], expected, rtol=1e-3):
+                    found = f"{values['r'].flat[0]:g}"
+                    allowed = (
+                        f"{expected.flat[0]:g}, which {self._name} writes for tau {tau.flat[0]:g} s and dt {dt:g} s"
+                    )
+                    yield Violation(f"{name}.r", found, allowed, "Say the dt of its export, or gain=nir.")
+        if cells.kind == "LI" and choices.start != "zero" and np.any(values["v_leak"]):
+            yield Violation(f"{name}.v_leak", "not 0, where a potential that is sent starts", "0, or ,start=zero")
+        if choices.start == "reset" and {"v_leak", "v_reset"} <= values.keys():
+            away = values["v_leak"] != values["v_reset"]
+            if away.any():
+                found = f"{values['v_leak'].flat[0]:g}, where v leaks to and does not start"
+                remedy = "Say start=rest or start=zero, if v starts elsewhere."
+                yield Violation(f"{name}.v_leak", found, f"v_reset, {values['v_reset'].flat[0]:g}", remedy)
+        if self._fires_often(values) and np.any(values["v_threshold"] <= 0):
+            yield Violation(
+                f"{name}.v_threshold", f"{values['v_threshold'].min():g}", "above 0 for many spikes per step"
+            )
+
+    def _fires_often(self, values: Mapping[str, Array]) -> bool:
+        return self.said.choices.spikes == "many" and "v_threshold" in values
+
+    @property
+    def _name(self) -> str:
+        return self.said.dialect.name
+
+    def _is(self, name: str) -> bool:
+        return self._name == name
+
+    def _feed(self, name: str, cells: Cells, gain: Array, drift: Array) -> None:
+        """Put the gain and the constant current of a layer into the maps before it."""
+        gain = np.where(np.abs(gain - 1) <= ROUNDED, 1.0, gain)
+        into = [pair for pair in self.delays if pair[1] == name]
+        if not np.any(drift) and np.all(gain == 1):
+            return
+        maps = [self.nodes.get(source) for source, _ in into]
+        outgoing = {source: sum(pair[0] == source for pair in self.delays) for source, _ in into}
+        folded = [
+            _folded(node, gain, drift if at == 0 else np.zeros(()))
+            if isinstance(node, Dense | Conv) and outgoing[node.name] == 1
+            else None
+            for at, node in enumerate(maps)
+        ]
+        if into and all(node is not None for node in folded):
+            self.nodes |= {node.name: node for node in folded if node is not None}
+            return
+        made = _made(f"{name}.gain", cells, gain, drift)
+        if made is None:
+            found = "a current of its own in each neuron, and no map before it that could hold it"
+            allowed = f"a map of its own before it, or up to {IDENTITY:,} neurons"
+            self.violations.append(Violation(f"{name}.v_leak", found, allowed))
+            return
+        self.nodes[made.name] = made
+        for pair in into:
+            self.delays[pair[0], made.name] = self.delays.pop(pair)
+        self.delays[made.name, name] = 0
+
+
+@dataclass(frozen=True)
+class _Rules:
+    """The choices, for one layer."""
+
+    choices: Choices
+    cells: Cells
+    feeds_itself: bool
+
+    def neuron(self) -> tuple[Neuron, Array, Array]:
+        """Return the neuron, the gain of its current, and the constant current that its leak is."""
+        nothing, everything, kind = np.zeros(()), np.ones(()), self.cells.kind
+        if kind == "Threshold":
+            return self._threshold(), everything, nothing
+        if kind in ("I", "IF"):
+            return I() if kind == "I" else self._firing(nothing, everything, None), self._integrated(), nothing
+        if kind in ("LI", "LIF"):
+            membrane = self._leak("tau", "r", self.choices.gain_of(kind))
+            neuron = LI(beta=_parameter(membrane.kept)) if kind == "LI" else self._firing(nothing, membrane.kept, LIF)
+            return neuron, membrane.gained, membrane.drift
+        synapse = self._leak("tau_syn", "w_in", self.choices.gain_syn)
+        membrane = self._leak("tau_mem", "r", self.choices.gain)
+        gain = synapse.gained * membrane.gained
+        if kind == "CubaLI":
+            return CubaLI(alpha=_parameter(synapse.kept), beta=_parameter(membrane.kept)), gain, membrane.drift
+        return self._firing(synapse.kept, membrane.kept, CubaLIF), gain, membrane.drift
+
+    def _leak(self, tau_key: str, r_key: str, gain: str | None) -> _Leak:
+        values, dt = self.cells.values, self.choices.dt or 1.0
+        ratio = dt / _tau(values[tau_key], self.choices)
+        is_euler = self.choices.integration == "euler"
+        kept = np.asarray(1 - ratio if is_euler else np.exp(-ratio))
+        lost = np.asarray(ratio if is_euler else -np.expm1(-ratio))
+        gained = {
+            "nir": values[r_key] * (ratio if self.choices.integration == "impulse" else lost),
+            "r": values[r_key],
+            "one": np.ones(()),
+            "norm": lost,
+            "kept": kept,
+        }[gain or "nir"]
+        is_driven = self.choices.v_leak == "used" and self.choices.start == "zero" and r_key == "r"
+        return _Leak(kept, np.asarray(gained), np.asarray(lost * values["v_leak"] if is_driven else np.zeros(())))
+
+    def _integrated(self) -> Array:
+        r = self.cells.values["r"]
+        return {"nir": r * (self.choices.dt or 1.0), "r": r, "one": np.ones(())}.get(self.choices.gain_if or "nir", r)
+
+    def _firing(self, alpha: Array, beta: Array, kind: type[LIF] | type[CubaLIF] | None) -> Neuron:
+        choices, values = self.choices, self.cells.values
+        rest = self._rest()
+        heights = {
+            "v_threshold": _parameter(values["v_threshold"] - rest),
+            "v_reset": _parameter((values["v_reset"] if choices.reset_to == "v_reset" else np.zeros(())) - rest),
+        }
+        v_min = None if choices.v_min is None or math.isinf(choices.v_min) else np.asarray(choices.v_min - rest)
+        is_late = choices.reset_delay == "yes" and not self._loses_before_leaking(kind)
+        is_held = choices.left_over == "held" and choices.reset == "soft" and not is_late
+        if choices.spikes == "many" or is_late or is_held or choices.reset == "none" or v_min is not None:
+            return VariantLIF(
+                alpha=_parameter(alpha),
+                beta=_parameter(beta),
+                **heights,
+                v_min=v_min,
+                reset=choices.reset or "hard",
+                resets="next step" if is_late else "at once",
+                compare=choices.compare,
+                spikes=choices.spikes or "one",
+                left_over="held" if is_held else "fires",
+            )
+        chosen: dict[str, Any] = {**heights, "reset": choices.reset, "compare": choices.compare}
+        if kind is None:
+            return IF(**chosen)
+        if kind is LIF:
+            return LIF(beta=_parameter(beta), **chosen)
+        return CubaLIF(alpha=_parameter(alpha), beta=_parameter(beta), **chosen)
+
+    def _loses_before_leaking(self, kind: type[LIF] | type[CubaLIF] | None) -> bool:
+        """Say whether a late hard reset is made before the leak, so that it is one at once: as snnTorch's Leaky has it.
+
+        Its Synaptic, RLeaky and RSynaptic lose what arrives in that step, too.
+        """
+        return self.choices.reset == "hard" and kind is not CubaLIF and not self.feeds_itself
+
+    def _rest(self) -> Array:
+        """Return where v starts and leaks to: all potentials are held as distances from there."""
+        if self.choices.start == "zero":
+            return np.zeros(())
+        return self.cells.values["v_reset" if self.cells.kind == "IF" else "v_leak"]
+
+    def _threshold(self) -> Threshold:
+        height = _parameter(self.cells.values["threshold"])
+        return Threshold(v_threshold=height, compare=self.choices.compare)
+
+
+def _tau(tau: Array, choices: Choices) -> Array:
+    """Return time constants in the unit of dt."""
+    return tau / (choices.dt or 1.0) if choices.tau == "times_dt" else tau
+
+
+def _parameter(values: Array) -> Array:
+    """Return one number of shape () when all are equal."""
+    return np.asarray(values.flat[0]) if not np.ptp(values) else np.asarray(values)
+
+
+def _folded(node: Dense | Conv, gain: Array, drift: Array) -> Dense | Conv | None:
+    """Return a map with its outputs multiplied, and a constant added; None when they differ within a channel."""
+    rows, added = (_per_row(values, node) for values in (gain, drift))
+    if rows is None or added is None:
+        return None
+    bias = added if node.bias is None else node.bias * rows + added
+    weight = node.weight * rows.reshape(-1, *[1] * (node.weight.ndim - 1))
+    return replace(node, weight=weight, bias=np.broadcast_to(bias, len(weight)) if np.any(bias) else None)
+
+
+def _per_row(values: Array, node: Dense | Conv) -> Array | None:
+    """Return a number per row of a weight, None when there are several."""
+    if values.ndim == 3:
+        if np.ptp(values, axis=(1, 2)).any():
+            return None
+        values = values[:, 0, 0]
+    return np.asarray(np.broadcast_to(values, len(node.weight)))
+
+
+def _made(name: str, cells: Cells, gain: Array, drift: Array) -> LinearMap | None:
+    """Return the map that multiplies each neuron's current and adds a constant, None when it would be too large."""
+    if not np.any(drift):
+        return Scale(name=name, factor=_parameter(np.asarray(gain)))
+    size = cells.shape[0]
+    if len(cells.shape) == 3:
+        depthwise = Conv(name=name, weight=np.ones((size, 1, 1, 1)), groups=size)
+        return _folded(depthwise, np.asarray(gain), np.asarray(drift))
+    identity = Dense(name=name, weight=np.eye(size)) if size <= IDENTITY else None
+    return None if identity is None else _folded(identity, np.asarray(gain), np.asarray(drift))

@@ -1,0 +1,157 @@
+"""A NIR graph as it stands, before anybody says what it means: kinds, values by name, and edges.
+
+Read without the checks of the nir package, which open half of the files that are found in public, so that what is
+wrong can be named, or mended where only one repair is possible.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import h5py
+import nir
+import numpy as np
+
+from tdd_deploy.errors import Violation
+
+Pair = tuple[str, str]  # source, target
+GRAPH = "NIRGraph"
+
+
+@dataclass(frozen=True)
+class PlainNode:
+    """One node: numbers, arrays and texts by the names that they have in a file."""
+
+    kind: str
+    values: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class PlainGraph:
+    """Nodes, graphs among them, and edges in the order of the file."""
+
+    nodes: "Mapping[str, PlainNode | PlainGraph]"
+    edges: tuple[Pair, ...]
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    kind: ClassVar[str] = GRAPH
+
+
+def plain_group(group: h5py.Group) -> PlainGraph:
+    """Read a group of an HDF5 file that holds a graph.
+
+    Raises:
+        KeyError, ValueError, AttributeError: it is none.
+    """
+    return PlainGraph(
+        nodes={name: _plain_node(node) for name, node in group["nodes"].items()},
+        edges=tuple((source.decode(), target.decode()) for source, target in group["edges"][()]),
+        metadata={key: _value(item) for key, item in group.get("metadata", {}).items()},
+    )
+
+
+def _plain_node(group: h5py.Group) -> PlainNode | PlainGraph:
+    kind = _value(group["type"]) if "type" in group else ""
+    if isinstance(kind, str) and kind == GRAPH:
+        return plain_group(group)
+    return PlainNode(
+        kind if isinstance(kind, str) else "",
+        {k: _value(v) for k, v in group.items() if isinstance(v, h5py.Dataset) and k != "type"},
+    )
+
+
+def _value(item: h5py.Dataset) -> Any:
+    value = item[()]
+    return value.decode() if isinstance(value, bytes) else value
+
+
+def plain_nir(graph: nir.NIRGraph) -> PlainGraph:
+    """Read a graph in memory."""
+    return PlainGraph(
+        nodes={name: _plain_nir_node(node) for name, node in graph.nodes.items()},
+        edges=tuple((source, target) for source, target in graph.edges),
+        metadata=graph.metadata,
+    )
+
+
+def _plain_nir_node(node: nir.NIRNode) -> PlainNode | PlainGraph:
+    if isinstance(node, nir.NIRGraph):
+        return plain_nir(node)
+    values = node.to_dict()
+    kind = values.pop("type")
+    if isinstance(node, nir.Input | nir.Output):
+        values["shape"] = node.input_type["input"] if isinstance(node, nir.Input) else node.output_type["output"]
+    return PlainNode(kind, {key: value for key, value in values.items() if value is not None and key != "metadata"})
+
+
+@dataclass
+class Flat:
+    """A graph without graphs in it; ``repairs`` say what was mended, ``violations`` what could not be.
+
+    A node of the inner graph ``x`` is called ``x.name``. ``wires`` are nodes that pass on what they receive: the inputs
+    and outputs of inner graphs.
+    """
+
+    nodes: dict[str, PlainNode] = field(default_factory=dict)
+    edges: list[Pair] = field(default_factory=list)
+    wires: set[str] = field(default_factory=set)
+    repairs: list[str] = field(default_factory=list)
+    violations: list[Violation] = field(default_factory=list)
+
+
+def flattened(graph: PlainGraph) -> Flat:
+    """Put the nodes of inner graphs in place of them."""
+    flat = Flat()
+    _put(graph, "", flat)
+    return flat
+
+
+def _put(graph: PlainGraph, prefix: str, flat: Flat) -> None:
+    ends: dict[str, tuple[str, str]] = {}  # of inner graphs: their input and output
+    for name, node in graph.nodes.items():
+        if isinstance(node, PlainNode):
+            flat.nodes[prefix + name] = node
+            continue
+        _put(node, f"{prefix}{name}.", flat)
+        found = _ends(node)
+        if found is None:
+            inside = "exactly one Input and one Output: an edge does not say which it means"
+            flat.violations.append(Violation(prefix + name, "a graph with several inputs or outputs, or none", inside))
+            continue
+        ends[name] = found
+        flat.wires |= {f"{prefix}{name}.{end}" for end in found}
+    renamed = _dangling(graph, prefix, flat)
+    for pair in graph.edges:
+        source, target = (renamed.get(name, name) for name in pair)
+        unknown = [name for name in (source, target) if name not in graph.nodes]
+        for name in unknown:
+            flat.violations.append(
+                Violation(f"edge {prefix}{source} -> {prefix}{target}", f"there is no node {name}", "nodes of the file")
+            )
+        if unknown:
+            continue
+        begin = f"{source}.{ends[source][1]}" if source in ends else source
+        end = f"{target}.{ends[target][0]}" if target in ends else target
+        flat.edges.append((prefix + begin, prefix + end))
+
+
+def _ends(graph: PlainGraph) -> tuple[str, str] | None:
+    found = [[name for name, node in graph.nodes.items() if node.kind == kind] for kind in ("Input", "Output")]
+    return (found[0][0], found[1][0]) if [len(names) for names in found] == [1, 1] else None
+
+
+def _dangling(graph: PlainGraph, prefix: str, flat: Flat) -> Mapping[str, str]:
+    """Return what an edge must mean by a name that no node has: the one node that no edge names."""
+    named = {name for pair in graph.edges for name in pair}
+    missing, unnamed = sorted(named - graph.nodes.keys()), sorted(graph.nodes.keys() - named)
+    if len(missing) != 1 or len(unnamed) != 1:
+        return {}
+    flat.repairs.append(
+        f"edges name a node {prefix}{missing[0]} that is not there: read as {prefix}{unnamed[0]}, which no edge names"
+    )
+    return {missing[0]: unnamed[0]}
+
+
+def numbers(value: Any) -> np.ndarray | None:
+    """Return an array of numbers in float64, None when it is something else."""
+    array = np.asarray(value)
+    return array.astype(np.float64) if array.dtype.kind in "fiub" and array.size else None

@@ -1,0 +1,168 @@
+"""What a graph of another tool says, and what each dialect would make of it: for people who have to choose one."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tdd_deploy.errors import TddDeployError
+from tdd_deploy.program import Shape
+from tdd_deploy.program.describe import kind, parameters
+
+from .dialects import DIALECTS, Choices, Chosen, Dialect, unsaid
+from .restore import Cells, Restored
+
+Array = NDArray[np.float64]
+MODELS = ("LIF", "CubaLIF", "IF", "LI", "CubaLI", "I", "Threshold")  # the first of these is shown
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One dialect, with what it asks for, and what it would make of a graph."""
+
+    option: str
+    about: str
+    does: str
+
+
+@dataclass(eq=False)
+class AmbiguousGraph(TddDeployError):
+    """Another tool wrote a graph, and nobody has said which."""
+
+    subject: str
+    shown: str  # the layer that the readings are about
+    readings: tuple[Reading, ...]
+
+    def __str__(self) -> str:
+        about = f" of {self.shown}" if self.shown else ""
+        lines = "".join(f"\n  --dialect {each.option}\n      {each.about}\n      {each.does}" for each in self.readings)
+        return (
+            f"{self.subject}: another tool wrote it, and NIR leaves open what it computes. "
+            f"Say which with --dialect; what each makes{about}:{lines}"
+        )
+
+
+def ambiguous(graph: Restored, subject: str) -> AmbiguousGraph:
+    """Return the error that lists every dialect with what it would do."""
+    return AmbiguousGraph(subject, _shown(graph), readings(graph))
+
+
+def readings(graph: Restored) -> tuple[Reading, ...]:
+    """Return what each dialect would make of the first layer of neurons."""
+    kinds = kinds_of(graph)
+    shown = _shown(graph)
+    return tuple(
+        Reading(
+            option=_option(dialect, kinds),
+            about=dialect.about,
+            does=_sketch(dialect.choices, graph.cells[shown]) if shown else "no layer of neurons: nothing is open",
+        )
+        for dialect in DIALECTS.values()
+    )
+
+
+def surveyed(graph: Restored) -> dict[str, Any]:
+    """Return the nodes of a graph as they stand, and what is open, as plain values."""
+    into: dict[str, list[str]] = {}
+    for source, target in graph.edges:
+        into.setdefault(target, []).append(source)
+    return {
+        "nodes": [
+            {"name": name, "kind": what, "shape": list(shape), "parameters": said, "from": sorted(into.get(name, []))}
+            for name, what, shape, said in _rows(graph)
+        ],
+        "repaired": list(graph.repairs),
+        "what each --dialect makes" + (f" of {_shown(graph)}" if _shown(graph) else ""): {
+            each.option: f"{each.does} ({each.about})" for each in readings(graph)
+        },
+    }
+
+
+def _rows(graph: Restored) -> Iterable[tuple[str, str, Shape, str]]:
+    for name, shape in graph.sent.items():
+        if name in graph.cells:
+            values = graph.cells[name].values
+            yield name, graph.cells[name].kind, shape, ", ".join(f"{key} {_range(v)}" for key, v in values.items())
+        elif name in graph.maps:
+            yield name, kind(graph.maps[name]), shape, parameters(graph.maps[name])
+        elif name in graph.wires:
+            yield name, "Delay", shape, f"{graph.wires[name]:g} s"
+        else:
+            yield name, "Input" if name in graph.inputs else "Output", shape, ""
+
+
+def kinds_of(graph: Restored) -> list[str]:
+    """Return the kinds of nodes that leave something open."""
+    delays = ["Delay"] if any(graph.wires.values()) else []
+    return [*(cells.kind for cells in graph.cells.values()), *delays]
+
+
+def _shown(graph: Restored) -> str:
+    ranked = sorted(graph.cells, key=lambda name: MODELS.index(graph.cells[name].kind))
+    return ranked[0] if ranked else ""
+
+
+def _option(dialect: Dialect, kinds: list[str]) -> str:
+    open_keys = [
+        fault.where.partition(": ")[2]
+        for fault in unsaid(Chosen(dialect=dialect, choices=dialect.choices, given={}), kinds)
+    ]
+    return ",".join([dialect.name, *(f"{key}=..." for key in open_keys)])
+
+
+def _sketch(choices: Choices, cells: Cells) -> str:
+    """Return what one layer does at each step, in a line."""
+    said = []
+    if "tau" in cells.values or "tau_mem" in cells.values:
+        tau = cells.values["tau" if "tau" in cells.values else "tau_mem"].flat[0]
+        said.append(f"v = {_kept(choices, tau)} v + {_gained(choices, tau, cells)} x")
+    elif "r" in cells.values:
+        said.append(f"v = v + {_integrated(choices, cells.values)} x")
+    if "v_threshold" in cells.values:
+        height = _range(cells.values["v_threshold"])
+        often = f"once or often (v / {height})" if choices.spikes is None else f"v / {height} times"
+        said.append(f"fires {often}" if choices.spikes != "one" else f"fires at v {choices.compare} {height}")
+        said.append(_reset(choices, cells.values, height))
+    if choices.spike_delay == "yes":
+        said.append("sends it a step later")
+    return ", ".join(said)
+
+
+def _kept(choices: Choices, tau: float) -> str:
+    if choices.dt is None or choices.integration is None:
+        return f"(1 - dt / {tau:g} or exp(-dt / {tau:g}))" if choices.integration is None else f"exp(-dt / {tau:g})"
+    ratio = choices.dt / tau
+    if choices.integration == "euler" and ratio > 1:
+        return f"(not possible: tau {tau:g} s is below dt)"
+    return f"{1 - ratio if choices.integration == 'euler' else np.exp(-ratio):.4g}"
+
+
+def _gained(choices: Choices, tau: float, cells: Cells) -> str:
+    r, gain = cells.values["r"].flat[0], choices.gain_of(cells.kind)
+    if gain is None:
+        return "(1 or 1 - kept)"
+    if gain != "nir":
+        return {"r": f"{r:g}", "one": "1", "norm": "(1 - kept)", "kept": "kept"}[gain]
+    return f"{r:g} dt / {tau:g}" if choices.dt is None else f"{r * choices.dt / tau:.4g}"
+
+
+def _integrated(choices: Choices, values: Mapping[str, Array]) -> str:
+    r = values["r"].flat[0]
+    if choices.gain_if == "nir":
+        return f"{r:g} dt" if choices.dt is None else f"{r * choices.dt:.4g}"
+    return f"{r:g}" if choices.gain_if == "r" else "1"
+
+
+def _reset(choices: Choices, values: Mapping[str, Array], height: str) -> str:
+    late = {"yes": ", a step later", None: ", at once or a step later"}.get(choices.reset_delay, "")
+    if choices.reset is None:
+        return f"then loses {height}, goes to 0 or stays{late}"
+    level = "0" if choices.reset_to == "zero" else _range(values["v_reset"])
+    return {"soft": f"then loses {height}", "hard": f"then goes to {level}", "none": "no reset"}[choices.reset] + late
+
+
+def _range(values: Array) -> str:
+    low, high = float(np.min(values)), float(np.max(values))
+    return f"{low:g}" if low == high else f"{low:g} to {high:g}"

@@ -1,0 +1,58 @@
+"""Nodes that only pass on what they receive, now or some steps later: taken out, edges lead past them."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from tdd_deploy.errors import Violation
+
+from .plain import Pair
+
+LONGEST = 10_000  # steps that a delay may take
+ROUNDED = 2**-21  # farther from a whole number, or from 1, than rounding in float32 brings one
+
+
+@dataclass
+class Joined:
+    """Edges between the other nodes, and how many steps each takes."""
+
+    delays: dict[Pair, int] = field(default_factory=dict)
+    violations: list[Violation] = field(default_factory=list)
+
+
+def joined(edges: Iterable[Pair], wires: Mapping[str, float], dt_s: float) -> Joined:
+    """Lead edges past wires.
+
+    Args:
+        edges: between nodes, wires among them.
+        wires: by name, how many seconds later they pass on what they receive.
+        dt_s: seconds per time step; a delay must be a whole number of them.
+    """
+    found = Joined()
+    steps = {name: _steps(name, seconds, dt_s, found.violations) for name, seconds in wires.items()}
+    targets: dict[str, list[str]] = defaultdict(list)
+    for source, target in edges:
+        targets[source].append(target)
+    for source in targets.keys() - steps.keys():
+        waiting = [(target, 0, frozenset[str]()) for target in targets[source]]
+        while waiting:
+            target, taken, passed = waiting.pop()
+            if target in steps:
+                if target not in passed:
+                    waiting += [(far, taken + steps[target], passed | {target}) for far in targets[target]]
+                continue
+            if (source, target) in found.delays:
+                where = f"edge {source} -> {target}"
+                found.violations.append(Violation(where, "two ways lead here, past inner graphs or delays", "one"))
+            found.delays[source, target] = taken
+    return found
+
+
+def _steps(name: str, seconds: float, dt_s: float, violations: list[Violation]) -> int:
+    if not seconds:
+        return 0
+    ratio = seconds / dt_s
+    if not 0.5 <= ratio <= LONGEST or abs(ratio - round(ratio)) > ROUNDED * ratio:
+        found = f"{seconds:g} s, {ratio:g} time steps of {dt_s:g} s"
+        violations.append(Violation(f"{name}.delay", found, f"whole time steps, up to {LONGEST:,}"))
+    return round(min(ratio, LONGEST))

@@ -1,0 +1,410 @@
+import errno
+import json
+import os
+import subprocess
+import sys
+from dataclasses import fields, replace
+from itertools import product
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+
+from tdd_deploy import __version__
+from tdd_deploy.errors import BadFile, BadOption, MissingDependency, NotExportable
+from tdd_deploy.exporters.onnx import rules
+from tdd_deploy.exporters.onnx.graph import FloatArithmetic, Graph, IntegerArithmetic
+from tdd_deploy.exporters.onnx.rules import FORMS
+from tdd_deploy.exporters.onnx.run import Model
+from tdd_deploy.exporters.onnx.write import model, write
+from tdd_deploy.neurons import LIF, NEURONS, I, LavaSigmaDelta, LoihiLIF, Neuron
+from tdd_deploy.program import (
+    CODES,
+    Conv,
+    Dense,
+    Edge,
+    Input,
+    NeuronLayer,
+    Output,
+    Place,
+    Pool,
+    Program,
+    Slice,
+    build,
+    with_code,
+)
+from tdd_deploy.program.quantize import quantize
+from tdd_deploy.simulator import reference
+from tests import by_hand
+
+FIRE = {"v_threshold": np.array(1.0), "v_reset": np.array(0.0)}
+
+
+def chain(neuron: Neuron, *, edges: tuple[Edge, ...] = (), fc: str = "fc", **choices: Any) -> Program:
+    """Return in (3) -> fc -> n (2) -> out, with more edges."""
+    nodes = [
+        Input(name="in", shape=(3,)),
+        Dense(name=fc, weight=np.arange(6.0).reshape(2, 3) - 2, bias=np.array([0.5, 0.0])),
+        NeuronLayer(name="n", shape=(2,), neuron=neuron),
+        Output(name="out"),
+    ]
+    chained = (Edge("in", fc), Edge(fc, "n"), Edge("n", "out"))
+    return build(nodes, (*chained, *edges), dt_s=1e-3, n_steps=4, **choices)
+
+
+def convolution(number_format: str) -> Program:
+    nodes = [
+        Input(name="in", shape=(2, 4, 4)),
+        Conv(name="conv", weight=np.ones((2, 2, 3, 3)), padding=(1, 1)),
+        NeuronLayer(name="n", shape=(2, 4, 4), neuron=LIF(beta=np.array(0.5), **FIRE)),
+        Pool(name="pool", kernel=(2, 2), stride=(2, 2), average=True),
+        Output(name="out"),
+    ]
+    edges = [Edge("in", "conv"), Edge("conv", "n"), Edge("n", "pool"), Edge("pool", "out")]
+    return build(nodes, edges, dt_s=1e-3, n_steps=4, number_format=number_format)
+
+
+def loaded(program: Program, form: str = "step") -> Any:
+    return onnx.load_model_from_string(model(program, form=form))
+
+
+def runner(program: Program, form: str, **options: bool) -> Model:
+    return Model(model(program, form=form, **options), needed_for="a test")
+
+
+def signature(values: Any) -> dict[str, list[int | str]]:
+    return {value.name: [d.dim_param or d.dim_value for d in value.type.tensor_type.shape.dim] for value in values}
+
+
+def properties(found: Any) -> dict[str, str]:
+    return {entry.key: entry.value for entry in found.metadata_props}
+
+
+def assert_as_the_reference(program: Program, inputs: np.ndarray) -> None:
+    expected = reference.run(program, inputs)
+    for code, form in product(CODES, FORMS):
+        found, _ = runner(with_code(program, code), form, layers=True).run(inputs)
+        for name, values in found.items():
+            np.testing.assert_array_equal(values, expected[name], err_msg=f"{code} {form} {name}")
+
+
+# What a model looks like
+
+
+def test_a_step_takes_and_gives_the_states_by_name():
+    graph = loaded(with_code(by_hand.program(), "spike")).graph
+    assert signature(graph.input) == {"input": ["batch", 2], "hidden.v": ["batch", 2]}
+    assert signature(graph.output) == {"out": ["batch", 1], "hidden.v_next": ["batch", 2]}
+
+
+def test_in_delta_code_what_was_sent_and_what_is_held_are_states_too():
+    graph = loaded(with_code(by_hand.program(), "delta")).graph
+    states = ["input.sent_1", "hidden.held", "hidden.v", "hidden.sent_1", "out.held"]
+    assert list(signature(graph.input)) == ["input", *states]
+    assert list(signature(graph.output)) == ["out", *(f"{state}_next" for state in states)]
+
+
+@pytest.mark.parametrize(("code", "n_kept"), [("spike", 2), ("delta", 3)])
+def test_delays_are_states(code, n_kept):
+    program = with_code(chain(LIF(beta=np.array(0.5), **FIRE), edges=(Edge("n", "n", 2),)), code)
+    kept = [name for name in signature(loaded(program).graph.input) if name.startswith("n.sent_")]
+    assert kept == [f"n.sent_{steps + 1}" for steps in range(n_kept)]
+
+
+def test_a_scan_has_the_names_of_a_step_and_a_loop_with_the_weights_within():
+    program = with_code(by_hand.program(), "spike")
+    graph = loaded(program, "scan").graph
+    assert signature(graph.input) == {"input": ["n_steps", "batch", 2], "hidden.v": ["batch", 2]}
+    assert signature(graph.output) == {"out": ["n_steps", "batch", 1], "hidden.v_next": ["batch", 2]}
+    assert [node.op_type for node in graph.node] == ["Scan"]
+    assert not graph.initializer
+    body = graph.node[0].attribute[0].g
+    assert {"step/fc.weight", "step/readout.weight"} <= {constant.name for constant in body.initializer}
+
+
+def test_values_and_constants_are_called_what_they_are():
+    graph = loaded(with_code(by_hand.program(), "delta")).graph
+    values = {name for node in graph.node for name in node.output}
+    assert {"fc", "hidden", "readout", "out", "input.change", "hidden.change", "hidden.current"} <= values
+    constants = {constant.name for constant in graph.initializer}
+    assert constants >= {"fc.weight", "hidden.beta", "hidden.v_threshold", "readout.weight", "hidden.biases_of_maps"}
+    assert all(node.name == node.output[0] for node in graph.node)
+
+
+def test_a_node_with_the_name_of_a_constant_keeps_it():
+    graph = loaded(chain(LIF(beta=np.array(0.5), **FIRE), fc="n.beta")).graph
+    names = [constant.name for constant in graph.initializer]
+    assert {"n.beta.weight", "n.beta_2"} <= set(names)
+    assert len(set(names)) == len(names)
+
+
+def test_a_state_says_what_it_means():
+    graph = loaded(with_code(by_hand.program(), "delta")).graph
+    assert {value.name: value.doc_string for value in graph.input}["input.sent_1"] == "what input sent 1 step ago"
+
+
+def test_the_choices_are_told():
+    program = with_code(by_hand.program(), "delta")
+    found = properties(loaded(program, "scan"))
+    assert json.loads(found.pop("states"))[2] == {"name": "hidden.v", "shape": [2], "meaning": "v of hidden"}
+    nodes = json.loads(found.pop("nodes"))
+    assert [node["name"] for node in nodes] == [node.name for node in program.nodes]
+    assert nodes[2]["kind"] == "LIF"
+    assert found == {
+        "tdd_deploy": __version__,
+        "program": program.digest,
+        "form": "scan",
+        "code": "delta",
+        "dt_s": "0.001",
+        "integration": "euler",
+        "number_format": "float32",
+        "encoder": "direct",
+        "n_steps": "3",
+        "reset": "hard",
+        "compare": ">",
+        **{f"provenance_{key}": value for key, value in program.provenance.items()},
+    }
+
+
+def test_an_integer_model_tells_how_numbers_become_integers_and_back():
+    program = quantize(by_hand.program(), input_bits=4).program
+    found = properties(loaded(program))
+    assert float(found["input_scale"]) == program.input.scale
+    assert int(found["input_largest"]) == program.input.largest
+    assert float(found["output_unit"]) == program.output.unit
+    assert {value.type.tensor_type.elem_type for value in loaded(program).graph.input} == {onnx.TensorProto.INT32}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_model_is_for_runtimes_from_onnxruntime_1_20_on(form):
+    found = loaded(by_hand.program(), form)
+    onnx.checker.check_model(found, full_check=True)
+    assert found.ir_version <= 10
+    assert [(opset.domain, opset.version) for opset in found.opset_import] == [("", 18)]
+
+
+@pytest.mark.parametrize(("number_format", "operator"), [("float32", "Conv"), ("float64", "MatMul")])
+def test_onnxruntime_convolves_no_float64_so_matrices_are_multiplied(number_format, operator):
+    program = convolution(number_format)
+    operators = {node.op_type for node in loaded(program).graph.node}
+    assert operator in operators
+    assert not operators & {"Conv", "MatMul"} - {operator}
+    inputs = np.random.default_rng(0).integers(0, 9, (4, 3, 2, 4, 4)) / 8
+    assert_as_the_reference(program, inputs.astype(program.dtype))
+
+
+@pytest.mark.parametrize("number_format", ["float32", "float64", "integer"])
+def test_several_inputs_and_outputs_are_parts_of_one(number_format):
+    weight = np.arange(-6, 6).reshape(2, 2, 3, 1)
+    nodes = [
+        Input(name="inputs", shape=(10,), largest=3 if number_format == "integer" else 1),
+        Slice(name="a", start=0, shape=(4,)),
+        Slice(name="b", start=4, shape=(2, 3, 1)),
+        Dense(name="fc", weight=np.arange(8).reshape(2, 4)),
+        Conv(name="conv", weight=weight),
+        Place(name="c", start=0, size=4),
+        Place(name="d", start=2, size=4),
+        Output(name="outputs"),
+    ]
+    pairs = ["inputs a", "inputs b", "a fc", "b conv", "fc c", "conv d", "c outputs", "d outputs"]
+    edges = [Edge(*pair.split()) for pair in pairs]
+    program = build(nodes, edges, dt_s=1e-3, n_steps=4, number_format=number_format)
+    assert_as_the_reference(program, np.random.default_rng(2).integers(-3, 4, (4, 2, 10)).astype(program.dtype))
+
+
+# What a model computes
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("code", CODES)
+def test_a_model_gives_the_numbers_counted_by_hand(code, form):
+    found, _ = runner(with_code(by_hand.program(), code), form, layers=True).run(by_hand.INPUTS.astype(np.float32))
+    np.testing.assert_array_equal(found["hidden"].swapaxes(0, 1), by_hand.SPIKES)
+    np.testing.assert_array_equal(found["out"].swapaxes(0, 1), by_hand.OUTPUT)
+
+
+CHOSEN = [
+    pytest.param(cls, dict(zip(cls.choices, words, strict=True)), id=" ".join((cls.__name__, *words)))
+    for cls in (*NEURONS.values(), LavaSigmaDelta)
+    for words in product(*map(get_args, cls.choices.values()))
+]
+
+
+@pytest.mark.parametrize(("cls", "choices"), CHOSEN)
+def test_every_neuron_runs_with_every_choice(cls, choices):
+    """A neuron needs no line of its own here; parameters are dyadic, so that equality is exact."""
+    values = {f.name: np.array(-0.5 if f.name == "v_min" else 0.5) for f in fields(cls) if f.name not in cls.choices}
+    program = chain(cls(**values, **choices), number_format="float64")
+    assert_as_the_reference(program, np.random.default_rng(1).integers(-4, 9, (6, 3, 3)) / 4)
+
+
+def test_integers_wrap_saturate_and_round_toward_zero():
+    neuron = LoihiLIF(
+        du=np.array([-1, 100]), dv=np.array([0, 4000]), bias=np.array([-(2**22), 77]), v_threshold=np.array(2**23 - 2),
+        v_reset=np.array(-5), reset="hard", compare=">",
+    )  # fmt: skip
+    nodes = [
+        Input(name="in", shape=(1,), largest=1),
+        Dense(name="fc", weight=np.array([[2**21 - 1], [-(2**21) + 3]])),
+        NeuronLayer(name="n", shape=(2,), neuron=neuron),
+        Output(name="out"),
+    ]
+    edges = [Edge("in", "fc"), Edge("fc", "n"), Edge("n", "out")]
+    program = build(nodes, edges, dt_s=1e-3, n_steps=8, number_format="integer")
+    assert_as_the_reference(program, np.array([1, -1, 1, 1, 0, 0, -1, 1], np.int32)[:, None, None])
+
+
+def test_float32_holds_the_largest_sums_of_integers_and_of_their_changes():
+    """Just below 2**22 in all; a change from -1 to 1 doubles that."""
+    weight = np.array([[2**20 - 1, 2**20 + 1, 2**21 - 3], [1, -(2**21) + 1, 2**20 + 7]])
+    nodes = [Input(name="in", shape=(3,), largest=1), Dense(name="fc", weight=weight), Output(name="out")]
+    program = build(nodes, [Edge("in", "fc"), Edge("fc", "out")], dt_s=1e-3, n_steps=4, number_format="integer")
+    signs = [[-1, -1, -1], [1, 1, 1], [1, -1, 1], [-1, 1, -1]]
+    assert_as_the_reference(program, np.array(signs, np.int32)[:, None, :])
+
+
+NUMBERS = np.array([-(2**31) + 2**24, -(2**24), -(2**24) + 1, -4097, -4096, -1, 0, 1, 4095, 2**24 - 1, 2**24], np.int32)
+
+
+def computed(formula: Any, x: np.ndarray) -> np.ndarray:
+    """Return what a formula of one value gives in onnxruntime."""
+    graph = Graph()
+    graph.named(formula(graph.input("x", x.dtype)), "y")
+    nodes, constants = graph.protos()
+    value = onnx.helper.make_tensor_value_info
+    kind = onnx.helper.np_dtype_to_tensor_dtype(x.dtype)
+    made = onnx.helper.make_graph(nodes, "g", [value("x", kind, ["n"])], [value("y", kind, ["n"])], constants)
+    content = onnx.helper.make_model(made, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=8)
+    session = onnxruntime.InferenceSession(content.SerializeToString(), providers=["CPUExecutionProvider"])
+    return session.run(None, {"x": x})[0]
+
+
+@pytest.mark.parametrize(
+    "formula",
+    [
+        lambda x: x >> 24,
+        lambda x: (x >> 24).clip(-1, 1),
+        lambda x: np.arange(11, dtype=np.int32) - x,
+        lambda x: np.full(11, 2, np.int32) * -(1 - x) + (3 + x) * x - x,
+    ],
+)
+def test_operators_are_those_of_numpy(formula):
+    np.testing.assert_array_equal(computed(formula, NUMBERS), formula(NUMBERS))
+
+
+def test_whole_thresholds_are_counted_above_zero_alone():
+    integers = computed(lambda v: IntegerArithmetic().count(v, np.array(4096)), NUMBERS)
+    np.testing.assert_array_equal(integers, [0] * 8 + [0, 4095, 4096])
+    floats = computed(lambda v: FloatArithmetic().count(v, np.array(0.5)), np.array([-1.0, -0.25, 0.0, 0.5, 1.75]))
+    np.testing.assert_array_equal(floats, [0, 0, 0, 1, 3])
+
+
+def test_decays_of_integers_round_toward_zero():
+    found = computed(lambda x: IntegerArithmetic().keep(x, np.array(4095)), NUMBERS)
+    np.testing.assert_array_equal(found, [int(int(x) * 4095 / 4096) for x in NUMBERS])
+
+
+# What ONNX cannot hold
+
+
+def test_every_reason_is_told_at_once(monkeypatch):
+    monkeypatch.setattr(rules, "LARGEST", 10)
+    program = chain(LIF(beta=np.array(0.5), **FIRE), fc="n.v", encoder="dir\0ect", provenance={"by": "\ud800"})
+    with pytest.raises(NotExportable, match="does not fit ONNX") as refused:
+        model(program)
+    wheres = [violation.where for violation in refused.value.violations]
+    assert wheres == ["encoder", "provenance 'by'", "n.v", "the program"]
+    assert "2 GiB" in str(refused.value)
+
+
+def test_the_output_of_a_state_is_a_name_too():
+    with pytest.raises(NotExportable, match=r"n\.v_next"):
+        model(chain(LIF(beta=np.array(0.5), **FIRE), fc="n.v_next"))
+
+
+def test_tensors_without_elements_are_refused():
+    nodes = [Input(name="in", shape=(0,)), NeuronLayer(name="n", shape=(0,), neuron=I()), Output(name="out")]
+    program = build(nodes, [Edge("in", "n"), Edge("n", "out")], dt_s=1e-3, n_steps=4)
+    with pytest.raises(NotExportable, match="3 found"):
+        model(program)
+
+
+def test_a_form_that_is_none_is_refused():
+    with pytest.raises(BadOption, match="step or scan"):
+        model(by_hand.program(), form="loop")  # type: ignore[arg-type]
+
+
+# Files
+
+
+def test_the_same_program_gives_the_same_bytes_in_every_process():
+    code = (
+        "import hashlib; from tests import by_hand; from tdd_deploy.exporters.onnx.write import model; "
+        "print(*(hashlib.sha256(model(by_hand.program(), form=f)).hexdigest() for f in ('step', 'scan')))"
+    )
+    found = {
+        subprocess.check_output([sys.executable, "-c", code], env={**os.environ, "PYTHONHASHSEED": seed}, text=True)
+        for seed in ("1", "2")
+    }
+    assert len(found) == 1
+
+
+def test_a_file_is_what_model_returns(tmp_path):
+    for form in FORMS:
+        write(by_hand.program(), tmp_path / "net.onnx", form=form)
+        assert (tmp_path / "net.onnx").read_bytes() == model(by_hand.program(), form=form)
+    assert [path.name for path in tmp_path.iterdir()] == ["net.onnx"]
+
+
+@pytest.mark.parametrize(
+    ("failure", "raised"),
+    [(OSError(errno.ENOSPC, "No space left on device"), BadFile), (KeyboardInterrupt(), KeyboardInterrupt)],
+)
+def test_an_interrupted_write_leaves_the_old_file_and_nothing_else(failure, raised, tmp_path, monkeypatch):
+    def fail(path: Path, content: bytes) -> None:
+        path.write_text("half")
+        raise failure
+
+    path = tmp_path / "net.onnx"
+    path.write_text("old")
+    monkeypatch.setattr(Path, "write_bytes", fail)
+    with pytest.raises(raised):
+        write(by_hand.program(), path)
+    assert [found.name for found in tmp_path.iterdir()] == ["net.onnx"]
+    assert path.read_text() == "old"
+
+
+# Without onnx
+
+
+def test_the_targets_are_there_without_onnx():
+    code = (
+        "import sys; sys.modules['onnx'] = sys.modules['onnxruntime'] = None; "
+        "import tdd_deploy.exporters, tdd_deploy.exporters.onnx.run, tdd_deploy.machines"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_without_onnx_the_line_that_installs_it_is_told(monkeypatch, tmp_path):
+    for name in ("model", "graph", "maps", "step"):
+        monkeypatch.delitem(sys.modules, f"tdd_deploy.exporters.onnx.{name}", raising=False)
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    with pytest.raises(MissingDependency, match=r"export --target onnx needs onnx; .*'tdd-deploy\[onnx\]'"):
+        write(by_hand.program(), tmp_path / "net.onnx")
+    assert not list(tmp_path.iterdir())
+
+
+def test_without_onnxruntime_the_line_that_installs_it_is_told(monkeypatch):
+    content = model(by_hand.program())
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(MissingDependency, match=r"a test needs onnxruntime; .*'tdd-deploy\[onnx\]'"):
+        Model(content, needed_for="a test")
+
+
+def test_onnxruntime_says_nothing(capfd):
+    runner(replace(convolution("float64"), encoder="poisson"), "scan").run(np.zeros((2, 1, 2, 4, 4)))
+    captured = capfd.readouterr()
+    assert (captured.out, captured.err) == ("", "")
