@@ -900,7 +900,7 @@ def _summary(report: "Mapping[str, Any]") -> "Iterator[str]":
             f"steps per sample, {found['steps_saved']:.1%} not executed"
         )
     if data["binned"]:
-        yield binned_line(data["binned"])
+        yield binned_line(data)
     if report["program"]["rounding"]:
         yield f"currents can round, so codes may part in the last bit: {', '.join(report['program']['rounding'])}"
     if totals["saved_by_repeating_input"]:

@@ -47,7 +47,8 @@ class Feed:
         if threshold and encoder != "direct":
             raise BadOption("--input-threshold", f"{threshold:g}, with --encoder {encoder}", "with --encoder direct")
         shapes = source.sample_shape, program.input.shape
-        arrangement = arrange(*shapes, source.name, remedy=_downsampling(*shapes) if source.binned else "")
+        remedy = _downsampling(*shapes, source.binned.binning.downsample) if source.binned else ""
+        arrangement = arrange(*shapes, source.name, remedy=remedy)
         n_steps = steps or arrangement.n_steps or program.n_steps
         return cls(
             program=program, arrangement=arrangement, encoder=encoder, n_steps=n_steps, seed=seed, threshold=threshold
@@ -86,11 +87,10 @@ class Feed:
             yield frames, batch.y
 
 
-def _downsampling(sample_shape: tuple[int, ...], input_shape: tuple[int, ...]) -> str:
-    """Say what would make events ``[T, 2, height, width]`` fit an input."""
-    of_events, of_input = sample_shape[1:], input_shape
-    if len(of_input) == 3 and of_events[0] == of_input[0] and of_events[1] % of_input[1] == 0:
-        by = of_events[1] // of_input[1]
-        if of_events[2] == by * of_input[2]:
-            return f"--downsample {by} sums pixels to that."
+def _downsampling(sample_shape: tuple[int, ...], input_shape: tuple[int, ...], now: int) -> str:
+    """Say what would make events ``[T, 2, height, width]``, downsampled by ``now``, fit an input."""
+    full = (sample_shape[1], sample_shape[2] * now, sample_shape[3] * now)
+    for by in range(1, min(full[1:]) + 1):
+        if input_shape == (full[0], full[1] / by, full[2] / by):
+            return f"--downsample {by} brings it there."
     return ""

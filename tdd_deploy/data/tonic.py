@@ -1,7 +1,8 @@
 """Data sets of the package tonic (N-MNIST, DVS gestures, ...), from files that are there: nothing is downloaded.
 
 What is used of tonic 1.x: ``tonic.datasets.NAME(save_to=folder, train=bool)``, whose ``download`` is replaced;
-``sensor_size`` (width, height, polarities), ``targets``, and ``dataset[i]``, a structured array with t (us), x, y, p.
+``sensor_size`` (width, height, polarities), ``data`` (paths), ``targets``, and ``dataset[i]``, whose first part is a
+structured array with t (us), x, y, p.
 """
 
 import inspect
@@ -48,7 +49,7 @@ class TonicRecordings:
 def open_tonic(name: str, *, test: bool, data_dir: Path | None, binning: Binning) -> Source:
     """Return a data set of tonic, its training or its test files, not yet split.
 
-    Samples are in one fixed shuffled order, ``RandomState(0).permutation``.
+    Samples are in one fixed shuffled order, ``RandomState(0).permutation`` of the files by path.
 
     Args:
         name: ``tonic:`` and the name of a class of ``tonic.datasets``, of a camera with two polarities.
@@ -68,7 +69,7 @@ def open_tonic(name: str, *, test: bool, data_dir: Path | None, binning: Binning
     dataset = _dataset(name, kind, test=test, data_dir=data_dir)
     labels = _labels(name, dataset)
     width, height, _ = kind.sensor_size
-    order = np.random.RandomState(0).permutation(len(labels))
+    order = _by_path(dataset)[np.random.RandomState(0).permutation(len(labels))]
     recordings = TonicRecordings(dataset=dataset, order=order, sensor=(height, width), folder=data_dir / kind.__name__)
     needs_longest = binning.bins is None and binning.n_steps is None
     durations = survey(recordings, len(labels), name) if needs_longest else None
@@ -87,6 +88,12 @@ def open_tonic(name: str, *, test: bool, data_dir: Path | None, binning: Binning
             Records(path=Path(name), parts=(in_memory,), n=len(labels), dtype=table.dtype),
         ),
     )
+
+
+def _by_path(dataset: Any) -> npt.NDArray[np.int64]:
+    """Return the recordings by the paths of their files, as some data sets list them in the order of the disk."""
+    paths = [each if isinstance(each, str) else "" for each in dataset.data]
+    return np.asarray(sorted(range(len(paths)), key=paths.__getitem__), np.int64)
 
 
 def is_split(name: str) -> bool:

@@ -97,6 +97,26 @@ def test_samples_come_with_their_labels_in_a_fixed_order_that_mixes_classes(fold
     assert y.tolist() == [i // 10 for i in order]
 
 
+def test_the_order_does_not_depend_on_that_of_the_disk(folder, monkeypatch):
+    class OnDisk(Dataset):
+        turned = False
+
+        def __init__(self, save_to):
+            super().__init__(save_to)
+            order = range(30)[::-1] if self.turned else range(30)
+            self.samples = [self.data[i] for i in order]
+            self.data, self.targets = [f"{save_to}/{i:02}" for i in order], [i % 3 for i in order]
+
+        def __getitem__(self, i):
+            return self.samples[i], self.targets[i]
+
+    monkeypatch.setattr(sys.modules["tonic.datasets"], "WHOLE", type("WHOLE", (OnDisk,), {}))
+    first = open_data(WHOLE, data_dir=folder, binning=Binning(bins=4)).load()
+    OnDisk.turned = True
+    for one, other in zip(first, open_data(WHOLE, data_dir=folder, binning=Binning(bins=4)).load(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 def test_train_and_val_are_of_other_files_than_test(folder):
     test, train = (
         open_data(SPLIT, split=split, data_dir=folder, binning=Binning(bins=4)) for split in ("test", "train")

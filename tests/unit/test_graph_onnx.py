@@ -7,11 +7,13 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from tdd_deploy.errors import BadFile, MissingDependency, TddDeployError, UnsupportedGraph
+from tdd_deploy.exporters import TARGETS
 from tdd_deploy.graph import read
 from tdd_deploy.neurons import SigmaDelta
 from tdd_deploy.program import Conv, Dense, Pool, with_code
 from tdd_deploy.simulator import reference
 from tdd_deploy.simulator.engine import Engine
+from tests import by_hand
 
 RNG = np.random.default_rng(0)
 
@@ -20,7 +22,7 @@ def random(*shape):
     return RNG.normal(size=shape).astype(np.float32)
 
 
-def write(path, nodes, weights=(), *, shape=("N", 3, 8, 8), metadata=None, opset=17, name="x"):
+def write(path, nodes, weights=(), *, shape=("N", 3, 8, 8), opset=17, name="x"):
     """Write a graph from ``x`` to ``y``; ``weights`` are arrays by name."""
     graph = helper.make_graph(
         nodes,
@@ -30,7 +32,6 @@ def write(path, nodes, weights=(), *, shape=("N", 3, 8, 8), metadata=None, opset
         [numpy_helper.from_array(np.asarray(array), key) for key, array in dict(weights).items()],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=9)
-    helper.set_model_props(model, metadata or {})
     model = onnx.shape_inference.infer_shapes(model)
     model.graph.output[0].type.tensor_type.shape.dim.extend([])  # a shape has to be there, be it unknown
     onnx.save(model, path)
@@ -281,6 +282,7 @@ POOL = {"kernel_shape": [2, 2], "strides": [2, 2]}
         ([node("Conv", "x w", pads=[0, 0, 1, 0], dilations=[2, 2])], {"w": random(5, 3, 2, 2)}, "pads alike"),
         ([node("Transpose", "x", perm=[0, 2, 1, 3])], {}, r"order \[0, 2, 1, 3\]"),
         ([node("Transpose", "x", perm=[0, 2, 3, 1])], {}, "output y: is channel last"),
+        ([node("Transpose", "x", "t", perm=[0, 2, 3, 1]), node("GlobalAveragePool", "t")], {}, "channel first"),
         ([node("Reshape", "x to")], {"to": np.array([-1, 6, 8, 4])}, None),
         ([node("Relu", "x", "r"), node("Reshape", "r to")], {"to": np.array([-1, 6, 8, 4])}, r"to \[-1, 6, 8, 4\]"),
         ([node("Relu", "x", "r"), node("Reshape", "x to", "i"), node("Add", "r i")],
@@ -333,10 +335,11 @@ def test_weights_in_other_files_are_refused(tmp_path):
         read(tmp_path / "apart.onnx")
 
 
-def test_what_we_exported_is_refused_with_the_file_to_name(tmp_path):
-    path = write(tmp_path / "net.onnx", [node("Relu", "x")], metadata={"tdd_deploy": "0.1.0"})
+@pytest.mark.parametrize("form", ["step", "scan"])
+def test_what_we_exported_is_refused_with_the_file_to_name(tmp_path, form):
+    TARGETS["onnx"](by_hand.program(), tmp_path / "net.onnx", form=form)
     with pytest.raises(BadFile, match=r"a spiking network that tdd-deploy exported.* name the \.nir file or the run"):
-        read(path)
+        read(tmp_path / "net.onnx")
 
 
 def test_functions_of_a_model_are_refused_with_how_to_inline_them(tmp_path):

@@ -98,6 +98,9 @@ def test_the_report_says_how_events_were_cut(file, samples, call, tmp_path):
         "bin_us": 1000, "bins": None, "bin_value": "count", "downsample": 1, "n_steps": 5,
         "sensor": [6, 4], "samples_cut": 0,
     }  # fmt: skip
+    fewer = call("simulate", file, "--data", samples, "--bins", 6, "--steps", 4)
+    assert "in 6 time steps of equal length from first to last event, counts, " in fewer.out
+    assert "; the first 4 of them are executed" in fewer.out
     assert json.loads(call(*words, "--json", "--steps", 9).out)["data"]["n_steps"] == 9
 
 
@@ -122,8 +125,11 @@ def test_counts_of_every_code_are_those_of_the_same_frames_from_a_file(file, sam
 
 def test_a_camera_of_other_pixels_is_refused_with_the_factor_that_helps(tmp_path, samples):
     small = network(tmp_path / "small.nir", sensor=(3, 2))
-    with pytest.raises(BadData, match=r"shape is \[5, 2, 6, 4\]; .* --downsample 2 sums pixels to that"):
+    with pytest.raises(BadData, match=r"shape is \[5, 2, 6, 4\]; .* --downsample 2 brings it there"):
         simulate(small, data=samples, binning=Binning(bin_us=1000))
+    whole = network(tmp_path / "whole.nir")
+    with pytest.raises(BadData, match="--downsample 1 brings it there"):
+        simulate(whole, data=samples, binning=Binning(bin_us=1000, downsample=2))
     assert simulate(small, data=samples, binning=Binning(bin_us=1000, downsample=2)).trace.n_samples == 30
 
 
