@@ -248,7 +248,6 @@ def test_metadata_say_how_layers_reset(resets, word):
         (replace(LATE, left_over="held"), "n", "what a reset leaves is held"),
         (replace(LATE, v_min=np.array(0.0)), "n", "a lowest potential"),
         (replace(LATE, alpha=np.array(0.5)), "n", "a memory of currents"),
-        (replace(LATE, v_reset=np.array(0.5)), "n", "v_reset not 0"),
         (replace(EXAMPLES["CubaLIF"], reset="soft"), "n", "CubaLIF with soft reset"),
         (LIF(beta=np.array([0.5, 1.0]), **FIRE), "n.beta", "Use IF"),
         (LI(beta=np.array(1.0)), "n.beta", "Use I,"),
