@@ -16,9 +16,10 @@ class VariantLIF(Neuron):
     """LIF, current-based or not, that may fire several spikes per step, reset late, and have a lowest potential.
 
     ``i = alpha i + current``, then ``v = beta v + i``. ``many`` spikes are the whole thresholds in v (sinabs,
-    Rockpool). A reset takes place ``at once``, or is decided by the v of this step and made in the ``next step``, after the leak
-    (snnTorch). What a soft reset leaves above the threshold fires in the next step, or is ``held``: then v has to pass
-    the threshold once more to fire (snnTorch without its delay). ``v_min`` bounds v from below after the reset.
+    Rockpool). A reset takes place ``at once``, or is decided by the v of this step and made in the ``next step``,
+    after the leak (snnTorch). What a soft reset leaves above the threshold fires in the next step, or is ``held``: then
+    v has to pass the threshold once more to fire (snnTorch without its delay). ``v_min`` bounds v from below after the
+    reset.
     """
 
     alpha: Array

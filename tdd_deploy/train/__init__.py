@@ -4,6 +4,7 @@ from .ann import Twin
 from .architectures import NETWORKS
 from .baseline import measure
 from .execution import executing
+from .from_torch import to_nir
 from .logs import Board, require_tensorboard, write_metrics
 from .network import Network
 from .options import METHODS, TrainOptions, by_field, checked, flag
@@ -34,5 +35,6 @@ __all__ = [
     "n_threads",
     "replay",
     "require_tensorboard",
+    "to_nir",
     "write_metrics",
 ]
