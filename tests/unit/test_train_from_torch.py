@@ -1,4 +1,7 @@
+import re
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import nir
 import numpy as np
@@ -7,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from tdd_deploy.errors import MissingDependency, NotExportable
-from tdd_deploy.graph import lower
+from tdd_deploy.graph import lower, read
 from tdd_deploy.neurons import LIF
 from tdd_deploy.program import Conv
 from tdd_deploy.simulator import reference
@@ -252,6 +255,21 @@ def test_a_second_input_is_refused() -> None:
 
     with pytest.raises(NotExportable, match="needs a second input, y"):
         to_nir(Two(), given(6)[0], neurons=NEURONS)
+
+
+def test_the_example_of_the_documentation_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "dialects.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    torch.manual_seed(0)
+    names: dict[str, Any] = {"__name__": "example"}
+    exec(code, names)
+    network, program = names["network"], read(tmp_path / "network.nir")
+    x = torch.rand(STEPS, BATCH, 1, 8, 8, generator=torch.Generator().manual_seed(2)) * 4
+    with torch.no_grad():
+        expected = torch.stack([network(frame) for frame in x]).numpy()
+    np.testing.assert_array_equal(reference.run(program, x.numpy())["output"], expected)
+    assert expected.any()
 
 
 def test_without_nirtorch_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
