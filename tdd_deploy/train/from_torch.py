@@ -182,8 +182,10 @@ class _Calls:
             yield Violation(str(node.target), f"a module of class {what}", f"{KNOWN}, neurons that are named", remedy)
             return
         signal, *states = self._args(node) or [None]
-        if not self._is_signal(signal) or any(map(self._is_signal, states)):
-            yield Violation(str(node.target), "not called with one signal first", "layer(x), or neuron(x, state)")
+        if not self._is_signal(signal) or not all(map(self._is_passed_in, states)):
+            found = f"called with {', '.join(map(str, self._args(node)))}"
+            allowed = "layer(x); neurons(x, state), with a state of their own that forward takes"
+            yield Violation(str(node.target), found, allowed)
         elif module is not None and type(module) in LIMITS and type(module) not in self.neurons:
             for found, allowed in LIMITS[type(module)](module, self.received(node)):
                 yield Violation(str(node.target), found, allowed)
@@ -214,7 +216,7 @@ class _Calls:
         (values,) = self._args(node)
         returned = values if isinstance(values, tuple | list) else (values,)
         signals = [value for value in returned if self._is_signal(value)]
-        if len(signals) != 1 or returned[0] is not signals[0] or not all(map(self._is_known, returned)):
+        if len(signals) != 1 or returned[0] is not signals[0]:
             allowed = "one signal, or one and states"
             yield Violation("forward", f"returns {', '.join(map(str, returned))}", allowed)
 
@@ -240,8 +242,9 @@ class _Calls:
     def _is_signal(self, value: Any) -> bool:
         return isinstance(value, fx.Node) and not self._is_state(value) and value.op != "get_attr"
 
-    def _is_known(self, value: Any) -> bool:
-        return value is None or isinstance(value, fx.Node)
+    def _is_passed_in(self, value: Any) -> bool:
+        """Say whether it is a state that one call alone is given."""
+        return isinstance(value, fx.Node) and value.op == "placeholder" and len(value.users) == 1
 
     def _is_state(self, node: fx.Node) -> bool:
         """Say whether it is a state: an argument behind the first, or what neurons return behind their spikes."""
@@ -377,6 +380,6 @@ LIMITS: dict[type[nn.Module], Callable[[Any, Shape], Limits]] = {
     nn.Flatten: _limits_of_flatten,
 }
 KNOWN = ", ".join(kind.__name__ for kind in (*MAPS, nn.Identity, nn.Dropout))
-FOLD = "Fold it into the layer before it: torch.nn.utils.fusion.fuse_conv_bn_eval or fuse_linear_bn_eval."
+FOLD = "Fold it into the layer before it: torch.nn.utils.fuse_conv_bn_eval or fuse_linear_bn_eval."
 USE_FLATTEN = "Use nn.Flatten."
 NOT_NUMBERS = ("input_type", "output_type", "metadata")

@@ -176,7 +176,8 @@ class Called(nn.Module):
     def __init__(self, how: Callable[["Called", Tensor], Tensor]) -> None:
         super().__init__()
         self.how = how
-        self.fc, self.lif, self.two = nn.Linear(6, 6), Leaky(), Stateless()
+        self.fc, self.lif = nn.Linear(6, 6), Leaky()
+        self.two, self.three = Stateless(), Stateless()
         self.narrow, self.offset = nn.Linear(6, 1), nn.Parameter(torch.ones(6))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -202,7 +203,9 @@ WAYS: dict[str, tuple[Callable[[Called, Tensor], Tensor], str]] = {
     "a product": (lambda m, x: m.fc(x) * m.lif(x), "mul(...) outside of a layer"),
     "addition in place": (lambda m, x: m.fc(torch.add(x, m.lif(x))), "Use a + b"),
     "neurons twice": (lambda m, x: m.lif(m.fc(m.lif(x))), "neurons called 2 times a step"),
-    "a potential": (lambda m, x: m.fc(m.two(x)[1]), "not called with one signal first"),
+    "a potential": (lambda m, x: m.fc(m.two(x)[1]), "fc: called with getitem"),
+    "a potential of others": (lambda m, x: m.fc(m.two(x, m.three(x)[1])[0]), "two: called with x, getitem"),
+    "a state that is always the same": (lambda m, x: m.fc(m.two(x, 0.5)[0]), "two: called with x, 0.5"),
     "a branch": (branching, "cannot be followed"),
     "no layers": (lambda m, x: x, "no layers"),
     "two signals": (lambda m, x: (m.fc(x), m.lif(x)), "returns fc, lif"),
