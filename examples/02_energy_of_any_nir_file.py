@@ -39,9 +39,8 @@ def main() -> None:
             sys.exit("name the tool that wrote it with --dialects; nothing is guessed")
         data = chosen.data or random_spikes(Path(folder) / "spikes.npz", network, dialects[0])
         spent = [energy_nj(network, data, dialect) for dialect in dialects]
-    print(
-        f"\nthe energy of one file, read in {len(spent)} ways: {', '.join(f'{nj:,.1f}' for nj in spent)} nJ per sample"
-    )
+    sums = ", ".join(f"{nj:,.1f}" for nj in spent)
+    print(f"\nthe dynamic energy of one file, read in {len(spent)} ways: {sums} nJ per sample")
 
 
 def energy_nj(network: Path, data: Path, dialect: str) -> float:
@@ -50,15 +49,14 @@ def energy_nj(network: Path, data: Path, dialect: str) -> float:
     totals, energy, n = report["totals"], report["energy"], report["totals"]["samples"]
     print(f"\nread as {dialect}")
     print(f"  {totals['spikes'] / n:,.0f} spikes, {totals['synops_effective'] / n:,.0f} synaptic operations per sample")
+    to_nj = 1e-3 / n
     for term in (term for term in energy["terms"] if term["count"]):
-        low, high = (term["count"] * term[bound] / n / 1e3 for bound in ("low_price_pj", "high_price_pj"))
-        print(
-            f"  {term['term']:16} {term['energy_pj'] / n / 1e3:7.1f} nJ ({low:.1f} to {high:.1f}; {term['confidence']})"
-        )
-    low, dynamic, high = (energy[sum_] / n / 1e3 for sum_ in ("low_pj", "dynamic_pj", "high_pj"))
-    print(f"  {'dynamic energy':16} {dynamic:7.1f} nJ ({low:.1f} to {high:.1f}) on {energy['profile']}")
+        price, low, high = (term["count"] * term[key] * to_nj for key in ("price_pj", "low_price_pj", "high_price_pj"))
+        print(f"  {term['term']:16} {price:7.1f} nJ ({low:.1f} to {high:.1f}; {term['confidence']})")
+    dynamic, low, high = (energy[key] * to_nj for key in ("dynamic_pj", "low_pj", "high_pj"))
+    print(f"  {'dynamic energy':16} {dynamic:7.1f} nJ ({low:.1f} to {high:.1f} over sources) on {energy['profile']}")
     if energy["static_low_pj"] is not None:
-        low, high = (energy[sum_] / n / 1e3 for sum_ in ("static_low_pj", "static_high_pj"))
+        low, high = (energy[key] * to_nj for key in ("static_low_pj", "static_high_pj"))
         print(f"  {'static energy':16} {low:7.1f} to {high:.1f} nJ, in the time that follows from published latencies")
     for line in energy["not_priced"]:
         print(f"  not priced: {line}")
@@ -96,4 +94,4 @@ if __name__ == "__main__":
     try:
         main()
     except TddDeployError as error:
-        sys.exit(f"{error}")
+        sys.exit(str(error))
