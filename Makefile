@@ -34,7 +34,7 @@ lava: setup
 	$(BIN)/tdd-deploy lava doctor
 
 # Each pins what we do not, so they live in environments of their own.
-parity: setup .venv-neurobench/installed simulators
+parity: setup .venv-neurobench/installed peers simulators
 	$(BIN)/python -m pytest tests/parity -rs
 
 # The engine beside other libraries, simulators, and the machine's bound: half an hour.
@@ -64,7 +64,7 @@ setup: .venv/installed
 	.venv-neurobench/bin/python -m pip install --quiet --no-deps neurobench==2.3.0 sinabs==3.1.3 nirtorch==2.6
 	@touch $@
 
-# Other libraries, for benchmarks/ alone. What they ask for beyond this is not needed, or pins what we do not.
+# Other libraries, for benchmarks/ and tests/parity/. What they ask for beyond this is not needed, or pins what we do not.
 peers: .venv-peers/installed
 
 .venv-peers/installed: constraints.txt Makefile

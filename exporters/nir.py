@@ -459,8 +459,8 @@ def _unwritten(name: str, neuron: VariantLIF) -> Iterator[Violation]:
         "fires several times per step": neuron.spikes == "many",
         f"{neuron.reset} reset, {neuron.resets}": (neuron.reset, neuron.resets) != ("soft", "next step"),
         "a lowest potential": neuron.v_min is not None,
+        "what a reset leaves is held": neuron.left_over != "fires",
         "soft reset with a memory of currents": bool(np.any(neuron.alpha)),
-        "v_reset not 0, with soft reset": bool(np.any(neuron.v_reset)),
     }
     for found, is_wrong in faults.items():
         if is_wrong:
@@ -475,7 +475,8 @@ def fractions_have_time_constants(program: Program) -> Iterator[Violation]:
     for layer in program.neuron_layers:
         for name in ("alpha", "beta"):
             fraction = layer.neuron.parameters().get(name)
-            if fraction is not None:
+            is_written = name == "beta" or not isinstance(layer.neuron, VariantLIF)
+            if fraction is not None and is_written:
                 yield from _timeless(program, layer, name, fraction)
         is_current_based = isinstance(layer.neuron, LoihiLIF) and layer.neuron.is_current_based
         if is_current_based and program.integration == "exact" and np.any(layer.neuron.parameters()["du"] == DECAY - 1):

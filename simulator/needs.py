@@ -13,7 +13,7 @@ from itertools import product
 
 import numpy as np
 
-from tdd_deploy.program import Conv, Dense, Flatten, LinearMap, Output, Pool, Program, Shape, Slice
+from tdd_deploy.program import Conv, Dense, Flatten, LinearMap, Output, Place, Pool, Program, Shape, Slice
 
 from .chips import Chip
 from .scatter import IntArray
@@ -161,7 +161,7 @@ def _extent(program: Program, path: Path, block: Extent) -> Extent:
     for node in path:
         shape = program.in_shape(node.name)
         match node:
-            case Dense() | Flatten() | Slice():
+            case Dense() | Flatten() | Slice() | Place():
                 c, h, w = (np.full_like(c, n) for n in as_image(shape))
                 run = []
             case Conv() | Pool():

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tdd_deploy.program import Code, Conv, Dense, Edge, Flatten, LinearMap, Output, Pool, Program, Shape, Slice
+from tdd_deploy.program import Code, Conv, Dense, Edge, Flatten, LinearMap, Output, Place, Pool, Program, Shape, Slice
 
 from .chips import Chip, Mesh
 from .needs import Load, Needs
@@ -267,15 +267,21 @@ def _reaching(node: LinearMap, shape: Shape, masks: Mask) -> Mask:
             return reached if reached.shape[1] == 1 else np.repeat(reached, node.weight.shape[1], axis=1)
         case Pool():
             return _reaching(node.as_conv(shape[0]), shape, masks)
-        case Slice():
-            whole = np.zeros((n, *shape), np.bool_)
-            whole[:, node.start : node.start + math.prod(node.shape)] = np.broadcast_to(
-                masks, (n, *node.shape)
-            ).reshape(n, -1)
-            return whole
+        case Slice() | Place():
+            return _part_reaching(node, shape, masks)
         case Flatten() if masks.shape[1] == 1:
             return np.broadcast_to(masks.reshape(n, *[1] * len(shape)), (n, 1, *shape[1:]))
     return masks.reshape(n, -1, *shape[1:])
+
+
+def _part_reaching(node: Slice | Place, shape: Shape, masks: Mask) -> Mask:
+    n = len(masks)
+    if isinstance(node, Place):
+        return masks[:, node.start : node.start + math.prod(shape)].reshape(n, *shape)
+    whole: Mask = np.zeros((n, *shape), np.bool_)
+    part = np.broadcast_to(masks, (n, *node.shape)).reshape(n, -1)
+    whole[:, node.start : node.start + part.shape[1]] = part
+    return whole
 
 
 def _connected(conv: Conv, shape: Shape, axis: int) -> NDArray[np.float32]:

@@ -214,6 +214,22 @@ def _nj(energy_pj: float | None, n: int) -> float | None:
     return None if energy_pj is None else energy_pj / n / PJ_PER_NJ
 
 
+def binned_line(data: Mapping[str, Any]) -> str:
+    """Say how events became time steps."""
+    binned = data["binned"]
+    height, width = binned["sensor"]
+    length = f"of {binned['bin_us']:,} us" if binned["bin_us"] else "of equal length from first to last event"
+    value = "counts" if binned["bin_value"] == "count" else "0 or 1"
+    summed = f", {binned['downsample']} x {binned['downsample']} pixels summed" if binned["downsample"] > 1 else ""
+    line = f"events of a camera of {height} x {width} pixels in {binned['n_steps']} time steps {length}, {value}, "
+    line += f"off and on events apart{summed}"
+    if data["n_steps"] < binned["n_steps"]:
+        line += f"; the first {data['n_steps']} of them are executed"
+    if binned["samples_cut"]:
+        line += f"; {binned['samples_cut']:,} samples are longer, and cut"
+    return line
+
+
 def cell_text(cell: Cell) -> str:
     """Return a cell for people."""
     if cell is None:

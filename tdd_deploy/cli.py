@@ -8,7 +8,7 @@ import os
 import sys
 import traceback
 from contextlib import contextmanager
-from functools import partial
+from functools import partial, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -39,6 +39,7 @@ AUGMENTATIONS = ("crop-flip", "randaugment")
 DEVICES = ("auto", "cpu", "cuda")
 TARGETS = ("nir", "lava", "onnx")
 ENCODERS = ("direct", "poisson")
+BIN_VALUES = ("count", "binary")
 MAPPINGS = ("fused", "stock", "spike")
 FORMS = ("step", "scan")
 PRUNED_BY = ("fisher", "magnitude")
@@ -48,7 +49,7 @@ CODES = ("auto", "delta", "spike")
 ROWS = ("layer", "step", "term", "profile", "placement", "twin")
 FORMATS_OF_TABLES = ("md", "csv", "latex", "json")
 DEFAULT_PROFILES = ("loihi1-davies2018", "cmos45-horowitz", "cmos45-memory")
-DATA = "digits (built in), mnist, fashion-mnist, cifar10, cifar100, or a path to an .npz."
+DATA = "digits (built in), mnist, fashion-mnist, cifar10, cifar100, tonic:NAME, or a path to an .npz."
 DATA_DIR = "Folder of mnist, cifar10, ...; default: $TDD_DEPLOY_DATA."
 data_dir = click.option("--data-dir", type=PATH, help=DATA_DIR)
 per = click.option(
@@ -145,10 +146,44 @@ _data, _network, _neurons, _method, _learning, _place = map(
 )
 
 
+def _event_options(option: "Callable[..., Callable[[FC], FC]]") -> "Callable[[FC], FC]":
+    """Return what gives a command the options by which events of a camera become time steps."""
+    added = (
+        option("--bin-us", type=int, metavar="US", help="Of a camera's events: microseconds of a time step."),
+        option("--bins", type=int, metavar="N", help="Or: cut each sample into so many time steps."),
+        option(
+            "--bin-value", type=click.Choice(BIN_VALUES), help="A pixel's events in a step (count, default), or only 1."
+        ),
+        option("--downsample", type=int, metavar="K", help="Sum events of K x K pixels."),
+    )
+
+    def add(command: FC) -> FC:
+        for each in reversed(added):
+            command = each(command)
+        return command
+
+    return add
+
+
+def _binned(command: "Callable[..., None]") -> "Callable[..., None]":
+    """Give a command these options; it gets what they say as ``binning``."""
+
+    @_event_options(click.option)
+    @wraps(command)
+    def run(*, bin_us: int | None, bins: int | None, bin_value: Any, downsample: int | None, **options: Any) -> None:
+        from .data import Binning
+
+        binning = Binning.of(bin_us=bin_us, bins=bins, bin_value=bin_value, downsample=downsample)
+        command(binning=binning, **options)
+
+    return run
+
+
 @cli.command(cls=_Grouped)
 @_data("--data", help=f"Default: {DATA}")
 @_data("--data-dir", type=PATH, help=DATA_DIR)
 @_data("--frames", is_flag=True, default=None, help="The .npz is in time: x [N, steps, ...].")
+@_event_options(_data)
 @_data("--train-samples", type=int, metavar="N", help="Learn from the first N training samples. Default: all.")
 @_data("--encoder", type=click.Choice(ENCODERS), help="Default: direct, the image itself at every step.")
 @_data("--augment", type=click.Choice(AUGMENTATIONS), help="Change images at random; randaugment crops and flips too.")
@@ -275,10 +310,11 @@ def _echo_baseline(run: Path, accuracy: float) -> None:
 @click.option("--floats", is_flag=True, help="lava: keep floats, for its floating-point simulation.")
 @click.option("--data", help=f"Measure what quantizing changes, on training samples: {DATA}")
 @data_dir
+@_binned
 @click.option("--samples", type=click.IntRange(1), default=64, show_default=True, help="How many of --data.")
 @json_option
 def export(file: Path, *, target: str, out: Path, as_json: bool, **options: Any) -> None:
-    """Write FILE (a .nir or .net file, or a run folder) for a target.
+    """Write FILE (a .nir, .net or .onnx file, or a run folder) for a target.
 
     nir: one file. lava: a folder with weights, manifest and a run.py that needs only lava-nc (tdd-deploy lava run).
     onnx: one file, whose states are inputs and outputs.
@@ -302,6 +338,7 @@ def export(file: Path, *, target: str, out: Path, as_json: bool, **options: Any)
 @foreign_file
 @click.option("--data", required=True, help=DATA)
 @data_dir
+@_binned
 @click.option("--split", help="train, val or test; all, train or val of an .npz. Default: test, or all.")
 @click.option("--samples", type=click.IntRange(1), help="How many, from the first on. Default: all.")
 @click.option("--steps", type=click.IntRange(1), help="Time steps per sample. Default: as the network was trained.")
@@ -341,7 +378,7 @@ def export(file: Path, *, target: str, out: Path, as_json: bool, **options: Any)
 @click.option("--record", type=PATH, help="Write every layer's spikes, [samples, steps, ...], to this .npz.")
 @click.option("--out", type=PATH, help="Write report.json, steps.csv and report.html into this folder.")
 def simulate(file: Path, *, energy: bool, profiles: tuple[str, ...], by: str, as_json: bool, **options: Any) -> None:
-    """Execute FILE (a .nir or .net file, or a run folder) on data, event by event.
+    """Execute FILE (a .nir, .net or .onnx file, or a run folder) on data, event by event.
 
     Counts are of this run, beside those of plain spikes; --energy prices them.
     """
@@ -362,6 +399,7 @@ def simulate(file: Path, *, energy: bool, profiles: tuple[str, ...], by: str, as
 @click.argument("runs", type=PATH, nargs=-1, required=True)
 @click.option("--data", required=True, help=DATA)
 @data_dir
+@_binned
 @click.option("--split", help="train, val or test; all, train or val of an .npz. Default: test, or all.")
 @click.option("--samples", type=click.IntRange(1), help="How many, from the first on. Default: all.")
 @click.option("--seed", type=click.IntRange(0), default=0, help="Of the Poisson encoder.", show_default=True)
@@ -406,6 +444,7 @@ def sweep(runs: tuple[Path, ...], *, profiles: tuple[str, ...], as_json: bool, *
 @foreign_file
 @click.option("--data", required=True, help=DATA)
 @data_dir
+@_binned
 @click.option("--split", help="train, val or test; all, train or val of an .npz. Default: test, or all.")
 @click.option("--samples", type=click.IntRange(1), default=20, show_default=True, help="How many, from the first on.")
 @click.option("--against", help=f"Machines, with commas: {','.join(MACHINES)}. Default: all that are there.")
@@ -441,6 +480,7 @@ def verify(file: Path, *, against: str | None, as_json: bool, **options: Any) ->
 @click.argument("run", type=PATH)
 @click.option("--data", required=True, help=DATA)
 @data_dir
+@_binned
 @click.option("--split", help="train, val or test; all, train or val of an .npz. Default: test, or all.")
 @click.option("--samples", type=click.IntRange(1), default=64, show_default=True, help="How many, from the first on.")
 @click.option("--layer", "layers", multiple=True, help="Draw this layer's spikes; may be repeated. Default: first two.")
@@ -500,7 +540,7 @@ def prune(run: Path, *, out: Path, as_json: bool, **options: Any) -> None:
 @click.option("--chips", type=click.IntRange(1), default=1, show_default=True, help="How many there are.")
 @json_option
 def check(file: Path, *, as_json: bool, **options: Any) -> None:
-    """Say whether FILE (a .nir or .net file, or a run folder) fits on a chip: limits that it breaks, and what helps.
+    """Say whether FILE (a .nir, .net or .onnx file, or a run folder) fits on a chip, what does not, and what helps.
 
     Exit code 1 when it does not fit. Limits are those that are published; what they leave open is printed.
     """
@@ -520,7 +560,7 @@ def check(file: Path, *, as_json: bool, **options: Any) -> None:
 @foreign_file
 @json_option
 def inspect(file: Path, *, as_json: bool, **options: Any) -> None:
-    """Print what FILE (a .nir or .net file, or a run folder) holds, every choice named.
+    """Print what FILE (a .nir, .net or .onnx file, or a run folder) holds, every choice named.
 
     Of a file of another tool without --dialect: what stands there, and what each dialect would make of it.
     """
@@ -844,7 +884,7 @@ def _print_simulation(simulation: "Simulation", by: str) -> None:
 
 
 def _summary(report: "Mapping[str, Any]") -> "Iterator[str]":
-    from .simulator.tables import break_even_lines
+    from .simulator.tables import binned_line, break_even_lines
 
     totals, n = report["totals"], report["totals"]["samples"]
     accuracy = "no labels" if report["accuracy"] is None else f"accuracy {report['accuracy']:.1%}"
@@ -859,6 +899,8 @@ def _summary(report: "Mapping[str, Any]") -> "Iterator[str]":
             f"early exit at a margin of {found['margin']:g}: {found['mean_steps']:.2f} of {len(report['steps'])} time "
             f"steps per sample, {found['steps_saved']:.1%} not executed"
         )
+    if data["binned"]:
+        yield binned_line(data)
     if report["program"]["rounding"]:
         yield f"currents can round, so codes may part in the last bit: {', '.join(report['program']['rounding'])}"
     if totals["saved_by_repeating_input"]:

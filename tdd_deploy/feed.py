@@ -46,7 +46,9 @@ class Feed:
             raise BadOption("--input-threshold", f"{threshold:g}", "0 or more")
         if threshold and encoder != "direct":
             raise BadOption("--input-threshold", f"{threshold:g}, with --encoder {encoder}", "with --encoder direct")
-        arrangement = arrange(source.sample_shape, program.input.shape, source.name)
+        shapes = source.sample_shape, program.input.shape
+        remedy = _downsampling(*shapes, source.binned.binning.downsample) if source.binned else ""
+        arrangement = arrange(*shapes, source.name, remedy=remedy)
         n_steps = steps or arrangement.n_steps or program.n_steps
         return cls(
             program=program, arrangement=arrangement, encoder=encoder, n_steps=n_steps, seed=seed, threshold=threshold
@@ -83,3 +85,12 @@ class Feed:
             if isinstance(frames, Frames) and self.threshold:
                 frames = sent_on_change(frames, self.threshold)
             yield frames, batch.y
+
+
+def _downsampling(sample_shape: tuple[int, ...], input_shape: tuple[int, ...], now: int) -> str:
+    """Say what would make events ``[T, 2, height, width]``, downsampled by ``now``, fit an input."""
+    full = (sample_shape[1], sample_shape[2] * now, sample_shape[3] * now)
+    for by in range(1, min(full[1:]) + 1):
+        if input_shape == (full[0], full[1] / by, full[2] / by):
+            return f"--downsample {by} brings it there."
+    return ""

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, nullcontext
 from dataclasses import asdict, dataclass, replace
 from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_type_hints
 
@@ -15,7 +16,7 @@ import numpy as np
 
 from . import __version__
 from .config import read_options
-from .data import DATASETS, Source, open_data
+from .data import Binning, Source, is_file, open_data
 from .errors import (
     BadData,
     BadFile,
@@ -54,12 +55,13 @@ ANALYSED_SAMPLES = 64
 ANALYSIS_BATCH = 32
 MEASURED_BATCH = 256
 BASELINE = "baseline.json"
+CONVENTIONAL = "network.onnx"  # of an ANN
 BASELINE_VERSION = 1
 Progress = Callable[[int, int], None]  # samples done, samples in all
 
 
 def read_program(path: Path, *, dialect: str | None = None, strict: bool = False) -> Program:
-    """Read a Program from a .nir or .net file, or a run folder.
+    """Read a Program from a .nir, .net or .onnx file, or a run folder.
 
     Args:
         path: the file or folder.
@@ -67,7 +69,7 @@ def read_program(path: Path, *, dialect: str | None = None, strict: bool = False
         strict: refuse a file that would have to be repaired.
 
     Raises:
-        BadFile: no such file, a folder without a network, or neither a NIR file nor one of lava-dl.
+        BadFile: no such file, a folder without a network, or a file of neither NIR, lava-dl nor ONNX.
         BadOptions: no such dialect.
         AmbiguousGraph: another tool wrote it, and no dialect was named.
         UnsupportedGraph: the file holds what no Program can hold.
@@ -79,15 +81,21 @@ def read_program(path: Path, *, dialect: str | None = None, strict: bool = False
 
 def network_file(path: Path) -> Path:
     """Return the file that holds the network of a run folder; any other path as it is."""
-    if path.is_dir():
-        folder, path = path, path / "network.nir"
-        if not path.exists():
-            found, remedy = "is a folder without network.nir", "name a .nir file or a folder that train wrote"
-            if _is_ann(folder):
-                found = "is the run of an ANN (--method ann), which NIR cannot hold"
-                remedy = "give it to simulate as --baseline"
-            raise BadFile(folder, found, remedy)
-    return path
+    return _network_of(path) if path.is_dir() else path
+
+
+def _network_of(folder: Path) -> Path:
+    """Return the file of a run folder's network."""
+    for name in ("network.nir", CONVENTIONAL):
+        if (folder / name).exists():
+            return folder / name
+    if _is_ann(folder):
+        found = f"is the run of an ANN (--method ann) without {CONVENTIONAL}"
+        remedy = (
+            "train it where onnx is installed (pip install 'tdd-deploy[onnx]'), or give it to simulate as --baseline"
+        )
+        raise BadFile(folder, found, remedy)
+    raise BadFile(folder, "is a folder without network.nir", "name a .nir file or a folder that train wrote")
 
 
 def _is_ann(folder: Path) -> bool:
@@ -134,12 +142,13 @@ def export(
     code: Code | None = None,
     data: str | None = None,
     data_dir: Path | None = None,
+    binning: Binning | None = None,
     samples: int = CALIBRATION_SAMPLES,
 ) -> Exported:
-    """Write the program of a .nir or .net file or run folder for a target, quantized first where asked or needed.
+    """Write the program of a file or run folder for a target, quantized first where asked or needed.
 
     Args:
-        path: a .nir or .net file, or a run folder.
+        path: a .nir, .net or .onnx file, or a run folder.
         target: a name of ``exporters.TARGETS``.
         out: the file or folder to write.
         dialect: what a file of another tool means, ``NAME[,KEY=VALUE...]``.
@@ -154,6 +163,7 @@ def export(
             (spike by default, as a dense runtime gains nothing from changes).
         data: calibration data: measure on its first training samples what quantisation changes.
         data_dir: where the files of a named set lie.
+        binning: how events of a camera are cut.
         samples: how many of them.
 
     Raises:
@@ -187,6 +197,7 @@ def export(
         ("--input-bits", input_bits is not None and bits is None, for_integers),
         ("--data", data is not None and bits is None, for_integers),
         ("--data-dir", data_dir is not None and data is None, for_data),
+        ("--bin-us or --bins", binning is not None and data is None, for_data),
         ("--samples", samples != CALIBRATION_SAMPLES and data is None, for_data),
     )
     found = [Violation(option, *words) for option, is_wrong, words in faults if is_wrong]
@@ -195,7 +206,14 @@ def export(
     exported = Exported(program=program)
     if bits is not None:
         exported = _quantized(
-            program, bits=bits, per=per, input_bits=input_bits, data=data, data_dir=data_dir, samples=samples
+            program,
+            bits=bits,
+            per=per,
+            input_bits=input_bits,
+            data=data,
+            data_dir=data_dir,
+            binning=binning,
+            samples=samples,
         )
     coded = with_code(exported.program, code or ("spike" if is_onnx or mapping == "spike" else "delta"))
     chosen = {"mapping": mapping, "form": form}
@@ -211,6 +229,7 @@ def _quantized(
     input_bits: int | None,
     data: str | None,
     data_dir: Path | None,
+    binning: Binning | None,
     samples: int,
 ) -> Exported:
     from .program.quantize import quantize
@@ -220,7 +239,7 @@ def _quantized(
         return Exported(program=made.program, layers=made.layers)
     from .simulator.calibration import calibrate
 
-    source = open_data(data, split="train", data_dir=data_dir)
+    source = open_data(data, split="train", data_dir=data_dir, binning=binning)
     feed = Feed.of(program, source)
     made = quantize(program, bits=bits, per=per, input_bits=input_bits, **_seen(source, samples))
     batches = feed.batches(source, CALIBRATION_SAMPLES, limit=samples)
@@ -243,6 +262,7 @@ def simulate(
     strict: bool = False,
     split: str | None = None,
     data_dir: Path | None = None,
+    binning: Binning | None = None,
     samples: int | None = None,
     steps: int | None = None,
     encoder: str | None = None,
@@ -266,12 +286,13 @@ def simulate(
     """Execute a program on data, event by event; count, and with ``profiles`` price what was executed.
 
     Args:
-        path: a .nir or .net file, or a run folder.
+        path: a .nir, .net or .onnx file, or a run folder.
         data: a name of ``data.DATASETS`` or a path to an .npz.
         dialect: what a file of another tool means, ``NAME[,KEY=VALUE...]``.
         strict: refuse a file that would have to be repaired.
         split: part of the data; by default the test set, or a whole .npz.
         data_dir: where the files of a named set lie.
+        binning: how events of a camera are cut.
         samples: how many, from the first on; all by default.
         steps: time steps per sample; by default what the program or the data in time say.
         encoder: a name of ``data.ENCODERS``; by default the program's.
@@ -310,10 +331,11 @@ def simulate(
     program = read_program(path, dialect=dialect, strict=strict)
     if delta_threshold is not None:
         program = with_delta_threshold(program, delta_threshold)
-    source = open_data(data, split=split, data_dir=data_dir)
+    binning = binning and binning.in_steps(steps)
+    source = open_data(data, split=split, data_dir=data_dir, binning=binning)
     feed = Feed.of(program, source, steps=steps, encoder=encoder, seed=seed, threshold=input_threshold)
     if code == "auto":
-        program = _calibrated(program, open_data(data, split="train", data_dir=data_dir), feed)
+        program = _calibrated(program, open_data(data, split="train", data_dir=data_dir, binning=binning), feed)
     else:
         program = with_code(program, code)
     run_on = _data_json(source, feed)
@@ -329,9 +351,10 @@ def simulate(
 
             job = Job(
                 program=program,
-                data=data if data in DATASETS else str(Path(data).absolute()),
+                data=str(Path(data).absolute()) if is_file(data) else data,
                 split=source.split,
                 data_dir=None if data_dir is None else data_dir.absolute(),
+                binning=binning,
                 steps=feed.n_steps,
                 encoder=feed.encoder,
                 seed=seed,
@@ -404,7 +427,7 @@ def check(
     """Hold a program against what a chip has room for; see ``simulator.check``.
 
     Args:
-        path: a .nir or .net file, or a run folder.
+        path: a .nir, .net or .onnx file, or a run folder.
         target: a chip, a profile of one, or a path to a chip's .toml.
         dialect: what a file of another tool means, ``NAME[,KEY=VALUE...]``.
         strict: refuse a file that would have to be repaired.
@@ -644,6 +667,7 @@ def verify(
     strict: bool = False,
     split: str | None = None,
     data_dir: Path | None = None,
+    binning: Binning | None = None,
     samples: int = 20,
     against: Sequence[str] | None = None,
     bits: int | None = None,
@@ -657,12 +681,13 @@ def verify(
     """Run the same samples on several machines, each compared with the one before.
 
     Args:
-        path: a .nir or .net file, or a run folder.
+        path: a .nir, .net or .onnx file, or a run folder.
         data: a name of ``data.DATASETS`` or a path to an .npz.
         dialect: what a file of another tool means, ``NAME[,KEY=VALUE...]``.
         strict: refuse a file that would have to be repaired.
         split: part of the data; by default the test set, or a whole .npz.
         data_dir: where the files of a named set lie.
+        binning: how events of a camera are cut.
         samples: how many, from the first on.
         against: names of ``machines.MACHINES``, executed in that order; by default all that are there.
         bits: of a weight, where the program is quantized on the way to ``integer`` and ``lava``; 8 by default.
@@ -688,7 +713,7 @@ def verify(
     if program.number_format == "integer" and any(is_given for _, is_given in given):
         words = "given, and the program is in integers already", "only with a program in floats"
         raise BadOptions("these options", [Violation(option, *words) for option, is_given in given if is_given])
-    source = open_data(data, split=split, data_dir=data_dir)
+    source = open_data(data, split=split, data_dir=data_dir, binning=binning)
 
     def quantized() -> Program:
         weight_bits = DEPLOYED_BITS if bits is None else bits
@@ -735,7 +760,7 @@ def _side_by_side(found: "Sequence[Recorded]") -> "list[Hop]":
 
 
 def inspect(path: Path, *, dialect: str | None = None, strict: bool = False) -> dict[str, Any]:
-    """Return what a .nir or .net file or run folder holds, every choice named, as plain values.
+    """Return what a .nir, .net or .onnx file or run folder holds, every choice named, as plain values.
 
     Of a file of another tool without a dialect: what stands there, and what each dialect would make of it.
 
@@ -802,6 +827,7 @@ def _data_json(source: Source, feed: Feed) -> dict[str, Any]:
         "n_steps": feed.n_steps,
         "static": feed.is_static,
         "input_threshold": feed.threshold,
+        "binned": source.binned.as_json() if source.binned else None,
         "files": source.digests,
     }
 
@@ -827,13 +853,13 @@ def train(
         out: a new folder, or with ``resume`` one that holds a run.
         data: a name of ``data.DATASETS``, or a path to a labelled .npz; digits by default.
         data_dir: where the files of a named set lie.
-        frames: the .npz is in time, ``[N, n_steps, ...]``.
+        frames: the .npz is in time, ``[N, n_steps, ...]``; events of a camera need only to be cut (``bin_us``, ...).
         config: a .toml whose table [train] gives what is not given here.
         device: ``cpu``, ``cuda``, or ``auto`` (default): cuda where there is one.
         tensorboard: also write TensorBoard's files, into the folder's ``tensorboard``.
         resume: go on from the last checkpoint, with the options that the run began with.
         watcher: is told of every batch and epoch.
-        given: fields of ``train.TrainOptions``; what is not given has its default.
+        given: fields of ``train.TrainOptions``, and of ``data.Binning``; what is not given has its default.
 
     Raises:
         Interrupted: Ctrl-C; the folder holds everything needed to ``resume``.
@@ -850,29 +876,30 @@ def train(
     place = {name: chosen.pop(name, None) for name in place}
     before = _recorded(out, chosen) if resume else {}
     choices = {"data": "digits", "frames": False, **before.get("options", chosen)}
-    of_data = choices.pop("data"), choices.pop("frames")
+    of_data = {name: choices.pop(name, None) for name in room.OF_DATA}
+    data, frames, binning = of_data["data"], of_data["frames"], _binning_of(of_data, choices.get("steps"))
+    _check_method(choices.get("method"), frames=frames, binning=binning)
+    choices = _steps_of_events(data, binning, place["data_dir"]) | choices
     try:
         options = room.checked(room.TrainOptions.of(**choices))
     except TypeError as error:
         if not resume:
             raise
         raise BadFile(out / "train.json", f"is damaged ({error})", "start the run anew in another folder") from error
-    if options.is_ann and of_data[1]:
-        raise BadOption("--frames", "given with --method ann, which has no time steps", "only with a spiking network")
     if not resume and out.is_dir() and any(out.iterdir()):
         raise BadFile(out, "is not empty", "name a new folder, or continue its run with --resume")
     if place["tensorboard"]:
         room.require_tensorboard()
     with room.executing(place["device"] or "auto") as execution:
-        learned, facts = _training_data(*of_data, options, place["data_dir"])
-        measured_on = _measured_on(of_data[0], place["data_dir"]) if options.is_ann else ()
+        learned, facts = _training_data(data, frames, binning, options, place["data_dir"])
+        measured_on = _measured_on(data, place["data_dir"]) if options.is_ann else ()
         if resume and facts != before["data"]:
             raise BadData(
-                of_data[0], [Violation("its samples", "have changed since the run began", "the samples it began with")]
+                data, [Violation("its samples", "have changed since the run began", "the samples it began with")]
             )
         recorded = {
             "schema_version": 1,
-            "options": {"data": of_data[0], "frames": of_data[1], **options.as_json()},
+            "options": {**of_data, **options.as_json()},
             "config": None if config is None else str(config),
             "versions": _versions(*(["kornia"] if options.augment else [])),
             "threads": room.n_threads(),  # bit for bit the same weights come from as many threads
@@ -901,12 +928,25 @@ def train(
         }
         if processes.is_first:
             if trained.program is None:
-                write_json(out / BASELINE, _baseline_json(options, trained.network, learned, facts, measured_on))
+                _write_ann(
+                    out,
+                    room.lower(trained.network, n_steps=1, encoder=options.encoder),
+                    _baseline_json(options, trained.network, learned, facts, measured_on),
+                )
             else:
                 TARGETS["nir"](trained.program, out / "network.nir")
             room.write_metrics(out / "metrics.csv", trained.history)
             write_json(out / "train.json", finished)
     return finished
+
+
+def _write_ann(out: Path, program: Program, measured: Mapping[str, Any]) -> None:
+    """Write what an ANN is as a baseline, and where onnx is installed, as a network for ``simulate``."""
+    from .exporters import conventional
+
+    write_json(out / BASELINE, measured)
+    if find_spec("onnx") is not None:
+        conventional.write(program, out / CONVENTIONAL)
 
 
 def _measured_on(data: str, data_dir: Path | None) -> tuple[Source, ...]:
@@ -987,7 +1027,8 @@ def _option_types() -> dict[str, Any]:
     """Return what a configuration file may say of ``train``."""
     from .train import TrainOptions
 
-    here = {"data": str, "frames": bool, "data_dir": Path, "device": str, "tensorboard": bool}
+    of_events = {"bin_us": int, "bins": int, "bin_value": str, "downsample": int}
+    here = {"data": str, "frames": bool, **of_events, "data_dir": Path, "device": str, "tensorboard": bool}
     return here | get_type_hints(TrainOptions)
 
 
@@ -1038,14 +1079,36 @@ def _recorded(out: Path, chosen: Mapping[str, Any]) -> dict[str, Any]:
     return known
 
 
+def _check_method(method: str | None, *, frames: bool, binning: Binning | None) -> None:
+    if method == "ann" and (frames or binning):
+        option = "--frames" if frames else "--bin-us or --bins"
+        raise BadOption(option, "given with --method ann, which has no time steps", "only with a spiking network")
+
+
+def _binning_of(of_data: Mapping[str, Any], steps: int | None) -> Binning | None:
+    """Return how a run cuts events into time steps, by its options."""
+    from .train import OF_EVENTS
+
+    binning = Binning.of(**{name: of_data.get(name) for name in OF_EVENTS})
+    return binning and binning.in_steps(steps)
+
+
+def _steps_of_events(data: str, binning: Binning | None, data_dir: Path | None) -> dict[str, Any]:
+    """Return the time steps that events are cut into, as an option of a run."""
+    if binning is None:
+        return {}
+    return {"steps": open_data(data, split="train", data_dir=data_dir, binning=binning).sample_shape[0]}
+
+
 def _training_data(
-    name: str, frames: bool, options: "TrainOptions", data_dir: Path | None
+    name: str, frames: bool, binning: Binning | None, options: "TrainOptions", data_dir: Path | None
 ) -> "tuple[TrainingData, dict[str, Any]]":
     """Load what is learned from; return it, and the facts by which a resumed run knows it again."""
     from .train import Samples, TrainingData
 
-    parts = [open_data(name, split=split, data_dir=data_dir) for split in ("train", "val")]
+    parts = [open_data(name, split=split, data_dir=data_dir, binning=binning) for split in ("train", "val")]
     source = parts[0]
+    frames = frames or binning is not None
     if not source.labelled or source.n_classes is None:
         raise BadData(name, [Violation("its labels", "there are none", "y, one integer per sample")])
     shape = source.sample_shape[1:] if frames else source.sample_shape
@@ -1097,6 +1160,7 @@ def analyse(
     data: str,
     split: str | None = None,
     data_dir: Path | None = None,
+    binning: Binning | None = None,
     samples: int = ANALYSED_SAMPLES,
     layers: Sequence[str] = (),
     sample: int = 0,
@@ -1110,6 +1174,7 @@ def analyse(
         data: a name of ``data.DATASETS`` or a path to an .npz.
         split: part of the data; by default the test set, or a whole .npz.
         data_dir: where the files of a named set lie.
+        binning: how events of a camera are cut.
         samples: how many, from the first on.
         layers: whose spikes are drawn; by default those of the first two.
         sample: whose spikes are drawn, from 0 on.
@@ -1131,7 +1196,7 @@ def analyse(
         require()
         _check_is_no_file(out)
     program, finished = _finished_run(run, room)
-    source = open_data(data, split=split, data_dir=data_dir)
+    source = open_data(data, split=split, data_dir=data_dir, binning=binning)
     n_samples = min(samples, source.n_samples)
     names = finished.deployed.layers
     if not 0 <= sample < n_samples:
@@ -1168,6 +1233,8 @@ def _finished_run(folder: Path, room: Any) -> "tuple[Program, Finished]":
     """Return what stands in a run's network.nir, and its network in torch."""
     if not folder.is_dir():
         raise BadFile(folder, "is not a run folder", "name a folder that train wrote")
+    if _is_ann(folder):
+        raise BadFile(folder, "is the run of an ANN (--method ann)", "name the run of a spiking network")
     program = read_program(folder)
     return program, room.load_run(folder, program)
 
@@ -1242,7 +1309,9 @@ def prune(
     program, finished = _finished_run(run, room)
     if finished.options.qat is not None:
         raise BadFile(run, "was trained for integers (--qat)", "prune a run in floats, then export it with --bits")
-    learned, facts = _training_data(data, finished.recorded["options"]["frames"], finished.options, data_dir)
+    before = finished.recorded["options"]
+    binning = _binning_of(before, finished.options.steps)
+    learned, facts = _training_data(data, before["frames"], binning, finished.options, data_dir)
     changed = [
         Violation(f"its {name.replace('_', ' ')}", str(facts[name]), f"{finished.recorded['data'][name]}, as in {run}")
         for name in ("input_shape", "n_classes")
@@ -1250,7 +1319,7 @@ def prune(
     ]
     if changed:
         raise BadData(data, changed)
-    validation = open_data(data, split="val", data_dir=data_dir)
+    validation = open_data(data, split="val", data_dir=data_dir, binning=binning)
     rows: list[PrunedRound] = []
     pruned: dict[str, Any] = {}
     stopped = False

@@ -6,7 +6,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from . import __version__
-from .data import Source, open_data
+from .data import Binning, Source, open_data
 from .errors import WorkerFailed
 from .feed import Feed
 from .program import Program
@@ -36,6 +36,7 @@ class Job:
         data: a name or a path to an .npz, as ``data.open_data`` takes it.
         split: part of it.
         data_dir: where the files of a named set lie.
+        binning: how events of a camera are cut.
         steps: time steps.
         encoder: of the input.
         seed: of a random encoder.
@@ -58,6 +59,7 @@ class Job:
     batch: int
     early_exit: float | None
     routes: Mapping[str, Route] | None = None
+    binning: Binning | None = None
     files: Mapping[str, str]
     version: str = __version__
 
@@ -95,7 +97,7 @@ def _ready(job: Job) -> tuple[Source, Feed, Engine]:
     """Open the data and lay out the program."""
     if job.version != __version__:
         raise WorkerFailed("a worker", f"has tdd-deploy {__version__}, not {job.version}", "install the same")
-    source = open_data(job.data, split=job.split, data_dir=job.data_dir)
+    source = open_data(job.data, split=job.split, data_dir=job.data_dir, binning=job.binning)
     if source.fingerprints != job.files:
         files = ", ".join(map(str, source.files))
         raise WorkerFailed("a worker", f"has other bytes in {files}", "let all processes see the same files")

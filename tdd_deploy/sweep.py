@@ -9,7 +9,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any, Literal
 
-from .data import open_data
+from .data import Binning, open_data
 from .errors import BadFile, BadOption, Interrupted
 from .files import make_folder, replacing, write_json
 from .pipeline import export, read_program, simulate
@@ -39,6 +39,7 @@ class Grid:
     data: str
     split: str
     files: Mapping[str, str]
+    binning: Binning | None
     samples: int
     seed: int
     profiles: tuple[str, ...]
@@ -51,6 +52,7 @@ def sweep(
     out: Path,
     split: str | None = None,
     data_dir: Path | None = None,
+    binning: Binning | None = None,
     samples: int | None = None,
     seed: int = 0,
     codes: Sequence[Choice] = ("delta", "spike"),
@@ -71,6 +73,7 @@ def sweep(
         out: a folder.
         split: part of the data; by default the test set, or a whole .npz.
         data_dir: where the files of a named set lie.
+        binning: how events of a camera are cut.
         samples: how many, from the first on; all by default.
         seed: of a random encoder.
         codes: what edges send.
@@ -87,11 +90,12 @@ def sweep(
     """
     if out.exists() and not out.is_dir():
         raise BadFile(out, "is a file", "name a folder")
-    source = open_data(data, split=split, data_dir=data_dir)
+    source = open_data(data, split=split, data_dir=data_dir, binning=binning)
     grid = Grid(
         data=source.name,
         split=source.split,
         files=source.digests,
+        binning=binning,
         samples=min(samples or source.n_samples, source.n_samples),
         seed=seed,
         profiles=tuple(profiles),
@@ -99,7 +103,14 @@ def sweep(
     points = list(_points(runs, codes, bits, input_thresholds, delta_thresholds or (None,)))
     rows = _finished(out / "sweep.json", grid)
     make_folder(out)
-    common = {"data": data, "split": source.split, "data_dir": data_dir, "samples": grid.samples, "seed": seed}
+    common = {
+        "data": data,
+        "split": source.split,
+        "data_dir": data_dir,
+        "binning": binning,
+        "samples": grid.samples,
+        "seed": seed,
+    }
     try:
         for done, (path, point) in enumerate(points):
             progress(done, len(points))
@@ -143,7 +154,7 @@ def _run(path: Path, point: Point, *, profiles: Sequence[str], batch: int, **com
         file = path
         if point.bits is not None:
             file = Path(folder) / "network.nir"
-            given = {"data": common["data"], "data_dir": common["data_dir"]}
+            given = {name: common[name] for name in ("data", "data_dir", "binning")}
             export(path, target="nir", out=file, bits=point.bits, **given)
         simulation = simulate(
             file,

@@ -1,16 +1,19 @@
 """Random programs: convolutions, pools, junctions, recurrent edges, every neuron, both resets, mixed codes.
 
 All numbers are dyadic (multiples of a power of two), so that float64 sums are exact in any order. Bits are spent where
-values are multiplied by weights and fractions; a spike has one again. So what is sent in numbers (LI, I, SigmaDelta)
-never meets other such numbers before the next layer that spikes, nor itself through weights.
+values are multiplied by weights and fractions; a spike has one again. So what is sent in numbers (LI, CubaLI, I,
+SigmaDelta) never meets other such numbers before the next layer that spikes, nor itself through weights.
 """
 
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
 
-from tdd_deploy.neurons import IF, LI, LIF, CubaLIF, I, Neuron, SigmaDelta, Threshold
+from tdd_deploy.neurons import IF, LI, LIF, NEURONS, CubaLI, CubaLIF, I, Neuron, SigmaDelta, Threshold, VariantLIF
 from tdd_deploy.program import (
     Conv,
     Dense,
@@ -20,14 +23,17 @@ from tdd_deploy.program import (
     NeuronLayer,
     Node,
     Output,
+    Place,
     Pool,
     Program,
     Scale,
     Shape,
+    Slice,
     build,
     code_groups,
     with_codes,
 )
+from tdd_deploy.program.nodes import INPUTS, OUTPUTS
 
 
 @dataclass(frozen=True)
@@ -145,12 +151,27 @@ class Grower:
             "Threshold": lambda: Threshold(v_threshold=fire["v_threshold"], compare=fire["compare"]),
             "LI": lambda: LI(beta=parameter(0, 1, 2)),
             "I": I,
+            "VariantLIF": lambda: self.variant(parameter, fire),
+            "CubaLI": lambda: CubaLI(alpha=parameter(0, 1, 2), beta=parameter(0, 1, 2)),
             "SigmaDelta": lambda: SigmaDelta(
                 delta_threshold=parameter(0, 8, 8), activation=activation, compare=fire["compare"]
             ),
         }
-        allowed = ["LIF", *kinds][: 5 if spiking else None]
+        allowed = ["LIF", *(name for name in kinds if not spiking or NEURONS[name].spiking)]
         return kinds[str(self.rng.choice(allowed))]()
+
+    def variant(self, parameter: Callable[[int, int, int], np.ndarray], fire: Mapping[str, Any]) -> VariantLIF:
+        chosen = {"resets": self.pick("at once", "next step"), "spikes": self.pick("one", "one", "many")}
+        return VariantLIF(
+            alpha=parameter(0, 3, 4) * self.chance(0.5),
+            beta=parameter(0, 4, 4),
+            v_min=-parameter(0, 8, 8) if self.chance(0.3) else None,
+            left_over=self.pick("fires", "held"),
+            **{**fire, **chosen, "reset": self.pick("hard", "soft", "none")},
+        )
+
+    def pick(self, *words: str) -> Any:
+        return str(self.rng.choice(words))
 
     def layer(self, *sources: str) -> str:
         shape = self.shapes[sources[0]]
@@ -208,9 +229,19 @@ def grow(seed: int, *, n_blocks: int, n_steps: int, batch: int, spatial: bool, n
     rng = np.random.default_rng(seed)
     grower = Grower(rng)
     shape = tuple(int(n) for n in rng.integers(1, 7, 3 if spatial else 1))
+    parts = np.random.default_rng([seed, 1]).random(2) < 0.15  # whether there are several inputs, several outputs
     layers = [grower.put(Input(name="input", shape=shape), shape)]
+    if parts[0]:
+        size, shape = math.prod(shape), (math.prod(shape) + 2,)
+        grower.nodes[0] = Input(name=INPUTS, shape=shape)
+        layers = [
+            grower.put(Slice(name="part1", start=0, shape=grower.shapes["input"]), grower.shapes["input"], INPUTS)
+        ]
+        second = grower.put(Slice(name="part2", start=size, shape=(2,)), (2,), INPUTS)
     for _ in range(n_blocks):
         layers.append(grower.block(layers[-1]))
+    if parts[0]:
+        layers.append(grower.layer(grower.dense(second, 3), grower.dense(layers[-1], 3)))
     tip = layers[-1]
     first = layers[1]
     back = n_blocks > 1 and len(grower.shapes[first]) == 1 and tip not in grower.graded
@@ -218,7 +249,13 @@ def grow(seed: int, *, n_blocks: int, n_steps: int, batch: int, spatial: bool, n
         grower.edges.append(Edge(grower.dense(tip, grower.shapes[first][0], delay=1), first))
     if rng.random() < 0.6:
         tip = grower.dense(tip, int(rng.integers(1, 5)))
-    grower.put(Output(name="output"), grower.shapes[tip], tip)
+    if parts[1]:
+        size = math.prod(grower.shapes[tip]) + math.prod(grower.shapes[layers[1]])
+        first = grower.put(Place(name="place1", start=0, size=size), (size,), tip)
+        second = grower.put(Place(name="place2", start=math.prod(grower.shapes[tip]), size=size), (size,), layers[1])
+        grower.put(Output(name=OUTPUTS), (size,), first, second)
+    else:
+        grower.put(Output(name="output"), grower.shapes[tip], tip)
     program = build(grower.nodes, grower.edges, dt_s=1e-3, n_steps=n_steps, number_format=number_format)
     program = with_codes(
         program,

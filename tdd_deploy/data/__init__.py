@@ -1,20 +1,24 @@
 """Samples and labels from files, in batches and constant memory, and as input for time steps. numpy only."""
 
 from .arrangement import Arrangement, arrange
-from .catalog import DATASETS, open_data
+from .binning import BIN_VALUES, Binning
+from .catalog import DATASETS, is_file, open_data
 from .encoders import ENCODERS, Frames, encode
 from .labels import check_labels
 from .source import Batch, Source
 
 __all__ = [
+    "BIN_VALUES",
     "DATASETS",
     "ENCODERS",
     "Arrangement",
     "Batch",
+    "Binning",
     "Frames",
     "Source",
     "arrange",
     "check_labels",
     "encode",
+    "is_file",
     "open_data",
 ]

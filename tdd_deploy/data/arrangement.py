@@ -22,7 +22,9 @@ class Arrangement:
         return x.reshape(len(x), *steps, *self.input_shape)
 
 
-def arrange(sample_shape: tuple[int, ...], input_shape: tuple[int, ...], subject: str) -> Arrangement:
+def arrange(
+    sample_shape: tuple[int, ...], input_shape: tuple[int, ...], subject: str, *, remedy: str = ""
+) -> Arrangement:
     """Decide whether samples are static or in time for a program's input.
 
     The first that matches: the input's shape; time steps before it; then both again without the input's
@@ -32,6 +34,7 @@ def arrange(sample_shape: tuple[int, ...], input_shape: tuple[int, ...], subject
         sample_shape: of one sample, without N.
         input_shape: of one time step of the program's input.
         subject: whose samples they are, named in the error.
+        remedy: what the error says of how to get there.
 
     Raises:
         BadData: none matches; the error shows both shapes and what would fit.
@@ -44,7 +47,7 @@ def arrange(sample_shape: tuple[int, ...], input_shape: tuple[int, ...], subject
             return Arrangement(in_time=True, n_steps=sample_shape[0], input_shape=input_shape)
     fitting = [text for shape in shapes for text in (_text(*shape), _text("T", *shape))]
     allowed = f"{' or '.join(fitting)} for the program's input {_text(*input_shape)}"
-    raise BadData(subject, [Violation("samples", f"shape is {_text(*sample_shape)}", allowed)])
+    raise BadData(subject, [Violation("samples", f"shape is {_text(*sample_shape)}", allowed, remedy)])
 
 
 def _text(*axes: int | str) -> str:

@@ -6,14 +6,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tdd_deploy.errors import BadOption, DataNotFound
+from tdd_deploy.errors import BadOption, BadOptions, DataNotFound, Violation
 
+from .binning import Binning
 from .cifar import open_cifar10, open_cifar100
 from .digits import DIGITS_SPLITS, open_digits
+from .event_file import holds_events, open_events
 from .idx import open_idx
 from .npz import open_npz
 from .records import reading
 from .source import Source
+from .tonic import PREFIX, is_split, open_tonic
 
 SPLITS = ("train", "val", "test")
 NPZ_SPLITS = ("all", "train", "val")
@@ -57,35 +60,76 @@ FILE_SETS = {
 DATASETS = ("digits", *FILE_SETS)
 
 
-def open_data(name: str, *, split: str | None = None, data_dir: Path | None = None) -> Source:
+def open_data(
+    name: str, *, split: str | None = None, data_dir: Path | None = None, binning: Binning | None = None
+) -> Source:
     """Open one split of a named data set, or of a .npz.
 
     Args:
-        name: one of ``DATASETS``, or a path ending in .npz.
+        name: one of ``DATASETS``, a path ending in .npz, or ``tonic:`` and the name of a data set of tonic.
         split: of a named set train, val or test (without it: test); of a .npz all, train or val (without it: all).
             Train is the first 90 % and val the last 10 % of the training file or of the .npz; test is the test file.
             The 1797 digits are shuffled once for ever: 500 test, 200 val, 1097 train.
         data_dir: where named sets are looked for; without it, $TDD_DEPLOY_DATA.
+        binning: how events of a camera are cut into time steps; None for other data.
 
     Raises:
         BadOption: an unknown name or split.
+        BadOptions: events without binning, or binning without events.
         DataNotFound: the files are not there; the error says what to put where.
         BadFile, BadData: a file is damaged, or holds what cannot be used.
-        MissingDependency: digits without scikit-learn.
+        MissingDependency: digits without scikit-learn, tonic's data sets without tonic.
     """
-    if name.endswith(".npz"):
+    if is_file(name):
         split = _known(split or "all", NPZ_SPLITS, "; a .npz is one split, so name the test file instead")
-        source = open_npz(Path(name))
+        if holds_events(Path(name)):
+            source = open_events(Path(name), _given(binning, name))
+        else:
+            _check_needless(binning, name)
+            source = open_npz(Path(name))
         return source.part(split, _ranges(source.n_samples)[split])
+    if name.startswith(PREFIX):
+        return _tonic(name, split, data_dir, _given(binning, name))
     if name not in DATASETS:
         close = difflib.get_close_matches(name, DATASETS, n=1)
         hint = f" (did you mean {close[0]}?)" if close else ""
-        raise BadOption("--data", name, f"{', '.join(DATASETS)}, or a path to an .npz{hint}")
+        raise BadOption("--data", name, f"{', '.join(DATASETS)}, {PREFIX}NAME, or a path to an .npz{hint}")
+    _check_needless(binning, name)
     split = _known(split or "test", SPLITS)
     if name == "digits":
         return open_digits().part(split, DIGITS_SPLITS[split])
     source = _open_files(name, FILE_SETS[name], test=split == "test", data_dir=data_dir)
     return source.part(split, _ranges(source.n_samples)["all" if split == "test" else split])
+
+
+def is_file(name: str) -> bool:
+    """Say whether data are named by the path of a file."""
+    return name.endswith(".npz")
+
+
+def _tonic(name: str, split: str | None, data_dir: Path | None, binning: Binning) -> Source:
+    """Open one split of a data set of tonic."""
+    data_dir = data_dir or _data_dir_of_environment()
+    if not is_split(name):
+        split = _known(split or "all", NPZ_SPLITS, "; this data set has no test files")
+        source = open_tonic(name, test=False, data_dir=data_dir, binning=binning)
+        return source.part(split, _ranges(source.n_samples)[split])
+    split = _known(split or "test", SPLITS)
+    source = open_tonic(name, test=split == "test", data_dir=data_dir, binning=binning)
+    return source.part(split, _ranges(source.n_samples)["all" if split == "test" else split])
+
+
+def _given(binning: Binning | None, name: str) -> Binning:
+    if binning is None:
+        allowed = "with --bin-us or --bins, which cut them into time steps"
+        raise BadOption("--data", f"{name}, events of a camera", allowed)
+    return binning
+
+
+def _check_needless(binning: Binning | None, name: str) -> None:
+    if binning is not None:
+        options = "--bin-us, --bins, --bin-value and --downsample"
+        raise BadOptions(options, [Violation(name, "holds no events of a camera", "only with events")])
 
 
 def _known(split: str, allowed: tuple[str, ...], hint: str = "") -> str:

@@ -37,11 +37,11 @@ class Member:
     shape: tuple[int, ...]
     fortran: bool
 
-    def records(self) -> Records:
-        """Return the array as records along its first axis, in one field named after it."""
+    def records(self, field: str | None = None) -> Records:
+        """Return the array as records along its first axis, in one field, named after the array without a name."""
         n, *shape = self.shape or (1,)
         with reading(self.path):  # numpy bounds the axes and the bytes of a record
-            dtype = np.dtype([(self.name, self.dtype, tuple(shape))])
+            dtype = np.dtype([(field or self.name, self.dtype, tuple(shape))])
         promised = self.header + n * dtype.itemsize
         check_size(self.path, found=self.n_bytes, promised=promised, what=f"the header of {self.name}.npy")
         opener = partial(_open_member, self.path, self.name)
@@ -58,7 +58,10 @@ def open_npz(path: Path) -> Source:
         BadFile: not a .npz, damaged, or without x.
         BadData: the type, shape, order or length of x, y or scale is wrong (all are named), or a label is negative.
     """
-    members = _members(path)
+    members = npz_members(path, "x", "y", "scale")
+    if "x" not in members:
+        remedy = "write it with numpy.savez(path, x=x, y=y)"
+        raise BadFile(path, f"holds no array x among its {names_in(path)}", remedy)
     x, y, scale = members["x"], members.get("y"), members.get("scale")
     if faults := [*_faults_of_x(x), *_faults_of_y(y, x), *_faults_of_scale(scale, x)]:
         raise BadData(str(path), faults)
@@ -68,20 +71,25 @@ def open_npz(path: Path) -> Source:
         name=str(path),
         split="all",
         n_samples=samples.n,
-        n_classes=_n_classes(labels) if labels else None,
+        n_classes=n_classes(labels) if labels else None,
         files=(path,),
         scale=_scale(scale) if scale else SCALES[x.dtype.name],
         tables=(samples, labels) if labels else (samples,),
     )
 
 
-def _members(path: Path) -> dict[str, Member]:
+def npz_members(path: Path, *names: str) -> dict[str, Member]:
+    """Return those of the named arrays that the archive holds, by their headers."""
     with reading(path), zipfile.ZipFile(path) as archive:
         present = archive.namelist()
-        if "x.npy" not in present:
-            found = f"holds no array x among its {len(present)} ({', '.join(present[:8])})"
-            raise BadFile(path, found, "write it with numpy.savez(path, x=x, y=y)")
-        return {name: _member(path, archive, name) for name in ("x", "y", "scale") if f"{name}.npy" in present}
+        return {name: _member(path, archive, name) for name in names if f"{name}.npy" in present}
+
+
+def names_in(path: Path) -> str:
+    """Say what an archive holds."""
+    with reading(path), zipfile.ZipFile(path) as archive:
+        present = archive.namelist()
+    return f"{len(present)} ({', '.join(present[:8])})"
 
 
 def _member(path: Path, archive: zipfile.ZipFile, name: str) -> Member:
@@ -137,7 +145,8 @@ def _faults_of_scale(scale: Member | None, x: Member) -> Iterator[Violation]:
         yield Violation("scale", f"x is {x.dtype.name}", f"a scale for {' and '.join(SCALABLE)} only", "Leave it out.")
 
 
-def _n_classes(labels: Records) -> int:
+def n_classes(labels: Records) -> int:
+    """Return the largest label + 1; raises BadData for a negative one."""
     largest = 0
     for start, block in enumerate(labels.read(0, labels.n, LABELS_AT_ONCE)):
         check_labels(block["y"], None, str(labels.path), start=start * LABELS_AT_ONCE)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from io import BufferedReader
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NoReturn, Protocol, TypeAlias
 
@@ -76,19 +77,22 @@ class Records:
     dtype: np.dtype[Any]
 
     def read(self, start: int, stop: int, size: int) -> Iterator[npt.NDArray[Any]]:
-        """Yield the records from ``start`` to ``stop``, ``size`` at a time; one block is in memory.
+        """Yield the records from ``start`` to ``stop``, ``size`` at a time; see ``between``."""
+        return self.between([*range(start, stop, size), stop])
+
+    def between(self, cuts: Sequence[int]) -> Iterator[npt.NDArray[Any]]:
+        """Yield the records from each cut to the next; one block is in memory.
 
         Raises:
             BadFile: the file is damaged, or holds fewer or more bytes than ``n`` records.
         """
         with reading(self.path), ExitStack() as stack:
             streams = [stack.enter_context(part()) for part in self.parts]
-            self._skip(streams, self.header + start * self.dtype.itemsize)
-            for first in range(start, stop, size):
-                n_bytes = min(size, stop - first) * self.dtype.itemsize
-                yield np.frombuffer(self._take(streams, n_bytes), self.dtype)
+            self._skip(streams, self.header + cuts[0] * self.dtype.itemsize)
+            for start, stop in pairwise(cuts):
+                yield np.frombuffer(self._take(streams, (stop - start) * self.dtype.itemsize), self.dtype)
             # Looking past the end also lets gzip compare its checksum.
-            if stop == self.n and any(stream.read(1) for stream in streams):
+            if cuts[-1] == self.n and any(stream.read(1) for stream in streams):
                 raise BadFile(self.path, f"holds more than {self.n} samples of {self.dtype.itemsize} bytes", REMEDY)
 
     def _skip(self, streams: Sequence[ByteStream], n_bytes: int) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -11,8 +11,22 @@ import numpy.typing as npt
 from tdd_deploy.errors import BadData, BadOption, Violation
 from tdd_deploy.files import fingerprint, sha256
 
+from .binning import Binned
+from .events import Events
 from .labels import check_labels
-from .records import Records
+
+
+class Table(Protocol):
+    """Samples in order, as blocks of a structured dtype with the field ``x``, ``y`` or both."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of one sample."""
+        ...
+
+    def read(self, start: int, stop: int, size: int) -> Iterator[npt.NDArray[Any]]:
+        """Yield the samples from ``start`` to ``stop``, ``size`` at a time; one block is in memory."""
+        ...
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -39,7 +53,7 @@ class Source:
     files: tuple[Path, ...]  # what a report may hash; empty: the data came with a package
     scale: float
     first: int = 0
-    tables: tuple[Records, ...] = field(repr=False)  # read side by side; between them the fields x and, if labelled, y
+    tables: tuple[Table, ...] = field(repr=False)  # read side by side; between them the fields x and, if labelled, y
 
     @property
     def sample_shape(self) -> tuple[int, ...]:
@@ -50,6 +64,12 @@ class Source:
     def labelled(self) -> bool:
         """Whether every sample has a label."""
         return "y" in self._fields
+
+    @property
+    def binned(self) -> Binned | None:
+        """How a camera's events became these samples; None: they are no events."""
+        table = self.tables[0]
+        return table.binned(range(self.first, self.first + self.n_samples)) if isinstance(table, Events) else None
 
     @property
     def digests(self) -> dict[str, str]:
@@ -103,8 +123,10 @@ class Source:
             start += len(blocks[0])
 
     def _values(self, stored: npt.NDArray[Any], start: int) -> npt.NDArray[np.float32]:
-        with np.errstate(over="ignore"):  # beyond float32 becomes infinite, and is refused below
-            x: npt.NDArray[np.float32] = np.multiply(stored, self.scale, dtype=np.float32)
+        x: npt.NDArray[np.float32] = stored
+        if stored.dtype != np.float32 or self.scale != 1:
+            with np.errstate(over="ignore"):  # beyond float32 becomes infinite, and is refused below
+                x = np.multiply(stored, self.scale, dtype=np.float32)
         finite = np.isfinite(x).reshape(len(x), -1).all(axis=1)
         if finite.all():
             return x

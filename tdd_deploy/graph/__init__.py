@@ -1,4 +1,4 @@
-"""Graphs in: a file or a graph of NIR, or a file of lava-dl, becomes a Program."""
+"""Graphs in: a file or a graph of NIR, or a file of lava-dl or of ONNX, becomes a Program."""
 
 from pathlib import Path
 
@@ -9,16 +9,23 @@ from .file import read as read_nir
 from .file import survey
 from .lava_dl import is_net, read_net
 from .lower import lower
+from .onnx import is_onnx, read_onnx
 from .survey import AmbiguousGraph
 
 
 def read(path: Path, *, dialect: str | None = None, strict: bool = False) -> Program:
-    """Read a NIR file, or one of lava-dl, which needs no dialect; see ``file.read`` and ``lava_dl.read_net``."""
-    if not is_net(path):
-        return read_nir(path, dialect=dialect, strict=strict)
-    if dialect is not None:
-        raise BadOption("--dialect", f"{dialect}, of a file of lava-dl", "none: it has one meaning")
-    return read_net(path)
+    """Read a NIR file, a .net file of lava-dl, or an .onnx file; see ``file.read``, ``read_net`` and ``read_onnx``.
+
+    Raises:
+        BadOption: a dialect is named for a file that is not NIR, and has one meaning.
+    """
+    others = {"lava-dl": (is_net, read_net), "ONNX": (is_onnx, read_onnx)}
+    for kind, (is_such, read_such) in others.items():
+        if is_such(path):
+            if dialect is not None:
+                raise BadOption("--dialect", f"{dialect}, of a file of {kind}", "none: it has one meaning")
+            return read_such(path)
+    return read_nir(path, dialect=dialect, strict=strict)
 
 
 __all__ = ["AmbiguousGraph", "lower", "read", "survey"]

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from tdd_deploy.errors import BadOptions, Violation
 from tdd_deploy.neurons import Compare
+from tdd_deploy.neurons.variant import LeftOver
 
 Array = NDArray[np.float64]
 Rule = Literal["euler", "exact", "impulse"]
@@ -32,21 +33,29 @@ class Choices:
     dt: float | None = None  # seconds per time step; of steps that tau is counted in, 1
     integration: Rule | None = None
     gain: Gain | None = "nir"  # of a leaky membrane: as above, r alone, 1, 1 - kept, or kept
+    gain_li: Gain | Literal["same"] = "same"  # of one that does not fire
     gain_syn: Gain | None = "nir"  # of a synapse, with w_in for r
     gain_if: Gain | None = "nir"  # of an integrator: r dt, r alone, or 1
     tau: Literal["seconds", "times_dt"] = "seconds"
     reset: Literal["hard", "soft", "none"] | None = "hard"
     reset_to: Literal["v_reset", "zero"] = "v_reset"
-    reset_delay: YesNo | None = "no"  # the reset is made in the next step
+    reset_delay: YesNo | None = (
+        "no"  # the reset is made in the next step; a hard one of LIF before its leak, so at once
+    )
+    left_over: LeftOver = "fires"  # what a soft reset leaves above v_threshold, in the next step; or it is held
     compare: Compare = ">"  # gt, ge
     spikes: Literal["one", "many"] | None = "one"  # per step: at most one, or the whole thresholds in v
     spike_delay: YesNo = "no"  # a spike leaves in the next step
     map_delay: YesNo = "no"  # dense maps and convolutions send the former step's sums
     v_min: float | None = -math.inf
     v_leak: Literal["used", "ignored"] = "used"
-    start: Literal["zero", "rest"] = "zero"  # v at first: 0, or v_leak (of an IF v_reset)
+    start: Literal["zero", "rest", "reset"] = "zero"  # v at first: 0, v_leak (of an IF v_reset), or v_reset
     numbers: Literal["float32", "float64"] = "float32"
     steps: int = 32  # per sample, of data that are not in time
+
+    def gain_of(self, kind: str) -> Gain | None:
+        """Return the gain of the leaky membrane of a kind of node."""
+        return self.gain if kind != "LI" or self.gain_li == "same" else self.gain_li
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +89,9 @@ DIALECTS = {
         Dialect(
             name="snntorch",
             about="snnTorch 1.0: dt is 1e-4; the file does not say its reset_mechanism and reset_delay",
-            choices=Choices(dt=1e-4, integration="euler", reset=None, reset_to="zero", reset_delay=None),
+            choices=Choices(
+                dt=1e-4, integration="euler", reset=None, reset_to="zero", reset_delay=None, left_over="held"
+            ),
             words={
                 "reset": 'soft (reset_mechanism "subtract", its default), hard ("zero") or none',
                 "reset_delay": "yes (its default) or no",
@@ -98,6 +109,7 @@ DIALECTS = {
                 dt=1.0,
                 integration="impulse",
                 gain=None,
+                gain_li="one",
                 gain_syn="one",
                 gain_if="one",
                 reset="soft",
@@ -112,7 +124,7 @@ DIALECTS = {
         Dialect(
             name="spikingjelly",
             about="SpikingJelly 2.0: dt is 1e-4, fires at v >= v_threshold, hard reset",
-            choices=Choices(dt=1e-4, integration="euler", compare=">=", start="rest"),
+            choices=Choices(dt=1e-4, integration="euler", compare=">=", start="reset"),
         ),
         Dialect(
             name="rockpool",
@@ -232,7 +244,7 @@ def _allowed(key: str, hint: Any) -> str:
 NEEDED_BY = {  # which kinds of nodes make a choice matter
     "dt": ("LIF", "CubaLIF", "LI", "CubaLI", "IF", "I", "Delay"),
     "integration": ("LIF", "CubaLIF", "LI", "CubaLI"),
-    "gain": ("LIF", "CubaLIF", "LI", "CubaLI"),
+    "gain": ("LIF", "CubaLIF"),
     "reset": ("LIF", "CubaLIF", "IF"),
     "reset_delay": ("LIF", "CubaLIF", "IF"),
     "spikes": ("LIF", "CubaLIF", "IF"),

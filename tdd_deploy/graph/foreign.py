@@ -149,9 +149,14 @@ class _Lowering:
         if faults:
             self.violations += faults
             return
-        neuron, gain, drift = _Rules(self.said.choices, cells).neuron()
+        neuron, gain, drift = _Rules(self.said.choices, cells, feeds_itself=self._feeds_itself(name)).neuron()
         self.nodes[name] = NeuronLayer(name=name, shape=cells.shape, neuron=neuron)
         self._feed(name, cells, gain, drift)
+
+    def _feeds_itself(self, name: str) -> bool:
+        """Say whether a layer is recurrent: leads to itself, past one map at most."""
+        behind = {target for source, target in self.delays if source == name}
+        return name in behind or any((target, name) in self.delays for target in behind)
 
     def _faults(self, name: str, cells: Cells) -> Iterator[Violation]:
         choices, values = self.said.choices, cells.values
@@ -174,8 +179,14 @@ class _Lowering:
                         f"{expected.flat[0]:g}, which {self._name} writes for tau {tau.flat[0]:g} s and dt {dt:g} s"
                     )
                     yield Violation(f"{name}.r", found, allowed, "Say the dt of its export, or gain=nir.")
-        if cells.kind == "LI" and choices.start == "rest" and np.any(values["v_leak"]):
+        if cells.kind == "LI" and choices.start != "zero" and np.any(values["v_leak"]):
             yield Violation(f"{name}.v_leak", "not 0, where a potential that is sent starts", "0, or ,start=zero")
+        if choices.start == "reset" and {"v_leak", "v_reset"} <= values.keys():
+            away = values["v_leak"] != values["v_reset"]
+            if away.any():
+                found = f"{values['v_leak'].flat[0]:g}, where v leaks to and does not start"
+                remedy = "Say start=rest or start=zero, if v starts elsewhere."
+                yield Violation(f"{name}.v_leak", found, f"v_reset, {values['v_reset'].flat[0]:g}", remedy)
         if self._fires_often(values) and np.any(values["v_threshold"] <= 0):
             yield Violation(
                 f"{name}.v_threshold", f"{values['v_threshold'].min():g}", "above 0 for many spikes per step"
@@ -226,6 +237,7 @@ class _Rules:
 
     choices: Choices
     cells: Cells
+    feeds_itself: bool
 
     def neuron(self) -> tuple[Neuron, Array, Array]:
         """Return the neuron, the gain of its current, and the constant current that its leak is."""
@@ -235,7 +247,7 @@ class _Rules:
         if kind in ("I", "IF"):
             return I() if kind == "I" else self._firing(nothing, everything, None), self._integrated(), nothing
         if kind in ("LI", "LIF"):
-            membrane = self._leak("tau", "r", self.choices.gain)
+            membrane = self._leak("tau", "r", self.choices.gain_of(kind))
             neuron = LI(beta=_parameter(membrane.kept)) if kind == "LI" else self._firing(nothing, membrane.kept, LIF)
             return neuron, membrane.gained, membrane.drift
         synapse = self._leak("tau_syn", "w_in", self.choices.gain_syn)
@@ -273,17 +285,19 @@ class _Rules:
             "v_reset": _parameter((values["v_reset"] if choices.reset_to == "v_reset" else np.zeros(())) - rest),
         }
         v_min = None if choices.v_min is None or math.isinf(choices.v_min) else np.asarray(choices.v_min - rest)
-        is_plain = choices.spikes == "one" and choices.reset_delay == "no" and choices.reset != "none" and v_min is None
-        if not is_plain:
+        is_late = choices.reset_delay == "yes" and not self._loses_before_leaking(kind)
+        is_held = choices.left_over == "held" and choices.reset == "soft" and not is_late
+        if choices.spikes == "many" or is_late or is_held or choices.reset == "none" or v_min is not None:
             return VariantLIF(
                 alpha=_parameter(alpha),
                 beta=_parameter(beta),
                 **heights,
                 v_min=v_min,
                 reset=choices.reset or "hard",
-                resets="next step" if choices.reset_delay == "yes" else "at once",
+                resets="next step" if is_late else "at once",
                 compare=choices.compare,
                 spikes=choices.spikes or "one",
+                left_over="held" if is_held else "fires",
             )
         chosen: dict[str, Any] = {**heights, "reset": choices.reset, "compare": choices.compare}
         if kind is None:
@@ -291,6 +305,13 @@ class _Rules:
         if kind is LIF:
             return LIF(beta=_parameter(beta), **chosen)
         return CubaLIF(alpha=_parameter(alpha), beta=_parameter(beta), **chosen)
+
+    def _loses_before_leaking(self, kind: type[LIF] | type[CubaLIF] | None) -> bool:
+        """Say whether a late hard reset is made before the leak, so that it is one at once: as snnTorch's Leaky has it.
+
+        Its Synaptic, RLeaky and RSynaptic lose what arrives in that step, too.
+        """
+        return self.choices.reset == "hard" and kind is not CubaLIF and not self.feeds_itself
 
     def _rest(self) -> Array:
         """Return where v starts and leaks to: all potentials are held as distances from there."""

@@ -113,6 +113,8 @@ def _values(group: Mapping[str, Any], prefix: str = "") -> dict[str, Value]:
     for name, item in group.items():
         if isinstance(item, h5py.Group):
             found |= _values(item, f"{prefix}{name}/")
+        elif item.shape is None:
+            raise ValueError(f"{prefix}{name} has no value")
         elif item.dtype.kind in "SO":
             (text,) = np.ravel(item[()])
             found[prefix + name] = text.decode("ascii") if isinstance(text, bytes) else str(text)
@@ -416,7 +418,7 @@ def _misstated(where: str, values: Values, rules: Mapping[str, Whole]) -> Iterat
         value = np.asarray(values.get(key, () if rule.default is None else rule.default))
         if key not in values and rule.default is None:
             yield Violation(f"{where}/{key}", "missing", allowed)
-        elif value.size != 1 or value.dtype.kind not in "iufb" or not rule.low <= value.ravel()[0] <= rule.high:
+        elif value.size != 1 or value.dtype.kind not in "iufb" or not rule.low <= float(value.ravel()[0]) <= rule.high:
             yield Violation(f"{where}/{key}", _short(value), allowed)
         elif value.ravel()[0] != int(value.ravel()[0]):
             yield Violation(f"{where}/{key}", _short(value), f"a whole number, {allowed}")

@@ -117,7 +117,7 @@ def _sketch(choices: Choices, cells: Cells) -> str:
     said = []
     if "tau" in cells.values or "tau_mem" in cells.values:
         tau = cells.values["tau" if "tau" in cells.values else "tau_mem"].flat[0]
-        said.append(f"v = {_kept(choices, tau)} v + {_gained(choices, tau, cells.values)} x")
+        said.append(f"v = {_kept(choices, tau)} v + {_gained(choices, tau, cells)} x")
     elif "r" in cells.values:
         said.append(f"v = v + {_integrated(choices, cells.values)} x")
     if "v_threshold" in cells.values:
@@ -139,12 +139,12 @@ def _kept(choices: Choices, tau: float) -> str:
     return f"{1 - ratio if choices.integration == 'euler' else np.exp(-ratio):.4g}"
 
 
-def _gained(choices: Choices, tau: float, values: Mapping[str, Array]) -> str:
-    r = values["r"].flat[0]
-    if choices.gain is None:
+def _gained(choices: Choices, tau: float, cells: Cells) -> str:
+    r, gain = cells.values["r"].flat[0], choices.gain_of(cells.kind)
+    if gain is None:
         return "(1 or 1 - kept)"
-    if choices.gain != "nir":
-        return {"r": f"{r:g}", "one": "1", "norm": "(1 - kept)", "kept": "kept"}[choices.gain]
+    if gain != "nir":
+        return {"r": f"{r:g}", "one": "1", "norm": "(1 - kept)", "kept": "kept"}[gain]
     return f"{r:g} dt / {tau:g}" if choices.dt is None else f"{r * choices.dt / tau:.4g}"
 
 

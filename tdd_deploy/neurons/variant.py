@@ -8,15 +8,17 @@ from .base import Arithmetic, Array, Compare, Neuron, State
 Resets = Literal["hard", "soft", "none"]
 When = Literal["at once", "next step"]
 Spikes = Literal["one", "many"]
+LeftOver = Literal["fires", "held"]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class VariantLIF(Neuron):
     """LIF, current-based or not, that may fire several spikes per step, reset late, and have a lowest potential.
 
-    ``i = alpha i + current``, then ``v = beta v + i``. ``many`` spikes are the whole thresholds in v (sinabs, Rockpool)
-    A reset takes place ``at once``, or is decided by the v of this step and made in the ``next step``, after the leak
-    (snnTorch). ``v_min`` bounds v from below after the reset.
+    ``i = alpha i + current``, then ``v = beta v + i``. ``many`` spikes are the whole thresholds in v (sinabs,
+    Rockpool). A reset takes place ``at once``, or is decided by the v of this step and made in the ``next step``,
+    after the leak (snnTorch). What a soft reset leaves above the threshold fires in the next step, or is ``held``: then
+    v has to pass the threshold once more to fire (snnTorch without its delay). ``v_min`` bounds v from below, last.
     """
 
     alpha: Array
@@ -28,8 +30,15 @@ class VariantLIF(Neuron):
     resets: When = "at once"
     compare: Compare = ">"
     spikes: Spikes = "one"
+    left_over: LeftOver = "fires"
     states: ClassVar[tuple[str, ...]] = ("i", "v")
-    choices: ClassVar[dict[str, Any]] = {"reset": Resets, "resets": When, "compare": Compare, "spikes": Spikes}
+    choices: ClassVar[dict[str, Any]] = {
+        "reset": Resets,
+        "resets": When,
+        "compare": Compare,
+        "spikes": Spikes,
+        "left_over": LeftOver,
+    }
 
     @property
     def binary(self) -> bool:
@@ -42,10 +51,11 @@ class VariantLIF(Neuron):
         i = a.keep(i, self.alpha) + current
         v = a.keep(before, self.beta) + i
         if self.resets == "next step":
-            v = self._after(v, self._fired(a, before))
-        fired = self._fired(a, v)
+            v = self._after(a, v, before)
+        held = self._fired(a, before) * self.v_threshold if self.left_over == "held" else 0
+        fired = self._fired(a, v - held)
         if self.resets == "at once":
-            v = self._after(v, fired)
+            v = self._after(a, v, v - held)
         if self.v_min is not None:
             is_below = a.fires(-v, -self.v_min, ">")
             v = (1 - is_below) * v + is_below * self.v_min
@@ -54,9 +64,11 @@ class VariantLIF(Neuron):
     def _fired(self, a: Arithmetic, v: Array) -> Array:
         return a.count(v, self.v_threshold) if self.spikes == "many" else a.fires(v, self.v_threshold, self.compare)
 
-    def _after(self, v: Array, fired: Array) -> Array:
+    def _after(self, a: Arithmetic, v: Array, compared: Array) -> Array:
+        """Return v after the reset of what fired, by the potential that was compared."""
         if self.reset == "none":
             return v
         if self.reset == "soft":
-            return v - fired * self.v_threshold
-        return (1 - fired) * v + fired * self.v_reset
+            return v - self._fired(a, compared) * self.v_threshold
+        passed = a.fires(compared, self.v_threshold, ">=" if self.spikes == "many" else self.compare)
+        return (1 - passed) * v + passed * self.v_reset

@@ -71,7 +71,8 @@ def _neuron(neuron: Neuron) -> str:
     choices = {name: getattr(neuron, name) for name in neuron.choices}
     if "reset" in choices:
         late = ", a step late" if choices.get("resets") == "next step" else ""
-        numbers.append("no reset" if choices["reset"] == "none" else f"{choices['reset']} reset{late}")
+        held = ", what is left above v_threshold is held" if choices.get("left_over") == "held" else ""
+        numbers.append("no reset" if choices["reset"] == "none" else f"{choices['reset']} reset{late}{held}")
     if choices.get("spikes") == "many":
         numbers.append("fires as often as v_threshold is in v")
     elif isinstance(neuron, SigmaDelta):

@@ -5,8 +5,9 @@ from .architectures import NETWORKS
 from .baseline import measure
 from .execution import executing
 from .logs import Board, require_tensorboard, write_metrics
+from .lower import lower
 from .network import Network
-from .options import METHODS, TrainOptions, by_field, checked, flag
+from .options import METHODS, OF_DATA, OF_EVENTS, TrainOptions, by_field, checked, flag
 from .replay import load, load_run, replay
 from .samples import Samples, TrainingData
 from .trainer import EpochMetrics, Trained, Watcher, fit, n_threads
@@ -14,6 +15,8 @@ from .trainer import EpochMetrics, Trained, Watcher, fit, n_threads
 __all__ = [
     "METHODS",
     "NETWORKS",
+    "OF_DATA",
+    "OF_EVENTS",
     "Board",
     "EpochMetrics",
     "Network",
@@ -30,6 +33,7 @@ __all__ = [
     "flag",
     "load",
     "load_run",
+    "lower",
     "measure",
     "n_threads",
     "replay",

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from tdd_deploy.neurons import Neuron, Threshold
+from tdd_deploy.neurons import Neuron, SigmaDelta, Threshold
 from tdd_deploy.program import (
     Conv,
     Dense,
@@ -29,7 +29,10 @@ OUTPUT = "output"
 
 
 def lower(network: Network, *, n_steps: int, encoder: str) -> Program:
-    """Return what the network computes in evaluation mode, spike for spike, in float32."""
+    """Return what the network computes in evaluation mode, spike for spike, in float32.
+
+    The ReLUs of a twin become sigma-delta neurons that send every change.
+    """
     nodes: list[Node] = [Input(name=network.source, shape=network.input_shape)]
     shapes: dict[str, Shape] = {network.source: network.input_shape}
     edges = [Edge(source, OUTPUT) for source in network.outputs]
@@ -54,11 +57,8 @@ def _node(part: Part, shape: Shape, deployed: dict[str, Weights]) -> Node:
     match part.module:
         case Connection():
             return _linear_map(part.name, part.module, deployed[part.name])
-        case Neurons():
-            return NeuronLayer(name=part.name, shape=shape, neuron=_to_numpy(part.module.neuron, shape))
-        case trained.Gate():
-            neuron = Threshold(v_threshold=np.float32(part.module.v_threshold))
-            return NeuronLayer(name=part.name, shape=shape, neuron=neuron)
+        case Neurons() | trained.Gate() | trained.Relu():
+            return NeuronLayer(name=part.name, shape=shape, neuron=_neuron(part.module, shape))
         case trained.SumPool():
             return Pool(name=part.name, kernel=part.module.kernel, stride=part.module.kernel)
         case trained.Broadcast():
@@ -76,6 +76,15 @@ def _linear_map(name: str, connection: Connection, deployed: Weights) -> Dense |
     if isinstance(module, nn.Linear):
         return Dense(name=name, weight=weight, bias=bias)
     return Conv(name=name, weight=weight, bias=bias, stride=module.stride, padding=module.padding)  # type: ignore[arg-type]
+
+
+def _neuron(module: Neurons | trained.Gate | trained.Relu, shape: Shape) -> Neuron:
+    match module:
+        case trained.Relu():
+            return SigmaDelta(delta_threshold=np.float32(0))
+        case trained.Gate():
+            return Threshold(v_threshold=np.float32(module.v_threshold))
+    return _to_numpy(module.neuron, shape)
 
 
 def _to_numpy(neuron: Neuron, shape: Shape) -> Neuron:

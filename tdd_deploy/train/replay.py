@@ -21,7 +21,7 @@ from tdd_deploy.program.quantize import quantize
 from .lower import lower
 from .methods import fan_out
 from .network import Network
-from .options import TrainOptions, by_field, checked
+from .options import OF_DATA, TrainOptions, by_field, checked
 from .quantized import in_integers
 
 REMEDY = "name the folder of a finished run"
@@ -69,7 +69,7 @@ def load_run(folder: Path, program: Program) -> Finished:
     try:
         recorded = json.loads((folder / "train.json").read_text(encoding="utf-8"))
         given = by_field(recorded["options"])
-        options = checked(TrainOptions(**{k: v for k, v in given.items() if k not in ("data", "frames")}))
+        options = checked(TrainOptions(**{k: v for k, v in given.items() if k not in OF_DATA}))
         network = options.make_network(tuple(recorded["data"]["input_shape"]), recorded["data"]["n_classes"])
         network.load_state_dict(load_file(folder / "network.safetensors"))
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
@@ -89,7 +89,7 @@ def load_run(folder: Path, program: Program) -> Finished:
 @torch.inference_mode()
 def replay(network: Network, inputs: NDArray[np.floating]) -> Replayed:
     """Execute a network on encoded inputs ``[n_steps, batch, *shape]``."""
-    run = network.unroll(torch.from_numpy(np.ascontiguousarray(inputs, np.float32)), len(inputs))
+    run = network.unroll(torch.from_numpy(np.require(inputs, np.float32, ("C", "W"))), len(inputs))
     return Replayed(
         spikes={name: tap.numpy() for name, tap in run.taps.items()},
         potentials={name: u.numpy() for name, u in run.potentials.items()},

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tdd_deploy.errors import NotExportable
 from tdd_deploy.exporters.nir import lift, write
 from tdd_deploy.graph import lower, read
-from tdd_deploy.neurons import CubaLIF, Firing, I, Neuron, SigmaDelta
+from tdd_deploy.neurons import CubaLIF, Firing, I, Neuron, SigmaDelta, VariantLIF
 from tdd_deploy.program import Conv, NeuronLayer, Node, Program, Scale, build, with_code
 from tests.zoo import cases, grow
 
@@ -83,7 +83,7 @@ def test_common_float32_fractions_come_back_exactly(integration, beta):
 
 
 def holdable(program: Program) -> Program:
-    """Change what NIR cannot hold: SigmaDelta, soft CubaLIF, fractions of 1, cycles entered at several nodes."""
+    """Change what NIR cannot hold: SigmaDelta, variants, soft CubaLIF, fractions of 1, cycles entered twice."""
     nodes = [with_fractions(node, lambda fraction: np.where(fraction == 1, 0.75, fraction)) for node in program.nodes]
     return build(
         [replace(node, neuron=standard(node.neuron)) if isinstance(node, NeuronLayer) else node for node in nodes],
@@ -98,12 +98,17 @@ def holdable(program: Program) -> Program:
 def standard(neuron: Neuron) -> Neuron:
     if isinstance(neuron, SigmaDelta):
         return I()
+    if isinstance(neuron, VariantLIF):
+        late = {"reset": "soft", "resets": "next step", "spikes": "one", "left_over": "fires", "v_min": None}
+        return replace(neuron, alpha=np.zeros_like(neuron.alpha), **late)
     return replace(neuron, reset="hard") if isinstance(neuron, CubaLIF) else neuron
 
 
 def with_fractions(node: Node, change) -> Node:
     if not isinstance(node, NeuronLayer):
         return node
+    if isinstance(node.neuron, VariantLIF):
+        return replace(node, neuron=replace(node.neuron, beta=change(node.neuron.beta)))
     fractions = {name: change(value) for name, value in node.neuron.parameters().items() if name in ("alpha", "beta")}
     return replace(node, neuron=replace(node.neuron, **fractions))
 
@@ -129,7 +134,7 @@ def node_in_nirs_words(node: Node) -> Node:
             return replace(node, factor=collapsed(node.factor))
         case NeuronLayer():
             neuron = node.neuron.converted(collapsed)
-            if isinstance(neuron, Firing) and neuron.reset == "soft":
+            if isinstance(neuron, Firing | VariantLIF) and neuron.reset == "soft":
                 neuron = replace(neuron, v_reset=np.zeros_like(neuron.v_reset, shape=()))
             return replace(node, neuron=neuron)
     return node

@@ -19,7 +19,7 @@ import onnx
 import pytest
 
 from tdd_deploy import __version__, cli, machines
-from tdd_deploy.data import DATASETS, ENCODERS
+from tdd_deploy.data import BIN_VALUES, DATASETS, ENCODERS
 from tdd_deploy.errors import MissingDependency
 from tdd_deploy.exporters import TARGETS
 from tdd_deploy.exporters.lava.rules import MAPPINGS
@@ -76,6 +76,7 @@ def test_the_words_of_the_options_are_those_of_the_rooms(call: Call) -> None:
     assert cli.DEVICES == DEVICES
     assert set(cli.TARGETS) == set(TARGETS)
     assert cli.ENCODERS == ENCODERS
+    assert cli.BIN_VALUES == BIN_VALUES
     assert tuple(TABLES) == cli.ROWS
     assert (*FORMATS, "json") == cli.FORMATS_OF_TABLES
     assert cli.MAPPINGS == MAPPINGS

@@ -19,7 +19,10 @@ from tdd_deploy.train.baseline import BITS
 from tests.commands import Call
 
 FAST = ("--method", "ann", "--network", "mlp", "--epochs", 2, "--train-samples", 256)
-WORDS = "is the run of an ANN (--method ann), which NIR cannot hold; give it to simulate as --baseline."
+WORDS = (
+    "is the run of an ANN (--method ann) without network.onnx; train it where onnx is installed"
+    " (pip install 'tdd-deploy[onnx]'), or give it to simulate as --baseline."
+)
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +39,7 @@ def recorded(folder: Path) -> dict[str, Any]:
 
 
 def test_a_run_leaves_everything_but_a_nir_file(ann_run: Path) -> None:
-    names = {"baseline.json", "network.safetensors", "train.json", "metrics.csv", "checkpoint.pt"}
+    names = {"baseline.json", "network.onnx", "network.safetensors", "train.json", "metrics.csv", "checkpoint.pt"}
     assert {path.name for path in ann_run.iterdir()} == names
     found = recorded(ann_run)
     assert (found["finished"], found["program"], found["options"]["steps"]) == (True, None, 1)
@@ -140,19 +143,60 @@ def test_the_network_of_the_best_epoch_is_measured(tmp_path: Path) -> None:
         ("simulate", "RUN", "--data", "digits"),
         ("verify", "RUN", "--data", "digits"),
         ("export", "RUN", "--target", "nir", "--out", "OUT"),
-        ("export", "RUN", "--target", "lava", "--out", "OUT"),
         ("inspect", "RUN"),
-        ("analyse", "RUN", "--data", "digits"),
-        ("prune", "RUN", "--data", "digits", "--out", "OUT"),
     ],
 )
-def test_other_commands_say_that_it_is_an_ann(
+def test_without_onnx_other_commands_say_that_it_is_an_ann(
     words: tuple[str, ...], call: Call, ann_run: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(ann_run, run)
+    (run / "network.onnx").unlink()
+    said = call(*({"RUN": run, "OUT": tmp_path / "out"}.get(word, word) for word in words))
+    assert (said.code, said.out) == (2, "")
+    assert said.err == f"tdd-deploy: {run}: {WORDS}\n"
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("export", "RUN", "--target", "nir", "--out", "OUT"), "SigmaDelta, for which NIR has no node"),
+        (("export", "RUN", "--target", "lava", "--out", "OUT"), "SigmaDelta sends numbers"),
+        (("analyse", "RUN", "--data", "digits"), "is the run of an ANN (--method ann); name the run of a spiking"),
+        (
+            ("prune", "RUN", "--data", "digits", "--out", "OUT"),
+            "is the run of an ANN (--method ann); name the run of a",
+        ),
+    ],
+)
+def test_what_is_for_spikes_alone_refuses_an_ann(
+    words: tuple[str, ...], told: str, call: Call, ann_run: Path, tmp_path: Path
 ) -> None:
     said = call(*({"RUN": ann_run, "OUT": tmp_path / "out"}.get(word, word) for word in words))
     assert (said.code, said.out) == (2, "")
-    assert said.err == f"tdd-deploy: {ann_run}: {WORDS}\n"
+    assert told in said.err
     assert not (tmp_path / "out").exists()
+
+
+def test_as_a_sigma_delta_network_it_knows_the_same_and_multiplies_what_its_baseline_says(ann_run: Path) -> None:
+    simulation = pipeline.simulate(ann_run, data="digits")
+    (row,) = (
+        each for each in pipeline.read_baseline(ann_run)["results"] if each["split"] == "test" and each["bits"] is None
+    )
+    assert simulation.accuracy == row["accuracy"]
+    layers = {layer["name"]: layer for layer in simulation.as_json()["layers"]}
+    for name, macs in row["effective_macs"].items():
+        assert layers[name]["macs"] + layers[name]["acs"] == pytest.approx(500 * macs)
+    assert pipeline.verify(ann_run, data="digits", against=("torch", "reference", "event")).passed
+
+
+def test_a_delta_threshold_of_a_conventional_network_saves_multiplications(ann_run: Path) -> None:
+    synops = [
+        pipeline.simulate(ann_run, data="digits", delta_threshold=theta).trace.executed.total("synops_effective")
+        for theta in (0.0, 0.1)
+    ]
+    assert synops[1] < synops[0]
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"options": []}', '{"options": {"method": "tet"}}'])

@@ -19,7 +19,8 @@ from tdd_deploy.train import TrainOptions, by_field
 from tests.commands import Call
 
 FAST = ["--network", "mlp", "--method", "tet", "--steps", "2", "--epochs", "1", "--train-samples", "128"]
-OF_PLACE = {"data", "data_dir", "frames", "config", "device", "tensorboard", "resume", "out"}
+OF_EVENTS = {"bin_us", "bins", "bin_value", "downsample"}
+OF_PLACE = {*OF_EVENTS, "data", "data_dir", "frames", "config", "device", "tensorboard", "resume", "out"}
 
 
 @pytest.fixture

@@ -219,8 +219,10 @@ def test_a_dialect_that_cannot_be_read_is_told_with_what_can(text, faults):
 
 def test_every_key_can_be_given():
     given = {
-        "dt": "2e-3", "integration": "impulse", "gain": "kept", "gain_syn": "r", "gain_if": "one", "tau": "times_dt",
-        "reset": "none", "reset_to": "zero", "reset_delay": "yes", "compare": "ge", "spikes": "many",
+        "dt": "2e-3", "integration": "impulse", "gain": "kept", "gain_li": "one", "gain_syn": "r", "gain_if": "one",
+        "tau": "times_dt",
+        "reset": "none", "reset_to": "zero", "left_over": "held", "reset_delay": "yes", "compare": "ge",
+        "spikes": "many",
         "spike_delay": "yes", "map_delay": "yes", "v_min": "-2", "v_leak": "ignored", "start": "rest",
         "numbers": "float64", "steps": "7",
     }  # fmt: skip

@@ -1,6 +1,7 @@
 """Files of lava-dl: what they become, what is refused, and the rasters and values that lava-dl recorded of its own."""
 
 import os
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -392,6 +393,17 @@ def test_links_out_of_a_file_are_not_followed(tmp_path):
         read(path)
 
 
+@pytest.mark.parametrize("key", ["weight", "shape", "delay", "neuron/vDecay", "type"])
+def test_a_value_that_is_none_is_told(tmp_path, key):
+    path = write_net(tmp_path / "some.net", DENSE)
+    with h5py.File(path, "a") as file:
+        if key in file["layer/0"]:
+            del file["layer/0"][key]
+        file["layer/0"][key] = h5py.Empty("f4")
+    with pytest.raises(BadFile, match=f"{key} has no value"):
+        read(path)
+
+
 def test_an_array_that_is_larger_than_it_looks_is_not_read(tmp_path):
     path = write_net(tmp_path / "some.net", layer_with(DENSE, weight=None))
     with h5py.File(path, "a") as file:
@@ -417,6 +429,27 @@ def test_a_damaged_file_is_read_or_refused_in_a_sentence(tmp_path, seed):
     else:
         said = str(path)
     assert str(path) in said
+
+
+ODD = [
+    *(0, -1, 2**40, 1.5, np.nan, np.inf, True, "text", [], [0], [[1, 2]], np.float16(3), np.uint64(2**63)),
+    *(np.zeros((2, 2, 2)), np.full(3, -(2**63)), np.array(["a"], "S3")),
+]
+
+
+@pytest.mark.parametrize("seed", range(200))
+def test_any_value_at_any_place_is_read_or_refused(tmp_path, seed):
+    rng = np.random.default_rng(seed)
+    neuron = (CUBA, SDNN)[seed % 2]
+    layers = [{**layer, "neuron": dict(neuron)} if "neuron" in layer else dict(layer) for layer in (INPUT, CONV, DENSE)]
+    layers.insert(2, dict(FLATTEN))
+    for _ in range(3):
+        layer, value = layers[rng.integers(4)], ODD[rng.integers(len(ODD))]
+        group = layer["neuron"] if "neuron" in layer and rng.random() < 0.5 else layer
+        names = sorted({*group, "delay", "sigma_output"} - {"type", "neuron"})
+        group[names[rng.integers(len(names))]] = value
+    with suppress(TddDeployError):  # nothing else may come out
+        written(tmp_path, *layers)
 
 
 # Through the commands
@@ -453,11 +486,13 @@ def test_a_larger_delta_threshold_sends_less(sigma_delta_net, tmp_path):
     ]
 
 
-def test_no_target_holds_a_sigma_delta_network(sigma_delta_net, tmp_path):
-    net, _ = sigma_delta_net
+def test_no_chip_target_holds_a_sigma_delta_network_and_onnx_does(sigma_delta_net, tmp_path):
+    net, frames = sigma_delta_net
     for target in ("nir", "lava"):
         with pytest.raises(NotExportable, match="SigmaDelta"):
             pipeline.export(net, target=target, out=tmp_path / target)
+    verified = pipeline.verify(net, data=str(frames), against=("reference", "onnx"))
+    assert [(hop.after, hop.outputs_differing) for hop in verified.hops] == [("onnx, step", 0), ("onnx, scan", 0)]
 
 
 def test_a_net_of_spikes_goes_on_to_nir_and_back(tmp_path):

@@ -250,6 +250,19 @@ def test_many_spikes_are_the_whole_thresholds_in_v():
     assert not neuron.binary
 
 
+def test_many_spikes_with_a_hard_reset_leave_nothing():
+    # 3.5 fires 3 and goes to 0.25; 0.125 + 0.5
+    neuron = variant(v_reset=np.array(0.25), spikes="many")
+    assert run(neuron, [3.5, 0.5]) == ([3, 0], [0.25, 0.625])
+
+
+def test_what_is_left_above_the_threshold_can_be_held():
+    # 4 fires, 3 is left; 1.5 + 0.25 is beyond 1, not beyond 2; 0.875 + 0.25 has 1 to pass, as 1.75 was left; 0.5625
+    neuron = variant(reset="soft", left_over="held")
+    assert run(neuron, [4.0, 0.25, 0.25, 0.0]) == ([1, 0, 0, 0], [3.0, 1.75, 1.125, 0.5625])
+    assert run(variant(reset="soft"), [4.0, 0.25]) == ([1, 1], [3.0, 0.75])
+
+
 def test_the_lowest_potential():
     # -3 becomes -1; -0.5 + 1 = 0.5; the bound holds after the reset: 2 fires, 2 - 1 = 1
     neuron = variant(reset="soft", v_min=np.array(-1.0))

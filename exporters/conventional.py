@@ -1,0 +1,95 @@
+"""Conventional ReLU networks out: a static program of sigma-delta neurons that send every change, as plain ONNX.
+
+What ``graph.onnx`` reads back to the same numbers, and what any other tool runs as the network that it is.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tdd_deploy import __version__
+from tdd_deploy.errors import MissingDependency, NotExportable, Violation
+from tdd_deploy.files import replacing
+from tdd_deploy.neurons import SigmaDelta
+from tdd_deploy.program import Conv, Dense, Flatten, Input, NeuronLayer, Node, Output, Pool, Program, Scale
+
+OPSET, IR = 17, 8  # of 2022: old enough for any runtime
+BATCH = "N"
+WITHOUT_NUMBERS: dict[type[Node], str] = {Flatten: "Flatten", NeuronLayer: "Relu", Output: "Identity"}
+
+
+def write(program: Program, path: Path) -> None:
+    """Write a program whose every layer of neurons is a ReLU; input and output are ``[N, *shape]`` in float32.
+
+    Raises:
+        MissingDependency: onnx is not installed.
+        NotExportable: every part that is no conventional network's.
+        BadFile: the file cannot be written.
+    """
+    try:
+        import onnx  # noqa: PLC0415  (optional)
+    except ImportError as error:
+        raise MissingDependency("onnx", "a conventional network in ONNX", "'tdd-deploy[onnx]'") from error
+    if found := list(_faults(program)):
+        raise NotExportable(f"{path} as a conventional network", found)
+    helper, tensor = onnx.helper, onnx.numpy_helper.from_array
+    weights: list[Any] = []
+    nodes: list[Any] = []
+    for node in program.nodes:
+        if isinstance(node, Input):
+            continue
+        sources = [edge.source for edge in program.incoming[node.name]]
+        total = sources[0]
+        for number, source in enumerate(sources[1:]):
+            nodes.append(helper.make_node("Add", [total, source], [f"{node.name}/sum{number}"]))
+            total = f"{node.name}/sum{number}"
+        kind, arrays, attributes = _operation(node, program.shapes[sources[0]])
+        given = [f"{node.name}/{name}" for name in arrays]
+        weights += [
+            tensor(np.ascontiguousarray(array), name) for name, array in zip(given, arrays.values(), strict=True)
+        ]
+        nodes.append(helper.make_node(kind, [total, *given], [node.name], name=node.name, **attributes))
+    ends = (program.input.name, program.output.name)
+    values = [helper.make_tensor_value_info(name, 1, [BATCH, *program.shapes[name]]) for name in ends]
+    graph = helper.make_graph(nodes, "network", values[:1], values[1:], weights)
+    opset = helper.make_opsetid("", OPSET)
+    model = helper.make_model(
+        graph, producer_name="tdd-deploy", producer_version=__version__, opset_imports=[opset], ir_version=IR
+    )
+    onnx.checker.check_model(model)
+    with replacing(path) as part:
+        part.write_bytes(model.SerializeToString())
+
+
+def _faults(program: Program) -> Iterator[Violation]:
+    if program.number_format != "float32":
+        yield Violation("number_format", program.number_format, "float32")
+    for edge in program.edges:
+        if edge.delay:
+            yield Violation(f"edge {edge.source} -> {edge.target}", f"delay {edge.delay}", "0: one forward pass")
+    for layer in program.neuron_layers:
+        neuron = layer.neuron
+        if not isinstance(neuron, SigmaDelta) or neuron.activation != "relu" or np.any(neuron.delta_threshold):
+            yield Violation(layer.name, type(neuron).__name__, "SigmaDelta with ReLU and a delta_threshold of 0")
+
+
+def _operation(node: Node, shape: tuple[int, ...]) -> tuple[str, dict[str, Any], dict[str, Any]]:
+    """Return the kind, the constants and the attributes of a node that receives ``shape``."""
+    match node:
+        case Dense():
+            return "Gemm", _weights(node), {"transB": 1}
+        case Pool():  # ONNX knows no sums over windows
+            return _operation(node.as_conv(shape[0]), shape)
+        case Conv():
+            attributes = {"strides": node.stride, "dilations": node.dilation, "group": node.groups}
+            return "Conv", _weights(node), {**attributes, "pads": node.padding * 2}
+        case Scale():
+            return "Mul", {"factor": node.factor.astype(np.float32)}, {}
+    return WITHOUT_NUMBERS[type(node)], {}, {}
+
+
+def _weights(node: Dense | Conv) -> dict[str, Any]:
+    bias = {} if node.bias is None else {"bias": node.bias.astype(np.float32)}
+    return {"weight": node.weight.astype(np.float32), **bias}

@@ -1,0 +1,166 @@
+"""Recordings of event cameras as samples: binned when a batch is read, so that no more than a batch is ever dense."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from tdd_deploy.errors import BadData, Violation
+
+from .binning import LONGEST_US, Binned, Binning
+
+MOST_VALUES = 1 << 28  # of a sample: a GiB of float32
+FIELDS = ("t", "x", "y", "p")
+POLARITIES = 2  # channel 0: darker (off), channel 1: brighter (on)
+
+Sensor = tuple[int, int]  # height, width, in pixels
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Recording:
+    """The events of one sample, in order of time; each array ``[n_events]``, of integers or booleans."""
+
+    t: npt.NDArray[Any]  # us
+    x: npt.NDArray[Any]  # column, from 0 on
+    y: npt.NDArray[Any]  # row, from 0 on
+    p: npt.NDArray[Any]  # 0: darker, 1: brighter
+
+    @property
+    def duration_us(self) -> int:
+        """Time from the first to the last event."""
+        return int(self.t[-1]) - int(self.t[0]) if len(self.t) else 0
+
+    def faults(self, sensor: Sensor, sample: int) -> Iterator[tuple[str, Violation]]:
+        """Yield each rule that is broken, and the first event that breaks it."""
+        height, width = sensor
+        for name, size, remedy in (("x", width, ""), ("y", height, ""), ("p", POLARITIES, "Save p > 0.")):
+            values = getattr(self, name)
+            if (event := _first((values < 0) | (values >= size))) is not None:
+                where = f"sample {sample}, event {event}"
+                yield name, Violation(where, f"{name} is {values[event]:d}", f"0 to {size - 1}", remedy)
+        if (event := _first(self.t[1:] < self.t[:-1])) is not None:
+            found = f"time runs back from {self.t[event]} to {self.t[event + 1]} us"
+            where = f"sample {sample}, event {event + 1}"
+            yield "t", Violation(where, found, "the same or a later time", "Sort the events of a sample by t.")
+        elif self.duration_us > LONGEST_US:
+            found, allowed = f"it lasts {self.duration_us:,} us", f"at most {LONGEST_US:,}, 13 days"
+            yield "length", Violation(f"sample {sample}", found, allowed)
+
+
+def _first(wrong: npt.NDArray[np.bool_]) -> int | None:
+    return int(np.argmax(wrong)) if wrong.any() else None
+
+
+class Recordings(Protocol):
+    """Recordings of one camera, in order."""
+
+    @property
+    def sensor(self) -> Sensor:
+        """Pixels of the camera."""
+        ...
+
+    def read(self, start: int, stop: int) -> Iterator[Recording]:
+        """Yield the recordings from ``start`` to ``stop``; one is in memory."""
+        ...
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Events:
+    """A table of samples (``source.Table``) with the field x: frames ``[n_steps, 2, height, width]`` of events.
+
+    Attributes:
+        subject: whose events they are, named in errors.
+        recordings: where they come from.
+        binning: how they are cut.
+        durations_us: of every recording; None where they are not known before all are read.
+    """
+
+    subject: str
+    recordings: Recordings
+    binning: Binning
+    durations_us: npt.NDArray[np.int64] | None = field(repr=False)
+
+    def __post_init__(self) -> None:
+        if found := list(self._faults()):
+            raise BadData(self.subject, found)
+
+    @property
+    def n_steps(self) -> int:
+        """Time steps of every sample."""
+        return self.binning.steps_for(0 if self.durations_us is None else int(self.durations_us.max()))
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of one sample."""
+        return np.dtype([("x", "f4", self._shape)])
+
+    def read(self, start: int, stop: int, size: int) -> Iterator[npt.NDArray[Any]]:
+        """Yield the samples from ``start`` to ``stop``, ``size`` at a time; one block is in memory.
+
+        Raises:
+            BadData: the events of a sample break a rule.
+            BadFile: the file is damaged.
+        """
+        recordings = self.recordings.read(start, stop)
+        for first in range(start, stop, size):
+            block = np.zeros(min(size, stop - first), self.dtype)
+            for i, (frames, recording) in enumerate(zip(block["x"], recordings, strict=False), first):
+                if found := [violation for _, violation in recording.faults(self.recordings.sensor, i)]:
+                    raise BadData(self.subject, found)
+                self._add(recording, frames)
+            yield block
+
+    def binned(self, samples: range) -> Binned:
+        """Return what a report says of these samples."""
+        n_cut = 0 if self.binning.bins else None
+        if self.binning.bin_us and self.durations_us is not None:
+            n_cut = int((self.durations_us[samples.start : samples.stop] >= self.n_steps * self.binning.bin_us).sum())
+        return Binned(binning=self.binning, n_steps=self.n_steps, sensor=self.recordings.sensor, n_cut=n_cut)
+
+    @property
+    def _shape(self) -> tuple[int, int, int, int]:
+        height, width = (size // self.binning.downsample for size in self.recordings.sensor)
+        return self.n_steps, POLARITIES, height, width
+
+    def _faults(self) -> Iterator[Violation]:
+        height, width = self.recordings.sensor
+        by = self.binning.downsample
+        if height % by or width % by:
+            yield Violation("--downsample", str(by), f"a divisor of the sensor's {height} and {width} pixels")
+        size = self.n_steps * POLARITIES * height * width // by**2
+        if size > MOST_VALUES:
+            found = f"{self.n_steps:,} time steps of {height} x {width} pixels make {size:,} numbers"
+            yield Violation("a sample", found, f"at most {MOST_VALUES:,}", "Choose longer or fewer bins.")
+
+    def _add(self, recording: Recording, frames: npt.NDArray[np.float32]) -> None:
+        """Add the events of a sample to its frames ``[n_steps, 2, height, width]``, all zero."""
+        n_steps, _, height, width = self._shape
+        by = self.binning.downsample
+        t, x, y, p = (getattr(recording, name).astype(np.int64) for name in FIELDS)
+        steps = self.binning.step_of(t - t[:1])
+        places = ((steps * POLARITIES + p) * height + y // by) * width + x // by
+        kept = places[: np.searchsorted(steps, n_steps)]
+        if self.binning.bin_value == "binary":
+            frames.reshape(-1)[kept] = 1
+        else:
+            np.add.at(frames.reshape(-1), kept, 1)
+
+
+def survey(recordings: Recordings, n: int, subject: str) -> npt.NDArray[np.int64]:
+    """Read all recordings once; return how long each lasts, in us.
+
+    Raises:
+        BadData: every rule that is broken, each with the first event that breaks it.
+    """
+    durations = np.zeros(n, np.int64)
+    found: dict[str, Violation] = {}
+    for i, recording in enumerate(recordings.read(0, n)):
+        for rule, violation in recording.faults(recordings.sensor, i):
+            found.setdefault(rule, violation)
+        if not found:
+            durations[i] = recording.duration_us
+    if found:
+        raise BadData(subject, list(found.values()))
+    return durations

@@ -1,0 +1,336 @@
+"""Conventional networks in: feed-forward ReLU networks of ONNX files become Programs of sigma-delta neurons.
+
+A ReLU becomes a ``SigmaDelta`` that sends every change (its threshold can be raised later), everything else is linear.
+What shifts or scales channels (batch norm, constants) goes into the weights before it, where nothing else reads them.
+Values are without the batch axis and channel first; a tensor that stands channel last in the file is marked so.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tdd_deploy.errors import BadFile, MissingDependency, TddDeployError, UnsupportedGraph, Violation
+from tdd_deploy.files import sha256
+from tdd_deploy.neurons import SigmaDelta
+from tdd_deploy.program import (
+    Conv,
+    Dense,
+    Edge,
+    Input,
+    LinearMap,
+    NeuronLayer,
+    Node,
+    Output,
+    Program,
+    Scale,
+    Shape,
+    ShapeError,
+    build,
+)
+
+from .onnx_nodes import READ, Array, Op, Refused, Signal, Value, array_of
+
+REMEDY = "name an ONNX file of a feed-forward network"
+MOST_BYTES = 2 << 30  # what protobuf can hold
+MOST_NODES = 10_000
+MOST_VALUES = 1 << 28  # of a tensor for one sample
+LARGEST_DIAGONAL = 1 << 12  # neurons behind which a matrix shifts values that no map before can shift
+DT_S = 1e-3  # a static network has no time; a step is written as one millisecond
+OURS = "tdd_deploy"  # begins the metadata of what we export
+UNSUPPORTED = {
+    "MaxPool": "Train with average pooling: a maximum is not linear, so changes do not pass through it.",
+    "GlobalMaxPool": "Train with average pooling.",
+    "Clip": "Train with ReLU in the place of ReLU6.",
+    **dict.fromkeys(
+        ("LeakyRelu", "PRelu", "Elu", "Gelu", "Sigmoid", "Tanh", "HardSwish", "HardSigmoid", "Selu", "Softplus"),
+        "Train with ReLU.",
+    ),
+    **dict.fromkeys(("LSTM", "GRU", "RNN", "Loop", "Scan", "If"), "Only feed-forward networks without control flow."),
+}
+
+
+def is_onnx(path: Path) -> bool:
+    """Say whether a file is named as one of ONNX."""
+    return path.suffix.lower() == ".onnx"
+
+
+def read_onnx(path: Path) -> Program:
+    """Read a conventional network: one float32 input ``[N, n]`` or ``[N, channels, height, width]``, one output.
+
+    Read are Conv, Gemm, MatMul, Relu, AveragePool, GlobalAveragePool, ReduceMean over pixels, Add, Sub, Mul and Div,
+    BatchNormalization, Pad with zeros, Flatten and the like. A Softmax, LogSoftmax or ArgMax at the output is left out,
+    which provenance says. A static network has one time step.
+
+    Raises:
+        MissingDependency: onnx is not installed.
+        BadFile: it cannot be read, or is damaged, or was exported by us from a spiking network.
+        UnsupportedGraph: every node that no Program can hold.
+        BadProgram: it breaks a rule of ``program/verify.py``.
+    """
+    try:
+        model = _model(path)
+        reader = Reader(path, model)
+        return reader.program(provenance={"dialect": "onnx", "file": path.name, "sha256": sha256(path)})
+    except (TddDeployError, MemoryError):
+        raise
+    except Exception as error:  # onnx raises anything on a damaged file
+        raise BadFile(path, f"is damaged ({type(error).__name__})", "export it again") from error
+
+
+def _model(path: Path) -> Any:
+    """Return what a file holds, checked by onnx."""
+    try:
+        import onnx  # noqa: PLC0415  (optional)
+    except ImportError as error:
+        raise MissingDependency("onnx", f"{path}", "'tdd-deploy[onnx]'") from error
+    try:
+        size = path.stat().st_size
+        if path.is_dir() or size > MOST_BYTES:
+            raise BadFile(path, "is a folder" if path.is_dir() else f"holds {size:,} bytes, more than 2 GiB", REMEDY)
+        model = onnx.load(path, load_external_data=False)
+    except OSError as error:
+        raise BadFile(path, f"cannot be read ({error.strerror})", REMEDY) from error
+    except TddDeployError:
+        raise
+    except Exception as error:  # protobuf's words are of no use here
+        raise BadFile(path, "is not an ONNX file, or is damaged", REMEDY) from error
+    if any(each.key.startswith(OURS) for each in model.metadata_props):
+        found = "is a spiking network that tdd-deploy exported, unrolled for ONNX"
+        raise BadFile(path, found, "name the .nir file or the run folder that it was exported from")
+    outside = [each.name for each in model.graph.initializer if each.data_location == onnx.TensorProto.EXTERNAL]
+    if outside:
+        found = f"keeps {len(outside)} of its weights in other files, {outside[0]} among them"
+        raise BadFile(path, found, "save it as one file: onnx.save(model, path)")
+    try:
+        onnx.checker.check_model(model)
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200]
+        raise BadFile(path, f"is no valid ONNX model ({reason})", "export it again") from error
+    return model
+
+
+class Reader:
+    """Walks through the nodes of a graph in order, and collects nodes of a Program."""
+
+    def __init__(self, path: Path, model: Any) -> None:
+        self.path = path
+        self.graph = model.graph
+        self.functions = list(model.functions)
+        self.nodes: dict[str, Node] = {}
+        self.edges: list[Edge] = []
+        self.values: dict[str, Value | None] = {}  # by the file's names; None: behind what was refused
+        self.found: list[Violation] = []
+        self.left_out: list[str] = []
+        self.taken: set[str] = set()  # names that nodes have or had
+        self.input = ""  # its name
+        self.batch = 0  # samples that the file fixes; 0: any
+
+    def program(self, provenance: Mapping[str, str]) -> Program:
+        """Return the whole graph as a Program."""
+        if found := list(self._unreadable()):
+            raise UnsupportedGraph(str(self.path), found)
+        for tensor in self.graph.initializer:
+            self.values[tensor.name] = array_of(tensor)
+        self._enter()
+        for node in self.graph.node:
+            self._take(node)
+        self._leave()
+        if self.found:
+            raise UnsupportedGraph(str(self.path), self.found)
+        self._prune()
+        self._settle()
+        left_out = {"left out": "; ".join(self.left_out)} if self.left_out else {}
+        return build(
+            self.nodes.values(),
+            self.edges,
+            dt_s=DT_S,
+            n_steps=1,
+            provenance={**provenance, **left_out},
+            subject=str(self.path),
+        )
+
+    def _unreadable(self) -> Iterator[Violation]:
+        """Yield what is wrong before any node is looked at closely."""
+        n_nodes = len(self.graph.node)
+        if n_nodes > MOST_NODES:
+            yield Violation("the graph", f"{n_nodes:,} nodes", f"at most {MOST_NODES:,}")
+        if self.functions:
+            names = ", ".join(function.name for function in self.functions[:3])
+            remedy = "Inline them: onnx.inliner.inline_local_functions(model)."
+            yield Violation("the model", f"has functions of its own ({names})", "none", remedy)
+        if self.graph.sparse_initializer:
+            yield Violation("the graph", "has sparse weights", "dense ones")
+        for kind in dict.fromkeys(node.op_type for node in self.graph.node if not _is_read(node)):
+            of_kind = [node for node in self.graph.node if node.op_type == kind]
+            names = ", ".join(node.name or node.output[0] for node in of_kind)
+            yield Violation(names, f"is {kind}", f"one of {', '.join(sorted(READ))}", UNSUPPORTED.get(kind, ""))
+
+    def _enter(self) -> None:
+        """Make the input."""
+        given = [each for each in self.graph.input if each.name not in self.values]
+        if len(given) != 1 or len(self.graph.output) != 1:
+            found = f"{len(given)} inputs and {len(self.graph.output)} outputs"
+            raise UnsupportedGraph(str(self.path), [Violation("the graph", found, "one of each")])
+        (entry,) = given
+        tensor = entry.type.tensor_type
+        sizes = [axis.dim_value if axis.HasField("dim_value") else 0 for axis in tensor.shape.dim]
+        shape = tuple(sizes[1:])
+        if tensor.elem_type != 1 or len(shape) not in (1, 3) or min(shape) < 1 or math.prod(shape) > MOST_VALUES:
+            found = f"type {tensor.elem_type}, shape {sizes}"
+            allowed = "float32 (1), [N, n] or [N, channels, height, width], all but N known"
+            raise UnsupportedGraph(str(self.path), [Violation(f"input {entry.name}", found, allowed)])
+        self.batch = sizes[0]
+        self.input = self._free(entry.name)
+        self.nodes[self.input] = Input(name=self.input, shape=shape)
+        self.values[entry.name] = Signal(sources=(self.input,), shape=shape)
+
+    def _take(self, node: Any) -> None:
+        """Execute one node on values that are known, or add it to the Program."""
+        given = [self.values.get(name) if name else None for name in node.input]
+        outputs = [name for name in node.output if name]
+        self.values.update(dict.fromkeys(outputs))
+        if any(name and value is None for name, value in zip(node.input, given, strict=True)):
+            return  # behind what was refused
+        try:
+            self.values[node.output[0]] = READ[node.op_type](self, Op(node), *given)
+        except Refused as refused:
+            self.found.append(Violation(_label(node), *refused.args))
+        except ShapeError as error:
+            self.found.append(Violation(_label(node), "receives another shape", str(error)))
+
+    def _leave(self) -> None:
+        """Make the output."""
+        value = self.values.get(self.graph.output[0].name)
+        if self.found:
+            return
+        if not isinstance(value, Signal) or value.channel_last or value.columns is not None or any(value.pads):
+            found = "does not depend on the input" if not isinstance(value, Signal) else "is channel last, or padded"
+            self.found.append(Violation(f"output {self.graph.output[0].name}", found, "what a layer gives"))
+            return
+        name = self._free("output")
+        self.nodes[name] = Output(name=name)
+        self.edges += [Edge(source, name) for source in value.sources]
+
+    def _prune(self) -> None:
+        """Take away what does not lead to the output."""
+        sources: dict[str, list[str]] = {}
+        for edge in self.edges:
+            sources.setdefault(edge.target, []).append(edge.source)
+        used, left = {self.input}, [list(self.nodes)[-1]]
+        while left:
+            name = left.pop()
+            if name not in used:
+                used.add(name)
+                left += sources.get(name, [])
+        self.nodes = {name: node for name, node in self.nodes.items() if name in used}
+        self.edges = [edge for edge in self.edges if edge.target in used]
+
+    def _settle(self) -> None:
+        """Put every shift into the map before it, if nothing else reads that, and make a map of the others."""
+        for name, node in list(self.nodes.items()):
+            if not isinstance(node, _Shift):
+                continue
+            (*others, source) = (edge.source for edge in self.edges if edge.target == name)
+            before = self.nodes[source]
+            is_alone = not others and sum(edge.source == source for edge in self.edges) == 1
+            if is_alone and isinstance(before, Conv | Dense):
+                self.nodes[source] = node.folded_into(before)
+                del self.nodes[name]
+                edges = [edge for edge in self.edges if edge.target != name]
+                self.edges = [replace(edge, source=source) if edge.source == name else edge for edge in edges]
+            elif len(node.shape) == 1 and node.shape[0] > LARGEST_DIAGONAL and node.shift.any():
+                allowed = f"at most {LARGEST_DIAGONAL:,} where no layer before can do so"
+                raise UnsupportedGraph(str(self.path), [Violation(name, f"shifts {node.shape[0]:,} values", allowed)])
+            else:
+                self.nodes[name] = node.as_map()
+
+    def _free(self, wanted: str) -> str:
+        """Return a name that a Program can have and that was not given before."""
+        stem = wanted.strip("/").replace("/", ".") or "node"
+        names = (stem if number == 1 else f"{stem}_{number}" for number in count(1))
+        name = next(name for name in names if name not in self.taken)
+        self.taken.add(name)
+        return name
+
+    def add(self, wanted: str, make: Callable[[str], LinearMap], signal: Signal, **kept: Any) -> Signal:
+        """Add a linear map behind a signal; ``kept`` are further fields of what it gives."""
+        name = self._free(wanted)
+        made = make(name)
+        shape = made.out_shape(signal.shape)
+        if math.prod(shape) > MOST_VALUES:
+            raise Refused(f"{math.prod(shape):,} values", f"at most {MOST_VALUES:,} for a sample")
+        return self._behind(made, shape, signal, **kept)
+
+    def neurons(self, wanted: str, signal: Signal) -> Signal:
+        """Add a layer of sigma-delta neurons behind a signal."""
+        neuron = SigmaDelta(delta_threshold=np.zeros((), np.float32))
+        layer = NeuronLayer(name=self._free(wanted), shape=signal.shape, neuron=neuron)
+        kept = {"channel_last": signal.channel_last, "columns": signal.columns}
+        return self._behind(layer, signal.shape, signal, **kept)
+
+    def _behind(self, node: Node, shape: Shape, signal: Signal, **kept: Any) -> Signal:
+        if any(signal.pads):
+            raise Refused("receives what Pad gives", "Conv or AveragePool behind Pad")
+        if any(source not in self.nodes for source in signal.sources):
+            raise Refused("receives the input before it is reshaped", "one shape of the input for all that reads it")
+        self.nodes[node.name] = node
+        self.edges += [Edge(source, node.name) for source in signal.sources]
+        return Signal(sources=(node.name,), shape=shape, **kept)
+
+    def shifted(self, op: "Op", signal: Signal, factor: Array, shift: Array) -> Signal:
+        """Multiply and shift each channel; ``factor`` and ``shift`` are ``[channels]``."""
+        kept = {"channel_last": signal.channel_last, "columns": signal.columns}
+        shape = signal.shape
+        return self.add(
+            op.name, lambda name: _Shift(name=name, factor=factor, shift=shift, shape=shape), signal, **kept
+        )
+
+    def as_input(self, shape: Shape) -> Signal:
+        """Give the input another shape; nothing may have read it in its former one."""
+        if any(edge.source == self.input for edge in self.edges):
+            raise Refused("reshapes the input, which others read as it was", "one shape of the input for all")
+        del self.nodes[self.input]
+        self.input = self._free(self.input)
+        self.nodes[self.input] = Input(name=self.input, shape=shape)
+        return Signal(sources=(self.input,), shape=shape)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _Shift(LinearMap):
+    """A factor and a shift for each channel, until it is known where they go."""
+
+    factor: Array  # [channels]
+    shift: Array  # [channels]
+    shape: Shape
+
+    def out_shape(self, shape: Shape) -> Shape:
+        """Any shape, unchanged."""
+        return shape
+
+    def folded_into(self, before: Conv | Dense) -> Conv | Dense:
+        """Return one map in the place of two."""
+        bias = np.zeros(len(before.weight)) if before.bias is None else before.bias
+        weight = before.weight * self.factor.reshape(-1, *[1] * (before.weight.ndim - 1))
+        return replace(before, weight=weight, bias=bias * self.factor + self.shift)
+
+    def as_map(self) -> LinearMap:
+        """Return it as a map of a Program."""
+        n = self.shape[0]
+        if len(self.shape) == 3:
+            return Conv(name=self.name, weight=self.factor.reshape(n, 1, 1, 1), bias=self.shift, groups=n)
+        if not self.shift.any():
+            return Scale(name=self.name, factor=self.factor)
+        return Dense(name=self.name, weight=np.diag(self.factor), bias=self.shift)
+
+
+def _is_read(node: Any) -> bool:
+    return node.op_type in READ and node.domain in ("", "ai.onnx")
+
+
+def _label(node: Any) -> str:
+    return f"{node.name or node.output[0]} ({node.op_type})"

@@ -1,0 +1,24 @@
+"""Damaged files of every kind that is read: a sentence or a result, within ten seconds and a GiB, and nothing written.
+
+TDD_DEPLOY_EXAMPLES=1000 damages that many files of each kind instead of the default.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.damage import KINDS
+
+N = int(os.environ.get("TDD_DEPLOY_EXAMPLES", "60"))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_damaged_file_is_read_or_refused(kind: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-W", "ignore", "-m", "tests.damage", kind, "0", str(N), str(tmp_path)]
+    found = json.loads(subprocess.check_output(command, cwd=Path(__file__).parents[2]))
+    assert found["bugs"] == []
+    assert found["refused"] > N / 3
