@@ -23,7 +23,6 @@ from tdd_deploy.neurons import (
     I,
     LoihiLIF,
     Neuron,
-    SigmaDelta,
     Threshold,
     VariantLIF,
 )
@@ -54,6 +53,7 @@ Rule = Callable[[Program], Iterator[Violation]]
 
 INPUT_SCALE, OUTPUT_UNIT = "input_scale", "output_unit"  # nodes at the border of an integer program
 
+NEURONS = (IF, LIF, CubaLIF, LI, CubaLI, I, Threshold, VariantLIF, LoihiLIF)  # and no class made from them
 LEAKLESS = {LIF: "Use IF, which does not leak.", LI: "Use I, which does not leak."}
 
 
@@ -435,10 +435,9 @@ def neurons_are_standard(program: Program) -> Iterator[Violation]:
     """Threshold and Scale make soft reset of one state alone."""
     for layer in program.neuron_layers:
         neuron = layer.neuron
-        if isinstance(neuron, SigmaDelta):
-            yield Violation(
-                layer.name, "SigmaDelta, for which NIR has no node", "NIR's neurons", "Simulate it as it is."
-            )
+        if type(neuron) not in NEURONS:
+            found = f"{type(neuron).__name__}, for which NIR has no node"
+            yield Violation(layer.name, found, "NIR's neurons", "Simulate it as it is.")
         if isinstance(neuron, VariantLIF):
             yield from _unwritten(layer.name, neuron)
         if isinstance(neuron, CubaLIF) and neuron.reset == "soft":

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from tdd_deploy.errors import BadProfile, Violation
@@ -105,7 +106,7 @@ class Profile:
     prices: tuple[Price, ...]
     static: tuple[StaticPower, ...]
     clock: Clock | None
-    chip: str | None  # where its programs are placed
+    chip: str | None  # where its programs are placed: a name, or a path
     latencies: tuple[Latency, ...]
     points: tuple[Point, ...]
     integer_macs: tuple[IntegerMac, ...]
@@ -156,12 +157,17 @@ def _profile(name: str, content: Mapping[str, Any]) -> Profile:
         prices=tuple(_price(term, figures) for term, figures in content.get("price", {}).items()),
         static=tuple(_static(part, figures) for part, figures in content.get("static", {}).items()),
         clock=Clock(mhz=content["clock"]["value"], source=content["clock"]["source"]) if "clock" in content else None,
-        chip=content.get("chip"),
+        chip=_chip(name, content.get("chip")),
         latencies=tuple(_latency(term, figures) for term, figures in content.get("time", {}).items()),
         integer_macs=tuple(_integer_mac(bits, figures) for bits, figures in content.get("integer_mac", {}).items()),
         points=tuple(_point(point, figures) for point, figures in content.get("point", {}).items()),
         not_priced=tuple(content.get("not_priced", ())),
     )
+
+
+def _chip(profile: str, chip: str | None) -> str | None:
+    """Return a chip's name, or the path of a user's file, which stands relative to the profile's."""
+    return chip if chip is None or chip in chip_names() else str(Path(profile).parent / chip)
 
 
 def _static(name: str, figures: Mapping[str, Any]) -> StaticPower:
@@ -217,7 +223,7 @@ _TOP = {
     "price": Key(dict, required=False),
     "static": Key(dict, required=False),
     "clock": Key(dict, required=False),
-    "chip": Key(str, chip_names(), required=False),
+    "chip": Key(str, required=False),
     "time": Key(dict, required=False),
     "integer_mac": Key(dict, required=False),
     "point": Key(dict, required=False),
@@ -269,6 +275,9 @@ _POINT = {
 
 def _violations(content: Mapping[str, Any]) -> Iterator[Violation]:
     yield from table_violations("", content, _TOP)
+    chip = content.get("chip", "")
+    if isinstance(chip, str) and chip and chip not in chip_names() and not chip.endswith(".toml"):
+        yield Violation("chip", repr(chip), f"{', '.join(chip_names())}, or a path to a .toml, from this file on")
     if not {"price", "point"} & content.keys():
         yield Violation("price, point", "both missing", "prices of events, or operating points, or both")
     kinds = (

@@ -45,7 +45,7 @@ def _any_neuron(program: Program) -> Iterator[Violation]:
     biases = currents_of_biases(program)
     for layer in program.neuron_layers:
         neuron = layer.neuron
-        if not isinstance(neuron, IF | LIF | CubaLIF | Threshold | LoihiLIF):
+        if type(neuron) not in (IF, LIF, CubaLIF, Threshold, LoihiLIF):
             remedy = "" if neuron.spiking else "Read currents: let the last linear map lead to the output."
             found = type(neuron).__name__ + ("" if neuron.spiking else " sends numbers")
             yield Violation(layer.name, found, "neurons that fire (IF, LIF, CubaLIF, Threshold)", remedy)

@@ -202,7 +202,7 @@ def _unholdable(program: Program) -> Iterator[Violation]:
     if program.number_format == "integer":
         yield Violation("number_format", "integer", "float32 or float64", "This program is quantized already.")
     for layer in program.neuron_layers:
-        if not isinstance(layer.neuron, LIF | IF | CubaLIF | Threshold | LoihiLIF):
+        if type(layer.neuron) not in (LIF, IF, CubaLIF, Threshold, LoihiLIF):
             yield Violation(
                 layer.name,
                 f"{type(layer.neuron).__name__}" + ("" if layer.neuron.spiking else " sends numbers"),

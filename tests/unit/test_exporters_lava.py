@@ -168,6 +168,13 @@ def test_potentials_are_not_sent(neuron):
     assert reasons(of_floats(neuron)) == {"n": f"{type(neuron).__name__} sends numbers"}
 
 
+def test_a_neuron_made_from_one_of_ours_is_not_taken_for_it():
+    class Adaptive(IF):
+        """Might do anything."""
+
+    assert reasons(of_floats(Adaptive(**FIRE))) == {"n": "Adaptive"}
+
+
 @pytest.mark.parametrize("neuron", [IF(**FIRE, compare=">="), Threshold(v_threshold=np.array(1.0), compare=">=")])
 def test_lava_compares_with_more_than(neuron):
     assert reasons(of_floats(neuron)) == {"n.compare": ">="}

@@ -105,6 +105,14 @@ def test_nir_has_no_sigma_delta_neuron():
     assert said["n"].startswith("n: SigmaDelta, for which NIR has no node; allowed: NIR's neurons")
 
 
+def test_a_neuron_made_from_one_of_nirs_is_not_taken_for_it():
+    class Adaptive(LIF):
+        """Might do anything."""
+
+    said = reasons(small(Adaptive(beta=np.array(0.5), v_threshold=np.array(1.0), v_reset=np.array(0.0))))
+    assert said["n"].startswith("n: Adaptive, for which NIR has no node; allowed: NIR's neurons")
+
+
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_a_neuron_becomes_the_node_of_its_name_in_full_shape(name):
     node = lift(small(EXAMPLES[name])).nodes["n"]

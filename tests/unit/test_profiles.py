@@ -289,6 +289,12 @@ def test_what_is_not_given_is_left_out(tmp_path):
     assert (profile.prices[0].low_pj, profile.prices[0].high_pj) == (2000, 2000)
 
 
+def test_a_chip_is_one_of_ours_or_a_file_beside_the_profile(tmp_path):
+    assert load(tmp_path, GOOD).chip is None
+    assert load(tmp_path, f'chip = "loihi1"\n{GOOD}').chip == "loihi1"
+    assert load(tmp_path, f'chip = "chips/mine.toml"\n{GOOD}').chip == str(tmp_path / "chips/mine.toml")
+
+
 def test_zero_means_measured_zero(tmp_path):
     assert (
         load(tmp_path, GOOD.replace("value = 2", "value = 0").replace("low = 1.5", "low = 0")).prices[0].value_pj == 0
@@ -319,6 +325,8 @@ def test_zero_means_measured_zero(tmp_path):
         ('source = "my lab"', "source = 7", "price.synop.source: 7; allowed: a text that is not empty."),
         ('unit = "nJ"', 'unit = "J"', "price.synop.unit: 'J'; allowed: fJ, pJ, nJ, uJ."),
         ('unit = "W"', 'unit = "pJ"', "static.chip.unit: 'pJ'; allowed: uW, mW, W, uW/MHz"),
+        ("schema = 1", 'schema = 1\nchip = "loihi9"', "chip: 'loihi9'; allowed: loihi1, loihi2, truenorth, or a path"),
+        ("schema = 1", "schema = 1\nchip = 9", "chip: 9; allowed: a text that is not empty."),
         ("value = 2", "value = -2", "price.synop.value: -2; allowed: a number, 0 or more."),
         ("value = 2", "value = nan", "price.synop.value: nan; allowed: a number, 0 or more."),
         ("value = 2", "value = inf", "price.synop.value: inf; allowed: a number, 0 or more."),

@@ -398,6 +398,13 @@ def test_neurons_that_send_potentials_are_refused(neuron):
     assert refused(single([[1.0]], neuron=neuron)) == {"n": f"{type(neuron).__name__} sends numbers"}
 
 
+def test_a_neuron_made_from_one_of_ours_is_not_taken_for_it():
+    class Adaptive(IF):
+        """Might do anything."""
+
+    assert refused(single([[1.0]], neuron=Adaptive(**FIRE))) == {"n": "Adaptive"}
+
+
 def test_a_filter_behind_a_bias_is_refused():
     neuron = CubaLIF(alpha=np.array(0.5), beta=np.array(0.5), **FIRE)
     assert refused(single([[1.0]], bias=[1.0], neuron=neuron)) == {"n": "CubaLIF behind a bias, which it filters"}

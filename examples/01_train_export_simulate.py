@@ -1,6 +1,6 @@
 """Train a spiking network on digits, and see where delta spikes pay: the whole way in Python.
 
-python examples/train_export_simulate.py runs/example [--epochs 5]
+python examples/01_train_export_simulate.py runs/example [--epochs 5]
 """
 
 import argparse
