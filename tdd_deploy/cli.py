@@ -397,6 +397,7 @@ def simulate(file: Path, *, energy: bool, profiles: tuple[str, ...], by: str, as
 
 @cli.command()
 @click.argument("runs", type=PATH, nargs=-1, required=True)
+@foreign_file
 @click.option("--data", required=True, help=DATA)
 @data_dir
 @_binned

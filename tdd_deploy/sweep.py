@@ -13,7 +13,7 @@ from .data import Binning, open_data
 from .errors import BadFile, BadOption, Interrupted
 from .files import make_folder, replacing, write_json
 from .pipeline import export, read_program, simulate
-from .program import Code
+from .program import Code, Program
 
 SCHEMA_VERSION = 1
 TRAINED = ("method", "keep", "lambda", "steps", "qat")  # options of a training run that rows are told with
@@ -59,6 +59,8 @@ def sweep(
     bits: Sequence[int | None] = (None,),
     input_thresholds: Sequence[float] = (0.0,),
     delta_thresholds: Sequence[float] | None = None,
+    dialect: str | None = None,
+    strict: bool = False,
     profiles: Sequence[str],
     batch: int = 64,
     progress: Callable[[int, int], None] = lambda done, total: None,
@@ -80,6 +82,8 @@ def sweep(
         bits: of a weight; None for floats.
         input_thresholds: see ``simulate``.
         delta_thresholds: likewise; by default as the file says.
+        dialect: what files of another tool mean; see ``read_program``.
+        strict: likewise.
         profiles: names of hardware; the picture shows the first that has prices.
         batch: samples executed at once.
         progress: is told how many points are done.
@@ -100,7 +104,9 @@ def sweep(
         seed=seed,
         profiles=tuple(profiles),
     )
-    points = list(_points(runs, codes, bits, input_thresholds, delta_thresholds or (None,)))
+    reading: dict[str, Any] = {"dialect": dialect, "strict": strict}
+    programs = {path: read_program(path, **reading) for path in runs}
+    points = list(_points(programs, codes, bits, input_thresholds, delta_thresholds or (None,)))
     rows = _finished(out / "sweep.json", grid)
     make_folder(out)
     common = {
@@ -115,7 +121,7 @@ def sweep(
         for done, (path, point) in enumerate(points):
             progress(done, len(points))
             if point not in rows:
-                rows[point] = _run(path, point, profiles=profiles, batch=batch, **common)
+                rows[point] = _run(path, point, reading, profiles=profiles, batch=batch, **common)
                 _write(out, grid, rows)
     except KeyboardInterrupt as interrupt:
         saved = f"{len(rows)} of {len(points)} points are in {out}; the same command goes on"
@@ -126,14 +132,13 @@ def sweep(
 
 
 def _points(
-    runs: Sequence[Path],
+    programs: Mapping[Path, Program],
     codes: Sequence[Choice],
     bits: Sequence[int | None],
     input_thresholds: Sequence[float],
     delta_thresholds: Sequence[float | None],
 ) -> Iterator[tuple[Path, Point]]:
-    for path in runs:
-        program = read_program(path)
+    for path, program in programs.items():
         if program.number_format == "integer" and any(n is not None for n in bits):
             raise BadOption("--bits", f"of {path}, a program in integers", "floats, or networks in floats")
         for code, n, of_input, of_layers in product(codes, bits, input_thresholds, delta_thresholds):
@@ -148,16 +153,19 @@ def _points(
             yield path, point
 
 
-def _run(path: Path, point: Point, *, profiles: Sequence[str], batch: int, **common: Any) -> dict[str, Any]:
+def _run(
+    path: Path, point: Point, reading: Mapping[str, Any], *, profiles: Sequence[str], batch: int, **common: Any
+) -> dict[str, Any]:
     """Execute one point; return its row."""
     with tempfile.TemporaryDirectory() as folder:
         file = path
         if point.bits is not None:
             file = Path(folder) / "network.nir"
             given = {name: common[name] for name in ("data", "data_dir", "binning")}
-            export(path, target="nir", out=file, bits=point.bits, **given)
+            export(path, target="nir", out=file, bits=point.bits, **reading, **given)
         simulation = simulate(
             file,
+            **(reading if file is path else {}),
             code=point.code,
             input_threshold=point.input_threshold,
             delta_threshold=point.delta_threshold,

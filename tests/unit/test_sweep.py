@@ -1,11 +1,15 @@
 import csv
 import json
+from itertools import pairwise
 
+import nir
+import numpy as np
 import pytest
 
 from tdd_deploy import pipeline
 from tdd_deploy import sweep as room
 from tdd_deploy.errors import BadFile, BadOption, Interrupted
+from tdd_deploy.graph import AmbiguousGraph
 from tdd_deploy.sweep import pareto, sweep
 
 PROFILES = ("loihi2", "cmos45-horowitz")  # the first has no prices
@@ -110,3 +114,19 @@ def test_what_cannot_be_swept_is_refused_before_anything_runs(run_folder, tmp_pa
 def test_the_best_are_those_that_no_other_beats():
     assert pareto([(1, 0.9), (2, 0.95), (2, 0.9), (3, 0.94), (1, 0.9)]) == [True, True, False, False, True]
     assert pareto([(None, 0.9), (1, None), (1, 0.5)]) == [False, False, True]
+
+
+def test_a_file_of_another_tool_is_swept_in_its_dialect(tmp_path):
+    nodes = {
+        "in": nir.Input(np.array([2])),
+        "fc": nir.Linear(np.full((3, 2), 0.5)),
+        "lif": nir.LIF(tau=np.full(3, 3e-4), r=np.ones(3), v_leak=np.zeros(3), v_threshold=np.ones(3) / 4),
+        "out": nir.Output(np.array([3])),
+    }
+    nir.write(tmp_path / "n.nir", nir.NIRGraph(nodes, [*pairwise(nodes)], type_check=False))
+    np.savez(tmp_path / "x.npz", x=np.ones((2, 8, 2), np.float32))
+    given = {"data": str(tmp_path / "x.npz"), "out": tmp_path / "out", "bits": (None, 4), "profiles": PROFILES}
+    with pytest.raises(AmbiguousGraph):
+        sweep([tmp_path / "n.nir"], **given)
+    found = sweep([tmp_path / "n.nir"], dialect="nir,dt=1e-4,integration=euler", **given)
+    assert [point["spikes"] > 0 for point in found["points"]] == [True] * 4
