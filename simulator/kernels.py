@@ -8,7 +8,7 @@ a change to this file, and to no other, makes the compiled code out of date.
 # ruff: noqa: PLR0917  (a keyword costs the compiler a lookup, and these functions are called from here alone)
 
 from collections.abc import Callable
-from enum import IntEnum
+from enum import IntEnum, IntFlag
 from typing import Any, NamedTuple, TypeVar, cast
 
 import numba
@@ -36,10 +36,11 @@ class Kind(IntEnum):
     SYNAPSES = 3
     NEURONS = 4  # LIF and its kin
     THRESHOLD = 5
-    INTEGRATORS = 6  # LI and I: their values are their potentials
+    INTEGRATORS = 6  # LI, CubaLI and I: their values are their potentials
     SCALE = 7
     SIGMA_DELTA = 8  # their values are what receivers hold of them
-    ROUTE = 9  # counts messages, where no map that receives them can
+    VARIANTS = 9  # VariantLIF: their values are numbers of spikes
+    ROUTE = 10  # counts messages, where no map that receives them can
 
 
 class Count(IntEnum):
@@ -64,7 +65,8 @@ class Parameter(IntEnum):
     """A neuron's parameters: it fires above LIMIT; AFTER is added to what the reset leaves of v.
 
     A sigma-delta neuron is never below FLOOR, and sends when it has moved by more than LIMIT: in multiples of GRID
-    where that is not 0.
+    where that is not 0. A variant of LIF is never below FLOOR after its reset, which goes to AFTER, or takes away GRID
+    per spike.
     """
 
     KEEP_U = 0
@@ -82,16 +84,27 @@ NODE = np.dtype(
         for name in (
             *("kind", "size", "source", "n_sources"),  # sources in the table: node, delay
             *("is_spiking", "start", "stride", "slots"),  # where its values are, of the last ``slots`` steps
-            *("u", "has_u", "v", "parameters", "is_soft"),  # neurons; without u, zeros stand for it
+            *("u", "has_u", "v", "parameters", "is_soft", "variant"),  # neurons; without u, zeros stand for it
             *("is_delta", "size_in", "fans", "has_bias", "bias", "weights", "rows", "columns"),  # maps with weights
             *("n_rows", "n_columns", "block"),  # taps, and the channels that one tap reaches
             *("groups", "channels_in", "width_in", "channels_out", "width_out"),
             *("many", "pairs"),  # events from which on all inputs are multiplied; places that taps connect
             *("has_costs", "costs"),  # of what the source sends, on the mesh
-            *("events", "order", "factor"),  # where the values of events are; flattened; scaled
+            *("events", "factor"),  # where the values of events are; scaled
+            *("order", "first", "n_ordered"),  # flattened: so many values from the first place on, and zeros
         )
     ]
 )
+
+
+class Variant(IntFlag):
+    """What a variant of LIF does."""
+
+    SOFT = 1
+    NEVER_RESETS = 2
+    LATE = 4
+    MANY = 8
+    HELD = 16
 
 
 class Plan(NamedTuple):
@@ -116,13 +129,14 @@ class Memory(NamedTuple):
     totals: NDArray[np.float64]  # the output, summed over the steps so far
 
 
-INPUT, SUM, FLATTEN, SYNAPSES, NEURONS, THRESHOLD, INTEGRATORS, SCALE, SIGMA_DELTA, _ = (
+INPUT, SUM, FLATTEN, SYNAPSES, NEURONS, THRESHOLD, INTEGRATORS, SCALE, SIGMA_DELTA, VARIANTS, _ = (
     np.uint64(kind) for kind in Kind
 )
 VALUES, CHANGES, ACTIVE = int(Count.VALUES), int(Count.CHANGES), int(Count.ACTIVE)
 SPIKE_CODE, DELTA_CODE = int(Count.SPIKE_CODE), int(Count.DELTA_CODE)
 SPIKE_COSTS, DELTA_COSTS = int(Count.SPIKE_COSTS), int(Count.DELTA_COSTS)
 KEEP_U, KEEP_V, BIAS, LIMIT_V, AFTER, FLOOR, GRID = (np.uint64(parameter) for parameter in Parameter)
+SOFT, NEVER_RESETS, LATE, MANY, HELD = (np.uint64(flag) for flag in Variant)
 # Indices are unsigned: signed ones would be tested for being negative, and divided with more care.
 ZERO, ONE, TWO, THREE, AT_ONCE, FIVE, SIX, SEVEN = (np.uint64(i) for i in range(8))  # AT_ONCE: what is added together
 BLOCK_SIZE = np.uint64(BLOCK)
@@ -511,18 +525,77 @@ def _compare(
 def _integrate(
     table: Array, given: Array, node: Any, numbers: Array, current: Any, now: Any, before: Any, counts: Array, row: int
 ) -> None:  # fmt: skip
-    """Leak, integrate and send the potential, block by block."""
+    """Filter the current, leak, integrate and send the potential, block by block."""
+    has_u = numbers.dtype.type(node.has_u)
     n_values, n_changes, n_active = np.int32(0), np.int32(0), np.int32(0)
     for start in range(ZERO, node.size, BLOCK_SIZE):
-        keep_v = _parameter(table, node, KEEP_V, start)
+        keep_u, keep_v = _parameter(table, node, KEEP_U, start), _parameter(table, node, KEEP_V, start)
+        u_at = node.u + start * node.has_u
         current_at, now_at, before_at = current + start, now + start, before + start
         for i in range(_smaller(BLOCK_SIZE, node.size - start)):
-            old, arrived = numbers[before_at + i], numbers[current_at + i]
-            v = old * given[keep_v + i] + arrived
-            n_active = np.int32(n_active + ((arrived != 0) | (old != 0)))
+            u, old, arrived = numbers[u_at + i], numbers[before_at + i], numbers[current_at + i]
+            new_u = u * given[keep_u + i] + arrived
+            v = old * given[keep_v + i] + new_u
+            numbers[u_at + i] = new_u * has_u
+            n_active = np.int32(n_active + ((arrived != 0) | (old != 0) | (u != 0)))
             n_values = np.int32(n_values + (v != 0))
             n_changes = np.int32(n_changes + (v != old))
             numbers[now_at + i] = v
+    counts[row, VALUES] += n_values
+    counts[row, CHANGES] += n_changes
+    counts[row, ACTIVE] += n_active
+
+
+@inlined
+def _spikes(v: Any, limit: Any, threshold: Any, is_many: Any) -> Any:
+    """Return how often a variant fires."""
+    if is_many:
+        return max(np.floor(v / threshold), v * 0)
+    return v * 0 + (v > limit)
+
+
+@inlined
+def _reset(v: Any, compared: Any, limit: Any, threshold: Any, after: Any, variant: Any) -> Any:
+    """Return what a variant's reset makes of v, by the potential that was compared."""
+    if variant & NEVER_RESETS:
+        return v
+    if variant & SOFT:
+        return v - _spikes(compared, limit, threshold, variant & MANY) * threshold
+    return after if compared > limit else v
+
+
+@compiled
+def _fire_variants(
+    table: Array, given: Array, node: Any, numbers: Array, current: Any, now: Any, before: Any, counts: Array, row: int
+) -> None:  # fmt: skip
+    """Advance a layer of variants of LIF, block by block, and count them."""
+    to_number = numbers.dtype.type
+    n_values, n_changes, n_active = np.int32(0), np.int32(0), np.int32(0)
+    for start in range(ZERO, node.size, BLOCK_SIZE):
+        keep_u, keep_v = _parameter(table, node, KEEP_U, start), _parameter(table, node, KEEP_V, start)
+        limits, thresholds = _parameter(table, node, LIMIT_V, start), _parameter(table, node, GRID, start)
+        afters, floors = _parameter(table, node, AFTER, start), _parameter(table, node, FLOOR, start)
+        u_at, v_at = node.u + start, node.v + start
+        current_at, now_at, before_at = current + start, now + start, before + start
+        for i in range(_smaller(BLOCK_SIZE, node.size - start)):
+            u, old, arrived = numbers[u_at + i], numbers[v_at + i], numbers[current_at + i]
+            limit, threshold, after = given[limits + i], given[thresholds + i], given[afters + i]
+            n_active = np.int32(n_active + ((u != 0) | (old != 0) | (arrived != 0)))
+            new_u = u * given[keep_u + i] + arrived
+            v = old * given[keep_v + i] + new_u
+            if node.variant & LATE:
+                v = _reset(v, old, limit, threshold, after, node.variant)
+            compared = v
+            if node.variant & HELD:
+                compared = v - _spikes(old, limit, threshold, node.variant & MANY) * threshold
+            fired = to_number(_spikes(compared, limit, threshold, node.variant & MANY))
+            if not node.variant & LATE:
+                v = _reset(v, compared, limit, threshold, after, node.variant)
+            numbers[u_at + i] = to_number(new_u)
+            numbers[v_at + i] = to_number(max(v, given[floors + i]))
+            n_values = np.int32(n_values + (fired != 0))
+            n_changes = np.int32(n_changes + (fired != numbers[before_at + i]))
+            numbers[now_at + i] = fired
     counts[row, VALUES] += n_values
     counts[row, CHANGES] += n_changes
     counts[row, ACTIVE] += n_active
@@ -569,9 +642,13 @@ def _take(frame: Array, numbers: Array, now: Any, before: Any, counts: Array, ro
 
 @compiled
 def _flatten(table: Array, node: Any, values: Array, source: Any, now: Any) -> None:
-    """Put channels first."""
-    for i in range(node.size):
-        values[now + i] = values[source + table[node.order + i]]
+    """Put channels first, or a part in its place among zeros."""
+    for i in range(node.first):
+        values[now + i] = 0
+    for i in range(node.n_ordered):
+        values[now + node.first + i] = values[source + table[node.order + i]]
+    for i in range(node.first + node.n_ordered, node.size):
+        values[now + i] = 0
 
 
 @compiled
@@ -633,6 +710,8 @@ def _step(  # noqa: PLR0912  (a branch per kind)
         _integrate(plan.table, plan.numbers, node, numbers, given, now, before, counts, row)
     elif node.kind == SIGMA_DELTA:
         _send_on_change(plan.table, plan.numbers, node, numbers, given, now, before, counts, row)
+    elif node.kind == VARIANTS:
+        _fire_variants(plan.table, plan.numbers, node, numbers, given, now, before, counts, row)
     elif node.kind == SCALE:
         _scale(plan.numbers, node, numbers, given, now)
     else:

@@ -15,7 +15,20 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from tdd_deploy.neurons import IF, LI, LIF, CubaLIF, Firing, I, LavaSigmaDelta, LoihiLIF, SigmaDelta, Threshold
+from tdd_deploy.neurons import (
+    IF,
+    LI,
+    LIF,
+    CubaLI,
+    CubaLIF,
+    Firing,
+    I,
+    LavaSigmaDelta,
+    LoihiLIF,
+    SigmaDelta,
+    Threshold,
+    VariantLIF,
+)
 from tdd_deploy.neurons.loihi import DECAY
 from tdd_deploy.program import (
     Conv,
@@ -25,6 +38,7 @@ from tdd_deploy.program import (
     NeuronLayer,
     Node,
     Output,
+    Place,
     Pool,
     Program,
     Scale,
@@ -33,17 +47,19 @@ from tdd_deploy.program import (
 )
 
 from .arithmetic import NumberArray
-from .kernels import AT_ONCE, BLOCK, NODE, Kind, Memory, Parameter, Plan
+from .kernels import AT_ONCE, BLOCK, NODE, Kind, Memory, Parameter, Plan, Variant
 from .routes import Route
 from .scatter import IntArray, Synapses, channel_first, channel_last, targets
 
 Tap = tuple[int, int, int]  # the tap, the place it reaches, how many taps and places in a row
 KINDS = {
     **dict.fromkeys((LoihiLIF, CubaLIF, LIF, IF), Kind.NEURONS),
-    **dict.fromkeys((LI, I), Kind.INTEGRATORS),
+    **dict.fromkeys((LI, CubaLI, I), Kind.INTEGRATORS),
     Threshold: Kind.THRESHOLD,
     **dict.fromkeys((SigmaDelta, LavaSigmaDelta), Kind.SIGMA_DELTA),
+    VariantLIF: Kind.VARIANTS,
 }
+SPIKING = (Kind.NEURONS, Kind.THRESHOLD)  # their values are 0 and 1
 SENDERS = (Kind.INPUT, *KINDS.values())  # their changes are counted
 MANY = (
     0.46  # the share of inputs from which on, changed or not, all are multiplied: where the times cross in benchmarks/
@@ -105,7 +121,7 @@ def _is_known(node: Node) -> bool:
             return not node.average or (node.kernel[0] * node.kernel[1]).bit_count() == 1
         case Dense() | Conv():  # integers of more bits are on no chip, and would double the code
             return node.weight.dtype.kind == "f" or bool(np.all(np.abs(node.weight) < 2**15))
-    return isinstance(node, Input | Output | Flatten | Slice | Scale)
+    return isinstance(node, Input | Output | Flatten | Slice | Place | Scale)
 
 
 @dataclass
@@ -169,8 +185,9 @@ class _Layout:
                 self._rows[node.name] = _Row(Kind.INPUT, shape, edges)
             case NeuronLayer():
                 fields = self._neurons(node)
-                self._rows[node.name] = _Row(KINDS[type(node.neuron)], shape, edges, node.neuron.spiking, fields)
-            case Flatten() | Slice():
+                kind = KINDS[type(node.neuron)]
+                self._rows[node.name] = _Row(kind, shape, edges, kind in SPIKING, fields)
+            case Flatten() | Slice() | Place():
                 self._rows[node.name] = _Row(Kind.FLATTEN, shape, edges, sources_spike, self._order(node))
             case Scale():
                 self._rows[node.name] = _Row(Kind.SCALE, shape, edges, fields=self._factor(node))
@@ -193,7 +210,7 @@ class _Layout:
     def _spikes(self, name: str) -> bool:
         node = self._program[name]
         if isinstance(node, NeuronLayer):
-            return node.neuron.spiking
+            return KINDS[type(node.neuron)] in SPIKING
         return name in self._rows and self._rows[name].is_spiking
 
     def _lay_out(self, name: str, row: _Row) -> None:
@@ -216,7 +233,7 @@ class _Layout:
             self.n_spikes += slots * stride
         else:
             self.n_numbers += slots * stride
-        keeps_v = row.kind in (Kind.NEURONS, Kind.SIGMA_DELTA)
+        keeps_v = row.kind in (Kind.NEURONS, Kind.SIGMA_DELTA, Kind.VARIANTS)
         for state in ("u", "v") if row.fields.get("has_u") else ("v",) if keeps_v else ():
             row.fields[state] = self.n_numbers
             self.n_numbers += stride
@@ -239,33 +256,37 @@ class _Layout:
         threshold = next((given[name] for name in ("v_threshold", "delta_threshold") if name in given), nothing)
         lower = threshold - 1 if dtype.kind == "i" else np.nextafter(threshold, dtype.type(-np.inf))
         is_soft = isinstance(neuron, Firing) and neuron.reset == "soft"
-        passes_at = isinstance(neuron, Firing | Threshold | SigmaDelta) and neuron.compare == ">="
-        is_linear = isinstance(neuron, SigmaDelta) and neuron.activation == "none"
+        passes_at = getattr(neuron, "compare", ">") == ">=" or getattr(neuron, "spikes", "one") == "many"
+        is_bounded = isinstance(neuron, SigmaDelta) and neuron.activation == "relu"
+        lowest = np.array(-np.inf if dtype.kind == "f" else 0, dtype)
         values = {
             Parameter.KEEP_U: DECAY - 1 - given["du"] if "du" in given else given.get("alpha", nothing),
             Parameter.KEEP_V: DECAY - given["dv"] if "dv" in given else given.get("beta", np.ones((), dtype)),
             Parameter.BIAS: given.get("bias", nothing),
             Parameter.LIMIT: lower if passes_at else threshold,
             Parameter.AFTER: -threshold if is_soft else given.get("v_reset", nothing),
-            Parameter.FLOOR: np.array(-np.inf, dtype) if is_linear else nothing,
-            Parameter.GRID: given.get("grid", nothing),
+            Parameter.FLOOR: nothing if is_bounded else given.get("v_min", lowest),
+            Parameter.GRID: threshold if isinstance(neuron, VariantLIF) else given.get("grid", nothing),
         }
         blocks = [_block(values[parameter]) for parameter in Parameter]
         rows = [(self._numbers.put(block), len(block) > BLOCK) for block in blocks]
-        has_u = isinstance(neuron, CubaLIF | LoihiLIF)
-        return {"parameters": self._table.put(rows), "is_soft": is_soft, "has_u": has_u}
+        has_u = isinstance(neuron, CubaLIF | CubaLI | LoihiLIF | VariantLIF)
+        variant = _variant(neuron) if isinstance(neuron, VariantLIF) else 0
+        return {"parameters": self._table.put(rows), "is_soft": is_soft, "has_u": has_u, "variant": variant}
 
     def _factor(self, node: Scale) -> dict[str, int]:
         factor = np.broadcast_to(node.factor, self._program.in_shape(node.name))
         return {"factor": self._numbers.put(channel_last(factor[None])[0].ravel())}
 
-    def _order(self, node: Flatten | Slice) -> dict[str, int]:
+    def _order(self, node: Flatten | Slice | Place) -> dict[str, int]:
         if isinstance(node, Slice):
             part = node.start + np.arange(math.prod(node.shape)).reshape(1, *node.shape)
-            return {"order": self._table.put(channel_last(part).ravel())}
+            return {"order": self._table.put(channel_last(part).ravel()), "n_ordered": part.size}
         shape = self._program.in_shape(node.name)
+        first = node.start if isinstance(node, Place) else 0
         places = np.arange(math.prod(shape)).reshape(_last(shape))
-        return {"order": self._table.put(channel_first(places[None]).ravel())}
+        order = self._table.put(channel_first(places[None]).ravel())
+        return {"order": order, "first": first, "n_ordered": places.size}
 
     def _synapses(self, node: Dense | Conv | Pool) -> dict[str, int]:
         shape = self._program.in_shape(node.name)
@@ -301,6 +322,18 @@ class _Layout:
     def _put_taps(self, places: list[list[Tap]]) -> int:
         begin = self._table.put([tap for place in places for tap in place])
         return self._table.put(begin + 3 * np.cumsum([0, *(len(place) for place in places)]))
+
+
+def _variant(neuron: VariantLIF) -> Variant:
+    """Return what the compiled loops are told of a variant's words."""
+    words = {
+        Variant.SOFT: neuron.reset == "soft",
+        Variant.NEVER_RESETS: neuron.reset == "none",
+        Variant.LATE: neuron.resets == "next step",
+        Variant.MANY: neuron.spikes == "many",
+        Variant.HELD: neuron.left_over == "held",
+    }
+    return Variant(sum(flag for flag, is_so in words.items() if is_so))
 
 
 class _Table:

@@ -39,10 +39,8 @@ class Choices:
     tau: Literal["seconds", "times_dt"] = "seconds"
     reset: Literal["hard", "soft", "none"] | None = "hard"
     reset_to: Literal["v_reset", "zero"] = "v_reset"
-    reset_delay: YesNo | None = (
-        "no"  # the reset is made in the next step; a hard one of LIF before its leak, so at once
-    )
-    left_over: LeftOver = "fires"  # what a soft reset leaves above v_threshold, in the next step; or it is held
+    reset_delay: YesNo | None = "no"  # made in the next step; a hard one of LIF before it leaks, which is at once
+    left_over: LeftOver = "fires"  # in the next step, what a soft reset leaves above v_threshold; or it is held
     compare: Compare = ">"  # gt, ge
     spikes: Literal["one", "many"] | None = "one"  # per step: at most one, or the whole thresholds in v
     spike_delay: YesNo = "no"  # a spike leaves in the next step

@@ -285,7 +285,7 @@ class _Rules:
             "v_reset": _parameter((values["v_reset"] if choices.reset_to == "v_reset" else np.zeros(())) - rest),
         }
         v_min = None if choices.v_min is None or math.isinf(choices.v_min) else np.asarray(choices.v_min - rest)
-        is_late = choices.reset_delay == "yes" and not self._loses_before_leaking(kind)
+        is_late = choices.reset_delay == "yes" and not self._resets_before_leaking(kind)
         is_held = choices.left_over == "held" and choices.reset == "soft" and not is_late
         if choices.spikes == "many" or is_late or is_held or choices.reset == "none" or v_min is not None:
             return VariantLIF(
@@ -306,7 +306,7 @@ class _Rules:
             return LIF(beta=_parameter(beta), **chosen)
         return CubaLIF(alpha=_parameter(alpha), beta=_parameter(beta), **chosen)
 
-    def _loses_before_leaking(self, kind: type[LIF] | type[CubaLIF] | None) -> bool:
+    def _resets_before_leaking(self, kind: type[LIF] | type[CubaLIF] | None) -> bool:
         """Say whether a late hard reset is made before the leak, so that it is one at once: as snnTorch's Leaky has it.
 
         Its Synaptic, RLeaky and RSynaptic lose what arrives in that step, too.

@@ -53,13 +53,13 @@ class VariantLIF(Neuron):
         if self.resets == "next step":
             v = self._after(a, v, before)
         held = self._fired(a, before) * self.v_threshold if self.left_over == "held" else 0
-        fired = self._fired(a, v - held)
+        compared = v - held
         if self.resets == "at once":
-            v = self._after(a, v, v - held)
+            v = self._after(a, v, compared)
         if self.v_min is not None:
             is_below = a.fires(-v, -self.v_min, ">")
             v = (1 - is_below) * v + is_below * self.v_min
-        return (i, v), fired
+        return (i, v), self._fired(a, compared)  # last, for those who observe what is compared
 
     def _fired(self, a: Arithmetic, v: Array) -> Array:
         return a.count(v, self.v_threshold) if self.spikes == "many" else a.fires(v, self.v_threshold, self.compare)

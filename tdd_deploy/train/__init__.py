@@ -4,6 +4,7 @@ from .ann import Twin
 from .architectures import NETWORKS
 from .baseline import measure
 from .execution import executing
+from .from_torch import to_nir
 from .logs import Board, require_tensorboard, write_metrics
 from .lower import lower
 from .network import Network
@@ -38,5 +39,6 @@ __all__ = [
     "n_threads",
     "replay",
     "require_tensorboard",
+    "to_nir",
     "write_metrics",
 ]

@@ -3,7 +3,7 @@
 Usage: peer_networks.py FRAMEWORK FOLDER
 
 Writes for each network NAME.nir and NAME.npz: ``input`` [steps, batch, ...], and what each layer of neurons sent, under
-the name that its node has. Prints JSON: {NAME: the --dialect that says what the file does not}.
+the name that its node has; and dialects.json: {NAME: the --dialect that says what the file does not}.
 """
 
 import itertools
@@ -13,6 +13,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +28,13 @@ SHAPES = {"dense": ((20,), (8,)), "conv": ((4, 6, 6), (8,))}  # of the layers of
 
 @dataclass(frozen=True)
 class Network:
-    """A network, the dialect of its file, and the modules of its neurons by the names of their nodes."""
+    """A network, the dialect of its file, its neurons by the names of their nodes, and its framework's exporter."""
 
     name: str
     dialect: str
     module: nn.Module
     neurons: Mapping[str, nn.Module]
+    export: Callable[[], nir.NIRGraph]
 
 
 def fill(module: nn.Module, seed: int, *, gaussian: bool) -> None:
@@ -73,7 +75,7 @@ def numbered(module: nn.Module, kinds: Any, prefix: str = "", suffix: str = "") 
 # ---- snnTorch
 
 
-def snntorch() -> Iterator[tuple[Network, Callable[[], Any]]]:
+def snntorch() -> Iterator[Network]:
     import snntorch as snn
     from snntorch.export_nir import export_to_nir
 
@@ -105,14 +107,14 @@ def snntorch() -> Iterator[tuple[Network, Callable[[], Any]]]:
         module = nn.Sequential(*stack(*(kinds[kind](shape, **said) for shape in shapes), conv=where == "conv"))
         fill(module, 1, gaussian=gaussian)
         suffix = ".lif" if kind.startswith(("r", "one")) else ""
-        network = Network(
+        sample = drawn_input(0, conv=where == "conv")[0, :1]
+        yield Network(
             "-".join([kind, where, reset, "delay" if delay else "now", *(["gaussian"] if gaussian else [])]),
             f"snntorch,reset={resets[reset]},reset_delay={'yes' if delay else 'no'}",
             module,
             numbered(module, snn.SpikingNeuron, suffix=suffix),
+            partial(export_to_nir, module, sample, ignore_dims=[0]),
         )
-        sample = drawn_input(0, conv=where == "conv")[0, :1]
-        yield network, lambda module=module, sample=sample: export_to_nir(module, sample, ignore_dims=[0])
 
 
 # ---- Norse
@@ -130,7 +132,7 @@ class _Stepped(nn.Module):
         return out
 
 
-def norse() -> Iterator[tuple[Network, Callable[[], Any]]]:
+def norse() -> Iterator[Network]:
     import norse.torch as nt
     from norse.torch.functional.leaky_integrator_box import LIBoxParameters
     from norse.torch.functional.lif_box import LIFBoxParameters
@@ -172,14 +174,17 @@ def norse() -> Iterator[tuple[Network, Callable[[], Any]]]:
         fill(module, 2, gaussian=gaussian)
         name = f"{kind}-dense{'-gaussian' if gaussian else ''}"
         cells = (nt.LIFBoxCell, nt.IAFCell, nt.LIFCell, nt.LIBoxCell)
-        network = Network(name, f"norse,tau=times_dt{more}", _Stepped(module), numbered(module, cells))
-        yield network, lambda module=module: nt.to_nir(module, drawn_input(0, conv=False)[0, :1])
+        export = partial(nt.to_nir, module, drawn_input(0, conv=False)[0, :1])
+        yield Network(name, f"norse,tau=times_dt{more}", _Stepped(module), numbered(module, cells), export)
     module = nt.SequentialState(nn.Conv2d(2, 4, 3), lif_box((4, 6, 6)), nn.Conv2d(4, 4, 3), iaf((4, 4, 4)))
     fill(module, 2, gaussian=False)
-    network = Network(
-        "lif_box-conv", "norse,tau=times_dt", _Stepped(module), numbered(module, (nt.LIFBoxCell, nt.IAFCell))
+    yield Network(
+        "lif_box-conv",
+        "norse,tau=times_dt",
+        _Stepped(module),
+        numbered(module, (nt.LIFBoxCell, nt.IAFCell)),
+        lambda: sized(nt.to_nir(module, drawn_input(0, conv=True)[0, :1]), {"0": (8, 8), "2": (6, 6)}),
     )
-    yield network, lambda: sized(nt.to_nir(module, drawn_input(0, conv=True)[0, :1]), {"0": (8, 8), "2": (6, 6)})
 
 
 def sized(graph: nir.NIRGraph, sizes: Mapping[str, tuple[int, int]]) -> nir.NIRGraph:
@@ -203,7 +208,7 @@ class _Batched(nn.Module):
         return self.module(x.transpose(0, 1).flatten(0, 1))
 
 
-def sinabs() -> Iterator[tuple[Network, Callable[[], Any]]]:
+def sinabs() -> Iterator[Network]:
     import sinabs.layers as sl
     from sinabs.activation import MembraneReset, MembraneSubtract, MultiSpike, SingleSpike
     from sinabs.nir import to_nir
@@ -229,13 +234,11 @@ def sinabs() -> Iterator[tuple[Network, Callable[[], Any]]]:
         louder(module, 5 if norm == "norm" else 1)
         parts = [kind, where, many, reset, norm, *(["lowest"] if lowest else []), *(["gaussian"] if gaussian else [])]
         least = f",v_min={lowest}" if lowest else ""
-        yield (
-            Network(
-                "-".join(parts),
-                f"sinabs,gain={norm},spikes={many},reset={reset}{least}",
-                _Batched(module),
-                numbered(module, (sl.IAFSqueeze, sl.LIFSqueeze)),
-            ),
+        yield Network(
+            "-".join(parts),
+            f"sinabs,gain={norm},spikes={many},reset={reset}{least}",
+            _Batched(module),
+            numbered(module, (sl.IAFSqueeze, sl.LIFSqueeze)),
             lambda module=module, conv=where == "conv": inferred(to_nir(module, flat_input(conv=conv))),
         )
     for gain in (True, False):
@@ -244,13 +247,13 @@ def sinabs() -> Iterator[tuple[Network, Callable[[], Any]]]:
         module = nn.Sequential(*stack(first, last, conv=False))
         fill(module, 3, gaussian=False)
         louder(module, 5)
-        network = Network(
+        yield Network(
             f"exp_leak-dense-{'norm' if gain else 'one'}",
             f"sinabs,gain=norm,spikes=many{',gain_li=norm' if gain else ''}",
             _Batched(module),
             numbered(module, (sl.LIFSqueeze, sl.ExpLeakSqueeze)),
+            partial(to_nir, module, flat_input(conv=False)),
         )
-        yield network, lambda module=module: to_nir(module, flat_input(conv=False))
 
 
 def louder(module: nn.Module, factor: float) -> None:
@@ -273,7 +276,7 @@ def inferred(graph: nir.NIRGraph) -> nir.NIRGraph:
 # ---- SpikingJelly
 
 
-def spikingjelly() -> Iterator[tuple[Network, Callable[[], Any]]]:
+def spikingjelly() -> Iterator[Network]:
     from spikingjelly.activation_based import layer, neuron
     from spikingjelly.activation_based.nir_exchange import export_to_nir
 
@@ -297,16 +300,16 @@ def spikingjelly() -> Iterator[tuple[Network, Callable[[], Any]]]:
     conv = itertools.product(kinds, ["conv"], [0.0], [False])
     for kind, where, v_reset, gaussian in [*dense, *conv]:
         if kind == "cuba" and v_reset:
-            continue  # starts at v_reset and leaks to 0: refused, see test_dialects.py
+            continue  # starts at v_reset and leaks to 0: refused here
         conv_too = where == "conv"
         layers = stack(made(kind, v_reset), made(kind, v_reset), conv=conv_too, bias=not gaussian)
         module = nn.Sequential(*(layer.AvgPool2d(2) if isinstance(part, nn.AvgPool2d) else part for part in layers))
         fill(module, 4, gaussian=gaussian)
         louder(module, 2)
         parts = [kind, where, *(["below"] if v_reset else []), *(["gaussian"] if gaussian else [])]
-        network = Network("-".join(parts), "spikingjelly", module, numbered(module, neuron.BaseNode, prefix="_"))
-        sample = drawn_input(0, conv=conv_too)[0, :1]
-        yield network, lambda module=module, sample=sample: export_to_nir(module, sample)
+        neurons = numbered(module, neuron.BaseNode, prefix="_")
+        export = partial(export_to_nir, module, drawn_input(0, conv=conv_too)[0, :1])
+        yield Network("-".join(parts), "spikingjelly", module, neurons, export)
 
 
 # ---- all
@@ -329,11 +332,11 @@ def sent(network: Network, x: torch.Tensor, *, at_once: bool) -> dict[str, np.nd
     return {name: torch.stack(values).detach().numpy() for name, values in kept.items()}
 
 
-def write(network: Network, export: Callable[[], Any], folder: Path, *, at_once: bool) -> None:
+def write(network: Network, folder: Path, *, at_once: bool) -> None:
     """Run first and export then: exporters leave states behind, and sinabs's needs those of a run."""
     x = drawn_input(0, conv="conv" in network.name)
     rasters = sent(network, x, at_once=at_once)
-    nir.write(folder / f"{network.name}.nir", export())
+    nir.write(folder / f"{network.name}.nir", network.export())
     np.savez(folder / f"{network.name}.npz", input=x.numpy(), **rasters)
 
 
@@ -345,7 +348,7 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     framework, folder = sys.argv[1], Path(sys.argv[2])
     dialects = {}
-    for network, export in FRAMEWORKS[framework]():
-        write(network, export, folder, at_once=framework == "sinabs")
+    for network in FRAMEWORKS[framework]():
+        write(network, folder, at_once=framework == "sinabs")
         dialects[network.name] = network.dialect
     (folder / "dialects.json").write_text(json.dumps(dialects))

@@ -5,7 +5,19 @@ from dataclasses import fields
 import numpy as np
 import pytest
 
-from tdd_deploy.neurons import IF, LI, LIF, NEURONS, CubaLI, CubaLIF, I, SigmaDelta, Threshold, VariantLIF
+from tdd_deploy.neurons import (
+    IF,
+    LI,
+    LIF,
+    NEURONS,
+    CubaLI,
+    CubaLIF,
+    I,
+    Observing,
+    SigmaDelta,
+    Threshold,
+    VariantLIF,
+)
 from tdd_deploy.simulator.arithmetic import FloatArithmetic
 
 FIRES = {"v_threshold": np.array(1.0), "v_reset": np.array(0.0)}
@@ -267,3 +279,9 @@ def test_the_lowest_potential():
     # -3 becomes -1; -0.5 + 1 = 0.5; the bound holds after the reset: 2 fires, 2 - 1 = 1
     neuron = variant(reset="soft", v_min=np.array(-1.0))
     assert run(neuron, [-3.0, 1.0, 1.75]) == ([0, 0, 1], [-1.0, 0.5, 1.0])
+
+
+def test_the_potential_that_is_compared_is_seen_with_a_lowest_one_too():
+    seen = Observing(FloatArithmetic())
+    variant(reset="soft", v_min=np.array(-1.0)).step(seen, (np.zeros(1), np.zeros(1)), np.array([1.75]))
+    assert seen.compared == 1.75
