@@ -13,6 +13,8 @@ from .data.encoders import Encoded, Frames, sent_on_change
 from .errors import BadData, BadOption, Violation
 from .program import Program
 
+LARGEST_BATCH = 1 << 26  # numbers: 256 MiB, as long recordings of a camera come to many
+
 
 @dataclass(frozen=True, kw_only=True)
 class Feed:
@@ -71,7 +73,8 @@ class Feed:
         if source.labelled and len(shape) != 1:
             found = f"the program's output has shape {shape}"
             raise BadData(source.name, [Violation("its labels", found, "one output per class, or data without y")])
-        for batch in source.batches(size, first=first, limit=limit):
+        fitting = max(1, LARGEST_BATCH // math.prod(source.sample_shape))  # results do not depend on it
+        for batch in source.batches(min(size, fitting), first=first, limit=limit):
             if batch.y is not None:
                 check_labels(batch.y, shape[0], source.name, start=batch.start)
             frames = encode(

@@ -5,6 +5,7 @@ Prints a JSON object: how many were refused and how many were read, and what sho
 
 import io
 import json
+import math
 import random
 import resource
 import signal
@@ -23,7 +24,10 @@ import onnx
 
 from tdd_deploy import cli
 from tdd_deploy.exporters.nir import lift
+from tdd_deploy.graph import lower
 from tests.by_hand import program
+from tests.camera import SENSOR, recordings
+from tests.camera import write as write_events
 from tests.net_files import CUBA, SDNN, write_net
 
 SECONDS = 10  # that a file may take
@@ -85,6 +89,16 @@ def damaged_arrays(rng: random.Random, path: Path) -> None:
                 del arrays[name]
             case 1:
                 arrays[name] = np.asarray(rng.choice(SHOWN[:9]))
+            case 2 | 4 if value.dtype.names:
+                field = rng.choice(value.dtype.names)
+                kinds = [
+                    (key, rng.choice(("i8", "f4", "u1")) if key == field else value.dtype[key])
+                    for key in value.dtype.names
+                ]
+                arrays[name] = value.astype(kinds)
+                arrays[name][field][rng.randrange(len(value))] = rng.choice((0, 1, 200, 2**31, 2**62)) % (
+                    2**8 if arrays[name][field].dtype == "u1" else 2**63
+                )
             case 2:
                 arrays[name] = value.astype(rng.choice(("f8", "i8", "u2", "?", "c16", "S3", "f2")))
             case 3:
@@ -210,6 +224,24 @@ def make_npz(path: Path) -> None:
     np.savez(path, x=np.ones((4, 3, *shape), np.float32), y=np.zeros(4, np.int64))
 
 
+def make_events(path: Path) -> None:
+    """Write what a camera sent."""
+    write_events(path, recordings(4), [0, 1, 0, 1])
+
+
+def make_seeing(path: Path) -> None:
+    """Write a network for such a camera."""
+    size = 2 * math.prod(SENSOR)
+    nodes = {
+        "in": nir.Input(np.array([2, *SENSOR])),
+        "flat": nir.Flatten(np.array([2, *SENSOR]), 0, -1),
+        "fc": nir.Linear(np.ones((3, size))),
+        "out": nir.Output(np.array([3])),
+    }
+    graph = nir.NIRGraph(nodes, [*pairwise(nodes)], type_check=False)
+    nir.write(path, lift(lower(graph, dialect="nir")))
+
+
 Damage = Callable[[random.Random, Path], None]
 KINDS: dict[str, tuple[str, Callable[[Path], None], Damage, list[str]]] = {
     "nir": (".nir", make_nir, damaged_hdf5, ["--dialect", "nir,dt=0.5,integration=euler"]),
@@ -219,6 +251,7 @@ KINDS: dict[str, tuple[str, Callable[[Path], None], Damage, list[str]]] = {
     "sdnn": (".net", make_sdnn, damaged_hdf5, []),
     "onnx": (".onnx", make_onnx, damaged_model, []),
     "npz": (".npz", make_npz, damaged_arrays, []),
+    "events": (".npz", make_events, damaged_arrays, ["--bin-us", "1000"]),
 }
 
 
@@ -227,8 +260,9 @@ def run(kind: str, seeds: range, folder: Path) -> dict[str, Any]:
     suffix, make, damage, words = KINDS[kind]
     whole, path, network = folder / f"whole{suffix}", folder / f"bad{suffix}", folder / "network.nir"
     make(whole)
-    make_ours(network)
-    reading = ["simulate", str(network), "--data", str(path)] if kind == "npz" else ["inspect", str(path), *words]
+    (make_seeing if kind == "events" else make_ours)(network)
+    reading = ["simulate", str(network), "--data", str(path)] if suffix == ".npz" else ["inspect", str(path)]
+    reading += words
     found: dict[str, Any] = {"refused": 0, "read": 0, "bugs": []}
     reference_words = [word.replace(str(path), str(whole)) for word in reading]
     code, _, said = call(reference_words)

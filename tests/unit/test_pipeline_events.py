@@ -6,10 +6,12 @@ import subprocess
 import sys
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from tdd_deploy import feed
 from tdd_deploy.data import Binning, open_data
 from tdd_deploy.errors import BadData, BadFile, BadOption, BadOptions
 from tdd_deploy.exporters.nir import write
@@ -227,3 +229,20 @@ def test_where_no_pixel_of_a_real_camera_says_the_same_twice_the_input_sends_its
     simulation = simulate(tmp_path / "network.nir", data=path, binning=Binning(bin_us=1000), code="spike", batch=8)
     assert input_events(simulation) == sum(map(len, plain))
     assert sum(map(len, plain)) > 10_000
+
+
+def test_long_recordings_come_in_smaller_batches(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    data = write_events(tmp_path / "events.npz", recordings(5))
+    path = network(tmp_path / "network.nir")
+    whole = simulate(path, data=data, binning=Binning(bins=4)).as_json()["totals"]
+    taken: list[int] = []
+    batches = feed.Source.batches
+
+    def watched(self: feed.Source, size: int, **given: Any) -> Any:
+        taken.append(size)
+        return batches(self, size, **given)
+
+    monkeypatch.setattr(feed, "LARGEST_BATCH", 2 * 4 * 2 * SENSOR[0] * SENSOR[1])
+    monkeypatch.setattr(feed.Source, "batches", watched)
+    assert simulate(path, data=data, binning=Binning(bins=4)).as_json()["totals"] == whole
+    assert taken == [2]
