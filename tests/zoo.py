@@ -157,7 +157,9 @@ class Grower:
                 delta_threshold=parameter(0, 8, 8), activation=activation, compare=fire["compare"]
             ),
         }
-        for name in NEURONS.keys() - kinds.keys():  # one that is registered lives here without a line of its own
+        for name in [
+            name for name in NEURONS if name not in kinds
+        ]:  # one that is registered lives here without a line of its own
             kinds[name] = lambda cls=NEURONS[name]: cls(
                 **{f.name: parameter(1, 3, 4) for f in fields(cls) if f.name not in cls.choices}
             )
