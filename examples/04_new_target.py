@@ -79,14 +79,14 @@ def write_c_header(program: Program, path: Path) -> None:
         if isinstance(node, Dense):
             n_in, bias = node.weight.shape[1], np.zeros(n, int) if node.bias is None else node.bias
             weights = f"{array(f'{name}_weight', node.weight, 'int16_t')}, {array(f'{name}_bias', bias)}"
-            calls.append(f"static int32_t {name}[{n}];")
-            calls.append(f"synapses({n}, {n_in}, {weights}, {source_of(program, name)}, {name});")
+            calls.append(f"static int32_t {name}_out[{n}];")
+            calls.append(f"synapses({n}, {n_in}, {weights}, {source_of(program, name)}, {name}_out);")
         elif isinstance(node, NeuronLayer):
             p = {key: np.broadcast_to(value, n) for key, value in node.neuron.parameters().items()}
             keys = ("dv", "bias", "v_threshold", "v_reset")
             parameters = ", ".join(array(f"{name}_{key}", p[key]) for key in keys)
-            calls.append(f"static int32_t {name}_v[{n}], {name}[{n}];")
-            calls.append(f"neurons({n}, {parameters}, {source_of(program, name)}, {name}_v, {name});")
+            calls.append(f"static int32_t {name}_v[{n}], {name}_out[{n}];")
+            calls.append(f"neurons({n}, {parameters}, {source_of(program, name)}, {name}_v, {name}_out);")
         elif isinstance(node, Output):
             calls.append(f"for (int i = 0; i < {n}; i++) output[i] = {source_of(program, name)}[i];")
     sizes = [f"#define N_INPUT {program.input.shape[0]}", f"#define N_OUTPUT {program.shapes[program.output.name][0]}"]
@@ -102,6 +102,10 @@ def violations(program: Program) -> Iterator[Violation]:
     for node in program.nodes:
         if not (node.name.isascii() and node.name.isidentifier()):
             yield Violation(node.name, "a name that C cannot have", "letters, digits and _", "Rename it.")
+        if len(program.shapes[node.name]) > 1:
+            yield Violation(node.name, f"shape {program.shapes[node.name]}", "one dimension")
+        if isinstance(node, Dense) and np.abs(node.weight).max() >= 2**15:
+            yield Violation(node.name, f"weights up to {np.abs(node.weight).max()}", "16 bits")
         if isinstance(node, LinearMap) and not isinstance(node, Dense):
             yield Violation(node.name, type(node).__name__, "Dense")
         if isinstance(node, NeuronLayer) and getattr(node.neuron, "reset", "hard") != "hard":
@@ -120,7 +124,7 @@ def violations(program: Program) -> Iterator[Violation]:
 def source_of(program: Program, name: str) -> str:
     """Return what the one source of a node is called in C."""
     (edge,) = program.incoming[name]
-    return "input" if edge.source == program.input.name else edge.source
+    return "input" if edge.source == program.input.name else f"{edge.source}_out"
 
 
 TARGETS["c-header"] = write_c_header  # in the package: a module in exporters/, and this line

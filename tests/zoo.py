@@ -7,7 +7,7 @@ SigmaDelta) never meets other such numbers before the next layer that spikes, no
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
@@ -157,6 +157,12 @@ class Grower:
                 delta_threshold=parameter(0, 8, 8), activation=activation, compare=fire["compare"]
             ),
         }
+        for name in [
+            name for name in NEURONS if name not in kinds
+        ]:  # one that is registered lives here without a line of its own
+            kinds[name] = lambda cls=NEURONS[name]: cls(
+                **{f.name: parameter(1, 3, 4) for f in fields(cls) if f.name not in cls.choices}
+            )
         allowed = ["LIF", *(name for name in kinds if not spiking or NEURONS[name].spiking)]
         return kinds[str(self.rng.choice(allowed))]()
 

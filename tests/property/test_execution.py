@@ -321,7 +321,10 @@ def test_every_neuron_lives_in_the_zoo(name):
     assert sum(type(layer.neuron).__name__ == name for layer in layers) > 20
 
 
-@pytest.mark.parametrize("kind", LinearMap.__subclasses__())
+MAPS = [cls for cls in LinearMap.__subclasses__() if cls.__module__ == LinearMap.__module__]  # readers have their own
+
+
+@pytest.mark.parametrize("kind", MAPS)
 def test_every_linear_map_lives_in_the_zoo(kind):
     assert sum(isinstance(node, kind) for case in ZOO for node in case.program.linear_maps) > 20
 

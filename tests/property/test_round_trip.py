@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tdd_deploy.errors import NotExportable
+from tdd_deploy.exporters.nir import NEURONS as HELD
 from tdd_deploy.exporters.nir import lift, write
 from tdd_deploy.graph import lower, read
-from tdd_deploy.neurons import CubaLIF, Firing, I, Neuron, SigmaDelta, VariantLIF
+from tdd_deploy.neurons import CubaLIF, Firing, I, Neuron, VariantLIF
 from tdd_deploy.program import Conv, NeuronLayer, Node, Program, Scale, build, with_code
 from tests.zoo import cases, grow
 
@@ -67,7 +68,7 @@ def test_many_random_programs_need_no_change_to_be_exported():
     programs = [
         grow(seed, n_blocks=1 + seed % 3, n_steps=1, batch=1, spatial=seed % 2 == 0).program for seed in range(60)
     ]
-    assert sum(is_exportable(program) for program in programs) >= 15
+    assert sum(is_exportable(program) for program in programs) >= 10
 
 
 @pytest.mark.parametrize("integration", ["euler", "exact"])
@@ -83,7 +84,7 @@ def test_common_float32_fractions_come_back_exactly(integration, beta):
 
 
 def holdable(program: Program) -> Program:
-    """Change what NIR cannot hold: SigmaDelta, variants, soft CubaLIF, fractions of 1, cycles entered twice."""
+    """Change what NIR cannot hold: other neurons, variants, soft CubaLIF, fractions of 1, cycles entered twice."""
     nodes = [with_fractions(node, lambda fraction: np.where(fraction == 1, 0.75, fraction)) for node in program.nodes]
     return build(
         [replace(node, neuron=standard(node.neuron)) if isinstance(node, NeuronLayer) else node for node in nodes],
@@ -96,7 +97,7 @@ def holdable(program: Program) -> Program:
 
 
 def standard(neuron: Neuron) -> Neuron:
-    if isinstance(neuron, SigmaDelta):
+    if type(neuron) not in HELD:
         return I()
     if isinstance(neuron, VariantLIF):
         late = {"reset": "soft", "resets": "next step", "spikes": "one", "left_over": "fires", "v_min": None}

@@ -89,7 +89,9 @@ def test_a_node_is_told_in_words(node, name, text):
 
 def test_every_kind_of_node_is_told():
     kinds = {name for _, name, _ in WORDS}
-    assert kinds == {"Input", "Output", *NEURONS, *(cls.__name__ for cls in LinearMap.__subclasses__())}
+    with_words = {name for name, cls in NEURONS.items() if cls.choices}  # others are told by their numbers
+    maps = {cls.__name__ for cls in LinearMap.__subclasses__() if cls.__module__ == LinearMap.__module__}
+    assert kinds >= {"Input", "Output", *with_words, *maps}
 
 
 def test_float32_numbers_are_told_as_they_were_written():

@@ -1,3 +1,5 @@
+from dataclasses import fields
+
 import numpy as np
 import pytest
 import torch
@@ -69,11 +71,10 @@ def test_keep_multiplies_and_so_does_its_gradient():
 
 def make(cls, rng, choices):
     """A neuron with random parameters of its kind, one per element where it has several."""
-    ranges = {"v_threshold": (0.3, 1.2), "v_reset": (0.0, 0.2), "alpha": (0.1, 0.9), "beta": (0.1, 0.9)}
-    ranges |= {"delta_threshold": (0.0, 0.5)}
-    names = set(cls.__dataclass_fields__)
-    values = {name: rng.uniform(*ranges[name], 40).astype(np.float32) for name in sorted(names & set(ranges))}
-    return cls(**values, **{name: word for name, word in choices.items() if name in names})
+    ranges = {"v_threshold": (0.3, 1.2), "v_reset": (0.0, 0.2), "delta_threshold": (0.0, 0.5)}
+    numbers = sorted(f.name for f in fields(cls) if f.name not in cls.choices)
+    values = {name: rng.uniform(*ranges.get(name, (0.1, 0.9)), 40).astype(np.float32) for name in numbers}
+    return cls(**values, **{name: word for name, word in choices.items() if name in cls.choices})
 
 
 @pytest.mark.parametrize("compare", [">", ">="])
