@@ -542,7 +542,7 @@ def test_eight_bits_flip_few_spikes_and_four_bits_more(neuron):
 @pytest.mark.parametrize("bits", [2, 5, 8])
 def test_no_random_program_can_wrap_whatever_the_bits(bits, per):
     n_quantized = 0
-    for seed in range(150):
+    for seed in range(300):
         case = grow(seed, n_blocks=1 + seed % 3, n_steps=1, batch=1, spatial=seed % 2 == 0)
         try:
             program = quantize(case.program, bits=bits, per=per).program

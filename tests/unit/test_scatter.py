@@ -35,7 +35,7 @@ def test_results_do_not_depend_on_where_events_are_cut_into_chunks(chunk, seed, 
     sent = reference.run(case.program, case.inputs)
     monkeypatch.setattr(scatter, "CHUNK", chunk)
     result = Engine(case.program).run(Given(case.inputs), n_steps=4)
-    np.testing.assert_array_equal(result.output, sent["output"].swapaxes(0, 1))
+    np.testing.assert_array_equal(result.output, sent[case.program.output.name].swapaxes(0, 1))
 
 
 def test_channels_go_last_and_come_back():
