@@ -64,9 +64,14 @@ INTEGER = {
 }
 
 
+def is_integer(metadata: Mapping[str, Any]) -> bool:
+    """Say whether a graph is of integers, by metadata that nobody has checked."""
+    return str(metadata.get("number_format")) == "integer"
+
+
 def not_understood(metadata: Mapping[str, Any]) -> Iterator[Violation]:
     """Yield the keys that are missing, unknown, or of a value that is not allowed."""
-    all_expected = EXPECTED | (INTEGER if metadata.get("number_format") == "integer" else {})
+    all_expected = EXPECTED | (INTEGER if is_integer(metadata) else {})
     for key, expected in all_expected.items():
         if key not in metadata:
             yield Violation(f"metadata {key}", "missing", expected.allowed)

@@ -1,73 +1,81 @@
-"""The damages that the HDF5 library does not survive, looked for before it meets them.
+"""HDF5 files that nobody vouches for.
 
-It reads a heap with an entry of no size forever, and dies of a sequence where a text should be.
-Source: HDF5 File Format Specification 3.0, section III.E, global heap.
+On a damaged file the HDF5 library can loop forever, die, or ask for all memory, and no exception comes back. So a file
+is read twice, the first time by a process that may end (``probe.py``).
 """
 
-import mmap
-import re
-import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 
 import h5py
 
 from tdd_deploy.errors import BadFile, TddDeployError
 
-COLLECTION = re.compile(rb"GCOL\x01\0\0\0")
-SIZE = struct.Struct("<Q")
-ENTRY = struct.Struct("<HHIQ")  # index, references, reserved, size
+from .probe import ending_of
+
 SMALL = 64 << 20  # bytes that any file may hold
 COMPRESSED = 200  # times the size of a file: the bytes that may come out of it
+SECONDS = 5  # of CPU time that reading a file may take, and one more for every so many bytes:
+BYTES_PER_SECOND = 10 << 20
+ROOM = 512 << 20  # bytes of memory that it may take, or so many times the file's size:
+TIMES = 8
 DEEPEST = 64  # a graph in a graph takes two
-
-
-def has_whole_heaps(path: Path) -> bool:
-    """Say whether the entries of every global heap of a file, not empty, end where the heap does."""
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        return all(_is_whole(content, match.start()) for match in COLLECTION.finditer(content))
-
-
-def _is_whole(content: mmap.mmap, start: int) -> bool:
-    header = len(b"GCOL") + 4 + SIZE.size
-    if start + header > len(content):
-        return False
-    (size,) = SIZE.unpack_from(content, start + header - SIZE.size)
-    place, end = start + header, start + size
-    if end > len(content):
-        return False
-    while place + ENTRY.size <= end:
-        index, _, _, size = ENTRY.unpack_from(content, place)
-        step = size if index == 0 else ENTRY.size + (size + 7) // 8 * 8  # index 0: the room that is left
-        if not 0 < step <= end - place:
-            return False
-        place += step
-    return True
 
 
 @contextmanager
 def opened(path: Path, *, remedy: str) -> Iterator[h5py.File]:
-    """Open an HDF5 file that nobody vouches for; whatever goes wrong, also while it is read, becomes BadFile.
+    """Open a file; whatever goes wrong, also while it is read, becomes BadFile.
 
     Raises:
         BadFile: it is damaged, holds more than groups, texts and numbers, or unpacks to far more than its size.
     """
-    if not has_whole_heaps(path):
-        raise BadFile(path, "is damaged (a heap of texts does not end)", "write it again")
+    if found := fault_of(path):
+        raise BadFile(path, f"is damaged ({found})", "write it again")
     try:
         with h5py.File(path, "r") as file:
             size = n_bytes(file)
             if size is None:
                 found = "holds more than groups, texts and numbers, links to other files, or is nested too deeply"
                 raise BadFile(path, found, remedy)
-            if size > max(SMALL, COMPRESSED * path.stat().st_size):
+            if size > _most(path):
                 raise BadFile(path, f"unpacks to {size:,} bytes, {COMPRESSED} times its size and more", remedy)
             yield file
     except TddDeployError:
         raise
     except Exception as error:  # h5py raises anything on a damaged file
         raise BadFile(path, f"is damaged ({reason(error)})", "write it again") from error
+
+
+def fault_of(path: Path) -> str:
+    """Return what would happen to those who read a file, nothing when they live."""
+    about = path.stat()
+    return _fault(path, about.st_size, about.st_mtime_ns)
+
+
+@lru_cache(maxsize=64)
+def _fault(path: Path, size: int, _changed: int) -> str:
+    seconds, room = SECONDS + size // BYTES_PER_SECOND, max(ROOM, TIMES * size)
+    return ending_of(lambda: _read_all(path), seconds=seconds, room=room)
+
+
+def _read_all(path: Path) -> None:
+    """Do all that is done to a file, one array in memory."""
+    with h5py.File(path, "r") as file:
+        size = n_bytes(file)
+        if size is not None and size <= _most(path):
+            file.visititems(_read)
+
+
+def _read(_name: str, item: h5py.Group | h5py.Dataset) -> None:
+    if isinstance(item, h5py.Dataset):
+        item[()]
+
+
+def _most(path: Path) -> int:
+    """Return how many bytes may come out of a file."""
+    return max(SMALL, COMPRESSED * path.stat().st_size)
 
 
 def reason(error: Exception) -> str:

@@ -38,7 +38,7 @@ from tdd_deploy.program import (
     build,
 )
 
-from .hdf5 import has_whole_heaps, opened
+from .hdf5 import fault_of, opened
 
 REMEDY = "name a .net file that lava-dl exported"
 MOST_LAYERS = 1000
@@ -54,7 +54,7 @@ Values = Mapping[str, Value]  # of a layer; those of its neuron begin with neuro
 def is_net(path: Path) -> bool:
     """Say whether a file is one of lava-dl's; False also where that cannot be found out."""
     try:
-        if not (path.is_file() and h5py.is_hdf5(path) and has_whole_heaps(path)):
+        if not (path.is_file() and h5py.is_hdf5(path) and not fault_of(path)):
             return False
         with h5py.File(path, "r") as file:
             return "layer" in file and "node" not in file

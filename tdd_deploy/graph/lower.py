@@ -10,7 +10,7 @@ from tdd_deploy.program import Edge, Program, build
 from tdd_deploy.program.recurrence import recurrence
 
 from .border import Border
-from .choices import WRITER, Choices, choices, not_understood
+from .choices import WRITER, Choices, choices, is_integer, not_understood
 from .dialects import OURS, chosen, unsaid
 from .ends import with_one_input_and_output
 from .foreign import lower_foreign
@@ -129,7 +129,7 @@ def _checked(graph: nir.NIRGraph, subject: str) -> Choices:
         fault
         for name, node in graph.nodes.items()
         if kinds[name] in KINDS
-        for fault in _faults(name, node, chosen, has_bias=graph.metadata.get("number_format") == "integer")
+        for fault in _faults(name, node, chosen, has_bias=is_integer(graph.metadata))
     ]
     _refuse(subject, [*unclear, *unknown_kinds(kinds), *faults, *loose_edges(graph)])
     assert chosen is not None  # else refused

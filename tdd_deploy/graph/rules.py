@@ -12,7 +12,7 @@ from tdd_deploy.errors import Violation
 from tdd_deploy.program import Program
 from tdd_deploy.program.discrete import gained
 
-from .choices import Choices
+from .choices import Choices, is_integer
 from .kinds import KINDS, as_shape, kind_name, stated_shape
 
 GAIN_TOLERANCE = 8 * float(np.finfo(np.float64).eps)  # r is tau / dt_s, rounded
@@ -36,7 +36,7 @@ def loose_edges(graph: nir.NIRGraph) -> Iterator[Violation]:
         found = [name for name, node in graph.nodes.items() if isinstance(node, kind)]
         if not found:
             yield Violation("the graph", f"no node of kind {kind.__name__}", "1 or more")
-        elif len(found) > 1 and graph.metadata.get("number_format") == "integer":
+        elif len(found) > 1 and is_integer(graph.metadata):
             listed = f"{len(found)} nodes of kind {kind.__name__} ({', '.join(found)})"
             yield Violation("the graph", listed, "exactly 1 in integers")
 

@@ -1,0 +1,57 @@
+"""Work that may not come back: done first by a copy of this process, within bounds that the system enforces."""
+
+import os
+import resource
+import signal
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn
+
+LONGEST = 500  # bytes of what an exception says
+
+
+def ending_of(work: Callable[[], object], *, seconds: int, room: int) -> str:
+    """Return what would happen to those who do some work: an exception, an end of the process, or nothing at all.
+
+    Args:
+        work: that leaves nothing behind.
+        seconds: of CPU time.
+        room: bytes of memory that it may take; bounded on Linux alone.
+    """
+    listening, telling = os.pipe()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of forks beside threads: the copy has one of its own
+        copy = os.fork()
+    if copy == 0:
+        _do_and_exit(work, seconds, room, telling)
+    os.close(telling)
+    with os.fdopen(listening, "rb") as told:
+        said = told.read().decode(errors="replace")
+    _, status = os.waitpid(copy, 0)
+    if os.WIFSIGNALED(status):
+        is_endless = os.WTERMSIG(status) in (signal.SIGXCPU, signal.SIGKILL)
+        return "reading it does not end" if is_endless else "reading it ends the process"
+    return said
+
+
+def _do_and_exit(work: Callable[[], object], seconds: int, room: int, telling: int) -> NoReturn:
+    try:
+        _bound(seconds, room)
+        work()
+    except BaseException as error:  # noqa: BLE001  (whatever it is, it is told)
+        first_line = str(error).partition("\n")[0]
+        os.write(telling, f"{type(error).__name__}: {first_line}".removesuffix(": ").encode()[:LONGEST])
+    finally:
+        os._exit(0)
+
+
+def _bound(seconds: int, room: int) -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # libraries speak before they die
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
+    memory = Path("/proc/self/statm")
+    if memory.exists():
+        all_of_it = int(memory.read_text().split()[0]) * resource.getpagesize() + room
+        resource.setrlimit(resource.RLIMIT_AS, (all_of_it, all_of_it))
