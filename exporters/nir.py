@@ -462,10 +462,10 @@ def _unwritten(name: str, neuron: VariantLIF) -> Iterator[Violation]:
         "what a reset leaves is held": neuron.left_over != "fires",
         "soft reset with a memory of currents": bool(np.any(neuron.alpha)),
     }
-    for found, is_wrong in faults.items():
-        if is_wrong:
-            remedy = "Keep the file that it came from, and name its --dialect."
-            yield Violation(name, found, "one spike per step, hard reset, or soft reset of LIF and IF", remedy)
+    found = "; ".join(fault for fault, is_so in faults.items() if is_so)
+    if found:
+        remedy = "Keep the file that it came from, and name its --dialect."
+        yield Violation(name, found, "one spike per step, hard reset, or soft reset of LIF and IF", remedy)
 
 
 def fractions_have_time_constants(program: Program) -> Iterator[Violation]:
@@ -473,10 +473,11 @@ def fractions_have_time_constants(program: Program) -> Iterator[Violation]:
     if not _has_inverse(program.dt_s):
         return  # reported already
     for layer in program.neuron_layers:
-        for name in ("alpha", "beta"):
+        if isinstance(layer.neuron, VariantLIF) and any(_unwritten(layer.name, layer.neuron)):
+            continue  # reported already
+        for name in ("beta",) if isinstance(layer.neuron, VariantLIF) else ("alpha", "beta"):
             fraction = layer.neuron.parameters().get(name)
-            is_written = name == "beta" or not isinstance(layer.neuron, VariantLIF)
-            if fraction is not None and is_written:
+            if fraction is not None:
                 yield from _timeless(program, layer, name, fraction)
         is_current_based = isinstance(layer.neuron, LoihiLIF) and layer.neuron.is_current_based
         if is_current_based and program.integration == "exact" and np.any(layer.neuron.parameters()["du"] == DECAY - 1):

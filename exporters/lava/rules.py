@@ -50,8 +50,10 @@ def _any_neuron(program: Program) -> Iterator[Violation]:
             found = type(neuron).__name__ + ("" if neuron.spiking else " sends numbers")
             yield Violation(layer.name, found, "neurons that fire (IF, LIF, CubaLIF, Threshold)", remedy)
         if isinstance(neuron, Firing | Threshold) and neuron.compare != ">":
+            is_soft = isinstance(neuron, Firing) and neuron.reset == "soft"
+            found = f"{neuron.compare}, with a soft reset" if is_soft else neuron.compare
             remedy = "Quantize the program: in integers >= is > of a threshold lower by 1."
-            yield Violation(f"{layer.name}.compare", neuron.compare, ">", remedy)
+            yield Violation(f"{layer.name}.compare", found, ">", "Build it with '>'." if is_soft else remedy)
         filters = isinstance(neuron, CubaLIF | LoihiLIF)
         if filters and np.any(biases[layer.name]):
             found = "a bias on a map before it, which Lava would not filter"

@@ -358,8 +358,11 @@ def test_a_layer_of_no_size_is_refused():
 
 
 def test_all_reasons_come_at_once():
-    found = reasons(small(replace(LATE, beta=np.array(1.0), v_min=np.array(0.0)), encoder="a\0b"))
-    assert found.keys() == {"n.beta", "n", "encoder"}
+    found = reasons(small(replace(LATE, left_over="held", v_min=np.array(0.0)), encoder="a\0b"))
+    assert found.keys() == {"n", "encoder"}
+    assert "a lowest potential; what a reset leaves is held" in found["n"]
+    found = reasons(small(LIF(beta=np.array(1.0), **FIRE), encoder="a\0b"))
+    assert found.keys() == {"n.beta", "encoder"}
 
 
 # Integers
