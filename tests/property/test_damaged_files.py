@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,7 +19,16 @@ N = int(os.environ.get("TDD_DEPLOY_EXAMPLES", "60"))
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_damaged_file_is_read_or_refused(kind: str, tmp_path: Path) -> None:
-    command = [sys.executable, "-W", "ignore", "-m", "tests.damage", kind, "0", str(N), str(tmp_path)]
-    found = json.loads(subprocess.check_output(command, cwd=Path(__file__).parents[2]))
+    found = damaged(kind, 0, N, tmp_path)
     assert found["bugs"] == []
     assert found["refused"] > N / 3
+
+
+@pytest.mark.parametrize(("kind", "seed"), [("nir", 1190), ("nir open", 1190), ("ours", 1335), ("sdnn", 1984)])
+def test_what_once_hung_broke_or_took_all_memory(kind: str, seed: int, tmp_path: Path) -> None:
+    assert damaged(kind, seed, seed + 1, tmp_path)["bugs"] == []
+
+
+def damaged(kind: str, first: int, last: int, folder: Path) -> dict[str, Any]:
+    command = [sys.executable, "-W", "ignore", "-m", "tests.damage", kind, str(first), str(last), str(folder)]
+    return dict(json.loads(subprocess.check_output(command, cwd=Path(__file__).parents[2])))
