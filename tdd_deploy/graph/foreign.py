@@ -98,6 +98,8 @@ class _Lowering:
         self.violations += edges.violations
         for name, cells in graph.cells.items():
             self._lower(name, cells)
+        if self.violations:
+            return
         if choices.map_delay == "yes":
             self._delay(pair for pair in self.delays if isinstance(self.nodes[pair[1]], Dense | Conv))
         if choices.spike_delay == "yes":
@@ -122,25 +124,34 @@ class _Lowering:
 
     def _push_delays(self) -> None:
         """Put a delay behind a linear map before it: an edge delays what neurons send."""
-        moved = True
-        while moved and not self.violations:
-            moved = False
-            for (source, target), taken in list(self.delays.items()):
-                node = self.nodes[source]
-                if not taken or not isinstance(node, LinearMap):
-                    continue
-                outgoing = [pair for pair in self.delays if pair[0] == source]
-                if len(outgoing) > 1 or getattr(node, "bias", None) is not None:
-                    why = "it has a bias" if len(outgoing) == 1 else "others take this step's"
-                    found = f"a delay behind the map {source}, and {why}"
-                    allowed = "a delay behind neurons, or behind a map without a bias that leads to one node"
-                    self.violations.append(Violation(f"edge {source} -> {target}", found, allowed))
+        for _ in range(len(self.nodes) + 1):  # a way through all maps, and once to see that none is left
+            behind_maps = [pair for pair, taken in self.delays.items() if taken and self._is_map(pair[0])]
+            if not behind_maps:
+                return
+            for pair in behind_maps:
+                if not self._pushed(pair):
                     return
-                self.delays[source, target] = 0
-                for pair in self.delays:
-                    if pair[1] == source:
-                        self.delays[pair] += taken
-                moved = True
+        found = f"a delay on a cycle of linear maps, {behind_maps[0][0]} among them"
+        self.violations.append(Violation("the graph", found, "cycles with a layer of neurons in them"))
+
+    def _is_map(self, name: str) -> bool:
+        return isinstance(self.nodes[name], LinearMap)
+
+    def _pushed(self, pair: Pair) -> bool:
+        """Move the delay behind a map to the edges into it; say whether that could be done."""
+        source, target = pair
+        outgoing = [other for other in self.delays if other[0] == source]
+        if len(outgoing) > 1 or getattr(self.nodes[source], "bias", None) is not None:
+            why = "it has a bias" if len(outgoing) == 1 else "others take this step's"
+            found = f"a delay behind the map {source}, and {why}"
+            allowed = "a delay behind neurons, or behind a map without a bias that leads to one node"
+            self.violations.append(Violation(f"edge {source} -> {target}", found, allowed))
+            return False
+        taken, self.delays[pair] = self.delays[pair], 0
+        for other in self.delays:
+            if other[1] == source:
+                self.delays[other] += taken
+        return True
 
     # ---- neurons
 

@@ -301,6 +301,12 @@ def test_time_constants_below_a_step_are_told_with_a_way_out():
     assert neuron_of(lif(tau=np.full(2, 5e-6)), "norse,tau=times_dt").beta == pytest.approx(0.8)
 
 
+@pytest.mark.parametrize("dialect", ["lava,dt=2e-3", "spyx,dt=2e-3"])
+def test_faults_are_told_where_edges_are_delayed_too(dialect):
+    with pytest.raises(UnsupportedGraph, match=r"n.tau: 0.001 s, with dt 0.002 s"):
+        neuron_of(lif(), dialect)
+
+
 def test_an_r_that_tells_another_dt_is_refused():
     for dialect in ("spyx", "rockpool,dt=1e-4"):
         with pytest.raises(UnsupportedGraph, match="Say the dt of its export, or gain=nir"):

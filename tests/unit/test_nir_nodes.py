@@ -263,6 +263,20 @@ def test_a_delay_behind_a_bias_is_refused():
         program_of(nodes, [("in", "fc"), ("fc", "a"), ("a", "out")])
 
 
+def test_a_delay_on_a_cycle_of_maps_alone_is_refused():
+    nodes = {
+        "in": nir.Input(np.array([2])),
+        "a": nir.Linear(np.eye(2)),
+        "late": nir.Delay(np.full(2, DT)),
+        "b": nir.Linear(np.eye(2)),
+        "li": nir.LI(tau=np.ones(2), r=np.ones(2), v_leak=np.zeros(2)),
+        "out": nir.Output(np.array([2])),
+    }
+    loop = [("in", "a"), ("a", "late"), ("late", "b"), ("b", "a")]
+    with pytest.raises(UnsupportedGraph, match="a delay on a cycle of linear maps"):
+        program_of(nodes, [("in", "li"), ("li", "out"), *loop])
+
+
 def inner(weight):
     """Return input -> LI with its own former output, weighed, as one graph."""
     nodes = {
