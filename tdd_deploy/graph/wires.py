@@ -34,17 +34,18 @@ def joined(edges: Iterable[Pair], wires: Mapping[str, float], dt_s: float) -> Jo
     for source, target in edges:
         targets[source].append(target)
     for source in targets.keys() - steps.keys():
-        waiting = [(target, 0, frozenset[str]()) for target in targets[source]]
+        reached: set[str] = set()  # each once: the ways past wires can be without number
+        waiting = [(target, 0) for target in targets[source]]
         while waiting:
-            target, taken, passed = waiting.pop()
-            if target in steps:
-                if target not in passed:
-                    waiting += [(far, taken + steps[target], passed | {target}) for far in targets[target]]
-                continue
-            if (source, target) in found.delays:
+            target, taken = waiting.pop()
+            if target in reached:
                 where = f"edge {source} -> {target}"
                 found.violations.append(Violation(where, "two ways lead here, past inner graphs or delays", "one"))
-            found.delays[source, target] = taken
+            elif target in steps:
+                waiting += [(far, taken + steps[target]) for far in targets[target]]
+            else:
+                found.delays[source, target] = taken
+            reached.add(target)
     return found
 
 

@@ -277,6 +277,16 @@ def test_a_delay_on_a_cycle_of_maps_alone_is_refused():
         program_of(nodes, [("in", "li"), ("li", "out"), *loop])
 
 
+def test_ways_past_delays_that_double_and_double_are_refused_at_once():
+    names = [f"{side}{k}" for k in range(60) for side in "ab"]
+    nodes = {"in": nir.Input(np.array([1])), **{name: nir.Delay(one(DT)) for name in names}}
+    nodes["out"] = nir.Output(np.array([1]))
+    edges = [(f"{a}{k}", f"{b}{k + 1}") for k in range(59) for a in "ab" for b in "ab"]
+    ends = [("in", "a0"), ("in", "b0"), ("a59", "out"), ("b59", "out")]
+    with pytest.raises(UnsupportedGraph, match="two ways lead here"):
+        program_of(nodes, [*edges, *ends])
+
+
 def inner(weight):
     """Return input -> LI with its own former output, weighed, as one graph."""
     nodes = {
