@@ -6,7 +6,7 @@ dimension is held as ``(channels, 1, n)``.
 """
 
 import math
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
@@ -113,10 +113,9 @@ class _Restorer:
         return self._found
 
     def _join(self) -> None:
-        for pair in sorted(set(self._flat.edges)):
-            if self._flat.edges.count(pair) > 1:
-                found = f"stands {self._flat.edges.count(pair)} times"
-                self._refuse([Violation(f"edge {pair[0]} -> {pair[1]}", found, "once")])
+        for (source, target), count in sorted(Counter(self._flat.edges).items()):
+            if count > 1:
+                self._refuse([Violation(f"edge {source} -> {target}", f"stands {count} times", "once")])
         for source, target in self._flat.edges:
             self._targets[source].append(target)
             self._sources[target].append(source)

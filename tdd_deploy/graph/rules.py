@@ -103,7 +103,7 @@ def _gains(node: nir.NIRNode, choices: Choices) -> Mapping[str, NDArray[np.float
 
 def uneven_delays(name: str, node: nir.NIRNode) -> Iterator[Violation]:
     """Yield a delay that is not one for all; it is well formed."""
-    if isinstance(node, nir.Delay) and np.ptp(node.delay):
+    if isinstance(node, nir.Delay) and not np.all(node.delay == np.ravel(node.delay)[0]):
         yield Violation(f"{name}.delay", f"{np.min(node.delay):g} to {np.max(node.delay):g} s", "one delay for all")
 
 

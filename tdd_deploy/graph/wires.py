@@ -56,4 +56,5 @@ def _steps(name: str, seconds: float, dt_s: float, violations: list[Violation]) 
     if not 0.5 <= ratio <= LONGEST or abs(ratio - round(ratio)) > ROUNDED * ratio:
         found = f"{seconds:g} s, {ratio:g} time steps of {dt_s:g} s"
         violations.append(Violation(f"{name}.delay", found, f"whole time steps, up to {LONGEST:,}"))
-    return round(min(ratio, LONGEST))
+        return 0
+    return round(ratio)

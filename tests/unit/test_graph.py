@@ -272,6 +272,8 @@ def conv(**changes) -> nir.Conv2d:
     [
         (nir.Delay(np.array([1e-3, 2e-3])), "a.delay", "0.001 to 0.002 s"),
         (nir.Delay(np.array([1.5e-3, 1.5e-3])), "a.delay", "1.5 time steps of 0.001 s"),
+        (nir.Delay(-ONES), "a.delay", "-1000 time steps"),
+        (nir.Delay(np.full(2, np.inf)), "a.delay", "inf time steps"),
         (nir.Conv1d(None, np.ones((1, 1, 1)), 1, 0, 1, 1, np.ones(1)), "a", "a node of kind Conv1d"),
         (nir.CubaLI(ONES, ONES, ONES, ONES * 0), "a.r", "multiplies the current by 0.001 per time step"),
         (graph_of("in>a a>out"), "a", "a node of kind NIRGraph"),
