@@ -1,6 +1,8 @@
 """NIR files, opened with care: whatever is in them, a reader gets a graph or a sentence."""
 
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,15 +10,16 @@ from typing import Any
 import h5py
 import nir
 
-from tdd_deploy.errors import BadFile, UnsupportedGraph
+from tdd_deploy.errors import BadFile
 from tdd_deploy.files import sha256
 from tdd_deploy.program import Program
 
 from .choices import WRITER
-from .hdf5 import opened, reason
+from .hdf5 import opened
 from .lower import lower, lower_plain, restore
-from .plain import PlainGraph, plain_group
-from .rules import unknown_kinds
+from .plain import plain_group
+from .probe import reason
+from .rules import refuse, unknown_kinds
 from .survey import surveyed
 
 REMEDY = "name a NIR file"
@@ -38,11 +41,11 @@ def read(path: Path, *, dialect: str | None = None, strict: bool = False) -> Pro
         BadProgram: its graph breaks a rule of ``program/verify.py``.
     """
     digest = _digest(path)
-    plain = plain_file(path)
-    if WRITER in plain.metadata:
-        unknown = tuple(unknown_kinds({name: node.kind for name, node in plain.nodes.items()}))
-        if unknown:
-            raise UnsupportedGraph(str(path), unknown)
+    with _graph_in(path) as group:
+        kinds = {name: _kind(node) for name, node in group["nodes"].items()}
+        plain = None if WRITER in group.get("metadata", {}) else plain_group(group)
+    if plain is None:
+        refuse(str(path), unknown_kinds(kinds))
         program = lower(_graph(path), subject=str(path), dialect=dialect)
     else:
         program = lower_plain(plain, subject=str(path), dialect=dialect, strict=strict)
@@ -65,15 +68,14 @@ def survey(path: Path, *, strict: bool = False) -> dict[str, Any]:
         BadFile: it cannot be read, or is not a NIR file, or is damaged.
         UnsupportedGraph: it cannot be settled; with ``strict``, it would have to be repaired.
     """
-    return surveyed(restore(plain_file(path), subject=str(path), strict=strict))
+    with _graph_in(path) as group:
+        plain = plain_group(group)
+    return surveyed(restore(plain, subject=str(path), strict=strict))
 
 
-def plain_file(path: Path) -> PlainGraph:
-    """Return what stands in a NIR file, whoever wrote it.
-
-    Raises:
-        BadFile: it cannot be read, or is not a NIR file, or is damaged.
-    """
+@contextmanager
+def _graph_in(path: Path) -> Iterator[h5py.Group]:
+    """Open the graph of a NIR file, whoever wrote it."""
     if not h5py.is_hdf5(path):
         what = "it is a zip archive, such as PyTorch saves" if zipfile.is_zipfile(path) else "it is not HDF5"
         raise BadFile(path, f"is not a NIR file, as {what}", REMEDY)
@@ -81,7 +83,7 @@ def plain_file(path: Path) -> PlainGraph:
         root = file.get("node")
         if _kind(root) != "NIRGraph":
             raise BadFile(path, "is an HDF5 file without a NIR graph", REMEDY)
-        return plain_group(root)
+        yield root
 
 
 def _graph(path: Path) -> nir.NIRGraph:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tdd_deploy.errors import UnsupportedGraph, Violation
+from tdd_deploy.errors import Violation
 from tdd_deploy.neurons import IF, LI, LIF, CubaLI, CubaLIF, I, Neuron, Threshold, VariantLIF
 from tdd_deploy.program import Conv, Dense, Edge, Input, LinearMap, NeuronLayer, Node, Output, Program, Scale, build
 from tdd_deploy.program.nodes import INPUTS, OUTPUTS
@@ -18,6 +18,7 @@ from .dialects import Choices, Chosen
 from .ends import with_one_input_and_output
 from .plain import Pair
 from .restore import Cells, Restored
+from .rules import refuse
 from .soft_reset import Parts, with_soft_resets
 from .wires import ROUNDED, joined
 
@@ -35,12 +36,12 @@ def lower_foreign(graph: Restored, said: Chosen, *, subject: str) -> Program:
         BadProgram: it breaks a rule of ``program/verify.py``.
     """
     found = _Lowering(graph, said)
-    _refuse(subject, found.violations)
+    refuse(subject, found.violations)
     parts = with_one_input_and_output(with_soft_resets(Parts(found.nodes, found.delays)), graph.outputs)
     looped = recurrence(
         parts.nodes.values(), parts.edges, delayed=[pair for pair, steps in parts.edges.items() if steps]
     )
-    _refuse(subject, looped.violations)
+    refuse(subject, looped.violations)
     return build(
         parts.nodes.values(),
         [Edge(*pair, steps + int(pair in looped.delayed)) for pair, steps in parts.edges.items()],
@@ -60,12 +61,6 @@ def _told(graph: Restored, opened: Iterable[str]) -> Iterator[tuple[str, str]]:
     loops = [f"a loop that no input enters begins at {name}" for name in opened]
     if loops:
         yield "assumed", "; ".join(loops)
-
-
-def _refuse(subject: str, violations: Iterable[Violation]) -> None:
-    found = tuple(violations)
-    if found:
-        raise UnsupportedGraph(subject, found)
 
 
 @dataclass(frozen=True)

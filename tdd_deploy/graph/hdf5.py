@@ -13,7 +13,7 @@ import h5py
 
 from tdd_deploy.errors import BadFile, TddDeployError
 
-from .probe import ending_of
+from .probe import ending_of, reason
 
 SMALL = 64 << 20  # bytes that any file may hold
 COMPRESSED = 200  # times the size of a file: the bytes that may come out of it
@@ -76,12 +76,6 @@ def _read(_name: str, item: h5py.Group | h5py.Dataset) -> None:
 def _most(path: Path) -> int:
     """Return how many bytes may come out of a file."""
     return max(SMALL, COMPRESSED * path.stat().st_size)
-
-
-def reason(error: Exception) -> str:
-    """Return what a library said of a damaged file, in a line."""
-    first_line = str(error).partition("\n")[0]
-    return f"{type(error).__name__}: {first_line}" if first_line else type(error).__name__
 
 
 def n_bytes(group: h5py.Group, *, depth: int = 0, seen: set[int] | None = None) -> int | None:

@@ -1,11 +1,9 @@
 """A NIR graph as a Program: from continuous time to time steps."""
 
-from collections.abc import Iterable
-
 import nir
 import numpy as np
 
-from tdd_deploy.errors import BadOptions, UnsupportedGraph, Violation
+from tdd_deploy.errors import BadOptions, Violation
 from tdd_deploy.program import Edge, Program, build
 from tdd_deploy.program.recurrence import recurrence
 
@@ -23,6 +21,7 @@ from .rules import (
     loose_edges,
     malformed_values,
     misstated_shapes,
+    refuse,
     uneven_delays,
     unholdable_neurons,
     unknown_kinds,
@@ -64,7 +63,7 @@ def lower(
     chosen = _checked(graph, subject)
     wires = {name: float(node.delay.flat[0]) for name, node in graph.nodes.items() if isinstance(node, nir.Delay)}
     edges = joined(graph.edges, wires, chosen.dt_s)
-    _refuse(subject, edges.violations)
+    refuse(subject, edges.violations)
     with np.errstate(all="ignore"):  # what is not finite is named when the Program is verified
         parts = with_soft_resets(
             Parts(
@@ -74,14 +73,14 @@ def lower(
         )
     if chosen.number_format == "integer":
         border = Border.of(parts)
-        _refuse(subject, border.violations())
+        refuse(subject, border.violations())
         parts = border.folded(parts, chosen.input_largest)
     outputs = {name: stated_shape(node, ()) or () for name, node in graph.nodes.items() if isinstance(node, nir.Output)}
     parts = with_one_input_and_output(parts, outputs)
     found = recurrence(
         parts.nodes.values(), parts.edges, delayed=[pair for pair, taken in parts.edges.items() if taken]
     )
-    _refuse(subject, found.violations)
+    refuse(subject, found.violations)
     program = build(
         parts.nodes.values(),
         [Edge(*pair, taken + int(pair in found.delayed)) for pair, taken in parts.edges.items()],
@@ -93,7 +92,7 @@ def lower(
         provenance=chosen.provenance,
         subject=subject,
     )
-    _refuse(subject, misstated_shapes(graph, program))
+    refuse(subject, misstated_shapes(graph, program))
     return program
 
 
@@ -103,7 +102,7 @@ def lower_plain(graph: PlainGraph, *, subject: str, dialect: str | None, strict:
     settled = restore(graph, subject=subject, strict=strict)
     if said is None:
         raise ambiguous(settled, subject)
-    _refuse(subject, unsaid(said, kinds_of(settled)))
+    refuse(subject, unsaid(said, kinds_of(settled)))
     return lower_foreign(settled, said, subject=subject)
 
 
@@ -114,9 +113,9 @@ def restore(graph: PlainGraph, *, subject: str, strict: bool) -> Restored:
         UnsupportedGraph: it cannot be settled; with ``strict``, there was something to settle.
     """
     settled = restored(flattened(graph))
-    _refuse(subject, settled.violations)
+    refuse(subject, settled.violations)
     if strict:
-        _refuse(subject, (Violation("--strict", repair, "files that need no repair") for repair in settled.repairs))
+        refuse(subject, (Violation("--strict", repair, "files that need no repair") for repair in settled.repairs))
     return settled
 
 
@@ -131,7 +130,7 @@ def _checked(graph: nir.NIRGraph, subject: str) -> Choices:
         if kinds[name] in KINDS
         for fault in _faults(name, node, chosen, has_bias=is_integer(graph.metadata))
     ]
-    _refuse(subject, [*unclear, *unknown_kinds(kinds), *faults, *loose_edges(graph)])
+    refuse(subject, [*unclear, *unknown_kinds(kinds), *faults, *loose_edges(graph)])
     assert chosen is not None  # else refused
     return chosen
 
@@ -143,9 +142,3 @@ def _faults(name: str, node: nir.NIRNode, chosen: Choices | None, *, has_bias: b
         or (*unholdable_neurons(name, node, has_bias=has_bias), *uneven_delays(name, node))
         or ((*gains_other_than_one(name, node, chosen),) if chosen else ())
     )
-
-
-def _refuse(subject: str, violations: Iterable[Violation]) -> None:
-    found = tuple(violations)
-    if found:
-        raise UnsupportedGraph(subject, found)

@@ -35,13 +35,18 @@ def ending_of(work: Callable[[], object], *, seconds: int, room: int) -> str:
     return said
 
 
+def reason(error: BaseException) -> str:
+    """Return what a library said of a damaged file, in a line."""
+    first_line = str(error).partition("\n")[0]
+    return f"{type(error).__name__}: {first_line}" if first_line else type(error).__name__
+
+
 def _do_and_exit(work: Callable[[], object], seconds: int, room: int, telling: int) -> NoReturn:
     try:
         _bound(seconds, room)
         work()
     except BaseException as error:  # noqa: BLE001  (whatever it is, it is told)
-        first_line = str(error).partition("\n")[0]
-        os.write(telling, f"{type(error).__name__}: {first_line}".removesuffix(": ").encode()[:LONGEST])
+        os.write(telling, reason(error).encode()[:LONGEST])
     finally:
         os._exit(0)
 

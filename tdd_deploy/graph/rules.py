@@ -1,14 +1,14 @@
 """What must hold for a NIR graph to become a Program; the rules of ``program/verify.py`` follow."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from reprlib import repr as short
 
 import nir
 import numpy as np
 from numpy.typing import NDArray
 
-from tdd_deploy.errors import Violation
+from tdd_deploy.errors import UnsupportedGraph, Violation
 from tdd_deploy.program import Program
 from tdd_deploy.program.discrete import gained
 
@@ -16,6 +16,13 @@ from .choices import Choices, is_integer
 from .kinds import KINDS, as_shape, kind_name, stated_shape
 
 GAIN_TOLERANCE = 8 * float(np.finfo(np.float64).eps)  # r is tau / dt_s, rounded
+
+
+def refuse(subject: str, violations: Iterable[Violation]) -> None:
+    """Raise UnsupportedGraph with all violations, when there are any."""
+    found = tuple(violations)
+    if found:
+        raise UnsupportedGraph(subject, found)
 
 
 def unknown_kinds(kinds: Mapping[str, str]) -> Iterator[Violation]:
