@@ -45,6 +45,7 @@ from tdd_deploy.program import (
     Slice,
 )
 from tdd_deploy.program.discrete import gained, kept, tau_for
+from tdd_deploy.program.exact import next_below
 from tdd_deploy.program.nodes import INPUTS, OUTPUTS
 from tdd_deploy.program.recurrence import recurrence
 
@@ -234,9 +235,7 @@ def _unit(neuron: Neuron) -> int:
 def _strict(neuron: Firing | VariantLIF | Threshold) -> FloatArray:
     """Return the threshold that ``>`` compares with to the same result."""
     height: FloatArray = neuron.v_threshold
-    if neuron.compare == ">":
-        return height
-    return height - 1 if height.dtype.kind == "i" else np.nextafter(height, -np.inf, dtype=height.dtype)
+    return height if neuron.compare == ">" else next_below(height)
 
 
 def _compared(neuron: Firing | VariantLIF | Threshold) -> dict[str, str]:

@@ -45,6 +45,7 @@ from tdd_deploy.program import (
     Shape,
     Slice,
 )
+from tdd_deploy.program.exact import next_below
 
 from .arithmetic import NumberArray
 from .kernels import AT_ONCE, BLOCK, NODE, Kind, Memory, Parameter, Plan, Variant
@@ -254,7 +255,6 @@ class _Layout:
         given = neuron.parameters()
         nothing = np.zeros((), dtype)
         threshold = next((given[name] for name in ("v_threshold", "delta_threshold") if name in given), nothing)
-        lower = threshold - 1 if dtype.kind == "i" else np.nextafter(threshold, dtype.type(-np.inf))
         is_soft = isinstance(neuron, Firing) and neuron.reset == "soft"
         passes_at = getattr(neuron, "compare", ">") == ">=" or getattr(neuron, "spikes", "one") == "many"
         is_bounded = isinstance(neuron, SigmaDelta) and neuron.activation == "relu"
@@ -263,7 +263,7 @@ class _Layout:
             Parameter.KEEP_U: DECAY - 1 - given["du"] if "du" in given else given.get("alpha", nothing),
             Parameter.KEEP_V: DECAY - given["dv"] if "dv" in given else given.get("beta", np.ones((), dtype)),
             Parameter.BIAS: given.get("bias", nothing),
-            Parameter.LIMIT: lower if passes_at else threshold,
+            Parameter.LIMIT: next_below(threshold) if passes_at else threshold,
             Parameter.AFTER: -threshold if is_soft else given.get("v_reset", nothing),
             Parameter.FLOOR: nothing if is_bounded else given.get("v_min", lowest),
             Parameter.GRID: threshold if isinstance(neuron, VariantLIF) else given.get("grid", nothing),

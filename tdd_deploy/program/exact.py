@@ -36,6 +36,12 @@ def grid_of(bound: float, number_format: str = "float32") -> float:
     return 2.0 ** (math.ceil(math.log2(bound)) - (MANTISSA_BITS[number_format] - 1))
 
 
+def next_below(values: NDArray[Any]) -> NDArray[Any]:
+    """Return the next lower numbers of the format: ``v >= x`` says for all numbers what ``v >`` next below x does."""
+    lower: NDArray[Any] = values - 1 if values.dtype.kind == "i" else np.nextafter(values, -np.inf, dtype=values.dtype)
+    return lower
+
+
 def on_grid(values: NDArray[Any], grid: float) -> NDArray[np.float64]:
     """Round to the nearest multiple of the grid, halves to even."""
     return np.asarray(np.rint(values.astype(np.float64) / grid) * grid)
