@@ -420,6 +420,13 @@ def sizes_are_positive(program: Program) -> Iterator[Violation]:
             yield Violation(node.name, f"sends shape {shape}", "one or more dimensions, each 1 or more")
 
 
+def outputs_are_sent(program: Program) -> Iterator[Violation]:
+    """NIR's output node takes what nodes send."""
+    if program.output.reading != "spikes":
+        found = f"reads a {program.output.reading}"
+        yield Violation(program.output.name, found, "an output of spikes or sums", "Read its spikes instead.")
+
+
 def step_has_an_inverse(program: Program) -> Iterator[Violation]:
     """NIR's integrators take r = 1 / dt_s."""
     if not _has_inverse(program.dt_s):
@@ -536,6 +543,7 @@ RULES: tuple[Rule, ...] = (
     names_of_parts_are_free,
     parts_are_in_order,
     sizes_are_positive,
+    outputs_are_sent,
     step_has_an_inverse,
     neurons_are_standard,
     fractions_have_time_constants,

@@ -1,7 +1,7 @@
 """What goes into an engine, and what comes out."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Protocol
 
@@ -26,11 +26,12 @@ class Frames(Protocol):
 
 @dataclass(frozen=True)
 class Result:
-    """What a batch gave: ``output`` and the recorded ``layers``, each ``[batch, n_steps, ...]``, and the counts."""
+    """What a batch gave: ``output``, recorded ``layers`` and ``potentials``, each ``[batch, n_steps, ...]``; counts."""
 
     output: NumberArray
     layers: dict[str, NumberArray]
     count: Callable[[], Trace]  # says in words what was counted: for one small sample that takes longer than to run it
+    potentials: dict[str, NumberArray] = field(default_factory=dict)  # that layers compared with their thresholds
 
     @cached_property
     def trace(self) -> Trace:
@@ -39,5 +40,9 @@ class Result:
 
     def __add__(self, other: "Result") -> "Result":
         """Return what both batches gave, one behind the other."""
-        layers = {name: np.concatenate([raster, other.layers[name]]) for name, raster in self.layers.items()}
-        return Result(np.concatenate([self.output, other.output]), layers, lambda: self.trace + other.trace)
+        layers, potentials = (
+            {name: np.concatenate([raster, after[name]]) for name, raster in before.items()}
+            for before, after in ((self.layers, other.layers), (self.potentials, other.potentials))
+        )
+        output = np.concatenate([self.output, other.output])
+        return Result(output, layers, lambda: self.trace + other.trace, potentials)

@@ -15,7 +15,7 @@ from .arithmetic import NumberArray
 from .batch import Frames, Result
 from .counts import IntArray, Layer
 from .kernels import N_COUNTS, Count, Memory
-from .plan import Planned
+from .plan import Planned, potential_of
 from .routes import Found, Route
 from .scatter import Synapses, channel_first, channel_last
 from .tally import Synops, Tally
@@ -38,22 +38,28 @@ class Compiled:
         *,
         routes: Mapping[str, Route],
         threads: int | None,
+        potentials: Collection[str] = (),
     ) -> None:
         self._threads = threads or THREADS
         self._program = program
         self._layers = layers
         self._maps = maps
         self._routes = routes
-        self._planned = Planned(program, maps, routes)
+        self._potentials = potentials
+        self._planned = Planned(program, maps, routes, potentials)
 
     def run(self, frames: Frames, *, n_steps: int, record: Collection[str], margin: float) -> Result:
         """Execute one batch; see ``Engine.run``. ``margin`` is in the program's numbers, infinite for no early exit."""
-        run = _Run(self._planned, self._program, (len(frames.at(0)), n_steps), record=record, margin=margin)
+        observed = {name: potential_of(name) for name in self._potentials}
+        shape = len(frames.at(0)), n_steps
+        run = _Run(self._planned, self._program, shape, record=[*record, *observed.values()], margin=margin)
         for steps in self._spans(frames, n_steps):
             run.take(self._staged(frames, steps), steps, self._threads)
-        layers = {name: run.raster(name) for name in record}
         return Result(
-            run.raster(self._program.output.name), layers, lambda: self._tally(run.counts, run.n_running).trace()
+            run.raster(self._program.output.name),
+            {name: run.raster(name) for name in record},
+            lambda: self._tally(run.counts, run.n_running).trace(),
+            {name: run.raster(observer) for name, observer in observed.items()},
         )
 
     def _spans(self, frames: Frames, n_steps: int) -> list[range]:

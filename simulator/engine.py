@@ -14,6 +14,7 @@ from functools import partial, reduce
 import numpy as np
 
 from tdd_deploy.errors import BadOption
+from tdd_deploy.neurons import Observing
 from tdd_deploy.program import Code, Conv, Dense, Edge, Input, LinearMap, NeuronLayer, Output, Program
 from tdd_deploy.program.inputs import as_input
 
@@ -39,6 +40,7 @@ class Engine:
         compiled: whether to compile where it can be done.
         threads: that share the samples of a batch; by default $NUMBA_NUM_THREADS, or one per core that we may use.
         routes: what events of the input and of layers cost on a mesh of cores; messages are counted by them.
+        potentials: layers that spike; every run keeps the potentials that they compare with their thresholds.
     """
 
     def __init__(
@@ -48,8 +50,11 @@ class Engine:
         compiled: bool = True,
         threads: int | None = None,
         routes: Mapping[str, Route] | None = None,
+        potentials: Collection[str] = (),
     ) -> None:
+        assert set(potentials) <= {x.name for x in program.neuron_layers if x.neuron.spiking}, "only spiking layers"
         self.program = program
+        self.potentials = frozenset(potentials)
         self.routes = routes or {}
         self.maps = {node.name: ready(node, program.in_shape(node.name)) for node in program.linear_maps}
         self.neurons = {
@@ -63,7 +68,9 @@ class Engine:
         )
         is_compiled = compiled and is_covered(program)
         self._compiled = (
-            Compiled(program, self.maps, self.layers, routes=self.routes, threads=threads) if is_compiled else None
+            Compiled(program, self.maps, self.layers, routes=self.routes, threads=threads, potentials=self.potentials)
+            if is_compiled
+            else None
         )
 
     def run(
@@ -137,7 +144,7 @@ class _Run:
         self._batch = batch
         self._n_running = np.zeros(n_steps, np.int64)
         self._tally = Tally(engine.layers, self._n_running)
-        self._arithmetic = arithmetic_of(program)
+        self._arithmetic = Observing(arithmetic_of(program))
         senders = [program.input, *program.neuron_layers]
         longest = max(edge.delay for edge in program.edges)
         # A ring of what was sent at steps t, t - 1, ...; a delayed edge may ask before its source's turn in step t.
@@ -174,6 +181,11 @@ class _Run:
         self._rasters = {
             name: np.zeros((batch, n_steps, *shapes[name]), program.dtype) for name in {*record, program.output.name}
         }
+        self._potentials = {
+            name: np.zeros((batch, n_steps, *shapes[name]), program.dtype) for name in engine.potentials
+        }
+        # A layer whose potential is the output: nothing else takes what its edge to the output carries.
+        self._read = program.incoming[program.output.name][0].source if program.output.reading == "potential" else None
 
     def step(self, t: int, frame: NumberArray) -> None:
         """Execute one time step."""
@@ -187,7 +199,7 @@ class _Run:
                     self._map(node)
                 case NeuronLayer():
                     self._fire(node)
-                case Output():
+                case Output(reading="spikes"):
                     self._rasters[node.name][:, t] = channel_first(self._current(node.name))
         for (_, code), received in self._received.items():
             if code == "spike":
@@ -197,7 +209,7 @@ class _Run:
         """Return what the batch gave."""
         layers = dict(self._rasters)
         output = layers.pop(self._program.output.name)
-        return Result(output, layers, self._tally.trace)
+        return Result(output, layers, self._tally.trace, self._potentials)
 
     def lead(self) -> float:
         """Return by how much the largest output, summed over the steps so far, is ahead of the next; of one sample."""
@@ -211,6 +223,10 @@ class _Run:
         active = int(np.count_nonzero(reduce(np.logical_or, state, neuron.is_driven(current))))
         self._tally.updated(layer.name, n_active=active, n_neurons=current[0].size)
         self._states[layer.name], values = neuron.step(self._arithmetic, state, current)
+        if layer.name in self._potentials:
+            self._potentials[layer.name][:, self._t] = channel_first(self._arithmetic.compared)
+        if layer.name == self._read:
+            self._rasters[self._program.output.name][:, self._t] = channel_first(self._arithmetic.compared)
         self._send(layer.name, values)
 
     def _current(self, name: str) -> NumberArray:

@@ -10,7 +10,16 @@ from tdd_deploy.files import replacing
 
 from .pictures import pictures
 from .report import mean_text
-from .tables import binned_line, break_even_lines, by_placement, by_profile, by_twin, cell_text, range_text
+from .tables import (
+    binned_line,
+    break_even_lines,
+    by_placement,
+    by_profile,
+    by_twin,
+    cell_text,
+    output_lines,
+    range_text,
+)
 
 
 def require() -> None:
@@ -42,6 +51,7 @@ def write_html(path: Path, report: Mapping[str, Any]) -> None:
         text=cell_text,
         binned_line=binned_line,
         break_even=list(break_even_lines(report)),
+        output=list(output_lines(report)),
     )
     with replacing(path) as part:
         part.write_text(page, encoding="utf-8")

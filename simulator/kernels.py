@@ -41,6 +41,7 @@ class Kind(IntEnum):
     SIGMA_DELTA = 8  # their values are what receivers hold of them
     VARIANTS = 9  # VariantLIF: their values are numbers of spikes
     ROUTE = 10  # counts messages, where no map that receives them can
+    POTENTIALS = 11  # what the neurons of the next node are about to compare with their thresholds
 
 
 class Count(IntEnum):
@@ -92,6 +93,7 @@ NODE = np.dtype(
             *("has_costs", "costs"),  # of what the source sends, on the mesh
             *("events", "factor"),  # where the values of events are; scaled
             *("order", "first", "n_ordered"),  # flattened: so many values from the first place on, and zeros
+            "observed",  # the node whose potentials these are
         )
     ]
 )
@@ -129,7 +131,7 @@ class Memory(NamedTuple):
     totals: NDArray[np.float64]  # the output, summed over the steps so far
 
 
-INPUT, SUM, FLATTEN, SYNAPSES, NEURONS, THRESHOLD, INTEGRATORS, SCALE, SIGMA_DELTA, VARIANTS, _ = (
+INPUT, SUM, FLATTEN, SYNAPSES, NEURONS, THRESHOLD, INTEGRATORS, SCALE, SIGMA_DELTA, VARIANTS, _, POTENTIALS = (
     np.uint64(kind) for kind in Kind
 )
 VALUES, CHANGES, ACTIVE = int(Count.VALUES), int(Count.CHANGES), int(Count.ACTIVE)
@@ -602,6 +604,29 @@ def _fire_variants(
 
 
 @compiled
+def _observe(table: Array, given: Array, node: Any, numbers: Array, current: Any, now: Any) -> None:
+    """Write what a layer that spikes is about to compare, computed as it will be; its own states are left alone."""
+    has_u = numbers.dtype.type(node.has_u)
+    for start in range(ZERO, node.size, BLOCK_SIZE):
+        keep_u, keep_v = _parameter(table, node, KEEP_U, start), _parameter(table, node, KEEP_V, start)
+        bias, afters = _parameter(table, node, BIAS, start), _parameter(table, node, AFTER, start)
+        limits, thresholds = _parameter(table, node, LIMIT_V, start), _parameter(table, node, GRID, start)
+        u_at, v_at = node.u + start * node.has_u, node.v + start
+        for i in range(_smaller(BLOCK_SIZE, node.size - start)):
+            arrived = numbers[current + start + i]
+            if node.kind == THRESHOLD:
+                numbers[now + start + i] = arrived
+                continue
+            u, old, limit, threshold = numbers[u_at + i], numbers[v_at + i], given[limits + i], given[thresholds + i]
+            _, v = _advance(u, old, arrived, given[keep_u + i], given[keep_v + i], given[bias + i], has_u)
+            if node.variant & LATE:
+                v = _reset(v, old, limit, threshold, given[afters + i], node.variant)
+            if node.variant & HELD:
+                v = v - _spikes(old, limit, threshold, node.variant & MANY) * threshold
+            numbers[now + start + i] = numbers.dtype.type(v)
+
+
+@compiled
 def _send_on_change(
     table: Array, given: Array, node: Any, numbers: Array, current: Any, now: Any, before: Any, counts: Array, row: int
 ) -> None:  # fmt: skip
@@ -712,6 +737,8 @@ def _step(  # noqa: PLR0912  (a branch per kind)
         _send_on_change(plan.table, plan.numbers, node, numbers, given, now, before, counts, row)
     elif node.kind == VARIANTS:
         _fire_variants(plan.table, plan.numbers, node, numbers, given, now, before, counts, row)
+    elif node.kind == POTENTIALS:
+        _observe(plan.table, plan.numbers, plan.nodes[node.observed], numbers, given, now)
     elif node.kind == SCALE:
         _scale(plan.numbers, node, numbers, given, now)
     else:

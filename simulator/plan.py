@@ -6,7 +6,7 @@ Where several edges meet, a node of kind SUM stands before the receiver.
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -71,12 +71,18 @@ PADDING = 64  # vectors begin at multiples of this
 class Planned:
     """A plan with the names of its nodes."""
 
-    def __init__(self, program: Program, maps: Mapping[str, object], routes: Mapping[str, Route]) -> None:
-        layout = _Layout(program, maps, routes)
+    def __init__(
+        self,
+        program: Program,
+        maps: Mapping[str, object],
+        routes: Mapping[str, Route],
+        potentials: Collection[str] = (),
+    ) -> None:
+        layout = _Layout(program, maps, routes, {*potentials, *_read(program)})
         self.plan = layout.plan()
         self.place = layout.place
         self.counted_at = layout.counted_at
-        self.shapes = program.shapes
+        self.shapes = program.shapes | {potential_of(name): program.shapes[name] for name in potentials}
         self.n_values = int(self.plan.nodes["size"].sum())  # of all nodes, per sample and step
         self._spare: list[Memory] = []
         self._dtype = program.dtype
@@ -106,6 +112,17 @@ class Planned:
             np.zeros(self._longest, np.uint32),
             np.zeros(self._n_outputs),
         )
+
+
+def potential_of(name: str) -> str:
+    """Return the name of the node of a plan whose values are the potentials of a layer; no node of a program has it."""
+    return f"{name}/potential"
+
+
+def _read(program: Program) -> tuple[str, ...]:
+    """Return the layer whose potential is the output, if there is one."""
+    output = program.output
+    return (program.incoming[output.name][0].source,) if output.reading == "potential" else ()
 
 
 def is_covered(program: Program) -> bool:
@@ -142,8 +159,11 @@ class _Layout:
     ``counted_at`` says for each sender and table of its route which node counts it.
     """
 
-    def __init__(self, program: Program, maps: Mapping[str, object], routes: Mapping[str, Route]) -> None:
+    def __init__(
+        self, program: Program, maps: Mapping[str, object], routes: Mapping[str, Route], observed: Collection[str]
+    ) -> None:
         self._program = program
+        self._observed = observed
         self._maps = maps
         self._table, self._weights, self._numbers = _Table(), _Table(), _Table()
         self._rows: dict[str, _Row] = {}
@@ -174,11 +194,13 @@ class _Layout:
     def _put(self, node: Node) -> None:
         """Add a node, behind a sum when it needs one."""
         edges = tuple((edge.source, edge.delay) for edge in self._program.incoming[node.name])
+        if isinstance(node, Output) and node.reading == "potential":
+            edges = ((potential_of(edges[0][0]), 0),)
         shape = self._program.shapes[node.name]
         sources_spike = len(edges) == 1 and self._spikes(edges[0][0])
         if len(edges) > 1 or isinstance(node, Output) or (isinstance(node, NeuronLayer | Scale) and sources_spike):
             total = node.name if isinstance(node, Output) else f"{node.name}/sum"
-            self._rows[total] = _Row(Kind.SUM, self._program.shapes[edges[0][0]], edges)
+            self._rows[total] = _Row(Kind.SUM, self._program.in_shape(node.name), edges)
             edges = ((total, 0),)
             sources_spike = False
         match node:
@@ -187,6 +209,8 @@ class _Layout:
             case NeuronLayer():
                 fields = self._neurons(node)
                 kind = KINDS[type(node.neuron)]
+                if node.name in self._observed:
+                    self._rows[potential_of(node.name)] = _Row(Kind.POTENTIALS, shape, edges)
                 self._rows[node.name] = _Row(kind, shape, edges, kind in SPIKING, fields)
             case Flatten() | Slice() | Place():
                 self._rows[node.name] = _Row(Kind.FLATTEN, shape, edges, sources_spike, self._order(node))
@@ -209,10 +233,10 @@ class _Layout:
         return name
 
     def _spikes(self, name: str) -> bool:
-        node = self._program[name]
-        if isinstance(node, NeuronLayer):
-            return KINDS[type(node.neuron)] in SPIKING
-        return name in self._rows and self._rows[name].is_spiking
+        if name in self._rows:
+            return self._rows[name].is_spiking
+        node = self._program[name]  # which is later in execution order
+        return isinstance(node, NeuronLayer) and KINDS[type(node.neuron)] in SPIKING
 
     def _lay_out(self, name: str, row: _Row) -> None:
         """Give a node its sources and its place in memory."""
@@ -230,6 +254,8 @@ class _Layout:
             "slots": slots,
             "events": self.longest,
         }
+        if row.kind == Kind.POTENTIALS:
+            row.fields["observed"] = self.place[name.removesuffix("/potential")]
         if row.is_spiking:
             self.n_spikes += slots * stride
         else:

@@ -2,7 +2,7 @@
 
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,32 +19,41 @@ from .engine import Result
 class Recorder:
     """Takes the results of one batch after the other."""
 
-    def __init__(self, program: Program, folder: Path, *, n_samples: int, n_steps: int) -> None:
+    def __init__(
+        self, program: Program, folder: Path, *, n_samples: int, n_steps: int, potentials: Collection[str] = ()
+    ) -> None:
         arrays = {layer.name: "i1" if layer.neuron.binary else program.dtype for layer in program.neuron_layers}
         if "output" in arrays:
             raise BadOption("--record", "a program with a layer named output", "another name; output is the result's")
         arrays["output"] = program.dtype
+        arrays |= {f"v/{name}": program.dtype for name in potentials}
         self._dtypes = {name: np.dtype(dtype) for name, dtype in arrays.items()}
         self.paths = {name: folder / f"{number}.npy" for number, name in enumerate(arrays)}
         for name, dtype in self._dtypes.items():
-            shape = program.shapes[program.output.name if name == "output" else name]
+            shape = program.shapes[program.output.name if name == "output" else name.removeprefix("v/")]
             header = {"descr": dtype.str, "fortran_order": False, "shape": (n_samples, n_steps, *shape)}
             with self.paths[name].open("wb") as file:
                 write_array_header_2_0(file, header)
 
     def take(self, result: Result) -> None:
         """Write a batch behind those before it."""
+        rasters = {"output": result.output, **result.layers, **{f"v/{k}": v for k, v in result.potentials.items()}}
         for name, path in self.paths.items():
-            raster = result.output if name == "output" else result.layers[name]
+            raster = rasters[name]
             with path.open("ab") as file:
                 file.write(raster.astype(self._dtypes[name], order="C").data)
 
 
 @contextmanager
-def recording(path: Path, program: Program, *, n_samples: int, n_steps: int) -> Iterator[Recorder]:
-    """Record into an .npz ``[samples, steps, ...]`` per layer of neurons, and ``output``; whole, or not at all."""
+def recording(
+    path: Path, program: Program, *, n_samples: int, n_steps: int, potentials: Collection[str] = ()
+) -> Iterator[Recorder]:
+    """Record into an .npz ``[samples, steps, ...]`` per layer of neurons, and ``output``; whole, or not at all.
+
+    ``v/NAME`` holds the potentials of a layer in ``potentials``: the numbers that it compares with its threshold.
+    """
     with replacing(path) as part, tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
-        recorder = Recorder(program, Path(folder), n_samples=n_samples, n_steps=n_steps)
+        recorder = Recorder(program, Path(folder), n_samples=n_samples, n_steps=n_steps, potentials=potentials)
         yield recorder
         with zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
             for name, file in recorder.paths.items():

@@ -8,7 +8,7 @@ from functools import partial, reduce
 import numpy as np
 
 from tdd_deploy.neurons import Observing
-from tdd_deploy.program import LinearMap, NeuronLayer, Program
+from tdd_deploy.program import LinearMap, NeuronLayer, Output, Program
 from tdd_deploy.program.apply import apply
 from tdd_deploy.program.inputs import as_input
 
@@ -30,6 +30,7 @@ def run(
 
     sent = {node.name: np.zeros((n_steps, *zeros(node.name).shape), program.dtype) for node in program.nodes}
     states = {layer.name: layer.neuron.start(partial(zeros, layer.name)) for layer in program.neuron_layers}
+    compared: dict[str, NumberArray] = {}
     sent[program.input.name][:] = as_input(program, inputs)
     for t in range(n_steps):
         for node in program.nodes:
@@ -44,8 +45,12 @@ def run(
                 value = apply(node, value)
             elif isinstance(node, NeuronLayer):
                 states[node.name], value = node.neuron.step(arithmetic, states[node.name], value)
+                if node.neuron.spiking:
+                    compared[node.name] = arithmetic.compared
                 if potentials is not None and node.neuron.spiking:
                     seen = potentials.setdefault(node.name, np.zeros_like(sent[node.name]))
-                    seen[t] = arithmetic.compared
+                    seen[t] = compared[node.name]
+            elif isinstance(node, Output) and node.reading == "potential":
+                value = compared[program.incoming[node.name][0].source]
             sent[node.name][t] = value
     return sent

@@ -50,6 +50,7 @@ class Simulation:
     options: Mapping[str, Any] = field(default_factory=dict)  # as they were given, for people
     baseline: Mapping[str, Any] | None = None  # what train --method ann measured of its dense twin
     early_exit: float | None = None  # the margin
+    output: Any = None  # one array, if the output is the same in all samples and time steps
 
     @property
     def energy(self) -> Priced | None:
@@ -77,6 +78,7 @@ class Simulation:
             "versions": {name: metadata.version(name) for name in ("tdd-deploy", "numpy", "numba")},
             "options": dict(self.options),
             "accuracy": self.accuracy,
+            "output": self._output_json(),
             "steps": steps,
             "layers": layers,
             "early_exit": self._early_exit_json(),
@@ -119,6 +121,19 @@ class Simulation:
                 pairs = zip(stayed.tolist(), spikes[1:].tolist(), strict=True)
                 shares[layer.name] = [both / now if now else None for both, now in pairs]
         return shares if len(counts.spikes[0]) > 1 else None
+
+    def _output_json(self) -> dict[str, Any]:
+        """Say what the output is, and whether it says anything: always 0, or the same for samples that differ."""
+        program = self.program
+        nodes = [program[edge.source] for edge in program.incoming[program.output.name]]
+        is_zero = self.output is not None and not np.any(self.output)
+        return {
+            "reading": program.output.reading,
+            "sources": [node.name for node in nodes],
+            "fires": all(isinstance(node, NeuronLayer) and node.neuron.spiking for node in nodes),
+            "always_zero": is_zero,
+            "never_changes": is_zero or (self.output is not None and self.trace.n_samples > 1),
+        }
 
     def _early_exit_json(self) -> dict[str, Any] | None:
         if self.early_exit is None:

@@ -24,6 +24,20 @@ class Table:
     rows: tuple[tuple[Cell, ...], ...]
 
 
+def output_lines(report: Report) -> Iterator[str]:
+    """Say which potential is the output, and whether the output never changes."""
+    found = report["output"]
+    sources = " and ".join(found["sources"])
+    if found["reading"] == "potential":
+        yield f"the output is the potential of {sources}, before its reset"
+    if found["always_zero"]:
+        yield "the output never changes: it is 0 in every sample and time step"
+        if found["reading"] == "spikes" and found["fires"]:
+            yield f"{sources} never fires; --output potential reads its potential instead"
+    elif found["never_changes"]:
+        yield "the output never changes: it is the same in every sample and time step"
+
+
 def by_layer(report: Report) -> Table:
     """A row per layer, and their sum."""
     return _counts("layer", [(row["name"], row) for row in report["layers"]], report)

@@ -59,6 +59,13 @@ input_bits = click.option("--input-bits", type=int, help="Of an analog input. De
 table_format = click.option(
     "--format", "as_format", type=click.Choice(FORMATS_OF_TABLES), default="md", show_default=True
 )
+output_option = click.option(
+    "--output",
+    type=click.Choice(("spikes", "potential")),
+    default="spikes",
+    show_default=True,
+    help="Read what the last layer sends, or its potential before the reset.",
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 
 
@@ -375,7 +382,13 @@ def export(file: Path, *, target: str, out: Path, as_json: bool, **options: Any)
 @click.option("--workers", type=click.IntRange(1), help="Use so many processes on this machine.")
 @click.option("--scheduler", help="Use the workers of the Dask scheduler at this address, such as tcp://host:8786.")
 @json_option
+@output_option
 @click.option("--record", type=PATH, help="Write every layer's spikes, [samples, steps, ...], to this .npz.")
+@click.option(
+    "--record-potentials",
+    is_flag=True,
+    help="Also write v/LAYER to it: the potentials that a layer compares with its threshold.",
+)
 @click.option("--out", type=PATH, help="Write report.json, steps.csv and report.html into this folder.")
 def simulate(file: Path, *, energy: bool, profiles: tuple[str, ...], by: str, as_json: bool, **options: Any) -> None:
     """Execute FILE (a .nir, .net or .onnx file, or a run folder) on data, event by event.
@@ -456,6 +469,7 @@ def sweep(runs: tuple[Path, ...], *, profiles: tuple[str, ...], as_json: bool, *
 @click.option(
     "--timeout", "timeout_s", type=float, default=3600, show_default=True, help="Seconds for Lava, per batch."
 )
+@output_option
 @click.option("--batch", type=click.IntRange(1), default=32, show_default=True, help="Samples executed at once.")
 @json_option
 def verify(file: Path, *, against: str | None, as_json: bool, **options: Any) -> None:
@@ -777,7 +791,7 @@ def _print_quantization(exported: "Exported") -> None:
 
 def _print_hops(verified: "Verified") -> None:
     """Print a row per hop, and where the failed ones part."""
-    compared = ("spikes differing", "outputs", "predictions", "max |dv| / threshold")
+    compared = ("spikes differing", "messages", "outputs", "predictions", "max |dv| / threshold")
     table = _table("", "hop", *compared, "must keep", "ms per sample", left=("", "hop", "must keep"))
     for hop in verified.hops:
         milliseconds = 1e3 * verified.seconds[hop.after] / verified.n_samples
@@ -785,7 +799,8 @@ def _print_hops(verified: "Verified") -> None:
             "ok" if hop.passed else "NO",
             f"{hop.before} -> {hop.after}",
             f"{hop.differing:,} of {hop.spikes:,}",
-            "other units" if hop.outputs_differing is None else f"{hop.outputs_differing:,}",
+            f"{hop.messages_differing:,} of {hop.messages:,}",
+            "other units" if hop.outputs is None else f"{hop.outputs_differing:,} of {hop.outputs:,}",
             f"{hop.predictions_differing:,} of {hop.n_samples:,}",
             "-" if hop.largest_dv is None else f"{hop.largest_dv:.2g}",
             hop.bound.words,
@@ -796,6 +811,12 @@ def _print_hops(verified: "Verified") -> None:
     for hop in verified.hops:
         if hop.first is not None:
             console.print(f"{hop.before} -> {hop.after}: {hop.first}", highlight=False, markup=False, soft_wrap=True)
+        if hop.not_compared:
+            found = f"{hop.not_compared:,} messages and outputs, which follow the first difference of their sample"
+            console.print(f"{hop.before} -> {hop.after}: not compared: {found}", highlight=False, soft_wrap=True)
+    zero = [name for name in verified.hops[-1].always_zero if all(name in hop.always_zero for hop in verified.hops)]
+    if zero:
+        console.print(f"always 0, wherever it was executed: {', '.join(zero)}", markup=False, soft_wrap=True)
     for line in verified.left_out:
         console.print(f"left out: {line}", highlight=False, markup=False, soft_wrap=True)
 
@@ -885,7 +906,7 @@ def _print_simulation(simulation: "Simulation", by: str) -> None:
 
 
 def _summary(report: "Mapping[str, Any]") -> "Iterator[str]":
-    from .simulator.tables import binned_line, break_even_lines
+    from .simulator.tables import binned_line, break_even_lines, output_lines
 
     totals, n = report["totals"], report["totals"]["samples"]
     accuracy = "no labels" if report["accuracy"] is None else f"accuracy {report['accuracy']:.1%}"
@@ -894,6 +915,7 @@ def _summary(report: "Mapping[str, Any]") -> "Iterator[str]":
         f"means over {n} samples of {data['name']} ({data['split']}), {len(report['steps'])} time steps, "
         f"{report['program']['code']} code: {accuracy}"
     )
+    yield from output_lines(report)
     if report["early_exit"]:
         found = report["early_exit"]
         yield (

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Self
 
 import numpy as np
@@ -12,6 +13,7 @@ from .data import Arrangement, Source, arrange, check_labels, encode
 from .data.encoders import Encoded, Frames, sent_on_change
 from .errors import BadData, BadOption, Violation
 from .program import Program
+from .program.bounds import largest_input
 
 LARGEST_BATCH = 1 << 26  # numbers: 256 MiB, as long recordings of a camera come to many
 
@@ -61,6 +63,17 @@ class Feed:
         """Whether the program sees the same values at every step."""
         return self.encoder == "direct" and not self.arrangement.in_time
 
+    def _check_size(self, values: NDArray[np.floating]) -> None:
+        """Refuse inputs so large that sums of floats may overflow."""
+        largest = float(np.abs(values).max(initial=0.0))
+        if not largest <= self._largest:
+            allowed = f"up to {self._largest:.6g}, so that all sums stay finite in {self.program.number_format}"
+            raise BadData("the samples", [Violation("a value", f"{largest:g}", allowed, "Scale the samples down.")])
+
+    @cached_property
+    def _largest(self) -> float:
+        return math.inf if self.program.number_format == "integer" else largest_input(self.program)
+
     def batches(
         self, source: Source, size: int, *, first: int = 0, limit: int | None = None
     ) -> Iterator[tuple[Encoded, NDArray[np.int64] | None]]:
@@ -85,6 +98,8 @@ class Feed:
                 seed=self.seed,
                 start=batch.start,
             )
+            if isinstance(frames, Frames):
+                self._check_size(frames.values)
             if isinstance(frames, Frames) and self.threshold:
                 frames = sent_on_change(frames, self.threshold)
             yield frames, batch.y

@@ -95,6 +95,9 @@ def torch_machine(path: Path, program: Program) -> Machine:
         BadFile: the folder holds no finished run of this program.
         MissingDependency: torch is not installed.
     """
+    if program.output.reading != "spikes":
+        found = f"with an output that reads a {program.output.reading}"
+        raise BadOption("--against torch", found, "with an output of spikes or sums")
     if not path.is_dir():
         raise BadOption("--against torch", f"for {path}, which has no trained network", "for a run folder")
     try:

@@ -28,7 +28,17 @@ from .errors import (
 )
 from .feed import Feed
 from .files import appearing, make_folder, replacing, write_json
-from .program import Code, Conv, Dense, Program, describe, with_code, with_delta_threshold
+from .program import (
+    Code,
+    Conv,
+    Dense,
+    Program,
+    Reading,
+    describe,
+    with_code,
+    with_delta_threshold,
+    with_potential_output,
+)
 from .program.bounds import wrapping_layers
 from .program.outputs import predicted
 from .program.rounding import rounding_receivers
@@ -279,7 +289,9 @@ def simulate(
     threads: int | None = None,
     workers: int | None = None,
     scheduler: str | None = None,
+    output: Reading = "spikes",
     record: Path | None = None,
+    record_potentials: bool = False,
     out: Path | None = None,
     progress: Progress = lambda done, total: None,
 ) -> "Simulation":
@@ -309,7 +321,9 @@ def simulate(
         threads: of this process; by default one per core.
         workers: so many processes on this machine instead.
         scheduler: the address of a Dask scheduler whose workers shall do it.
+        output: what is read of the last layer: what it sends, or its ``potential`` before the reset.
         record: an .npz for the raster of every layer.
+        record_potentials: also write the potentials that layers compare with their thresholds, as ``v/LAYER``.
         out: a folder for report.json, steps.csv and report.html.
         progress: is told how many samples are done.
 
@@ -322,15 +336,22 @@ def simulate(
     from .simulator.record import recording
     from .simulator.report import Simulation, priced
 
-    _check_where(threads=threads, workers=workers, scheduler=scheduler, record=record, early_exit=early_exit)
+    _check_where(
+        threads=threads,
+        workers=workers,
+        scheduler=scheduler,
+        record=record,
+        record_potentials=record_potentials,
+        early_exit=early_exit,
+    )
     if out is not None:
         _check_report_folder(out)
     prices = [load_profile(name) for name in profiles]
     _check_hardware(prices, step_time=step_time, clock=clock)
     twin = None if baseline is None else read_baseline(baseline)
-    program = read_program(path, dialect=dialect, strict=strict)
-    if delta_threshold is not None:
-        program = with_delta_threshold(program, delta_threshold)
+    program = _as_asked(
+        read_program(path, dialect=dialect, strict=strict), delta_threshold=delta_threshold, output=output
+    )
     binning = binning and binning.in_steps(steps)
     source = open_data(data, split=split, data_dir=data_dir, binning=binning)
     feed = Feed.of(program, source, steps=steps, encoder=encoder, seed=seed, threshold=input_threshold)
@@ -368,10 +389,11 @@ def simulate(
             shares = cluster.in_shares(job, n_samples, client)
         else:
             take = None
+            potentials = [x.name for x in program.neuron_layers if record_potentials and x.neuron.spiking]
             if record is not None:
-                recorded = recording(record, program, n_samples=n_samples, n_steps=feed.n_steps)
-                take = stack.enter_context(recorded).take
-            engine = Engine(program, threads=threads, routes=routes)
+                sizes = {"n_samples": n_samples, "n_steps": feed.n_steps}
+                take = stack.enter_context(recording(record, program, potentials=potentials, **sizes)).take
+            engine = Engine(program, threads=threads, routes=routes, potentials=potentials)
             shares = execute(source, feed, engine, range(n_samples), batch=batch, early_exit=early_exit, take=take)
         for share in shares:
             total = share if total is None else total + share
@@ -399,8 +421,10 @@ def simulate(
         caveats=_caveats(program, prices),
         baseline=twin,
         early_exit=early_exit,
+        output=total.output,
         options={
             "samples": n_samples,
+            "output": output,
             "code": code,
             "delta_threshold": delta_threshold,
             "step_time_s": step_time,
@@ -559,6 +583,12 @@ def _placed(program: Program, profiles: "Sequence[Profile]") -> "tuple[Placement
     return None, f"not placed on {chip.name}: {what} (tdd-deploy check says more)"
 
 
+def _as_asked(program: Program, *, delta_threshold: float | None, output: Reading) -> Program:
+    if delta_threshold is not None:
+        program = with_delta_threshold(program, delta_threshold)
+    return with_potential_output(program) if output == "potential" else program
+
+
 def _check_twin(path: Path | None, twin: Mapping[str, Any], program: Program, data: Mapping[str, Any]) -> None:
     from .simulator.baseline import disagreements
 
@@ -592,6 +622,7 @@ def _check_where(
     workers: int | None,
     scheduler: str | None,
     record: Path | None,
+    record_potentials: bool,
     early_exit: float | None,
 ) -> None:
     """Refuse what cannot go together."""
@@ -600,6 +631,8 @@ def _check_where(
     faults = []
     if len(chosen) > 1:
         faults.append(Violation(" and ".join(chosen), "are given together", "one of them"))
+    if record_potentials and record is None:
+        faults.append(Violation("--record-potentials", "given without --record", "with --record FILE.npz"))
     if record is not None and (workers is not None or scheduler is not None):
         found = "writes sample after sample, and workers are done in any order"
         faults.append(Violation("--record", found, "one process: --threads"))
@@ -636,7 +669,7 @@ def _write_report(folder: Path, simulation: "Simulation") -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Verified:
-    """The hops from machine to machine; ``left_out`` says why a machine is not among them."""
+    """The hops from machine to machine, at least one; ``left_out`` says why a machine is not among them."""
 
     hops: "tuple[Hop, ...]"
     seconds: Mapping[str, float]  # per machine, for all samples
@@ -647,7 +680,7 @@ class Verified:
     @property
     def passed(self) -> bool:
         """Whether every hop kept its bound."""
-        return all(hop.passed for hop in self.hops)
+        return bool(self.hops) and all(hop.passed for hop in self.hops)
 
     def as_json(self) -> dict[str, Any]:
         """Return plain values."""
@@ -675,6 +708,7 @@ def verify(
     input_bits: int | None = None,
     mapping: "LavaMapping" = "fused",
     timeout_s: float = 3600,
+    output: Reading = "spikes",
     batch: int = 32,
     progress: Progress = lambda done, total: None,
 ) -> Verified:
@@ -695,6 +729,7 @@ def verify(
         input_bits: of an analog input; by default those that lose least.
         mapping: of ``lava``.
         timeout_s: seconds that Lava may take for a batch.
+        output: what is read of the last layer: what it sends, or its ``potential`` before the reset.
         batch: samples executed at once.
         progress: is told how many samples are done.
 
@@ -709,6 +744,8 @@ def verify(
     from .verification import joined
 
     program = read_program(path, dialect=dialect, strict=strict)
+    if output == "potential":
+        program = with_potential_output(program)
     given = (("--bits", bits is not None), ("--per", per != "layer"), ("--input-bits", input_bits is not None))
     if program.number_format == "integer" and any(is_given for _, is_given in given):
         words = "given, and the program is in integers already", "only with a program in floats"

@@ -4,13 +4,17 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from . import __version__
 from .data import Binning, Source, open_data
-from .errors import WorkerFailed
+from .errors import BadData, Violation, WorkerFailed
 from .feed import Feed
 from .program import Program
-from .program.outputs import predicted
+from .program.outputs import predicted, unchanging
 from .simulator.counts import Trace
 from .simulator.engine import Engine, Result
 from .simulator.routes import Route
@@ -22,9 +26,11 @@ class Share:
 
     trace: Trace
     n_correct: int  # 0 without labels
+    output: NDArray[Any] | None  # in all samples and steps; None if it changes, or steps that were left out hide it
 
     def __add__(self, other: "Share") -> "Share":
-        return Share(self.trace + other.trace, self.n_correct + other.n_correct)
+        is_same = self.output is not None and other.output is not None and np.array_equal(self.output, other.output)
+        return Share(self.trace + other.trace, self.n_correct + other.n_correct, self.output if is_same else None)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -83,13 +89,37 @@ def execute(
     early_exit: float | None,
     take: Callable[[Result], None] | None = None,
 ) -> Iterator[Share]:
-    """Execute some samples, batch by batch; ``take`` is given every result, with the rasters of all layers."""
+    """Execute some samples, batch by batch; ``take`` is given every result, with the rasters of all layers.
+
+    Raises:
+        BadData: the output of a sample is not finite.
+        TddDeployError: the data are damaged, or do not fit the program.
+    """
     record = () if take is None else [layer.name for layer in engine.program.neuron_layers]
+    start = samples.start
     for frames, labels in feed.batches(source, batch, first=samples.start, limit=len(samples)):
         result = engine.run(frames, n_steps=feed.n_steps, record=record, early_exit=early_exit)
+        check_finite(result.output, start=start)
+        start += len(result.output)
         if take is not None:
             take(result)
-        yield Share(result.trace, 0 if labels is None else int((predicted(result.output) == labels).sum()))
+        n_correct = 0 if labels is None else int((predicted(result.output) == labels).sum())
+        output = unchanging(result.output)
+        is_hidden = early_exit is not None and output is not None and output.any()
+        yield Share(result.trace, n_correct, None if is_hidden else output)
+
+
+def check_finite(output: NDArray[Any], *, start: int) -> None:
+    """Refuse an output ``[batch, n_steps, ...]`` with numbers that are none, whose sums depend on their order.
+
+    Raises:
+        BadData: the first such sample and time step; ``start`` is the number of the batch's first sample.
+    """
+    if np.isfinite(output).all():
+        return
+    sample, step = np.argwhere(~np.isfinite(output))[0][:2].tolist()
+    found = f"NaN or infinite in sample {start + sample}, time step {step + 1}"
+    raise BadData("the samples", [Violation("the output", found, "finite numbers", "Scale weights or inputs down.")])
 
 
 @lru_cache(maxsize=2)  # a worker has many shares of one job, one after the other

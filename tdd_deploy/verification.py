@@ -1,5 +1,6 @@
 """The same samples on several machines: where they agree, and the first place where two of them part."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -7,14 +8,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .neurons import LoihiLIF
+from .neurons import LoihiLIF, SigmaDelta
 from .neurons.loihi import LIMIT
-from .program import NeuronLayer, Program
+from .program import NeuronLayer, Node, Program
 from .program.outputs import predicted
 
 Array = NDArray[Any]
 NEAR = 1e-5  # of the threshold: as close as float32 sums in different orders come
-NEAR_OUTPUT = 1e-4  # of the largest output: sums that are held over many steps
+NEAR_OUTPUT = 1e-4  # of the largest output or message: sums that are held over many steps
+OF_OUTPUT = "weights or bias of what leads to the output, as all spikes until then agree"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +26,7 @@ class Recorded:
     Attributes:
         machine: its name.
         program: what it executed.
-        spikes: of every layer of neurons.
+        spikes: of every layer of neurons; of layers that do not spike, the numbers that they send: their messages.
         output: of the program.
         potentials: what each layer compared with its threshold; empty where the machine cannot say.
         seconds: what the execution took, without its preparation.
@@ -46,9 +48,9 @@ class Difference:
     Attributes:
         layer: of neurons, or the output.
         number: of the layer in execution order.
-        values: spikes, or outputs.
-        potentials: before the reset, in the second machine's units; None for an output, and where one cannot say.
-        v_threshold: the second machine's; None for an output.
+        values: spikes, messages or outputs.
+        potentials: before the reset, in the second machine's units; None for messages and outputs, and if unknown.
+        v_threshold: the second machine's; None for messages and outputs.
         cause: what is most likely behind it.
 
     """
@@ -80,21 +82,21 @@ class Bound:
 
     Attributes:
         words: the same for people.
-        spikes: the largest fraction of spikes that may differ.
+        spikes: the largest fraction of spikes, and of messages, that may differ.
         predictions: the largest fraction of predictions that may.
-        outputs: what counts as equal where all spikes of a sample are, as a fraction of the largest output; None
-            where the two are in different units.
+        near: messages and outputs are equal up to this fraction of the largest in their layer; None where the two are
+            in different units.
 
     """
 
     words: str
     spikes: float
     predictions: float
-    outputs: float | None
+    near: float | None
 
 
 EXACT = Bound("0 differing", 0.0, 0.0, 0.0)
-FLOATS = Bound("at most 0.01 % of spikes, 0 predictions, 0 outputs", 1e-4, 0.0, NEAR_OUTPUT)
+FLOATS = Bound("at most 0.01 % of spikes and messages, 0 predictions, 0 outputs", 1e-4, 0.0, NEAR_OUTPUT)
 QUANTIZED = Bound("at most 10 % of spikes, 5 % of predictions", 0.10, 0.05, None)
 
 
@@ -106,10 +108,14 @@ class Hop:
         before: the machine that is taken as right.
         after: the machine that is compared with it.
         bound: what the hop must keep.
-        spikes: how many spike times neurons were compared.
+        spikes: how many values of neurons that spike were compared.
         differing: how many of them differ.
-        outputs_differing: values of the output that differ by more than the bound counts as equal; None where the two
-            are in different units.
+        messages: how many numbers that other neurons sent were compared.
+        messages_differing: how many of them differ by more than the bound counts as equal.
+        outputs: how many values of the output were compared; None where the two are in different units.
+        outputs_differing: how many of them differ by more than the bound counts as equal.
+        not_compared: messages and outputs that were not, as they follow the first difference of their sample.
+        always_zero: layers, and the output, in which both machines gave nothing but 0.
         largest_dv: the largest difference of potentials over the threshold; None where they cannot be compared.
         n_samples: how many samples.
         predictions_differing: samples whose largest output is another.
@@ -122,7 +128,12 @@ class Hop:
     bound: Bound
     spikes: int
     differing: int
+    messages: int
+    messages_differing: int
+    outputs: int | None
     outputs_differing: int | None
+    not_compared: int
+    always_zero: tuple[str, ...]
     largest_dv: float | None
     n_samples: int
     predictions_differing: int
@@ -130,9 +141,11 @@ class Hop:
 
     @property
     def passed(self) -> bool:
-        """Whether the bound was kept."""
+        """Whether something was compared, and the bound was kept."""
         return (
-            self.differing <= self.bound.spikes * self.spikes
+            self.spikes + self.messages + (self.outputs or 0) > 0
+            and self.differing <= self.bound.spikes * self.spikes
+            and self.messages_differing <= self.bound.spikes * self.messages
             and self.predictions_differing <= self.bound.predictions * self.n_samples
             and not self.outputs_differing
         )
@@ -163,32 +176,123 @@ def bound_between(before: Program, after: Program) -> Bound:
 def compare(before: Recorded, after: Recorded) -> Hop:
     """Compare what two machines did with the same samples."""
     bound = bound_between(before.program, after.program)
-    apart = {
-        layer.name: before.spikes[layer.name] != after.spikes[layer.name]
-        for layer in after.program.neuron_layers
-        if layer.neuron.spiking  # what others send are no spikes, but sums that round
-    }
-    differing = sum(int(np.count_nonzero(array)) for array in apart.values())
+    layers = after.program.neuron_layers
+    found = _Differences(before, after, bound)
     is_other = predicted(before.output) != predicted(after.output)
-    outputs = None if bound.outputs is None else _outputs_apart(before, after, apart, bound.outputs)
+    output = found.of_output
+    messages = [found.of_numbers[layer.name] for layer in layers if layer.name in found.of_numbers]
     return Hop(
         before=before.machine,
         after=after.machine,
         bound=bound,
-        spikes=sum(int(array.size) for array in apart.values()),
-        differing=differing,
-        outputs_differing=None if outputs is None else int(np.count_nonzero(outputs)),
-        largest_dv=None if outputs is None else _largest_dv(before, after),
+        spikes=sum(array.size for array in found.of_spikes.values()),
+        differing=sum(int(np.count_nonzero(array)) for array in found.of_spikes.values()),
+        messages=sum(numbers.n_compared for numbers in messages),
+        messages_differing=sum(numbers.n_differing for numbers in messages),
+        outputs=None if output is None else output.n_compared,
+        outputs_differing=None if output is None else output.n_differing,
+        not_compared=sum(numbers.n_not_compared for numbers in [*messages, *([output] if output else [])]),
+        always_zero=tuple(
+            name
+            for name, arrays in {
+                **{layer.name: (before.spikes[layer.name], after.spikes[layer.name]) for layer in layers},
+                after.program.output.name: (before.output, after.output),
+            }.items()
+            if not any(array.any() for array in arrays)
+        ),
+        largest_dv=None if output is None else _largest_dv(before, after),
         n_samples=len(is_other),
         predictions_differing=int(np.count_nonzero(is_other)),
-        parted=_first(before, after, apart, outputs) or _first_prediction(before, after, is_other, len(apart)),
+        parted=_first(before, after, found) or _first_prediction(before, after, is_other, len(layers)),
     )
+
+
+@dataclass(frozen=True)
+class _Numbers:
+    """Where messages or outputs ``[batch, n_steps, *shape]`` differ, and which samples and steps were compared."""
+
+    differ: Array
+    compared: Array  # [batch, n_steps]
+
+    @property
+    def n_compared(self) -> int:
+        return int(np.count_nonzero(self.compared)) * math.prod(self.differ.shape[2:])
+
+    @property
+    def n_not_compared(self) -> int:
+        return self.differ.size - self.n_compared
+
+    @property
+    def n_differing(self) -> int:
+        return int(np.count_nonzero(self.differ))
+
+
+class _Differences:
+    """Where two machines differ.
+
+    Spikes are compared everywhere. Numbers follow from all that came before them in their sample, so after its first
+    difference, in time and then in execution order, they are not compared; unless all of them must be equal.
+    """
+
+    def __init__(self, before: Recorded, after: Recorded, bound: Bound) -> None:
+        layers = after.program.neuron_layers
+        self.of_spikes = {
+            layer.name: before.spikes[layer.name] != after.spikes[layer.name]
+            for layer in layers
+            if layer.neuron.spiking
+        }
+        self.of_numbers: dict[str, _Numbers] = {}
+        self.of_output: _Numbers | None = None
+        if bound.near is None:
+            return
+        output = after.program.output.name
+        pairs = {
+            layer.name: (before.spikes[layer.name], after.spikes[layer.name])
+            for layer in layers
+            if not layer.neuron.spiking
+        }
+        pairs[output] = before.output, after.output
+        differ = self.of_spikes | {name: _apart(*pair, bound.near) for name, pair in pairs.items()}
+        order = [*(layer.name for layer in layers), output]
+        n_steps = before.output.shape[1]
+        places = np.arange(n_steps)[:, None] * len(order) + np.arange(len(order))  # [n_steps, layer], as they follow
+        last = np.min([_first_place(differ[name], places[:, k]) for k, name in enumerate(order)], axis=0)
+        for name in pairs:
+            compared = places[:, order.index(name)] <= last[:, None]
+            if not bound.near:
+                compared = np.ones_like(compared)
+            numbers = _Numbers(differ[name] & _like(compared, differ[name]), compared)
+            if name == output:
+                self.of_output = numbers
+            else:
+                self.of_numbers[name] = numbers
+
+
+def _apart(before: Array, after: Array, near: float) -> Array:
+    """Return where numbers differ by more than a fraction of the largest of them."""
+    if not near:
+        return np.asarray(before != after)
+    is_near = np.abs(before - after) <= near * np.abs(before).max(initial=0)
+    return np.asarray((before != after) & ~is_near)  # NaN is not near anything
+
+
+def _first_place(differ: Array, places: Array) -> Array:
+    """Return for each sample the place at the first step with a difference, or one beyond all places."""
+    at = np.asarray(differ.reshape(*differ.shape[:2], -1).any(axis=2))
+    beyond = np.iinfo(np.int64).max
+    return np.asarray(np.where(at.any(axis=1), places[at.argmax(axis=1)], beyond))
+
+
+def _like(mask: Array, array: Array) -> Array:
+    """Return ``[batch, n_steps]`` so that it goes with ``[batch, n_steps, *shape]``."""
+    return mask.reshape(*mask.shape, *[1] * (array.ndim - 2))
 
 
 def joined(hops: Sequence[Hop]) -> Hop:
     """Return the hop over all samples of batches that follow each other."""
     last = hops[-1]
     starts = np.cumsum([0, *(hop.n_samples for hop in hops)]).tolist()
+    compared = [hop.outputs for hop in hops if hop.outputs is not None]
     outputs = [hop.outputs_differing for hop in hops if hop.outputs_differing is not None]
     dv = [hop.largest_dv for hop in hops if hop.largest_dv is not None]
     parted = [
@@ -200,7 +304,12 @@ def joined(hops: Sequence[Hop]) -> Hop:
         last,
         spikes=sum(hop.spikes for hop in hops),
         differing=sum(hop.differing for hop in hops),
+        messages=sum(hop.messages for hop in hops),
+        messages_differing=sum(hop.messages_differing for hop in hops),
+        outputs=sum(compared) if compared else None,
         outputs_differing=sum(outputs) if outputs else None,
+        not_compared=sum(hop.not_compared for hop in hops),
+        always_zero=tuple(name for name in last.always_zero if all(name in hop.always_zero for hop in hops)),
         largest_dv=max(dv) if dv else None,
         n_samples=starts[-1],
         predictions_differing=sum(hop.predictions_differing for hop in hops),
@@ -213,19 +322,9 @@ def informed(before: Recorded, after: Recorded, hop: Hop) -> Recorded:
 
     So the machine behind it can be compared with potentials too.
     """
-    if after.potentials or hop.differing or hop.bound is QUANTIZED:
+    if after.potentials or hop.differing or hop.messages_differing or hop.bound is QUANTIZED:
         return after
     return replace(after, potentials=before.potentials)
-
-
-def _outputs_apart(before: Recorded, after: Recorded, apart: Mapping[str, Array], tolerance: float) -> Array:
-    """Return where outputs differ; with a tolerance, in samples whose spikes agree, as outputs follow from them."""
-    differ: Array = before.output != after.output
-    if not tolerance:
-        return differ
-    far = np.abs(before.output - after.output) > tolerance * np.abs(before.output).max()
-    agrees = ~np.any([_per_sample(array) for array in apart.values()], axis=0)
-    return np.asarray(differ & far & np.broadcast_to(agrees, differ.shape[:1]).reshape(-1, *[1] * (differ.ndim - 1)))
 
 
 def _per_sample(array: Array) -> Array:
@@ -248,10 +347,13 @@ def _threshold(layer: NeuronLayer) -> Array:
     return np.broadcast_to(layer.neuron.parameters()["v_threshold"], layer.shape).astype(np.float64)
 
 
-def _first(before: Recorded, after: Recorded, apart: Mapping[str, Array], outputs: Array | None) -> Difference | None:
-    """Return the first difference of spikes, or of outputs where they can be compared."""
+def _first(before: Recorded, after: Recorded, found: _Differences) -> Difference | None:
+    """Return the first difference of spikes, messages or outputs, where they were compared."""
     output = after.program.output.name
-    places = {**apart, **({} if outputs is None else {output: outputs})}
+    of_numbers = {name: numbers.differ for name, numbers in found.of_numbers.items()}
+    differ = {layer.name: {**found.of_spikes, **of_numbers}.get(layer.name) for layer in after.program.neuron_layers}
+    differ[output] = None if found.of_output is None else found.of_output.differ
+    places = {name: array for name, array in differ.items() if array is not None}
     steps = {name: _first_step(array) for name, array in places.items() if array.any()}
     if not steps:
         return None
@@ -259,20 +361,31 @@ def _first(before: Recorded, after: Recorded, apart: Mapping[str, Array], output
     step = steps[name]
     sample, *neuron = (int(i) for i in np.argwhere(places[name][:, step])[0])
     number = list(places).index(name)
-    if name != output:
-        return _Parting(before, after, name, number, step, sample, tuple(neuron)).difference(apart)
-    place = (sample, step, *neuron)
+    if name in found.of_spikes:
+        parting = _Parting(before, after, name, number, step, sample, tuple(neuron))
+        return parting.difference(found.of_spikes)
+    of_output = name == output
+    values = (machine.output if of_output else machine.spikes[name] for machine in (before, after))
+    first, second = (float(array[sample, step, *neuron]) for array in values)
     return Difference(
-        layer=output,
+        layer=name,
         number=number,
         step=step + 1,
         sample=sample,
         neuron=tuple(neuron),
-        values=(float(before.output[place]), float(after.output[place])),
+        values=(first, second),
         potentials=None,
         v_threshold=None,
-        cause="weights or bias of what leads to the output, as all spikes until then agree",
+        cause=OF_OUTPUT if of_output else _cause_of_message(after.program[name], abs(first - second)),
     )
+
+
+def _cause_of_message(layer: Node, size: float) -> str:
+    assert isinstance(layer, NeuronLayer)
+    neuron = layer.neuron
+    if isinstance(neuron, SigmaDelta) and size <= (1 + NEAR_OUTPUT) * float(np.max(neuron.delta_threshold)):
+        return "rounding: a change is as large as the threshold that it has to pass"
+    return "weights, bias or parameters of this layer, as all that came before agrees"
 
 
 def _first_step(array: Array) -> int:

@@ -22,7 +22,7 @@ FUSED = "Use --mapping fused."
 
 def violations(program: Program, mapping: LavaMapping) -> tuple[Violation, ...]:
     """Return everything that keeps a program out of Lava."""
-    found = [*_any_neuron(program), *_any_map(program)]
+    found = [*_any_neuron(program), *_any_map(program), *_any_output(program)]
     if program.number_format == "integer":
         found += _integers(program)
     late = latencies(program)
@@ -68,6 +68,12 @@ def _any_map(program: Program) -> Iterator[Violation]:
             yield Violation(node.name, f"one of several {what}", f"a network with one of the {what}")
         if isinstance(node, Scale) and len(shape) == 3 and node.factor.ndim and np.ptp(node.factor, axis=(1, 2)).any():
             yield Violation(node.name, "a factor per pixel", "one number, or one per channel", "Use a dense map.")
+
+
+def _any_output(program: Program) -> Iterator[Violation]:
+    if program.output.reading != "spikes":
+        found = f"reads a {program.output.reading}"
+        yield Violation(program.output.name, found, "an output of spikes or sums", "Read its spikes instead.")
 
 
 def _integers(program: Program) -> Iterator[Violation]:

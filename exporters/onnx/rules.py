@@ -64,9 +64,17 @@ def weights_fit_one_file(program: Program) -> Iterator[Violation]:
         yield Violation("the program", found, f"up to {LARGEST:,}, as ONNX files end at 2 GiB")
 
 
+def outputs_are_sent(program: Program) -> Iterator[Violation]:
+    """A model's output is what its last node sends."""
+    if program.output.reading != "spikes":
+        found = f"reads a {program.output.reading}"
+        yield Violation(program.output.name, found, "an output of spikes or sums", "Read its spikes instead.")
+
+
 RULES: tuple[Rule, ...] = (
     texts_can_be_stored,
     names_of_states_are_free,
     sizes_are_positive,
     weights_fit_one_file,
+    outputs_are_sent,
 )

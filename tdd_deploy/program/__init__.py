@@ -12,12 +12,13 @@ from .nodes import (
     Output,
     Place,
     Pool,
+    Reading,
     Scale,
     Shape,
     ShapeError,
     Slice,
 )
-from .passes import CODES, code_groups, with_code, with_codes, with_delta_threshold
+from .passes import CODES, code_groups, with_code, with_codes, with_delta_threshold, with_potential_output
 from .program import Code, Edge, Integration, NumberFormat, Program
 from .verify import verify
 
@@ -38,6 +39,7 @@ __all__ = [
     "Place",
     "Pool",
     "Program",
+    "Reading",
     "Scale",
     "Shape",
     "ShapeError",
@@ -48,4 +50,5 @@ __all__ = [
     "with_code",
     "with_codes",
     "with_delta_threshold",
+    "with_potential_output",
 ]

@@ -4,18 +4,20 @@ Spikes select weights, so any partial sum, in any order, is at most the sum of t
 sent as a change is at most twice a value.
 """
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
 
-from tdd_deploy.neurons import LoihiLIF
+from tdd_deploy.neurons import LoihiLIF, Neuron
 from tdd_deploy.neurons.loihi import WRAP
 
 from .apply import apply, propagated
-from .nodes import Array, LinearMap
+from .nodes import Array, Conv, Dense, Input, LinearMap, NeuronLayer, Pool, Scale
 from .program import Program, with_arrays
 
 SUM_BITS = 22  # one fewer than Lava's convolutions keep, so that sums of changes fit too
+MOST_STEPS = 2**24  # for which states that do not leak stay finite
 
 
 def worst_case_sums(program: Program, *, largest_input: float | None = None) -> Mapping[str, Array]:
@@ -43,6 +45,66 @@ def wrapping_layers(program: Program) -> tuple[str, ...]:
         for name, neuron in neurons.items()
         if isinstance(neuron, LoihiLIF) and (sums[name].max() >= WRAP or neuron.is_current_based)
     )
+
+
+def largest_numbers(program: Program) -> Mapping[str, float]:
+    """Return what no number in a node of a program of floats exceeds, if all that is sent to maps is at most 1.
+
+    That is so for spikes. For values that have no such bound, what follows is multiplied by their largest magnitude.
+    One number per node, from the sums of its rows: cheap, and above what ``worst_case_sums`` gives.
+    """
+    sent = {program.input.name: 1.0, **{layer.name: 1.0 for layer in program.neuron_layers}}
+    largest: dict[str, float] = {}
+    with np.errstate(over="ignore"):  # a sum that is infinite even in float64 is what is looked for
+        for node in program.nodes:
+            if isinstance(node, Input):
+                continue
+            received = sum(sent[edge.source] for edge in program.incoming[node.name])
+            if isinstance(node, LinearMap):
+                received = sent[node.name] = _largest_of_map(node, received)
+            largest[node.name] = _largest_state(node.neuron, received) if isinstance(node, NeuronLayer) else received
+    return largest
+
+
+def largest_finite(program: Program) -> float:
+    """Return what numbers of a program of floats may reach: half of the largest, as changes are twice a value."""
+    return float(np.finfo(program.dtype).max) / 2
+
+
+def largest_input(program: Program) -> float:
+    """Return the magnitude of inputs up to which all sums of a program of floats are finite."""
+    return largest_finite(program) / max(1.0, *largest_numbers(program).values())
+
+
+def _largest_of_map(node: LinearMap, received: float) -> float:
+    match node:
+        case Dense() | Conv():
+            rows = np.abs(node.weight).reshape(len(node.weight), -1).sum(axis=1, dtype=np.float64) * received
+            return float((rows if node.bias is None else rows + np.abs(node.bias)).max())
+        case Scale():
+            return received * float(np.abs(node.factor).max())
+        case Pool():
+            return received * math.prod(node.kernel)
+    return received
+
+
+def _largest_state(neuron: Neuron, current: float) -> float:
+    """Return what no current or potential of neurons exceeds, nor what they send."""
+    given = neuron.parameters()
+    largest = {name: float(np.abs(values).max()) for name, values in given.items()}
+    current = current * _gain(largest.get("alpha", 0.0)) + largest.get("bias", 0.0)
+    if "v" not in neuron.states:
+        return current
+    reset = getattr(neuron, "reset", "none")
+    taken = largest["v_threshold"] if reset == "soft" else 0.0
+    v = (current + taken) * _gain(largest.get("beta", 1.0)) + largest.get("v_reset", 0.0) + largest.get("v_min", 0.0)
+    is_many = getattr(neuron, "spikes", "one") == "many"
+    return max(v, v / float(given["v_threshold"].min())) if is_many else v
+
+
+def _gain(kept: float) -> float:
+    """Return how much larger a state becomes than what is added to it in each step."""
+    return min(1 / (1 - kept), MOST_STEPS) if kept < 1 else MOST_STEPS
 
 
 def _bounded(node: LinearMap, total: Array) -> Array:

@@ -6,7 +6,7 @@ Shapes are without batch and time: ``(n,)`` or ``(channels, height, width)``.
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from tdd_deploy.neurons import Neuron
 Shape = tuple[int, ...]
 Pair = tuple[int, int]
 Array = NDArray[Any]  # floats, or in integer programs int32
+Reading = Literal["spikes", "potential"]
 INPUTS, OUTPUTS = "inputs", "outputs"  # the names of what several inputs, or outputs, are parts of
 
 
@@ -47,9 +48,13 @@ class Output(Node):
     """Where the result leaves. The class of a sample is the largest sum over time, the first one of equals.
 
     In an integer program the result in numbers is ``unit`` times the integers.
+
+    ``reading`` says what the output takes of its source: what the source sends ("spikes"), or the potential that a
+    layer of neurons compares with its threshold, before the reset ("potential").
     """
 
     unit: float = 1.0
+    reading: Reading = "spikes"
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

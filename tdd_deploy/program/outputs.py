@@ -6,6 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 
+def unchanging(output: NDArray[Any]) -> NDArray[Any] | None:
+    """Return what ``[batch, n_steps, ...]`` holds in every sample and time step, ``[...]``; None if it varies."""
+    first: NDArray[Any] = output[0, 0]
+    return first if np.array_equal(output, np.broadcast_to(first, output.shape)) else None
+
+
 def predicted(output: NDArray[Any]) -> NDArray[np.int64]:
     """Return classes ``[batch]`` for ``[batch, n_steps, ...]``: the largest sum over time, the first one of equals."""
     total = output.sum(axis=1)

@@ -1,14 +1,16 @@
 """Passes: small functions Program -> Program, each result verified."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import get_args
+
+import numpy as np
 
 from tdd_deploy.errors import BadOption, BadProgram, Violation
 from tdd_deploy.neurons import SigmaDelta
 
-from .nodes import LinearMap, NeuronLayer, Node
+from .nodes import Flatten, LinearMap, NeuronLayer, Node, Scale
 from .program import Code, Edge, Program, frozen
 from .verify import verify
 
@@ -61,6 +63,46 @@ def with_delta_threshold(program: Program, delta_threshold: float) -> Program:
         return replace(node, neuron=replace(node.neuron, delta_threshold=theta))
 
     return verify(replace(program, nodes=tuple(changed(node) for node in program.nodes)))
+
+
+def with_potential_output(program: Program) -> Program:
+    """Let the output take the potentials of the last layer of neurons, instead of its spikes.
+
+    Maps between the two that treat all spikes alike are left out: the result is in the layer's own numbers.
+
+    Raises:
+        BadOption: the output does not come from one layer of neurons that spike.
+    """
+    passed = list(_passed_to_output(program))
+    edges = program.incoming[passed[-1].name]
+    layer = program[edges[0].source]
+    allowed = "with an output that is the spikes of one layer of neurons"
+    if len(edges) > 1 or edges[0].delay or not isinstance(layer, NeuronLayer):
+        sources = " and ".join(f"{edge.source}, delayed" if edge.delay else edge.source for edge in edges)
+        raise BadOption("--output", f"potential, and the output comes from {sources}", allowed)
+    if not layer.neuron.spiking:
+        found = f"potential, and {layer.name} ({type(layer.neuron).__name__}) sends numbers, not spikes"
+        raise BadOption("--output", found, f"{allowed}; leave the option out, and these numbers are the output")
+    if program.number_format == "integer" and np.ptp(layer.neuron.parameters()["v_threshold"]):
+        found = f"potential, and each neuron of {layer.name} has a scale of its own"
+        raise BadOption("--output", found, "with integers of one scale per layer (export --per layer)")
+    kept = [node for node in program.nodes if node not in passed]
+    edges_kept = [edge for edge in program.edges if program[edge.source] in kept and program[edge.target] in kept]
+    output = replace(program.output, unit=1.0, reading="potential")
+    read = Edge(layer.name, output.name, code=edges[0].code)
+    return verify(replace(program, nodes=(*kept, output), edges=(*edges_kept, read)))
+
+
+def _passed_to_output(program: Program) -> Iterator[Node]:
+    """Yield the output, and before it maps that all spikes pass alike on their way to nothing else."""
+    node: Node = program.output
+    yield node
+    while len(program.incoming[node.name]) == 1:
+        node = program[program.incoming[node.name][0].source]
+        is_even = isinstance(node, Scale) and np.ptp(node.factor) == 0 and node.factor.min() > 0
+        if not (isinstance(node, Flatten) or is_even) or len(program.outgoing[node.name]) > 1:
+            return
+        yield node
 
 
 def code_groups(program: Program) -> tuple[tuple[Edge, ...], ...]:

@@ -201,6 +201,9 @@ def _with_input_of(program: Program, input_bits: int, largest_input: float) -> P
 def _unholdable(program: Program) -> Iterator[Violation]:
     if program.number_format == "integer":
         yield Violation("number_format", "integer", "float32 or float64", "This program is quantized already.")
+    if program.output.reading != "spikes":
+        found, remedy = f"reads a {program.output.reading}", "Quantize the program, then let its output read this."
+        yield Violation(program.output.name, found, "an output of spikes or sums", remedy)
     for layer in program.neuron_layers:
         if type(layer.neuron) not in (LIF, IF, CubaLIF, Threshold, LoihiLIF):
             yield Violation(

@@ -14,8 +14,8 @@ from tdd_deploy.errors import BadProgram, Violation
 from tdd_deploy.neurons import LoihiLIF, SigmaDelta
 from tdd_deploy.neurons.loihi import DECAY, LIMIT
 
-from .bounds import SUM_BITS, worst_case_sums
-from .nodes import Conv, Dense, Input, LinearMap, NeuronLayer, Output, Pool, ShapeError
+from .bounds import SUM_BITS, largest_finite, largest_numbers, worst_case_sums
+from .nodes import Conv, Dense, Input, LinearMap, NeuronLayer, Output, Pool, Reading, ShapeError
 from .program import Code, Integration, NumberFormat, Program, arrays
 
 Rule = Callable[[Program], Iterator[Violation]]
@@ -207,6 +207,22 @@ def delta_thresholds_are_sizes(program: Program) -> Iterator[Violation]:
             yield Violation(f"{node.name}.delta_threshold", f"{np.min(node.neuron.delta_threshold)}", "0 or more")
 
 
+def readings_are_of_neurons(program: Program) -> Iterator[Violation]:
+    """Only neurons that compare with a threshold have a potential that the output can read."""
+    if program.output.reading not in get_args(Reading):
+        yield Violation(f"{program.output.name}.reading", repr(program.output.reading), " or ".join(get_args(Reading)))
+    if program.output.reading != "potential":
+        return
+    edges = program.incoming[program.output.name]
+    sources = [program[edge.source] for edge in edges]
+    spiking = [node for node in sources if isinstance(node, NeuronLayer) and node.neuron.spiking]
+    if len(sources) != 1 or not spiking or edges[0].delay:
+        found = "reads a potential, and receives " + ", ".join(
+            f"{edge.source} (delay {edge.delay})" if edge.delay else edge.source for edge in edges
+        )
+        yield Violation(program.output.name, found, "one layer of neurons that spike, without a delay")
+
+
 def codes_pass_through_maps(program: Program) -> Iterator[Violation]:
     """A linear map turns changes into changes and values into values."""
     for node in program.linear_maps:
@@ -274,6 +290,21 @@ def sums_fit_their_bits(program: Program) -> Iterator[Violation]:
             )
 
 
+def sums_are_finite(program: Program) -> Iterator[Violation]:
+    """Beyond the largest float, a sum depends on the order of its terms, and machines part."""
+    if program.number_format == "integer":
+        return
+    limit, largest = largest_finite(program), largest_numbers(program)
+    for name, bound in largest.items():
+        is_first = all(largest.get(edge.source, 0.0) <= limit for edge in program.incoming[name])
+        if not bound <= limit and is_first:
+            remedy = "Use smaller weights" + (
+                ", or build it in float64." if program.number_format == "float32" else "."
+            )
+            found = f"spikes or inputs of 1 can make its numbers as large as {bound:.6g}"
+            yield Violation(name, found, f"up to {limit:.6g}, half of the largest {program.number_format}", remedy)
+
+
 STAGES: tuple[tuple[Rule, ...], ...] = (
     (names_are_unique, edges_join_nodes, one_input_one_output, every_node_is_joined),
     (order_is_executable, choices_are_known, maps_are_well_formed),
@@ -283,10 +314,11 @@ STAGES: tuple[tuple[Rule, ...], ...] = (
         parameters_are_numbers,
         fractions_are_fractions,
         delta_thresholds_are_sizes,
+        readings_are_of_neurons,
         codes_pass_through_maps,
         neurons_are_of_the_format,
         integers_fit_their_registers,
         integers_have_no_averages,
     ),
-    (sums_fit_their_bits,),
+    (sums_fit_their_bits, sums_are_finite),
 )

@@ -5,10 +5,21 @@ from itertools import pairwise, product
 import numpy as np
 import pytest
 
-from tdd_deploy.neurons import IF, I, LoihiLIF
+from tdd_deploy.errors import BadProgram
+from tdd_deploy.neurons import IF, LIF, CubaLI, CubaLIF, I, LoihiLIF, SigmaDelta, Threshold, VariantLIF
 from tdd_deploy.program import Conv, Dense, Edge, Flatten, Input, NeuronLayer, Output, Pool, Scale, build
 from tdd_deploy.program.apply import apply
-from tdd_deploy.program.bounds import worst_case_sums, wrapping_layers
+from tdd_deploy.program.bounds import (
+    MOST_STEPS,
+    largest_finite,
+    largest_input,
+    largest_numbers,
+    worst_case_sums,
+    wrapping_layers,
+)
+from tdd_deploy.simulator import reference
+from tdd_deploy.simulator.engine import Engine
+from tests.zoo import Given, grow
 
 NEURON = IF(v_threshold=np.array(1.0), v_reset=np.array(0.0))
 
@@ -96,3 +107,105 @@ def test_a_layer_wraps_by_its_sums_or_by_its_memory(weight, du, wraps):
 
 def test_floats_do_not_wrap():
     assert wrapping_layers(chain(Input(name="in", shape=(1,)), layer("n", 1), Output(name="out"))) == ()
+
+
+# Floats: the largest numbers, for spikes and inputs of 1
+
+
+@pytest.mark.parametrize("kind", MAPS)
+def test_the_largest_number_of_a_map_is_the_largest_worst_case_of_its_sums(kind):
+    node, shape = MAPS[kind]
+    program = chain(Input(name="in", shape=shape), node, Output(name="out"))
+    windows = 4 if kind == "average" else 1  # which are summed before they are divided
+    assert largest_numbers(program)["map"] == largest_numbers(program)["out"]
+    assert largest_numbers(program)["map"] == windows * worst_case_sums(program)["map"].max()
+
+
+def parameters(**values):
+    return {name: np.asarray(value) for name, value in values.items()}
+
+
+FIRES = parameters(v_threshold=8.0, v_reset=0.5)
+LARGEST = {  # of a current up to 3, by hand
+    "no memory": (Threshold(v_threshold=np.array(1.0)), 3),
+    "hard reset": (LIF(beta=np.array(0.75), **FIRES), 3 * 4 + 0.5),
+    "soft reset": (LIF(beta=np.array(0.75), reset="soft", **FIRES), (3 + 8) * 4 + 0.5),
+    "no leak": (I(), 3 * MOST_STEPS),
+    "a leak too small": (LIF(beta=np.array(1 - 2.0**-30), **FIRES), 3 * MOST_STEPS + 0.5),
+    "current-based": (CubaLIF(alpha=np.array(0.5), beta=np.array(0.75), **FIRES), 3 * 2 * 4 + 0.5),
+    "integrates": (CubaLI(alpha=np.array(0.5), beta=np.array(0.75)), 3 * 2 * 4),
+    "changes": (SigmaDelta(delta_threshold=np.array(1.0)), 3),
+    "many spikes": (
+        VariantLIF(
+            alpha=np.array(0.0), beta=np.array(0.5), spikes="many", v_threshold=np.array(0.125), v_reset=np.array(0.0)
+        ),
+        3 * 2 * 8,
+    ),
+    "a lowest potential": (
+        VariantLIF(alpha=np.array(0.0), beta=np.array(0.5), v_min=np.array(-7.0), **FIRES),
+        3 * 2 + 0.5 + 7,
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", LARGEST)
+def test_the_largest_number_of_a_layer_follows_from_its_current_and_what_it_keeps(kind):
+    neuron, expected = LARGEST[kind]
+    fc = Dense(name="fc", weight=np.array([[1.0, -2.0]]))
+    program = chain(Input(name="in", shape=(2,)), fc, layer("n", 1, neuron=neuron), Output(name="out"))
+    assert largest_numbers(program)["n"] == expected
+
+
+def test_no_potential_of_a_random_program_exceeds_the_bound():
+    n_compared = 0
+    for seed in range(60):
+        case = grow(seed, n_blocks=2, n_steps=6, batch=3, spatial=bool(seed % 2))
+        potentials = {}
+        reference.run(case.program, (case.inputs > 0).astype(case.inputs.dtype), potentials=potentials)
+        largest = largest_numbers(case.program)
+        sends_at_most_1 = {case.program.input.name, *(x.name for x in case.program.neuron_layers if x.neuron.binary)}
+        for name, values in potentials.items():
+            if senders(case.program, name) <= sends_at_most_1:
+                assert np.abs(values).max() <= largest[name]
+                n_compared += values.size
+    assert n_compared > 10_000
+
+
+def senders(program, name):
+    """The input and layers whose values reach a node through maps."""
+    sources = set()
+    for edge in program.incoming[name]:
+        node = program[edge.source]
+        is_sender = isinstance(node, Input | NeuronLayer)
+        sources |= {edge.source} if is_sender else senders(program, edge.source)
+    return sources
+
+
+def at_the_limit(total):
+    """Weights of both signs, multiples of 2**120, whose magnitudes sum to ``total`` of them in every row."""
+    rng = np.random.default_rng(0)
+    signs = rng.choice([-1.0, 1.0], (16, total))
+    fc = Dense(name="fc", weight=signs * 2.0**120)
+    fires = Threshold(v_threshold=np.array(2.0**121))
+    return [Input(name="in", shape=(total,)), fc, layer("n", 16, neuron=fires), Output(name="out")]
+
+
+def test_just_below_the_limit_all_machines_agree_and_just_above_it_is_refused():
+    program = chain(*at_the_limit(127), number_format="float32")
+    inputs = (np.random.default_rng(1).random((8, 50, 127)) < 0.5).astype(np.float32)
+    potentials = {}
+    sent = reference.run(program, inputs, potentials=potentials)
+    assert np.isfinite(potentials["n"]).all()
+    assert 0 < sent["out"].mean() < 1
+    for compiled in (False, True):
+        result = Engine(program, compiled=compiled, potentials=["n"]).run(Given(inputs), n_steps=8)
+        np.testing.assert_array_equal(result.output, sent["out"].swapaxes(0, 1))
+        np.testing.assert_array_equal(result.potentials["n"], potentials["n"].swapaxes(0, 1))
+    with pytest.raises(BadProgram, match=r"fc: spikes or inputs of 1 .* as large as 1\.70141e"):
+        chain(*at_the_limit(128), number_format="float32")
+    assert chain(*at_the_limit(128), number_format="float64")
+
+
+def test_inputs_may_be_as_large_as_the_sums_leave_room():
+    program = chain(*at_the_limit(16), number_format="float32")
+    assert largest_input(program) == largest_finite(program) / (16 * 2.0**120)

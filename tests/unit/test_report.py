@@ -30,7 +30,7 @@ def of_the_zoo(seed):
 
 def test_the_report_has_these_parts():
     report = by_hand.simulation().as_json()
-    parts = ["schema_version", "program", "data", "versions", "options", "accuracy", "steps", "layers"]
+    parts = ["schema_version", "program", "data", "versions", "options", "accuracy", "output", "steps", "layers"]
     parts += ["early_exit", "overlap", "caveats", "placement", "totals", "energy", "energies", "baseline"]
     assert list(report) == parts
     assert report["schema_version"] == SCHEMA_VERSION == 2

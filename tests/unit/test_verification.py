@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tdd_deploy.machines import reference_machine
-from tdd_deploy.neurons import LI, LIF, LoihiLIF, Neuron, loihi
+from tdd_deploy.neurons import LI, LIF, LoihiLIF, Neuron, SigmaDelta, loihi
 from tdd_deploy.program import Dense, Edge, Input, NeuronLayer, Node, Output, Program, build
 from tdd_deploy.simulator.arithmetic import IntegerArithmetic
 from tdd_deploy.verification import (
@@ -243,6 +243,89 @@ def test_potentials_that_are_sent_are_no_spikes() -> None:
     assert not compare(right, executed(program(floats(), last=LI(beta=np.asarray(0.25))))).passed
 
 
+def sigma_delta(threshold: float = 0.25) -> Program:
+    return program(SigmaDelta(delta_threshold=np.asarray(threshold)), last=SigmaDelta(delta_threshold=np.asarray(0.5)))
+
+
+def with_messages(recorded: Recorded, layer: str, messages: np.ndarray) -> Recorded:
+    return replace(recorded, machine="wrong", spikes={**recorded.spikes, layer: messages})
+
+
+def test_the_messages_of_a_sigma_delta_network_are_compared() -> None:
+    right = executed(sigma_delta())
+    assert all(messages.any() for messages in right.spikes.values())
+    hop = compare(right, executed(sigma_delta()))
+    n = N_SAMPLES * N_STEPS
+    assert (hop.passed, hop.spikes, hop.messages, hop.outputs) == (True, 0, n * (8 + 5), n * N_OUT)
+    assert (hop.messages_differing, hop.outputs_differing, hop.not_compared, hop.always_zero) == (0, 0, 0, ())
+
+
+def test_messages_may_be_rounded_up_to_a_fraction_of_the_largest_in_their_layer() -> None:
+    right = executed(sigma_delta())
+    messages = right.spikes["first"]
+    place = (2, 5, 3)
+    for fraction, passes in ((0.9, True), (1.1, False)):
+        moved = messages.copy()
+        moved[place] = messages[place] + fraction * 1e-4 * messages.max()
+        hop = compare(right, with_messages(right, "first", moved))
+        assert (hop.passed, hop.messages_differing) == (passes, int(not passes))
+    found = first(right, with_messages(right, "first", moved))
+    assert (found.layer, found.number, found.step, found.sample, found.neuron) == ("first", 0, 6, 2, (3,))
+    assert found.values == (messages[place], moved[place])
+    assert (found.potentials, found.v_threshold) == (None, None)
+
+
+def test_messages_and_outputs_after_the_first_difference_of_their_sample_are_not_compared() -> None:
+    right = executed(sigma_delta())
+    wrong = right.spikes["first"].copy()
+    wrong[1, 4:] += 1
+    hop = compare(right, with_messages(right, "first", wrong))
+    later = N_STEPS - 5
+    assert hop.messages_differing == 8
+    assert (
+        hop.messages == N_SAMPLES * N_STEPS * (8 + 5) - later * (8 + 5) - 5
+    )  # of step 5, "second" comes after "first"
+    assert hop.outputs == N_SAMPLES * N_STEPS * N_OUT - (later + 1) * N_OUT
+    assert hop.not_compared == later * (8 + 5) + 5 + (later + 1) * N_OUT
+
+
+def test_a_change_as_large_as_its_threshold_is_called_rounding_and_a_larger_one_is_not() -> None:
+    right = executed(sigma_delta(threshold=0.25))
+    for size, word in ((0.25, "rounding"), (0.26, "weights")):
+        wrong = right.spikes["first"].copy()
+        wrong[0, 3, 2] += size
+        assert first(right, with_messages(right, "first", wrong)).cause.startswith(word)
+
+
+def test_a_few_messages_may_differ() -> None:
+    given = inputs(n_steps=1000)
+    right = executed(sigma_delta(), given)
+    wrong = right.spikes["second"].copy()
+    wrong[0, -1, 0] += 0.5
+    assert compare(right, with_messages(right, "second", wrong)).passed
+    wrong[:, -1] += 0.5  # 20 of 52,000 are more than 1 of 10,000
+    assert not compare(right, with_messages(right, "second", wrong)).passed
+
+
+def test_nothing_compared_is_never_ok() -> None:
+    hop = compare(executed(program(integers())), executed(program(integers())))
+    for kind in ("spikes", "messages", "outputs"):
+        only = {"spikes": 0, "messages": 0, "outputs": 0} | {kind: 1}
+        assert replace(hop, **only).passed
+    for outputs in (0, None):
+        assert not replace(hop, spikes=0, messages=0, outputs=outputs).passed
+
+
+def test_what_stays_0_on_both_is_named() -> None:
+    never = program(integers(), last=integers(v_threshold=2**23 - 1))
+    right = executed(never)
+    hop = compare(right, executed(never))
+    assert (hop.passed, hop.always_zero) == (True, ("second", "out"))
+    once = edited(right, "second", [(3, 2, 1)])
+    assert compare(right, once).always_zero == compare(once, right).always_zero == ("out",)
+    assert joined([hop, compare(right, once)]).always_zero == ("out",)
+
+
 def test_a_few_float_spikes_may_differ_but_no_integer_spike() -> None:
     n_steps = 1000
     given = inputs(n_steps=n_steps)
@@ -299,12 +382,18 @@ def split(before: Recorded, after: Recorded, sizes: list[int]) -> list[Hop]:
 
 
 @pytest.mark.parametrize("sizes", [[4], [1, 3], [2, 1, 1], [1, 1, 1, 1]])
-@pytest.mark.parametrize("kind", ["integers", "outputs", "floats to integers"])
+@pytest.mark.parametrize("kind", ["integers", "outputs", "floats to integers", "messages"])
 def test_a_joined_hop_does_not_depend_on_the_batches(sizes: list[int], kind: str) -> None:
     right = executed(program(floats() if kind == "floats to integers" else integers()))
     wrong = executed(program(integers()), name="wrong")
     if kind == "integers":
         wrong = edited(right, "second", [(1, 8, 0), (3, 2, 4), (3, 2, 3)])
+    elif kind == "messages":
+        right = executed(sigma_delta())
+        messages = right.spikes["first"].copy()
+        messages[1, 8, 0] += 1
+        messages[3, 2:, 4] += 1
+        wrong = with_messages(right, "first", messages)
     elif kind == "outputs":
         wrong = replace(right, output=right.output + np.eye(N_SAMPLES)[:, :1, None].astype(int) * 2)
     whole, hop = compare(right, wrong), joined(split(right, wrong, sizes))

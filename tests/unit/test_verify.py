@@ -75,6 +75,11 @@ def integers(*, fc_weight=2, source=INPUT, out=OUT, **changed):
     return {"nodes": nodes, "number_format": "integer"}
 
 
+READ = "one layer of neurons that spike, without a delay"
+REACHES = "spikes or inputs of 1 can make its numbers as large as"
+FLOAT32 = "up to 1.70141e+38, half of the largest float32"
+SMALLER = "Use smaller weights, or build it in float64."
+
 # what breaks the rule, where, what was found, what is allowed, and for some what would do
 BROKEN = {
     "names_are_unique": [
@@ -208,6 +213,28 @@ BROKEN = {
          "Use smaller weights, or smaller inputs."),
         (integers(fc_weight=2**21), "fc", "the worst case of its sums is 4,194,304", "below 4,194,304",
          "Use smaller weights, or smaller inputs."),
+    ],
+    "readings_are_of_neurons": [
+        ({"nodes": (*CHAIN[:3], replace(OUT, reading="current"))}, "out.reading", "'current'", "spikes or potential"),
+        (chain(INPUT, FC, replace(OUT, reading="potential")), "out", "reads a potential, and receives fc", READ),
+        ({"nodes": (INPUT, FC, replace(HIDDEN, neuron=SigmaDelta(delta_threshold=np.array(1.0))),
+                    replace(OUT, reading="potential"))},
+         "out", "reads a potential, and receives hidden", READ),
+        ({"nodes": (*CHAIN[:3], replace(OUT, reading="potential")), "edges": (*EDGES[:2], Edge("hidden", "out", 1))},
+         "out", "reads a potential, and receives hidden (delay 1)", READ),
+        ({"nodes": (*CHAIN[:3], replace(OUT, reading="potential")), "edges": (*EDGES, Edge("fc", "out"))},
+         "out", "reads a potential, and receives fc, hidden", READ),
+    ],
+    "sums_are_finite": [
+        (fc(weight=np.full((3, 2), 1e38)), "fc", f"{REACHES} 2e+38", FLOAT32, SMALLER),
+        (fc(bias=np.array([0, 0, -2e38])), "fc", f"{REACHES} 2e+38", FLOAT32, SMALLER),
+        (fc(weight=np.full((3, 2), 5e37)), "hidden", f"{REACHES} 2e+38", FLOAT32, SMALLER),
+        (fc(weight=np.full((3, 2), 1e308)) | {"number_format": "float64"}, "fc", f"{REACHES} inf",
+         "up to 8.98847e+307, half of the largest float64", "Use smaller weights."),
+        (chain(INPUT, Scale(name="s", factor=np.array(-2e38)), OUT), "s", f"{REACHES} 2e+38", FLOAT32, SMALLER),
+        (chain(IMAGE, replace(CONV, weight=np.full((4, 2, 3, 3), 1e37)), OUT), "conv", f"{REACHES} 1.8e+38", FLOAT32,
+         SMALLER),
+        (chain(IMAGE, Scale(name="s", factor=np.array(5e37)), POOL, OUT), "pool", f"{REACHES} 2e+38", FLOAT32, SMALLER),
     ],
 }  # fmt: skip
 CASES = [(rule, changed, Violation(*said)) for rule, broken in BROKEN.items() for changed, *said in broken]
