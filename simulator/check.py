@@ -252,9 +252,11 @@ def _narrower(setting: Setting, layers: Iterable[str], excess: float) -> Iterato
 def _fewer_bits(setting: Setting, excess: float) -> Iterator[Change]:
     """Try fewer bits: what is needed shrinks with them, and in whole words at most twice as much."""
     is_integer = setting.program.number_format == "integer"
+    is_ours = "quantized_from" in setting.program.provenance
+    again = "export the network in floats again with" if is_ours else "train it for them, or export its floats with"
     most = min(setting.weight_bits - 1, math.floor(2 * setting.weight_bits / excess))
     for bits in range(most, FEWEST_BITS - 1, -1):
-        how = f"export the network in floats anew with --bits {bits}" if is_integer else f"--bits {bits}"
+        how = f"{again} --bits {bits}" if is_integer else f"--bits {bits}"
         yield replace(setting, weight_bits=bits), f"With weights of {bits} bits it does: {how}"
 
 

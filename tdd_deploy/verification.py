@@ -12,6 +12,7 @@ from .neurons import LoihiLIF, SigmaDelta
 from .neurons.loihi import LIMIT
 from .program import NeuronLayer, Node, Program
 from .program.outputs import predicted
+from .program.quantize import BITS
 
 Array = NDArray[Any]
 NEAR = 1e-5  # of the threshold: as close as float32 sums in different orders come
@@ -478,7 +479,7 @@ class _Parting:
         if a[:, 1:].any() and np.array_equal(a[:, 1:], b[:, :-1]):
             return f"{self.after.machine} is one time step early here"
         if not self._is_same_unit:
-            return "the rounding to integers; more --bits, or --per neuron, change less"
+            return _cause_of_integers(self.after.program if self._is_integer else self.before.program)
         samples = self._samples_apart(apart)
         if len(samples) > 1 and not samples[0] and samples[1:].mean() > 0.5:
             return "state left over from the sample before: a reset at the wrong time step"
@@ -529,6 +530,17 @@ class _Parting:
         if onset and abs(v - w) <= len(neuron.states):  # each state is one off
             return "the rounding of a decay: toward zero on one machine, down on the other"
         return None
+
+
+def _cause_of_integers(integers: Program) -> str:
+    """Say what would change less than the rounding to integers, where there is more to give."""
+    found = []
+    if int(integers.provenance.get("quantized_bits", 0)) < max(BITS):
+        found.append("more --bits")
+    if all(layer.neuron.parameters()["v_threshold"].ndim == 0 for layer in integers.neuron_layers):
+        found.append("--per neuron")
+    advice = f"; {' or '.join(found)} can change less" if found else ""
+    return f"the rounding to integers{advice}"
 
 
 def _cause_in_time(onset: int, fired: Array) -> str:

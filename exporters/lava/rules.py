@@ -10,7 +10,7 @@ from tdd_deploy.neurons import IF, LIF, CubaLIF, Firing, LoihiLIF, Threshold
 from tdd_deploy.neurons.loihi import UNIT
 from tdd_deploy.program import Conv, Dense, NeuronLayer, Place, Program, Scale, Slice
 from tdd_deploy.program.biases import currents_of_biases
-from tdd_deploy.program.quantize import LARGEST_THRESHOLD, rounded_bias
+from tdd_deploy.program.quantize import LARGEST_THRESHOLD, READ_CURRENTS, is_only_read, rounded_bias
 
 from .latency import Latencies, latencies
 
@@ -46,18 +46,24 @@ def _any_neuron(program: Program) -> Iterator[Violation]:
     for layer in program.neuron_layers:
         neuron = layer.neuron
         if type(neuron) not in (IF, LIF, CubaLIF, Threshold, LoihiLIF):
-            remedy = "" if neuron.spiking else "Read currents: let the last linear map lead to the output."
+            remedy = READ_CURRENTS if is_only_read(program, layer) else ""
             found = type(neuron).__name__ + ("" if neuron.spiking else " sends numbers")
             yield Violation(layer.name, found, "neurons that fire (IF, LIF, CubaLIF, Threshold)", remedy)
         if isinstance(neuron, Firing | Threshold) and neuron.compare != ">":
             is_soft = isinstance(neuron, Firing) and neuron.reset == "soft"
             found = f"{neuron.compare}, with a soft reset" if is_soft else neuron.compare
             remedy = "Quantize the program: in integers >= is > of a threshold lower by 1."
+            if isinstance(neuron, LoihiLIF):
+                remedy = "Build it with '>' and thresholds lower by 1."
             yield Violation(f"{layer.name}.compare", found, ">", "Build it with '>'." if is_soft else remedy)
         filters = isinstance(neuron, CubaLIF | LoihiLIF)
         if filters and np.any(biases[layer.name]):
             found = "a bias on a map before it, which Lava would not filter"
-            yield Violation(layer.name, found, "biases in the neurons", "quantize(program) puts them there.")
+            is_kept = isinstance(neuron, LoihiLIF) or np.any(
+                neuron.parameters()["alpha"]
+            )  # quantize refuses these as well
+            remedy = "Train without a bias there." if is_kept else "quantize(program) puts them there."
+            yield Violation(layer.name, found, "biases in the neurons", remedy)
 
 
 def _any_map(program: Program) -> Iterator[Violation]:
@@ -83,7 +89,7 @@ def _integers(program: Program) -> Iterator[Violation]:
             weight = node.factor if isinstance(node, Scale) else node.weight
             if weight.min() < low or weight.max() > high or np.any(weight % 2):
                 found = f"{weight.min()} to {weight.max()}" + (", odd ones among them" if np.any(weight % 2) else "")
-                remedy = "quantize(program) makes such weights."
+                remedy = "Round the weights to such numbers, or scale a layer's weights and thresholds down."
                 yield Violation(f"{node.name}.weight", found, f"even numbers from {low} to {high}", remedy)
 
 

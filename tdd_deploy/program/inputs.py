@@ -25,5 +25,13 @@ def as_input(program: Program, values: NDArray[Any]) -> Array:
     if beyond.any():
         found = f"{values[beyond][0]:g}"
         allowed = f"-{largest / scale:g} to {largest / scale:g}, what the program's integers hold"
-        raise BadData("the samples", [Violation("a value", found, allowed, "Quantize for a wider range of inputs.")])
+        remedy = _remedy(program) if np.isfinite(values[beyond][0]) else "Replace values that are no numbers."
+        raise BadData("the samples", [Violation("a value", found, allowed, remedy)])
     return integers.astype(program.dtype)
+
+
+def _remedy(program: Program) -> str:
+    """Say how samples come within the range of an integer program: who quantized it may have a wider one."""
+    if "quantized_from" in program.provenance and program.encoder == "direct":
+        return "Scale them, or export the network in floats again with --data, whose largest value sets the range."
+    return "Scale them to this range."

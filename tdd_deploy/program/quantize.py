@@ -35,6 +35,7 @@ FEW_BITS = 6
 SHRINK = 0.001  # by how much more a sum that wraps after rounding is made smaller; doubled at each attempt
 INPUT_BITS = range(1, 9)  # tried
 LARGEST_INPUT_BITS = 12
+READ_CURRENTS = "Read currents: let the last linear map lead to the output."
 Float64Array = NDArray[np.float64]
 
 
@@ -200,7 +201,9 @@ def _with_input_of(program: Program, input_bits: int, largest_input: float) -> P
 
 def _unholdable(program: Program) -> Iterator[Violation]:
     if program.number_format == "integer":
-        yield Violation("number_format", "integer", "float32 or float64", "This program is quantized already.")
+        yield Violation(
+            "number_format", "integer", "float32 or float64", "It is in integers already: leave out --bits."
+        )
     if program.output.reading != "spikes":
         found, remedy = f"reads a {program.output.reading}", "Quantize the program, then let its output read this."
         yield Violation(program.output.name, found, "an output of spikes or sums", remedy)
@@ -210,7 +213,7 @@ def _unholdable(program: Program) -> Iterator[Violation]:
                 layer.name,
                 f"{type(layer.neuron).__name__}" + ("" if layer.neuron.spiking else " sends numbers"),
                 "neurons that fire once per step, and reset at once (IF, LIF, CubaLIF, Threshold)",
-                "" if layer.neuron.spiking else "Read currents: let the last linear map lead to the output.",
+                READ_CURRENTS if is_only_read(program, layer) else "",
             )
     for node in program.linear_maps:
         if isinstance(node, Slice | Place):
@@ -225,6 +228,11 @@ def _unholdable(program: Program) -> Iterator[Violation]:
                 "no bias: Loihi 2 adds it to v, unfiltered",
                 "Train without a bias in front of CubaLIF.",
             )
+
+
+def is_only_read(program: Program, layer: NeuronLayer) -> bool:
+    """Say whether a layer that does not spike leads to the output alone: its currents could be read instead."""
+    return not layer.neuron.spiking and {e.target for e in program.outgoing[layer.name]} == {program.output.name}
 
 
 def _is_map(node: Node) -> bool:

@@ -438,10 +438,13 @@ def test_what_does_not_take_a_fault_away_is_not_advised():
     assert fault.fix == "With 3 channels in left it does (checked)."  # 6 and 9 are 15, 3 and 9 are 12
 
 
-def test_weights_in_integers_are_told_to_be_exported_anew():
-    """The bits of an integer program are its own: check --bits is refused for it."""
-    (fault,) = check(Setting(program=integers(), chip=custom(weight_bits=3), weight_bits=4)).faults
-    assert fault.fix == "With weights of 3 bits it does: export the network in floats anew with --bits 3 (checked)."
+def test_fewer_bits_for_weights_in_integers_come_from_the_floats_they_were_made_of_or_from_training():
+    """The bits of an integer program are its own: check --bits is refused for it. Files of lava-dl have no floats."""
+    ours = replace(integers(), provenance={"quantized_from": "abc"})
+    for program, words in ((ours, "export the network in floats again with"), (integers(), "train it for them, or")):
+        (fault,) = check(Setting(program=program, chip=custom(weight_bits=3), weight_bits=4)).faults
+        assert fault.fix.startswith(f"With weights of 3 bits it does: {words}")
+        assert fault.fix.endswith("--bits 3 (checked).")
 
 
 # What sends nothing cannot send too much.

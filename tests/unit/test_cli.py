@@ -511,7 +511,7 @@ def test_export_options_that_do_not_go_together_are_all_told(
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ("--target nir --bits 8", "quantized already"),
+        ("--target nir --bits 8", "leave out --bits"),
         ("--target lava --floats", "--floats"),
         ("--target lava --per neuron", "nothing is quantized"),
     ],

@@ -17,6 +17,7 @@ from tdd_deploy.exporters.lava.rules import MAPPINGS, violations
 from tdd_deploy.exporters.lava.write import write
 from tdd_deploy.neurons import IF, LI, LIF, CubaLIF, I, LoihiLIF, SigmaDelta, Threshold
 from tdd_deploy.program import Conv, Dense, Edge, Flatten, Input, NeuronLayer, Output, Pool, Program, Scale, build
+from tdd_deploy.program.quantize import quantize
 
 FIRE = {"v_threshold": np.array(1.0), "v_reset": np.array(0.0)}
 NEURON = IF(**FIRE)
@@ -206,6 +207,52 @@ def test_floats_of_lavas_own_neurons_are_one_per_layer_and_reset_to_0(mapping):
 def test_weights_are_even_and_of_eight_bits(weight, found):
     assert reasons(integers(weight=weight)) == {"fc.weight": found}
     assert reasons(integers(weight=[[-256, 254], [0, 2]])) == {}
+
+
+def remedies(program: Program) -> list[str]:
+    return [violation.remedy for violation in violations(program, "fused")]
+
+
+def test_no_program_in_integers_is_advised_to_be_quantized():
+    """quantize refuses it: it is in integers already."""
+    odd = integers(weight=[[2, 3], [0, 0]])
+    at_least = integers(loihi(compare=">="))
+    kept = integers(loihi(du=7))
+    biased = replace(
+        kept, nodes=tuple(replace(n, bias=np.array([2, 0], np.int32)) if n.name == "fc" else n for n in kept.nodes)
+    )
+    for program in (odd, at_least, biased):
+        (remedy,) = remedies(program)
+        assert remedy
+        assert "uantize" not in remedy
+        with pytest.raises(NotExportable, match="in integers already"):
+            quantize(program)
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.5])
+def test_to_quantize_is_advised_where_that_helps(alpha):
+    program = of_floats(CubaLIF(alpha=np.array(alpha), beta=np.array(0.5), **FIRE), bias=[0.0, 1.0])
+    (remedy,) = remedies(program)
+    if "quantize" in remedy:
+        assert remedies(quantize(program).program) == []
+    else:
+        with pytest.raises(NotExportable):
+            quantize(program)
+
+
+@pytest.mark.parametrize("neuron", [LI(beta=np.array(0.5)), SigmaDelta(delta_threshold=np.array(0.5))])
+def test_currents_can_be_read_in_the_place_of_the_last_layer_alone(neuron):
+    last = of_floats(neuron)
+    between = chain(source(2), dense("fc", np.eye(2)), layer("n", 2, neuron=neuron), dense("fc2", np.eye(2)), OUT)
+    for program, is_advised in ((last, True), (between, False)):
+        for said in (remedies(program), [v.remedy for v in refusals(program)]):
+            assert ["Read currents" in remedy for remedy in said] == [is_advised]
+
+
+def refusals(program: Program):
+    with pytest.raises(NotExportable) as refused:
+        quantize(program)
+    return refused.value.violations
 
 
 def test_a_scale_of_an_image_is_one_number_per_channel():

@@ -1,9 +1,17 @@
+from dataclasses import replace
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
 from tdd_deploy.errors import BadData
-from tdd_deploy.program import Edge, Input, Output, build
+from tdd_deploy.exporters.nir import write
+from tdd_deploy.neurons import IF
+from tdd_deploy.pipeline import export, read_program
+from tdd_deploy.program import Dense, Edge, Input, NeuronLayer, Output, build
 from tdd_deploy.program.inputs import as_input
+
+LAYER = NeuronLayer(name="n", shape=(1,), neuron=IF(v_threshold=np.array(1.0), v_reset=np.array(0.0)))
 
 
 def program(number_format="integer", **border):
@@ -27,6 +35,39 @@ def test_what_the_integers_cannot_hold_is_refused(value, found):
     with pytest.raises(BadData) as refused:
         as_input(program(scale=4.0, largest=4), np.array([0.5, value]))
     assert f"a value: {found}; allowed: -1 to 1, what the program's integers hold." in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("provenance", "encoder", "value", "advice"),
+    [
+        ({"quantized_from": "abc"}, "direct", 2.0, "export the network in floats again with --data"),
+        ({"quantized_from": "abc"}, "poisson", 2.0, "Scale them to this range."),  # their range is not set by --data
+        ({"dialect": "lava-dl"}, "direct", 2.0, "Scale them to this range."),
+        ({"quantized_from": "abc"}, "direct", np.nan, "Replace values that are no numbers."),
+    ],
+)
+def test_the_advice_fits_the_file(provenance, encoder, value, advice):
+    given = replace(program(scale=4.0, largest=4), provenance=provenance, encoder=encoder)
+    with pytest.raises(BadData) as refused:
+        as_input(given, np.array([value]))
+    (violation,) = refused.value.violations
+    assert advice in violation.remedy
+    assert ("export" in violation.remedy) == ("export" in advice)
+
+
+def test_inputs_as_large_as_those_that_a_network_was_quantized_for_are_taken(tmp_path):
+    """What the advice says helps: an export with such data."""
+    nodes = Input(name="in", shape=(1,)), Dense(name="fc", weight=np.ones((1, 1))), LAYER, Output(name="out")
+    floats = build(nodes, [Edge(a.name, b.name) for a, b in pairwise(nodes)], dt_s=1e-3, n_steps=1)
+    write(floats, tmp_path / "floats.nir")
+    np.savez(tmp_path / "x.npz", x=np.full((4, 1), 3.0, np.float32))
+    export(tmp_path / "floats.nir", target="nir", out=tmp_path / "narrow.nir", bits=8)
+    narrow = read_program(tmp_path / "narrow.nir")
+    with pytest.raises(BadData, match="export the network in floats again with --data"):
+        as_input(narrow, np.full((4, 1), 3.0))
+    export(tmp_path / "floats.nir", target="nir", out=tmp_path / "wide.nir", bits=8, data=str(tmp_path / "x.npz"))
+    wide = read_program(tmp_path / "wide.nir")
+    assert as_input(wide, np.full((4, 1), 3.0)).tolist() == [[round(3 * wide.input.scale)]] * 4
 
 
 @pytest.mark.parametrize("dtype", [bool, np.uint8, np.int64, np.float64])

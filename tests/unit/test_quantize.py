@@ -126,6 +126,28 @@ def test_rounding_that_lifts_a_sum_to_its_bound_makes_the_scale_smaller():
     assert wrapping_layers(found.program) == ()
 
 
+def test_sums_that_still_wrap_are_made_smaller_again_each_time_by_twice_as_much():
+    """131,071 / 565 is 231.98, rounded to 232: 131,080 in all. 231.73 and 231.25 become 232 too, 230.32 does not."""
+    found = quantize(single(np.ones((1, 565))))
+    assert set(found.program["fc"].weight.flat) == {230}
+    scale = 131_071 / 565
+    for by in (0.001, 0.002, 0.004):
+        scale *= (1 - by) * 131_071 / 131_080
+    assert report(found).scale[0] == pytest.approx(scale, rel=1e-12)
+    assert round(scale, 2) == 230.32
+
+
+def test_a_scale_never_loses_more_than_half_at_once():
+    """Weights of 2 bits are multiples of 128: the tenth time, 66.8 is halved, and below 64 they are 0."""
+    found = quantize(single(np.ones((1, 1033))), bits=2)
+    assert set(found.program["fc"].weight.flat) == {0}
+    scale = 131_071 / 1033
+    for by in (*(0.001 * 2**k for k in range(9)), 0.5):
+        assert round(scale / 128) == 1
+        scale *= (1 - by) * 131_071 / (1033 * 128)
+    assert report(found).scale[0] == pytest.approx(scale, rel=1e-12)
+
+
 def test_an_output_may_exceed_the_bound_of_u():
     """Its sums are weights of 2, so rounding lifts them; no u of an output wraps."""
     program = chain(source(70_000), dense("fc", np.ones((1, 70_000))), OUT, **SPIKES)
@@ -288,6 +310,20 @@ def test_few_bits_clip_the_outlier_that_many_do_not():
     few = report(quantize(single(weight), bits=2))
     assert few.clipped == 1
     assert few.scale[0] > 128
+
+
+def test_clipping_leaves_room_for_the_threshold_and_only_weights_beyond_half_a_step_count_as_clipped():
+    """At 2 bits weights are -256, -128, 0 and 128. The many weights of 0.3 want a scale of 213 or more, where they are
+    128; the threshold allows 220. There -1.6 is -352, more than half a step below -256, and 0.9 is 198, as much above
+    128: these are clipped. -1.4 is -308 and 0.85 is 187, which are only rounded.
+    """
+    weight = np.concatenate([[-1.6, -1.4, 0.9, 0.85], np.full(1000, 0.3)])
+    found = quantize(single([weight], neuron=IF(**FIRE | {"v_threshold": np.array(131_071 / 220)})), bits=2)
+    assert report(found).scale == (pytest.approx(220), pytest.approx(220))
+    assert report(found).limited_by == "weights"
+    assert found.program["fc"].weight[0, :5].tolist() == [-256, -256, 128, 128, 128]
+    assert neuron_of(found)["v_threshold"] == 131_071 * 64
+    assert report(found).clipped == 2
 
 
 # Neurons

@@ -7,7 +7,7 @@ import torch
 from tdd_deploy.program import Conv, Dense
 from tdd_deploy.simulator.scatter import ready
 from tdd_deploy.train import Samples
-from tdd_deploy.train.ann import listening, twin_of
+from tdd_deploy.train.ann import IntegerMap, listening, twin_of
 from tdd_deploy.train.baseline import BITS, measure, weighted_layers
 from tdd_deploy.train.lower import lower
 from tests.untrained import images, in_integers, network, twin
@@ -79,3 +79,23 @@ def test_a_result_does_not_depend_on_how_samples_are_cut():
     ]
     right = int((net.step(torch.from_numpy(x)).outputs[0].argmax(1).numpy() == y).sum())
     assert (whole.results[0].n_correct, whole.results[0].accuracy) == (right, right / 30)
+
+
+def test_a_baseline_is_measured_in_floats_and_in_8_6_4_3_and_2_bits_of_an_image_of_8():
+    net, x = twin(), images().numpy()
+    found = measure(net, x, {"val": [Samples(x, np.arange(40) % 10)]})
+    assert [result.bits for result in found.results] == [None, 8, 6, 4, 3, 2]
+    assert found.as_json()["quantisation"]["input_bits"] == 8
+
+
+def test_integers_of_8_bits_fill_their_range():
+    """Weights reach -127 or 127 in every map, as they are symmetric; the input and activations go from 0 to 255."""
+    net, x = twin(), images()
+    made = in_integers(net, 8)
+    with torch.no_grad(), listening(made, IntegerMap) as heard:
+        made.step(x)
+    assert len(heard) == len(net.connections) > 1
+    for name, (received, _) in heard.items():
+        assert made[name].weight.abs().max() == 127
+        assert (made[name].received.low, made[name].received.high) == (0, 255)
+        assert made[name].received.integers(received).max() >= 254  # the middle of the last bin of its histogram

@@ -12,6 +12,7 @@ import pytest
 from tdd_deploy.machines import reference_machine
 from tdd_deploy.neurons import LI, LIF, LoihiLIF, Neuron, SigmaDelta, loihi
 from tdd_deploy.program import Dense, Edge, Input, NeuronLayer, Node, Output, Program, build
+from tdd_deploy.program.quantize import quantize
 from tdd_deploy.simulator.arithmetic import IntegerArithmetic
 from tdd_deploy.verification import (
     EXACT,
@@ -324,6 +325,26 @@ def test_what_stays_0_on_both_is_named() -> None:
     once = edited(right, "second", [(3, 2, 1)])
     assert compare(right, once).always_zero == compare(once, right).always_zero == ("out",)
     assert joined([hop, compare(right, once)]).always_zero == ("out",)
+
+
+@pytest.mark.parametrize(
+    ("bits", "per", "advice"),
+    [
+        (8, "layer", ["--per neuron"]),
+        (4, "layer", ["more --bits", "--per neuron"]),
+        (4, "neuron", ["more --bits"]),
+        (8, "neuron", []),
+    ],
+)
+def test_the_advice_against_rounding_is_what_was_not_done_yet(bits: int, per: str, advice: list[str]) -> None:
+    """Weights of both layers differ from neuron to neuron, so ``--per neuron`` gives each a threshold of its own."""
+    before = executed(program(floats()))
+    made = quantize(before.program, bits=bits, per=per, input_bits=8).program  # type: ignore[arg-type]
+    after = executed(made, name="integers")
+    turned = edited(after, "first", [(0, t, n) for t in range(N_STEPS) for n in range(8)])
+    found = first(before, turned).cause
+    assert found.startswith("the rounding to integers")
+    assert [word for word in ("more --bits", "--per neuron") if word in found] == advice
 
 
 def test_a_few_float_spikes_may_differ_but_no_integer_spike() -> None:

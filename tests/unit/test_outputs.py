@@ -1,0 +1,367 @@
+"""What a program answers: spikes or the potential of the last layer; and a run whose answer never changes."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import nir
+import numpy as np
+import pytest
+
+from tdd_deploy.errors import BadData, BadOption, BadOptions, BadProgram, NotExportable, TddDeployError
+from tdd_deploy.exporters import TARGETS
+from tdd_deploy.exporters.nir import write
+from tdd_deploy.machines import torch_machine
+from tdd_deploy.neurons import LI, LIF, LoihiLIF
+from tdd_deploy.pipeline import read_program, simulate, verify
+from tdd_deploy.program import (
+    Dense,
+    Edge,
+    Flatten,
+    Input,
+    NeuronLayer,
+    Node,
+    Output,
+    Program,
+    Scale,
+    build,
+    with_potential_output,
+)
+from tdd_deploy.program.outputs import unchanging
+from tdd_deploy.program.quantize import quantize
+from tdd_deploy.shares import check_finite
+from tdd_deploy.simulator import reference
+from tests.commands import Call
+from tests.net_files import CUBA, write_net
+
+N_SAMPLES, N_STEPS = 6, 9
+FC = Dense(name="fc", weight=np.array([[1.0, 0.5, -1.0], [0.5, -1.0, 1.0]]))
+NEVER = {"v_threshold": np.array(100.0), "v_reset": np.array(0.0)}  # the potential stays below 2 * 1.5
+
+
+def layer(*, shape: tuple[int, ...] = (2,), **changed: Any) -> NeuronLayer:
+    return NeuronLayer(name="last", shape=shape, neuron=LIF(**{"beta": np.array(0.5)} | NEVER | changed))
+
+
+def chain(*nodes: Node, **options: Any) -> Program:
+    edges = [Edge(a.name, b.name) for a, b in pairwise(nodes)]
+    return build(nodes, edges, dt_s=1e-3, n_steps=N_STEPS, **options)
+
+
+def silent(*between: Node) -> Program:
+    return chain(Input(name="input", shape=(3,)), FC, layer(), *between, Output(name="out"))
+
+
+def samples(folder: Path) -> tuple[Path, np.ndarray]:
+    """Spikes, and labels that argmax of the potential, summed over time, gives for all but the last sample."""
+    x = (np.random.default_rng(3).random((N_SAMPLES, N_STEPS, 3)) < 0.4).astype(np.float32)
+    v = np.zeros((N_SAMPLES, N_STEPS, 2), np.float32)
+    for t in range(N_STEPS):
+        v[:, t] = (v[:, t - 1] / 2 if t else 0) + x[:, t] @ FC.weight.T
+    y = v.sum(axis=1).argmax(axis=1)
+    assert len({*y.tolist()}) == 2
+    y[-1] = 1 - y[-1]
+    np.savez(folder / "samples.npz", x=x, y=y)
+    return folder / "samples.npz", v
+
+
+@pytest.fixture
+def network(tmp_path: Path) -> Path:
+    write(silent(), tmp_path / "network.nir")
+    return tmp_path / "network.nir"
+
+
+def test_a_potential_as_the_output_is_the_answer_and_is_recorded(network: Path, tmp_path: Path) -> None:
+    data, v = samples(tmp_path)
+    options: dict[str, Any] = {"data": str(data), "output": "potential", "record_potentials": True}
+    found = simulate(network, **options, record=tmp_path / "r.npz")
+    assert found.accuracy == (N_SAMPLES - 1) / N_SAMPLES
+    with np.load(tmp_path / "r.npz", allow_pickle=False) as recorded:
+        assert set(recorded) == {"last", "v/last", "output"}
+        np.testing.assert_array_equal(recorded["output"], v)
+        np.testing.assert_array_equal(recorded["v/last"], v)
+        assert recorded["v/last"].dtype == np.float32
+        assert not recorded["last"].any()
+    report = found.as_json()
+    assert report["options"]["output"] == "potential"
+    assert (report["output"]["reading"], report["output"]["sources"]) == ("potential", ["last"])
+    assert not report["output"]["never_changes"]
+
+
+@pytest.mark.parametrize("options", [{"threads": 2, "batch": 1}, {"workers": 2}, {"early_exit": 100.0}])
+def test_threads_workers_and_early_exit_read_the_same_potential(
+    options: dict[str, Any], network: Path, tmp_path: Path
+) -> None:
+    data, _ = samples(tmp_path)
+    found = simulate(network, data=str(data), output="potential", **options)
+    assert found.accuracy == (N_SAMPLES - 1) / N_SAMPLES
+    assert found.trace.n_samples == N_SAMPLES
+
+
+def test_counts_do_not_depend_on_what_the_output_reads(network: Path, tmp_path: Path) -> None:
+    data, _ = samples(tmp_path)
+    reports = [simulate(network, data=str(data), output=output).as_json() for output in ("spikes", "potential")]  # type: ignore[arg-type]
+    assert reports[0]["totals"]["synops_effective"] > 0
+    for part in ("layers", "steps", "totals"):
+        assert reports[0][part] == reports[1][part]
+
+
+def test_a_regression_of_lava_dl_whose_last_threshold_is_the_highest_has_an_answer(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    weights = [2.0 * rng.integers(-30, 60, (32, 16)), 2.0 * rng.integers(-20, 21, (1, 32))]
+    never = CUBA | {"vDecay": 0, "vThMant": 2**17 - 1}
+    layers = [
+        {"type": "dense", "shape": [len(w)], "weight": w.astype(np.float32), "neuron": neuron}
+        for w, neuron in zip(weights, (CUBA, never), strict=True)
+    ]
+    file = write_net(tmp_path / "n.net", *layers)
+    np.savez(tmp_path / "x.npz", x=(rng.random((2, 40, 16)) < 0.3).astype(np.float32))
+    simulate(file, data=str(tmp_path / "x.npz"), output="potential", record=tmp_path / "r.npz", record_potentials=True)
+    with np.load(tmp_path / "r.npz", allow_pickle=False) as recorded:
+        answer, spikes, v = recorded["output"], recorded["layer0"].astype(np.int64), recorded["v/layer0"]
+        assert not recorded["layer1"].any()
+    expected = np.cumsum(64 * spikes @ weights[1].T, axis=1)  # no leak, and 64 to a unit of weight
+    assert np.ptp(expected) > 0
+    np.testing.assert_array_equal(answer, expected)
+    assert answer.dtype == v.dtype == np.int32
+    np.testing.assert_array_equal(v > 64 * CUBA["vThMant"], spikes)
+
+
+def test_a_network_of_snntorch_whose_reset_is_none_answers_by_its_potential(tmp_path: Path) -> None:
+    lif = nir.LIF(
+        tau=np.full(2, 2e-4), r=np.full(2, 2.0), v_leak=np.zeros(2), v_threshold=np.full(2, 1.0), v_reset=np.zeros(2)
+    )
+    nodes = {
+        "input": nir.Input(np.array([3])), "fc": nir.Linear(FC.weight), "lif": lif, "output": nir.Output(np.array([2]))
+    }  # fmt: skip
+    names = [*nodes]
+    nir.write(tmp_path / "n.nir", nir.NIRGraph(nodes, [*pairwise(names)]))
+    data, v = samples(tmp_path)
+    dialect = "snntorch,reset=none,reset_delay=no"
+    found = simulate(tmp_path / "n.nir", data=str(data), dialect=dialect, output="potential", record=tmp_path / "r.npz")
+    with np.load(tmp_path / "r.npz", allow_pickle=False) as recorded:
+        np.testing.assert_allclose(recorded["output"], v, rtol=1e-6)
+        assert recorded["lif"].any()  # it fires, and goes on as if it had not
+    assert found.accuracy == (N_SAMPLES - 1) / N_SAMPLES
+
+
+# What the pass takes, and what it refuses
+
+
+def test_maps_that_all_spikes_pass_alike_are_left_out() -> None:
+    between = [Scale(name="twice", factor=np.full(2, 2.0)), Flatten(name="flat")]
+    found = with_potential_output(silent(*between))
+    assert (found.output.reading, found.shapes["out"]) == ("potential", (2,))
+    assert [node.name for node in found.nodes] == ["input", "fc", "last", "out"]
+    assert found == with_potential_output(silent())
+
+
+def test_an_output_of_integers_is_in_the_layers_own_numbers() -> None:
+    made = quantize(silent(), bits=8, input_bits=4).program
+    assert made.output.unit != 1
+    found = with_potential_output(made)
+    assert (found.output.unit, found.output.reading) == (1.0, "potential")
+    inputs = np.ones((4, 1, 3))
+    potentials: dict[str, np.ndarray] = {}
+    sent = reference.run(found, inputs, potentials=potentials)
+    assert sent["out"].any()
+    np.testing.assert_array_equal(sent["out"], potentials["last"])
+
+
+def per_neuron() -> Program:
+    neuron = LoihiLIF(
+        v_threshold=np.array([64, 128]), v_reset=np.array(0), du=np.array(4095), dv=np.array(0), bias=np.array(0)
+    )
+    nodes = [
+        Input(name="input", shape=(3,)),
+        Dense(name="fc", weight=2 * np.ones((2, 3))),
+        NeuronLayer(name="last", shape=(2,), neuron=neuron),
+        Output(name="out"),
+    ]
+    return chain(*nodes, number_format="integer")
+
+
+def two_sources() -> Program:
+    edges = [Edge("input", "fc"), Edge("fc", "last"), Edge("last", "out"), Edge("fc", "out")]
+    nodes = [Input(name="input", shape=(3,)), FC, layer(), Output(name="out")]
+    return build(nodes, edges, dt_s=1e-3, n_steps=2)
+
+
+def delayed() -> Program:
+    edges = [Edge("input", "fc"), Edge("fc", "last"), Edge("last", "out", 1)]
+    return build([Input(name="input", shape=(3,)), FC, layer(), Output(name="out")], edges, dt_s=1e-3, n_steps=2)
+
+
+REFUSED: dict[str, tuple[Callable[[], Program], str]] = {
+    "a readout": (lambda: silent(Dense(name="fc2", weight=np.eye(2))), "comes from fc2"),
+    "a scale per neuron": (lambda: silent(Scale(name="uneven", factor=np.array([1.0, 2.0]))), "comes from uneven"),
+    "a sign": (lambda: silent(Scale(name="less", factor=np.array(-1.0))), "comes from less"),
+    "two sources": (two_sources, "comes from fc and last"),
+    "a delay": (delayed, "comes from last, delayed"),
+    "potentials already": (
+        lambda: chain(
+            Input(name="input", shape=(3,)), FC, replace(layer(), neuron=LI(beta=np.array(0.5))), Output(name="o")
+        ),
+        "last \\(LI\\) sends numbers.*leave the option out",
+    ),
+    "integers per neuron": (per_neuron, "scale of its own.*--per layer"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_an_output_that_is_not_the_spikes_of_one_layer_has_no_potential(case: str) -> None:
+    make, words = REFUSED[case]
+    with pytest.raises(BadOption, match=words):
+        with_potential_output(make())
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_a_target_that_cannot_read_a_potential_says_so(target: str, tmp_path: Path) -> None:
+    with pytest.raises(NotExportable, match="out: reads a potential"):
+        TARGETS[target](with_potential_output(silent()), tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_integers_are_made_before_their_potential_is_read(tmp_path: Path) -> None:
+    with pytest.raises(NotExportable, match=r"out: reads a potential.*Quantize the program, then"):
+        quantize(with_potential_output(silent()))
+    with pytest.raises(BadOption, match="--against torch is with an output that reads a potential"):
+        torch_machine(tmp_path, with_potential_output(silent()))
+
+
+def test_verify_compares_potentials_that_are_the_output(network: Path, tmp_path: Path) -> None:
+    data, _ = samples(tmp_path)
+    found = verify(network, data=str(data), output="potential")
+    assert found.passed
+    assert [hop.outputs for hop in found.hops] == [N_SAMPLES * N_STEPS * 2] * 2  # the event engine, in two codes
+    assert {name: round(n * N_SAMPLES) for name, n in found.accuracies.items()} == {
+        "reference": N_SAMPLES - 1, "event, delta code": N_SAMPLES - 1, "event, spike code": N_SAMPLES - 1
+    }  # fmt: skip
+    left_out = "\n".join(found.left_out)
+    assert all(name in left_out for name in ("torch", "onnx", "integer"))
+    assert [hop.always_zero for hop in found.hops] == [("last",)] * 2
+    plain = verify(network, data=str(data), against=["reference", "event"])
+    assert [hop.always_zero for hop in plain.hops] == [("last", "out")] * 2
+
+
+# A run whose output never changes
+
+
+def test_an_output_that_is_the_same_in_every_sample_and_step_is_found() -> None:
+    output = np.full((3, 4, 2), [1.0, -2.0])
+    assert unchanging(output).tolist() == [1.0, -2.0]  # type: ignore[union-attr]
+    for place in ((0, 0, 0), (2, 3, 1), (1, 0, 1)):
+        other = output.copy()
+        other[place] += 1e-6
+        assert unchanging(other) is None
+
+
+def test_an_output_that_stays_0_is_reported_beside_the_accuracy(network: Path, tmp_path: Path, call: Call) -> None:
+    data, _ = samples(tmp_path)
+    words = ("simulate", network, "--data", data, "--batch", 2)
+    said = call(*words, "--out", tmp_path / "report")
+    assert said.code == 0
+    for text in (said.out, (tmp_path / "report" / "report.html").read_text(encoding="utf-8")):
+        assert "0 in every sample and time step" in text
+        assert "last never fires" in text
+        assert "--output potential" in text
+    report = json.loads((tmp_path / "report" / "report.json").read_text(encoding="utf-8"))
+    assert (report["output"]["always_zero"], report["output"]["never_changes"]) == (True, True)
+    read = call(*words, "--output", "potential", "--out", tmp_path / "read")
+    for text in (read.out, (tmp_path / "read" / "report.html").read_text(encoding="utf-8")):
+        assert "never changes" not in text
+        assert "potential of last" in text
+
+
+def test_an_output_that_stays_the_same_is_reported_where_samples_could_differ(tmp_path: Path) -> None:
+    fc = replace(FC, weight=np.zeros((2, 3)), bias=np.array([1.0, 2.0]))
+    write(chain(Input(name="input", shape=(3,)), fc, Output(name="out")), tmp_path / "n.nir")
+    data, _ = samples(tmp_path)
+    for n, expected in ((N_SAMPLES, True), (1, False)):
+        for batch in (1, 4):
+            report = simulate(tmp_path / "n.nir", data=str(data), samples=n, batch=batch).as_json()
+            assert (report["output"]["never_changes"], report["output"]["always_zero"]) == (expected, False)
+
+
+def test_one_sample_that_differs_changes_the_output(tmp_path: Path) -> None:
+    fc = replace(FC, weight=np.array([[1.0, 0, 0], [0, 0, 0]]))
+    write(chain(Input(name="input", shape=(3,)), fc, Output(name="out")), tmp_path / "n.nir")
+    x = np.zeros((7, N_STEPS, 3), np.float32)
+    for last in (0.0, 1.0):
+        x[6, 4, 0] = last
+        np.savez(tmp_path / "x.npz", x=x)
+        for batch in (1, 3, 64):
+            report = simulate(tmp_path / "n.nir", data=str(tmp_path / "x.npz"), batch=batch).as_json()
+            assert report["output"]["always_zero"] == report["output"]["never_changes"] == (last == 0)
+
+
+def test_steps_that_an_early_exit_left_out_prove_nothing(tmp_path: Path) -> None:
+    fc = replace(FC, weight=np.zeros((2, 3)), bias=np.array([1.0, 2.0]))
+    write(chain(Input(name="input", shape=(3,)), fc, Output(name="out")), tmp_path / "n.nir")
+    data, _ = samples(tmp_path)
+    for margin in (0.5, 100.0):
+        report = simulate(tmp_path / "n.nir", data=str(data), early_exit=margin).as_json()
+        assert not report["output"]["never_changes"]
+
+
+# Options, and numbers that are none
+
+
+def test_potentials_are_recorded_with_a_recording_alone(network: Path, tmp_path: Path) -> None:
+    data, _ = samples(tmp_path)
+    with pytest.raises(BadOptions, match="--record-potentials: given without --record"):
+        simulate(network, data=str(data), record_potentials=True)
+
+
+@pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf])
+def test_an_output_that_is_not_finite_is_refused_with_its_sample_and_step(number: float) -> None:
+    output = np.zeros((3, 4, 2))
+    check_finite(output, start=10)
+    output[2, 1, 0] = output[2, 3, 1] = number
+    with pytest.raises(BadData, match="NaN or infinite in sample 12, time step 2"):
+        check_finite(output, start=10)
+
+
+def huge(scale: float) -> Program:
+    """Its sums reach ``4 scale``, for spikes."""
+    fc = Dense(name="fc", weight=scale * np.array([[2.0, -1.0, 1.0], [1.0, 1.0, -2.0]]))
+    return chain(Input(name="input", shape=(3,)), fc, Output(name="out"))
+
+
+def test_inputs_that_could_make_sums_infinite_are_refused(tmp_path: Path) -> None:
+    """Half of the largest float32 is just below 2**127: sums up to 4 * 2**100 leave room for inputs below 2**25."""
+    write(huge(2.0**100), tmp_path / "n.nir")
+    x = np.ones((2, N_STEPS, 3), np.float32)
+    for largest, is_allowed in ((2.0**24, True), (-(2.0**25), False)):
+        x[1, 3, 2] = largest
+        np.savez(tmp_path / "x.npz", x=x)
+        run = [lambda: simulate(tmp_path / "n.nir", data=str(tmp_path / "x.npz"))]
+        run.append(lambda: verify(tmp_path / "n.nir", data=str(tmp_path / "x.npz"), against=["reference", "event"]))
+        for command in run:
+            if is_allowed:
+                command()
+            else:
+                with pytest.raises(BadData, match=r"a value: 3\.35544e\+07; allowed: up to .*Scale the samples down"):
+                    command()
+
+
+def test_weights_near_the_largest_float_are_refused_when_a_file_is_read(tmp_path: Path) -> None:
+    nodes = {
+        "input": nir.Input(np.array([3])), "fc": nir.Linear(np.full((2, 3), 3e38)), "output": nir.Output(np.array([2]))
+    }  # fmt: skip
+    nir.write(tmp_path / "n.nir", nir.NIRGraph(nodes, [("input", "fc"), ("fc", "output")]))
+    with pytest.raises(TddDeployError, match=r"fc: .* as large as 9e\+38.*Use smaller weights"):
+        read_program(tmp_path / "n.nir", dialect="nir,dt=1e-3,integration=euler")
+
+
+def test_a_reading_is_a_part_of_what_a_program_is() -> None:
+    spikes, potential = silent(), with_potential_output(silent())
+    assert spikes.digest != potential.digest
+    with pytest.raises(BadProgram, match="reads a potential, and receives fc2"):
+        chain(
+            Input(name="input", shape=(3,)), FC, layer(), Dense(name="fc2", weight=np.eye(2)),
+            Output(name="out", reading="potential"),
+        )  # fmt: skip
