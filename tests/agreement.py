@@ -21,6 +21,7 @@ def assert_every_machine_agrees(net, program, inputs):
     layers = [layer.name for layer in program.neuron_layers]
     assert run.taps.keys() == {*layers}
     expected = {name: tap.numpy() for name, tap in run.taps.items()}
+    assert expected
     assert all(raster.any() for raster in expected.values())
     expected["output"] = run.outputs.numpy()
     sent = reference.run(program, inputs)
@@ -31,11 +32,14 @@ def assert_every_machine_agrees(net, program, inputs):
         coded = with_code(program, code)
         frames = Frames(static=False, values=inputs)
         result = Engine(coded).run(frames, n_steps=n_steps, record=layers)
-        for name, values in {**result.layers, "output": result.output}.items():
+        found = {**result.layers, "output": result.output}
+        assert found.keys() == expected.keys()
+        for name, values in found.items():
             assert np.array_equal(values.swapaxes(0, 1), expected[name]), f"{name}: the engine differs in {code} code"
         for form in FORMS:
             found, _ = Model(model(coded, form=form, layers=True), needed_for="this test").run(
                 as_input(program, inputs)
             )
+            assert found.keys() == expected.keys()
             for name, values in found.items():
                 assert np.array_equal(values, expected[name]), f"{name}: {form}.onnx differs in {code} code"

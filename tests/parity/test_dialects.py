@@ -72,6 +72,8 @@ def n_differing(peer: Peer, ours: dict[str, np.ndarray]) -> int:
 
 def test_every_layer_sends_the_same_spikes(peers: list[Peer]) -> None:
     exact = [peer for peer in peers if ROUNDS not in peer.name]
+    assert exact
+    assert all(peer.sent for peer in exact)
     found = {f"{peer.name}, {m}": n_differing(peer, ours) for peer in exact for m, ours in machines(peer)}
     assert {where: count for where, count in found.items() if count} == {}
     assert all(values.any() for peer in exact for values in peer.sent.values())
@@ -79,5 +81,8 @@ def test_every_layer_sends_the_same_spikes(peers: list[Peer]) -> None:
 
 def test_weights_that_round_flip_next_to_no_spike(peers: list[Peer]) -> None:
     rounding = [peer for peer in peers if ROUNDS in peer.name]
+    if not rounding:
+        pytest.skip("no network of this framework has weights that round")
     counts = [n_differing(peer, ours) for peer in rounding for _, ours in machines(peer)]
-    assert sum(counts) <= 1e-4 * sum(values.size for peer in rounding for values in peer.sent.values())
+    n_compared = sum(values.size for peer in rounding for values in peer.sent.values())
+    assert 0 < n_compared >= 1e4 * sum(counts)
