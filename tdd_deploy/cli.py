@@ -812,7 +812,9 @@ def _print_hops(verified: "Verified") -> None:
         if hop.first is not None:
             console.print(f"{hop.before} -> {hop.after}: {hop.first}", highlight=False, markup=False, soft_wrap=True)
         if hop.not_compared:
-            found = f"{hop.not_compared:,} messages and outputs, which follow the first difference of their sample"
+            found = (
+                f"{hop.not_compared:,} messages and outputs, which follow the first spike of their sample that differs"
+            )
             console.print(f"{hop.before} -> {hop.after}: not compared: {found}", highlight=False, soft_wrap=True)
     zero = [name for name in verified.hops[-1].always_zero if all(name in hop.always_zero for hop in verified.hops)]
     if zero:

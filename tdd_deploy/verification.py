@@ -115,7 +115,7 @@ class Hop:
         messages_differing: how many of them differ by more than the bound counts as equal.
         outputs: how many values of the output were compared; None where the two are in different units.
         outputs_differing: how many of them differ by more than the bound counts as equal.
-        not_compared: messages and outputs that were not, as they follow the first difference of their sample.
+        not_compared: messages and outputs that were not, as they follow the first spike of their sample that differs.
         always_zero: layers, and the output, in which both machines gave nothing but 0.
         largest_dv: the largest difference of potentials over the threshold; None where they cannot be compared.
         n_samples: how many samples.
@@ -231,8 +231,8 @@ class _Numbers:
 class _Differences:
     """Where two machines differ.
 
-    Spikes are compared everywhere. Numbers follow from all that came before them in their sample, so after its first
-    difference, in time and then in execution order, they are not compared; unless all of them must be equal.
+    Spikes are compared everywhere. Numbers follow from the spikes before them in their sample, so after its first
+    spike that differs, in time and then in execution order, they are not compared; unless all must be equal.
     """
 
     def __init__(self, before: Recorded, after: Recorded, bound: Bound) -> None:
@@ -253,16 +253,16 @@ class _Differences:
             if not layer.neuron.spiking
         }
         pairs[output] = before.output, after.output
-        differ = self.of_spikes | {name: _apart(*pair, bound.near) for name, pair in pairs.items()}
         order = [*(layer.name for layer in layers), output]
-        n_steps = before.output.shape[1]
-        places = np.arange(n_steps)[:, None] * len(order) + np.arange(len(order))  # [n_steps, layer], as they follow
-        last = np.min([_first_place(differ[name], places[:, k]) for k, name in enumerate(order)], axis=0)
-        for name in pairs:
-            compared = places[:, order.index(name)] <= last[:, None]
-            if not bound.near:
-                compared = np.ones_like(compared)
-            numbers = _Numbers(differ[name] & _like(compared, differ[name]), compared)
+        n_samples, n_steps = before.output.shape[:2]
+        places = {name: np.arange(n_steps) * len(order) + k for k, name in enumerate(order)}  # as they follow
+        end = np.full(n_samples, np.iinfo(np.int64).max)
+        for name, array in self.of_spikes.items() if bound.near else ():
+            end = np.minimum(end, _first_place(array, places[name]))
+        for name, pair in pairs.items():
+            compared = places[name] < end[:, None]
+            differ = _apart(*pair, bound.near)
+            numbers = _Numbers(differ & _like(compared, differ), compared)
             if name == output:
                 self.of_output = numbers
             else:

@@ -276,18 +276,35 @@ def test_messages_may_be_rounded_up_to_a_fraction_of_the_largest_in_their_layer(
     assert (found.potentials, found.v_threshold) == (None, None)
 
 
-def test_messages_and_outputs_after_the_first_difference_of_their_sample_are_not_compared() -> None:
+def test_a_message_that_differs_hides_no_later_one() -> None:
     right = executed(sigma_delta())
     wrong = right.spikes["first"].copy()
     wrong[1, 4:] += 1
     hop = compare(right, with_messages(right, "first", wrong))
-    later = N_STEPS - 5
-    assert hop.messages_differing == 8
-    assert (
-        hop.messages == N_SAMPLES * N_STEPS * (8 + 5) - later * (8 + 5) - 5
-    )  # of step 5, "second" comes after "first"
-    assert hop.outputs == N_SAMPLES * N_STEPS * N_OUT - (later + 1) * N_OUT
-    assert hop.not_compared == later * (8 + 5) + 5 + (later + 1) * N_OUT
+    assert (hop.messages_differing, hop.messages) == (8 * (N_STEPS - 4), N_SAMPLES * N_STEPS * (8 + 5))
+    assert (hop.outputs, hop.not_compared) == (N_SAMPLES * N_STEPS * N_OUT, 0)
+
+
+def test_messages_and_outputs_after_the_first_spike_of_their_sample_that_differs_are_not_compared() -> None:
+    right = executed(program(floats(), last=LI(beta=np.asarray(0.5))))
+    wrong = edited(right, "first", [(1, 4, 6), (1, 9, 0)])
+    wrong.spikes["second"][1, 3:] += 1
+    wrong = replace(wrong, output=right.output.copy())
+    wrong.output[1, 4:] += 1
+    wrong.output[2, 11, 2] += 1
+    hop = compare(right, wrong)
+    later = N_STEPS - 4  # of step 5, "second" and the output come after "first"
+    assert (hop.differing, hop.messages_differing, hop.outputs_differing) == (2, 5, 1)
+    assert hop.messages == (N_SAMPLES * N_STEPS - later) * 5
+    assert hop.outputs == (N_SAMPLES * N_STEPS - later) * N_OUT
+    assert hop.not_compared == later * (5 + N_OUT)
+
+
+def test_numbers_of_a_layer_that_comes_before_the_spike_are_compared_in_its_step() -> None:
+    right = executed(program(LI(beta=np.asarray(0.5)), last=floats()))
+    hop = compare(right, edited(right, "second", [(0, 4, 3)]))
+    assert hop.messages == N_SAMPLES * N_STEPS * 8 - (N_STEPS - 5) * 8
+    assert hop.outputs == N_SAMPLES * N_STEPS * N_OUT - (N_STEPS - 4) * N_OUT
 
 
 def test_a_change_as_large_as_its_threshold_is_called_rounding_and_a_larger_one_is_not() -> None:
