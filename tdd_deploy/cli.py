@@ -475,8 +475,8 @@ def sweep(runs: tuple[Path, ...], *, profiles: tuple[str, ...], as_json: bool, *
 def verify(file: Path, *, against: str | None, as_json: bool, **options: Any) -> None:
     """Run samples on several machines and compare, each with the one before.
 
-    Exit code 1 when two part, with the first layer, time step and neuron where they do. FILE is a .nir or .net file, or
-    a run folder; torch needs the folder.
+    Exit code 1 when two part, with the first layer, time step and neuron where they do, or when nothing was compared.
+    FILE is a .nir, .net or .onnx file, or a run folder; torch needs the folder.
     """
     from .pipeline import verify as run
 

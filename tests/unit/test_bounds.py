@@ -6,7 +6,18 @@ import numpy as np
 import pytest
 
 from tdd_deploy.errors import BadProgram
-from tdd_deploy.neurons import IF, LIF, CubaLI, CubaLIF, I, LoihiLIF, SigmaDelta, Threshold, VariantLIF
+from tdd_deploy.neurons import (
+    IF,
+    LIF,
+    CubaLI,
+    CubaLIF,
+    I,
+    LavaSigmaDelta,
+    LoihiLIF,
+    SigmaDelta,
+    Threshold,
+    VariantLIF,
+)
 from tdd_deploy.program import Conv, Dense, Edge, Flatten, Input, NeuronLayer, Output, Pool, Scale, build
 from tdd_deploy.program.apply import apply
 from tdd_deploy.program.bounds import (
@@ -135,6 +146,10 @@ LARGEST = {  # of a current up to 3, by hand
     "current-based": (CubaLIF(alpha=np.array(0.5), beta=np.array(0.75), **FIRES), 3 * 2 * 4 + 0.5),
     "integrates": (CubaLI(alpha=np.array(0.5), beta=np.array(0.75)), 3 * 2 * 4),
     "changes": (SigmaDelta(delta_threshold=np.array(1.0)), 3),
+    "lava's changes": (
+        LavaSigmaDelta(delta_threshold=np.array(1.0), grid=np.array(0.5), bias=np.array(-5.0)),
+        3 + 5,
+    ),
     "many spikes": (
         VariantLIF(
             alpha=np.array(0.0), beta=np.array(0.5), spikes="many", v_threshold=np.array(0.125), v_reset=np.array(0.0)

@@ -195,10 +195,20 @@ def delayed() -> Program:
     return build([Input(name="input", shape=(3,)), FC, layer(), Output(name="out")], edges, dt_s=1e-3, n_steps=2)
 
 
+def scale_with_another_receiver() -> Program:
+    twice = Scale(name="twice", factor=np.array(2.0))
+    second = replace(layer(), name="second")
+    nodes = [Input(name="input", shape=(3,)), FC, layer(), twice, second, Dense(name="back", weight=np.eye(2))]
+    edges = [Edge("input", "fc"), Edge("fc", "last"), Edge("last", "twice"), Edge("twice", "out")]
+    edges += [Edge("twice", "second"), Edge("second", "back", 1), Edge("back", "last")]
+    return build([*nodes, Output(name="out")], edges, dt_s=1e-3, n_steps=2)
+
+
 REFUSED: dict[str, tuple[Callable[[], Program], str]] = {
     "a readout": (lambda: silent(Dense(name="fc2", weight=np.eye(2))), "comes from fc2"),
     "a scale per neuron": (lambda: silent(Scale(name="uneven", factor=np.array([1.0, 2.0]))), "comes from uneven"),
     "a sign": (lambda: silent(Scale(name="less", factor=np.array(-1.0))), "comes from less"),
+    "a scale that others need": (scale_with_another_receiver, "comes from twice"),
     "two sources": (two_sources, "comes from fc and last"),
     "a delay": (delayed, "comes from last, delayed"),
     "potentials already": (

@@ -307,6 +307,26 @@ def test_numbers_of_a_layer_that_comes_before_the_spike_are_compared_in_its_step
     assert hop.outputs == N_SAMPLES * N_STEPS * N_OUT - (N_STEPS - 4) * N_OUT
 
 
+def test_integers_are_compared_whatever_came_before() -> None:
+    right = executed(program(integers()))
+    wrong = edited(right, "first", [(1, 4, 6)])
+    wrong = replace(wrong, output=right.output.copy())
+    wrong.output[1, 4:, 0] += 2
+    hop = compare(right, wrong)
+    assert (hop.outputs_differing, hop.outputs) == (N_STEPS - 4, N_SAMPLES * N_STEPS * N_OUT)
+    assert hop.not_compared == 0
+
+
+def test_a_machine_whose_messages_differ_borrows_no_potentials() -> None:
+    mixed = program(floats(), last=SigmaDelta(delta_threshold=np.asarray(0.5)))
+    right = executed(mixed)
+    assert right.potentials
+    other = with_messages(blind(right), "second", right.spikes["second"] + 1)
+    assert informed(right, other, compare(right, other)) is other
+    same = blind(right)
+    assert informed(right, same, compare(right, same)).potentials == right.potentials
+
+
 def test_a_change_as_large_as_its_threshold_is_called_rounding_and_a_larger_one_is_not() -> None:
     right = executed(sigma_delta(threshold=0.25))
     for size, word in ((0.25, "rounding"), (0.26, "weights")):
