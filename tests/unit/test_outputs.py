@@ -335,6 +335,28 @@ def test_an_output_that_is_not_finite_is_refused_with_its_sample_and_step(number
         check_finite(output, start=10)
 
 
+@pytest.mark.parametrize("batch", [1, 2, 64])
+def test_a_recurrent_network_that_grows_beyond_floats_is_refused_where_it_does(batch: int, tmp_path: Path) -> None:
+    """Potentials that are sent have no bound: here they grow by 2**40 per step, beyond float32 at the fourth."""
+    nodes = [
+        Input(name="input", shape=(1,)),
+        NeuronLayer(name="li", shape=(1,), neuron=LI(beta=np.array(0.5))),
+        Dense(name="back", weight=np.array([[2.0**40]])),
+        Output(name="out"),
+    ]
+    edges = [Edge("input", "li"), Edge("li", "back", 1), Edge("back", "li"), Edge("li", "out")]
+    write(build(nodes, edges, dt_s=1e-3, n_steps=N_STEPS), tmp_path / "n.nir")
+    x = np.zeros((5, N_STEPS, 1), np.float32)
+    x[3, 2] = 1
+    for n_samples, is_finite in ((3, True), (5, False)):
+        np.savez(tmp_path / "x.npz", x=x[:n_samples])
+        if is_finite:
+            assert simulate(tmp_path / "n.nir", data=str(tmp_path / "x.npz"), batch=batch).trace.n_samples == 3
+        else:
+            with pytest.raises(BadData, match="the output: NaN or infinite in sample 3, time step 7"):
+                simulate(tmp_path / "n.nir", data=str(tmp_path / "x.npz"), batch=batch)
+
+
 def huge(scale: float) -> Program:
     """Its sums reach ``4 scale``, for spikes."""
     fc = Dense(name="fc", weight=scale * np.array([[2.0, -1.0, 1.0], [1.0, 1.0, -2.0]]))
