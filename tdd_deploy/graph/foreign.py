@@ -1,7 +1,7 @@
 """A graph that another tool wrote as a Program, by the rules of the dialect that it is said to be in."""
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
