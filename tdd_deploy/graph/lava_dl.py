@@ -146,8 +146,6 @@ CUBA = {
 }
 SDNN = {"neuron/vThMant": Whole(0, 2**17 - 1), "neuron/sigma_output": Whole(0, 1, 0), **NO_EXPONENT, **MESSAGES}
 SUM = SDNN | {"neuron/vThMant": Whole(0, 2**17 - 1, 0)}  # it has no threshold
-# iDecay 0, vDecay 4096, vThMant 2**17 in netx: u keeps all, v is u + bias, and no v of 24 bits is above the threshold.
-INTEGRATOR = {"du": -1, "dv": DECAY, "v_threshold": LIMIT - 1, "v_reset": 0}
 NEURONS = {"LOIHI": CUBA, "CUBA": CUBA, "SDNN": SDNN}
 PAIRS = {"stride": Whole(1, 2**15, 1), "padding": Whole(0, 2**15, 0), "dilation": Whole(1, 2**15, 1)}
 GROUPS = {"groups": Whole(1, 2**15, 1)}
@@ -184,7 +182,7 @@ class _Layer:
 
     @property
     def is_integrator(self) -> bool:
-        """Whether it is a dense layer without neurons: netx gives it some that add up all that arrives and never fire."""
+        """Whether it is a dense layer without neurons: netx gives it some that add up what arrives and never fire."""
         return self.kind == "dense" and self.neuron is None
 
     @property
@@ -397,7 +395,14 @@ def _neuron(layer: _Layer) -> Neuron:
             bias=layer.bias,
         )
     if layer.is_integrator:
-        return LoihiLIF(**{key: np.asarray(value) for key, value in INTEGRATOR.items()}, bias=UNIT * layer.bias)
+        # iDecay 0, vDecay 4096, vThMant 2**17 in netx: u keeps all, v is u + bias, and no v of 24 bits is above that.
+        return LoihiLIF(
+            v_threshold=np.asarray(LIMIT - 1),
+            v_reset=np.asarray(0),
+            du=np.asarray(-1),
+            dv=np.asarray(DECAY),
+            bias=UNIT * layer.bias,
+        )
     return LoihiLIF(
         v_threshold=np.asarray(UNIT * layer.whole("neuron/vThMant")),
         v_reset=np.asarray(0),

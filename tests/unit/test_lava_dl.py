@@ -144,7 +144,7 @@ def test_a_dense_layer_without_neurons_adds_up_all_that_arrives_and_never_fires(
 
 
 def test_no_sum_makes_an_integrator_fire(tmp_path):
-    """516 * 254 + 8 is 2**17 units of weight, 2**23 LSB: v saturates one below, at the threshold. -2**23 wraps there."""
+    """516 * 254 + 8 is 2**17 units, 2**23 LSB: v saturates one below, at the threshold. -2**23 wraps there, too."""
     weight = np.array([[254.0] * 516 + [8.0], [-254.0] * 516 + [-8.0]])
     program = written(tmp_path, BARE | {"weight": weight})
     held = potentials(program, np.eye(1, 2).repeat(517, axis=0).T.astype(np.int32), "layer0")
