@@ -277,7 +277,7 @@ class _Rules:
         values, dt = self.cells.values, self.choices.dt or 1.0
         ratio = dt / _tau(values[tau_key], self.choices)
         is_euler = self.choices.integration == "euler"
-        kept = np.asarray(1 - ratio if is_euler else np.exp(-ratio))
+        kept = np.asarray(np.maximum(1 - ratio, 0) if is_euler else np.exp(-ratio))  # below 0 by rounding alone
         lost = np.asarray(ratio if is_euler else -np.expm1(-ratio))
         gained = {
             "nir": values[r_key] * (ratio if self.choices.integration == "impulse" else lost),

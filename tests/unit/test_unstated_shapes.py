@@ -1,6 +1,7 @@
 """Inputs and outputs that state no shape: read as the one shape that fits, and reported; else refused."""
 
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ def written(
     with h5py.File(path, "w") as file:
         file["version"] = "1.0.1"
         file["node/type"] = "NIRGraph"
-        file["node/edges"] = [[a.encode(), b.encode()] for a, b in edges or zip(names[:-1], names[1:], strict=True)]
+        file["node/edges"] = [[a.encode(), b.encode()] for a, b in edges or pairwise(names)]
         for name, values in inside.items():
             for key, value in values.items():
                 file[f"node/nodes/{name}/{key}"] = value
