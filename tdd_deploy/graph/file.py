@@ -22,7 +22,7 @@ from .probe import reason
 from .rules import refuse, unknown_kinds
 from .survey import surveyed
 
-REMEDY = "name a NIR file"
+REMEDY = "name a .nir, .net or .onnx file"
 NAMED = 5  # missing parts of a file
 
 

@@ -177,8 +177,7 @@ class _Lowering:
             if not (tau > 0).all():
                 yield Violation(f"{name}.{key}", f"{tau.min():g}", "above 0 seconds")
             elif choices.integration == "euler" and (tau < dt * (1 - ROUNDED)).any():
-                remedy = "Its own export writes tau times dt: add ,tau=times_dt." if self._is("norse") else ""
-                remedy = remedy or "Say a smaller dt, or integration=exact."
+                remedy = self._remedy_of_a_short_tau(choices)
                 yield Violation(f"{name}.{key}", f"{tau.min():g} s, with dt {dt:g} s", "dt or more with euler", remedy)
             elif r_is is not None and choices.gain == self.said.dialect.choices.gain and key != "tau_syn":
                 expected = r_is(tau, dt)
@@ -201,6 +200,15 @@ class _Lowering:
             yield Violation(
                 f"{name}.v_threshold", f"{values['v_threshold'].min():g}", "above 0 for many spikes per step"
             )
+
+    def _remedy_of_a_short_tau(self, choices: Choices) -> str:
+        if choices.tau == "times_dt":
+            return "Leave tau=times_dt out if the file states seconds."
+        if self._is("norse"):
+            return "Its own export writes tau times dt: add ,tau=times_dt."
+        if "dt" not in self.said.given and self.said.dialect.choices.dt is not None:
+            return "Add ,dt=... with the dt of its export, or name the dialect of the tool that wrote it."
+        return "Say a smaller dt, or integration=exact."
 
     def _ignored(self, name: str, cells: Cells) -> Iterator[Violation]:
         """Yield a choice that snnTorch 1.0 takes and does not obey: its RSynaptic always resets in the next step."""

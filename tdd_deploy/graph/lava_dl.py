@@ -92,7 +92,7 @@ def read_net(path: Path) -> Program:
         dt_s=step_ms * 1e-3,
         n_steps=max(1, sample_ms // step_ms),
         number_format="float64" if _are_sigma_delta(layers) else "integer",
-        provenance={"dialect": "lava-dl", "file": path.name, "sha256": digest, **_assumed(layers)},
+        provenance={"dialect": "lava-dl", "file": path.name, "sha256": digest, **_assumed(layers, times)},
         subject=str(path),
     )
 
@@ -412,13 +412,13 @@ def _neuron(layer: _Layer) -> Neuron:
     )
 
 
-def _assumed(layers: "list[_Layer]") -> dict[str, str]:
-    """Say which layers integrate and never fire, for the provenance."""
-    names = [f"layer{layer.number}" for layer in layers if layer.is_integrator]
-    if not names:
-        return {}
-    what = "have no neurons" if len(names) > 1 else "has no neurons"
-    return {"assumed": f"{', '.join(names)} {what}: as in netx, v adds up all that arrives, and never fires"}
+def _assumed(layers: "list[_Layer]", times: Values) -> dict[str, str]:
+    """Say what a file leaves open, and how it is read, for the provenance."""
+    bare = [f"layer{layer.number}" for layer in layers if layer.is_integrator]
+    said = [f"{name} has no neurons: as in netx, v adds up what arrives, and never fires" for name in bare]
+    if "tSample" not in times:
+        said.append("the file states no simulation/tSample: samples that are not in time have 1 time step")
+    return {"assumed": "; ".join(said)} if said else {}
 
 
 def _are_sigma_delta(layers: "list[_Layer]") -> bool:

@@ -81,7 +81,7 @@ def _plain_node(group: h5py.Group) -> PlainNode | PlainGraph:
 
 
 def _value(item: h5py.Dataset) -> Any:
-    value = np.empty(0) if item.shape is None else item[()]
+    value = item[()]
     return value.decode() if isinstance(value, bytes) else value
 
 

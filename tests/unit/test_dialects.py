@@ -129,7 +129,7 @@ def test_a_damaged_file_is_mended_and_says_so_or_is_refused(name, told):
 
 @needs_files
 def test_what_is_no_nir_file_is_told_from_a_damaged_one():
-    with pytest.raises(BadFile, match="it is a zip archive, such as PyTorch saves; name a NIR file"):
+    with pytest.raises(BadFile, match="it is a zip archive, such as PyTorch saves; name a "):
         read(FILES / "damaged" / "not_hdf5_torch_zip.nir", dialect="norse")
 
 
@@ -299,6 +299,25 @@ def test_time_constants_below_a_step_are_told_with_a_way_out():
     with pytest.raises(UnsupportedGraph, match="add ,tau=times_dt"):
         neuron_of(lif(tau=np.full(2, 5e-6)), "norse")
     assert neuron_of(lif(tau=np.full(2, 5e-6)), "norse,tau=times_dt").beta == pytest.approx(0.8)
+
+
+@pytest.mark.parametrize(
+    ("dialect", "remedy"),
+    [
+        ("norse,tau=times_dt", "Leave tau=times_dt out if the file states seconds."),
+        ("nir,integration=euler,tau=times_dt,dt=1", "Leave tau=times_dt out if the file states seconds."),
+        (
+            "snntorch,reset=none",
+            "Add ,dt=... with the dt of its export, or name the dialect of the tool that wrote it.",
+        ),
+        ("spyx", "Add ,dt=... with the dt of its export, or name the dialect of the tool that wrote it."),
+        ("snntorch,reset=none,dt=1e-3", "Say a smaller dt, or integration=exact."),
+    ],
+)
+def test_what_helps_against_a_short_time_constant_was_not_said_already(dialect, remedy):
+    with pytest.raises(UnsupportedGraph) as refused:
+        neuron_of(lif(tau=np.full(2, 5e-7)), dialect)
+    assert [violation.remedy for violation in refused.value.violations] == [remedy]
 
 
 @pytest.mark.parametrize("dialect", ["lava,dt=2e-3", "spyx,dt=2e-3"])

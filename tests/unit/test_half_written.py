@@ -64,7 +64,7 @@ def test_a_file_that_ends_within_its_header_says_so(whole: Path) -> None:
 
 def test_an_empty_file_says_so(whole: Path) -> None:
     whole.write_bytes(b"")
-    assert said_of(whole) == "is not a NIR file, as it is empty; name a NIR file."
+    assert said_of(whole) == "is not a NIR file, as it is empty; name a .nir, .net or .onnx file."
 
 
 @pytest.mark.parametrize("version", ["earliest", "latest"])
@@ -130,7 +130,7 @@ def test_a_file_without_anything_of_nir_is_not_said_to_be_half_of_one(tmp_path: 
     path = tmp_path / "other.h5"
     with h5py.File(path, "w") as file:
         file["numbers"] = np.arange(9)
-    assert said_of(path) == "is an HDF5 file without a NIR graph; name a NIR file."
+    assert said_of(path) == "is an HDF5 file without a NIR graph; name a .nir, .net or .onnx file."
     with h5py.File(path, "a") as file:
         file["version"] = "1.0.8"
     assert "or a NIR file that was half written" in said_of(path)

@@ -68,6 +68,13 @@ def test_a_file_becomes_an_integer_program(tmp_path):
     assert program.provenance["file"] == "some.net"
     assert len(program.provenance["sha256"]) == 64
     assert all(edge.code == "delta" for edge in program.edges)
+    assert "assumed" not in program.provenance
+
+
+def test_a_file_without_a_simulation_says_how_many_steps_are_assumed(tmp_path):
+    program = written(tmp_path, DENSE, simulation={"Ts": 2})
+    assert (program.n_steps, program.dt_s) == (1, 2e-3)
+    assert "states no simulation/tSample" in program.provenance["assumed"]
 
 
 def test_neurons_are_as_netx_gives_them_to_lava(tmp_path):
