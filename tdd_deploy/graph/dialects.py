@@ -3,9 +3,10 @@
 Every rule was held to what the tool itself computes: tests/parity and tests/unit/test_dialects.py.
 """
 
+import difflib
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, get_args, get_type_hints
 
@@ -222,7 +223,12 @@ def chosen(text: str) -> Chosen:
     for part in parts:
         parsed.add(part)
     if dialect is None:
-        found = Violation("--dialect", repr(name), f"{OURS}, {', '.join(DIALECTS)}", "Choices follow after a comma.")
+        found = Violation(
+            "--dialect",
+            f"{name!r}{did_you_mean(name, DIALECTS)}",
+            f"{OURS}, {', '.join(DIALECTS)}",
+            "Choices follow after a comma.",
+        )
         parsed.faults.insert(0, found)
     if dialect is None or parsed.faults:
         raise BadOptions(f"--dialect {text}", parsed.faults)
@@ -248,7 +254,8 @@ class _Parsed:
         match = CHOICE.fullmatch(part)
         if match is None or match["key"] not in KEYS:
             allowed = f"KEY=VALUE or KEY[NODE]=VALUE, with a KEY of {', '.join(KEYS)}"
-            self.faults.append(Violation("--dialect", repr(part), allowed))
+            near = did_you_mean(part.partition("=")[0].partition("[")[0], KEYS) if match is not None else ""
+            self.faults.append(Violation("--dialect", f"{part!r}{near}", allowed))
             return
         key, node, text = match.group("key", "node", "value")
         name = key if node is None else f"{key}[{node}]"
@@ -266,6 +273,12 @@ class _Parsed:
 
 
 HINTS = get_type_hints(Choices)
+
+
+def did_you_mean(name: str, names: Iterable[str]) -> str:
+    """Return a hint at the name that is meant, nothing where none is near."""
+    near = difflib.get_close_matches(name, list(names), n=1)
+    return f" (did you mean {near[0]}?)" if near else ""
 
 
 def _value(key: str, text: str, hint: Any) -> Any:

@@ -1,6 +1,5 @@
 """Choices of a dialect for single nodes: the names that were given, as layers of a graph."""
 
-import difflib
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -8,7 +7,7 @@ from typing import Any
 
 from tdd_deploy.errors import Violation
 
-from .dialects import APPLIES_TO, Chosen
+from .dialects import APPLIES_TO, Chosen, did_you_mean
 from .rules import refuse
 
 
@@ -44,8 +43,7 @@ def resolved(said: Chosen, kinds: Mapping[str, str], *, subject: str) -> Chosen:
 def _not_concerned(key: str, name: str, inside: list[str], kinds: Mapping[str, str]) -> Violation:
     concerned = [node for node, kind in kinds.items() if kind in APPLIES_TO[key]]
     if not inside:
-        near = difflib.get_close_matches(name, concerned, n=1)
-        found = "there is no node of this name" + (f" (did you mean {near[0]}?)" if near else "")
+        found = f"there is no node of this name{did_you_mean(name, concerned)}"
     else:
         found = f"{name} is of kind {kinds[name]}" if name in kinds else f"{name} holds none of its kinds"
     allowed = ", ".join(concerned) or f"none, as the file has no {' or '.join(APPLIES_TO[key])}"

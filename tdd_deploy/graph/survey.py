@@ -146,8 +146,11 @@ def _sketch(choices: Choices, cells: Cells) -> str:
 
 
 def _kept(choices: Choices, tau: float) -> str:
-    if choices.dt is None or choices.integration is None:
-        return f"(1 - dt / {tau:g} or exp(-dt / {tau:g}))" if choices.integration is None else f"exp(-dt / {tau:g})"
+    euler, exponential = f"1 - dt / {tau:g}", f"exp(-dt / {tau:g})"
+    if choices.integration is None:
+        return f"({euler} or {exponential})"
+    if choices.dt is None:
+        return f"({euler})" if choices.integration == "euler" else exponential
     ratio = choices.dt / tau
     if choices.integration == "euler" and ratio > 1:
         return f"(not possible: tau {tau:g} s is below dt)"

@@ -157,6 +157,8 @@ def test_a_graph_of_another_tool_without_a_dialect_is_an_error_that_lists_them_a
     assert "nir,dt=...,integration=..." in said
     assert "v = (1 - dt / 0.001 or exp(-dt / 0.001)) v + 10 dt / 0.001 x" in said
     assert "then loses 0.3, goes to 0 or stays, at once or a step later" in said  # snntorch
+    assert "v = (1 - dt / 0.001) v + 10 dt / 0.001 x" in said  # lava
+    assert "v = exp(-dt / 0.001) v + 1 x" in said  # rockpool
 
 
 def test_one_graph_fires_50_40_or_0_times_by_its_dialect():
@@ -200,8 +202,12 @@ def test_only_what_matters_for_the_graph_has_to_be_said():
     ("text", "faults"),
     [
         ("nengo", ["'nengo'; allowed: tdd-deploy, nir"]),
+        ("snntrch", ["'snntrch' (did you mean snntorch?); allowed: tdd-deploy, nir"]),
+        ("nir,rest=soft", ["'rest=soft' (did you mean reset?); allowed: KEY=VALUE"]),
+        ("nir,rest[a]=soft", ["'rest[a]=soft' (did you mean reset?); allowed: KEY=VALUE"]),
         ("nir,dt", ["'dt'; allowed: KEY=VALUE"]),
-        ("nir,dtt=1", ["'dtt=1'; allowed: KEY=VALUE"]),
+        ("nir,dtt=1", ["'dtt=1' (did you mean dt?); allowed: KEY=VALUE"]),
+        ("nir,mood=1", ["'mood=1'; allowed: KEY=VALUE"]),
         ("nir,dt=0,integration=rk4", ["dt: '0'; allowed: a number above 0", "integration: 'rk4'; allowed: euler or"]),
         ("nir,dt=nan", ["dt: 'nan'"]),
         ("nir,dt=1,dt=2", ["dt: given twice"]),
