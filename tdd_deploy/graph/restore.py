@@ -267,6 +267,9 @@ class _Restorer:
 
     def _sizes(self, name: str, node: PlainNode, key: str) -> Shape:
         sizes = np.asarray(node.values.get(key))
+        if sizes.ndim == 0 and sizes.dtype.kind in "iu":
+            self._tell(f"{name}: its {key} is the number {sizes}, read as [{sizes}]")
+            sizes = sizes.reshape(1)
         if sizes.dtype.kind not in "iu" or sizes.ndim != 1 or not sizes.size or sizes.min() < 1:
             _unreadable(f"{name}.{key}", _short(node.values.get(key)), "one or more sizes, each 1 or more")
         return tuple(int(size) for size in sizes)

@@ -11,9 +11,13 @@ from tdd_deploy.errors import BadOptions, UnsupportedGraph
 from tdd_deploy.exporters.nir import write
 from tdd_deploy.graph import AmbiguousGraph, lower, read
 from tdd_deploy.graph.dialects import APPLIES_TO, DIALECTS, KEYS, OF_THE_FILE, chosen
+from tdd_deploy.neurons import CubaLIF, VariantLIF
 from tdd_deploy.program import Program
 from tdd_deploy.simulator import reference
+from tests.shared_data import needs, shared
 
+FILES = shared("nir")
+needs_files = needs(FILES)
 IDENTITY = nir.Linear(np.array([[1.0]]))
 
 
@@ -96,6 +100,20 @@ def test_an_rsynaptic_that_is_said_to_reset_at_once_is_asked_about() -> None:
     insisted = lower(graph, dialect="snntorch,reset=soft,reset_delay=no,reset_delay[second]=no")
     assert insisted["second.lif"].neuron.resets == "at once"
     assert lower(graph, dialect="snntorch,reset=none,reset_delay=no")["second.lif"].neuron.reset == "none"
+
+
+@needs_files
+def test_a_published_recurrent_network_is_read_with_the_resets_of_its_layers() -> None:
+    """An RSynaptic and a Synaptic of snnTorch, trained for the NIR paper; doi:10.1038/s41467-024-52259-9."""
+    path = FILES / "damaged" / "dangling_edge_subgraph.nir"
+    with pytest.raises(UnsupportedGraph, match=r"Add ,reset_delay\[lif1\.lif1\]=yes"):
+        read(path, dialect="snntorch,reset=zero,reset_delay=no")
+    program = read(path, dialect="snntorch,reset=zero,reset_delay=no,reset_delay[lif1]=yes")
+    first, second = (program[name].neuron for name in ("lif1.lif1", "lif2"))
+    assert isinstance(first, VariantLIF)
+    assert (first.reset, first.resets) == ("hard", "next step")
+    assert isinstance(second, CubaLIF)
+    assert second.reset == "hard"
 
 
 def test_a_node_whose_name_is_said_is_not_taken_for_a_graph() -> None:

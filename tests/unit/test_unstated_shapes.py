@@ -123,6 +123,16 @@ def test_an_input_that_leads_to_maps_of_two_sizes_is_refused(tmp_path: Path) -> 
         read(path, dialect=DIALECT)
 
 
+def test_a_shape_that_is_a_number_is_one_size(tmp_path: Path) -> None:
+    program = read(written(tmp_path / "a.nir", {"fc": linear(4, 50)}, input=50, output=4), dialect=DIALECT)
+    assert program.input.shape == (50,)
+    for repair in ("input: its shape is the number 50, read as [50]", "output: its shape is the number 4"):
+        assert repair in program.provenance["repaired"]
+    for wrong in (0, 2.5):
+        with pytest.raises(UnsupportedGraph, match=r"input\.shape: "):
+            read(written(tmp_path / "b.nir", {"fc": linear(4, 50)}, input=wrong, output=4), dialect=DIALECT)
+
+
 def test_a_shape_of_other_sizes_is_not_taken_for_none(tmp_path: Path) -> None:
     for wrong in ([0], [2.5], [-1]):
         path = written(tmp_path / "a.nir", {"fc": linear(4, 50)}, input=wrong, output=[4])
