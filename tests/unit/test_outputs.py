@@ -16,7 +16,7 @@ from tdd_deploy.exporters import TARGETS
 from tdd_deploy.exporters.nir import write
 from tdd_deploy.machines import torch_machine
 from tdd_deploy.neurons import LI, LIF, LoihiLIF
-from tdd_deploy.pipeline import read_program, simulate, verify
+from tdd_deploy.pipeline import Verified, read_program, simulate, verify
 from tdd_deploy.program import (
     Dense,
     Edge,
@@ -35,7 +35,7 @@ from tdd_deploy.program.quantize import quantize
 from tdd_deploy.shares import check_finite
 from tdd_deploy.simulator import reference
 from tests.commands import Call
-from tests.net_files import CUBA, write_net
+from tests.net_files import CUBA, SDNN, write_net
 
 N_SAMPLES, N_STEPS = 6, 9
 FC = Dense(name="fc", weight=np.array([[1.0, 0.5, -1.0], [0.5, -1.0, 1.0]]))
@@ -397,3 +397,36 @@ def test_a_reading_is_a_part_of_what_a_program_is() -> None:
             Input(name="input", shape=(3,)), FC, layer(), Dense(name="fc2", weight=np.eye(2)),
             Output(name="out", reading="potential"),
         )  # fmt: skip
+
+
+# What verify says of a sigma-delta network
+
+
+def test_verify_compares_the_messages_of_a_sigma_delta_network_whose_output_stays_0(tmp_path: Path, call: Call) -> None:
+    rng = np.random.default_rng(0)
+    first, last = (2.0 * rng.integers(-30, 30, shape) for shape in ((32, 16), (4, 32)))
+    file = write_net(
+        tmp_path / "n.net",
+        {"type": "input", "shape": [16], "neuron": SDNN | {"vThMant": 0}},
+        {"type": "dense", "shape": [32], "weight": first, "neuron": SDNN | {"vThMant": 40}},
+        {"type": "dense", "shape": [4], "weight": last, "neuron": SDNN | {"vThMant": 100_000}},
+    )
+    np.savez(tmp_path / "x.npz", x=rng.random((4, 6, 16)))
+    found = verify(file, data=str(tmp_path / "x.npz"), against=["reference", "event", "onnx"])
+    assert found.passed
+    for hop in found.hops:
+        assert (hop.spikes, hop.messages, hop.outputs) == (0, 4 * 6 * (16 + 32 + 4), 4 * 6 * 4)
+        assert (hop.messages_differing, hop.not_compared) == (0, 0)
+        assert hop.always_zero == ("layer2", "output")
+    said = call("verify", file, "--data", tmp_path / "x.npz", "--against", "reference,event,onnx")
+    assert said.code == 0
+    assert "0 of 1,248" in said.out
+    assert "always 0, wherever it was executed: layer2, output" in said.out
+    report = json.loads(
+        call("verify", file, "--data", tmp_path / "x.npz", "--against", "reference,event", "--json").out
+    )
+    assert [hop["messages"] for hop in report["hops"]] == [1248, 1248]
+
+
+def test_no_comparison_at_all_is_never_passed() -> None:
+    assert not Verified(hops=(), seconds={}, accuracies={}, n_samples=3, left_out=()).passed
