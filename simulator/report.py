@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from tdd_deploy.errors import BadOption
 from tdd_deploy.files import replacing
-from tdd_deploy.program import NeuronLayer, Program
+from tdd_deploy.program import NeuronLayer, Program, with_potential_output
 from tdd_deploy.program.rounding import rounding_receivers
 
 from .baseline import baseline_json, break_even, fed_by_input
@@ -125,12 +126,11 @@ class Simulation:
     def _output_json(self) -> dict[str, Any]:
         """Say what the output is, and whether it says anything: always 0, or the same for samples that differ."""
         program = self.program
-        nodes = [program[edge.source] for edge in program.incoming[program.output.name]]
         is_zero = self.output is not None and not np.any(self.output)
         return {
             "reading": program.output.reading,
-            "sources": [node.name for node in nodes],
-            "fires": all(isinstance(node, NeuronLayer) and node.neuron.spiking for node in nodes),
+            "sources": [edge.source for edge in program.incoming[program.output.name]],
+            "silent_layer": _silent_layer(program) if is_zero else None,
             "always_zero": is_zero,
             "never_changes": is_zero or (self.output is not None and self.trace.n_samples > 1),
         }
@@ -184,6 +184,17 @@ class Simulation:
             named = {name: _sum(counts, name, cells) for name in BY_CODE if name not in unknown}
             row[code] = {**named, "energy_pj": priced}
         return row
+
+
+def _silent_layer(program: Program) -> str | None:
+    """Return the layer whose potential an output that is always 0 could read instead of its spikes."""
+    if program.output.reading == "potential":
+        return None
+    try:
+        read = with_potential_output(program)
+    except BadOption:
+        return None
+    return read.incoming[read.output.name][0].source
 
 
 def priced(

@@ -32,8 +32,8 @@ def output_lines(report: Report) -> Iterator[str]:
         yield f"the output is the potential of {sources}, before its reset"
     if found["always_zero"]:
         yield "the output never changes: it is 0 in every sample and time step"
-        if found["reading"] == "spikes" and found["fires"]:
-            yield f"{sources} never fires; --output potential reads its potential instead"
+        if found["silent_layer"]:
+            yield f"{found['silent_layer']} never fires; --output potential reads its potential instead"
     elif found["never_changes"]:
         yield "the output never changes: it is the same in every sample and time step"
 

@@ -815,7 +815,8 @@ def _print_hops(verified: "Verified") -> None:
             found = (
                 f"{hop.not_compared:,} messages and outputs, which follow the first spike of their sample that differs"
             )
-            console.print(f"{hop.before} -> {hop.after}: not compared: {found}", highlight=False, soft_wrap=True)
+            line = f"{hop.before} -> {hop.after}: not compared: {found}"
+            console.print(line, highlight=False, markup=False, soft_wrap=True)
     zero = [name for name in verified.hops[-1].always_zero if all(name in hop.always_zero for hop in verified.hops)]
     if zero:
         console.print(f"always 0, wherever it was executed: {', '.join(zero)}", markup=False, soft_wrap=True)

@@ -37,7 +37,7 @@ from .program import (
     describe,
     with_code,
     with_delta_threshold,
-    with_potential_output,
+    with_reading,
 )
 from .program.bounds import wrapping_layers
 from .program.outputs import predicted
@@ -586,7 +586,7 @@ def _placed(program: Program, profiles: "Sequence[Profile]") -> "tuple[Placement
 def _as_asked(program: Program, *, delta_threshold: float | None, output: Reading) -> Program:
     if delta_threshold is not None:
         program = with_delta_threshold(program, delta_threshold)
-    return with_potential_output(program) if output == "potential" else program
+    return with_reading(program, output)
 
 
 def _check_twin(path: Path | None, twin: Mapping[str, Any], program: Program, data: Mapping[str, Any]) -> None:
@@ -743,9 +743,7 @@ def verify(
     from .program.quantize import quantize
     from .verification import joined
 
-    program = read_program(path, dialect=dialect, strict=strict)
-    if output == "potential":
-        program = with_potential_output(program)
+    program = with_reading(read_program(path, dialect=dialect, strict=strict), output)
     given = (("--bits", bits is not None), ("--per", per != "layer"), ("--input-bits", input_bits is not None))
     if program.number_format == "integer" and any(is_given for _, is_given in given):
         words = "given, and the program is in integers already", "only with a program in floats"

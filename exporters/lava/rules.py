@@ -59,9 +59,8 @@ def _any_neuron(program: Program) -> Iterator[Violation]:
         filters = isinstance(neuron, CubaLIF | LoihiLIF)
         if filters and np.any(biases[layer.name]):
             found = "a bias on a map before it, which Lava would not filter"
-            is_kept = isinstance(neuron, LoihiLIF) or np.any(
-                neuron.parameters()["alpha"]
-            )  # quantize refuses these as well
+            # quantize refuses currents with a memory, too
+            is_kept = isinstance(neuron, LoihiLIF) or np.any(neuron.parameters()["alpha"])
             remedy = "Train without a bias there." if is_kept else "quantize(program) puts them there."
             yield Violation(layer.name, found, "biases in the neurons", remedy)
 

@@ -18,7 +18,7 @@ from .nodes import (
     ShapeError,
     Slice,
 )
-from .passes import CODES, code_groups, with_code, with_codes, with_delta_threshold, with_potential_output
+from .passes import CODES, code_groups, with_code, with_codes, with_delta_threshold, with_potential_output, with_reading
 from .program import Code, Edge, Integration, NumberFormat, Program
 from .verify import verify
 
@@ -51,4 +51,5 @@ __all__ = [
     "with_codes",
     "with_delta_threshold",
     "with_potential_output",
+    "with_reading",
 ]

@@ -98,8 +98,10 @@ def _largest_state(neuron: Neuron, current: float) -> float:
     reset = getattr(neuron, "reset", "none")
     taken = largest["v_threshold"] if reset == "soft" else 0.0
     v = (current + taken) * _gain(largest.get("beta", 1.0)) + largest.get("v_reset", 0.0) + largest.get("v_min", 0.0)
-    is_many = getattr(neuron, "spikes", "one") == "many"
-    return max(v, v / float(given["v_threshold"].min())) if is_many else v
+    if getattr(neuron, "spikes", "one") != "many":
+        return v
+    smallest = float(np.abs(given["v_threshold"]).min())
+    return max(v, v / smallest) if smallest else math.inf  # as many spikes as there are thresholds in v
 
 
 def _gain(kept: float) -> float:

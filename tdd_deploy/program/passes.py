@@ -10,7 +10,7 @@ import numpy as np
 from tdd_deploy.errors import BadOption, BadProgram, Violation
 from tdd_deploy.neurons import SigmaDelta
 
-from .nodes import Flatten, LinearMap, NeuronLayer, Node, Scale
+from .nodes import Flatten, LinearMap, NeuronLayer, Node, Reading, Scale
 from .program import Code, Edge, Program, frozen
 from .verify import verify
 
@@ -63,6 +63,17 @@ def with_delta_threshold(program: Program, delta_threshold: float) -> Program:
         return replace(node, neuron=replace(node.neuron, delta_threshold=theta))
 
     return verify(replace(program, nodes=tuple(changed(node) for node in program.nodes)))
+
+
+def with_reading(program: Program, reading: Reading) -> Program:
+    """Let the output take spikes, as it does anyhow, or the potentials of ``with_potential_output``.
+
+    Raises:
+        BadOption: another word; or see ``with_potential_output``.
+    """
+    if reading not in get_args(Reading):
+        raise BadOption("--output", repr(reading), " or ".join(get_args(Reading)))
+    return with_potential_output(program) if reading == "potential" else program
 
 
 def with_potential_output(program: Program) -> Program:

@@ -299,11 +299,14 @@ def sums_are_finite(program: Program) -> Iterator[Violation]:
     for name, bound in largest.items():
         is_first = all(largest.get(edge.source, 0.0) <= limit for edge in program.incoming[name])
         if not bound <= limit and is_first:
-            remedy = "Use smaller weights" + (
-                ", or build it in float64." if program.number_format == "float32" else "."
-            )
+            node, ways = program[name], ["Use smaller weights"]
+            if isinstance(node, NeuronLayer) and getattr(node.neuron, "spikes", "one") == "many":
+                ways.append("or larger thresholds")
+            if program.number_format == "float32":
+                ways.append("or build it in float64")
             found = f"spikes or inputs of 1 can make its numbers as large as {bound:.6g}"
-            yield Violation(name, found, f"up to {limit:.6g}, half of the largest {program.number_format}", remedy)
+            allowed = f"up to {limit:.6g}, half of the largest {program.number_format}"
+            yield Violation(name, found, allowed, f"{', '.join(ways)}.")
 
 
 STAGES: tuple[tuple[Rule, ...], ...] = (

@@ -16,7 +16,7 @@ from tdd_deploy.exporters import TARGETS
 from tdd_deploy.exporters.nir import write
 from tdd_deploy.machines import torch_machine
 from tdd_deploy.neurons import LI, LIF, LoihiLIF
-from tdd_deploy.pipeline import Verified, read_program, simulate, verify
+from tdd_deploy.pipeline import Verified, export, read_program, simulate, verify
 from tdd_deploy.program import (
     Dense,
     Edge,
@@ -279,7 +279,9 @@ def test_an_output_that_stays_0_is_reported_beside_the_accuracy(network: Path, t
         assert "last never fires" in text
         assert "--output potential" in text
     report = json.loads((tmp_path / "report" / "report.json").read_text(encoding="utf-8"))
-    assert (report["output"]["always_zero"], report["output"]["never_changes"]) == (True, True)
+    assert report["output"] == {
+        "reading": "spikes", "sources": ["last"], "silent_layer": "last", "always_zero": True, "never_changes": True
+    }  # fmt: skip
     read = call(*words, "--output", "potential", "--out", tmp_path / "read")
     for text in (read.out, (tmp_path / "read" / "report.html").read_text(encoding="utf-8")):
         assert "never changes" not in text
@@ -317,7 +319,36 @@ def test_steps_that_an_early_exit_left_out_prove_nothing(tmp_path: Path) -> None
         assert not report["output"]["never_changes"]
 
 
+def test_the_layer_that_never_fires_is_found_before_the_scale_that_quantizing_puts_after_it(
+    network: Path, tmp_path: Path
+) -> None:
+    data, _ = samples(tmp_path)
+    export(network, target="nir", out=tmp_path / "integers.nir", bits=8)
+    report = simulate(tmp_path / "integers.nir", data=str(data)).as_json()
+    assert report["output"]["sources"] != ["last"]
+    assert (report["output"]["always_zero"], report["output"]["silent_layer"]) == (True, "last")
+    read = simulate(tmp_path / "integers.nir", data=str(data), output="potential")
+    assert read.accuracy == (N_SAMPLES - 1) / N_SAMPLES
+
+
+def test_an_output_of_zeros_without_such_a_layer_has_no_advice(tmp_path: Path) -> None:
+    write(
+        chain(Input(name="input", shape=(3,)), replace(FC, weight=np.zeros((2, 3))), Output(name="out")),
+        tmp_path / "n.nir",
+    )
+    data, _ = samples(tmp_path)
+    report = simulate(tmp_path / "n.nir", data=str(data)).as_json()
+    assert (report["output"]["always_zero"], report["output"]["silent_layer"]) == (True, None)
+
+
 # Options, and numbers that are none
+
+
+def test_another_reading_is_refused(network: Path, tmp_path: Path) -> None:
+    data, _ = samples(tmp_path)
+    for command in (simulate, verify):
+        with pytest.raises(BadOption, match="--output is 'current'; allowed: spikes or potential"):
+            command(network, data=str(data), output="current")  # type: ignore[operator]
 
 
 def test_potentials_are_recorded_with_a_recording_alone(network: Path, tmp_path: Path) -> None:
