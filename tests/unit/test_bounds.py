@@ -173,11 +173,9 @@ def test_the_largest_number_of_a_layer_follows_from_its_current_and_what_it_keep
 
 def test_as_many_spikes_as_there_are_thresholds_of_0_are_refused():
     nothing = parameters(alpha=0.0, beta=0.5, v_threshold=[1.0, 0.0], v_reset=0.0)
-    fc = Dense(name="fc", weight=np.eye(2))
-    with pytest.raises(BadProgram, match="n: .* as large as inf.*or larger thresholds"):
-        chain(
-            Input(name="in", shape=(2,)), fc, layer("n", 2, neuron=VariantLIF(spikes="many", **nothing)), Output(name="out")
-        )  # fmt: skip
+    fc, fires = Dense(name="fc", weight=np.eye(2)), VariantLIF(spikes="many", **nothing)
+    with pytest.raises(BadProgram, match=r"n: .* as large as inf.*or larger thresholds"):
+        chain(Input(name="in", shape=(2,)), fc, layer("n", 2, neuron=fires), Output(name="out"))
 
 
 def test_no_potential_of_a_random_program_exceeds_the_bound():
