@@ -605,7 +605,10 @@ def _fire_variants(
 
 @compiled
 def _observe(table: Array, given: Array, node: Any, numbers: Array, current: Any, now: Any) -> None:
-    """Write what a layer that spikes is about to compare, computed as it will be; its own states are left alone."""
+    """Write what a layer that spikes is about to compare, computed as it will be; its own states are left alone.
+
+    Zeros stand for the states that a layer does not have.
+    """
     has_u = numbers.dtype.type(node.has_u)
     for start in range(ZERO, node.size, BLOCK_SIZE):
         keep_u, keep_v = _parameter(table, node, KEEP_U, start), _parameter(table, node, KEEP_V, start)
@@ -614,9 +617,6 @@ def _observe(table: Array, given: Array, node: Any, numbers: Array, current: Any
         u_at, v_at = node.u + start * node.has_u, node.v + start
         for i in range(_smaller(BLOCK_SIZE, node.size - start)):
             arrived = numbers[current + start + i]
-            if node.kind == THRESHOLD:
-                numbers[now + start + i] = arrived
-                continue
             u, old, limit, threshold = numbers[u_at + i], numbers[v_at + i], given[limits + i], given[thresholds + i]
             _, v = _advance(u, old, arrived, given[keep_u + i], given[keep_v + i], given[bias + i], has_u)
             if node.variant & LATE:
