@@ -327,7 +327,7 @@ class _Restorer:
         return Dense(name=name, weight=weight, bias=bias)
 
     def _flatten_before(self, name: str, shape: Shape) -> Shape:
-        """Put a Flatten before a dense map: shape [channels, h, w] can be meant in no other way. Return what it sends."""
+        """Put a Flatten before a dense map, as can be meant in no other way, and return the shape that it sends."""
         made = self._free(f"{name}.flatten")
         self._tell(f"{name}: receives shape {list(shape)} and takes {math.prod(shape)} numbers: flattened before it")
         self._found.maps[made] = Flatten(name=made)

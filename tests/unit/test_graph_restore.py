@@ -464,6 +464,14 @@ def test_a_parameter_that_is_the_same_for_all_spreads_over_a_layer(shape: tuple[
     assert reports(repairs, "lif", f"v_threshold {list(shape)}", "[2]")
 
 
+def test_a_repair_that_is_met_twice_is_reported_once(tmp_path: Path) -> None:
+    """The shape of a layer is looked at for the input that is put before it."""
+    program, repairs = repaired(tmp_path, {"lif": lif(2, v_reset=None), "output": outputs(2)})
+    assert program == whole(tmp_path, LAYER)
+    assert [repair.partition(" is missing")[0] for repair in repairs if "missing" in repair] == ["lif: v_reset"]
+    assert len(repairs) == 2
+
+
 def test_all_parameters_that_were_spread_are_reported_in_one_line(tmp_path: Path) -> None:
     program, repairs = repaired(tmp_path, {**CHAIN, "lif": lif()})
     assert program == whole(tmp_path, CHAIN)
