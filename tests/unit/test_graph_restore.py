@@ -382,6 +382,13 @@ def test_a_cycle_that_no_input_enters_begins_at_a_layer_that_states_its_shape(tm
         assert program.shapes["loop"] == (2, 4, 4)
 
 
+def test_one_channel_of_a_layer_at_which_a_cycle_begins_is_no_batch(tmp_path: Path) -> None:
+    for shape in ((1,), (1, 4, 4)):
+        nodes = {"input": sized("Input", *shape), "lif": lif(*shape), "output": outputs(*shape)}
+        edges = [*pairwise(nodes), ("loop", "loop"), ("loop", "lif")]
+        assert whole(tmp_path, {**nodes, "loop": lif(*shape)}, edges).shapes["loop"] == shape
+
+
 def test_a_cycle_in_which_no_layer_states_its_shape_is_refused_with_what_would_do(tmp_path: Path) -> None:
     nodes = {**LAYER, "loop": lif(), "back": linear(2, 2)}
     edges = [*pairwise(LAYER), ("loop", "back"), ("back", "loop"), ("back", "lif")]
