@@ -189,10 +189,13 @@ import sys
 from pathlib import Path
 from tdd_deploy.errors import TddDeployError
 from tdd_deploy.graph import read
+from tests.damage import is_in_a_global_heap
 path = Path(sys.argv[1])
 content = path.read_bytes()
 outcomes = set()
 for start in range(0, len(content), 601):
+    if is_in_a_global_heap(content, start, 64):
+        continue
     path.write_bytes(content[:start] + bytes(64) + content[start + 64 :])
     try:
         outcomes.add(type(read(path)).__name__)
@@ -203,7 +206,7 @@ print(*sorted(outcomes))
 
 
 def test_a_file_with_a_hole_is_read_or_refused(file):
-    # in a process of its own: the HDF5 library may hang or crash on what we have not foreseen
+    # in a process of its own, within a time limit
     command = [sys.executable, "-W", "error", "-c", ERASE, str(file)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=ROOT, check=False)
     assert (done.stdout, done.stderr) == ("Program refused\n", "")
@@ -233,6 +236,7 @@ def test_a_missing_choice_is_named(key):
         ("n_steps", 0),
         ("n_steps", 2.5),
         ("number_format", "int8"),
+        ("number_format", np.full(7, 1.5)),
         ("provenance_seed", 7),
         ("delays", "all"),
         ("tdd_deploy", 1),
