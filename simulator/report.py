@@ -21,7 +21,7 @@ from .profiles import Profile
 from .routes import COSTS
 from .timing import BASIS, run_time
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 GIVEN = "the time per step that was given"
 BY_CODE = ("events", "input_events", "synops_effective", "synops_stored", "acs", "macs", "bias_adds", *COSTS)
 

@@ -105,4 +105,10 @@ class Binned:
 
     def as_json(self) -> dict[str, Any]:
         """Return plain values."""
-        return {**asdict(self.binning), "n_steps": self.n_steps, "sensor": list(self.sensor), "polarities": self.polarities, "samples_cut": self.n_cut}
+        return {
+            **asdict(self.binning),
+            "n_steps": self.n_steps,
+            "sensor": list(self.sensor),
+            "polarities": self.polarities,
+            "samples_cut": self.n_cut,
+        }

@@ -225,7 +225,7 @@ def _faults_of_y(y: Member | None, x: Member) -> Iterator[Violation]:
 
 def _is_one_hot(y: Member) -> bool:
     """Say whether ``[N, classes]`` can be labels that are written as rows of a single 1."""
-    if len(y.shape) != 2 or y.shape[1] < 2 or (y.is_transposed and y.n_bytes > IN_MEMORY):  # noqa: PLR2004  (axes; classes)
+    if len(y.shape) != 2 or y.shape[1] < 2 or (y.is_transposed and y.n_bytes > IN_MEMORY):
         return False
     table = y.table()
     blocks = (block["y"] for block in table.read(0, y.shape[0], max(1, LOOKED_AT // table.dtype.itemsize)))

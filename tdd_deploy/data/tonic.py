@@ -70,7 +70,9 @@ def open_tonic(name: str, *, test: bool, data_dir: Path | None, binning: Binning
     labels = _labels(name, dataset)
     width, height, _ = kind.sensor_size
     order = _by_path(dataset)[np.random.RandomState(0).permutation(len(labels))]
-    recordings = TonicRecordings(dataset=dataset, order=order, sensor=Sensor(height=height, width=width), folder=data_dir / kind.__name__)
+    recordings = TonicRecordings(
+        dataset=dataset, order=order, sensor=Sensor(height=height, width=width), folder=data_dir / kind.__name__
+    )
     needs_longest = binning.bins is None and binning.n_steps is None
     durations = survey(recordings, len(labels), name) if needs_longest else None
     table = np.zeros(len(labels), [("y", np.int64)])

@@ -67,7 +67,7 @@ def read_net(path: Path) -> Program:
 
     An input block takes samples x and gives its neurons ``weight x + bias``, rounded where neurons are integers.
     Without one the input is spikes, or for SDNN neurons the numbers that their changes add up to. Time steps per
-    sample are as the file's simulation says, else 1: data in time have their own.
+    sample are as the file's simulation says, if it does: data in time have their own.
 
     Raises:
         BadFile: it cannot be read, or is damaged.
@@ -90,7 +90,7 @@ def read_net(path: Path) -> Program:
         [*chain.nodes, Output(name="output")],
         [*chain.edges, Edge(chain.nodes[-1].name, "output")],
         dt_s=step_ms * 1e-3,
-        n_steps=max(1, sample_ms // step_ms),
+        n_steps=max(1, sample_ms // step_ms) if "tSample" in times else None,
         number_format="float64" if _are_sigma_delta(layers) else "integer",
         provenance={"dialect": "lava-dl", "file": path.name, "sha256": digest},
         subject=str(path),
