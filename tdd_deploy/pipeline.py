@@ -995,14 +995,9 @@ def train(
     opened = partial(open_data, data, data_dir=place["data_dir"], binning=binning, input_scale=input_scale)
     _check_method(choices.get("method"), frames=frames, binning=binning)
     choices = _steps_of_events(opened, binning) | choices
-    try:
-        options = room.checked(room.TrainOptions.of(**choices))
-    except TypeError as error:
-        if not resume:
-            raise
-        raise BadFile(out / "train.json", f"is damaged ({error})", "start the run anew in another folder") from error
-    if not resume:
-        _check_is_new(out)
+    options = _train_options(choices, out, resume=resume)
+    if not resume and out.is_dir() and any(out.iterdir()):
+        raise BadFile(out, "is not empty", "name a new folder, or continue its run with --resume")
     if place["tensorboard"]:
         room.require_tensorboard()
     with room.executing(place["device"] or "auto") as execution:
@@ -1211,9 +1206,16 @@ def _binning_of(of_data: Mapping[str, Any], steps: int | None) -> Binning | None
     return binning and binning.in_steps(steps)
 
 
-def _check_is_new(folder: Path) -> None:
-    if folder.is_dir() and any(folder.iterdir()):
-        raise BadFile(folder, "is not empty", "name a new folder, or continue its run with --resume")
+def _train_options(choices: Mapping[str, Any], out: Path, *, resume: bool) -> "TrainOptions":
+    """Return the checked options of a run, those of a former one by its train.json."""
+    from . import train as room
+
+    try:
+        return room.checked(room.TrainOptions.of(**choices))
+    except TypeError as error:
+        if not resume:
+            raise
+        raise BadFile(out / "train.json", f"is damaged ({error})", "start the run anew in another folder") from error
 
 
 def _steps_of_events(opened: Callable[..., Source], binning: Binning | None) -> dict[str, Any]:

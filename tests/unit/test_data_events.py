@@ -63,7 +63,7 @@ def test_samples_are_cut_or_followed_by_silence_and_the_report_says_so(by_hand, 
     assert not x[:, both:].any()
     assert source.binned.as_json() == {
         "bin_us": 30, "bins": None, "bin_value": "count", "downsample": 1, "n_steps": n_steps,
-        "sensor": [6, 4], "samples_cut": n_cut,
+        "sensor": [6, 4], "polarities": 2, "samples_cut": n_cut,
     }  # fmt: skip
 
 
@@ -149,8 +149,9 @@ def test_all_rules_that_events_break_are_named_at_once(tmp_path):
     ("arrays", "found"),
     [
         ({"events": np.zeros((6, 1), EVENT)}, r"events: shape is \[6, 1\]; allowed: \[E\]"),
-        ({"events": np.zeros(6)}, "events: type is float64; allowed: a structured type with t, x, y, p"),
-        ({"events": np.zeros(6, [("t", int), ("x", int), ("p", int)])}, "a structured type with t, x, y, p"),
+        ({"events": np.zeros(6)}, "events: type is float64; allowed: a structured type with t, x, and where"),
+        ({"events": np.zeros(6, [("t", int), ("y", int), ("p", int)])}, "a structured type with t, x, and where"),
+        ({"events": np.zeros(6, [("t", int), ("x", int)])}, "sensor: height is 6, and events have no y; allowed: 1"),
         ({"events": np.zeros(6, [("t", float), ("x", int), ("y", int), ("p", int)])}, "field t: type is float64"),
         ({"events": np.zeros(6, [("t", int, 2), ("x", int), ("y", int), ("p", int)])}, "field t: type is"),
         ({"ends": np.zeros(2)}, "ends: type is float64; allowed: an integer type within int64"),

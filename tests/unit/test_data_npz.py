@@ -78,24 +78,24 @@ def test_a_scale_in_the_file_multiplies_instead(saved, dtype, scale):
 @pytest.mark.parametrize(
     ("arrays", "found"),
     [
-        ({"x": np.zeros(3, np.int64)}, "x: type is int64; allowed: uint8, int8, bool, float16, float32, float64"),
+        ({"x": np.zeros(3, "m8[s]")}, r"x: type is timedelta64\[s\]; allowed: bool, .* integers of 8 to 64 bits"),
         ({"x": np.zeros(3, complex)}, "x: type is complex128"),
         ({"x": np.array(["a"])}, "x: type is str32"),
         ({"x": np.zeros((0, 3), np.float32)}, r"x: shape is \[0, 3\]; allowed: \[N, ...\] with 1 sample or more"),
         ({"x": np.zeros((3, 0), np.float32)}, r"x: shape is \[3, 0\]"),
         ({"x": np.float32(1)}, r"x: shape is \[\]"),
-        ({"x": np.zeros((3, 2), order="F")}, r"x: stored in Fortran order; .* Save numpy.ascontiguousarray\(x\)"),
         ({"x": np.zeros(3), "y": np.zeros(2, int)}, r"y: shape is \[2\]; allowed: \[3\], one label per sample"),
         ({"x": np.zeros(3), "y": np.zeros((3, 4), int)}, r"y: shape is \[3, 4\]; allowed: \[3\]"),
-        ({"x": np.zeros(3), "y": np.zeros(3)}, "y: type is float64; allowed: an integer type"),
-        ({"x": np.zeros(3), "y": np.zeros(3, np.uint64)}, "y: type is uint64; allowed: an integer type within int64"),
+        ({"x": np.zeros((3, 5)), "y": np.zeros(5, int)}, r"y: .* If time is the first axis of x, save numpy.swapaxes"),
+        ({"x": np.zeros(3), "y": np.zeros((3, 1), int)}, r"y: shape is \[3, 1\]; allowed: \[3\].* Save y.ravel\(\)"),
+        ({"x": np.zeros(3), "y": np.zeros(3, complex)}, "y: type is complex128; allowed: integers"),
+        ({"x": np.zeros(3), "y": np.array([0, 2**63, 1], np.uint64)}, "sample 1: label is 9223372036854775808"),
         ({"x": np.zeros(3), "y": np.array([0, -1, -2])}, "sample 1: label is -1; allowed: 0 or more"),
         ({"x": np.zeros(3, np.uint8), "scale": np.ones(3)}, r"scale: float64 of shape \[3\]; allowed: one number"),
         ({"x": np.zeros(3, np.uint8), "scale": np.array(True)}, "scale: bool of shape"),
         ({"x": np.zeros(3, np.uint8), "scale": np.nan}, "scale: nan; allowed: a number above 0"),
         ({"x": np.zeros(3, np.uint8), "scale": 0}, "scale: 0; allowed"),
         ({"x": np.zeros(3, np.uint8), "scale": 1e300}, r"scale: 1e\+300; allowed"),
-        ({"x": np.zeros(3, np.float32), "scale": 2.0}, "scale: x is float32; allowed: .* Leave it out"),
     ],
 )
 def test_arrays_that_cannot_be_used_are_refused(saved, arrays, found):
@@ -104,10 +104,10 @@ def test_arrays_that_cannot_be_used_are_refused(saved, arrays, found):
 
 
 def test_all_that_is_wrong_is_named_at_once(saved):
-    path = saved(x=np.zeros((3, 2), np.int32, order="F"), y=np.zeros(2), scale=np.ones(2))
+    path = saved(x=np.zeros((3, 0), complex), y=np.zeros(2), scale=np.ones(2))
     with pytest.raises(BadData) as caught:
         open_data(path)
-    assert [violation.where for violation in caught.value.violations] == ["x", "x", "y", "y", "scale", "scale"]
+    assert [violation.where for violation in caught.value.violations] == ["x", "x", "y", "scale"]
 
 
 class Trap:
