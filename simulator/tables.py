@@ -246,6 +246,10 @@ def input_lines(data: Mapping[str, Any]) -> Iterator[str]:
             f"rounded to the network's integers: {rounding['rounded']:,} of {data['sent']['values']:,} input values, "
             f"to multiples of {rounding['unit']:g}; {rounding['rounded_to_zero']:,} values that are not 0 become 0"
         )
+    if "input_shape" in data:
+        of = "one image" if data["static"] else f"{data['input']['shape'][0]} time steps"
+        frames = "; --frames would take its first axis for time" if data["static"] else ""
+        yield f"a sample {data['input']['shape']} is {of} of shape {data['input_shape']}{frames}"
     if data["input"]["targets"]:
         yield f"y holds {data['input']['targets']}, which are no labels, so there is no accuracy; labels are integers"
 

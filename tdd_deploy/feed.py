@@ -13,7 +13,9 @@ from .data.encoders import Encoded, Frames, sent_on_change
 from .errors import BadData, BadOption, Violation
 from .program import Program
 from .program.inputs import nearest_integers
+from .program.rounding import PIXELS
 
+GRID = np.float32(2.0**-PIXELS.exponent)
 LARGEST_BATCH = 1 << 26  # numbers: 256 MiB, as long recordings of a camera come to many
 
 
@@ -24,6 +26,7 @@ class Sent:
     values: int = 0
     nonzero: int = 0
     other: int = 0  # values that are neither 0 nor 1 when they are sent
+    off_grid: int = 0  # no multiples of 1/256, whose sums could round
     lowest: float = 0.0
     highest: float = 0.0
     rounded: int = 0  # by an integer program
@@ -48,6 +51,7 @@ class Sent:
             values=x.size,
             nonzero=nonzero,
             other=int(np.count_nonzero(sent != (sent != 0))),
+            off_grid=int(np.count_nonzero(x * GRID != np.rint(x * GRID))),
             lowest=float(x.min()),
             highest=float(x.max()),
             rounded=rounded,
@@ -57,7 +61,7 @@ class Sent:
     def __add__(self, other: "Sent") -> "Sent":
         if not self.values or not other.values:
             return self if self.values else other
-        names = ("values", "nonzero", "other", "rounded", "lost")
+        names = ("values", "nonzero", "other", "off_grid", "rounded", "lost")
         return Sent(
             **{name: getattr(self, name) + getattr(other, name) for name in names},
             lowest=min(self.lowest, other.lowest),

@@ -907,11 +907,17 @@ def inspect(path: Path, *, dialect: str | None = None, strict: bool = False) -> 
         "integration": program.integration,
         "encoder": program.encoder,
         "number format": program.number_format,
-        "currents that can round": ", ".join(rounding_receivers(program)) or "none: every code gives the same spikes",
+        "currents that can round": ", ".join(rounding_receivers(program)) or _unrounded(program),
         **_overflow(program),
         "digest": program.digest,
         **program.provenance,
     }
+
+
+def _unrounded(program: Program) -> str:
+    """Say of a program whose currents cannot round for which inputs that is so."""
+    is_any = program.number_format == "integer" or program.encoder != "direct"
+    return f"none{'' if is_any else ', for inputs k/256 up to 1'}: every code gives the same spikes"
 
 
 def _overflow(program: Program) -> dict[str, str]:
@@ -937,6 +943,7 @@ def sent_json(sent: Sent, program: Program) -> dict[str, Any]:
         "values": sent.values,
         "nonzero": sent.nonzero,
         "neither_0_nor_1": sent.other,
+        "off_grid": sent.off_grid,
         "lowest": sent.lowest,
         "highest": sent.highest,
         "rounding": rounded if program.number_format == "integer" else None,
