@@ -248,7 +248,8 @@ def input_lines(data: Mapping[str, Any]) -> Iterator[str]:
         )
     if "input_shape" in data:
         of = "one image" if data["static"] else f"{data['input']['shape'][0]} time steps"
-        frames = "; --frames would take its first axis for time" if data["static"] else ""
+        is_open = data["static"] and len(data["input"]["shape"]) > 1 and data["name"].endswith(".npz")
+        frames = "; --frames would take its first axis for time" if is_open else ""
         yield f"a sample {data['input']['shape']} is {of} of shape {data['input_shape']}{frames}"
     if data["input"]["targets"]:
         yield f"y holds {data['input']['targets']}, which are no labels, so there is no accuracy; labels are integers"

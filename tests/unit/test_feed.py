@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from tdd_deploy.data import encode, open_data
-from tdd_deploy.errors import BadData, BadOption, NotExportable
+from tdd_deploy.errors import BadData, BadOption, BadOptions, NotExportable
 from tdd_deploy.exporters.nir import write
 from tdd_deploy.feed import Feed, Sent
 from tdd_deploy.neurons import LIF
-from tdd_deploy.pipeline import export, read_program, simulate, verify
+from tdd_deploy.pipeline import analyse, export, prune, read_program, simulate, train, verify
 from tdd_deploy.program import Dense, Edge, Flatten, Input, NeuronLayer, Output, Program, build
 from tdd_deploy.simulator import reference
 from tdd_deploy.simulator.tables import input_lines, scale_text
@@ -406,3 +406,52 @@ def test_a_feed_reports_what_it_is(tmp_path: Path) -> None:
     assert lines[0] == "input: float64, rounded to float32, times 1 (as stored); direct encoder, as the network says"
     assert lines[1] == "time steps per sample: 6 (as --steps says), the first of 20 in the data"
     assert len(lines) == 2
+
+
+# Training
+
+
+@pytest.fixture
+def bytes_in_time(tmp_path: Path) -> str:
+    """Rasters of two classes, saved as bytes."""
+    y = np.arange(60) % 2
+    x = np.random.default_rng(0).random((60, 4, 1, 4, 4)) < 0.1 + 0.3 * y.reshape(-1, 1, 1, 1, 1)
+    return saved(tmp_path / "raster.npz", x=x.astype(np.uint8), y=y)
+
+
+def test_training_keeps_the_scale_that_was_chosen(bytes_in_time: str, tmp_path: Path, one_thread: None) -> None:
+    run = tmp_path / "run"
+    given: dict[str, Any] = {"network": "mlp", "method": "tet", "epochs": 1, "steps": 4, "frames": True}
+    with pytest.raises(BadData, match="bytes that are all 0 and 1"):
+        train(run, data=bytes_in_time, **given)
+    found = train(run, data=bytes_in_time, input_scale=1.0, **given)
+    assert (found["options"]["input_scale"], found["data"]["input"]["scale"]) == (1.0, 1.0)
+    assert found["data"]["input"]["scale_from"] == "as --input-scale says"
+    with np.load(bytes_in_time) as arrays:
+        same = saved(tmp_path / "b.npz", x=arrays["x"].astype(bool), y=arrays["y"])
+    assert train(tmp_path / "same", data=same, **given)["program"] == found["program"]
+    with pytest.raises(BadOptions, match=r"--input-scale: 0.5; allowed: 1.0, as the run began"):
+        train(run, resume=True, input_scale=0.5)
+    reading: dict[str, Any] = {"data": bytes_in_time, "input_scale": 1.0}
+    assert verify(run, **reading, against=("torch", "reference", "event")).passed
+    analysed = analyse(run, **reading, samples=8).as_json()["data"]
+    assert (analysed["input"]["scale"], analysed["n_steps_from"]) == (1.0, "as the data have")
+    assert prune(run, data=bytes_in_time, out=tmp_path / "pruned", rounds=1, epochs=1, samples=8)["rounds"]
+
+
+def test_training_says_what_a_sample_is_taken_for(tmp_path: Path, call: Call, one_thread: None) -> None:
+    data = saved(tmp_path / "x.npz", x=raster(n=40), y=np.arange(40) % 2)
+    fast = ("--network", "mlp", "--method", "tet", "--epochs", 1, "--steps", 2)
+    for words, line in (
+        ((), "a sample [20, 16] is one image of shape [1, 20, 16]; --frames would take its first axis for time"),
+        (("--frames",), "a sample [20, 16] is 20 time steps of shape [16]"),
+    ):
+        called = call("train", "--data", data, *fast, *words, "--out", tmp_path / f"run{len(words)}")
+        assert (called.code, f"{line}\n" in called.out) == (0, True)
+        assert "input: bool times 1 (as stored)\n" in called.out
+
+
+def test_targets_that_are_no_labels_cannot_be_trained_on(tmp_path: Path) -> None:
+    data = saved(tmp_path / "x.npz", x=np.ones((20, 3)), y=np.ones(20))
+    with pytest.raises(BadData, match=r"its labels: y holds float64 \[20\]; allowed: y, one integer per sample"):
+        train(tmp_path / "run", data=data, network="mlp")
