@@ -247,10 +247,11 @@ def input_lines(data: Mapping[str, Any]) -> Iterator[str]:
             f"to multiples of {rounding['unit']:g}; {rounding['rounded_to_zero']:,} values that are not 0 become 0"
         )
     if "input_shape" in data:
-        of = "one image" if data["static"] else f"{data['input']['shape'][0]} time steps"
+        time = f"is {data['input']['shape'][0]} time steps of shape"
         is_open = data["static"] and len(data["input"]["shape"]) > 1 and data["name"].endswith(".npz")
         frames = "; --frames would take its first axis for time" if is_open else ""
-        yield f"a sample {data['input']['shape']} is {of} of shape {data['input_shape']}{frames}"
+        taken = f"{'enters whole, as' if data['static'] else time} {data['input_shape']}"
+        yield f"a sample {data['input']['shape']} {taken}{frames}"
     if data["input"]["targets"]:
         yield f"y holds {data['input']['targets']}, which are no labels, so there is no accuracy; labels are integers"
 

@@ -228,7 +228,7 @@ def _steps(steps: int | None, arrangement: Arrangement, program: Program, source
     if steps is not None:
         return steps, "as --steps says"
     if arrangement.n_steps is not None:
-        return arrangement.n_steps, "as the data have"
+        return arrangement.n_steps, "as the events are cut" if source.binned else "as the data have"
     if program.n_steps is not None:
         return program.n_steps, "as the network says"
     found = f"not given; {source.name} is static, and the network does not say how many time steps a sample takes"

@@ -59,9 +59,18 @@ def arrange(
         text for shape in full + reduced for text in (*(() if in_time else (_text(*shape),)), _text("T", *shape))
     ]
     allowed = f"{' or '.join(fitting)} for the program's input {_text(*input_shape)}"
-    if not remedy and sample_shape and sample_shape[:-1] in full + reduced:
-        remedy = "If the last axis is time, save numpy.moveaxis(x, -1, 1)."
+    remedy = remedy or _moving(sample_shape, input_shape)
     raise BadData(subject, [Violation("samples", f"shape is {_text(*sample_shape)}", allowed, remedy)])
+
+
+def _moving(sample_shape: tuple[int, ...], input_shape: tuple[int, ...]) -> str:
+    """Say which axis may stand last, where samples would fit if it stood first."""
+    moved = (*sample_shape[-1:], *sample_shape[:-1])
+    if moved == input_shape:
+        return "If the last axis holds the channels, save numpy.moveaxis(x, -1, 1)."
+    if moved[1:] == input_shape or (input_shape[:1] == (1,) and moved[1:] == input_shape[1:]):
+        return "If the last axis is time, save numpy.moveaxis(x, -1, 1)."
+    return ""
 
 
 def _ambiguous(sample_shape: tuple[int, ...], input_shape: tuple[int, ...]) -> Violation:

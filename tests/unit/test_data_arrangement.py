@@ -71,6 +71,13 @@ def test_where_time_may_be_the_last_axis_the_line_that_moves_it_is_shown(sample,
     assert arrange(moved.shape[1:], wanted, "mine", in_time=True).n_steps == sample[-1]
 
 
+@pytest.mark.parametrize(("sample", "wanted"), [((8, 6, 3), (3, 8, 6)), ((28, 28, 1), (1, 28, 28))])
+def test_where_channels_may_be_the_last_axis_the_line_that_moves_them_is_shown(sample, wanted):
+    with pytest.raises(BadData, match=r"If the last axis holds the channels, save numpy.moveaxis\(x, -1, 1\)"):
+        arrange(sample, wanted, "mine")
+    assert not arrange(np.moveaxis(np.zeros((2, *sample)), -1, 1).shape[1:], wanted, "mine").in_time
+
+
 def test_no_line_is_shown_that_would_not_help():
     with pytest.raises(BadData) as caught:
         arrange((40, 2, 7, 6), (2, 8, 6), "mine")

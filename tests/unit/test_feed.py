@@ -299,6 +299,7 @@ def test_events_are_in_time_without_being_said_so(tmp_path: Path) -> None:
         write(ours(*shape), tmp_path / "n.nir")
         report = simulate(tmp_path / "n.nir", data=data, binning=Binning(bin_us=1000)).as_json()
         assert (report["data"]["n_steps"], report["data"]["input"]["scale_from"]) == (4, "counts of events")
+        assert report["data"]["n_steps_from"] == "as the events are cut"
         assert report["data"]["sent"]["nonzero"] == 40
 
 
@@ -443,7 +444,7 @@ def test_training_says_what_a_sample_is_taken_for(tmp_path: Path, call: Call, on
     data = saved(tmp_path / "x.npz", x=raster(n=40), y=np.arange(40) % 2)
     fast = ("--network", "mlp", "--method", "tet", "--epochs", 1, "--steps", 2)
     for words, line in (
-        ((), "a sample [20, 16] is one image of shape [1, 20, 16]; --frames would take its first axis for time"),
+        ((), "a sample [20, 16] enters whole, as [1, 20, 16]; --frames would take its first axis for time"),
         (("--frames",), "a sample [20, 16] is 20 time steps of shape [16]"),
     ):
         called = call("train", "--data", data, *fast, *words, "--out", tmp_path / f"run{len(words)}")
