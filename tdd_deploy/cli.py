@@ -351,9 +351,13 @@ def export(file: Path, *, target: str, out: Path, as_json: bool, **options: Any)
         return
     if exported.layers:
         _print_quantization(exported)
+    program = exported.program
     if exported.data:
         _print_lines(_input_lines(exported.data))
-    program = exported.program
+        if program.encoder == "direct" and program.input.scale == program.input.largest == 1:
+            click.echo(
+                "the integers of the input are 0 and 1, as all values of these samples are (--input-bits: others)"
+            )
     click.echo(
         f"{out}: {len(program.neuron_layers)} layers of neurons, {program.number_format}, program {program.digest[:12]}"
     )

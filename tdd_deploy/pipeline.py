@@ -275,10 +275,15 @@ def _with_steps(program: Program, steps: int | None) -> Program:
 
 
 def _seen(source: Source, samples: int) -> dict[str, Any]:
-    """Return what ``quantize`` is told of an input: the least power of two that bounds it, from 1 on, and values."""
+    """Return what ``quantize`` is told of an input: the least power of two that bounds it, from 1 on, and values.
+
+    Where all values are 0 and 1, they are told to be spikes.
+    """
     batches = [batch.x for batch in source.batches(CALIBRATION_SAMPLES, limit=samples)]
     largest = max(float(np.abs(x).max()) for x in batches)
-    return {"largest_input": 2.0 ** math.ceil(math.log2(max(largest, 1.0))), "samples": batches[0]}
+    is_binary = all(((x == 0) | (x == 1)).all() for x in batches)
+    bound = 2.0 ** math.ceil(math.log2(max(largest, 1.0)))
+    return {"largest_input": bound, "samples": batches[0], "binary_input": is_binary}
 
 
 def simulate(

@@ -409,6 +409,23 @@ def test_a_feed_reports_what_it_is(tmp_path: Path) -> None:
     assert len(lines) == 2
 
 
+def test_integers_of_an_input_that_sends_spikes_are_spikes(tmp_path: Path, call: Call) -> None:
+    file, data = foreign(tmp_path / "n.nir"), saved(tmp_path / "x.npz", x=raster(n=20))
+    words = ("export", file, "--dialect", DIALECT, "--target", "nir", "--bits", 8, "--data", data)
+    called = call(*words, "--out", tmp_path / "q.nir")
+    assert "the integers of the input are 0 and 1, as all values of these samples are" in called.out
+    border = read_program(tmp_path / "q.nir").input
+    assert (border.scale, border.largest) == (1, 1)
+    assert call("check", tmp_path / "q.nir", "--target", "loihi1").code == 0
+    sent = simulate(tmp_path / "q.nir", data=data).as_json()["data"]["sent"]
+    assert (sent["nonzero"], sent["neither_0_nor_1"]) == (np.count_nonzero(raster(n=20)), 0)
+    assert verify(file, dialect=DIALECT, data=data, against=("event", "integer")).hops
+    for given in (data, saved(tmp_path / "half.npz", x=raster(n=20) * 0.5)):
+        called = call(*words[:-1], given, "--input-bits", 4, "--out", tmp_path / "q.nir")
+        assert "the integers of the input" not in called.out
+        assert read_program(tmp_path / "q.nir").input.largest == 16
+
+
 # Training
 
 
