@@ -277,7 +277,7 @@ def _with_steps(program: Program, steps: int | None) -> Program:
 def _seen(source: Source, samples: int) -> dict[str, Any]:
     """Return what ``quantize`` is told of an input: the least power of two that bounds it, from 1 on, and values.
 
-    Where all values are 0 and 1, they are told to be spikes.
+    Where all values are 0 and 1, the input sends spikes.
     """
     batches = [batch.x for batch in source.batches(CALIBRATION_SAMPLES, limit=samples)]
     largest = max(float(np.abs(x).max()) for x in batches)

@@ -137,7 +137,7 @@ def open_npz(path: Path, *, scale: float | None = None) -> Source:
 
 
 def _check_not_binary(path: Path, samples: Table, n: int) -> None:
-    """Refuse bytes that are all 0 and 1, some of them 1; others are told from them as soon as one is larger."""
+    """Refuse bytes that are all 0 and 1, some of them 1; the first larger byte ends the search."""
     highest = 0
     for block in samples.read(0, n, max(1, LOOKED_AT // samples.dtype.itemsize)):
         highest = max(highest, int(block["x"].max()))
