@@ -43,11 +43,13 @@ class Sent:
         if program.number_format != "integer" and np.array_equal(x, is_nonzero):  # most that is in time, and fast
             return cls(values=x.size, nonzero=nonzero, lowest=float(nonzero == x.size), highest=float(nonzero > 0))
         scaled, sent = nearest_integers(program, x) if program.number_format == "integer" else (x, x)
+        with np.errstate(over="ignore"):  # what is so large is on the grid
+            on_grid = x * GRID
         return cls(
             values=x.size,
             nonzero=nonzero,
             other=int(np.count_nonzero(sent != (sent != 0))),
-            off_grid=int(np.count_nonzero(x * GRID != np.rint(x * GRID))),
+            off_grid=int(np.count_nonzero(on_grid != np.rint(on_grid))),
             lowest=float(x.min()),
             highest=float(x.max()),
             rounded=int(np.count_nonzero(scaled != sent)),

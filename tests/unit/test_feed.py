@@ -177,6 +177,7 @@ def test_what_is_sent_adds_up_over_batches() -> None:
     assert whole == Sent(values=9, nonzero=5, other=3, off_grid=1, lowest=-2.0, highest=1.0)
     assert not whole.is_binary
     assert Sent.of(frames_of([[0, 1, 1]]), program).is_binary
+    assert Sent.of(frames_of([[3e38, 0, 1]]), program).off_grid == 0
     drawn = encode(np.ones((1, 3), np.float32), in_time=False, encoder="poisson", n_steps=2, seed=0, start=0)
     assert Sent.of(drawn, program) == Sent()
 
