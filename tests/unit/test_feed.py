@@ -458,6 +458,17 @@ def test_training_keeps_the_scale_that_was_chosen(bytes_in_time: str, tmp_path: 
     assert prune(run, data=bytes_in_time, out=tmp_path / "pruned", rounds=1, epochs=1, samples=8)["rounds"]
 
 
+def test_integers_that_learned_from_spikes_take_spikes(bytes_in_time: str, tmp_path: Path, one_thread: None) -> None:
+    reading: dict[str, Any] = {"data": bytes_in_time, "input_scale": 1.0}
+    options: dict[str, Any] = {"network": "mlp", "method": "tet", "epochs": 2, "steps": 4, "frames": True, "qat": 8}
+    train(tmp_path / "run", **reading, **options)
+    border = read_program(tmp_path / "run").input
+    assert (border.scale, border.largest) == (1, 1)
+    verified = verify(tmp_path / "run", **reading, against=("torch", "reference", "event"))
+    assert verified.passed
+    assert sum(hop.spikes for hop in verified.hops) > 0
+
+
 def test_training_says_what_a_sample_is_taken_for(tmp_path: Path, call: Call, one_thread: None) -> None:
     data = saved(tmp_path / "x.npz", x=raster(n=40), y=np.arange(40) % 2)
     fast = ("--network", "mlp", "--method", "tet", "--epochs", 1, "--steps", 2)
