@@ -1278,6 +1278,9 @@ def _training_data(
         "input_shape": list(input_shape),
         "input": source.as_json(),
         "static": not in_time,
+        "n_steps": options.steps,
+        "n_steps_from": "as the options of the run say",
+        "n_steps_of_data": source.sample_shape[0] if in_time else None,
         "sha256": sha.hexdigest(),
     }
     learned = TrainingData(

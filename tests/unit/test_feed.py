@@ -479,6 +479,8 @@ def test_training_says_what_a_sample_is_taken_for(tmp_path: Path, call: Call, on
         called = call("train", "--data", data, *fast, *words, "--out", tmp_path / f"run{len(words)}")
         assert (called.code, f"{line}\n" in called.out) == (0, True)
         assert "input: bool times 1 (as stored)\n" in called.out
+        shown = "the first of 20 in the data" if words else "each with the whole sample"
+        assert f"time steps per sample: 2 (as the options of the run say), {shown}\n" in called.out
 
 
 def test_targets_that_are_no_labels_cannot_be_trained_on(tmp_path: Path) -> None:
