@@ -215,11 +215,18 @@ def test_a_file_with_a_hole_is_read_or_refused(file):
 # Choices
 
 
-@pytest.mark.parametrize("key", [key for key in METADATA if key != "tdd_deploy"])
+@pytest.mark.parametrize("key", [key for key in METADATA if key not in ("tdd_deploy", "n_steps")])
 def test_a_missing_choice_is_named(key):
     graph = graph_of("in>a a>out")
     del graph.metadata[key]
     assert "missing" in reasons(graph)[f"metadata {key}"]
+
+
+def test_a_number_of_steps_that_is_not_stated_is_none():
+    graph = graph_of("in>a a>out")
+    assert lower(graph).n_steps == METADATA["n_steps"]
+    del graph.metadata["n_steps"]
+    assert lower(graph).n_steps is None
 
 
 @pytest.mark.parametrize(
@@ -405,13 +412,13 @@ def test_a_time_constant_below_the_time_step_is_named_in_euler():
 
 def test_all_reasons_come_at_once():
     graph = graph_of("in>a a>b b>c c>d d>out d>nowhere")
-    del graph.nodes["nowhere"], graph.metadata["n_steps"]
+    del graph.nodes["nowhere"], graph.metadata["dt_s"]
     graph.nodes["a"] = conv(padding="same")
     graph.nodes["b"] = nir.LI(tau=ONES, r=ONES, v_leak=ONES)
     graph.nodes["c"] = nir.Conv1d(2, np.ones((2, 2, 1)), 1, 0, 1, 1, np.ones(2))
     graph.metadata["integration"] = "midpoint"
     assert reasons(graph).keys() == {
-        "metadata n_steps",
+        "metadata dt_s",
         "metadata integration",
         "a.padding",
         "b.v_leak",

@@ -72,10 +72,10 @@ def test_a_file_becomes_an_integer_program(tmp_path):
     assert "assumed" not in program.provenance
 
 
-def test_a_file_without_a_simulation_says_how_many_steps_are_assumed(tmp_path):
+def test_a_file_without_a_length_of_samples_states_no_steps(tmp_path):
     program = written(tmp_path, DENSE, simulation={"Ts": 2})
-    assert (program.n_steps, program.dt_s) == (1, 2e-3)
-    assert "states no simulation/tSample" in program.provenance["assumed"]
+    assert (program.n_steps, program.dt_s) == (None, 2e-3)
+    assert "assumed" not in program.provenance
 
 
 def test_neurons_are_as_netx_gives_them_to_lava(tmp_path):
@@ -88,7 +88,7 @@ def test_neurons_are_as_netx_gives_them_to_lava(tmp_path):
     assert (int(second.du), int(second.v_threshold), second.reset, second.compare) == (999, 7 * 64, "hard", ">")
     assert second.bias[:, 2, 1].tolist() == [-256, 0, 128, 384]
     assert int(program["layer3"].neuron.bias) == 0
-    assert (program.n_steps, program.dt_s) == (1, 1e-3)
+    assert (program.n_steps, program.dt_s) == (None, 1e-3)
 
 
 def test_sizes_of_a_convolution_are_vertical_first(tmp_path):
