@@ -17,6 +17,7 @@ from .tables import (
     by_profile,
     by_twin,
     cell_text,
+    input_lines,
     output_lines,
     range_text,
 )
@@ -50,6 +51,7 @@ def write_html(path: Path, report: Mapping[str, Any]) -> None:
         twin=by_twin(report),
         text=cell_text,
         binned_line=binned_line,
+        inputs=list(input_lines(report["data"])),
         break_even=list(break_even_lines(report)),
         output=list(output_lines(report)),
     )

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from . import __version__
 from .data import Binning, Source, open_data
 from .errors import BadData, Violation, WorkerFailed
-from .feed import Feed
+from .feed import Feed, Sent
 from .program import Program
 from .program.outputs import predicted, unchanging
 from .simulator.counts import Trace
@@ -26,11 +26,17 @@ class Share:
 
     trace: Trace
     n_correct: int  # 0 without labels
+    sent: Sent  # by the input
     output: NDArray[Any] | None  # in all samples and steps; None if it changes, or steps that were left out hide it
 
     def __add__(self, other: "Share") -> "Share":
         is_same = self.output is not None and other.output is not None and np.array_equal(self.output, other.output)
-        return Share(self.trace + other.trace, self.n_correct + other.n_correct, self.output if is_same else None)
+        return Share(
+            trace=self.trace + other.trace,
+            n_correct=self.n_correct + other.n_correct,
+            sent=self.sent + other.sent,
+            output=self.output if is_same else None,
+        )
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -43,6 +49,8 @@ class Job:
         split: part of it.
         data_dir: where the files of a named set lie.
         binning: how events of a camera are cut.
+        input_scale: stored values are multiplied by it; None: as the data say.
+        frames: the axis of x after N is time.
         steps: time steps.
         encoder: of the input.
         seed: of a random encoder.
@@ -66,6 +74,8 @@ class Job:
     early_exit: float | None
     routes: Mapping[str, Route] | None = None
     binning: Binning | None = None
+    input_scale: float | None = None
+    frames: bool = False
     files: Mapping[str, str]
     version: str = __version__
 
@@ -106,7 +116,8 @@ def execute(
         n_correct = 0 if labels is None else int((predicted(result.output) == labels).sum())
         output = unchanging(result.output)
         is_hidden = early_exit is not None and output is not None and output.any()
-        yield Share(result.trace, n_correct, None if is_hidden else output)
+        sent = Sent.of(frames, engine.program)
+        yield Share(result.trace, n_correct, sent, None if is_hidden else output)
 
 
 def check_finite(output: NDArray[Any], *, start: int) -> None:
@@ -127,9 +138,19 @@ def _ready(job: Job) -> tuple[Source, Feed, Engine]:
     """Open the data and lay out the program."""
     if job.version != __version__:
         raise WorkerFailed("a worker", f"has tdd-deploy {__version__}, not {job.version}", "install the same")
-    source = open_data(job.data, split=job.split, data_dir=job.data_dir, binning=job.binning)
+    source = open_data(
+        job.data, split=job.split, data_dir=job.data_dir, binning=job.binning, input_scale=job.input_scale
+    )
     if source.fingerprints != job.files:
         files = ", ".join(map(str, source.files))
         raise WorkerFailed("a worker", f"has other bytes in {files}", "let all processes see the same files")
-    feed = Feed.of(job.program, source, steps=job.steps, encoder=job.encoder, seed=job.seed, threshold=job.threshold)
+    feed = Feed.of(
+        job.program,
+        source,
+        steps=job.steps,
+        encoder=job.encoder,
+        seed=job.seed,
+        threshold=job.threshold,
+        frames=job.frames,
+    )
     return source, feed, Engine(job.program, threads=1, routes=job.routes)

@@ -9,14 +9,14 @@ from tdd_deploy.exporters.nir import write
 from tdd_deploy.neurons import IF
 from tdd_deploy.pipeline import export, read_program
 from tdd_deploy.program import Dense, Edge, Input, NeuronLayer, Output, build
-from tdd_deploy.program.inputs import as_input
+from tdd_deploy.program.inputs import as_input, input_kind
 
 LAYER = NeuronLayer(name="n", shape=(1,), neuron=IF(v_threshold=np.array(1.0), v_reset=np.array(0.0)))
 
 
-def program(number_format="integer", **border):
+def program(number_format="integer", encoder="direct", **border):
     nodes = Input(name="in", shape=(1,), **border), Output(name="out")
-    return build(nodes, [Edge("in", "out")], dt_s=1e-3, n_steps=1, number_format=number_format)
+    return build(nodes, [Edge("in", "out")], dt_s=1e-3, n_steps=1, number_format=number_format, encoder=encoder)
 
 
 def test_values_are_scaled_and_rounded_halves_to_even():
@@ -40,9 +40,14 @@ def test_what_the_integers_cannot_hold_is_refused(value, found):
 @pytest.mark.parametrize(
     ("provenance", "encoder", "value", "advice"),
     [
-        ({"quantized_from": "abc"}, "direct", 2.0, "export the network in floats again with --data"),
-        ({"quantized_from": "abc"}, "poisson", 2.0, "Scale them to this range."),  # their range is not set by --data
-        ({"dialect": "lava-dl"}, "direct", 2.0, "Scale them to this range."),
+        ({"quantized_from": "abc"}, "direct", 2.0, "export --bits with --data"),
+        (
+            {"quantized_from": "abc"},
+            "poisson",
+            2.0,
+            "--input-scale makes values smaller.",
+        ),  # their range is not set by --data
+        ({"dialect": "lava-dl"}, "direct", 2.0, "--input-scale makes values smaller."),
         ({"quantized_from": "abc"}, "direct", np.nan, "Replace values that are no numbers."),
     ],
 )
@@ -63,7 +68,7 @@ def test_inputs_as_large_as_those_that_a_network_was_quantized_for_are_taken(tmp
     np.savez(tmp_path / "x.npz", x=np.full((4, 1), 3.0, np.float32))
     export(tmp_path / "floats.nir", target="nir", out=tmp_path / "narrow.nir", bits=8)
     narrow = read_program(tmp_path / "narrow.nir")
-    with pytest.raises(BadData, match="export the network in floats again with --data"):
+    with pytest.raises(BadData, match="export --bits with --data"):
         as_input(narrow, np.full((4, 1), 3.0))
     export(tmp_path / "floats.nir", target="nir", out=tmp_path / "wide.nir", bits=8, data=str(tmp_path / "x.npz"))
     wide = read_program(tmp_path / "wide.nir")
@@ -74,6 +79,21 @@ def test_inputs_as_large_as_those_that_a_network_was_quantized_for_are_taken(tmp
 def test_spikes_of_any_type_are_integers(dtype):
     found = as_input(program(), np.array([0, 1], dtype))
     assert (found.tolist(), found.dtype) == ([0, 1], np.int32)
+
+
+@pytest.mark.parametrize(
+    ("given", "kind"),
+    [
+        ({"number_format": "float32"}, "unknown"),
+        ({"number_format": "float32", "encoder": "poisson"}, "spikes"),
+        ({"scale": 4.0, "largest": 4, "encoder": "poisson"}, "spikes"),
+        ({}, "spikes"),
+        ({"largest": 2}, "numbers"),
+        ({"scale": 4.0, "largest": 4}, "numbers"),
+    ],
+)
+def test_what_an_input_sends_is_known_of_integers_and_of_drawn_spikes(given, kind):
+    assert input_kind(program(**given)) == kind
 
 
 def test_a_program_of_floats_takes_values_as_they_are():

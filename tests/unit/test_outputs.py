@@ -407,7 +407,9 @@ def test_inputs_that_could_make_sums_infinite_are_refused(tmp_path: Path) -> Non
             if is_allowed:
                 command()
             else:
-                with pytest.raises(BadData, match=r"a value: 3\.35544e\+07; allowed: up to .*Scale the samples down"):
+                with pytest.raises(
+                    BadData, match=r"a value: 3\.35544e\+07; allowed: up to .*--input-scale makes values smaller"
+                ):
                     command()
 
 
