@@ -7,7 +7,6 @@ Values are without the batch axis and channel first; a tensor that stands channe
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -18,8 +17,6 @@ from tdd_deploy.errors import BadFile, MissingDependency, TddDeployError, Unsupp
 from tdd_deploy.files import sha256
 from tdd_deploy.neurons import SigmaDelta
 from tdd_deploy.program import (
-    Conv,
-    Dense,
     Edge,
     Input,
     LinearMap,
@@ -27,19 +24,18 @@ from tdd_deploy.program import (
     Node,
     Output,
     Program,
-    Scale,
     Shape,
     ShapeError,
     build,
 )
 
+from .onnx_fold import Affine, folded
 from .onnx_nodes import READ, Array, Op, Refused, Signal, Value, array_of
 
 REMEDY = "name an ONNX file of a feed-forward network"
 MOST_BYTES = 2 << 30  # what protobuf can hold
 MOST_NODES = 10_000
 MOST_VALUES = 1 << 28  # of a tensor for one sample
-LARGEST_DIAGONAL = 1 << 12  # neurons behind which a matrix shifts values that no map before can shift
 DT_S = 1e-3  # a static network has no time; a step is written as one millisecond
 OURS = "tdd_deploy"  # begins the metadata of what we export
 UNSUPPORTED = {
@@ -126,6 +122,7 @@ class Reader:
         self.values: dict[str, Value | None] = {}  # by the file's names; None: behind what was refused
         self.found: list[Violation] = []
         self.left_out: list[str] = []
+        self.shapes: dict[str, Shape] = {}  # that nodes send
         self.taken: set[str] = set()  # names that nodes have or had
         self.input = ""  # its name
         self.batch = 0  # samples that the file fixes; 0: any
@@ -143,11 +140,11 @@ class Reader:
         if self.found:
             raise UnsupportedGraph(str(self.path), self.found)
         self._prune()
-        self._settle()
+        nodes, edges = folded(self.nodes, self.edges, self.shapes)
         left_out = {"left out": "; ".join(self.left_out)} if self.left_out else {}
         return build(
-            self.nodes.values(),
-            self.edges,
+            nodes,
+            edges,
             dt_s=DT_S,
             n_steps=1,
             provenance={**provenance, **left_out},
@@ -187,6 +184,7 @@ class Reader:
         self.batch = sizes[0]
         self.input = self._free(entry.name)
         self.nodes[self.input] = Input(name=self.input, shape=shape)
+        self.shapes[self.input] = shape
         self.values[entry.name] = Signal(sources=(self.input,), shape=shape)
 
     def _take(self, node: Any) -> None:
@@ -230,25 +228,6 @@ class Reader:
         self.nodes = {name: node for name, node in self.nodes.items() if name in used}
         self.edges = [edge for edge in self.edges if edge.target in used]
 
-    def _settle(self) -> None:
-        """Put every shift into the map before it, if nothing else reads that, and make a map of the others."""
-        for name, node in list(self.nodes.items()):
-            if not isinstance(node, _Shift):
-                continue
-            (*others, source) = (edge.source for edge in self.edges if edge.target == name)
-            before = self.nodes[source]
-            is_alone = not others and sum(edge.source == source for edge in self.edges) == 1
-            if is_alone and isinstance(before, Conv | Dense):
-                self.nodes[source] = node.folded_into(before)
-                del self.nodes[name]
-                edges = [edge for edge in self.edges if edge.target != name]
-                self.edges = [replace(edge, source=source) if edge.source == name else edge for edge in edges]
-            elif len(node.shape) == 1 and node.shape[0] > LARGEST_DIAGONAL and node.shift.any():
-                allowed = f"at most {LARGEST_DIAGONAL:,} where no layer before can do so"
-                raise UnsupportedGraph(str(self.path), [Violation(name, f"shifts {node.shape[0]:,} values", allowed)])
-            else:
-                self.nodes[name] = node.as_map()
-
     def _free(self, wanted: str) -> str:
         """Return a name that a Program can have and that was not given before."""
         stem = wanted.strip("/").replace("/", ".") or "node"
@@ -279,16 +258,15 @@ class Reader:
         if any(source not in self.nodes for source in signal.sources):
             raise Refused("receives the input before it is reshaped", "one shape of the input for all that reads it")
         self.nodes[node.name] = node
+        self.shapes[node.name] = shape
         self.edges += [Edge(source, node.name) for source in signal.sources]
         return Signal(sources=(node.name,), shape=shape, **kept)
 
-    def shifted(self, op: "Op", signal: Signal, factor: Array, shift: Array) -> Signal:
-        """Multiply and shift each channel; ``factor`` and ``shift`` are ``[channels]``."""
+    def affine(self, op: "Op", signal: Signal, factor: Array, bias: Array) -> Signal:
+        """Multiply and shift values; both arrays have an axis for each of the signal's, of its size or of 1."""
         kept = {"channel_last": signal.channel_last, "columns": signal.columns}
         shape = signal.shape
-        return self.add(
-            op.name, lambda name: _Shift(name=name, factor=factor, shift=shift, shape=shape), signal, **kept
-        )
+        return self.add(op.name, lambda name: Affine(name=name, factor=factor, bias=bias, shape=shape), signal, **kept)
 
     def as_input(self, shape: Shape) -> Signal:
         """Give the input another shape; nothing may have read it in its former one."""
@@ -297,35 +275,8 @@ class Reader:
         del self.nodes[self.input]
         self.input = self._free(self.input)
         self.nodes[self.input] = Input(name=self.input, shape=shape)
+        self.shapes[self.input] = shape
         return Signal(sources=(self.input,), shape=shape)
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class _Shift(LinearMap):
-    """A factor and a shift for each channel, until it is known where they go."""
-
-    factor: Array  # [channels]
-    shift: Array  # [channels]
-    shape: Shape
-
-    def out_shape(self, shape: Shape) -> Shape:
-        """Any shape, unchanged."""
-        return shape
-
-    def folded_into(self, before: Conv | Dense) -> Conv | Dense:
-        """Return one map in the place of two."""
-        bias = np.zeros(len(before.weight)) if before.bias is None else before.bias
-        weight = before.weight * self.factor.reshape(-1, *[1] * (before.weight.ndim - 1))
-        return replace(before, weight=weight, bias=bias * self.factor + self.shift)
-
-    def as_map(self) -> LinearMap:
-        """Return it as a map of a Program."""
-        n = self.shape[0]
-        if len(self.shape) == 3:
-            return Conv(name=self.name, weight=self.factor.reshape(n, 1, 1, 1), bias=self.shift, groups=n)
-        if not self.shift.any():
-            return Scale(name=self.name, factor=self.factor)
-        return Dense(name=self.name, weight=np.diag(self.factor), bias=self.shift)
 
 
 def _is_read(node: Any) -> bool:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tdd_deploy.program import Conv, Dense, Flatten, Pool, Scale, Shape
+from tdd_deploy.program import Conv, Dense, Flatten, Pool, Shape
 
 if TYPE_CHECKING:
     from .onnx import Reader
@@ -229,32 +229,44 @@ def _batch_norm(reader: "Reader", op: Op, x: Value, *statistics: Value) -> Signa
     signal = _signal(x)
     if signal.channel_last:
         raise Refused("an input that is channel last", "channel first")
-    gamma, beta, mu, square = (_weights(value, "statistics") for value in statistics)
+    gamma, beta, mu, square = (_in_order(signal, _weights(value, "statistics")) for value in statistics)
     factor = gamma / np.sqrt(square + float(op.get("epsilon", 1e-5)))
-    return reader.shifted(op, signal, factor, beta - mu * factor)
+    return reader.affine(op, signal, factor, beta - mu * factor)
+
+
+def _in_order(signal: Signal, statistics: Array) -> Array:
+    """Return a number for each channel with an axis for each of a signal's."""
+    n = signal.shape[0]
+    if statistics.shape != (n,):
+        raise Refused(f"statistics of shape {list(statistics.shape)}", f"[{n}], one for each channel")
+    ordered = statistics if signal.columns is None else statistics[np.argsort(signal.columns)]
+    return ordered.reshape(-1, *[1] * (len(signal.shape) - 1))
 
 
 def _add(reader: "Reader", op: Op, a: Value, b: Value) -> Value:
     if isinstance(a, Signal) and isinstance(b, Signal):
         return _sum(reader, op, a, b)
     signal, constant = _operands(a, b)
-    return reader.shifted(op, signal, np.ones(signal.shape[0]), _per_channel(signal, constant))
+    return reader.affine(op, signal, _one(signal), _per_value(signal, constant))
 
 
 def _sub(reader: "Reader", op: Op, a: Value, b: Value) -> Value:
-    signal = _signal(a)
-    return reader.shifted(op, signal, np.ones(signal.shape[0]), -_per_channel(signal, _weights(b, "a constant")))
+    if isinstance(a, Signal) and isinstance(b, Signal):
+        return _sum(reader, op, a, reader.affine(op, b, -_one(b), 0 * _one(b)))
+    signal, constant = _operands(a, b)
+    sign = 1 if isinstance(a, Signal) else -1
+    return reader.affine(op, signal, sign * _one(signal), -sign * _per_value(signal, constant))
 
 
 def _mul(reader: "Reader", op: Op, a: Value, b: Value) -> Value:
     signal, constant = _operands(a, b)
-    return reader.shifted(op, signal, _per_channel(signal, constant), np.zeros(signal.shape[0]))
+    return reader.affine(op, signal, _per_value(signal, constant), 0 * _one(signal))
 
 
 def _div(reader: "Reader", op: Op, a: Value, b: Value) -> Value:
     signal = _signal(a)
-    factor = 1 / _per_channel(signal, _weights(b, "a constant"))
-    return reader.shifted(op, signal, factor, np.zeros(signal.shape[0]))
+    factor = 1 / _per_value(signal, _weights(b, "a constant"))
+    return reader.affine(op, signal, factor, 0 * _one(signal))
 
 
 def _operands(a: Value, b: Value) -> tuple[Signal, Array]:
@@ -263,26 +275,31 @@ def _operands(a: Value, b: Value) -> tuple[Signal, Array]:
     return _signal(signal), _weights(constant, "a constant")
 
 
-def _per_channel(signal: Signal, constant: Array) -> Array:
-    """Return a constant that is broadcast to a signal as ``[channels]``."""
-    n = signal.shape[0]
-    rank = len(signal.shape) + 1
-    axis = rank - 1 if signal.channel_last else 1
-    sizes = (1,) * (rank - constant.ndim) + constant.shape
-    others = [size for i, size in enumerate(sizes) if i != axis]
-    if len(sizes) != rank or any(size != 1 for size in others) or sizes[axis] not in (1, n):
-        raise Refused(f"a constant of shape {list(constant.shape)}", f"one number, or one for each of {n} channels")
-    values = np.broadcast_to(constant.reshape(-1), n)
-    return values if signal.columns is None else values[np.argsort(signal.columns)]
+def _one(signal: Signal) -> Array:
+    return np.ones([1] * len(signal.shape))
+
+
+def _per_value(signal: Signal, constant: Array) -> Array:
+    """Return a constant that is broadcast to a signal with an axis for each of the signal's, of its size or 1."""
+    in_file = (*signal.shape[1:], signal.shape[0]) if signal.channel_last else signal.shape
+    sizes = (1,) * (len(in_file) + 1 - constant.ndim) + constant.shape
+    if len(sizes) != len(in_file) + 1 or any(size not in (1, n) for size, n in zip(sizes, (1, *in_file), strict=True)):
+        allowed = f"a shape that is broadcast to {list(in_file)}, a sample"
+        raise Refused(f"a constant of shape {list(constant.shape)}", allowed)
+    values = constant.reshape(sizes[1:])
+    if signal.channel_last:
+        values = np.moveaxis(values, -1, 0)
+    return values if signal.columns is None or values.size == 1 else values[np.argsort(signal.columns)]
 
 
 def _sum(reader: "Reader", op: Op, a: Signal, b: Signal) -> Signal:
     same_order = a.columns is b.columns or np.array_equal(a.columns, b.columns)  # type: ignore[arg-type]
     if a.shape != b.shape or a.channel_last != b.channel_last or not same_order or any(a.pads + b.pads):
         raise Refused(f"a sum of shapes {a.shape} and {b.shape}", "the same shape and order")
+    if a.sources == b.sources:
+        return reader.affine(op, a, 2 * _one(a), 0 * _one(a))
     if {*a.sources} & {*b.sources}:  # an edge leads from node to node once
-        kept = {"channel_last": b.channel_last, "columns": b.columns}
-        b = reader.add(op.name, lambda name: Scale(name=name, factor=np.ones(())), b, **kept)
+        b = reader.affine(op, b, _one(b), 0 * _one(b))
     return replace(a, sources=(*a.sources, *b.sources))
 
 
