@@ -123,7 +123,11 @@ def _conv(reader: "Reader", op: Op, x: Value, w: Value, b: Value | None = None) 
     stride, dilation = _pair(op, "strides", signal), _pair(op, "dilations", signal)
     pads = _pads(op, signal, weight.shape[2:], stride, dilation)
     weight, padding = _evened(weight, pads, dilation)
-    groups = int(op.get("group", 1))
+    groups, n_out = int(op.get("group", 1)), len(weight)
+    if bias is not None and bias.shape != (n_out,):
+        raise Refused(f"a bias of shape {list(bias.shape)}", f"[{n_out}], one for each channel")
+    if groups < 1 or n_out % groups:
+        raise Refused(f"group {groups}", f"a divisor of its {n_out} channels")
 
     def make(name: str) -> Conv:
         return Conv(
@@ -242,6 +246,9 @@ def _dense(reader: "Reader", op: Op, signal: Signal, weight: Array, bias: Array 
     if len(signal.shape) != 1 or weight.ndim != 2 or weight.shape[1] != signal.shape[0]:
         raise Refused(f"an input of shape {signal.shape} and weights {list(weight.shape)}", FLATTENED)
     if bias is not None:
+        n_out = len(weight)
+        if bias.shape not in ((), (1,), (n_out,), (1, 1), (1, n_out)):  # [n, 1] is one for each sample
+            raise Refused(f"a bias of shape {list(bias.shape)}", f"one number, or one for each of {n_out}")
         bias = np.broadcast_to(bias.reshape(-1), len(weight))
     if signal.columns is not None:
         weight = weight[:, np.argsort(signal.columns)]
@@ -462,11 +469,12 @@ def _transpose(reader: "Reader", op: Op, x: Value) -> Value:
     rank = len(x.in_file) + 1
     to_last, to_first = [0, *range(2, rank), 1], [0, rank - 1, *range(1, rank - 1)]
     if len(x.shape) == 3 and not any(x.pads):
-        if order == to_last and not x.channel_last:
+        at_input = x.sources == (reader.input,) and not x.channel_last
+        if order == to_last and not x.channel_last and not (at_input and order == to_first):
             return replace(x, channel_last=True)
         if order == to_first and x.channel_last:
             return replace(x, channel_last=False)
-        if order == to_first and x.sources == (reader.input,):
+        if order == to_first and at_input:
             *pixels, channels = x.in_file
             reader.left_out.append("Transpose at the input: samples are taken channel first")
             return reader.as_input((channels, *([1] if x.is_line else []), *pixels), is_line=x.is_line)
