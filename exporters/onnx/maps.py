@@ -24,7 +24,8 @@ def apply(graph: Graph, node: LinearMap, x: Tensor, shape: Shape) -> Tensor:
     integers below 2**23 in magnitude (``program/bounds.py``), and float32 holds all integers up to 2**24.
     """
     if isinstance(node, Scale):
-        return x * node.factor
+        y = x * node.factor
+        return y if node.bias is None else y + graph.constant(node.bias, x.dtype, "bias")
     if isinstance(node, Flatten | Slice | Place):
         return _arranged(graph, node, x, shape)
     if x.dtype.kind == "i":

@@ -82,7 +82,7 @@ def _largest_of_map(node: LinearMap, received: float) -> float:
             rows = np.abs(node.weight).reshape(len(node.weight), -1).sum(axis=1, dtype=np.float64) * received
             return float((rows if node.bias is None else rows + np.abs(node.bias)).max())
         case Scale():
-            return received * float(np.abs(node.factor).max())
+            return float((np.abs(node.factor) * received + (0 if node.bias is None else np.abs(node.bias))).max())
         case Pool():
             return received * math.prod(node.kernel)
     return received

@@ -110,7 +110,7 @@ def _passed_to_output(program: Program) -> Iterator[Node]:
     yield node
     while len(program.incoming[node.name]) == 1:
         node = program[program.incoming[node.name][0].source]
-        is_even = isinstance(node, Scale) and np.ptp(node.factor) == 0 and node.factor.min() > 0
+        is_even = isinstance(node, Scale) and node.bias is None and np.ptp(node.factor) == 0 and node.factor.min() > 0
         if not (isinstance(node, Flatten) or is_even) or len(program.outgoing[node.name]) > 1:
             return
         yield node

@@ -209,6 +209,7 @@ REFUSED: dict[str, tuple[Callable[[], Program], str]] = {
     "a scale per neuron": (lambda: silent(Scale(name="uneven", factor=np.array([1.0, 2.0]))), "comes from uneven"),
     "a sign": (lambda: silent(Scale(name="less", factor=np.array(-1.0))), "comes from less"),
     "a scale that others need": (scale_with_another_receiver, "comes from twice"),
+    "a shift": (lambda: silent(Scale(name="s", factor=np.array(1.0), bias=np.array([1.0, 0.0]))), "comes from s"),
     "two sources": (two_sources, "comes from fc and last"),
     "a delay": (delayed, "comes from last, delayed"),
     "potentials already": (

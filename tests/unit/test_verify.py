@@ -232,6 +232,8 @@ BROKEN = {
         (fc(weight=np.full((3, 2), 1e308)) | {"number_format": "float64"}, "fc", f"{REACHES} inf",
          "up to 8.98847e+307, half of the largest float64", "Use smaller weights."),
         (chain(INPUT, Scale(name="s", factor=np.array(-2e38)), OUT), "s", f"{REACHES} 2e+38", FLOAT32, SMALLER),
+        (chain(INPUT, Scale(name="s", factor=np.array([1e38, 1]), bias=np.array([-1e38, 0])), OUT), "s",
+         f"{REACHES} 2e+38", FLOAT32, SMALLER),
         (chain(IMAGE, replace(CONV, weight=np.full((4, 2, 3, 3), 1e37)), OUT), "conv", f"{REACHES} 1.8e+38", FLOAT32,
          SMALLER),
         (chain(IMAGE, Scale(name="s", factor=np.array(5e37)), POOL, OUT), "pool", f"{REACHES} 2e+38", FLOAT32, SMALLER),
