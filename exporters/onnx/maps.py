@@ -9,29 +9,39 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from tdd_deploy.program import Conv, Dense, Flatten, LinearMap, Place, Pool, Scale, Shape, Slice
-from tdd_deploy.program.program import with_arrays
 
+from . import integers
 from .graph import Graph, Tensor
 
 FLOAT32 = np.dtype(np.float32)
 
 
-def apply(graph: Graph, node: LinearMap, x: Tensor, shape: Shape) -> Tensor:
+def apply(graph: Graph, node: LinearMap, x: Tensor, shape: Shape, *, largest: int) -> Tensor:
     """Return what a linear map makes of ``x [batch, *shape]``, bias included.
 
-    Sums of integers are made in float32: onnxruntime convolves no integers wider than 8 bits, and multiplies matrices
-    of int32 slowly. That is exact, in any order: weights, inputs, and every partial sum, also of changes, are
-    integers below 2**23 in magnitude (``program/bounds.py``), and float32 holds all integers up to 2**24.
+    Args:
+        graph: which is made.
+        node: the map.
+        x: what it takes.
+        shape: of x.
+        largest: no integer of x exceeds it in magnitude; of no matter in floats.
     """
     if isinstance(node, Scale):
         return x * node.factor
     if isinstance(node, Flatten | Slice | Place):
         return _arranged(graph, node, x, shape)
     if x.dtype.kind == "i":
-        floats = with_arrays(node, lambda array: array.astype(FLOAT32))
-        assert isinstance(floats, LinearMap)
-        return _sums(graph, floats, x.to(FLOAT32), shape).to(x.dtype)
+        return integers.sums(_as_integers(node, shape), x, largest=largest)
     return _sums(graph, node, x, shape)
+
+
+def _as_integers(node: LinearMap, shape: Shape) -> Dense | Conv:
+    """Return a map of integers as one that has weights."""
+    if isinstance(node, Pool):
+        ones = node.as_conv(shape[0])
+        return replace(ones, weight=ones.weight.astype(np.int32))
+    assert isinstance(node, Dense | Conv)
+    return node
 
 
 def _arranged(graph: Graph, node: Flatten | Slice | Place, x: Tensor, shape: Shape) -> Tensor:

@@ -47,8 +47,10 @@ def _step(program: Program, recorded: list[str], *, prefix: str = "") -> GraphPr
     """Return the graph of one time step."""
     graph = Graph(prefix=prefix)
     add_step(graph, program)
-    nodes, constants = graph.protos()
     kept, sent = _states(program, prefix), [program.output.name, *recorded]
+    if prefix:
+        graph.kept_apart([*sent, *(next_of(state.name) for state in states(program))])
+    nodes, constants = graph.protos()
     inputs = [_value(program, prefix + program.input.name, program.input.shape, BATCH, doc="what the network is shown")]
     outputs = [_value(program, prefix + name, program.shapes[name], BATCH) for name in sent]
     if prefix:  # Scan wants states first
