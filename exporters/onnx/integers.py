@@ -6,6 +6,8 @@ below 2**24, so does every sum of digits, and a runtime may add even those in fl
 """
 
 from collections.abc import Iterator
+from functools import reduce
+from operator import add
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,9 +39,7 @@ def sums(node: Dense | Conv, x: Tensor, *, largest: int) -> Tensor:
             name = f"weight_digit_{j}" if j else "weight"
             product = _matrix(digit, weight, name) if isinstance(node, Dense) else _convolved(node, digit, weight, name)
             parts.append(product * 2 ** (shift + INPUT_BITS * i + WEIGHT_BITS * j))
-    total = parts[0]
-    for part in parts[1:]:
-        total += part
+    total: Tensor = reduce(add, parts)
     if node.bias is None:
         return total
     per_channel = (-1, 1, 1) if isinstance(node, Conv) else (-1,)

@@ -19,7 +19,7 @@ class Runner:
 
     Args:
         is_loop: whether one call takes all time steps.
-        shapes: of the inputs, batch first or time steps first, as the model lists them; what is not the first is a state.
+        shapes: of the inputs, free dimensions first, as the model lists them; all but the first are states.
         outputs: their names, as the model lists them.
     """
 
@@ -53,7 +53,8 @@ class Runner:
         return {name: np.stack([sent[name] for sent in outputs]) for name in outputs[0]}, dict(states)
 
     def _call(self, shown: Array, states: Mapping[str, Array]) -> tuple[dict[str, Array], dict[str, Array]]:
-        found = dict(zip(self._outputs, self._infer({self._shown: shown, **states}), strict=True))
+        given = {self._shown: shown, **{name: states[name] for name in self._shapes}}
+        found = dict(zip(self._outputs, self._infer(given), strict=True))
         after = {name: found.pop(next_of(name)) for name in self._shapes}
         return found, after
 
@@ -99,7 +100,7 @@ class OpenVino(Runner):
     Args:
         content: the bytes of the file.
         needed_for: what an error names when OpenVINO is not installed.
-        precision: INFERENCE_PRECISION_HINT, ``f32`` for one; by default OpenVINO chooses, bfloat16 where the CPU has it.
+        precision: its INFERENCE_PRECISION_HINT, such as ``f32``; by default bfloat16 where the CPU has it.
 
     Raises:
         MissingDependency: OpenVINO is not installed.
@@ -121,11 +122,11 @@ class OpenVino(Runner):
             is_loop=network.get_rt_info(["framework", "form"]).astype(str) == "scan",
             shapes={
                 given.any_name: [d.get_length() if d.is_static else str(d) for d in given.partial_shape]
-                for given in self._compiled.inputs
+                for given in network.inputs
             },
-            outputs=[output.any_name for output in self._compiled.outputs],
+            outputs=[output.any_name for output in network.outputs],
         )
 
     def _infer(self, inputs: Mapping[str, Array]) -> Sequence[Array]:
-        found = self._compiled(dict(inputs))
-        return [np.array(found[output]) for output in self._compiled.outputs]
+        found = self._compiled(list(inputs.values()))  # by place: it gives equal values each other's names
+        return [np.array(found[i]) for i in range(len(self._outputs))]
