@@ -549,9 +549,14 @@ def _integrate(
 @inlined
 def _spikes(v: Any, limit: Any, threshold: Any, is_many: Any) -> Any:
     """Return how often a variant fires."""
-    if is_many:
-        return max(np.floor(v / threshold), v * 0)
-    return v * 0 + (v > limit)
+    if not is_many:
+        return v * 0 + (v > limit)
+    n, one = np.floor(v / threshold), threshold / threshold  # of one number format, which a literal would widen
+    if n * threshold > v:  # quotients are rounded, so products decide
+        n -= one
+    if (n + one) * threshold <= v:
+        n += one
+    return max(n, v * 0)
 
 
 @inlined

@@ -43,7 +43,7 @@ BIN_VALUES = ("count", "binary")
 MAPPINGS = ("fused", "stock", "spike")
 FORMS = ("step", "scan")
 PRUNED_BY = ("fisher", "magnitude")
-MACHINES = ("torch", "reference", "event", "onnx", "integer", "lava")
+MACHINES = ("torch", "reference", "event", "onnx", "openvino", "integer", "lava")
 
 CODES = ("auto", "delta", "spike")
 ROWS = ("layer", "step", "term", "profile", "placement", "twin")
