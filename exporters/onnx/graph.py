@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from hashlib import sha256
 from itertools import count
 from typing import Any, TypeAlias
 
@@ -144,7 +145,7 @@ class Graph:
         self._nodes: list[_Node] = []
         self._names: dict[Tensor, str] = {}
         self._hints: dict[Tensor, str] = {}
-        self._shared: dict[tuple[str, str], Tensor] = {}
+        self._shared: dict[tuple[str, str, bytes], Tensor] = {}
         self._arrays: dict[Tensor, NDArray[Any]] = {}
         self._scope = ""
         self._labels: Mapping[int, str] = {}
@@ -182,18 +183,15 @@ class Graph:
     def constant(self, value: Constant, dtype: np.dtype[Any], name: str = "constant") -> Tensor:
         """Return a constant: a parameter of the node at hand, a number, or an array called ``name``."""
         array = np.asarray(value, dtype)
-        is_shared = id(value) in self._labels or not array.ndim
         if id(value) in self._labels:
             name = f"{self._scope}.{self._labels[id(value)]}"
         else:
             name = f"{self._scope}.{name}" if array.ndim else str(array)
-        if is_shared and (name, array.dtype.str) in self._shared:
-            return self._shared[name, array.dtype.str]
-        tensor = self.hinted(Tensor(self, dtype), name)
-        self._arrays[tensor] = array
-        if is_shared:
-            self._shared[name, array.dtype.str] = tensor
-        return tensor
+        key = name, array.dtype.str, sha256(np.ascontiguousarray(array)).digest()
+        if key not in self._shared:
+            self._shared[key] = self.hinted(Tensor(self, dtype), name)
+            self._arrays[self._shared[key]] = array
+        return self._shared[key]
 
     def named(self, tensor: Tensor, name: str) -> Tensor:
         """Return the value under a name, a copy where it has one already.

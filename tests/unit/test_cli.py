@@ -642,7 +642,7 @@ def test_asking_for_lava_without_its_environment_is_exit_3_with_the_remedy(
     [
         (
             "--data digits --against reference,loihi,gpu",
-            "loihi, gpu; allowed: torch, reference, event, onnx, integer, lava",
+            "loihi, gpu; allowed: torch, reference, event, onnx, openvino, integer, lava",
         ),
         ("--data digits --against reference", "at least two"),
         ("--data digits --against ,", "at least two"),
