@@ -187,7 +187,7 @@ class Graph:
             name = f"{self._scope}.{self._labels[id(value)]}"
         else:
             name = f"{self._scope}.{name}" if array.ndim else str(array)
-        key = name, array.dtype.str, sha256(np.ascontiguousarray(array)).digest()
+        key = name, array.dtype.str, sha256(np.ascontiguousarray(array).data).digest()
         if key not in self._shared:
             self._shared[key] = self.hinted(Tensor(self, dtype), name)
             self._arrays[self._shared[key]] = array

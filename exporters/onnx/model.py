@@ -84,9 +84,9 @@ def _states(program: Program, prefix: str) -> tuple[list[ValueInfoProto], list[V
 
 def _value(program: Program, name: str, shape: Shape, *free: str, doc: str = "") -> ValueInfoProto:
     dtype = helper.np_dtype_to_tensor_dtype(program.dtype)
-    if name.startswith(BODY):  # tract 0.23 takes a name in a loop for another size than the one outside
-        free = (None,) * len(free)
-    return helper.make_tensor_value_info(name, dtype, [*free, *shape], doc_string=doc)
+    # Within a loop they have no names: tract 0.23 takes the same name there for another size.
+    dimensions = [None] * len(free) if name.startswith(BODY) else free
+    return helper.make_tensor_value_info(name, dtype, [*dimensions, *shape], doc_string=doc)
 
 
 def _properties(program: Program, form: Form) -> dict[str, str]:
