@@ -303,6 +303,11 @@ def _echo_baseline(run: Path, accuracy: float) -> None:
 @click.option("--mapping", type=click.Choice(MAPPINGS), help="lava: processes of ours, or Lava's own. Default: fused.")
 @click.option("--form", type=click.Choice(FORMS), help="onnx: one time step, or a loop over all. Default: step.")
 @click.option(
+    "--fast",
+    is_flag=True,
+    help="onnx, floats: use Conv and Gemm, which OpenVINO may compute in bfloat16. Default: the same spikes there.",
+)
+@click.option(
     "--code",
     type=click.Choice(("delta", "spike")),
     help="What edges send; lava, fused: delta by default; onnx: spike by default.",

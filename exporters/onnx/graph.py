@@ -138,9 +138,11 @@ class Graph:
 
     Args:
         prefix: of every name, within a loop.
+        fast: whether float32 is summed by Conv and Gemm.
     """
 
-    def __init__(self, *, prefix: str = "") -> None:
+    def __init__(self, *, prefix: str = "", fast: bool = False) -> None:
+        self.fast = fast
         self._prefix = prefix
         self._nodes: list[_Node] = []
         self._names: dict[Tensor, str] = {}

@@ -79,7 +79,7 @@ def _sums(graph: Graph, node: LinearMap, x: Tensor, shape: Shape) -> Tensor:
 
 def _multiplied(graph: Graph, node: Dense, x: Tensor) -> Tensor:
     """Return a product with a matrix: of float32, as a transposed convolution over the batch."""
-    if x.dtype != FLOAT32:
+    if x.dtype != FLOAT32 or graph.fast:
         return graph.node("Gemm", x, graph.constant(node.weight, x.dtype), *_bias(graph, node, x), transB=1)
     matrix = graph.constant(np.ascontiguousarray(node.weight.T)[:, :, None], x.dtype, "weight")
     rows = graph.node("Unsqueeze", graph.node("Transpose", x), _integers(graph, [0], "axis"))
@@ -92,18 +92,19 @@ def _convolved(graph: Graph, node: Conv, x: Tensor, shape: Shape) -> Tensor:
     if x.dtype != FLOAT32:
         return _gathered(graph, node, x, shape)
     behind = [d * (k - 1) - p for d, k, p in zip(node.dilation, node.weight.shape[2:], node.padding, strict=True)]
+    choices: dict[str, Any] = {
+        "kernel_shape": node.weight.shape[2:],
+        "dilations": node.dilation,
+        "group": node.groups,
+    }
+    if graph.fast:
+        weight = graph.constant(node.weight, x.dtype, "weight")
+        pads = [*node.padding, *node.padding]  # before height and width, and behind them
+        return graph.node("Conv", x, weight, *_bias(graph, node, x), strides=node.stride, pads=pads, **choices)
     if node.stride != (1, 1) or min(behind) < 0 or shape[0] // node.groups < FEW_CHANNELS:
         return _columns(graph, node, x, shape)
-    return graph.node(
-        "ConvTranspose",
-        x,
-        graph.constant(_transposed(node.weight, node.groups)[:, :, ::-1, ::-1], x.dtype, "weight"),
-        *_bias(graph, node, x),
-        kernel_shape=node.weight.shape[2:],
-        pads=[*behind, *behind],  # before height and width, and behind them
-        dilations=node.dilation,
-        group=node.groups,
-    )
+    weight = graph.constant(_transposed(node.weight, node.groups)[:, :, ::-1, ::-1], x.dtype, "weight")
+    return graph.node("ConvTranspose", x, weight, *_bias(graph, node, x), pads=[*behind, *behind], **choices)
 
 
 def _columns(graph: Graph, node: Conv, x: Tensor, shape: Shape) -> Tensor:

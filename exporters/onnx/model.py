@@ -20,16 +20,17 @@ BODY = "step/"  # before names within a loop; names of nodes hold no slash
 BATCH, STEPS = "batch", "n_steps"  # the dimensions that are free
 
 
-def make(program: Program, form: Form, *, layers: bool) -> bytes:
+def make(program: Program, form: Form, *, fast: bool, layers: bool) -> bytes:
     """Return the bytes of a model, which ``onnx.checker`` has seen; the same program gives the same bytes.
 
     Args:
         program: one that the rules have passed.
         form: ``step`` or ``scan``.
+        fast: whether float32 is summed by Conv and Gemm.
         layers: whether what layers of neurons send are outputs too.
     """
     recorded = [layer.name for layer in program.neuron_layers] if layers else []
-    graph = _step(program, recorded) if form == "step" else _scan(program, recorded)
+    graph = (_step if form == "step" else _scan)(program, recorded, fast=fast)
     model: ModelProto = helper.make_model(
         graph,
         opset_imports=[helper.make_opsetid("", OPSET)],
@@ -37,15 +38,15 @@ def make(program: Program, form: Form, *, layers: bool) -> bytes:
         producer_name="tdd-deploy",
         producer_version=__version__,
     )
-    helper.set_model_props(model, _properties(program, form))
+    helper.set_model_props(model, _properties(program, form, fast=fast))
     content: bytes = model.SerializeToString(deterministic=True)
     onnx.checker.check_model(content, full_check=True)
     return content
 
 
-def _step(program: Program, recorded: list[str], *, prefix: str = "") -> GraphProto:
+def _step(program: Program, recorded: list[str], *, fast: bool, prefix: str = "") -> GraphProto:
     """Return the graph of one time step."""
-    graph = Graph(prefix=prefix)
+    graph = Graph(prefix=prefix, fast=fast)
     add_step(graph, program)
     kept, sent = _states(program, prefix), [program.output.name, *recorded]
     if prefix:
@@ -58,7 +59,7 @@ def _step(program: Program, recorded: list[str], *, prefix: str = "") -> GraphPr
     return helper.make_graph(nodes, "step", [*inputs, *kept[0]], [*outputs, *kept[1]], constants)
 
 
-def _scan(program: Program, recorded: list[str]) -> GraphProto:
+def _scan(program: Program, recorded: list[str], *, fast: bool) -> GraphProto:
     """Return a loop over all time steps, whose body holds the weights."""
     before, after = _states(program, "")
     sent = [program.output.name, *recorded]
@@ -69,7 +70,7 @@ def _scan(program: Program, recorded: list[str]) -> GraphProto:
         [*(state.name for state in before), shown.name],
         [*(state.name for state in after), *sent],
         "steps",
-        body=_step(program, recorded, prefix=BODY),
+        body=_step(program, recorded, fast=fast, prefix=BODY),
         num_scan_inputs=1,
     )
     return helper.make_graph([loop], "scan", [shown, *before], [*outputs, *after])
@@ -89,7 +90,7 @@ def _value(program: Program, name: str, shape: Shape, *free: str, doc: str = "")
     return helper.make_tensor_value_info(name, dtype, [*dimensions, *shape], doc_string=doc)
 
 
-def _properties(program: Program, form: Form) -> dict[str, str]:
+def _properties(program: Program, form: Form, *, fast: bool) -> dict[str, str]:
     """Return what the graph does not say: units, choices, names."""
     found = {
         "tdd_deploy": __version__,
@@ -107,6 +108,8 @@ def _properties(program: Program, form: Form) -> dict[str, str]:
     neurons = [layer.neuron for layer in program.neuron_layers]
     for choice in sorted({choice for neuron in neurons for choice in neuron.choices}):
         found[choice] = _one_of(getattr(neuron, choice) for neuron in neurons if choice in neuron.choices)
+    if program.number_format == "float32":
+        found["sums"] = "fast" if fast else "exact"
     if program.number_format == "integer":
         found["input_scale"] = repr(float(program.input.scale))
         found["input_largest"] = str(program.input.largest)

@@ -31,6 +31,7 @@ BFLOAT16 = pytest.mark.skipif(PRECISION != "bf16", reason=f"OpenVINO computes in
 N_PROGRAMS = int(os.environ.get("TDD_DEPLOY_EXAMPLES", "30"))
 GOLDEN = Path(__file__).parents[1] / "golden"
 FIRE = {"v_threshold": np.array(1.0), "v_reset": np.array(0.0)}
+LEAKY = LIF(beta=np.array(0.5), **FIRE)
 
 
 @dataclass
@@ -87,19 +88,25 @@ def test_random_programs_send_what_the_reference_sends_in_every_code(number_form
 
 
 @BFLOAT16
-def test_what_is_compared_would_differ_in_bfloat16():
-    """A product of matrices as ONNX's usual operator is rounded here, so that the comparisons above can fail."""
-    from onnx import TensorProto, helper, numpy_helper
-
+@pytest.mark.parametrize("form", FORMS)
+def test_fast_sums_are_rounded_at_the_default_and_right_in_float32(form):
+    """So the other comparisons can fail on this CPU."""
     rng = np.random.default_rng(0)
-    weight, x = (rng.integers(-4096, 4096, shape).astype(np.float32) / 4096 for shape in ((64, 16), (8, 64)))
-    shapes = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [8, n]) for name, n in (("x", 64), ("y", 16))]
-    product = helper.make_node("MatMul", ["x", "w"], ["y"])
-    graph = helper.make_graph([product], "g", shapes[:1], shapes[1:], [numpy_helper.from_array(weight, "w")])
-    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
-    core = openvino.Core()
-    found = core.compile_model(core.read_model(made.SerializeToString()), "CPU")(x)[0]
-    assert (found != x @ weight).mean() > 0.9
+    weight = rng.integers(-(2**13), 2**13, (100, 64)) / 2**13
+    readout = rng.integers(-(2**13), 2**13, (10, 100)) / 2**13
+    program = with_code(
+        chain(Dense(name="fc", weight=weight), Dense(name="out", weight=readout), neuron=LEAKY, shape=(64,)), "spike"
+    )
+    inputs = (rng.integers(0, 257, (8, 50, 64)) / 256).astype(np.float32)
+    expected = reference.run(program, inputs)["output"]
+    content = model(program, form=form, fast=True)
+    by_precision = {
+        precision: OpenVino(content, needed_for="a test", precision=precision).run(inputs)[0]["output"]
+        for precision in (None, "f32")
+    }
+    assert by_precision["f32"].size == expected.size == 4000
+    np.testing.assert_array_equal(by_precision["f32"], expected)
+    assert (by_precision[None] != expected).sum() > 10
 
 
 @BFLOAT16

@@ -480,6 +480,8 @@ BAD_EXPORTS = {
     ],
     "--target nir --form scan --code delta": ["--form", "only with --target onnx", "--code", "lava or onnx"],
     "--target lava --form step": ["--form"],
+    "--target nir --fast": ["--fast", "only with --target onnx"],
+    "--target onnx --fast --bits 8": ["--fast", "only with floats"],
     "--target onnx --form loop": ["--form"],
     "--target onnx --mapping stock --floats": ["--mapping", "--floats"],
     "--target lava --floats --bits 8": ["--bits", "--floats"],

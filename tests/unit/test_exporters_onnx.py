@@ -29,6 +29,7 @@ from tdd_deploy.program import (
     Conv,
     Dense,
     Edge,
+    Flatten,
     Input,
     NeuronLayer,
     Output,
@@ -166,6 +167,7 @@ def test_the_choices_are_told():
         "dt_s": "0.001",
         "integration": "euler",
         "number_format": "float32",
+        "sums": "exact",
         "encoder": "direct",
         "n_steps": "3",
         "reset": "hard",
@@ -256,6 +258,27 @@ def test_every_convolution_is_one_of_transposed_ones(channels, options):
     program = convolved(channels=channels, weight=np.zeros((1, 1, *options.pop("kernel"))), groups=groups, **options)
     inputs = np.random.default_rng(6).integers(-8, 9, (2, 3, channels, 9, 8)) / 8
     assert_as_the_reference(program, inputs.astype(np.float32))
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_fast_sums_are_convolutions_and_products_of_matrices(form):
+    nodes = [*convolved(channels=12, weight=np.zeros((1, 1, 3, 2)), stride=(2, 1), padding=(1, 0), groups=4).nodes]
+    weight = np.arange(-2, 2).repeat(24 * 5 * 7).reshape(4, -1) / 2
+    flat = [Flatten(name="flat"), Dense(name="fc", weight=weight), nodes[-1]]
+    chained = [*nodes[:-1], *flat]
+    edges = [
+        Edge(a.name, b.name)
+        for a, b in pairwise(sorted(chained, key=lambda n: ["in", "conv", "flat", "fc", "out"].index(n.name)))
+    ]
+    program = build(chained, edges, dt_s=1e-3, n_steps=2, number_format="float32")
+    content = model(program, form=form, fast=True, layers=True)
+    found = onnx.load_model_from_string(content)
+    assert {"Conv", "Gemm"} <= operators(found.graph)
+    assert "ConvTranspose" not in operators(found.graph)
+    assert properties(found)["sums"] == "fast"
+    inputs = (np.random.default_rng(6).integers(-8, 9, (2, 3, 12, 9, 8)) / 8).astype(np.float32)
+    values, _ = Model(content, needed_for="a test").run(inputs)
+    np.testing.assert_array_equal(values["out"], reference.run(program, inputs)["out"])
 
 
 # Integers
