@@ -482,6 +482,10 @@ def fractions_have_time_constants(program: Program) -> Iterator[Violation]:
         if is_current_based and program.integration == "exact" and np.any(layer.neuron.parameters()["du"] == DECAY - 1):
             remedy = "Build the program with integration='euler'."
             yield Violation(f"{layer.name}.du", "4095 beside others", "below 4095 in exact integration", remedy)
+        forgets = isinstance(layer.neuron, LoihiLIF) and np.any(layer.neuron.parameters()["dv"] == DECAY)
+        if forgets and program.integration == "exact":
+            remedy = "Build the program with integration='euler'."
+            yield Violation(f"{layer.name}.dv", "4096", "below 4096 in exact integration", remedy)
 
 
 def _timeless(program: Program, layer: NeuronLayer, name: str, fraction: FloatArray) -> Iterator[Violation]:

@@ -68,7 +68,7 @@ def foreign_file(command: FC) -> FC:
         "--dialect",
         metavar="NAME[,KEY=VALUE...]",
         help="What a file of another tool means: nir, snntorch, norse, sinabs, spikingjelly, rockpool, spyx or lava; "
-        "inspect FILE says what each would make of it.",
+        "inspect FILE says what each would make of it. KEY[NODE]=VALUE is a choice for one node.",
     )
     strict = click.option("--strict", is_flag=True, help="Refuse a file that would have to be repaired.")
     return dialect(strict(command))

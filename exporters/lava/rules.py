@@ -77,7 +77,7 @@ def _integers(program: Program) -> Iterator[Violation]:
             weight = node.factor if isinstance(node, Scale) else node.weight
             if weight.min() < low or weight.max() > high or np.any(weight % 2):
                 found = f"{weight.min()} to {weight.max()}" + (", odd ones among them" if np.any(weight % 2) else "")
-                remedy = "quantize(program) makes such weights."
+                remedy = "quantize makes such weights of a float program; round the odd ones of others."
                 yield Violation(f"{node.name}.weight", found, f"even numbers from {low} to {high}", remedy)
 
 

@@ -23,7 +23,7 @@ def read(path: Path, *, dialect: str | None = None, strict: bool = False) -> Pro
     for kind, (is_such, read_such) in others.items():
         if is_such(path):
             if dialect is not None:
-                raise BadOption("--dialect", f"{dialect}, of a file of {kind}", "none: it has one meaning")
+                raise BadOption("--dialect", f"{dialect} for a file of {kind}", "no --dialect, as it has one meaning")
             return read_such(path)
     return read_nir(path, dialect=dialect, strict=strict)
 

@@ -3,7 +3,9 @@
 Every rule was held to what the tool itself computes: tests/parity and tests/unit/test_dialects.py.
 """
 
+import difflib
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, get_args, get_type_hints
@@ -163,7 +165,33 @@ DIALECTS = {
     )
 }
 KEYS = tuple(f.name for f in fields(Choices))
-COMPARES = {"gt": ">", "ge": ">="}  # no signs that a shell takes for its own
+REWORDED = {  # other words for a value: those that a tool uses, and signs that a shell takes for its own
+    "reset": {"subtract": "soft", "zero": "hard"},
+    "compare": {"gt": ">", "ge": ">="},
+}
+RECORDED = {">": "gt", ">=": "ge"}
+LEAKING, FIRING = ("LIF", "CubaLIF", "LI", "CubaLI"), ("LIF", "CubaLIF", "IF")
+APPLIES_TO = {  # the kinds of nodes that a choice is about
+    "dt": (*LEAKING, "IF", "I", "Delay"),
+    "integration": LEAKING,
+    "gain": ("LIF", "CubaLIF", "CubaLI"),
+    "gain_li": ("LI",),
+    "gain_syn": ("CubaLIF", "CubaLI"),
+    "gain_if": ("IF", "I"),
+    "tau": LEAKING,
+    "reset": FIRING,
+    "reset_to": FIRING,
+    "reset_delay": FIRING,
+    "left_over": FIRING,
+    "compare": (*FIRING, "Threshold"),
+    "spikes": FIRING,
+    "spike_delay": FIRING,
+    "map_delay": ("Dense", "Conv"),
+    "v_min": FIRING,
+    "v_leak": LEAKING,
+    "start": (*LEAKING, "IF"),
+}
+OF_THE_FILE = ("dt", "numbers", "steps")  # choices that cannot differ between nodes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,51 +200,91 @@ class Chosen:
 
     dialect: Dialect
     choices: Choices
-    given: Mapping[str, str]
+    given: Mapping[str, str]  # as they are recorded, by KEY or KEY[NODE]
+    of_nodes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # by node and key
 
     def __str__(self) -> str:
         return ",".join([self.dialect.name, *(f"{key}={value}" for key, value in self.given.items())])
 
+    def of(self, node: str) -> Choices:
+        """Return the choices for one node."""
+        return replace(self.choices, **self.of_nodes.get(node, {}))
+
 
 def chosen(text: str) -> Chosen:
-    """Read ``NAME[,KEY=VALUE...]``.
+    """Parse ``NAME[,KEY=VALUE...]``, where ``KEY[NODE]=VALUE`` is a choice for one node.
 
     Raises:
         BadOptions: no such dialect, no such key, or a value that is not allowed; all at once.
     """
-    name, *parts = text.split(",")
+    name, *parts = OUTSIDE_BRACKETS.split(text)
     dialect = DIALECTS.get(name)
-    given, faults = _parsed(parts)
-    if dialect is None:
-        allowed = f"{OURS}, {', '.join(DIALECTS)}, and keys behind a comma: {name},dt=1e-4"
-        faults.insert(0, Violation("--dialect", repr(name), allowed.replace(f"{name},dt", "nir,dt")))
-    if dialect is None or faults:
-        raise BadOptions(f"--dialect {text}", faults)
-    texts = dict(part.split("=", 1) for part in parts)
-    return Chosen(dialect=dialect, choices=replace(dialect.choices, **given), given=texts)
-
-
-def _parsed(parts: Iterable[str]) -> tuple[dict[str, Any], list[Violation]]:
-    given: dict[str, Any] = {}
-    faults = []
-    hints = get_type_hints(Choices)
+    parsed = _Parsed()
     for part in parts:
-        key, equals, text = part.partition("=")
-        if key not in KEYS or not equals:
-            faults.append(Violation("--dialect", repr(part), f"KEY=VALUE, with a KEY of {', '.join(KEYS)}"))
-        elif key in given:
-            faults.append(Violation(f"--dialect {key}", "given twice", "once"))
+        parsed.add(part)
+    if dialect is None:
+        found = Violation(
+            "--dialect",
+            f"{name!r}{did_you_mean(name, DIALECTS)}",
+            f"{OURS}, {', '.join(DIALECTS)}",
+            "Choices follow after a comma.",
+        )
+        parsed.faults.insert(0, found)
+    if dialect is None or parsed.faults:
+        raise BadOptions(f"--dialect {text}", parsed.faults)
+    choices = replace(dialect.choices, **parsed.of_file)
+    return Chosen(dialect=dialect, choices=choices, given=parsed.recorded, of_nodes=parsed.of_nodes)
+
+
+OUTSIDE_BRACKETS = re.compile(r",(?![^\[]*\])")  # the name of a node may hold a comma
+CHOICE = re.compile(r"(?P<key>\w+)(?:\[(?P<node>.+)\])?=(?P<value>.*)")
+
+
+@dataclass
+class _Parsed:
+    """Choices in the making."""
+
+    of_file: dict[str, Any] = field(default_factory=dict)
+    of_nodes: dict[str, dict[str, Any]] = field(default_factory=dict)
+    recorded: dict[str, str] = field(default_factory=dict)
+    faults: list[Violation] = field(default_factory=list)
+
+    def add(self, part: str) -> None:
+        """Parse one choice."""
+        match = CHOICE.fullmatch(part)
+        if match is None or match["key"] not in KEYS:
+            allowed = f"KEY=VALUE or KEY[NODE]=VALUE, with a KEY of {', '.join(KEYS)}"
+            near = did_you_mean(part.partition("=")[0].partition("[")[0], KEYS) if match is not None else ""
+            self.faults.append(Violation("--dialect", f"{part!r}{near}", allowed))
+            return
+        key, node, text = match.group("key", "node", "value")
+        name = key if node is None else f"{key}[{node}]"
+        value = _value(key, text, HINTS[key])
+        if name in self.recorded:
+            self.faults.append(Violation(f"--dialect {name}", "given twice", "once"))
+        elif node is not None and key in OF_THE_FILE:
+            remedy = f"Use {key}={text}."
+            self.faults.append(Violation(f"--dialect {name}", f"a choice of {node} alone", "one for the file", remedy))
+        elif value is None:
+            self.faults.append(Violation(f"--dialect {name}", repr(text), _allowed(key, HINTS[key])))
         else:
-            given[key] = _value(key, text, hints[key])
-            if given[key] is None:
-                faults.append(Violation(f"--dialect {key}", repr(text), _allowed(key, hints[key])))
-    return given, faults
+            self.recorded[name] = RECORDED.get(value, value) if _words(HINTS[key]) else text
+            (self.of_file if node is None else self.of_nodes.setdefault(node, {}))[key] = value
+
+
+HINTS = get_type_hints(Choices)
+
+
+def did_you_mean(name: str, names: Iterable[str]) -> str:
+    """Return a hint at the name that is meant, nothing where none is near."""
+    near = difflib.get_close_matches(name, list(names), n=1)
+    return f" (did you mean {near[0]}?)" if near else ""
 
 
 def _value(key: str, text: str, hint: Any) -> Any:
     """Return the value that a text stands for, None when it is none."""
     if words := _words(hint):
-        word = COMPARES.get(text, text)
+        word = REWORDED.get(key, {}).get(text, text)
         return word if word in words else None
     if key == "v_min" and text == "none":
         return -math.inf
@@ -235,25 +303,25 @@ def _words(hint: Any) -> tuple[str, ...]:
 
 def _allowed(key: str, hint: Any) -> str:
     if words := _words(hint):
-        return " or ".join(["gt", "ge"] if key == "compare" else words)
+        return " or ".join(["gt", "ge"] if key == "compare" else [*words, *REWORDED.get(key, {})])
     return {"steps": "a whole number, 1 or more", "v_min": "a number, or none"}.get(key, "a number above 0")
 
 
-NEEDED_BY = {  # which kinds of nodes make a choice matter
-    "dt": ("LIF", "CubaLIF", "LI", "CubaLI", "IF", "I", "Delay"),
-    "integration": ("LIF", "CubaLIF", "LI", "CubaLI"),
-    "gain": ("LIF", "CubaLIF"),
-    "reset": ("LIF", "CubaLIF", "IF"),
-    "reset_delay": ("LIF", "CubaLIF", "IF"),
-    "spikes": ("LIF", "CubaLIF", "IF"),
-}
+def unsaid(found: Chosen, kinds: Mapping[str, str]) -> list[Violation]:
+    """Return what a dialect leaves open for a graph, and nobody has said.
 
-
-def unsaid(found: Chosen, kinds: Iterable[str]) -> list[Violation]:
-    """Return what a dialect leaves open for a graph of these kinds of nodes, and nobody has said."""
-    present = set(kinds)
-    return [
-        Violation(f"{found.dialect.name}: {key}", "not said", words, f"Add ,{key}=... to --dialect.")
-        for key, words in found.dialect.words.items()
-        if getattr(found.choices, key) is None and present.intersection(NEEDED_BY[key])
-    ]
+    Args:
+        found: its choices of nodes by the names in ``kinds``.
+        kinds: of nodes, by their names.
+    """
+    violations = []
+    for key, words in found.dialect.words.items():
+        concerned = [name for name, kind in kinds.items() if kind in APPLIES_TO[key]]
+        is_open = [name for name in concerned if getattr(found.of(name), key) is None]
+        if key == "reset_delay":
+            is_open = [name for name in is_open if found.of(name).reset != "none"]
+        if is_open:
+            of_whom = f" of {', '.join(is_open)}" if len(is_open) < len(concerned) else ""
+            remedy = f"Add ,{key}=... to --dialect."
+            violations.append(Violation(f"{found.dialect.name}: {key}", f"not said{of_whom}", words, remedy))
+    return violations

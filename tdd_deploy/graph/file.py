@@ -17,12 +17,13 @@ from tdd_deploy.program import Program
 from .choices import WRITER
 from .hdf5 import opened
 from .lower import lower, lower_plain, restore
-from .plain import plain_group
+from .plain import GRAPH, kind_of, missing_parts, plain_group
 from .probe import reason
 from .rules import refuse, unknown_kinds
 from .survey import surveyed
 
-REMEDY = "name a NIR file"
+REMEDY = "name a .nir, .net or .onnx file"
+NAMED = 5  # missing parts of a file
 
 
 def read(path: Path, *, dialect: str | None = None, strict: bool = False) -> Program:
@@ -42,7 +43,7 @@ def read(path: Path, *, dialect: str | None = None, strict: bool = False) -> Pro
     """
     digest = _digest(path)
     with _graph_in(path) as group:
-        kinds = {name: _kind(node) for name, node in group["nodes"].items()}
+        kinds = {name: kind_of(node) for name, node in group["nodes"].items()}
         plain = None if WRITER in group.get("metadata", {}) else plain_group(group)
     if plain is None:
         refuse(str(path), unknown_kinds(kinds))
@@ -78,11 +79,19 @@ def _graph_in(path: Path) -> Iterator[h5py.Group]:
     """Open the graph of a NIR file, whoever wrote it."""
     if not h5py.is_hdf5(path):
         what = "it is a zip archive, such as PyTorch saves" if zipfile.is_zipfile(path) else "it is not HDF5"
+        what = what if path.stat().st_size else "it is empty"
         raise BadFile(path, f"is not a NIR file, as {what}", REMEDY)
     with opened(path, remedy=REMEDY) as file:
         root = file.get("node")
-        if _kind(root) != "NIRGraph":
-            raise BadFile(path, "is an HDF5 file without a NIR graph", REMEDY)
+        parts = {"type", "nodes", "edges"} & set(root) if isinstance(root, h5py.Group) else set()
+        if not parts:
+            half = ", or a NIR file that was half written" if "version" in file or root is not None else ""
+            raise BadFile(path, f"is an HDF5 file without a NIR graph{half}", REMEDY)
+        if missing := list(missing_parts(root, "node")):
+            found = ", ".join(missing[:NAMED]) + (", and more" if len(missing) > NAMED else "")
+            raise BadFile(path, f"is a NIR file that was half written: it has no {found}", "write it again")
+        if kind_of(root) != GRAPH:
+            raise BadFile(path, f"holds a {kind_of(root) or 'node'} where a NIR graph belongs", REMEDY)
         yield root
 
 
@@ -91,9 +100,3 @@ def _graph(path: Path) -> nir.NIRGraph:
         return nir.read(path, type_check=False)
     except Exception as error:  # h5py and nir raise anything on a damaged file
         raise BadFile(path, f"is damaged ({reason(error)})", "write it again") from error
-
-
-def _kind(node: Any) -> str:
-    """Return the name of a node's class, empty when it has none."""
-    kind = node["type"][()] if isinstance(node, h5py.Group) and "type" in node else ""
-    return kind.decode() if isinstance(kind, bytes) else ""

@@ -1,7 +1,7 @@
 """A graph that another tool wrote as a Program, by the rules of the dialect that it is said to be in."""
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -83,23 +83,26 @@ class _Lowering:
     violations: list[Violation] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        graph, choices = self.graph, self.said.choices
+        graph = self.graph
         self._check_ends()
         self.nodes |= {name: Input(name=name, shape=shape) for name, shape in graph.inputs.items()}
         self.nodes |= {name: Output(name=name) for name in graph.outputs}
         self.nodes |= graph.maps
-        edges = joined(graph.edges, graph.wires, choices.dt or 1.0)
+        edges = joined(graph.edges, graph.wires, self.said.choices.dt or 1.0)
         self.delays |= edges.delays
         self.violations += edges.violations
         for name, cells in graph.cells.items():
             self._lower(name, cells)
         if self.violations:
             return
-        if choices.map_delay == "yes":
-            self._delay(pair for pair in self.delays if isinstance(self.nodes[pair[1]], Dense | Conv))
-        if choices.spike_delay == "yes":
-            firing = {name for name, cells in graph.cells.items() if "v_threshold" in cells.values}
-            self._delay(pair for pair in self.delays if pair[0] in firing)
+        self._delay(
+            pair
+            for pair in self.delays
+            if isinstance(self.nodes[pair[1]], Dense | Conv) and self.said.of(pair[1]).map_delay == "yes"
+        )
+        firing = {name for name, cells in graph.cells.items() if "v_threshold" in cells.values}
+        late = {name for name in firing if self.said.of(name).spike_delay == "yes"}
+        self._delay(pair for pair in self.delays if pair[0] in late)
         self._push_delays()
 
     def _check_ends(self) -> None:
@@ -151,11 +154,11 @@ class _Lowering:
     # ---- neurons
 
     def _lower(self, name: str, cells: Cells) -> None:
-        faults = list(self._faults(name, cells))
+        faults = [*self._faults(name, cells), *self._ignored(name, cells)]
         if faults:
             self.violations += faults
             return
-        neuron, gain, drift = _Rules(self.said.choices, cells, feeds_itself=self._feeds_itself(name)).neuron()
+        neuron, gain, drift = _Rules(self.said.of(name), cells, feeds_itself=self._feeds_itself(name)).neuron()
         self.nodes[name] = NeuronLayer(name=name, shape=cells.shape, neuron=neuron)
         self._feed(name, cells, gain, drift)
 
@@ -165,7 +168,7 @@ class _Lowering:
         return name in behind or any((target, name) in self.delays for target in behind)
 
     def _faults(self, name: str, cells: Cells) -> Iterator[Violation]:
-        choices, values = self.said.choices, cells.values
+        choices, values = self.said.of(name), cells.values
         r_is, dt = self.said.dialect.r_is, choices.dt or 1.0
         for key in ("tau", "tau_syn", "tau_mem"):
             if key not in values:
@@ -174,8 +177,7 @@ class _Lowering:
             if not (tau > 0).all():
                 yield Violation(f"{name}.{key}", f"{tau.min():g}", "above 0 seconds")
             elif choices.integration == "euler" and (tau < dt * (1 - ROUNDED)).any():
-                remedy = "Its own export writes tau times dt: add ,tau=times_dt." if self._is("norse") else ""
-                remedy = remedy or "Say a smaller dt, or integration=exact."
+                remedy = self._remedy_of_a_short_tau(choices)
                 yield Violation(f"{name}.{key}", f"{tau.min():g} s, with dt {dt:g} s", "dt or more with euler", remedy)
             elif r_is is not None and choices.gain == self.said.dialect.choices.gain and key != "tau_syn":
                 expected = r_is(tau, dt)
@@ -193,13 +195,29 @@ class _Lowering:
                 found = f"{values['v_leak'].flat[0]:g}, where v leaks to and does not start"
                 remedy = "Say start=rest or start=zero, if v starts elsewhere."
                 yield Violation(f"{name}.v_leak", found, f"v_reset, {values['v_reset'].flat[0]:g}", remedy)
-        if self._fires_often(values) and np.any(values["v_threshold"] <= 0):
+        fires_often = choices.spikes == "many" and "v_threshold" in values
+        if fires_often and np.any(values["v_threshold"] <= 0):
             yield Violation(
                 f"{name}.v_threshold", f"{values['v_threshold'].min():g}", "above 0 for many spikes per step"
             )
 
-    def _fires_often(self, values: Mapping[str, Array]) -> bool:
-        return self.said.choices.spikes == "many" and "v_threshold" in values
+    def _remedy_of_a_short_tau(self, choices: Choices) -> str:
+        if choices.tau == "times_dt":
+            return "Leave tau=times_dt out if the file states seconds."
+        if self._is("norse"):
+            return "Its own export writes tau times dt: add ,tau=times_dt."
+        if "dt" not in self.said.given and self.said.dialect.choices.dt is not None:
+            return "Add ,dt=... with the dt of its export, or name the dialect of the tool that wrote it."
+        return "Say a smaller dt, or integration=exact."
+
+    def _ignored(self, name: str, cells: Cells) -> Iterator[Violation]:
+        """Yield a choice that snnTorch 1.0 takes and does not obey: its RSynaptic always resets in the next step."""
+        choices, is_said = self.said.of(name), "reset_delay" in self.said.of_nodes.get(name, {})
+        is_rsynaptic = self._is("snntorch") and cells.kind == "CubaLIF" and self._feeds_itself(name)
+        if is_rsynaptic and not is_said and choices.reset_delay == "no" and choices.reset != "none":
+            found = "reset_delay=no, which an RSynaptic of snnTorch 1.0 does not obey: it resets in the next step"
+            allowed = f"reset_delay[{name}]=yes, as snnTorch computes, or reset_delay[{name}]=no"
+            yield Violation(name, found, allowed, f"Add ,reset_delay[{name}]=yes to --dialect.")
 
     @property
     def _name(self) -> str:
@@ -267,7 +285,7 @@ class _Rules:
         values, dt = self.cells.values, self.choices.dt or 1.0
         ratio = dt / _tau(values[tau_key], self.choices)
         is_euler = self.choices.integration == "euler"
-        kept = np.asarray(1 - ratio if is_euler else np.exp(-ratio))
+        kept = np.asarray(np.maximum(1 - ratio, 0) if is_euler else np.exp(-ratio))  # below 0 by rounding alone
         lost = np.asarray(ratio if is_euler else -np.expm1(-ratio))
         gained = {
             "nir": values[r_key] * (ratio if self.choices.integration == "impulse" else lost),

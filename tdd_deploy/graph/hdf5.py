@@ -24,6 +24,13 @@ TIMES = 8
 DEEPEST = 64  # a graph in a graph takes two
 
 
+SIGNATURE = b"\x89HDF\r\n\x1a\n"
+HEADER = 64  # bytes, more than the superblock of a file needs
+END_AT = {0: 40, 1: 44, 2: 28, 3: 28}  # where a superblock of each version states how long its file is
+NO_ADDRESS = 2**63  # larger numbers are no lengths of files
+IS_OPEN = 0b101  # flags in a superblock of version 3: a program writes
+
+
 @contextmanager
 def opened(path: Path, *, remedy: str) -> Iterator[h5py.File]:
     """Open a file; whatever goes wrong, also while it is read, becomes BadFile.
@@ -31,6 +38,8 @@ def opened(path: Path, *, remedy: str) -> Iterator[h5py.File]:
     Raises:
         BadFile: it is damaged, holds more than groups, texts and numbers, or unpacks to far more than its size.
     """
+    if found := unfinished(path):
+        raise BadFile(path, found, "write or copy it again")
     if found := fault_of(path):
         raise BadFile(path, f"is damaged ({found})", "write it again")
     try:
@@ -46,6 +55,26 @@ def opened(path: Path, *, remedy: str) -> Iterator[h5py.File]:
         raise
     except Exception as error:  # h5py raises anything on a damaged file
         raise BadFile(path, f"is damaged ({reason(error)})", "write it again") from error
+
+
+def unfinished(path: Path) -> str:
+    """Return how an HDF5 file ends too soon, by its superblock; nothing when it does not.
+
+    Source: HDF5 File Format Specification 3.0, II.A.
+    """
+    with path.open("rb") as file:
+        header = file.read(HEADER)
+    size = path.stat().st_size
+    if not header.startswith(SIGNATURE):
+        return ""
+    if size < HEADER:
+        return f"was half written: it ends after {size} bytes, within its header"
+    version = header[8]
+    if version == 3 and header[11] & IS_OPEN:
+        return "is being written, or was not closed by the program that wrote it"
+    start = END_AT.get(version, HEADER)
+    end = int.from_bytes(header[start : start + 8], "little")  # 0 for a version that nobody knows
+    return f"was half written: it holds {size:,} of {end:,} bytes" if size < end < NO_ADDRESS else ""
 
 
 def fault_of(path: Path) -> str:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from tdd_deploy.errors import BadFile, UnsupportedGraph, Violation
 from tdd_deploy.files import sha256
 from tdd_deploy.neurons import LavaSigmaDelta, LoihiLIF, Neuron
-from tdd_deploy.neurons.loihi import DECAY, UNIT
+from tdd_deploy.neurons.loihi import DECAY, LIMIT, UNIT
 from tdd_deploy.program import (
     Conv,
     Dense,
@@ -92,7 +92,7 @@ def read_net(path: Path) -> Program:
         dt_s=step_ms * 1e-3,
         n_steps=max(1, sample_ms // step_ms),
         number_format="float64" if _are_sigma_delta(layers) else "integer",
-        provenance={"dialect": "lava-dl", "file": path.name, "sha256": digest},
+        provenance={"dialect": "lava-dl", "file": path.name, "sha256": digest, **_assumed(layers, times)},
         subject=str(path),
     )
 
@@ -181,6 +181,11 @@ class _Layer:
         return (GROUPS if self.kind == "conv" else {}) | neuron
 
     @property
+    def is_integrator(self) -> bool:
+        """Whether it is a dense layer without neurons: netx gives it some that add up what arrives and never fire."""
+        return self.kind == "dense" and self.neuron is None
+
+    @property
     def is_sum(self) -> bool:
         """Whether its neurons send what they hold, without a threshold."""
         return self.neuron == "SDNN" and self.kind != "input" and "neuron/sigma_output" in self.values
@@ -235,8 +240,10 @@ class _Layer:
         yield from of_values or self._of_arrays()
 
     def _of_neurons(self) -> Iterator[Violation]:
-        if self.neuron is None and self.kind != "input":
-            yield Violation(self.named("neuron"), "missing", ", ".join(NEURONS))
+        if self.neuron is None and self.kind == "conv":
+            yield Violation(
+                self.named("neuron"), "missing", ", ".join(NEURONS), "netx reads only dense layers without."
+            )
         elif self.neuron is not None and self.neuron not in NEURONS:
             yield Violation(self.named("neuron/type"), short(self.neuron), ", ".join(NEURONS))
         activation = str(self.values.get("neuron/activation", "relu"))
@@ -387,6 +394,15 @@ def _neuron(layer: _Layer) -> Neuron:
             grid=np.asarray(2.0**-SPIKE_EXP),
             bias=layer.bias,
         )
+    if layer.is_integrator:
+        # iDecay 0, vDecay 4096, vThMant 2**17 in netx: u keeps all, v is u + bias, and no v of 24 bits is above that.
+        return LoihiLIF(
+            v_threshold=np.asarray(LIMIT - 1),
+            v_reset=np.asarray(0),
+            du=np.asarray(-1),
+            dv=np.asarray(DECAY),
+            bias=UNIT * layer.bias,
+        )
     return LoihiLIF(
         v_threshold=np.asarray(UNIT * layer.whole("neuron/vThMant")),
         v_reset=np.asarray(0),
@@ -394,6 +410,15 @@ def _neuron(layer: _Layer) -> Neuron:
         dv=np.asarray(layer.whole("neuron/vDecay")),
         bias=UNIT * layer.bias,
     )
+
+
+def _assumed(layers: "list[_Layer]", times: Values) -> dict[str, str]:
+    """Say what a file leaves open, and how it is read, for the provenance."""
+    bare = [f"layer{layer.number}" for layer in layers if layer.is_integrator]
+    said = [f"{name} has no neurons: as in netx, v adds up what arrives, and never fires" for name in bare]
+    if "tSample" not in times:
+        said.append("the file states no simulation/tSample: samples that are not in time have 1 time step")
+    return {"assumed": "; ".join(said)} if said else {}
 
 
 def _are_sigma_delta(layers: "list[_Layer]") -> bool:
@@ -407,7 +432,11 @@ def _mixed(layers: "list[_Layer]") -> Iterator[Violation]:
     kinds = sorted({layer.neuron for layer in layers if layer.neuron is not None})
     if _are_sigma_delta(layers) and len(kinds) > 1:
         yield Violation("its layers", f"neurons of kinds {', '.join(kinds)}", "SDNN in all layers, or in none")
-    if not kinds:
+    integrators = [layer for layer in layers if layer.is_integrator]
+    for layer in integrators if _are_sigma_delta(layers) else ():
+        found = "missing, which in netx means neurons that integrate spikes, among SDNN layers"
+        yield Violation(layer.named("neuron"), found, "SDNN, with sigma_output in the last layer")
+    if not kinds and not integrators:
         yield Violation("its layers", "none with neurons", "1 or more")
 
 

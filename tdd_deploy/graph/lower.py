@@ -14,6 +14,7 @@ from .ends import with_one_input_and_output
 from .foreign import lower_foreign
 from .kinds import KINDS, kind_name, stated_shape
 from .nodes import lowered
+from .per_node import resolved
 from .plain import PlainGraph, flattened, plain_nir
 from .restore import Restored, restored
 from .rules import (
@@ -102,7 +103,9 @@ def lower_plain(graph: PlainGraph, *, subject: str, dialect: str | None, strict:
     settled = restore(graph, subject=subject, strict=strict)
     if said is None:
         raise ambiguous(settled, subject)
-    refuse(subject, unsaid(said, kinds_of(settled)))
+    kinds = kinds_of(settled)
+    said = resolved(said, kinds, subject=subject)
+    refuse(subject, unsaid(said, kinds))
     return lower_foreign(settled, said, subject=subject)
 
 

@@ -4,7 +4,7 @@ Read without the checks of the nir package, which open half of the files that ar
 wrong can be named, or mended where only one repair is possible.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -49,12 +49,33 @@ def plain_group(group: h5py.Group) -> PlainGraph:
     )
 
 
+def missing_parts(group: h5py.Group, where: str) -> Iterator[str]:
+    """Yield what a group that holds a graph lacks: its nodes, its edges, or the type of a node.
+
+    The nir package writes nodes first: a file of which the writing failed lacks what follows them.
+    """
+    yield from (f"{where}/{part}" for part in ("type", "nodes", "edges") if part not in group)
+    nodes = group.get("nodes")
+    for name, node in nodes.items() if isinstance(nodes, h5py.Group) else ():
+        if kind_of(node) == GRAPH:
+            yield from missing_parts(node, f"{where}/nodes/{name}")
+        elif not isinstance(node, h5py.Group) or "type" not in node:
+            yield f"{where}/nodes/{name}/type"
+
+
+def kind_of(node: Any) -> str:
+    """Return the name of a node's class, empty when it has none."""
+    kind = node.get("type") if isinstance(node, h5py.Group) else None
+    value = _value(kind) if isinstance(kind, h5py.Dataset) else ""
+    return value if isinstance(value, str) else ""
+
+
 def _plain_node(group: h5py.Group) -> PlainNode | PlainGraph:
-    kind = _value(group["type"]) if "type" in group else ""
-    if isinstance(kind, str) and kind == GRAPH:
+    kind = kind_of(group)
+    if kind == GRAPH:
         return plain_group(group)
     return PlainNode(
-        kind if isinstance(kind, str) else "",
+        kind,
         {k: _value(v) for k, v in group.items() if isinstance(v, h5py.Dataset) and k != "type"},
     )
 

@@ -150,7 +150,8 @@ class _Restorer:
                 return (self._array(name, node, "weight", 2).shape[1],)
             if node.kind == "Conv2d" and "input_shape" in node.values:
                 weight, size = self._array(name, node, "weight", 4), numbers(node.values["input_shape"])
-                return None if size is None else (weight.shape[1], *(int(n) for n in size))
+                channels = weight.shape[1] * self._whole(name, node, "groups", 1)
+                return None if size is None else (channels, *(int(n) for n in size))
         except _Unreadable:
             return None
         return None
@@ -207,7 +208,7 @@ class _Restorer:
     # ---- ends
 
     def _input_shape(self, name: str, node: PlainNode) -> Shape:
-        shape = self._sizes(name, node, "shape")
+        shape = self._sizes(name, node, "shape") if np.size(node.values.get("shape", ())) else self._taken(name)
         taken = self._dimensions_behind(name)
         if taken is None:
             taken = 3 if len(shape) > 3 else len(shape)
@@ -217,6 +218,26 @@ class _Restorer:
         if len(shape) > 3:
             _unreadable(f"{name}.shape", f"{shape}", "one to three dimensions: (n,), (channels, n), (channels, h, w)")
         return _held(shape)
+
+    def _taken(self, name: str) -> Shape:
+        """Return the shape of an input that states none: the one that all nodes after it say to receive."""
+        found, seen, waiting = set(), {name}, deque(self._targets[name])
+        while waiting:
+            at = waiting.popleft()
+            if at in seen:
+                continue
+            seen.add(at)
+            stated, kind = self._stated(at), self._flat.nodes[at].kind
+            if stated is None and (kind in CELLS or kind == "Delay" or at in self._flat.wires):
+                waiting.extend(self._targets[at])  # passes on the shape that it receives
+            else:
+                found.add(stated)
+        shape = found.pop() if len(found) == 1 else None
+        if shape is None:
+            allowed = "one or more sizes, each 1 or more, or nodes after it that all state one shape"
+            _unreadable(f"{name}.shape", "states no sizes", allowed)
+        self._tell(f"{name}: states no shape, and is {list(shape)}, what follows takes")
+        return shape
 
     def _dimensions_behind(self, name: str) -> int | None:
         """Return how many dimensions the first map behind a node takes, None when no map says."""
@@ -234,6 +255,9 @@ class _Restorer:
     def _output_shape(self, name: str, node: PlainNode, received: Shape) -> Shape:
         if "shape" not in node.values:
             return received
+        if not np.size(node.values["shape"]):
+            self._tell(f"{name}: states no shape, and is {list(_without_row(received))}, what it receives")
+            return received
         stated = self._sizes(name, node, "shape")
         if _held(stated) != received:
             if math.prod(stated) != math.prod(received):
@@ -243,6 +267,9 @@ class _Restorer:
 
     def _sizes(self, name: str, node: PlainNode, key: str) -> Shape:
         sizes = np.asarray(node.values.get(key))
+        if sizes.ndim == 0 and sizes.dtype.kind in "iu":
+            self._tell(f"{name}: its {key} is the number {sizes}, read as [{sizes}]")
+            sizes = sizes.reshape(1)
         if sizes.dtype.kind not in "iu" or sizes.ndim != 1 or not sizes.size or sizes.min() < 1:
             _unreadable(f"{name}.{key}", _short(node.values.get(key)), "one or more sizes, each 1 or more")
         return tuple(int(size) for size in sizes)

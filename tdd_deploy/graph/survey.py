@@ -11,7 +11,7 @@ from tdd_deploy.errors import TddDeployError
 from tdd_deploy.program import Shape
 from tdd_deploy.program.describe import kind, parameters
 
-from .dialects import DIALECTS, Choices, Chosen, Dialect, unsaid
+from .dialects import APPLIES_TO, DIALECTS, Choices, Chosen, Dialect, unsaid
 from .restore import Cells, Restored
 
 Array = NDArray[np.float64]
@@ -34,19 +34,21 @@ class AmbiguousGraph(TddDeployError):
     subject: str
     shown: str  # the layer that the readings are about
     readings: tuple[Reading, ...]
+    per_node: str = ""  # how to say a choice for one node, where there are several
 
     def __str__(self) -> str:
+        differing = f"\nIf layers differ: {self.per_node}" if self.per_node else ""
         about = f" of {self.shown}" if self.shown else ""
         lines = "".join(f"\n  --dialect {each.option}\n      {each.about}\n      {each.does}" for each in self.readings)
         return (
             f"{self.subject}: another tool wrote it, and NIR leaves open what it computes. "
-            f"Say which with --dialect; what each makes{about}:{lines}"
+            f"Say which with --dialect; what each makes{about}:{lines}{differing}"
         )
 
 
 def ambiguous(graph: Restored, subject: str) -> AmbiguousGraph:
     """Return the error that lists every dialect with what it would do."""
-    return AmbiguousGraph(subject, _shown(graph), readings(graph))
+    return AmbiguousGraph(subject, _shown(graph), readings(graph), _per_node(graph))
 
 
 def readings(graph: Restored) -> tuple[Reading, ...]:
@@ -68,6 +70,7 @@ def surveyed(graph: Restored) -> dict[str, Any]:
     into: dict[str, list[str]] = {}
     for source, target in graph.edges:
         into.setdefault(target, []).append(source)
+    per_node = _per_node(graph)
     return {
         "nodes": [
             {"name": name, "kind": what, "shape": list(shape), "parameters": said, "from": sorted(into.get(name, []))}
@@ -77,7 +80,14 @@ def surveyed(graph: Restored) -> dict[str, Any]:
         "what each --dialect makes" + (f" of {_shown(graph)}" if _shown(graph) else ""): {
             each.option: f"{each.does} ({each.about})" for each in readings(graph)
         },
+        **({"if layers differ": per_node} if per_node else {}),
     }
+
+
+def _per_node(graph: Restored) -> str:
+    """Return how to say a choice for one of several layers that fire, nothing where there is one."""
+    firing = [name for name, cells in graph.cells.items() if cells.kind in APPLIES_TO["reset"]]
+    return f"KEY[NODE]=VALUE is a choice for one node, such as reset[{firing[-1]}]=none" if len(firing) > 1 else ""
 
 
 def _rows(graph: Restored) -> Iterable[tuple[str, str, Shape, str]]:
@@ -93,10 +103,15 @@ def _rows(graph: Restored) -> Iterable[tuple[str, str, Shape, str]]:
             yield name, "Input" if name in graph.inputs else "Output", shape, ""
 
 
-def kinds_of(graph: Restored) -> list[str]:
-    """Return the kinds of nodes that leave something open."""
-    delays = ["Delay"] if any(graph.wires.values()) else []
-    return [*(cells.kind for cells in graph.cells.values()), *delays]
+def kinds_of(graph: Restored) -> dict[str, str]:
+    """Return the kind of every node by its name; a wire that takes no time is none."""
+    return {
+        **dict.fromkeys(graph.inputs, "Input"),
+        **dict.fromkeys(graph.outputs, "Output"),
+        **{name: kind(node) for name, node in graph.maps.items()},
+        **{name: cells.kind for name, cells in graph.cells.items()},
+        **{name: "Delay" for name, seconds in graph.wires.items() if seconds},
+    }
 
 
 def _shown(graph: Restored) -> str:
@@ -104,7 +119,7 @@ def _shown(graph: Restored) -> str:
     return ranked[0] if ranked else ""
 
 
-def _option(dialect: Dialect, kinds: list[str]) -> str:
+def _option(dialect: Dialect, kinds: Mapping[str, str]) -> str:
     open_keys = [
         fault.where.partition(": ")[2]
         for fault in unsaid(Chosen(dialect=dialect, choices=dialect.choices, given={}), kinds)
@@ -131,8 +146,11 @@ def _sketch(choices: Choices, cells: Cells) -> str:
 
 
 def _kept(choices: Choices, tau: float) -> str:
-    if choices.dt is None or choices.integration is None:
-        return f"(1 - dt / {tau:g} or exp(-dt / {tau:g}))" if choices.integration is None else f"exp(-dt / {tau:g})"
+    euler, exponential = f"1 - dt / {tau:g}", f"exp(-dt / {tau:g})"
+    if choices.integration is None:
+        return f"({euler} or {exponential})"
+    if choices.dt is None:
+        return f"({euler})" if choices.integration == "euler" else exponential
     ratio = choices.dt / tau
     if choices.integration == "euler" and ratio > 1:
         return f"(not possible: tau {tau:g} s is below dt)"

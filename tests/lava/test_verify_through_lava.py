@@ -15,6 +15,7 @@ from tdd_deploy.exporters.lava.worker import LavaRun, run_bundle
 from tdd_deploy.files import sha256
 from tdd_deploy.machines import reference_machine
 from tdd_deploy.program import Conv, Program
+from tests.net_files import write_net
 
 pytestmark = pytest.mark.skipif(environment.find() is None, reason="Lava is not set up: tdd-deploy lava setup")
 CHANNEL = 5
@@ -65,6 +66,20 @@ def test_a_trained_network_is_the_same_in_lava(mapping: Any, integer_file: Path)
     assert (hop.differing, hop.outputs_differing, hop.predictions_differing) == (0, 0, 0)
     assert hop.largest_dv == (0 if mapping == "fused" else None)
     assert hop.spikes == 3 * 6 * 3456
+
+
+def test_what_a_layer_without_neurons_adds_up_is_the_same_in_lava(tmp_path: Path) -> None:
+    """The last layer of a .net file: 254 * 600 units of weight per step wrap 24 bits again and again."""
+    weight = np.array([[254.0] * 600, [-4.0] * 600, [-256.0] * 600])
+    net = write_net(tmp_path / "some.net", {"type": "dense", "shape": [3], "weight": weight})
+    rng = np.random.default_rng(0)
+    np.savez(tmp_path / "x.npz", x=rng.random((2, 30, 600)) < 0.6)
+    verified = pipeline.verify(net, data=str(tmp_path / "x.npz"), against=["reference", "lava"])
+    (hop,) = verified.hops
+    assert (hop.n_samples, hop.spikes, hop.differing, hop.largest_dv) == (2, 2 * 30 * 3, 0, 0)
+    inputs = np.load(tmp_path / "x.npz")["x"].swapaxes(0, 1)
+    held = reference_machine(pipeline.read_program(net), "")(inputs).potentials["layer0"]
+    assert np.abs(np.diff(held, axis=1)).max() > 2**23  # wraps
 
 
 def test_a_planted_fault_is_found_and_named(integer_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,6 +22,7 @@ import numpy as np
 import torch
 from torch import nn
 
+Make = Callable[..., nn.Module]
 STEPS, BATCH, SIZES, IMAGE = 24, 8, (12, 20, 8), (2, 8, 8)
 SHAPES = {"dense": ((20,), (8,)), "conv": ((4, 6, 6), (8,))}  # of the layers of neurons
 
@@ -95,6 +96,18 @@ def snntorch() -> Iterator[Network]:
     def rsynaptic(shape: tuple[int, ...], **said: Any) -> nn.Module:
         return snn.RSynaptic(alpha=0.5, beta=0.75, linear_features=shape[0], **said)
 
+    class Carrying(snn.RSynaptic):
+        """An RSynaptic that is handed its states: only so does snnTorch 1.0 compute one with reset_delay=False."""
+
+        states: tuple[torch.Tensor, ...] | None = None
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            self.states = super().forward(x, *(self.states or 3 * (torch.zeros_like(x),)))
+            return self.states[0]
+
+    def carrying(shape: tuple[int, ...], **said: Any) -> nn.Module:
+        return Carrying(alpha=0.5, beta=0.75, linear_features=shape[0], **said | {"init_hidden": False})
+
     resets = {"subtract": "soft", "zero": "hard", "none": "none"}
     kinds = {"leaky": leaky, "synaptic": synaptic, "rleaky": rleaky, "one_to_one": one_to_one, "rsynaptic": rsynaptic}
     dense = itertools.product(kinds, ["dense"], resets, (True, False), (False, True))
@@ -115,6 +128,30 @@ def snntorch() -> Iterator[Network]:
             numbered(module, snn.SpikingNeuron, suffix=suffix),
             partial(export_to_nir, module, sample, ignore_dims=[0]),
         )
+    now, late, soft, hard, none = {"reset_delay": False}, {"reset_delay": True}, "subtract", "zero", "none"
+    mixed: list[tuple[str, Make, str, dict[str, bool], Make, str, dict[str, bool]]] = [
+        ("reset=subtract,reset_delay=yes,reset[3]=none", leaky, soft, late, leaky, none, late),
+        ("reset=zero,reset_delay=no,reset[3]=subtract,reset_delay[3]=yes", leaky, hard, now, leaky, soft, late),
+        ("reset=soft,reset[3.lif]=hard,reset_delay=no,reset_delay[3]=yes", synaptic, soft, now, rleaky, hard, late),
+        ("reset=soft,reset_delay[1]=no,reset_delay[3]=yes", synaptic, soft, now, carrying, soft, now),
+        ("reset=hard,reset_delay=no,reset_delay[1]=yes", carrying, hard, now, synaptic, hard, now),
+        ("reset=soft,reset[1.lif]=none,reset_delay=no", carrying, none, now, synaptic, soft, now),
+    ]
+    for number, (choices, first, reset, when, second, reset_2, when_2) in enumerate(mixed):
+        layers = [
+            make(shape, init_hidden=True, reset_mechanism=mechanism, **delay)
+            for make, shape, mechanism, delay in zip(
+                (first, second), SHAPES["dense"], (reset, reset_2), (when, when_2), strict=True
+            )
+        ]
+        module = nn.Sequential(*stack(*layers, conv=False))
+        fill(module, 5 + number, gaussian=False)
+        neurons = {
+            name + (".lif" if isinstance(part, snn.RLeaky | snn.RSynaptic) else ""): part
+            for name, part in numbered(module, snn.SpikingNeuron).items()
+        }
+        export = partial(export_to_nir, module, drawn_input(0, conv=False)[0, :1], ignore_dims=[0])
+        yield Network(f"mixed-dense-{number}", f"snntorch,{choices}", module, neurons, export)
 
 
 # ---- Norse

@@ -67,7 +67,7 @@ class IntegerGrower(Grower):
         size = 64 * self.limit
         return LoihiLIF(
             du=parameter(-1, 0, 1000, 4094, 4095, 4095, 4095),
-            dv=parameter(0, 1, 1000, 2048, 2048, 4095),
+            dv=parameter(0, 1, 1000, 2048, 2048, 4095, 4096),
             bias=parameter(0, 0, size, spread=size // 2) if self.chance(0.5) else np.array(0),
             v_threshold=parameter(size // 4, size, 64, 0, -64, spread=size // 8),
             v_reset=parameter(0, 0, -size, 77),

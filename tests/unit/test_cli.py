@@ -202,7 +202,10 @@ def test_a_report_folder_holds_json_csv_and_html(call: Call, run_folder: Path, t
 
 
 BAD_FILES = {
-    "truncated": (lambda path, run: path.write_bytes((run / "network.nir").read_bytes()[:5000]), "damaged"),
+    "truncated": (
+        lambda path, run: path.write_bytes((run / "network.nir").read_bytes()[:5000]),
+        "half written: it holds 5,000 of",
+    ),
     "not a NIR file": (lambda path, run: path.write_text("hello"), "not a NIR file"),
     "a folder": (lambda path, run: path.mkdir(), "folder"),
     "missing": (lambda path, run: None, "no such file"),

@@ -129,7 +129,7 @@ def test_a_damaged_file_is_mended_and_says_so_or_is_refused(name, told):
 
 @needs_files
 def test_what_is_no_nir_file_is_told_from_a_damaged_one():
-    with pytest.raises(BadFile, match="it is a zip archive, such as PyTorch saves; name a NIR file"):
+    with pytest.raises(BadFile, match="it is a zip archive, such as PyTorch saves; name a "):
         read(FILES / "damaged" / "not_hdf5_torch_zip.nir", dialect="norse")
 
 
@@ -157,6 +157,8 @@ def test_a_graph_of_another_tool_without_a_dialect_is_an_error_that_lists_them_a
     assert "nir,dt=...,integration=..." in said
     assert "v = (1 - dt / 0.001 or exp(-dt / 0.001)) v + 10 dt / 0.001 x" in said
     assert "then loses 0.3, goes to 0 or stays, at once or a step later" in said  # snntorch
+    assert "v = (1 - dt / 0.001) v + 10 dt / 0.001 x" in said  # lava
+    assert "v = exp(-dt / 0.001) v + 1 x" in said  # rockpool
 
 
 def test_one_graph_fires_50_40_or_0_times_by_its_dialect():
@@ -200,8 +202,12 @@ def test_only_what_matters_for_the_graph_has_to_be_said():
     ("text", "faults"),
     [
         ("nengo", ["'nengo'; allowed: tdd-deploy, nir"]),
+        ("snntrch", ["'snntrch' (did you mean snntorch?); allowed: tdd-deploy, nir"]),
+        ("nir,rest=soft", ["'rest=soft' (did you mean reset?); allowed: KEY=VALUE"]),
+        ("nir,rest[a]=soft", ["'rest[a]=soft' (did you mean reset?); allowed: KEY=VALUE"]),
         ("nir,dt", ["'dt'; allowed: KEY=VALUE"]),
-        ("nir,dtt=1", ["'dtt=1'; allowed: KEY=VALUE"]),
+        ("nir,dtt=1", ["'dtt=1' (did you mean dt?); allowed: KEY=VALUE"]),
+        ("nir,mood=1", ["'mood=1'; allowed: KEY=VALUE"]),
         ("nir,dt=0,integration=rk4", ["dt: '0'; allowed: a number above 0", "integration: 'rk4'; allowed: euler or"]),
         ("nir,dt=nan", ["dt: 'nan'"]),
         ("nir,dt=1,dt=2", ["dt: given twice"]),
@@ -299,6 +305,25 @@ def test_time_constants_below_a_step_are_told_with_a_way_out():
     with pytest.raises(UnsupportedGraph, match="add ,tau=times_dt"):
         neuron_of(lif(tau=np.full(2, 5e-6)), "norse")
     assert neuron_of(lif(tau=np.full(2, 5e-6)), "norse,tau=times_dt").beta == pytest.approx(0.8)
+
+
+@pytest.mark.parametrize(
+    ("dialect", "remedy"),
+    [
+        ("norse,tau=times_dt", "Leave tau=times_dt out if the file states seconds."),
+        ("nir,integration=euler,tau=times_dt,dt=1", "Leave tau=times_dt out if the file states seconds."),
+        (
+            "snntorch,reset=none",
+            "Add ,dt=... with the dt of its export, or name the dialect of the tool that wrote it.",
+        ),
+        ("spyx", "Add ,dt=... with the dt of its export, or name the dialect of the tool that wrote it."),
+        ("snntorch,reset=none,dt=1e-3", "Say a smaller dt, or integration=exact."),
+    ],
+)
+def test_what_helps_against_a_short_time_constant_was_not_said_already(dialect, remedy):
+    with pytest.raises(UnsupportedGraph) as refused:
+        neuron_of(lif(tau=np.full(2, 5e-7)), dialect)
+    assert [violation.remedy for violation in refused.value.violations] == [remedy]
 
 
 @pytest.mark.parametrize("dialect", ["lava,dt=2e-3", "spyx,dt=2e-3"])

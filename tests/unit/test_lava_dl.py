@@ -68,6 +68,13 @@ def test_a_file_becomes_an_integer_program(tmp_path):
     assert program.provenance["file"] == "some.net"
     assert len(program.provenance["sha256"]) == 64
     assert all(edge.code == "delta" for edge in program.edges)
+    assert "assumed" not in program.provenance
+
+
+def test_a_file_without_a_simulation_says_how_many_steps_are_assumed(tmp_path):
+    program = written(tmp_path, DENSE, simulation={"Ts": 2})
+    assert (program.n_steps, program.dt_s) == (1, 2e-3)
+    assert "states no simulation/tSample" in program.provenance["assumed"]
 
 
 def test_neurons_are_as_netx_gives_them_to_lava(tmp_path):
@@ -117,6 +124,79 @@ def test_sigma_delta_neurons_are_lavas_integers_over_a_power_of_two(tmp_path):
     assert (first.activation, first.compare, second.activation) == ("none", ">=", "relu")
     assert {float(value) for value in (first.delta_threshold, first.bias, first.grid)} == {3, 34, 1 / 64}
     np.testing.assert_array_equal(program["dense3"].weight, DENSE["weight"] / 64)
+
+
+# Layers without neurons, which netx makes integrators
+
+BARE = {"type": "dense", "shape": [2], "weight": np.array([[254.0] * 600, [-3.0] * 600])}
+
+
+def potentials(program: Program, inputs: np.ndarray, layer: str) -> np.ndarray:
+    """Return what a layer holds before it fires, [n_steps, ...]; its spikes are those of all engines."""
+    found: dict[str, np.ndarray] = {}
+    reference.run(program, inputs[:, None], potentials=found)
+    assert not executed(program, inputs)[layer].any()
+    return found[layer][:, 0]
+
+
+def test_a_dense_layer_without_neurons_adds_up_all_that_arrives_and_never_fires(tmp_path):
+    """64 LSB per unit of weight. 254 * 600 * 64 = 9,753,600 is above 2**23 and wraps by 2**24: -7,023,616."""
+    program = written(tmp_path, BARE | {"bias": np.array([0.0, 5.0])})
+    assert program.number_format == "integer"
+    held = potentials(program, np.ones((4, 600), np.int32), "layer0")
+    assert held[:, 0].tolist() == [-7_023_616, 2_729_984, -4_293_632, 5_459_968]
+    # v is u + bias: a bias is added once, not in each step
+    assert held[:, 1].tolist() == [step * -3 * 600 * 64 + 5 * 64 for step in (1, 2, 3, 4)]
+    assert "layer0 has no neurons" in program.provenance["assumed"]
+
+
+def test_no_sum_makes_an_integrator_fire(tmp_path):
+    """516 * 254 + 8 is 2**17 units, 2**23 LSB: v saturates one below, at the threshold. -2**23 wraps there, too."""
+    weight = np.array([[254.0] * 516 + [8.0], [-254.0] * 516 + [-8.0]])
+    program = written(tmp_path, BARE | {"weight": weight})
+    held = potentials(program, np.eye(1, 2).repeat(517, axis=0).T.astype(np.int32), "layer0")
+    assert held.tolist() == [[2**23 - 1, 2**23 - 1]] * 2
+
+
+def test_a_network_of_lava_dls_bootstrap_training_is_read(tmp_path):
+    """Flat images through an input block, dense layers without biases, the last one without neurons."""
+    rng = np.random.default_rng(0)
+    neuron = CUBA | {"vDecay": 123, "vThMant": 80}
+    block = {"type": "input", "shape": [30], "weight": [76.0], "bias": [64.0], "neuron": neuron}
+    sizes = {"inFeatures": 30, "outFeatures": 20}
+    hidden = {"type": "dense", "shape": [20], "weight": rng.integers(-38, 60, (20, 30)), "neuron": neuron, **sizes}
+    last = {"type": "dense", "shape": [5], "weight": rng.integers(-38, 43, (5, 20))}
+    program = written(tmp_path, block, hidden, last, simulation={"Ts": 1, "tSample": 16})
+    assert [node.name for node in program.nodes] == [
+        *("input", "layer0", "dense1", "layer1", "dense2", "layer2", "output")
+    ]
+    assert program.n_steps == 16
+    x = np.broadcast_to(rng.uniform(-1, 1, 30), (16, 30))
+    sent = executed(program, x)
+    assert sent["layer1"].any()
+    sums = (sent["layer1"] @ last["weight"].T).cumsum(axis=0)
+    np.testing.assert_array_equal(potentials(program, x, "layer2"), 64 * sums)
+    assert np.count_nonzero(sums) > 50
+
+
+def test_layers_behind_one_without_neurons_are_silent(tmp_path):
+    program = written(tmp_path, BARE, {"type": "dense", "shape": [3], "weight": np.ones((3, 2)), "neuron": CUBA})
+    assert not executed(program, np.ones((4, 600), np.int32))["layer1"].any()
+
+
+def test_netx_reads_no_other_layer_without_neurons(tmp_path):
+    assert reasons(tmp_path, INPUT, layer_with(CONV, neuron=None)) == {"layer/1/neuron": "missing; LOIHI, CUBA, SDNN"}
+    mixed = layer_with(DENSE, neuron=None)
+    assert reasons(tmp_path, INPUT | {"neuron": SDNN}, CONV | {"neuron": SDNN}, FLATTEN, mixed) == {
+        "layer/3/neuron": "missing, which in netx means neurons that integrate spikes, among SDNN layers; "
+        "SDNN, with sigma_output in the last layer"
+    }
+
+
+def test_an_integrator_goes_through_a_nir_file(tmp_path):
+    program = written(tmp_path, BARE)
+    pipeline.export(tmp_path / "some.net", target="nir", out=tmp_path / "some.nir")
+    assert read(tmp_path / "some.nir")["layer0"].neuron.parameters() == program["layer0"].neuron.parameters()
 
 
 # Sigma-delta networks in Lava's own integers
@@ -291,7 +371,6 @@ def layer_with(layer: dict, **changed) -> dict:
         ({"type": "average", "shape": [3]}, "layer/3/type", "average; input"),
         (layer_with(DENSE, neuron=CUBA | {"type": "ALIF"}), "layer/3/neuron/type", "ALIF; LOIHI, CUBA, SDNN"),
         (layer_with(DENSE, neuron={"type": "RF_PHASE", "vThMant": 3}), "layer/3/neuron/type", "RF_PHASE; LOIHI"),
-        (layer_with(DENSE, neuron=None), "layer/3/neuron", "missing; LOIHI, CUBA, SDNN"),
         (layer_with(DENSE, neuron=CUBA | {"refDelay": 2}), "layer/3/neuron/refDelay", "[2]; 1"),
         (layer_with(DENSE, neuron=CUBA | {"gradedSpike": True}), "layer/3/neuron/gradedSpike", "True; 0"),
         (layer_with(DENSE, neuron=CUBA | {"iDecay": 4097}), "layer/3/neuron/iDecay", "4097; 0 to 4096"),

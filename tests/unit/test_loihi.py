@@ -59,7 +59,7 @@ def test_every_neuron_does_what_lavas_rule_says_in_pythons_integers(size, reset)
         "v_threshold": rng.integers(0, 64 * size, n),
         "v_reset": rng.integers(-64 * size, 64 * size, n).clip(-TOP, TOP),
         "du": rng.choice([-1, 0, 1, 700, 4094, 4095], n),
-        "dv": rng.choice([0, 1, 900, 4095], n),
+        "dv": rng.choice([0, 1, 900, 4095, 4096], n),
         "bias": rng.integers(-5000, 5000, n),
     }
     currents = rng.integers(-size, size + 1, (n_steps, n))
@@ -76,7 +76,7 @@ def test_every_neuron_does_what_lavas_rule_says_in_pythons_integers(size, reset)
 @pytest.mark.parametrize("reset", ["hard", "soft"])
 def test_torch_computes_the_same_integers(reset):
     rng = np.random.default_rng(0)
-    changed = {"du": [-1, 0, 900, 4095], "dv": [0, 1, 900, 4095], "bias": [7, -7, 0, 99], "v_threshold": 64 * 2000}
+    changed = {"du": [-1, 0, 900, 4095], "dv": [0, 1, 900, 4096], "bias": [7, -7, 0, 99], "v_threshold": 64 * 2000}
     neuron = lif(reset, v_reset=[0, -5, 3, 0], **changed)
     in_torch = neuron.converted(lambda p: torch.tensor(p, dtype=torch.int64))
     ours, theirs = (

@@ -184,8 +184,8 @@ BROKEN = {
     "integers_fit_their_registers": [
         (integers(du=-2), "hidden.du", "-2 to -2", "-1 to 4095"),
         (integers(du=4096), "hidden.du", "4096 to 4096", "-1 to 4095"),
-        (integers(dv=[0, -1, 5]), "hidden.dv", "-1 to 5", "0 to 4095"),
-        (integers(dv=4096), "hidden.dv", "4096 to 4096", "0 to 4095"),
+        (integers(dv=[0, -1, 5]), "hidden.dv", "-1 to 5", "0 to 4096"),
+        (integers(dv=4097), "hidden.dv", "4097 to 4097", "0 to 4096"),
         (integers(v_threshold=2**23), "hidden.v_threshold", "8388608 to 8388608", "-8388607 to 8388607"),
         (integers(v_reset=-(2**23)), "hidden.v_reset", "-8388608 to -8388608", "-8388607 to 8388607"),
         (integers(bias=[0, 0, 2**23]), "hidden.bias", "0 to 8388608", "-8388607 to 8388607"),
