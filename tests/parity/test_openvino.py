@@ -5,6 +5,7 @@ told not to. TDD_DEPLOY_EXAMPLES=500 runs that many programs per number format i
 """
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -56,13 +57,15 @@ def ready(program: Program, form: str) -> OpenVino:
     return OpenVino(model(program, form=form, layers=True), needed_for="a test")
 
 
-def chain(*maps: Dense | Conv | Pool, neuron: LIF | VariantLIF, shape: tuple[int, ...]) -> Program:
-    """Return maps with a layer of neurons behind each."""
+def chain(
+    *maps: Dense | Conv | Pool, neuron: LIF | VariantLIF, shape: tuple[int, ...], last: Sequence[Dense] = ()
+) -> Program:
+    """Return maps with a layer of neurons behind each, and a last one without."""
     nodes: list[Input | Dense | Conv | Pool | NeuronLayer | Output] = [Input(name="input", shape=shape)]
     for i, each in enumerate(maps):
         shape = each.out_shape(shape)
         nodes += [each, NeuronLayer(name=f"n{i}", shape=shape, neuron=neuron)]
-    nodes.append(Output(name="output"))
+    nodes += [*last, Output(name="output")]
     edges = [Edge(a.name, b.name) for a, b in pairwise(nodes)]
     return build(nodes, edges, dt_s=1e-3, n_steps=8, number_format="float32")
 
@@ -95,7 +98,8 @@ def test_fast_sums_are_rounded_at_the_default_and_right_in_float32(form):
     weight = rng.integers(-(2**13), 2**13, (100, 64)) / 2**13
     readout = rng.integers(-(2**13), 2**13, (10, 100)) / 2**13
     program = with_code(
-        chain(Dense(name="fc", weight=weight), Dense(name="out", weight=readout), neuron=LEAKY, shape=(64,)), "spike"
+        chain(Dense(name="fc", weight=weight), neuron=LEAKY, shape=(64,), last=[Dense(name="out", weight=readout)]),
+        "spike",
     )
     inputs = (rng.integers(0, 257, (8, 50, 64)) / 256).astype(np.float32)
     expected = reference.run(program, inputs)["output"]
@@ -106,7 +110,7 @@ def test_fast_sums_are_rounded_at_the_default_and_right_in_float32(form):
     }
     assert by_precision["f32"].size == expected.size == 4000
     np.testing.assert_array_equal(by_precision["f32"], expected)
-    assert (by_precision[None] != expected).sum() > 10
+    assert (by_precision[None] != expected).mean() > 0.9
 
 
 @BFLOAT16
