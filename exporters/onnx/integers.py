@@ -66,9 +66,14 @@ def _convolved(node: Conv, digit: Tensor, weight: NDArray[np.int32], name: str) 
         kernel_shape=weight.shape[2:],
         strides=node.stride,
         pads=[*node.padding, *node.padding],
-        dilations=node.dilation,
+        dilations=dilation_of(node),
         group=node.groups,
     )
+
+
+def dilation_of(node: Conv) -> list[int]:
+    """Return the dilation where there is something to dilate: OpenVINO 2026.4 can crash where there is not."""
+    return [d if k > 1 else 1 for d, k in zip(node.dilation, node.weight.shape[2:], strict=True)]
 
 
 def _weight_digits(weight: NDArray[np.int32]) -> tuple[int, list[NDArray[np.int32]]]:

@@ -94,7 +94,7 @@ def _convolved(graph: Graph, node: Conv, x: Tensor, shape: Shape) -> Tensor:
     behind = [d * (k - 1) - p for d, k, p in zip(node.dilation, node.weight.shape[2:], node.padding, strict=True)]
     choices: dict[str, Any] = {
         "kernel_shape": node.weight.shape[2:],
-        "dilations": node.dilation,
+        "dilations": integers.dilation_of(node),
         "group": node.groups,
     }
     if graph.fast:

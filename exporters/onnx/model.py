@@ -52,7 +52,7 @@ def _step(program: Program, recorded: list[str], *, fast: bool, prefix: str = ""
     if prefix:
         graph.kept_apart([*sent, *(next_of(state.name) for state in states(program))])
     nodes, constants = graph.protos()
-    inputs = [_value(program, prefix + program.input.name, program.input.shape, BATCH, doc="what the network is shown")]
+    inputs = [_value(program, prefix + program.input.name, program.input.shape, BATCH, doc=_shown(program))]
     outputs = [_value(program, prefix + name, program.shapes[name], BATCH) for name in sent]
     if prefix:  # Scan wants states first
         return helper.make_graph(nodes, "step", [*kept[0], *inputs], [*kept[1], *outputs], constants)
@@ -63,7 +63,7 @@ def _scan(program: Program, recorded: list[str], *, fast: bool) -> GraphProto:
     """Return a loop over all time steps, whose body holds the weights."""
     before, after = _states(program, "")
     sent = [program.output.name, *recorded]
-    shown = _value(program, program.input.name, program.input.shape, STEPS, BATCH, doc="what the network is shown")
+    shown = _value(program, program.input.name, program.input.shape, STEPS, BATCH, doc=_shown(program))
     outputs = [_value(program, name, program.shapes[name], STEPS, BATCH) for name in sent]
     loop = helper.make_node(
         "Scan",
@@ -74,6 +74,13 @@ def _scan(program: Program, recorded: list[str], *, fast: bool) -> GraphProto:
         num_scan_inputs=1,
     )
     return helper.make_graph([loop], "scan", [shown, *before], [*outputs, *after])
+
+
+def _shown(program: Program) -> str:
+    """Return what the input means."""
+    if program.number_format != "integer":
+        return "what the network is shown"
+    return f"what the network is shown: integers of at most {program.input.largest} in magnitude"
 
 
 def _states(program: Program, prefix: str) -> tuple[list[ValueInfoProto], list[ValueInfoProto]]:

@@ -183,6 +183,7 @@ def test_an_integer_model_tells_how_numbers_become_integers_and_back():
     assert int(found["input_largest"]) == program.input.largest
     assert float(found["output_unit"]) == program.output.unit
     assert {value.type.tensor_type.elem_type for value in loaded(program).graph.input} == {onnx.TensorProto.INT32}
+    assert f"at most {program.input.largest} in magnitude" in loaded(program).graph.input[0].doc_string
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -348,6 +349,13 @@ def test_what_has_more_than_8_bits_is_split_into_digits(largest, weights):
         frames = np.random.default_rng(7).choice(values, (6, len(values), *program.input.shape))
         frames[0].reshape(len(values), -1)[:, 0] = values
         assert_as_the_reference(program, frames.astype(np.int32))
+
+
+def test_a_kernel_of_one_pixel_has_no_dilation():
+    """OpenVINO 2026.4.1 ended with a segmentation fault on some of those that had."""
+    conv = Conv(name="conv", weight=np.full((2, 1, 1, 3), 2), dilation=(2, 2), padding=(1, 2), stride=(1, 2))
+    (node,) = [n for n in loaded(integers(conv, shape=(1, 6, 4))).graph.node if n.op_type == "ConvInteger"]
+    assert {a.name: list(a.ints) for a in node.attribute if a.name == "dilations"} == {"dilations": [1, 2]}
 
 
 def test_two_products_never_saturate_16_bits():
