@@ -123,9 +123,10 @@ def _metadata(program: Program) -> dict[str, str | int | float]:
         "reset": "mixed" if len(resets) > 1 else "".join(resets) or "none",
         "compare": ">",
         "encoder": program.encoder,
-        "n_steps": int(program.n_steps),
         "number_format": program.number_format,
     }
+    if program.n_steps is not None:
+        choices["n_steps"] = program.n_steps
     if program.number_format == "integer":
         choices["input_largest"] = program.input.largest
     return choices | {f"provenance_{key}": value for key, value in program.provenance.items()}

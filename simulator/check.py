@@ -7,6 +7,7 @@ from typing import Any
 
 from tdd_deploy.neurons import Firing
 from tdd_deploy.program import NeuronLayer, Program, verify, with_code
+from tdd_deploy.program.inputs import InputKind, input_kind
 from tdd_deploy.program.narrow import narrowed
 
 from .chips import Chip
@@ -14,6 +15,7 @@ from .needs import Needs
 from .placement import Placement, codes_sent, place, placed_layers, placement_json, senders_of
 
 FEWEST_BITS = 2
+DRAWN = "With an encoder of spikes it does: train with --encoder poisson"
 TRIES = 24  # of changes in all: each is a placement
 Change = tuple["Setting", str]  # and what it is, for people
 PER_NEURON = {
@@ -28,13 +30,30 @@ PER_CORE = {
 
 
 @dataclass(frozen=True, kw_only=True)
+class Seen:
+    """What data showed of the input: whether it sends 0 and 1 alone, in words, and what would make it so."""
+
+    is_binary: bool
+    found: str
+    remedy: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Setting:
-    """What is checked."""
+    """What is checked. ``seen`` is None where no data were looked at."""
 
     program: Program
     chip: Chip
     weight_bits: int
     n_chips: int = 1
+    seen: Seen | None = None
+
+    @property
+    def input_kind(self) -> InputKind:
+        """What the input sends, by the data or else by the program."""
+        if self.seen is None:
+            return input_kind(self.program)
+        return "spikes" if self.seen.is_binary else "numbers"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,29 +81,31 @@ class Fault:
 
 @dataclass(frozen=True, kw_only=True)
 class Checked:
-    """What was found. ``taken`` is what the check took for granted."""
+    """What was found. ``taken`` is what the check took for granted, ``conditions`` what has to be so besides."""
 
     setting: Setting
     placement: Placement
     faults: tuple[Fault, ...]
     taken: tuple[str, ...]
+    conditions: tuple[str, ...] = ()
 
     @property
     def fits(self) -> bool:
-        """Whether no limit is broken; ``chip.not_checked`` says what this leaves open."""
+        """Whether no limit is broken, if its conditions hold; ``chip.not_checked`` says what this leaves open."""
         return not self.faults
 
     def as_json(self) -> dict[str, Any]:
         """Return plain values."""
         setting = self.setting
         return {
-            "schema_version": 1,
+            "schema_version": 2,
             "target": setting.chip.name,
             "title": setting.chip.title,
             "remark": setting.chip.remark,
             "program": setting.program.digest,
             "chips": setting.n_chips,
             "fits": self.fits,
+            "conditions": list(self.conditions),
             "taken": list(self.taken),
             "not_checked": list(setting.chip.not_checked),
             "faults": [asdict(fault) for fault in self.faults],
@@ -97,13 +118,16 @@ def check(setting: Setting, *, taken: tuple[str, ...] = ()) -> Checked:
     placement, faults = _examined(setting)
     tries = iter(range(TRIES))
     mended = tuple(replace(fault, fix=_fix(setting, fault, faults, placement, tries)) for fault in faults)
-    return Checked(setting=setting, placement=placement, faults=mended, taken=taken)
+    return Checked(
+        setting=setting, placement=placement, faults=mended, taken=taken, conditions=tuple(_conditions(setting))
+    )
 
 
-def cannot_run(program: Program, chip: Chip) -> str:
+def cannot_run(program: Program, chip: Chip, *, input_is_binary: bool) -> str:
     """Say what of a program, wherever it is placed, a chip cannot execute; nothing when it can execute all."""
     nodes: dict[str, list[str]] = {}
-    for fault in _unable(Setting(program=program, chip=chip, weight_bits=0)):
+    seen = Seen(is_binary=input_is_binary, found="sends numbers")
+    for fault in _unable(Setting(program=program, chip=chip, weight_bits=0, seen=seen)):
         nodes.setdefault(fault.found, []).append(fault.where)
     return "; ".join(f"{found} ({', '.join(where)})" for found, where in nodes.items())
 
@@ -169,18 +193,28 @@ def _signs(setting: Setting) -> Iterator[Fault]:
 
 def _numbers(setting: Setting) -> Iterator[Fault]:
     spikes, program = setting.chip.spikes, setting.program
-    senders = {layer.name for layer in program.neuron_layers if not layer.neuron.binary}
-    senders |= {program.input.name} if program.encoder == "direct" else set()
+    senders = {layer.name: "sends numbers" for layer in program.neuron_layers if not layer.neuron.binary}
+    if setting.input_kind == "numbers":
+        largest = f"sends numbers up to {program.input.largest:,}"
+        senders[program.input.name] = setting.seen.found if setting.seen else largest
     for name in codes_sent(program) if spikes.kind == "binary" else ():
         if name in senders:
             yield Fault(
                 rule="events with numbers",
                 where=name,
-                found="sends numbers",
+                found=senders[name],
                 allowed="spikes",
                 why="its spikes carry no numbers",
                 source=spikes.source,
             )
+
+
+def _conditions(setting: Setting) -> Iterator[str]:
+    """Yield what nobody knows, and the answer depends on."""
+    name = setting.program.input.name
+    sends = name in codes_sent(setting.program)
+    if sends and setting.chip.spikes.kind == "binary" and setting.input_kind == "unknown":
+        yield f"{name} sends spikes alone, which the network does not say (--data looks)"
 
 
 def _payload(setting: Setting) -> Iterator[Fault]:
@@ -265,8 +299,9 @@ def _changes(setting: Setting, fault: Fault, placement: Placement) -> Iterator[C
         case "signed events":
             yield replace(setting, program=with_code(program, "spike")), "In spike code it does: --code spike"
         case "events with numbers" if fault.where == program.input.name:
-            words = "With an encoder of spikes it does: train with --encoder poisson"
-            yield replace(setting, program=replace(program, encoder="poisson")), words
+            words = setting.seen.remedy if setting.seen else DRAWN
+            if words:
+                yield replace(setting, program=replace(program, encoder="poisson"), seen=None), words
         case "reset":
             yield replace(setting, program=_with_hard_reset(program)), "With a hard reset it does"
         case "bits of a weight":

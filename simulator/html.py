@@ -10,7 +10,7 @@ from tdd_deploy.files import replacing
 
 from .pictures import pictures
 from .report import mean_text
-from .tables import binned_line, break_even_lines, by_placement, by_profile, by_twin, cell_text, range_text
+from .tables import binned_line, break_even_lines, by_placement, by_profile, by_twin, cell_text, input_lines, range_text
 
 
 def require() -> None:
@@ -41,6 +41,7 @@ def write_html(path: Path, report: Mapping[str, Any]) -> None:
         twin=by_twin(report),
         text=cell_text,
         binned_line=binned_line,
+        inputs=list(input_lines(report["data"])),
         break_even=list(break_even_lines(report)),
     )
     with replacing(path) as part:

@@ -2,7 +2,7 @@
 
 import csv
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ import numpy as np
 
 from tdd_deploy.files import replacing
 from tdd_deploy.program import NeuronLayer, Program
-from tdd_deploy.program.rounding import rounding_receivers
+from tdd_deploy.program.rounding import PIXELS, SPIKES, rounding_receivers_of
 
 from .baseline import baseline_json, break_even, fed_by_input
 from .counts import FIELDS, Counts, Trace
@@ -21,7 +21,7 @@ from .profiles import Profile
 from .routes import COSTS
 from .timing import BASIS, run_time
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 GIVEN = "the time per step that was given"
 BY_CODE = ("events", "input_events", "synops_effective", "synops_stored", "acs", "macs", "bias_adds", *COSTS)
 
@@ -144,6 +144,14 @@ class Simulation:
             return None
         return baseline_json(self.baseline, self.data["split"], [priced.executed.profile for priced in self.energies])
 
+    def _rounding(self) -> tuple[str, ...]:
+        """Return whose currents can round, for an input that sends what it sent."""
+        sent = self.data["sent"]
+        if not sent["neither_0_nor_1"]:
+            return rounding_receivers_of(self.program, SPIKES)
+        on_grid = replace(PIXELS, bound=max(abs(sent["lowest"]), abs(sent["highest"])))
+        return rounding_receivers_of(self.program, None if sent["off_grid"] else on_grid)
+
     def _program_json(self) -> dict[str, Any]:
         program = self.program
         codes = {f"{edge.source} -> {edge.target}": edge.code for edge in program.edges}
@@ -155,7 +163,7 @@ class Simulation:
             "integration": program.integration,
             "code": self.code,
             "codes": codes,
-            "rounding": list(rounding_receivers(program)),
+            "rounding": list(self._rounding()),
         }
 
     def _row(self, cells: tuple[Any, Any]) -> dict[str, Any]:

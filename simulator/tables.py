@@ -182,6 +182,7 @@ def _figures(report: Report) -> dict[str, Cell]:
         "data": f"{report['data']['name']} ({report['data']['split']})",
         "samples": n,
         "time steps": len(report["steps"]),
+        "input scale": scale_text(report["data"]["input"]["scale"]),
         "code": report["program"]["code"],
         "number format": report["program"]["number_format"],
         "accuracy, %": None if report["accuracy"] is None else 100 * report["accuracy"],
@@ -220,14 +221,52 @@ def binned_line(data: Mapping[str, Any]) -> str:
     height, width = binned["sensor"]
     length = f"of {binned['bin_us']:,} us" if binned["bin_us"] else "of equal length from first to last event"
     value = "counts" if binned["bin_value"] == "count" else "0 or 1"
+    apart = "off and on events apart" if binned["polarities"] > 1 else "events of one polarity"
     summed = f", {binned['downsample']} x {binned['downsample']} pixels summed" if binned["downsample"] > 1 else ""
     line = f"events of a camera of {height} x {width} pixels in {binned['n_steps']} time steps {length}, {value}, "
-    line += f"off and on events apart{summed}"
+    line += f"{apart}{summed}"
     if data["n_steps"] < binned["n_steps"]:
         line += f"; the first {data['n_steps']} of them are executed"
     if binned["samples_cut"]:
         line += f"; {binned['samples_cut']:,} samples are longer, and cut"
     return line
+
+
+def input_lines(data: Mapping[str, Any]) -> Iterator[str]:
+    """Say how stored values became what an input got, and which of these choices nobody made for these data."""
+    stored, scale = data["input"]["stored"], data["input"]["scale"]
+    values = f"{stored}, rounded to float32," if stored == "float64" else stored
+    encoder = f"; {data['encoder']} encoder, {data['encoder_from']}" if "encoder" in data else ""
+    yield f"input: {values} times {scale_text(scale)} ({data['input']['scale_from']}){encoder}"
+    if "n_steps" in data:
+        yield _steps_line(data)
+    rounding = data.get("sent", {}).get("rounding")
+    if rounding and rounding["rounded"]:
+        yield (
+            f"rounded to the network's integers: {rounding['rounded']:,} of {data['sent']['values']:,} input values, "
+            f"to multiples of {rounding['unit']:g}; {rounding['rounded_to_zero']:,} values that are not 0 become 0"
+        )
+    if "input_shape" in data:
+        time = f"is {data['input']['shape'][0]} time steps of shape"
+        is_open = data["static"] and len(data["input"]["shape"]) > 1 and data["name"].endswith(".npz")
+        frames = "; --frames would take its first axis for time" if is_open else ""
+        taken = f"{'enters whole, as' if data['static'] else time} {data['input_shape']}"
+        yield f"a sample {data['input']['shape']} {taken}{frames}"
+    if data["input"]["targets"]:
+        yield f"y holds {data['input']['targets']}, which are no labels, so there is no accuracy; labels are integers"
+
+
+def _steps_line(data: Mapping[str, Any]) -> str:
+    n_steps, of_data = data["n_steps"], data["n_steps_of_data"]
+    line = f"time steps per sample: {n_steps} ({data['n_steps_from']})"
+    if of_data is None:
+        return f"{line}, each with the whole sample"
+    return line if of_data == n_steps else f"{line}, the first of {of_data} in the data"
+
+
+def scale_text(scale: float) -> str:
+    """Return a scale for people: a fraction of 1 where it is one."""
+    return f"1/{1 / scale:g}" if scale < 1 and (1 / scale).is_integer() else f"{scale:g}"
 
 
 def cell_text(cell: Cell) -> str:

@@ -8,6 +8,7 @@ import os
 import sys
 import traceback
 from contextlib import contextmanager
+from fractions import Fraction
 from functools import partial, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -18,7 +19,7 @@ from . import __version__
 from .errors import BadOption, Interrupted, TddDeployError, WorkerFailed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     from .pipeline import Exported, Progress, Verified
     from .simulator.report import Simulation
@@ -50,6 +51,7 @@ ROWS = ("layer", "step", "term", "profile", "placement", "twin")
 FORMATS_OF_TABLES = ("md", "csv", "latex", "json")
 DEFAULT_PROFILES = ("loihi1-davies2018", "cmos45-horowitz", "cmos45-memory")
 DATA = "digits (built in), mnist, fashion-mnist, cifar10, cifar100, tonic:NAME, or a path to an .npz."
+STEPS = "Time steps per sample. Default: those of data in time, else those that the network says."
 DATA_DIR = "Folder of mnist, cifar10, ...; default: $TDD_DEPLOY_DATA."
 data_dir = click.option("--data-dir", type=PATH, help=DATA_DIR)
 per = click.option(
@@ -165,9 +167,28 @@ def _event_options(option: "Callable[..., Callable[[FC], FC]]") -> "Callable[[FC
     return add
 
 
-def _binned(command: "Callable[..., None]") -> "Callable[..., None]":
-    """Give a command these options; it gets what they say as ``binning``."""
+def _fraction(context: click.Context, option: click.Parameter, value: str | None) -> float | None:
+    """Read a number, or a fraction such as 1/256."""
+    if value is None:
+        return None
+    try:
+        return float(Fraction(value))
+    except (ValueError, ZeroDivisionError, OverflowError) as error:
+        raise click.BadParameter(f"{value!r} is not a number, or a fraction such as 1/256", context, option) from error
 
+
+INPUT_SCALE = (
+    "Multiply stored values by this, such as 1 or 1/256. Default: by the array scale of an .npz; else bytes by 1/256, "
+    "unless all are 0 and 1, and other types by 1."
+)
+FRAMES = "The axis of x after N is time: x is [N, steps, ...]. Default: where its shape leaves no other reading."
+
+
+def _read(command: "Callable[..., None]") -> "Callable[..., None]":
+    """Give a command the options by which data are read; it gets those of events as ``binning``."""
+
+    @click.option("--input-scale", metavar="S", callback=_fraction, help=INPUT_SCALE)
+    @click.option("--frames", is_flag=True, help=FRAMES)
     @_event_options(click.option)
     @wraps(command)
     def run(*, bin_us: int | None, bins: int | None, bin_value: Any, downsample: int | None, **options: Any) -> None:
@@ -182,7 +203,8 @@ def _binned(command: "Callable[..., None]") -> "Callable[..., None]":
 @cli.command(cls=_Grouped)
 @_data("--data", help=f"Default: {DATA}")
 @_data("--data-dir", type=PATH, help=DATA_DIR)
-@_data("--frames", is_flag=True, default=None, help="The .npz is in time: x [N, steps, ...].")
+@_data("--frames", is_flag=True, default=None, help="The .npz is in time: x is [N, steps, ...]. Default: images.")
+@_data("--input-scale", metavar="S", callback=_fraction, help=INPUT_SCALE)
 @_event_options(_data)
 @_data("--train-samples", type=int, metavar="N", help="Learn from the first N training samples. Default: all.")
 @_data("--encoder", type=click.Choice(ENCODERS), help="Default: direct, the image itself at every step.")
@@ -268,6 +290,7 @@ def train(out: Path, *, resume: bool, **given: Any) -> None:
         finished = run(out, resume=resume, watcher=watcher, **given)
     if not _is_first():
         return
+    _print_lines(_input_lines(finished["data"]))
     last = finished["epochs"][finished["kept_epoch"] - 1]
     if finished["program"] is None:
         _echo_baseline(out, last["accuracy"])
@@ -315,8 +338,9 @@ def _echo_baseline(run: Path, accuracy: float) -> None:
 @click.option("--floats", is_flag=True, help="lava: keep floats, for its floating-point simulation.")
 @click.option("--data", help=f"Measure what quantizing changes, on training samples: {DATA}")
 @data_dir
-@_binned
+@_read
 @click.option("--samples", type=click.IntRange(1), default=64, show_default=True, help="How many of --data.")
+@click.option("--steps", type=click.IntRange(1), help="Time steps per sample to write. Default: as the network says.")
 @json_option
 def export(file: Path, *, target: str, out: Path, as_json: bool, **options: Any) -> None:
     """Write FILE (a .nir, .net or .onnx file, or a run folder) for a target.
@@ -333,6 +357,12 @@ def export(file: Path, *, target: str, out: Path, as_json: bool, **options: Any)
     if exported.layers:
         _print_quantization(exported)
     program = exported.program
+    if exported.data:
+        _print_lines(_input_lines(exported.data))
+        if program.encoder == "direct" and program.input.scale == program.input.largest == 1:
+            click.echo(
+                "the integers of the input are 0 and 1, as all values of these samples are (--input-bits: others)"
+            )
     click.echo(
         f"{out}: {len(program.neuron_layers)} layers of neurons, {program.number_format}, program {program.digest[:12]}"
     )
@@ -343,10 +373,10 @@ def export(file: Path, *, target: str, out: Path, as_json: bool, **options: Any)
 @foreign_file
 @click.option("--data", required=True, help=DATA)
 @data_dir
-@_binned
+@_read
 @click.option("--split", help="train, val or test; all, train or val of an .npz. Default: test, or all.")
 @click.option("--samples", type=click.IntRange(1), help="How many, from the first on. Default: all.")
-@click.option("--steps", type=click.IntRange(1), help="Time steps per sample. Default: as the network was trained.")
+@click.option("--steps", type=click.IntRange(1), help=STEPS)
 @click.option("--encoder", type=click.Choice(ENCODERS), help="Default: as the network was trained.")
 @click.option("--seed", type=click.IntRange(0), default=0, help="Of the Poisson encoder.", show_default=True)
 @click.option(
@@ -405,9 +435,10 @@ def simulate(file: Path, *, energy: bool, profiles: tuple[str, ...], by: str, as
 @foreign_file
 @click.option("--data", required=True, help=DATA)
 @data_dir
-@_binned
+@_read
 @click.option("--split", help="train, val or test; all, train or val of an .npz. Default: test, or all.")
 @click.option("--samples", type=click.IntRange(1), help="How many, from the first on. Default: all.")
+@click.option("--steps", type=click.IntRange(1), help=STEPS)
 @click.option("--seed", type=click.IntRange(0), default=0, help="Of the Poisson encoder.", show_default=True)
 @click.option("--code", "codes", callback=_listed(_code), default="delta,spike", show_default=True)
 @click.option("--bits", callback=_listed(_bits), default="float", show_default=True, help="Such as float,8,4.")
@@ -450,9 +481,10 @@ def sweep(runs: tuple[Path, ...], *, profiles: tuple[str, ...], as_json: bool, *
 @foreign_file
 @click.option("--data", required=True, help=DATA)
 @data_dir
-@_binned
+@_read
 @click.option("--split", help="train, val or test; all, train or val of an .npz. Default: test, or all.")
 @click.option("--samples", type=click.IntRange(1), default=20, show_default=True, help="How many, from the first on.")
+@click.option("--steps", type=click.IntRange(1), help=STEPS)
 @click.option("--against", help=f"Machines, with commas: {','.join(MACHINES)}. Default: all that are there.")
 @click.option("--bits", type=int, help="Of a weight, for integer and lava. Default: 8.")
 @per
@@ -478,6 +510,7 @@ def verify(file: Path, *, against: str | None, as_json: bool, **options: Any) ->
         _echo_json(verified.as_json())
     else:
         _print_hops(verified)
+        _print_lines(_input_lines(verified.data))
     if not verified.passed:
         raise click.exceptions.Exit(1)
 
@@ -486,7 +519,7 @@ def verify(file: Path, *, against: str | None, as_json: bool, **options: Any) ->
 @click.argument("run", type=PATH)
 @click.option("--data", required=True, help=DATA)
 @data_dir
-@_binned
+@_read
 @click.option("--split", help="train, val or test; all, train or val of an .npz. Default: test, or all.")
 @click.option("--samples", type=click.IntRange(1), default=64, show_default=True, help="How many, from the first on.")
 @click.option("--layer", "layers", multiple=True, help="Draw this layer's spikes; may be repeated. Default: first two.")
@@ -508,6 +541,7 @@ def analyse(run: Path, *, as_json: bool, **options: Any) -> None:
         _echo_json(report)
     else:
         _print_analysis(report)
+        _print_lines(_input_lines(report["data"]))
 
 
 @cli.command()
@@ -544,11 +578,17 @@ def prune(run: Path, *, out: Path, as_json: bool, **options: Any) -> None:
 @click.option("--bits", type=int, help="Of a weight, for a network in floats. Default: 8.")
 @click.option("--code", type=click.Choice(("delta", "spike")), help="Default: delta where events can carry a sign.")
 @click.option("--chips", type=click.IntRange(1), default=1, show_default=True, help="How many there are.")
+@click.option("--data", help=f"Look at what the input sends, spikes or numbers: {DATA}")
+@data_dir
+@_read
+@click.option("--split", help="train, val or test; all, train or val of an .npz. Default: test, or all.")
+@click.option("--samples", type=click.IntRange(1), help="How many of --data, from the first on. Default: all.")
 @json_option
 def check(file: Path, *, as_json: bool, **options: Any) -> None:
     """Say whether FILE (a .nir, .net or .onnx file, or a run folder) fits on a chip, what does not, and what helps.
 
-    Exit code 1 when it does not fit. Limits are those that are published; what they leave open is printed.
+    Exit code 1 when it does not fit. Limits are those that are published; what they leave open is printed, as is
+    what only data can show, such as whether the input sends spikes alone (--data).
     """
     from .pipeline import check as run
 
@@ -830,6 +870,7 @@ def _print_sweep(found: "Mapping[str, Any]") -> None:
     console.print(table)
     if found["profile"]:
         console.print(f"* no other knows as much for less energy by {found['profile']}", highlight=False)
+    _print_lines(dict.fromkeys(line for point in found["points"] for line in point["inputs"]))
 
 
 def _print_check(found: "Mapping[str, Any]") -> None:
@@ -845,6 +886,7 @@ def _print_check(found: "Mapping[str, Any]") -> None:
     chips = "" if found["chips"] == 1 else f" x {found['chips']}"
     n = len(found["faults"])
     verdict = f"does not fit ({n} found)" if n else "no published limit is broken"
+    verdict += ", with one condition" if found["conditions"] and not n else ""
     lines = [f"{found['target']}{chips}: {verdict}. {found['title']}. {found['remark']}"]
     for fault in found["faults"]:
         lines += [
@@ -852,6 +894,7 @@ def _print_check(found: "Mapping[str, Any]") -> None:
             f"    source: {fault['source']}",
             *([f"    {fault['fix']}"] if fault["fix"] else []),
         ]
+    lines += [f"if: {line}" for line in found["conditions"]]
     lines += [f"taken for granted: {line}" for line in found["taken"]]
     lines += [f"not checked: {line}" for line in found["not_checked"]]
     for line in lines:
@@ -890,7 +933,7 @@ def _print_simulation(simulation: "Simulation", by: str) -> None:
 
 
 def _summary(report: "Mapping[str, Any]") -> "Iterator[str]":
-    from .simulator.tables import binned_line, break_even_lines
+    from .simulator.tables import binned_line, break_even_lines, input_lines
 
     totals, n = report["totals"], report["totals"]["samples"]
     accuracy = "no labels" if report["accuracy"] is None else f"accuracy {report['accuracy']:.1%}"
@@ -899,6 +942,7 @@ def _summary(report: "Mapping[str, Any]") -> "Iterator[str]":
         f"means over {n} samples of {data['name']} ({data['split']}), {len(report['steps'])} time steps, "
         f"{report['program']['code']} code: {accuracy}"
     )
+    yield from input_lines(data)
     if report["early_exit"]:
         found = report["early_exit"]
         yield (
@@ -1021,6 +1065,19 @@ def _print_pruning(pruned: "Mapping[str, Any]") -> None:
     console = _console()
     console.print(table)
     console.print("means over the validation samples", highlight=False)
+
+
+def _input_lines(data: "Mapping[str, Any]") -> "Iterator[str]":
+    """Say how samples became inputs."""
+    from .simulator.tables import input_lines
+
+    return input_lines(data)
+
+
+def _print_lines(lines: "Iterable[str]") -> None:
+    console = _console()
+    for line in lines:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def _table(*columns: str, left: "Collection[str]" = (), overflow: Any = "ellipsis") -> Any:

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +12,77 @@ from .data import Arrangement, Source, arrange, check_labels, encode
 from .data.encoders import Encoded, Frames, sent_on_change
 from .errors import BadData, BadOption, Violation
 from .program import Program
+from .program.inputs import nearest_integers
+from .program.rounding import PIXELS
 
+GRID = np.float32(2.0**-PIXELS.exponent)
 LARGEST_BATCH = 1 << 26  # numbers: 256 MiB, as long recordings of a camera come to many
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sent:
+    """What an input got, value by value; a static one counts once. Drawn spikes are not counted."""
+
+    values: int = 0
+    nonzero: int = 0
+    other: int = 0  # values that are neither 0 nor 1 when they are sent
+    off_grid: int = 0  # no multiples of 1/256, whose sums could round
+    lowest: float = 0.0
+    highest: float = 0.0
+    rounded: int = 0  # by an integer program
+    lost: int = 0  # nonzero, and rounded to 0
+
+    @classmethod
+    def of(cls, frames: Encoded, program: Program) -> Self:
+        """Count the values of a batch."""
+        if not isinstance(frames, Frames) or not frames.values.size:
+            return cls()
+        x = frames.values
+        is_nonzero = x != 0
+        nonzero = int(np.count_nonzero(is_nonzero))
+        if program.number_format != "integer" and np.array_equal(x, is_nonzero):  # most that is in time, and fast
+            return cls(values=x.size, nonzero=nonzero, lowest=float(nonzero == x.size), highest=float(nonzero > 0))
+        scaled, sent = nearest_integers(program, x) if program.number_format == "integer" else (x, x)
+        with np.errstate(over="ignore"):  # what is so large is on the grid
+            on_grid = x * GRID
+        return cls(
+            values=x.size,
+            nonzero=nonzero,
+            other=int(np.count_nonzero(sent != (sent != 0))),
+            off_grid=int(np.count_nonzero(on_grid != np.rint(on_grid))),
+            lowest=float(x.min()),
+            highest=float(x.max()),
+            rounded=int(np.count_nonzero(scaled != sent)),
+            lost=nonzero - int(np.count_nonzero(sent)),
+        )
+
+    def __add__(self, other: "Sent") -> "Sent":
+        if not self.values or not other.values:
+            return self if self.values else other
+        names = ("values", "nonzero", "other", "off_grid", "rounded", "lost")
+        return Sent(
+            **{name: getattr(self, name) + getattr(other, name) for name in names},
+            lowest=min(self.lowest, other.lowest),
+            highest=max(self.highest, other.highest),
+        )
+
+    @property
+    def is_binary(self) -> bool:
+        """Whether all values are spikes: 0 or 1."""
+        return not self.other
+
+    def checked(self, program: Program, subject: str) -> Self:
+        """Return the same, unless nothing of the samples is left.
+
+        Raises:
+            BadData: an integer program rounds every nonzero value to 0.
+        """
+        if self.nonzero and self.lost == self.nonzero:
+            found = f"all {self.nonzero:,} nonzero values, {self.lowest:g} to {self.highest:g}, round to 0"
+            allowed = f"values from {0.5 / program.input.scale:g} on, as the program's integers are"
+            remedy = "--input-scale says what stored values are multiplied by."
+            raise BadData(subject, [Violation("x", found, allowed, remedy)])
+        return self
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +92,9 @@ class Feed:
     program: Program
     arrangement: Arrangement
     encoder: str
+    encoder_from: str
     n_steps: int
+    n_steps_from: str
     seed: int
     threshold: float  # by which an input has to differ to be sent anew
 
@@ -37,23 +108,40 @@ class Feed:
         encoder: str | None = None,
         seed: int = 0,
         threshold: float = 0.0,
+        frames: bool = False,
     ) -> Self:
         """Find out how; what is None is as the data or the program say.
 
+        Args:
+            program: what is fed.
+            source: the samples.
+            steps: time steps.
+            encoder: of samples.
+            seed: of a random encoder.
+            threshold: see ``Feed.threshold``.
+            frames: the axis of x after N is time.
+
         Raises:
-            BadOption: a threshold below zero, or of an input that is not sent as numbers.
+            BadOption: a threshold below zero, or of an input that is not sent as numbers; nobody says how many steps.
+            BadData: the samples do not fit, or in two ways.
         """
+        encoder_from = "as --encoder says" if encoder else "as the network says"
         encoder = encoder or program.encoder
         if not 0 <= threshold < math.inf:
             raise BadOption("--input-threshold", f"{threshold:g}", "0 or more")
         if threshold and encoder != "direct":
             raise BadOption("--input-threshold", f"{threshold:g}, with --encoder {encoder}", "with --encoder direct")
-        shapes = source.sample_shape, program.input.shape
-        remedy = _downsampling(*shapes, source.binned.binning.downsample) if source.binned else ""
-        arrangement = arrange(*shapes, source.name, remedy=remedy)
-        n_steps = steps or arrangement.n_steps or program.n_steps
+        arrangement = arranged(program, source, frames=frames)
+        n_steps, n_steps_from = _steps(steps, arrangement, program, source)
         return cls(
-            program=program, arrangement=arrangement, encoder=encoder, n_steps=n_steps, seed=seed, threshold=threshold
+            program=program,
+            arrangement=arrangement,
+            encoder=encoder,
+            encoder_from=encoder_from,
+            n_steps=n_steps,
+            n_steps_from=n_steps_from,
+            seed=seed,
+            threshold=threshold,
         )
 
     @property
@@ -61,13 +149,32 @@ class Feed:
         """Whether the program sees the same values at every step."""
         return self.encoder == "direct" and not self.arrangement.in_time
 
+    def as_json(self, source: Source) -> dict[str, Any]:
+        """Return how samples become inputs, and where each choice comes from, for a report."""
+        return {
+            "name": source.name,
+            "split": source.split,
+            "encoder": self.encoder,
+            "encoder_from": self.encoder_from,
+            "seed": self.seed,
+            "n_steps": self.n_steps,
+            "n_steps_from": self.n_steps_from,
+            "n_steps_of_data": self.arrangement.n_steps,
+            "static": self.is_static,
+            "input_threshold": self.threshold,
+            "input": source.as_json(),
+            "binned": source.binned.as_json() if source.binned else None,
+            "files": source.digests,
+        }
+
     def batches(
         self, source: Source, size: int, *, first: int = 0, limit: int | None = None
     ) -> Iterator[tuple[Encoded, NDArray[np.int64] | None]]:
         """Yield encoded inputs and labels, or None for labels; see ``Source.batches``.
 
         Raises:
-            BadData: labels, and no output for each; and what the source raises.
+            BadData: labels, and no output for each; fractions, for an input of whole numbers; and what the source
+                raises.
         """
         shape = self.program.shapes[self.program.output.name]
         if source.labelled and len(shape) != 1:
@@ -85,13 +192,55 @@ class Feed:
                 seed=self.seed,
                 start=batch.start,
             )
-            if isinstance(frames, Frames) and self.threshold:
-                frames = sent_on_change(frames, self.threshold)
+            if isinstance(frames, Frames):
+                self._check_whole(batch.x, batch.start, source)
+                if self.threshold:
+                    frames = sent_on_change(frames, self.threshold)
             yield frames, batch.y
+
+    def _check_whole(self, x: NDArray[np.float32], start: int, source: Source) -> None:
+        """Refuse fractions where a program takes whole numbers: nobody chose how they become such."""
+        if self.program.number_format != "integer" or self.program.input.scale != 1:
+            return
+        is_fraction = x != np.rint(x)
+        if not is_fraction.any():
+            return
+        sample = start + int(np.argmax(is_fraction.reshape(len(x), -1).any(axis=1)))
+        largest = self.program.input.largest
+        remedy = "--input-scale says what stored values are multiplied by"
+        magnitudes = np.unique(np.abs(x[x != 0]))
+        if source.stored == "uint8":
+            remedy += ": 1 takes bytes as they are"
+        elif len(magnitudes) == 1:
+            remedy += f": with {source.scale / float(magnitudes[0]):g} they are spikes"
+        found = f"x is {x[is_fraction][0]:g}, and would be rounded"
+        allowed = f"whole numbers from {-largest:,} to {largest:,}, which the program's input takes"
+        raise BadData(source.name, [Violation(f"sample {sample}", found, allowed, f"{remedy}.")])
+
+
+def arranged(program: Program, source: Source, *, frames: bool) -> Arrangement:
+    """Decide how samples meet a program's input; events, which were cut into time steps, are in time."""
+    shapes = source.sample_shape, program.input.shape
+    remedy = _downsampling(*shapes, source.binned.binning.downsample) if source.binned else ""
+    return arrange(*shapes, source.name, in_time=frames or source.binned is not None, remedy=remedy)
+
+
+def _steps(steps: int | None, arrangement: Arrangement, program: Program, source: Source) -> tuple[int, str]:
+    """Return the number of time steps, and who says so."""
+    if steps is not None:
+        return steps, "as --steps says"
+    if arrangement.n_steps is not None:
+        return arrangement.n_steps, "as the events are cut" if source.binned else "as the data have"
+    if program.n_steps is not None:
+        return program.n_steps, "as the network says"
+    found = f"not given; {source.name} is static, and the network does not say how many time steps a sample takes"
+    raise BadOption("--steps", found, "1 or more, such as --steps 32, for each sample shown 32 times")
 
 
 def _downsampling(sample_shape: tuple[int, ...], input_shape: tuple[int, ...], now: int) -> str:
-    """Say what would make events ``[T, 2, height, width]``, downsampled by ``now``, fit an input."""
+    """Say what would make events ``[T, polarities, height, width]``, downsampled by ``now``, fit an input."""
+    if len(sample_shape) != 4:
+        return ""
     full = (sample_shape[1], sample_shape[2] * now, sample_shape[3] * now)
     for by in range(1, min(full[1:]) + 1):
         if input_shape == (full[0], full[1] / by, full[2] / by):

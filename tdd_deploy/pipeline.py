@@ -6,7 +6,8 @@ import math
 import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, nullcontext
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
@@ -26,10 +27,11 @@ from .errors import (
     MissingDependency,
     Violation,
 )
-from .feed import Feed
+from .feed import Feed, Sent, arranged
 from .files import appearing, make_folder, replacing, write_json
 from .program import Code, Conv, Dense, Program, describe, with_code, with_delta_threshold
 from .program.bounds import wrapping_layers
+from .program.inputs import input_kind
 from .program.outputs import predicted
 from .program.rounding import rounding_receivers
 
@@ -39,7 +41,7 @@ if TYPE_CHECKING:
     from .exporters.lava.worker import LavaRun
     from .program.quantize import LayerReport, Per
     from .simulator.calibration import Calibration
-    from .simulator.check import Checked
+    from .simulator.check import Checked, Seen
     from .simulator.placement import Placement
     from .simulator.profiles import Profile
     from .simulator.report import Simulation
@@ -114,6 +116,7 @@ class Exported:
     program: Program
     layers: "tuple[LayerReport, ...]" = ()
     calibration: "Calibration | None" = None
+    data: Mapping[str, Any] | None = None  # of the calibration: how samples became inputs
 
     def as_json(self) -> dict[str, Any]:
         """Return plain values."""
@@ -123,6 +126,7 @@ class Exported:
             "number_format": self.program.number_format,
             "layers": [asdict(layer) for layer in self.layers],
             "calibration": asdict(self.calibration) if self.calibration else None,
+            "data": self.data,
         }
 
 
@@ -144,7 +148,10 @@ def export(
     data: str | None = None,
     data_dir: Path | None = None,
     binning: Binning | None = None,
+    input_scale: float | None = None,
+    frames: bool = False,
     samples: int = CALIBRATION_SAMPLES,
+    steps: int | None = None,
 ) -> Exported:
     """Write the program of a file or run folder for a target, quantized first where asked or needed.
 
@@ -166,10 +173,13 @@ def export(
         data: calibration data: measure on its first training samples what quantisation changes.
         data_dir: where the files of a named set lie.
         binning: how events of a camera are cut.
+        input_scale: stored values are multiplied by it; by default as the data say.
+        frames: the axis of x after N is time.
         samples: how many of them.
+        steps: time steps per sample, which the file then states; by default as the network says.
 
     Raises:
-        BadOption: no such target.
+        BadOption: no such target, or a number of steps below 1.
         BadOptions: options that do not go together.
         NotExportable: every reason why the target, or integers, cannot hold the program.
     """
@@ -177,7 +187,7 @@ def export(
 
     if target not in TARGETS:
         raise BadOption("--target", repr(target), " or ".join(TARGETS))
-    program = read_program(path, dialect=dialect, strict=strict)
+    program = _with_steps(read_program(path, dialect=dialect, strict=strict), steps)
     is_lava, is_onnx, is_integer = target == "lava", target == "onnx", program.number_format == "integer"
     if bits is None and is_lava and not floats and not is_integer:
         bits = DEPLOYED_BITS
@@ -202,6 +212,8 @@ def export(
         ("--data", data is not None and bits is None, for_integers),
         ("--data-dir", data_dir is not None and data is None, for_data),
         ("--bin-us or --bins", binning is not None and data is None, for_data),
+        ("--input-scale", input_scale is not None and data is None, for_data),
+        ("--frames", frames and data is None, for_data),
         ("--samples", samples != CALIBRATION_SAMPLES and data is None, for_data),
     )
     found = [Violation(option, *words) for option, is_wrong, words in faults if is_wrong]
@@ -216,8 +228,11 @@ def export(
             input_bits=input_bits,
             data=data,
             data_dir=data_dir,
-            binning=binning,
+            binning=binning and binning.in_steps(steps),
+            input_scale=input_scale,
+            frames=frames,
             samples=samples,
+            steps=steps,
         )
     coded = with_code(exported.program, code or ("spike" if is_onnx or mapping == "spike" else "delta"))
     chosen = {"mapping": mapping, "form": form, "fast": fast or None}
@@ -234,7 +249,10 @@ def _quantized(
     data: str | None,
     data_dir: Path | None,
     binning: Binning | None,
+    input_scale: float | None,
+    frames: bool,
     samples: int,
+    steps: int | None,
 ) -> Exported:
     from .program.quantize import quantize
 
@@ -243,19 +261,33 @@ def _quantized(
         return Exported(program=made.program, layers=made.layers)
     from .simulator.calibration import calibrate
 
-    source = open_data(data, split="train", data_dir=data_dir, binning=binning)
-    feed = Feed.of(program, source)
+    source = open_data(data, split="train", data_dir=data_dir, binning=binning, input_scale=input_scale)
+    feed = Feed.of(program, source, steps=steps, frames=frames)
     made = quantize(program, bits=bits, per=per, input_bits=input_bits, **_seen(source, samples))
     batches = feed.batches(source, CALIBRATION_SAMPLES, limit=samples)
     calibration = calibrate(program, made.program, batches, n_steps=feed.n_steps)
-    return Exported(program=made.program, layers=made.layers, calibration=calibration)
+    return Exported(program=made.program, layers=made.layers, calibration=calibration, data=feed.as_json(source))
+
+
+def _with_steps(program: Program, steps: int | None) -> Program:
+    """Return a program that states its time steps, where a user chose them."""
+    if steps is None:
+        return program
+    if steps < 1:
+        raise BadOption("--steps", str(steps), "1 or more")
+    return replace(program, n_steps=steps)
 
 
 def _seen(source: Source, samples: int) -> dict[str, Any]:
-    """Return what ``quantize`` is told of an input: the least power of two that bounds it, from 1 on, and values."""
+    """Return what ``quantize`` is told of an input: the least power of two that bounds it, from 1 on, and values.
+
+    Where all values are 0 and 1, the input sends spikes.
+    """
     batches = [batch.x for batch in source.batches(CALIBRATION_SAMPLES, limit=samples)]
     largest = max(float(np.abs(x).max()) for x in batches)
-    return {"largest_input": 2.0 ** math.ceil(math.log2(max(largest, 1.0))), "samples": batches[0]}
+    is_binary = all(((x == 0) | (x == 1)).all() for x in batches)
+    bound = 2.0 ** math.ceil(math.log2(max(largest, 1.0)))
+    return {"largest_input": bound, "samples": batches[0], "binary_input": is_binary}
 
 
 def simulate(
@@ -267,6 +299,8 @@ def simulate(
     split: str | None = None,
     data_dir: Path | None = None,
     binning: Binning | None = None,
+    input_scale: float | None = None,
+    frames: bool = False,
     samples: int | None = None,
     steps: int | None = None,
     encoder: str | None = None,
@@ -297,6 +331,8 @@ def simulate(
         split: part of the data; by default the test set, or a whole .npz.
         data_dir: where the files of a named set lie.
         binning: how events of a camera are cut.
+        input_scale: stored values are multiplied by it; by default as the data say.
+        frames: the axis of x after N is time.
         samples: how many, from the first on; all by default.
         steps: time steps per sample; by default what the program or the data in time say.
         encoder: a name of ``data.ENCODERS``; by default the program's.
@@ -336,13 +372,11 @@ def simulate(
     if delta_threshold is not None:
         program = with_delta_threshold(program, delta_threshold)
     binning = binning and binning.in_steps(steps)
-    source = open_data(data, split=split, data_dir=data_dir, binning=binning)
-    feed = Feed.of(program, source, steps=steps, encoder=encoder, seed=seed, threshold=input_threshold)
-    if code == "auto":
-        program = _calibrated(program, open_data(data, split="train", data_dir=data_dir, binning=binning), feed)
-    else:
-        program = with_code(program, code)
-    run_on = _data_json(source, feed)
+    opened = partial(open_data, data, data_dir=data_dir, binning=binning, input_scale=input_scale)
+    source = opened(split=split)
+    feed = Feed.of(program, source, steps=steps, encoder=encoder, seed=seed, threshold=input_threshold, frames=frames)
+    program = _calibrated(program, opened(split="train"), feed) if code == "auto" else with_code(program, code)
+    run_on = feed.as_json(source)
     if twin is not None:
         _check_twin(baseline, twin, program, run_on)
     placement, unplaced = _placed(program, prices)
@@ -359,6 +393,8 @@ def simulate(
                 split=source.split,
                 data_dir=None if data_dir is None else data_dir.absolute(),
                 binning=binning,
+                input_scale=input_scale,
+                frames=frames,
                 steps=feed.n_steps,
                 encoder=feed.encoder,
                 seed=seed,
@@ -380,10 +416,11 @@ def simulate(
         for share in shares:
             total = share if total is None else total + share
             progress(total.trace.n_samples, n_samples)
-    assert total is not None  # a source without samples is refused
+        assert total is not None  # a source without samples is refused
+        sent = total.sent.checked(program, source.name)
     simulation = Simulation(
         program=program,
-        data=run_on,
+        data={**run_on, "sent": sent_json(sent, program)},
         code=code,
         trace=total.trace,
         n_correct=total.n_correct if source.labelled else None,
@@ -400,7 +437,7 @@ def simulate(
             for each in prices
         ),
         placement=placement,
-        caveats=_caveats(program, prices),
+        caveats=_caveats(program, prices, input_is_binary=sent.is_binary),
         baseline=twin,
         early_exit=early_exit,
         options={
@@ -427,6 +464,13 @@ def check(
     bits: int | None = None,
     code: Code | None = None,
     chips: int = 1,
+    data: str | None = None,
+    split: str | None = None,
+    data_dir: Path | None = None,
+    binning: Binning | None = None,
+    input_scale: float | None = None,
+    frames: bool = False,
+    samples: int | None = None,
 ) -> "Checked":
     """Hold a program against what a chip has room for; see ``simulator.check``.
 
@@ -438,6 +482,13 @@ def check(
         bits: of a weight, for floats; by default 8.
         code: what edges send; by default delta where events can carry a sign, or else spike.
         chips: how many there are.
+        data: samples that show what the input sends; without them it is what the program says, or unknown.
+        split: part of the data; by default the test set, or a whole .npz.
+        data_dir: where the files of a named set lie.
+        binning: how events of a camera are cut.
+        input_scale: stored values are multiplied by it; by default as the data say.
+        frames: the axis of x after N is time.
+        samples: how many are looked at, from the first on; all by default.
 
     Raises:
         TddDeployError: anything wrong with a file or an option.
@@ -465,8 +516,63 @@ def check(
     if code is None:
         code = "spike" if chip.spikes.kind == "binary" else "delta"
         taken.append(f"edges send in {code} code (--code)")
-    setting = Setting(program=with_code(program, code), chip=chip, weight_bits=weight_bits, n_chips=chips)
+    seen = None
+    if data is not None:
+        source = open_data(data, split=split, data_dir=data_dir, binning=binning, input_scale=input_scale)
+        seen = _seen_of(program, source, frames=frames, samples=samples)
+        taken += [f"{program.input.name} {seen.found}"] if seen.is_binary else []
+    else:
+        _check_without_data(data_dir, split, binning, input_scale, samples, frames=frames)
+        kind = input_kind(program)
+        taken += [f"{program.input.name} sends spikes, as the network says"] if kind == "spikes" else []
+    setting = Setting(program=with_code(program, code), chip=chip, weight_bits=weight_bits, n_chips=chips, seen=seen)
     return examine(setting, taken=tuple(taken))
+
+
+def _seen_of(program: Program, source: Source, *, frames: bool, samples: int | None) -> "Seen":
+    """Look at what samples send into a program."""
+    from .simulator.check import DRAWN, Seen
+
+    steps = arranged(program, source, frames=frames).n_steps or 1  # values are looked at, and not executed
+    feed = Feed.of(program, source, steps=steps, frames=frames)
+    if feed.encoder != "direct":
+        return Seen(is_binary=True, found=f"sends spikes, drawn by the network's encoder ({feed.encoder})")
+    batches = feed.batches(source, MEASURED_BATCH, limit=samples)
+    sent = sum((Sent.of(encoded, program) for encoded, _ in batches), Sent())
+    n_samples = source.n_samples if samples is None else min(samples, source.n_samples)
+    of_data = f"{n_samples:,} samples of {source.name} ({source.split})"
+    if sent.is_binary:
+        return Seen(is_binary=True, found=f"sends spikes: all {sent.values:,} values of {of_data} are 0 or 1")
+    found = f"sends numbers: {sent.other:,} of {sent.values:,} values of {of_data} are not sent as 0 or 1"
+    remedy = DRAWN if sent.lowest >= 0 and sent.highest <= 1 else ""
+    if source.binned and source.scale == 1:
+        remedy = "With --bin-value binary it does"
+    return Seen(is_binary=False, found=f"{found}; they go from {sent.lowest:g} to {sent.highest:g}", remedy=remedy)
+
+
+def _check_without_data(
+    data_dir: Path | None,
+    split: str | None,
+    binning: Binning | None,
+    input_scale: float | None,
+    samples: int | None,
+    *,
+    frames: bool,
+) -> None:
+    """Refuse options of data that are not named."""
+    given = {
+        "--data-dir": data_dir,
+        "--split": split,
+        "--bin-us or --bins": binning,
+        "--input-scale": input_scale,
+        "--samples": samples,
+        "--frames": frames or None,
+    }
+    found = [
+        Violation(option, "given without --data", "only with --data") for option, x in given.items() if x is not None
+    ]
+    if found:
+        raise BadOptions("these options", found)
 
 
 def report(path: Path) -> dict[str, Any]:
@@ -571,13 +677,13 @@ def _check_twin(path: Path | None, twin: Mapping[str, Any], program: Program, da
         raise BadOptions(f"--baseline {path}", found)
 
 
-def _caveats(program: Program, profiles: "Sequence[Profile]") -> tuple[str, ...]:
-    """Say what the chips of some profiles could not execute."""
+def _caveats(program: Program, profiles: "Sequence[Profile]", *, input_is_binary: bool) -> tuple[str, ...]:
+    """Say what the chips of some profiles could not execute, of a program that got such an input."""
     from .simulator.check import cannot_run
     from .simulator.chips import load_chip
 
     chips = [load_chip(name) for name in dict.fromkeys(profile.chip for profile in profiles if profile.chip)]
-    found = [(chip.name, cannot_run(program, chip)) for chip in chips]
+    found = [(chip.name, cannot_run(program, chip, input_is_binary=input_is_binary)) for chip in chips]
     return tuple(
         f"{name} cannot run this as it is, and is priced as if it could: {what}" for name, what in found if what
     )
@@ -647,6 +753,7 @@ class Verified:
     accuracies: Mapping[str, float]  # per machine; empty for data without labels
     n_samples: int
     left_out: tuple[str, ...]
+    data: Mapping[str, Any] = field(default_factory=dict)  # how samples became inputs
 
     @property
     def passed(self) -> bool:
@@ -672,7 +779,10 @@ def verify(
     split: str | None = None,
     data_dir: Path | None = None,
     binning: Binning | None = None,
+    input_scale: float | None = None,
+    frames: bool = False,
     samples: int = 20,
+    steps: int | None = None,
     against: Sequence[str] | None = None,
     bits: int | None = None,
     per: "Per" = "layer",
@@ -692,7 +802,10 @@ def verify(
         split: part of the data; by default the test set, or a whole .npz.
         data_dir: where the files of a named set lie.
         binning: how events of a camera are cut.
+        input_scale: stored values are multiplied by it; by default as the data say.
+        frames: the axis of x after N is time.
         samples: how many, from the first on.
+        steps: time steps per sample; by default what the data in time or the network say.
         against: names of ``machines.MACHINES``, executed in that order; by default all that are there.
         bits: of a weight, where the program is quantized on the way to ``integer`` and ``lava``; 8 by default.
         per: one scale per ``layer`` or per ``neuron``.
@@ -717,7 +830,9 @@ def verify(
     if program.number_format == "integer" and any(is_given for _, is_given in given):
         words = "given, and the program is in integers already", "only with a program in floats"
         raise BadOptions("these options", [Violation(option, *words) for option, is_given in given if is_given])
-    source = open_data(data, split=split, data_dir=data_dir, binning=binning)
+    binning = binning and binning.in_steps(steps)
+    source = open_data(data, split=split, data_dir=data_dir, binning=binning, input_scale=input_scale)
+    feed = Feed.of(program, source, steps=steps, frames=frames)
 
     def quantized() -> Program:
         weight_bits = DEPLOYED_BITS if bits is None else bits
@@ -725,15 +840,16 @@ def verify(
 
     chosen = Machines(path=path, program=program, quantized=quantized, mapping=mapping, timeout_s=timeout_s)
     machines, left_out = chosen.all_there() if against is None else (chosen.named(against), [])
-    feed = Feed.of(program, source)
     n_samples = min(samples, source.n_samples)
+    sent = Sent()
     hops: list[list[Hop]] = []
     seconds: dict[str, float] = {}
     right: dict[str, int] = {}
     done = 0
-    for frames, labels in feed.batches(source, batch, limit=samples):
-        inputs = np.stack([frames.at(t) for t in range(feed.n_steps)])
+    for encoded, labels in feed.batches(source, batch, limit=samples):
+        inputs = np.stack([encoded.at(t) for t in range(feed.n_steps)])
         found = [machine(inputs) for machine in machines]
+        sent += Sent.of(encoded, program)
         for recorded in found:
             seconds[recorded.machine] = seconds.get(recorded.machine, 0.0) + recorded.seconds
             if labels is not None:
@@ -748,6 +864,7 @@ def verify(
         accuracies={name: n / n_samples for name, n in right.items()},
         n_samples=n_samples,
         left_out=tuple(left_out),
+        data={**feed.as_json(source), "sent": sent_json(sent.checked(program, source.name), program)},
     )
 
 
@@ -795,15 +912,21 @@ def inspect(path: Path, *, dialect: str | None = None, strict: bool = False) -> 
         "weights": sum(node.weight.size for node in program.linear_maps if isinstance(node, Dense | Conv)),
         "time step": f"{program.dt_s:g} s",
         "time constants": ", ".join(describe.time_constants(program)) or "none",
-        "time steps per sample": program.n_steps,
+        "time steps per sample": program.n_steps or "not stated: data in time have their own, others need --steps",
         "integration": program.integration,
         "encoder": program.encoder,
         "number format": program.number_format,
-        "currents that can round": ", ".join(rounding_receivers(program)) or "none: every code gives the same spikes",
+        "currents that can round": ", ".join(rounding_receivers(program)) or _unrounded(program),
         **_overflow(program),
         "digest": program.digest,
         **program.provenance,
     }
+
+
+def _unrounded(program: Program) -> str:
+    """Say of a program whose currents cannot round for which inputs that is so."""
+    is_any = program.number_format == "integer" or program.encoder != "direct"
+    return f"none{'' if is_any else ', for inputs k/256 up to 1'}: every code gives the same spikes"
 
 
 def _overflow(program: Program) -> dict[str, str]:
@@ -822,17 +945,17 @@ def _calibrated(program: Program, source: Source, feed: Feed) -> Program:
     return choose_codes(program, engine.run(first, n_steps=feed.n_steps).trace)
 
 
-def _data_json(source: Source, feed: Feed) -> dict[str, Any]:
+def sent_json(sent: Sent, program: Program) -> dict[str, Any]:
+    """Return what an input got, as plain values; in integers also what rounding changed."""
+    rounded = {"rounded": sent.rounded, "rounded_to_zero": sent.lost, "unit": 1 / program.input.scale}
     return {
-        "name": source.name,
-        "split": source.split,
-        "encoder": feed.encoder,
-        "seed": feed.seed,
-        "n_steps": feed.n_steps,
-        "static": feed.is_static,
-        "input_threshold": feed.threshold,
-        "binned": source.binned.as_json() if source.binned else None,
-        "files": source.digests,
+        "values": sent.values,
+        "nonzero": sent.nonzero,
+        "neither_0_nor_1": sent.other,
+        "off_grid": sent.off_grid,
+        "lowest": sent.lowest,
+        "highest": sent.highest,
+        "rounding": rounded if program.number_format == "integer" else None,
     }
 
 
@@ -842,6 +965,7 @@ def train(
     data: str | None = None,
     data_dir: Path | None = None,
     frames: bool | None = None,
+    input_scale: float | None = None,
     config: Path | None = None,
     device: str | None = None,
     tensorboard: bool | None = None,
@@ -858,6 +982,7 @@ def train(
         data: a name of ``data.DATASETS``, or a path to a labelled .npz; digits by default.
         data_dir: where the files of a named set lie.
         frames: the .npz is in time, ``[N, n_steps, ...]``; events of a camera need only to be cut (``bin_us``, ...).
+        input_scale: stored values are multiplied by it; by default as the data say.
         config: a .toml whose table [train] gives what is not given here.
         device: ``cpu``, ``cuda``, or ``auto`` (default): cuda where there is one.
         tensorboard: also write TensorBoard's files, into the folder's ``tensorboard``.
@@ -873,7 +998,7 @@ def train(
     from .exporters import TARGETS
 
     place: dict[str, Any] = {"data_dir": data_dir, "device": device, "tensorboard": tensorboard}
-    everything = {"data": data, "frames": frames, **place, **given}
+    everything = {"data": data, "frames": frames, "input_scale": input_scale, **place, **given}
     chosen = {name: value for name, value in everything.items() if value is not None}
     if config is not None:
         chosen = {**read_options(config, "train", _option_types()), **chosen}
@@ -882,21 +1007,18 @@ def train(
     choices = {"data": "digits", "frames": False, **before.get("options", chosen)}
     of_data = {name: choices.pop(name, None) for name in room.OF_DATA}
     data, frames, binning = of_data["data"], of_data["frames"], _binning_of(of_data, choices.get("steps"))
+    input_scale = of_data["input_scale"]
+    opened = partial(open_data, data, data_dir=place["data_dir"], binning=binning, input_scale=input_scale)
     _check_method(choices.get("method"), frames=frames, binning=binning)
-    choices = _steps_of_events(data, binning, place["data_dir"]) | choices
-    try:
-        options = room.checked(room.TrainOptions.of(**choices))
-    except TypeError as error:
-        if not resume:
-            raise
-        raise BadFile(out / "train.json", f"is damaged ({error})", "start the run anew in another folder") from error
+    choices = _steps_of_events(opened, binning) | choices
+    options = _train_options(choices, out, resume=resume)
     if not resume and out.is_dir() and any(out.iterdir()):
         raise BadFile(out, "is not empty", "name a new folder, or continue its run with --resume")
     if place["tensorboard"]:
         room.require_tensorboard()
     with room.executing(place["device"] or "auto") as execution:
-        learned, facts = _training_data(data, frames, binning, options, place["data_dir"])
-        measured_on = _measured_on(data, place["data_dir"]) if options.is_ann else ()
+        learned, facts = _training_data(opened, options, in_time=frames or binning is not None)
+        measured_on = (opened(split="val"), opened(split=None)) if options.is_ann else ()  # of simulate, by default
         if resume and facts != before["data"]:
             raise BadData(
                 data, [Violation("its samples", "have changed since the run began", "the samples it began with")]
@@ -951,11 +1073,6 @@ def _write_ann(out: Path, program: Program, measured: Mapping[str, Any]) -> None
     write_json(out / BASELINE, measured)
     if find_spec("onnx") is not None:
         conventional.write(program, out / CONVENTIONAL)
-
-
-def _measured_on(data: str, data_dir: Path | None) -> tuple[Source, ...]:
-    """Open the splits that an ANN is measured on: the validation samples, and what ``simulate`` takes by default."""
-    return tuple(open_data(data, split=split, data_dir=data_dir) for split in ("val", None))
 
 
 def _baseline_json(
@@ -1032,7 +1149,15 @@ def _option_types() -> dict[str, Any]:
     from .train import TrainOptions
 
     of_events = {"bin_us": int, "bins": int, "bin_value": str, "downsample": int}
-    here = {"data": str, "frames": bool, **of_events, "data_dir": Path, "device": str, "tensorboard": bool}
+    here = {
+        "data": str,
+        "frames": bool,
+        "input_scale": float,
+        **of_events,
+        "data_dir": Path,
+        "device": str,
+        "tensorboard": bool,
+    }
     return here | get_type_hints(TrainOptions)
 
 
@@ -1097,31 +1222,42 @@ def _binning_of(of_data: Mapping[str, Any], steps: int | None) -> Binning | None
     return binning and binning.in_steps(steps)
 
 
-def _steps_of_events(data: str, binning: Binning | None, data_dir: Path | None) -> dict[str, Any]:
+def _train_options(choices: Mapping[str, Any], out: Path, *, resume: bool) -> "TrainOptions":
+    """Return the checked options of a run, those of a former one by its train.json."""
+    from . import train as room
+
+    try:
+        return room.checked(room.TrainOptions.of(**choices))
+    except TypeError as error:
+        if not resume:
+            raise
+        raise BadFile(out / "train.json", f"is damaged ({error})", "start the run anew in another folder") from error
+
+
+def _steps_of_events(opened: Callable[..., Source], binning: Binning | None) -> dict[str, Any]:
     """Return the time steps that events are cut into, as an option of a run."""
-    if binning is None:
-        return {}
-    return {"steps": open_data(data, split="train", data_dir=data_dir, binning=binning).sample_shape[0]}
+    return {} if binning is None else {"steps": opened(split="train").sample_shape[0]}
 
 
 def _training_data(
-    name: str, frames: bool, binning: Binning | None, options: "TrainOptions", data_dir: Path | None
+    opened: Callable[..., Source], options: "TrainOptions", *, in_time: bool
 ) -> "tuple[TrainingData, dict[str, Any]]":
     """Load what is learned from; return it, and the facts by which a resumed run knows it again."""
     from .train import Samples, TrainingData
 
-    parts = [open_data(name, split=split, data_dir=data_dir, binning=binning) for split in ("train", "val")]
+    parts = [opened(split=split) for split in ("train", "val")]
     source = parts[0]
-    frames = frames or binning is not None
+    name = source.name
     if not source.labelled or source.n_classes is None:
-        raise BadData(name, [Violation("its labels", "there are none", "y, one integer per sample")])
-    shape = source.sample_shape[1:] if frames else source.sample_shape
+        found = f"y holds {source.targets}" if source.targets else "there are none"
+        raise BadData(name, [Violation("its labels", found, "y, one integer per sample")])
+    shape = source.sample_shape[1:] if in_time else source.sample_shape
     input_shape = (1, *shape) if len(shape) == 2 else shape
     if len(input_shape) not in (1, 3):
         raise BadData(
             name, [Violation("a sample", f"shape {shape}", "(n,), (height, width) or (channels, height, width)")]
         )
-    if frames and source.sample_shape[0] < options.steps:
+    if in_time and source.sample_shape[0] < options.steps:
         raise BadOption("--steps", str(options.steps), f"1 to {source.sample_shape[0]}, the frames of a sample")
     sha = hashlib.sha256()
     loaded = []
@@ -1136,7 +1272,7 @@ def _training_data(
             raise BadData(name, [Violation("x", f"{x.min()} to {x.max()}", "0 to 1, the probability of a spike")])
         sha.update(np.ascontiguousarray(x).data)
         sha.update(y.data)
-        lead = x.shape[:2] if frames else x.shape[:1]
+        lead = x.shape[:2] if in_time else x.shape[:1]
         loaded.append(Samples(x.reshape(*lead, *input_shape), y))
     facts = {
         "name": name,
@@ -1144,10 +1280,15 @@ def _training_data(
         "validation_samples": len(loaded[1].y),
         "n_classes": source.n_classes,
         "input_shape": list(input_shape),
+        "input": source.as_json(),
+        "static": not in_time,
+        "n_steps": options.steps,
+        "n_steps_from": "as the options of the run say",
+        "n_steps_of_data": source.sample_shape[0] if in_time else None,
         "sha256": sha.hexdigest(),
     }
     learned = TrainingData(
-        train=loaded[0], validation=loaded[1], input_shape=input_shape, n_classes=source.n_classes, in_time=frames
+        train=loaded[0], validation=loaded[1], input_shape=input_shape, n_classes=source.n_classes, in_time=in_time
     )
     return learned, facts
 
@@ -1165,6 +1306,8 @@ def analyse(
     split: str | None = None,
     data_dir: Path | None = None,
     binning: Binning | None = None,
+    input_scale: float | None = None,
+    frames: bool = False,
     samples: int = ANALYSED_SAMPLES,
     layers: Sequence[str] = (),
     sample: int = 0,
@@ -1179,6 +1322,8 @@ def analyse(
         split: part of the data; by default the test set, or a whole .npz.
         data_dir: where the files of a named set lie.
         binning: how events of a camera are cut.
+        input_scale: stored values are multiplied by it; by default as the data say.
+        frames: the axis of x after N is time.
         samples: how many, from the first on.
         layers: whose spikes are drawn; by default those of the first two.
         sample: whose spikes are drawn, from 0 on.
@@ -1200,7 +1345,7 @@ def analyse(
         require()
         _check_is_no_file(out)
     program, finished = _finished_run(run, room)
-    source = open_data(data, split=split, data_dir=data_dir, binning=binning)
+    source = open_data(data, split=split, data_dir=data_dir, binning=binning, input_scale=input_scale)
     n_samples = min(samples, source.n_samples)
     names = finished.deployed.layers
     if not 0 <= sample < n_samples:
@@ -1208,12 +1353,12 @@ def analyse(
     for layer in layers:
         if layer not in names:
             raise BadOption("--layer", repr(layer), " or ".join(names))
-    feed = Feed.of(program, source)
+    feed = Feed.of(program, source, frames=frames)
     findings = None
     spikes: Mapping[str, Any] = {}
     done = 0
-    for frames, labels in feed.batches(source, ANALYSIS_BATCH, limit=samples):
-        inputs = frames.values[None] if frames.static else frames.values
+    for encoded, labels in feed.batches(source, ANALYSIS_BATCH, limit=samples):
+        inputs = encoded.values[None] if encoded.static else encoded.values
         found = examine(finished, inputs, labels, feed.n_steps)
         findings = found if findings is None else findings + found
         if done <= sample < done + inputs.shape[1]:
@@ -1223,7 +1368,7 @@ def analyse(
     assert findings is not None  # a source without samples is refused
     analysis = Analysis(
         program=program.digest,
-        data=_data_json(source, feed),
+        data=feed.as_json(source),
         shapes={name: program.shapes[name] for name in names},
         findings=findings,
         epochs=finished.recorded["epochs"],
@@ -1315,7 +1460,10 @@ def prune(
         raise BadFile(run, "was trained for integers (--qat)", "prune a run in floats, then export it with --bits")
     before = finished.recorded["options"]
     binning = _binning_of(before, finished.options.steps)
-    learned, facts = _training_data(data, before["frames"], binning, finished.options, data_dir)
+    input_scale = before.get("input_scale")
+    opened = partial(open_data, data, data_dir=data_dir, binning=binning, input_scale=input_scale)
+    in_time = before["frames"] or binning is not None
+    learned, facts = _training_data(opened, finished.options, in_time=in_time)
     changed = [
         Violation(f"its {name.replace('_', ' ')}", str(facts[name]), f"{finished.recorded['data'][name]}, as in {run}")
         for name in ("input_shape", "n_classes")
@@ -1323,14 +1471,14 @@ def prune(
     ]
     if changed:
         raise BadData(data, changed)
-    validation = open_data(data, split="val", data_dir=data_dir, binning=binning)
+    validation = opened(split="val")
     rows: list[PrunedRound] = []
     pruned: dict[str, Any] = {}
     stopped = False
     with appearing(out) as part:
         try:
             for each in rounds_of(finished.network, finished.options, learned, chosen):
-                rows.append(_measured(each, validation))
+                rows.append(_measured(each, validation, in_time=in_time))
                 progress(each.number, chosen.rounds)
                 if each.number == 0:
                     continue
@@ -1349,12 +1497,12 @@ def prune(
     return pruned
 
 
-def _measured(each: "Round", source: Source) -> PrunedRound:
+def _measured(each: "Round", source: Source, *, in_time: bool) -> PrunedRound:
     """Count on all samples of a source what a round's network executes."""
     from .simulator.engine import Engine
 
     engine = Engine(each.program)
-    feed = Feed.of(each.program, source)
+    feed = Feed.of(each.program, source, frames=in_time)
     synops = dict.fromkeys(("delta", "spike"), 0)
     for frames, _ in feed.batches(source, CALIBRATION_SAMPLES, limit=None):
         trace = engine.run(frames, n_steps=feed.n_steps).trace

@@ -8,7 +8,7 @@ from pathlib import Path
 from . import __version__
 from .data import Binning, Source, open_data
 from .errors import WorkerFailed
-from .feed import Feed
+from .feed import Feed, Sent
 from .program import Program
 from .program.outputs import predicted
 from .simulator.counts import Trace
@@ -22,9 +22,10 @@ class Share:
 
     trace: Trace
     n_correct: int  # 0 without labels
+    sent: Sent  # by the input
 
     def __add__(self, other: "Share") -> "Share":
-        return Share(self.trace + other.trace, self.n_correct + other.n_correct)
+        return Share(self.trace + other.trace, self.n_correct + other.n_correct, self.sent + other.sent)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -37,6 +38,8 @@ class Job:
         split: part of it.
         data_dir: where the files of a named set lie.
         binning: how events of a camera are cut.
+        input_scale: stored values are multiplied by it; None: as the data say.
+        frames: the axis of x after N is time.
         steps: time steps.
         encoder: of the input.
         seed: of a random encoder.
@@ -60,6 +63,8 @@ class Job:
     early_exit: float | None
     routes: Mapping[str, Route] | None = None
     binning: Binning | None = None
+    input_scale: float | None = None
+    frames: bool = False
     files: Mapping[str, str]
     version: str = __version__
 
@@ -89,7 +94,8 @@ def execute(
         result = engine.run(frames, n_steps=feed.n_steps, record=record, early_exit=early_exit)
         if take is not None:
             take(result)
-        yield Share(result.trace, 0 if labels is None else int((predicted(result.output) == labels).sum()))
+        n_correct = 0 if labels is None else int((predicted(result.output) == labels).sum())
+        yield Share(result.trace, n_correct, Sent.of(frames, engine.program))
 
 
 @lru_cache(maxsize=2)  # a worker has many shares of one job, one after the other
@@ -97,9 +103,19 @@ def _ready(job: Job) -> tuple[Source, Feed, Engine]:
     """Open the data and lay out the program."""
     if job.version != __version__:
         raise WorkerFailed("a worker", f"has tdd-deploy {__version__}, not {job.version}", "install the same")
-    source = open_data(job.data, split=job.split, data_dir=job.data_dir, binning=job.binning)
+    source = open_data(
+        job.data, split=job.split, data_dir=job.data_dir, binning=job.binning, input_scale=job.input_scale
+    )
     if source.fingerprints != job.files:
         files = ", ".join(map(str, source.files))
         raise WorkerFailed("a worker", f"has other bytes in {files}", "let all processes see the same files")
-    feed = Feed.of(job.program, source, steps=job.steps, encoder=job.encoder, seed=job.seed, threshold=job.threshold)
+    feed = Feed.of(
+        job.program,
+        source,
+        steps=job.steps,
+        encoder=job.encoder,
+        seed=job.seed,
+        threshold=job.threshold,
+        frames=job.frames,
+    )
     return source, feed, Engine(job.program, threads=1, routes=job.routes)

@@ -14,6 +14,7 @@ from .errors import BadFile, BadOption, Interrupted
 from .files import make_folder, replacing, write_json
 from .pipeline import export, read_program, simulate
 from .program import Code, Program
+from .simulator.tables import input_lines
 
 SCHEMA_VERSION = 1
 TRAINED = ("method", "keep", "lambda", "steps", "qat")  # options of a training run that rows are told with
@@ -40,7 +41,10 @@ class Grid:
     split: str
     files: Mapping[str, str]
     binning: Binning | None
+    input_scale: float | None
+    frames: bool
     samples: int
+    steps: int | None
     seed: int
     profiles: tuple[str, ...]
 
@@ -53,7 +57,10 @@ def sweep(
     split: str | None = None,
     data_dir: Path | None = None,
     binning: Binning | None = None,
+    input_scale: float | None = None,
+    frames: bool = False,
     samples: int | None = None,
+    steps: int | None = None,
     seed: int = 0,
     codes: Sequence[Choice] = ("delta", "spike"),
     bits: Sequence[int | None] = (None,),
@@ -76,7 +83,10 @@ def sweep(
         split: part of the data; by default the test set, or a whole .npz.
         data_dir: where the files of a named set lie.
         binning: how events of a camera are cut.
+        input_scale: stored values are multiplied by it; by default as the data say.
+        frames: the axis of x after N is time.
         samples: how many, from the first on; all by default.
+        steps: time steps per sample; by default what the data in time or the network say.
         seed: of a random encoder.
         codes: what edges send.
         bits: of a weight; None for floats.
@@ -94,13 +104,17 @@ def sweep(
     """
     if out.exists() and not out.is_dir():
         raise BadFile(out, "is a file", "name a folder")
-    source = open_data(data, split=split, data_dir=data_dir, binning=binning)
+    binning = binning and binning.in_steps(steps)
+    source = open_data(data, split=split, data_dir=data_dir, binning=binning, input_scale=input_scale)
     grid = Grid(
         data=source.name,
         split=source.split,
         files=source.digests,
         binning=binning,
+        input_scale=input_scale,
+        frames=frames,
         samples=min(samples or source.n_samples, source.n_samples),
+        steps=steps,
         seed=seed,
         profiles=tuple(profiles),
     )
@@ -114,7 +128,10 @@ def sweep(
         "split": source.split,
         "data_dir": data_dir,
         "binning": binning,
+        "input_scale": input_scale,
+        "frames": frames,
         "samples": grid.samples,
+        "steps": steps,
         "seed": seed,
     }
     try:
@@ -161,7 +178,7 @@ def _run(
         file = path
         if point.bits is not None:
             file = Path(folder) / "network.nir"
-            given = {name: common[name] for name in ("data", "data_dir", "binning")}
+            given = {name: common[name] for name in ("data", "data_dir", "binning", "input_scale", "frames", "steps")}
             export(path, target="nir", out=file, bits=point.bits, **reading, **given)
         simulation = simulate(
             file,
@@ -179,6 +196,7 @@ def _run(
         **asdict(point),
         "trained": _trained(path),
         "accuracy": report["accuracy"],
+        "inputs": list(input_lines(report["data"])),
         **{name: totals[name] / n for name in ("spikes", "delta_events", "synops_effective")},
         "energy_nj": {
             energy["profile"]: None if energy["dynamic_pj"] is None else energy["dynamic_pj"] / n / 1e3
@@ -247,5 +265,5 @@ def pareto(points: Sequence[tuple[float | None, float | None]]) -> list[bool]:
 
 def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return a row without tables in it."""
-    others = {name: value for name, value in row.items() if name not in ("trained", "energy_nj")}
+    others = {name: value for name, value in row.items() if name not in ("trained", "energy_nj", "inputs")}
     return {**others, **row["trained"], **{f"{name}_nj": energy for name, energy in row["energy_nj"].items()}}

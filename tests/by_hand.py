@@ -204,6 +204,19 @@ DATA = {
     "seed": 0,
     "n_steps": 3,
     "static": False,
+    "encoder_from": "as the network says",
+    "n_steps_from": "as the data have",
+    "n_steps_of_data": 3,
+    "input": {"stored": "float32", "shape": [3, 2], "scale": 1.0, "scale_from": "as stored", "targets": None},
+    "sent": {
+        "values": 12,
+        "nonzero": 8,
+        "neither_0_nor_1": 0,
+        "off_grid": 0,
+        "lowest": 0.0,
+        "highest": 1.0,
+        "rounding": None,
+    },
     "files": {"by_hand.npz": "def012"},
 }
 

@@ -25,6 +25,9 @@ def violations(program: Program, mapping: LavaMapping) -> tuple[Violation, ...]:
     found = [*_any_neuron(program), *_any_map(program)]
     if program.number_format == "integer":
         found += _integers(program)
+    if program.n_steps is None:
+        remedy = "--steps says how many a sample takes."
+        found.append(Violation("time steps", "the network does not say how many", "1 or more", remedy))
     late = latencies(program)
     if mapping != "fused":
         found += [fault for layer in program.neuron_layers for fault in _stock(layer, mapping)]

@@ -108,10 +108,11 @@ def _properties(program: Program, form: Form, *, fast: bool) -> dict[str, str]:
         "integration": program.integration,
         "number_format": program.number_format,
         "encoder": program.encoder,
-        "n_steps": str(program.n_steps),
         "nodes": json.dumps([_described(node) for node in program.nodes]),
         "states": json.dumps([asdict(state) for state in states(program)]),
     }
+    if program.n_steps is not None:
+        found["n_steps"] = str(program.n_steps)
     neurons = [layer.neuron for layer in program.neuron_layers]
     for choice in sorted({choice for neuron in neurons for choice in neuron.choices}):
         found[choice] = _one_of(getattr(neuron, choice) for neuron in neurons if choice in neuron.choices)

@@ -7,6 +7,8 @@ import numpy.typing as npt
 
 from tdd_deploy.errors import BadData, Violation
 
+CHANNELS = (3, 4)  # of images, as a rule
+
 
 @dataclass(frozen=True, kw_only=True)
 class Arrangement:
@@ -23,31 +25,60 @@ class Arrangement:
 
 
 def arrange(
-    sample_shape: tuple[int, ...], input_shape: tuple[int, ...], subject: str, *, remedy: str = ""
+    sample_shape: tuple[int, ...],
+    input_shape: tuple[int, ...],
+    subject: str,
+    *,
+    in_time: bool = False,
+    remedy: str = "",
 ) -> Arrangement:
     """Decide whether samples are static or in time for a program's input.
 
-    The first that matches: the input's shape; time steps before it; then both again without the input's
-    channel axis, if that is 1.
+    A sample is static when it has the input's shape, with or without a channel axis of 1. It is in time when it has
+    one axis more, in front. Without the channel axis such a sample looks like an image of several channels too, so it
+    is in time only where ``in_time`` says so.
 
     Args:
         sample_shape: of one sample, without N.
         input_shape: of one time step of the program's input.
         subject: whose samples they are, named in the error.
+        in_time: the axis after N is time.
         remedy: what the error says of how to get there.
 
     Raises:
-        BadData: none matches; the error shows both shapes and what would fit.
+        BadData: none matches, or two readings are possible; the error shows both shapes and what would fit.
     """
-    shapes = [input_shape, input_shape[1:]] if input_shape[:1] == (1,) else [input_shape]
-    for shape in shapes:
-        if sample_shape == shape:
-            return Arrangement(in_time=False, n_steps=None, input_shape=input_shape)
-        if sample_shape and sample_shape[1:] == shape:
-            return Arrangement(in_time=True, n_steps=sample_shape[0], input_shape=input_shape)
-    fitting = [text for shape in shapes for text in (_text(*shape), _text("T", *shape))]
+    full, reduced = [input_shape], [input_shape[1:]] if input_shape[:1] == (1,) else []
+    if not in_time and sample_shape in full + reduced:
+        return Arrangement(in_time=False, n_steps=None, input_shape=input_shape)
+    if sample_shape and sample_shape[1:] in (full + reduced if in_time else full):
+        return Arrangement(in_time=True, n_steps=sample_shape[0], input_shape=input_shape)
+    if sample_shape and sample_shape[1:] in reduced:
+        raise BadData(subject, [_ambiguous(sample_shape, input_shape)])
+    fitting = [
+        text for shape in full + reduced for text in (*(() if in_time else (_text(*shape),)), _text("T", *shape))
+    ]
     allowed = f"{' or '.join(fitting)} for the program's input {_text(*input_shape)}"
+    remedy = remedy or _moving(sample_shape, input_shape)
     raise BadData(subject, [Violation("samples", f"shape is {_text(*sample_shape)}", allowed, remedy)])
+
+
+def _moving(sample_shape: tuple[int, ...], input_shape: tuple[int, ...]) -> str:
+    """Say which axis may stand last, where samples would fit if it stood first."""
+    moved = (*sample_shape[-1:], *sample_shape[:-1])
+    if moved == input_shape:
+        return "If the last axis holds the channels, save numpy.moveaxis(x, -1, 1)."
+    if moved[1:] == input_shape or (input_shape[:1] == (1,) and moved[1:] == input_shape[1:]):
+        return "If the last axis is time, save numpy.moveaxis(x, -1, 1)."
+    return ""
+
+
+def _ambiguous(sample_shape: tuple[int, ...], input_shape: tuple[int, ...]) -> Violation:
+    first = sample_shape[0]
+    found = f"shape is {_text(*sample_shape)}, which is {first:,} time steps, or {first:,} channels"
+    allowed = f"{_text(*input_shape)} or {_text('T', *input_shape)} for the program's input {_text(*input_shape)}"
+    suggested = f"{first} suggests channels" if first in CHANNELS else f"{first:,} suggests time"
+    return Violation("samples", found, allowed, f"With --frames the axis after N is time ({suggested}).")
 
 
 def _text(*axes: int | str) -> str:

@@ -70,6 +70,11 @@ class Binning:
             raise BadOptions("how events are cut", found)
         return cls(bin_us=bin_us, bins=bins, bin_value=bin_value or "count", downsample=downsample or 1)
 
+    @property
+    def counted(self) -> str:
+        """What a value is, for reports."""
+        return "counts of events" if self.bin_value == "count" else "1 where there are events"
+
     def in_steps(self, n_steps: int | None) -> Self:
         """Return the same with so many time steps, where ``bins`` does not say how many."""
         return self if self.bins else replace(self, n_steps=n_steps)
@@ -95,8 +100,15 @@ class Binned:
     binning: Binning
     n_steps: int
     sensor: tuple[int, int]  # height, width
+    polarities: int
     n_cut: int | None  # samples that go on behind the last step; None: known only to who reads them all
 
     def as_json(self) -> dict[str, Any]:
         """Return plain values."""
-        return {**asdict(self.binning), "n_steps": self.n_steps, "sensor": list(self.sensor), "samples_cut": self.n_cut}
+        return {
+            **asdict(self.binning),
+            "n_steps": self.n_steps,
+            "sensor": list(self.sensor),
+            "polarities": self.polarities,
+            "samples_cut": self.n_cut,
+        }

@@ -61,7 +61,12 @@ DATASETS = ("digits", *FILE_SETS)
 
 
 def open_data(
-    name: str, *, split: str | None = None, data_dir: Path | None = None, binning: Binning | None = None
+    name: str,
+    *,
+    split: str | None = None,
+    data_dir: Path | None = None,
+    binning: Binning | None = None,
+    input_scale: float | None = None,
 ) -> Source:
     """Open one split of a named data set, or of a .npz.
 
@@ -72,9 +77,10 @@ def open_data(
             The 1797 digits are shuffled once for ever: 500 test, 200 val, 1097 train.
         data_dir: where named sets are looked for; without it, $TDD_DEPLOY_DATA.
         binning: how events of a camera are cut into time steps; None for other data.
+        input_scale: stored values are multiplied by it; None: as the data set or the file says.
 
     Raises:
-        BadOption: an unknown name or split.
+        BadOption: an unknown name or split, or a scale that float32 does not hold.
         BadOptions: events without binning, or binning without events.
         DataNotFound: the files are not there; the error says what to put where.
         BadFile, BadData: a file is damaged, or holds what cannot be used.
@@ -83,13 +89,13 @@ def open_data(
     if is_file(name):
         split = _known(split or "all", NPZ_SPLITS, "; a .npz is one split, so name the test file instead")
         if holds_events(Path(name)):
-            source = open_events(Path(name), _given(binning, name))
+            source = open_events(Path(name), _given(binning, name)).scaled(input_scale)
         else:
             _check_needless(binning, name)
-            source = open_npz(Path(name))
+            source = open_npz(Path(name), scale=input_scale)
         return source.part(split, _ranges(source.n_samples)[split])
     if name.startswith(PREFIX):
-        return _tonic(name, split, data_dir, _given(binning, name))
+        return _tonic(name, split, data_dir, _given(binning, name)).scaled(input_scale)
     if name not in DATASETS:
         close = difflib.get_close_matches(name, DATASETS, n=1)
         hint = f" (did you mean {close[0]}?)" if close else ""
@@ -97,9 +103,9 @@ def open_data(
     _check_needless(binning, name)
     split = _known(split or "test", SPLITS)
     if name == "digits":
-        return open_digits().part(split, DIGITS_SPLITS[split])
+        return open_digits().scaled(input_scale).part(split, DIGITS_SPLITS[split])
     source = _open_files(name, FILE_SETS[name], test=split == "test", data_dir=data_dir)
-    return source.part(split, _ranges(source.n_samples)["all" if split == "test" else split])
+    return source.scaled(input_scale).part(split, _ranges(source.n_samples)["all" if split == "test" else split])
 
 
 def is_file(name: str) -> bool:

@@ -43,7 +43,9 @@ def _open(name: str, files: Sequence[Path], record: np.dtype[np.void], *, n_clas
         n_samples=n,
         n_classes=n_classes,
         files=tuple(files),
+        stored="uint8",
         scale=2.0**-8,
+        scale_from="pixels of bytes are k/256",
         tables=(Records(path=files[0].parent, parts=parts, n=n, dtype=record),),
     )
 

@@ -37,7 +37,9 @@ def open_digits() -> Source:
         n_samples=len(table),
         n_classes=10,
         files=(),
+        stored="uint8",
         scale=2.0**-4,
+        scale_from="pixels of 0 to 16 are k/16",
         tables=(Records(path=Path("digits"), parts=(in_memory,), n=len(table), dtype=table.dtype),),
     )
 

@@ -2,9 +2,11 @@
 
 ======================  =======================================================================================
 ``events``              structured ``[E]`` with the integer fields ``t`` (us), ``x``, ``y`` and ``p`` (0 or 1), as tonic
-                        has them; or four arrays ``events_t``, ``events_x``, ``events_y``, ``events_p``
+                        has them; or arrays ``events_t``, ``events_x``, ``events_y``, ``events_p``. A field can have
+                        such a name as its title. Without ``y`` the sensor is one row of channels, as SHD's cochlea
+                        is; without ``p``, or where all events of a row have one ``p``, there is one polarity
 ``ends``                integers ``[N]``: sample i is ``events[ends[i - 1]:ends[i]]``, sorted by time
-``sensor``              two integers: height, width
+``sensor``              two integers: height, width; of one row also the width alone
 ``labels``              where wanted, integers ``[N]``
 ======================  =======================================================================================
 """
@@ -20,12 +22,13 @@ import numpy.typing as npt
 from tdd_deploy.errors import BadData, BadFile, Violation
 
 from .binning import Binning
-from .events import FIELDS, Events, Recording, Sensor, survey
+from .events import FIELDS, POLARITIES, Events, Recording, Sensor, survey
 from .npz import Member, n_classes, names_in, npz_members
 from .records import Records
 from .source import Source, Table
 
 APART = tuple(f"events_{name}" for name in FIELDS)
+NEEDED = ("t", "x")
 LARGEST_SENSOR = 1 << 14  # pixels in height or width
 REMEDY = "write it with numpy.savez(path, events=events, ends=ends, sensor=(height, width), labels=labels)"
 
@@ -34,7 +37,7 @@ REMEDY = "write it with numpy.savez(path, events=events, ends=ends, sensor=(heig
 class EventFile:
     """The recordings of a file (``events.Recordings``)."""
 
-    tables: tuple[Records, ...]  # read side by side; between them the fields t, x, y and p
+    tables: tuple[Records, ...]  # read side by side; between them the fields t and x, and where wanted y and p
     ends: npt.NDArray[np.int64]  # [N]
     sensor: Sensor
 
@@ -42,8 +45,11 @@ class EventFile:
         """Yield the recordings from ``start`` to ``stop``; one is in memory."""
         cuts = [0, *self.ends.tolist()][start : stop + 1]
         for blocks in zip(*(table.between(cuts) for table in self.tables), strict=True):
-            columns = {name: block[name] for block in blocks for name in block.dtype.names or ()}
-            yield Recording(**{name: columns[name] for name in FIELDS})
+            columns = {name: block[name] for block in blocks for name in FIELDS if name in (block.dtype.fields or ())}
+            zeros = np.zeros(len(columns["t"]), np.uint8)
+            if self.sensor.polarities == 1:
+                columns["p"] = zeros
+            yield Recording(**{name: columns.get(name, zeros) for name in FIELDS})
 
 
 def holds_events(path: Path) -> bool:
@@ -61,21 +67,31 @@ def open_events(path: Path, binning: Binning) -> Source:
         BadData: an array or an event breaks a rule; all rules that are broken are named.
     """
     members = npz_members(path, "events", *APART, "ends", "sensor", "labels")
-    columns = ["events"] if "events" in members else list(APART)
-    if missing := [name for name in (*columns, "ends", "sensor") if name not in members]:
+    columns = ["events"] if "events" in members else [name for name in APART if name in members]
+    needed = ["events"] if "events" in members else [f"events_{name}" for name in NEEDED]
+    if missing := [name for name in (*needed, "ends", "sensor") if name not in members]:
         raise BadFile(path, f"holds no array {', '.join(missing)} among its {names_in(path)}", REMEDY)
-    if found := [*_faults_of_events(members, columns), *_faults_of_shapes(members)]:
+    fields = _fields(members, columns)
+    if found := [*_faults_of_events(members, columns), *_faults_of_shapes(members, has_rows="y" in fields)]:
         raise BadData(str(path), found)
     n_events = members[columns[0]].shape[0]
-    ends, sensor = (_values(members[name]) for name in ("ends", "sensor"))
-    if found := [*_faults_of_ends(ends, n_events), *_faults_of_sensor(sensor)]:
+    ends, size = (_values(members[name]) for name in ("ends", "sensor"))
+    if found := [*_faults_of_ends(ends, n_events), *_faults_of_sensor(size, has_rows="y" in fields)]:
         raise BadData(str(path), found)
+    *rows, width = size.tolist()
     recordings = EventFile(
         tables=tuple(_table(members[name]) for name in columns),
         ends=ends,
-        sensor=(int(sensor[0]), int(sensor[1])),
+        sensor=Sensor(
+            height=rows[0] if rows else 1,
+            width=width,
+            polarities=POLARITIES if "p" in fields else 1,
+            has_rows="y" in fields,
+        ),
     )
     durations = survey(recordings, len(ends), str(path))
+    if not recordings.sensor.has_rows and not _differ_in_polarity(recordings):
+        recordings = replace(recordings, sensor=replace(recordings.sensor, polarities=1))
     tables: list[Table] = [Events(subject=str(path), recordings=recordings, binning=binning, durations_us=durations)]
     labels = members["labels"].records("y") if "labels" in members else None
     return Source(
@@ -84,7 +100,9 @@ def open_events(path: Path, binning: Binning) -> Source:
         n_samples=len(ends),
         n_classes=n_classes(labels) if labels else None,
         files=(path,),
+        stored="events",
         scale=1.0,
+        scale_from=binning.counted,
         tables=(*tables, labels) if labels else tuple(tables),
     )
 
@@ -93,6 +111,21 @@ def _table(column: Member) -> Records:
     """Return events, with their own fields or in one field, named by the last letter of the array."""
     records = column.records(column.name[-1])
     return replace(records, dtype=column.dtype) if column.dtype.names else records
+
+
+def _fields(members: Mapping[str, Member], columns: Sequence[str]) -> set[str]:
+    """Return what is said of each event, by names or titles."""
+    known = members["events"].dtype.fields or () if columns == ["events"] else (name[-1] for name in columns)
+    return set(known) & set(FIELDS)
+
+
+def _differ_in_polarity(recordings: EventFile) -> bool:
+    seen: set[int] = set()
+    for recording in recordings.read(0, len(recordings.ends)):
+        seen.update(np.unique(recording.p).tolist())
+        if len(seen) > 1:
+            return True
+    return False
 
 
 def _values(member: Member) -> npt.NDArray[np.int64]:
@@ -108,32 +141,35 @@ def _faults_of_events(members: Mapping[str, Member], columns: Sequence[str]) -> 
         if len(member.shape) != 1 or member.shape != members[columns[0]].shape:
             allowed = "[E], one for each event" if name == columns[0] else f"that of {columns[0]}"
             yield Violation(name, f"shape is {list(member.shape)}", allowed)
-    if columns == list(APART):
-        types = {name: members[name].dtype for name in columns}
-    else:
+    if columns == ["events"]:
         events = members["events"].dtype
-        if events.hasobject or not set(FIELDS) <= set(events.names or ()):
-            yield Violation("events", f"type is {events}", f"a structured type with {', '.join(FIELDS)}, no objects")
+        if events.hasobject or not set(NEEDED) <= set(events.fields or ()):
+            allowed = f"a structured type with {', '.join(NEEDED)}, and where wanted y and p, no objects"
+            remedy = "Name the fields so, or give them such titles."
+            yield Violation("events", f"type is {events}", allowed, remedy)
             return
-        types = {f"events, field {name}": events[name] for name in FIELDS}
-    for (where, dtype), field in zip(types.items(), FIELDS, strict=True):
-        if dtype.kind not in ("iub" if field == "p" else "iu"):
+        types = {name: (f"events, field {name}", events[name]) for name in FIELDS if name in (events.fields or ())}
+    else:
+        types = {name[-1]: (name, members[name].dtype) for name in columns}
+    for name, (where, dtype) in types.items():
+        if dtype.kind not in ("iub" if name == "p" else "iu"):
             yield Violation(where, f"type is {dtype.name}", "an integer type")
 
 
-def _faults_of_shapes(members: Mapping[str, Member]) -> Iterator[Violation]:
+def _faults_of_shapes(members: Mapping[str, Member], *, has_rows: bool) -> Iterator[Violation]:
     ends = members["ends"].shape
     if len(ends) != 1 or ends[0] < 1:
         yield Violation("ends", f"shape is {list(ends)}", "[N] with 1 sample or more")
-    if members["sensor"].shape != (2,):
-        yield Violation("sensor", f"shape is {list(members['sensor'].shape)}", "[2]: height, width")
+    if members["sensor"].shape not in ((2,), *(() if has_rows else ((1,),))):
+        allowed = "[2]: height, width" if has_rows else "[1]: width, as events have no y"
+        yield Violation("sensor", f"shape is {list(members['sensor'].shape)}", allowed)
     if "labels" in members and members["labels"].shape != ends:
         found = f"shape is {list(members['labels'].shape)}"
         yield Violation("labels", found, f"{list(ends)}, one for each of ends")
     for name in ("ends", "sensor", "labels"):
         dtype: Any = members[name].dtype if name in members else np.dtype(np.int64)
-        if dtype.kind not in "iu" or not np.can_cast(dtype, np.int64):
-            yield Violation(name, f"type is {dtype.name}", "an integer type within int64")
+        if dtype.kind not in "iu":
+            yield Violation(name, f"type is {dtype.name}", "an integer type")
 
 
 def _faults_of_ends(ends: npt.NDArray[np.int64], n_events: int) -> Iterator[Violation]:
@@ -148,7 +184,12 @@ def _faults_of_ends(ends: npt.NDArray[np.int64], n_events: int) -> Iterator[Viol
         yield Violation("ends", f"the last is {ends[-1]}", f"{n_events}, as many as there are events")
 
 
-def _faults_of_sensor(sensor: npt.NDArray[np.int64]) -> Iterator[Violation]:
-    for name, size in zip(("height", "width"), sensor.tolist(), strict=True):
+def _faults_of_sensor(sensor: npt.NDArray[np.int64], *, has_rows: bool) -> Iterator[Violation]:
+    sizes = dict(zip(("width", "height"), reversed(sensor.tolist()), strict=False))
+    if not has_rows and sizes.get("height", 1) != 1:
+        found = f"height is {sizes['height']}, and events have no y"
+        yield Violation("sensor", found, "1", "Name the field of rows y, or save the width alone.")
+        return
+    for name, size in reversed(sizes.items()):
         if not 1 <= size <= LARGEST_SENSOR:
             yield Violation("sensor", f"{name} is {size}", f"1 to {LARGEST_SENSOR:,}")

@@ -15,7 +15,30 @@ MOST_VALUES = 1 << 28  # of a sample: a GiB of float32
 FIELDS = ("t", "x", "y", "p")
 POLARITIES = 2  # channel 0: darker (off), channel 1: brighter (on)
 
-Sensor = tuple[int, int]  # height, width, in pixels
+
+@dataclass(frozen=True, kw_only=True)
+class Sensor:
+    """What sends the events: pixels in rows, or one row of channels without a coordinate ``y``."""
+
+    height: int
+    width: int
+    polarities: int = POLARITIES  # 1: its events do not differ, or the file does not say how
+    has_rows: bool = True
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width."""
+        return self.height, self.width
+
+    def frame_shape(self, by: int) -> tuple[int, ...]:
+        """Return the shape of a time step, with ``by`` x ``by`` pixels, or ``by`` channels of a row, summed to one."""
+        if self.has_rows:
+            return self.polarities, self.height // by, self.width // by
+        return (*((self.polarities,) if self.polarities > 1 else ()), self.width // by)
+
+    def summed(self, by: int) -> tuple[int, int]:
+        """Return how many rows and columns are summed to one."""
+        return by if self.has_rows else 1, by
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -34,8 +57,8 @@ class Recording:
 
     def faults(self, sensor: Sensor, sample: int) -> Iterator[tuple[str, Violation]]:
         """Yield each rule that is broken, and the first event that breaks it."""
-        height, width = sensor
-        for name, size, remedy in (("x", width, ""), ("y", height, ""), ("p", POLARITIES, "Save p > 0.")):
+        limits = (("x", sensor.width, ""), ("y", sensor.height, ""), ("p", sensor.polarities, "Save p > 0."))
+        for name, size, remedy in limits:
             values = getattr(self, name)
             if (event := _first((values < 0) | (values >= size))) is not None:
                 where = f"sample {sample}, event {event}"
@@ -68,7 +91,7 @@ class Recordings(Protocol):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Events:
-    """A table of samples (``source.Table``) with the field x: frames ``[n_steps, 2, height, width]`` of events.
+    """A table of samples (``source.Table``) with the field x: frames ``[n_steps, *Sensor.frame_shape]`` of events.
 
     Attributes:
         subject: whose events they are, named in errors.
@@ -117,31 +140,36 @@ class Events:
         n_cut = 0 if self.binning.bins else None
         if self.binning.bin_us and self.durations_us is not None:
             n_cut = int((self.durations_us[samples.start : samples.stop] >= self.n_steps * self.binning.bin_us).sum())
-        return Binned(binning=self.binning, n_steps=self.n_steps, sensor=self.recordings.sensor, n_cut=n_cut)
+        sensor = self.recordings.sensor
+        return Binned(
+            binning=self.binning, n_steps=self.n_steps, sensor=sensor.size, polarities=sensor.polarities, n_cut=n_cut
+        )
 
     @property
-    def _shape(self) -> tuple[int, int, int, int]:
-        height, width = (size // self.binning.downsample for size in self.recordings.sensor)
-        return self.n_steps, POLARITIES, height, width
+    def _shape(self) -> tuple[int, ...]:
+        return self.n_steps, *self.recordings.sensor.frame_shape(self.binning.downsample)
 
     def _faults(self) -> Iterator[Violation]:
-        height, width = self.recordings.sensor
-        by = self.binning.downsample
-        if height % by or width % by:
-            yield Violation("--downsample", str(by), f"a divisor of the sensor's {height} and {width} pixels")
-        size = self.n_steps * POLARITIES * height * width // by**2
+        sensor = self.recordings.sensor
+        height, width = sensor.size
+        rows, columns = sensor.summed(self.binning.downsample)
+        if height % rows or width % columns:
+            sizes = f"{height} and {width} pixels" if sensor.has_rows else f"{width} channels"
+            yield Violation("--downsample", str(columns), f"a divisor of the sensor's {sizes}")
+        size = self.n_steps * sensor.polarities * height * width // (rows * columns)
         if size > MOST_VALUES:
             found = f"{self.n_steps:,} time steps of {height} x {width} pixels make {size:,} numbers"
             yield Violation("a sample", found, f"at most {MOST_VALUES:,}", "Choose longer or fewer bins.")
 
     def _add(self, recording: Recording, frames: npt.NDArray[np.float32]) -> None:
-        """Add the events of a sample to its frames ``[n_steps, 2, height, width]``, all zero."""
-        n_steps, _, height, width = self._shape
-        by = self.binning.downsample
+        """Add the events of a sample to its frames ``[n_steps, *Sensor.frame_shape]``, all zero."""
+        sensor = self.recordings.sensor
+        rows, columns = sensor.summed(self.binning.downsample)
+        height, width = sensor.height // rows, sensor.width // columns
         t, x, y, p = (getattr(recording, name).astype(np.int64) for name in FIELDS)
         steps = self.binning.step_of(t - t[:1])
-        places = ((steps * POLARITIES + p) * height + y // by) * width + x // by
-        kept = places[: np.searchsorted(steps, n_steps)]
+        places = ((steps * sensor.polarities + p) * height + y // rows) * width + x // columns
+        kept = places[: np.searchsorted(steps, self.n_steps)]
         if self.binning.bin_value == "binary":
             frames.reshape(-1)[kept] = 1
         else:

@@ -37,7 +37,9 @@ def open_idx(name: str, images: Path, labels: Path) -> Source:
         n_samples=n,
         n_classes=N_CLASSES,
         files=(images, labels),
+        stored="uint8",
         scale=2.0**-8,
+        scale_from="pixels of bytes are k/256",
         tables=(x, y),
     )
 

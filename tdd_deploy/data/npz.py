@@ -1,28 +1,35 @@
-"""A .npz of one's own: ``x`` [N, ...], where wanted ``y`` [N] and a scalar ``scale``. Never unpickled."""
+"""A .npz of one's own: ``x`` [N, ...], where wanted ``y`` [N] and a scalar ``scale``. Never unpickled.
 
+Integer ``y`` [N] are labels. Floats, in any shape, are targets of something else: they are not read.
+"""
+
+import math
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.lib import format as npy
+from numpy.typing import NDArray
 
 from tdd_deploy.errors import BadData, BadFile, Violation
 
 from .labels import check_labels
 from .records import REMEDY, ByteStream, Records, check_size, reading
-from .source import Source
+from .source import LARGEST, SMALLEST, Source, Table
 
-SCALES = {"uint8": 2.0**-8, "int8": 1.0, "bool": 1.0, "float16": 1.0, "float32": 1.0, "float64": 1.0}
-SCALABLE = ("uint8", "int8")
+TYPES = "bool, float16, float32, float64, or integers of 8 to 64 bits"
+IMAGE_SCALE, IMAGES = 2.0**-8, "1/256"
+LARGEST_LABEL = 2**31 - 1
+IN_MEMORY = 1 << 30  # bytes of an array that is not stored sample by sample
+LOOKED_AT = 1 << 20  # bytes at a time
 COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 LABELS_AT_ONCE = 1 << 16
-SMALLEST, LARGEST = float(np.finfo(np.float32).tiny), float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,35 +54,99 @@ class Member:
         opener = partial(_open_member, self.path, self.name)
         return Records(path=self.path, parts=(opener,), header=self.header, n=n, dtype=dtype)
 
+    def table(self) -> Table:
+        """Return the array sample by sample, whatever its order in the file."""
+        records = self.records()
+        return Transposed(records=records) if self.is_transposed else records
 
-def open_npz(path: Path) -> Source:
+    @property
+    def is_transposed(self) -> bool:
+        """Whether the samples of the array do not follow each other in the file."""
+        return self.fortran and len(self.shape) > 1
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Transposed:
+    """An array in Fortran order as a table of samples (``source.Table``); it is read whole, once."""
+
+    records: Records  # of the same shape, as if it were stored in C order
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of one sample."""
+        return self.records.dtype
+
+    def read(self, start: int, stop: int, size: int) -> Iterator[NDArray[Any]]:
+        """Yield the samples from ``start`` to ``stop``, ``size`` at a time."""
+        ((name, whole),) = self._columns.items()
+        for first in range(start, stop, size):
+            block = np.empty(min(size, stop - first), self.dtype)
+            block[name] = whole[first : first + len(block)]
+            yield block
+
+    @cached_property
+    def _columns(self) -> dict[str, NDArray[Any]]:
+        (block,) = self.records.read(0, self.records.n, self.records.n)
+        (name,) = self.dtype.names or ()
+        values = block[name]
+        return {name: values.reshape(values.shape[::-1]).T}
+
+
+def open_npz(path: Path, *, scale: float | None = None) -> Source:
     """Return the samples of a .npz, shaped as stored, not yet split; ``n_classes`` is the largest label + 1.
 
-    x of uint8 is multiplied by 2**-8 and of int8 by 1, or either by ``scale`` (event counts: 1); bool and floats
-    are used as they are.
+    x is multiplied by ``scale``, or by the array ``scale`` of the file. Without both, bytes are k/256, as images are,
+    and all other values are as they are stored. Bytes that are all 0 and 1 can be spikes too: they need a scale.
 
     Raises:
+        BadOption: float32 does not hold the scale.
         BadFile: not a .npz, damaged, or without x.
-        BadData: the type, shape, order or length of x, y or scale is wrong (all are named), or a label is negative.
+        BadData: the type, shape or length of x, y or scale is wrong (all are named), a label is negative, or bytes
+            are all 0 and 1 and nobody chose a scale.
     """
     members = npz_members(path, "x", "y", "scale")
     if "x" not in members:
         remedy = "write it with numpy.savez(path, x=x, y=y)"
         raise BadFile(path, f"holds no array x among its {names_in(path)}", remedy)
-    x, y, scale = members["x"], members.get("y"), members.get("scale")
-    if faults := [*_faults_of_x(x), *_faults_of_y(y, x), *_faults_of_scale(scale, x)]:
+    x, y, in_file = members["x"], members.get("y"), members.get("scale")
+    if faults := [*_faults_of_x(x), *_faults_of_y(y, x), *_faults_of_scale(in_file)]:
         raise BadData(str(path), faults)
-    samples = x.records()
-    labels = y.records() if y else None
-    return Source(
+    samples = x.table()
+    labels = y.records() if y and y.dtype.kind != "f" else None
+    source = Source(
         name=str(path),
         split="all",
-        n_samples=samples.n,
+        n_samples=x.shape[0],
         n_classes=n_classes(labels) if labels else None,
         files=(path,),
-        scale=_scale(scale) if scale else SCALES[x.dtype.name],
+        stored=x.dtype.name,
+        scale=1.0,
+        scale_from="as stored",
+        targets=f"{y.dtype.name} {list(y.shape)}" if y and not labels else None,
         tables=(samples, labels) if labels else (samples,),
     )
+    if scale is not None:
+        return source.scaled(scale)
+    if in_file:
+        return replace(source, scale=_scale(in_file), scale_from="as the array scale of the file says")
+    if x.dtype != np.uint8:
+        return source
+    _check_not_binary(path, samples, x.shape[0])
+    words = "bytes are pixels, k/256; --input-scale 1 reads them as they are"
+    return replace(source, scale=IMAGE_SCALE, scale_from=words)
+
+
+def _check_not_binary(path: Path, samples: Table, n: int) -> None:
+    """Refuse bytes that are all 0 and 1, some of them 1; the first larger byte ends the search."""
+    highest = 0
+    for block in samples.read(0, n, max(1, LOOKED_AT // samples.dtype.itemsize)):
+        highest = max(highest, int(block["x"].max()))
+        if highest > 1:
+            return
+    if highest:
+        found = "bytes that are all 0 and 1: spikes, or almost black pixels"
+        allowed = f"--input-scale 1 for spikes, which these data suggest, or --input-scale {IMAGES} for pixels"
+        raise BadData(str(path), [Violation("x", found, allowed)])
 
 
 def npz_members(path: Path, *names: str) -> dict[str, Member]:
@@ -119,37 +190,59 @@ def _open_member(path: Path, name: str) -> Iterator[ByteStream]:
 
 
 def _faults_of_x(x: Member) -> Iterator[Violation]:
-    if x.dtype.name not in SCALES:
-        yield Violation("x", f"type is {x.dtype.name}", ", ".join(SCALES))
+    if not _is_number(x.dtype):
+        yield Violation("x", f"type is {x.dtype.name}", TYPES)
     if not x.shape or min(x.shape) < 1:
         yield Violation("x", f"shape is {list(x.shape)}", "[N, ...] with 1 sample or more, none of them empty")
-    if x.fortran:
-        yield Violation("x", "stored in Fortran order", "C order", "Save numpy.ascontiguousarray(x).")
+    elif x.is_transposed and x.n_bytes > IN_MEMORY:
+        found = f"stored in Fortran order, {x.n_bytes:,} bytes"
+        yield Violation("x", found, f"C order, or {IN_MEMORY:,} bytes", "Save numpy.ascontiguousarray(x).")
+
+
+def _is_number(dtype: np.dtype[Any]) -> bool:
+    return dtype.kind in "biu" or dtype.name in ("float16", "float32", "float64")
 
 
 def _faults_of_y(y: Member | None, x: Member) -> Iterator[Violation]:
     if y is None:
         return
-    if y.dtype.kind not in "iu" or not np.can_cast(y.dtype, np.int64):
-        yield Violation("y", f"type is {y.dtype.name}", "an integer type within int64")
-    if y.shape != x.shape[:1]:
-        yield Violation("y", f"shape is {list(y.shape)}", f"{list(x.shape[:1])}, one label per sample of x")
+    allowed = f"{list(x.shape[:1])}, one label per sample of x"
+    if not _is_number(y.dtype):
+        yield Violation("y", f"type is {y.dtype.name}", "integers (labels), or floats (targets that are not labels)")
+    elif y.shape[:1] != x.shape[:1]:
+        is_swapped = len(x.shape) > 1 and y.shape[:1] == x.shape[1:2]
+        remedy = "If time is the first axis of x, save numpy.swapaxes(x, 0, 1)." if is_swapped else ""
+        yield Violation("y", f"shape is {list(y.shape)}", allowed, remedy)
+    elif len(y.shape) > 1 and _is_one_hot(y):
+        found = f"shape is {list(y.shape)}, and each row holds a single 1 among zeros"
+        remedy = "Save numpy.argmax(y, axis=1) for labels, or leave y out."
+        yield Violation("y", found, allowed, remedy)
+    elif len(y.shape) > 1 and y.dtype.kind != "f":
+        is_column = math.prod(y.shape[1:]) == 1
+        remedy = "Save y.ravel()." if is_column else "Leave y out, or save targets that are no labels in floats."
+        yield Violation("y", f"shape is {list(y.shape)}", allowed, remedy)
 
 
-def _faults_of_scale(scale: Member | None, x: Member) -> Iterator[Violation]:
-    if scale is None:
-        return
-    if scale.dtype.kind not in "iuf" or scale.shape:
+def _is_one_hot(y: Member) -> bool:
+    """Say whether ``[N, classes]`` can be labels that are written as rows of a single 1."""
+    if len(y.shape) != 2 or y.shape[1] < 2 or (y.is_transposed and y.n_bytes > IN_MEMORY):
+        return False
+    table = y.table()
+    blocks = (block["y"] for block in table.read(0, y.shape[0], max(1, LOOKED_AT // table.dtype.itemsize)))
+    return all(((rows == 0) | (rows == 1)).all() and (rows.sum(axis=1) == 1).all() for rows in blocks)
+
+
+def _faults_of_scale(scale: Member | None) -> Iterator[Violation]:
+    if scale is not None and (scale.dtype.kind not in "iuf" or scale.shape):
         yield Violation("scale", f"{scale.dtype.name} of shape {list(scale.shape)}", "one number, shape []")
-    if x.dtype.name not in SCALABLE:
-        yield Violation("scale", f"x is {x.dtype.name}", f"a scale for {' and '.join(SCALABLE)} only", "Leave it out.")
 
 
 def n_classes(labels: Records) -> int:
-    """Return the largest label + 1; raises BadData for a negative one."""
+    """Return the largest label + 1; raises BadData for a negative one, and for one beyond 32 bits."""
     largest = 0
     for start, block in enumerate(labels.read(0, labels.n, LABELS_AT_ONCE)):
-        check_labels(block["y"], None, str(labels.path), start=start * LABELS_AT_ONCE)
+        for most in (None, LARGEST_LABEL + 1):
+            check_labels(block["y"], most, str(labels.path), start=start * LABELS_AT_ONCE)
         largest = max(largest, int(block["y"].max()))
     return largest + 1
 

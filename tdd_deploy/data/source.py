@@ -15,6 +15,10 @@ from .binning import Binned
 from .events import Events
 from .labels import check_labels
 
+SMALLEST, LARGEST = float(np.finfo(np.float32).tiny), float(np.finfo(np.float32).max)
+LARGEST_WHOLE = 1 << 24  # up to here float32 holds every integer
+HALF_OF_FLOAT32 = 2  # bytes: integers of as many lie far below
+
 
 class Table(Protocol):
     """Samples in order, as blocks of a structured dtype with the field ``x``, ``y`` or both."""
@@ -44,6 +48,11 @@ class Source:
 
     What is stored is multiplied by ``scale``. Images of bytes have 2**-8, not 1/255, so that every value is
     exact in float32 and on a grid that fixed point holds too: the brightest pixel is 255/256.
+
+    Attributes:
+        stored: the type of the values in the file, or what they are.
+        scale_from: who chose the scale, for reports.
+        targets: what ``y`` holds where it holds no labels; None where it does, or where there is none.
     """
 
     name: str
@@ -51,7 +60,10 @@ class Source:
     n_samples: int
     n_classes: int | None  # None: not labelled
     files: tuple[Path, ...]  # what a report may hash; empty: the data came with a package
+    stored: str
     scale: float
+    scale_from: str
+    targets: str | None = None
     first: int = 0
     tables: tuple[Table, ...] = field(repr=False)  # read side by side; between them the fields x and, if labelled, y
 
@@ -84,6 +96,28 @@ class Source:
     @property
     def _fields(self) -> dict[str, np.dtype[Any]]:
         return {name: table.dtype[name] for table in self.tables for name in table.dtype.names or ()}
+
+    def scaled(self, scale: float | None) -> "Source":
+        """Return the same multiplied by a scale that the user chose; without one, as it is.
+
+        Raises:
+            BadOption: float32 does not hold the scale.
+        """
+        if scale is None:
+            return self
+        if not SMALLEST <= scale <= LARGEST:
+            raise BadOption("--input-scale", f"{scale:g}", "a number above 0 that float32 holds")
+        return replace(self, scale=scale, scale_from="as --input-scale says")
+
+    def as_json(self) -> dict[str, Any]:
+        """Return how stored values become numbers, for a report."""
+        return {
+            "stored": self.stored,
+            "shape": list(self.sample_shape),
+            "scale": self.scale,
+            "scale_from": self.scale_from,
+            "targets": self.targets,
+        }
 
     def part(self, split: str, samples: range) -> "Source":
         """Return the split made of these samples.
@@ -124,6 +158,8 @@ class Source:
 
     def _values(self, stored: npt.NDArray[Any], start: int) -> npt.NDArray[np.float32]:
         x: npt.NDArray[np.float32] = stored
+        if stored.dtype.kind in "iu" and stored.dtype.itemsize > HALF_OF_FLOAT32:
+            self._check_whole(stored, start)
         if stored.dtype != np.float32 or self.scale != 1:
             with np.errstate(over="ignore"):  # beyond float32 becomes infinite, and is refused below
                 x = np.multiply(stored, self.scale, dtype=np.float32)
@@ -132,6 +168,16 @@ class Source:
             return x
         where = f"sample {start + int(np.argmin(finite))}"
         raise BadData(self._subject, [Violation(where, "x holds NaN or infinity", "finite numbers of float32")])
+
+    def _check_whole(self, stored: npt.NDArray[Any], start: int) -> None:
+        """Refuse integers that float32 might round."""
+        beyond = (stored > LARGEST_WHOLE) | (stored < -LARGEST_WHOLE)
+        if beyond.any():
+            sample = int(np.argmax(beyond.reshape(len(stored), -1).any(axis=1)))
+            found = f"x is {stored[beyond][0]}"
+            allowed = f"{-LARGEST_WHOLE:,} to {LARGEST_WHOLE:,}, the integers that float32 holds"
+            remedy = "Save x in floats, rounded as you want it."
+            raise BadData(self._subject, [Violation(f"sample {start + sample}", found, allowed, remedy)])
 
     def _labels(self, stored: npt.NDArray[Any] | None, start: int) -> npt.NDArray[np.int64] | None:
         if stored is None:

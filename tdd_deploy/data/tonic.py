@@ -40,7 +40,7 @@ class TonicRecordings:
         for i in self.order[start:stop].tolist():
             with reading(self.folder):
                 events = np.asarray(self.dataset[i][0])
-            kinds = {name: events.dtype[name].kind for name in events.dtype.names or ()}
+            kinds = {name: events.dtype[name].kind for name in FIELDS if name in (events.dtype.fields or ())}
             if any(kinds.get(name, "") not in tuple("iub") for name in FIELDS):
                 raise BadFile(self.folder, f"its recording {i} is {events.dtype}, not t, x, y, p in integers", REMEDY)
             yield Recording(**{name: events[name] for name in FIELDS})
@@ -70,7 +70,9 @@ def open_tonic(name: str, *, test: bool, data_dir: Path | None, binning: Binning
     labels = _labels(name, dataset)
     width, height, _ = kind.sensor_size
     order = _by_path(dataset)[np.random.RandomState(0).permutation(len(labels))]
-    recordings = TonicRecordings(dataset=dataset, order=order, sensor=(height, width), folder=data_dir / kind.__name__)
+    recordings = TonicRecordings(
+        dataset=dataset, order=order, sensor=Sensor(height=height, width=width), folder=data_dir / kind.__name__
+    )
     needs_longest = binning.bins is None and binning.n_steps is None
     durations = survey(recordings, len(labels), name) if needs_longest else None
     table = np.zeros(len(labels), [("y", np.int64)])
@@ -82,7 +84,9 @@ def open_tonic(name: str, *, test: bool, data_dir: Path | None, binning: Binning
         n_samples=len(labels),
         n_classes=int(labels.max()) + 1,
         files=(),
+        stored="events",
         scale=1.0,
+        scale_from=binning.counted,
         tables=(
             Events(subject=name, recordings=recordings, binning=binning, durations_us=durations),
             Records(path=Path(name), parts=(in_memory,), n=len(labels), dtype=table.dtype),

@@ -19,7 +19,7 @@ class Choices:
     """What the nodes and edges of a NIR graph do not say."""
 
     dt_s: float
-    n_steps: int
+    n_steps: int | None  # None: nobody said
     integration: Integration
     number_format: NumberFormat
     encoder: str
@@ -51,11 +51,13 @@ EXPECTED = {
     "reset": one_of("hard", "soft", "mixed", "none"),
     "compare": one_of(">"),
     "encoder": TEXT,
+    "number_format": one_of(*get_args(NumberFormat)),
+}
+OPTIONAL = {
     "n_steps": Expected(
         "a whole number of time steps, 1 or more",
         lambda value: isinstance(value, int | np.integer) and bool(value >= 1),
     ),
-    "number_format": one_of(*get_args(NumberFormat)),
 }
 INTEGER = {
     "input_largest": Expected(
@@ -76,10 +78,12 @@ def not_understood(metadata: Mapping[str, Any]) -> Iterator[Violation]:
         if key not in metadata:
             yield Violation(f"metadata {key}", "missing", expected.allowed)
     for key, value in metadata.items():
-        known = TEXT if key.startswith(PROVENANCE) else all_expected.get(key)
+        known = TEXT if key.startswith(PROVENANCE) else (all_expected | OPTIONAL).get(key)
         if known is None:
             remedy = f"Remove the key, or read the file with tdd-deploy {metadata[WRITER]}, which wrote it."
-            yield Violation(f"metadata {key}", "an unknown key", f"{', '.join(all_expected)}, {PROVENANCE}*", remedy)
+            yield Violation(
+                f"metadata {key}", "an unknown key", f"{', '.join(all_expected | OPTIONAL)}, {PROVENANCE}*", remedy
+            )
         elif not known.is_met(value):
             yield Violation(f"metadata {key}", short(value), known.allowed)
 
@@ -88,7 +92,7 @@ def choices(metadata: Mapping[str, Any]) -> Choices:
     """Return the choices of metadata that are understood."""
     return Choices(
         dt_s=float(metadata["dt_s"]),
-        n_steps=int(metadata["n_steps"]),
+        n_steps=int(metadata["n_steps"]) if "n_steps" in metadata else None,
         integration=cast(Integration, metadata["integration"]),
         number_format=cast(NumberFormat, metadata["number_format"]),
         encoder=metadata["encoder"],

@@ -51,7 +51,7 @@ class Choices:
     v_leak: Literal["used", "ignored"] = "used"
     start: Literal["zero", "rest", "reset"] = "zero"  # v at first: 0, v_leak (of an IF v_reset), or v_reset
     numbers: Literal["float32", "float64"] = "float32"
-    steps: int = 32  # per sample, of data that are not in time
+    steps: int | None = None  # per sample, of data that are not in time; None: each run says how many
 
     def gain_of(self, kind: str) -> Gain | None:
         """Return the gain of the leaky membrane of a kind of node."""

@@ -67,7 +67,7 @@ def read_net(path: Path) -> Program:
 
     An input block takes samples x and gives its neurons ``weight x + bias``, rounded where neurons are integers.
     Without one the input is spikes, or for SDNN neurons the numbers that their changes add up to. Time steps per
-    sample are as the file's simulation says, else 1: data in time have their own.
+    sample are as the file's simulation says, if it does: data in time have their own.
 
     Raises:
         BadFile: it cannot be read, or is damaged.
@@ -90,9 +90,9 @@ def read_net(path: Path) -> Program:
         [*chain.nodes, Output(name="output")],
         [*chain.edges, Edge(chain.nodes[-1].name, "output")],
         dt_s=step_ms * 1e-3,
-        n_steps=max(1, sample_ms // step_ms),
+        n_steps=max(1, sample_ms // step_ms) if "tSample" in times else None,
         number_format="float64" if _are_sigma_delta(layers) else "integer",
-        provenance={"dialect": "lava-dl", "file": path.name, "sha256": digest, **_assumed(layers, times)},
+        provenance={"dialect": "lava-dl", "file": path.name, "sha256": digest, **_assumed(layers)},
         subject=str(path),
     )
 
@@ -412,12 +412,10 @@ def _neuron(layer: _Layer) -> Neuron:
     )
 
 
-def _assumed(layers: "list[_Layer]", times: Values) -> dict[str, str]:
+def _assumed(layers: "list[_Layer]") -> dict[str, str]:
     """Say what a file leaves open, and how it is read, for the provenance."""
     bare = [f"layer{layer.number}" for layer in layers if layer.is_integrator]
     said = [f"{name} has no neurons: as in netx, v adds up what arrives, and never fires" for name in bare]
-    if "tSample" not in times:
-        said.append("the file states no simulation/tSample: samples that are not in time have 1 time step")
     return {"assumed": "; ".join(said)} if said else {}
 
 

@@ -130,6 +130,9 @@ def _put(graph: PlainGraph, prefix: str, flat: Flat) -> None:
     ends: dict[str, tuple[str, str]] = {}  # of inner graphs: their input and output
     for name, node in graph.nodes.items():
         if isinstance(node, PlainNode):
+            if prefix + name in flat.nodes:
+                what = "the name of two nodes, one of them in an inner graph"
+                flat.violations.append(Violation(prefix + name, what, "one node", "Rename one of them."))
             flat.nodes[prefix + name] = node
             continue
         _put(node, f"{prefix}{name}.", flat)

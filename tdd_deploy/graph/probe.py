@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import NoReturn
 
 LONGEST = 500  # bytes of what an exception says
+PATIENCE = 12  # seconds on a clock for each second of CPU time: other processes take theirs, and a disk may stall
+ENDLESS = (signal.SIGXCPU, signal.SIGALRM, signal.SIGKILL)
 
 
 def ending_of(work: Callable[[], object], *, seconds: int, room: int) -> str:
@@ -16,7 +18,7 @@ def ending_of(work: Callable[[], object], *, seconds: int, room: int) -> str:
 
     Args:
         work: that leaves nothing behind.
-        seconds: of CPU time.
+        seconds: of CPU time, and ``PATIENCE`` times as many on a clock.
         room: bytes of memory that it may take; bounded on Linux alone.
     """
     listening, telling = os.pipe()
@@ -29,9 +31,9 @@ def ending_of(work: Callable[[], object], *, seconds: int, room: int) -> str:
     with os.fdopen(listening, "rb") as told:
         said = told.read().decode(errors="replace")
     _, status = os.waitpid(copy, 0)
-    if os.WIFSIGNALED(status):
-        is_endless = os.WTERMSIG(status) in (signal.SIGXCPU, signal.SIGKILL)
-        return "reading it does not end" if is_endless else "reading it ends the process"
+    ended = os.waitstatus_to_exitcode(status)  # minus the signal that ended it
+    if ended:
+        return "reading it does not end" if -ended in ENDLESS else "reading it ends the process"
     return said
 
 
@@ -43,17 +45,28 @@ def reason(error: BaseException) -> str:
 
 def _do_and_exit(work: Callable[[], object], seconds: int, room: int, telling: int) -> NoReturn:
     try:
+        os.write(telling, _said_of(work, seconds, room).encode(errors="replace")[:LONGEST])
+        os._exit(0)
+    finally:
+        os._exit(1)  # else the copy would go on as its parent does
+
+
+def _said_of(work: Callable[[], object], seconds: int, room: int) -> str:
+    try:
         _bound(seconds, room)
         work()
+    except MemoryError:
+        return f"reading it takes more than {room >> 20:,} MiB of memory"
     except BaseException as error:  # noqa: BLE001  (whatever it is, it is told)
-        os.write(telling, reason(error).encode()[:LONGEST])
-    finally:
-        os._exit(0)
+        return reason(error)
+    return ""
 
 
 def _bound(seconds: int, room: int) -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # libraries speak before they die
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    for default in (signal.SIGINT, signal.SIGALRM):
+        signal.signal(default, signal.SIG_DFL)
+    signal.alarm(PATIENCE * seconds)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
     memory = Path("/proc/self/statm")

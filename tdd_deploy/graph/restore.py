@@ -7,7 +7,7 @@ dimension is held as ``(channels, 1, n)``.
 
 import math
 from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
@@ -86,6 +86,7 @@ class _Restorer:
         self._flat = flat
         self._found = Restored(repairs=list(flat.repairs), violations=list(flat.violations))
         self._sent = self._found.sent
+        self._tried: set[str] = set()  # sent, or refused: each once
         self._targets: dict[str, list[str]] = defaultdict(list)
         self._sources: dict[str, list[str]] = defaultdict(list)
 
@@ -102,13 +103,11 @@ class _Restorer:
         waiting = deque(self._roots())
         while waiting or self._give_way(waiting):
             name = waiting.popleft()
-            if name not in self._sent:
+            if name not in self._tried:
+                self._tried.add(name)
                 self._settle(name, waiting)
         if not self._found.violations:
-            self._refuse(
-                Violation(name, "no path leads to it from an input", "nodes that an input reaches", "Remove the node.")
-                for name in sorted(self._flat.nodes.keys() - self._sent.keys())
-            )
+            self._refuse(self._unreached())
         self._found.edges += self._flat.edges
         return self._found
 
@@ -122,16 +121,17 @@ class _Restorer:
 
     def _close(self) -> None:
         """Put an input before the one node that nothing leads to, an output behind the one that leads to nothing."""
-        for kind, name, ways in (("Input", "input", self._sources), ("Output", "output", self._targets)):
+        for kind, ways in (("Input", self._sources), ("Output", self._targets)):
             if any(node.kind == kind and at not in self._flat.wires for at, node in self._flat.nodes.items()):
                 continue
             ends = [at for at in self._flat.nodes if not ways[at]]
             shape = self._stated(ends[0]) if kind == "Input" and len(ends) == 1 else ()
-            if len(ends) != 1 or shape is None or name in self._flat.nodes:
+            if len(ends) != 1 or shape is None:
                 what = "one node at its end" if kind == "Output" else "one node at its begin, which states its shape"
                 found = f"no node of kind {kind}, and {len(ends)} nodes that could be joined to one"
                 self._refuse([Violation("the graph", found, f"an {kind}, or {what}")])
                 continue
+            name = self._free(kind.lower())
             self._flat.nodes[name] = PlainNode(kind, {"shape": np.array(shape)} if shape else {})
             pair = (name, ends[0]) if kind == "Input" else (ends[0], name)
             self._flat.edges.append(pair)
@@ -140,18 +140,26 @@ class _Restorer:
             beside = "before" if kind == "Input" else "behind"
             self._found.repairs.append(f"the graph has no {kind}: one was put {beside} {ends[0]}")
 
+    def _free(self, name: str) -> str:
+        """Return a name that no node has."""
+        while name in self._flat.nodes:
+            name += "_"
+        return name
+
     def _stated(self, name: str) -> Shape | None:
         """Return the shape that a node says to receive, None when it does not."""
         node = self._flat.nodes[name]
         try:
+            if node.kind == "Input":
+                return self._sizes(name, node, "shape")
             if node.kind in CELLS:
                 return _broadcast(self._parameters(name, node).values())
             if node.kind in ("Affine", "Linear"):
                 return (self._array(name, node, "weight", 2).shape[1],)
             if node.kind == "Conv2d" and "input_shape" in node.values:
-                weight, size = self._array(name, node, "weight", 4), numbers(node.values["input_shape"])
+                weight, size = self._array(name, node, "weight", 4), self._sizes(name, node, "input_shape")
                 channels = weight.shape[1] * self._whole(name, node, "groups", 1)
-                return None if size is None else (channels, *(int(n) for n in size))
+                return (channels, *size) if len(size) == 2 else None
         except _Unreadable:
             return None
         return None
@@ -162,10 +170,22 @@ class _Restorer:
     def _give_way(self, waiting: "deque[str]") -> bool:
         """Let a layer on a cycle begin that states its own shape; say whether there is one."""
         for name, node in self._flat.nodes.items():
-            if name not in self._sent and node.kind in CELLS and self._sources[name] and self._stated(name):
+            if name not in self._tried and node.kind in CELLS and self._sources[name] and self._stated(name):
                 waiting.append(name)
                 return True
         return False
+
+    def _unreached(self) -> Iterator[Violation]:
+        """Yield what has no shape: layers first, since others may wait for theirs."""
+        unreached = sorted(self._flat.nodes.keys() - self._sent.keys())
+        layers = [name for name in unreached if self._flat.nodes[name].kind in CELLS and self._sources[name]]
+        for name in layers:
+            found = "no path leads to it from an input, and its parameters do not state its shape"
+            yield Violation(name, found, "parameters of the shape of the layer")
+        for name in unreached:
+            if not self._sources[name] or not layers:
+                allowed = "nodes that an input reaches"
+                yield Violation(name, "no path leads to it from an input", allowed, "Remove the node.")
 
     def _settle(self, name: str, waiting: "deque[str]") -> None:
         node = self._flat.nodes[name]
@@ -182,28 +202,22 @@ class _Restorer:
         waiting.extend(self._targets[name])
 
     def _shape_through(self, name: str, node: PlainNode, received: Shape | None) -> Shape:
-        if name in self._flat.wires:
-            self._found.wires[name] = 0.0
-            return self._given(name, received)
-        if node.kind == "Input":
+        if node.kind == "Input" and name not in self._flat.wires:
             self._found.inputs[name] = self._input_shape(name, node)
             return self._found.inputs[name]
         if node.kind in CELLS:
             return self._layer(name, node, received)
-        shape = self._given(name, received)
+        assert received is not None  # inputs and layers alone are settled before what leads to them
+        if name in self._flat.wires:
+            self._found.wires[name] = 0.0
+            return self._output_shape(name, node, received)
         if node.kind == "Output":
-            self._found.outputs[name] = self._output_shape(name, node, shape)
-            return shape
+            self._found.outputs[name] = self._output_shape(name, node, received)
+            return received
         if node.kind == "Delay":
-            self._found.wires[name] = self._delay(name, node, shape)
-            return shape
-        return self._map(name, node, shape)
-
-    def _given(self, name: str, received: Shape | None) -> Shape:
-        if received is None:
-            found = "receives from a cycle in which no layer states its shape"
-            _unreadable(name, found, "parameters of the shape of the layer")
-        return received
+            self._found.wires[name] = self._delay(name, node, received)
+            return received
+        return self._map(name, node, received)
 
     # ---- ends
 
@@ -278,11 +292,7 @@ class _Restorer:
 
     def _layer(self, name: str, node: PlainNode, received: Shape | None) -> Shape:
         values = self._parameters(name, node)
-        stated = _broadcast(values.values())
-        if stated is None and received is None:
-            shapes = sorted({value.shape for value in values.values()})
-            _unreadable(name, f"parameters of shapes {', '.join(map(str, shapes))}", "one shape for all")
-        shape = _held(_unbatched(stated or ())) if received is None else received
+        shape = received or _held(_unbatched(_broadcast(values.values()) or ()))
         spread, changed = {}, set()
         for key, value in values.items():
             fitted = _fitted(value, shape)
@@ -328,6 +338,8 @@ class _Restorer:
 
     def _map(self, name: str, node: PlainNode, shape: Shape) -> Shape:
         made = MAKERS[node.kind](self, name, node, shape)
+        if isinstance(made, Dense) and len(shape) == 3 and math.prod(shape) == made.weight.shape[1]:
+            shape = self._flatten_before(name, shape)
         try:
             sent = made.out_shape(shape)
         except ShapeError as error:
@@ -338,24 +350,25 @@ class _Restorer:
     def _dense(self, name: str, node: PlainNode, shape: Shape) -> LinearMap:
         weight = self._array(name, node, "weight", 2)
         bias = self._bias(name, node, len(weight)) if node.kind == "Affine" else None
-        if len(shape) == 3 and math.prod(shape) == weight.shape[1] != shape[-1]:
-            self._flatten_before(name, shape)
         return Dense(name=name, weight=weight, bias=bias)
 
-    def _flatten_before(self, name: str, shape: Shape) -> None:
-        """Put a Flatten before a dense map: shape [channels, h, w] can be meant in no other way."""
-        made = f"{name}.flatten"
+    def _flatten_before(self, name: str, shape: Shape) -> Shape:
+        """Put a Flatten before a dense map, as can be meant in no other way, and return the shape that it sends."""
+        made = self._free(f"{name}.flatten")
         self._tell(f"{name}: receives shape {list(shape)} and takes {math.prod(shape)} numbers: flattened before it")
         self._found.maps[made] = Flatten(name=made)
         self._sent[made] = (math.prod(shape),)
         into = [pair for pair in self._flat.edges if pair[1] == name]
         self._flat.edges = [pair for pair in self._flat.edges if pair[1] != name]
         self._flat.edges += [*((source, made) for source, _ in into), (made, name)]
+        return self._sent[made]
 
     def _conv(self, name: str, node: PlainNode, shape: Shape) -> LinearMap:
         is_row = node.kind == "Conv1d"
+        if is_row and len(_without_row(shape)) != 2:
+            _unreadable(name, f"receives shape {shape}", "(channels, n)")
         weight = self._array(name, node, "weight", 3 if is_row else 4)
-        groups = self._whole(name, node, "groups", shape[0] // max(1, weight.shape[1]) if len(shape) == 3 else 1)
+        groups = self._whole(name, node, "groups", max(1, shape[0] // weight.shape[1]) if len(shape) == 3 else 1)
         if weight.shape[1] * groups != shape[0] or weight.shape[0] % groups:
             takes = f"{weight.shape[1] * groups} channels in {groups} groups"
             _unreadable(name, f"weight {list(weight.shape)}, receiving shape {shape}", takes)
@@ -375,10 +388,11 @@ class _Restorer:
         )
 
     def _check_stated_size(self, name: str, node: PlainNode, size: Shape) -> None:
-        stated = numbers(node.values["input_shape"]) if "input_shape" in node.values else None
-        if stated is None:
+        if "input_shape" not in node.values:
             self._tell(f"{name}: input_shape is missing, and is {list(size)}, what it receives")
-        elif tuple(stated.ravel()) != size:
+            return
+        stated = numbers(node.values["input_shape"])
+        if stated is None or tuple(stated.ravel()) != size:
             found = f"states that it receives {_short(node.values['input_shape'])}"
             _unreadable(f"{name}.input_shape", found, f"{size}, what it receives")
 
@@ -394,8 +408,6 @@ class _Restorer:
     ) -> tuple[tuple[int, int], Array]:
         """Return padding as numbers; ``same`` of an even kernel pads only the end: zeros are put before its weights."""
         word = node.values.get("padding")
-        if isinstance(word, bytes | np.bytes_):
-            word = word.decode(errors="replace")
         if not isinstance(word, str):
             return self._pair(name, node, "padding", 0, is_row=is_row), weight
         if word == "valid":
@@ -422,10 +434,11 @@ class _Restorer:
 
     def _scale(self, name: str, node: PlainNode, shape: Shape) -> LinearMap:
         factor = numbers(node.values.get("scale"))
-        fitted = None if factor is None else _fitted(factor, shape)
-        if factor is None or fitted is None:
-            found = "no numbers" if factor is None else f"shape {factor.shape}"
-            _unreadable(f"{name}.scale", found, f"{shape}, what it receives")
+        if factor is None or not np.isfinite(factor).all():
+            _unreadable(f"{name}.scale", _short(node.values.get("scale")), "finite numbers")
+        fitted = _fitted(factor, shape)
+        if fitted is None:
+            _unreadable(f"{name}.scale", f"shape {factor.shape}", f"{shape}, what it receives")
         if factor.shape not in (shape, _without_row(shape)):
             self._tell(f"{name}: scale {list(factor.shape)} spread over {list(shape)}")
         return Scale(name=name, factor=fitted)
@@ -468,8 +481,11 @@ class _Restorer:
             return None
         value = numbers(node.values["bias"])
         if value is None or value.size not in (1, size) or value.ndim > 1 or not np.isfinite(value).all():
-            found = "no finite numbers" if value is None or value.size in (1, size) else f"shape {value.shape}"
+            is_finite = value is not None and np.isfinite(value).all()
+            found = f"shape {value.shape}" if value is not None and is_finite else "no finite numbers"
             _unreadable(f"{name}.bias", found, f"{size} numbers, one for each output")
+        if value.any() and value.shape != (size,):
+            self._tell(f"{name}: bias {list(value.shape)} spread over {[size]}")
         return np.broadcast_to(value, size) if value.any() else None
 
     def _whole(self, name: str, node: PlainNode, key: str, default: int) -> int:
@@ -494,7 +510,7 @@ class _Restorer:
             _unreadable(f"{name}.{key}", _short(node.values.get(key)), what)
         vertical, horizontal = (int(n) for n in np.broadcast_to(value.ravel(), 2))
         if min(vertical, horizontal) < lowest or max(vertical, horizontal) > LARGEST:
-            _unreadable(f"{name}.{key}", f"{value}", f"{lowest} or more")
+            _unreadable(f"{name}.{key}", f"{value}", f"{lowest} to {LARGEST:,}")
         return (int(lowest > 0), horizontal) if is_row else (vertical, horizontal)
 
     def _tell(self, repair: str) -> None:

@@ -17,7 +17,7 @@ def build(
     edges: Iterable[Edge],
     *,
     dt_s: float,
-    n_steps: int,
+    n_steps: int | None,
     integration: Integration = "euler",
     number_format: NumberFormat = "float32",
     encoder: str = "direct",

@@ -1,6 +1,6 @@
 """From encoded samples to what the input of a program sends."""
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +9,8 @@ from tdd_deploy.errors import BadData, Violation
 
 from .nodes import Array
 from .program import Program
+
+InputKind = Literal["spikes", "numbers", "unknown"]
 
 
 def as_input(program: Program, values: NDArray[Any]) -> Array:
@@ -20,10 +22,29 @@ def as_input(program: Program, values: NDArray[Any]) -> Array:
     if program.number_format != "integer":
         return values.astype(program.dtype, copy=False)
     scale, largest = program.input.scale, program.input.largest
-    integers: NDArray[np.float64] = np.rint(np.multiply(values, scale, dtype=np.float64))
+    _, integers = nearest_integers(program, values)
     beyond = ~(np.abs(integers) <= largest)  # NaN too
     if beyond.any():
         found = f"{values[beyond][0]:g}"
         allowed = f"-{largest / scale:g} to {largest / scale:g}, what the program's integers hold"
-        raise BadData("the samples", [Violation("a value", found, allowed, "Quantize for a wider range of inputs.")])
+        remedy = "--input-scale makes values smaller; export --bits with --data finds their range."
+        raise BadData("the samples", [Violation("a value", found, allowed, remedy)])
     return integers.astype(program.dtype)
+
+
+def nearest_integers(program: Program, values: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return values in units of an integer program's input, and the same rounded."""
+    scaled = np.multiply(values, program.input.scale, dtype=np.float64)
+    return scaled, np.rint(scaled)
+
+
+def input_kind(program: Program) -> InputKind:
+    """Say what the input of a program sends, as far as the program says.
+
+    Values that enter a program of floats as they are can be spikes or numbers: the data decide.
+    """
+    if program.encoder != "direct":
+        return "spikes"
+    if program.number_format != "integer":
+        return "unknown"
+    return "spikes" if program.input.scale == program.input.largest == 1 else "numbers"

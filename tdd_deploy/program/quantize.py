@@ -81,6 +81,7 @@ def quantize(
     input_bits: int | None = None,
     largest_input: float = 1.0,
     samples: NDArray[Any] | None = None,
+    binary_input: bool = False,
 ) -> Quantized:
     """Turn a float program into the integers of Loihi 2, as Lava 0.10 simulates it.
 
@@ -96,15 +97,20 @@ def quantize(
             default ``best_input_bits``.
         largest_input: magnitude of the largest value of an analog input.
         samples: values of an analog input, by which its bits are chosen.
+        binary_input: data show that the input sends 0 and 1 alone, so these are its integers, unless ``input_bits``
+            says otherwise.
 
     Raises:
         NotExportable: the program holds what these integers cannot hold; every reason is named.
         BadOptions: an option is not allowed.
     """
     _check_options(bits=bits, per=per, input_bits=input_bits, largest_input=largest_input)
-    if input_bits is None:
-        input_bits = best_input_bits(program, samples, bits=bits, per=per, largest_input=largest_input)
-    source = _with_input_of(program, input_bits, largest_input)
+    if program.encoder != "direct" or (binary_input and input_bits is None):
+        source = _with_input_of(program, scale=1.0, largest=1)  # spikes are integers already
+    else:
+        if input_bits is None:
+            input_bits = best_input_bits(program, samples, bits=bits, per=per, largest_input=largest_input)
+        source = _with_input_of(program, scale=2.0**input_bits / largest_input, largest=2**input_bits)
     ways = _Ways(source)
     violations = (*_unholdable(source), *ways.violations())
     if violations:
@@ -188,10 +194,8 @@ def _check_options(*, bits: int, per: str, input_bits: int | None, largest_input
         raise BadOptions("these options", found)
 
 
-def _with_input_of(program: Program, input_bits: int, largest_input: float) -> Program:
-    """Return the program with the scale of its input; spikes are integers already."""
-    analog = program.encoder == "direct"
-    scale, largest = (2.0**input_bits / largest_input, 2**input_bits) if analog else (1.0, 1)
+def _with_input_of(program: Program, *, scale: float, largest: int) -> Program:
+    """Return the program with a scale of its input."""
     nodes = tuple(
         replace(node, scale=scale, largest=largest) if isinstance(node, Input) else node for node in program.nodes
     )

@@ -36,10 +36,20 @@ def rounding_receivers(program: Program) -> tuple[str, ...]:
 
     Inputs are taken to be pixels k / 256 in direct encoding, else spikes. Sums of integers never round.
     """
+    return rounding_receivers_of(program, PIXELS if program.encoder == "direct" else SPIKES)
+
+
+def rounding_receivers_of(program: Program, inputs: Values | None) -> tuple[str, ...]:
+    """Return the same for an input that is known.
+
+    Args:
+        program: any.
+        inputs: what its input sends; None: any numbers.
+    """
     if program.number_format == "integer":
         return ()
     bits = MANTISSA_BITS[program.number_format]
-    carried: dict[str, Values | None] = {program.input.name: PIXELS if program.encoder == "direct" else SPIKES}
+    carried: dict[str, Values | None] = {program.input.name: inputs}
     carried |= {layer.name: SPIKES if layer.neuron.binary else None for layer in program.neuron_layers}
     rounding = []
     for node in program.nodes:

@@ -110,7 +110,7 @@ def choices_are_known(program: Program) -> Iterator[Violation]:
     """Time step, number of steps, and words from their lists."""
     if not (math.isfinite(program.dt_s) and program.dt_s > 0):
         yield Violation("dt_s", f"{program.dt_s}", "a positive number of seconds")
-    if program.n_steps < 1:
+    if program.n_steps is not None and program.n_steps < 1:
         yield Violation("n_steps", f"{program.n_steps}", "1 or more")
     words = {"integration": get_args(Integration), "number_format": get_args(NumberFormat)}
     for choice, allowed in words.items():

@@ -34,7 +34,12 @@ from .network import Network, Neurons
 from .strategies import TRANSMISSIONS, Local, Objective, Online, Strategy, Transmission, Unrolling
 
 OF_EVENTS = ("bin_us", "bins", "bin_value", "downsample")  # options of a run that say how events are cut
-OF_DATA = ("data", "frames", *OF_EVENTS)  # and from what it learns; the others are fields of TrainOptions
+OF_DATA = (
+    "data",
+    "frames",
+    "input_scale",
+    *OF_EVENTS,
+)  # and from what it learns; the others are fields of TrainOptions
 Weigh = Literal["layers", "synops"]
 L1 = {"lambda_": 0.75, "weigh": "layers"}
 ANN = "ann"

@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from tdd_deploy.errors import BadFile
-from tdd_deploy.program import Program
+from tdd_deploy.program import Input, Program
 from tdd_deploy.program.quantize import quantize
 
 from .lower import lower
@@ -77,13 +77,18 @@ def load_run(folder: Path, program: Program) -> Finished:
     network.eval()
     lowered, deployed = lower(network, n_steps=options.steps, encoder=options.encoder), network
     if options.qat is not None:
-        border = program.input
-        bits = round(math.log2(border.largest)) if options.encoder == "direct" else 8
-        made = quantize(lowered, bits=options.qat, input_bits=bits, largest_input=border.largest / border.scale)
+        made = quantize(lowered, bits=options.qat, **_of_input(program.input))
         lowered, deployed = made.program, in_integers(network, made)
     if lowered != program:
         raise BadFile(folder / "network.nir", "is not what the run's network.safetensors gives", REMEDY)
     return Finished(recorded, options, network, deployed)
+
+
+def _of_input(border: Input) -> dict[str, Any]:
+    """Return what ``quantize`` knew of an input: spikes, or numbers of so many bits."""
+    if border.scale == border.largest == 1:
+        return {"binary_input": True}
+    return {"input_bits": round(math.log2(border.largest)), "largest_input": border.largest / border.scale}
 
 
 @torch.inference_mode()

@@ -291,10 +291,17 @@ class _Run:
         except BadProgram as error:  # finite weights, but what batch norm makes of them is not
             raise self._diverged() from error
         bits, largest = self.options.qat, self._largest_input
+        if self._sends_spikes:
+            return quantize(program, bits=bits, binary_input=True)
         if self.progress.input_bits is None:
             x = self.data.train.x[:CALIBRATION_SAMPLES]
             self.progress.input_bits = best_input_bits(program, x, bits=bits, largest_input=largest)
         return quantize(program, bits=bits, input_bits=self.progress.input_bits, largest_input=largest)
+
+    @cached_property
+    def _sends_spikes(self) -> bool:
+        """Whether all values that are learned from are 0 and 1."""
+        return all(bool(((x == 0) | (x == 1)).all()) for x in (self.data.train.x, self.data.validation.x))
 
     @cached_property
     def _largest_input(self) -> float:

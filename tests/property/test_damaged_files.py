@@ -1,6 +1,8 @@
 """Damaged files of every kind that is read: a sentence or a result, within ten seconds and a GiB, and nothing written.
 
-TDD_DEPLOY_EXAMPLES=1000 damages that many files of each kind instead of the default.
+TDD_DEPLOY_EXAMPLES=1000 damages that many files of each kind instead of the default. Some files that this once made
+kept HDF5 2.0.0 (h5py 3.16.0) busy forever, or made it take gigabytes: none of them is kept, and no file is damaged any
+more where that began. tests/unit/test_probe.py holds the guard against such files with readers that do as much harm.
 """
 
 import json
@@ -22,11 +24,6 @@ def test_a_damaged_file_is_read_or_refused(kind: str, tmp_path: Path) -> None:
     found = damaged(kind, 0, N, tmp_path)
     assert found["bugs"] == []
     assert found["refused"] > N / 3
-
-
-@pytest.mark.parametrize(("kind", "seed"), [("nir", 1190), ("nir open", 1190), ("ours", 1335), ("sdnn", 1984)])
-def test_what_once_hung_broke_or_took_all_memory(kind: str, seed: int, tmp_path: Path) -> None:
-    assert damaged(kind, seed, seed + 1, tmp_path)["bugs"] == []
 
 
 def damaged(kind: str, first: int, last: int, folder: Path) -> dict[str, Any]:

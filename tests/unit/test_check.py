@@ -23,7 +23,7 @@ from tdd_deploy.program import (
     with_code,
     with_codes,
 )
-from tdd_deploy.simulator.check import Checked, Setting, cannot_run, check
+from tdd_deploy.simulator.check import Checked, Seen, Setting, cannot_run, check
 from tdd_deploy.simulator.chips import Chip, Limit, Neurons, Spikes, chip_names, load_chip
 from tests import by_hand
 
@@ -129,7 +129,7 @@ def residual(*, n: int = 2, **choices: Any) -> Program:
     return made(nodes, "input a first b second output, first second", **choices)
 
 
-def integers(*, largest: int = 7, weight: int = 5, code: str = "spike") -> Program:
+def integers(*, largest: int = 7, weight: int = 5, code: str = "spike", encoder: str = "direct") -> Program:
     loihi = LoihiLIF(
         du=np.array(4095),
         dv=np.array(0),
@@ -146,7 +146,7 @@ def integers(*, largest: int = 7, weight: int = 5, code: str = "spike") -> Progr
         Output(name="output"),
     ]
     edges = [Edge("input", "a"), Edge("a", "h"), Edge("h", "c"), Edge("c", "output")]
-    return with_code(build(nodes, edges, dt_s=1e-3, n_steps=2, number_format="integer"), code)
+    return with_code(build(nodes, edges, dt_s=1e-3, n_steps=2, number_format="integer", encoder=encoder), code)
 
 
 def second_sends_changes(**choices: Any) -> Program:
@@ -211,13 +211,7 @@ PLANTED = {
         input_sends_changes, "truenorth", "signed events", "input", "--code spike", "delta code"
     ),
     "analog input": Planted(
-        mlp,
-        custom(spikes=BINARY),
-        "events with numbers",
-        "input",
-        "--encoder poisson",
-        "sends numbers",
-        {"encoder": "direct"},
+        integers, custom(spikes=BINARY), "events with numbers", "input", "--encoder poisson", "sends numbers up to 7"
     ),
     "potentials": Planted(
         mlp, custom(spikes=BINARY), "events with numbers", "second", "", "sends numbers", {"kind": "LI"}
@@ -409,7 +403,8 @@ def test_a_chip_without_any_limit_takes_everything():
 def test_every_fault_of_a_network_is_reported_at_once():
     program = mlp(first=16, kind="LIF", reset="soft", encoder="direct", code="delta")
     chip = custom(models=IF_ALONE, spikes=BINARY, fan_in=5, weight_bits=4)
-    assert [fault.key for fault in check(Setting(program=program, chip=chip, weight_bits=8)).faults] == [
+    seen = Seen(is_binary=False, found="sends numbers")
+    assert [fault.key for fault in check(Setting(program=program, chip=chip, weight_bits=8, seen=seen)).faults] == [
         ("neuron model", "second"),
         ("reset", "second"),
         ("signed events", "input"),
@@ -513,7 +508,7 @@ def test_no_verdict_comes_without_what_was_not_checked(chip):
         assert said["fits"] == checked.fits == fits
         assert said["not_checked"] == list(chip.not_checked)
         assert all(said["not_checked"])
-        assert (said["schema_version"], said["target"], said["title"]) == (1, chip.name, chip.title)
+        assert (said["schema_version"], said["target"], said["title"]) == (2, chip.name, chip.title)
         assert (said["remark"], said["chips"], said["taken"]) == (chip.remark, 1, ["a thing"])
         assert said["program"] == program.digest
         assert len(said["faults"]) == len(checked.faults)
@@ -522,11 +517,30 @@ def test_no_verdict_comes_without_what_was_not_checked(chip):
 def test_what_a_chip_cannot_execute_is_said_by_what_and_where():
     truenorth, loihi1, loihi2 = (load_chip(name) for name in ("truenorth", "loihi1", "loihi2"))
     plain = mlp(encoder="poisson")
-    assert [cannot_run(plain, chip) for chip in (truenorth, loihi1, loihi2)] == ["", "", ""]
+    assert [cannot_run(plain, chip, input_is_binary=True) for chip in (truenorth, loihi1, loihi2)] == ["", "", ""]
     program = mlp(kind="LIF", reset="soft", encoder="direct", code="delta")
     signed = "delta code, whose events have a sign (input, first, second)"
-    assert cannot_run(program, truenorth) == f"LIF (second); {signed}; sends numbers (input)"
-    assert cannot_run(program, loihi1) == f"soft (second); {signed}; sends numbers (input)"
-    assert cannot_run(program, loihi2) == ""
+    assert cannot_run(program, truenorth, input_is_binary=False) == f"LIF (second); {signed}; sends numbers (input)"
+    assert cannot_run(program, truenorth, input_is_binary=True) == f"LIF (second); {signed}"
+    assert cannot_run(program, loihi1, input_is_binary=False) == f"soft (second); {signed}; sends numbers (input)"
+    assert cannot_run(program, loihi2, input_is_binary=False) == ""
     too_large = mlp(first=5000)  # a matter of room, not of what can be executed
-    assert cannot_run(too_large, loihi1) == ""
+    assert cannot_run(too_large, loihi1, input_is_binary=True) == ""
+
+
+def test_what_the_input_sends_is_known_from_data_or_from_integers_and_else_a_condition():
+    def asked(program, seen=None):
+        checked = check(Setting(program=program, chip=load_chip("loihi1"), weight_bits=8, seen=seen))
+        return [fault.where for fault in checked.faults if fault.rule == "events with numbers"], checked.conditions
+
+    said = "input sends spikes alone, which the network does not say (--data looks)"
+    spikes, numbers = Seen(is_binary=True, found="sends spikes"), Seen(is_binary=False, found="sends numbers")
+    assert asked(mlp(encoder="direct")) == ([], (said,))
+    assert asked(mlp(encoder="direct"), spikes) == ([], ())
+    assert asked(mlp(encoder="direct"), numbers) == (["input"], ())
+    assert asked(mlp(encoder="poisson")) == ([], ())
+    assert asked(integers(largest=1)) == ([], ())
+    assert asked(integers(largest=2)) == (["input"], ())
+    assert asked(integers(largest=2), spikes) == ([], ())
+    graded = check(Setting(program=mlp(encoder="direct"), chip=load_chip("loihi2"), weight_bits=8))
+    assert graded.conditions == ()

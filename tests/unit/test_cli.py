@@ -158,7 +158,7 @@ def test_what_is_no_report_is_refused(call: Call, tmp_path: Path, text: str | No
 def test_a_report_of_another_schema_is_refused(call: Call, tmp_path: Path) -> None:
     old = by_hand.simulation().as_json() | {"schema_version": 0}
     (tmp_path / "report.json").write_text(json.dumps(old))
-    assert "is a report of schema 0, not 2; simulate again" in call("report", tmp_path).err
+    assert "is a report of schema 0, not 3; simulate again" in call("report", tmp_path).err
 
 
 def test_profiles_are_listed_and_explained(call: Call) -> None:

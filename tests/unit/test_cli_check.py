@@ -95,7 +95,7 @@ def test_check_prints_one_json_object(call: Call, small: Path) -> None:
         called = call("check", small, "--target", chip_file(small.parent, fan_in=fan_in), "--json")
         found = json.loads(called.out)
         assert (called.code, called.err) == (code, "")
-        assert (found["schema_version"], found["target"], found["fits"]) == (1, "mine", code == 0)
+        assert (found["schema_version"], found["target"], found["fits"]) == (2, "mine", code == 0)
         assert found["not_checked"] == ["the radio", "the weather"]
         assert [block["layer"] for block in found["placement"]["blocks"]] == ["first", "second", "output"]
         assert [(fault["rule"], fault["where"]) for fault in found["faults"]] == (
@@ -227,10 +227,15 @@ def test_any_network_gets_a_verdict(program: Program, chip: str, call: Call, tmp
 
 
 def test_a_run_folder_is_checked_as_its_network_is(call: Call, run_folder: Path) -> None:
-    """It was trained on pixels, which are numbers: Loihi 1 takes spikes alone, Loihi 2 both."""
+    """It was trained on pixels, which are numbers: Loihi 1 takes spikes alone, Loihi 2 both. The data say so."""
     called = call("check", run_folder, "--target", "loihi1")
+    assert called.code == 0
+    assert "loihi1: no published limit is broken, with one condition. " in called.out
+    assert "if: input sends spikes alone, which the network does not say (--data looks)\n" in called.out
+    called = call("check", run_folder, "--target", "loihi1", "--data", "digits")
     assert called.code == 1
     assert "does not fit (1 found)" in called.out
-    assert "  - events with numbers, input: sends numbers; allowed: spikes: its spikes carry no numbers." in called.out
+    assert "  - events with numbers, input: sends numbers: " in called.out
+    assert "of 500 samples of digits (test) are not sent as 0 or 1; they go from 0 to 1; allowed: spikes" in called.out
     assert "With an encoder of spikes it does: train with --encoder poisson (checked)." in called.out
     assert call("check", run_folder, "--target", "loihi2").code == 0

@@ -11,10 +11,8 @@ from tdd_deploy.errors import BadData
         ((3, 32, 32), (3, 32, 32), None),
         ((5, 3, 32, 32), (3, 32, 32), 5),
         ((28, 28), (1, 28, 28), None),
-        ((5, 28, 28), (1, 28, 28), 5),
         ((5, 1, 28, 28), (1, 28, 28), 5),
         ((2, 4), (4,), 2),
-        ((9,), (1,), 9),
         ((), (1,), None),
         ((1, 28, 28), (28, 28), 1),
     ],
@@ -28,9 +26,62 @@ def test_samples_are_static_or_in_time(sample, wanted, n_steps):
     np.testing.assert_array_equal(view.ravel(), x.ravel())
 
 
-@pytest.mark.parametrize(("sample", "in_time"), [((1, 8), False), ((8, 8), True), ((1, 1, 8), True)])
-def test_the_first_match_wins(sample, in_time):
+@pytest.mark.parametrize(("sample", "in_time"), [((1, 8), False), ((8,), False), ((1, 1, 8), True)])
+def test_an_exact_shape_leaves_no_other_reading(sample, in_time):
     assert arrange(sample, (1, 8), "mine").in_time is in_time
+
+
+@pytest.mark.parametrize(
+    ("sample", "wanted", "suggested"),
+    [
+        ((3, 8, 8), (1, 8, 8), "3 suggests channels"),
+        ((4, 8, 8), (1, 8, 8), "4 suggests channels"),
+        ((40, 8, 8), (1, 8, 8), "40 suggests time"),
+        ((8, 8), (1, 8), "8 suggests time"),
+        ((9,), (1,), "9 suggests time"),
+    ],
+)
+def test_time_steps_without_the_channel_axis_are_asked_for(sample, wanted, suggested):
+    with pytest.raises(BadData) as caught:
+        arrange(sample, wanted, "mine")
+    (violation,) = caught.value.violations
+    assert f"{sample[0]} time steps, or {sample[0]} channels" in violation.found
+    assert violation.remedy == f"With --frames the axis after N is time ({suggested})."
+    arrangement = arrange(sample, wanted, "mine", in_time=True)
+    assert (arrangement.in_time, arrangement.n_steps) == (True, sample[0])
+    assert arrangement.view(np.zeros((2, *sample), np.float32)).shape == (2, sample[0], *wanted)
+
+
+def test_an_axis_that_is_said_to_be_time_is_time():
+    assert arrange((5, 3, 8, 8), (3, 8, 8), "mine", in_time=True).n_steps == 5
+    assert arrange((1, 8, 8), (1, 8, 8), "mine", in_time=True).n_steps == 1
+    with pytest.raises(BadData, match=r"shape is \[3, 8, 8\]; allowed: \[T, 3, 8, 8\] for the program.s input"):
+        arrange((3, 8, 8), (3, 8, 8), "mine", in_time=True)
+
+
+@pytest.mark.parametrize(
+    ("sample", "wanted"),
+    [((2, 8, 6, 40), (2, 8, 6)), ((64, 40), (64,)), ((8, 6, 40), (1, 8, 6)), ((6, 6, 2), (1, 6, 6))],
+)
+def test_where_time_may_be_the_last_axis_the_line_that_moves_it_is_shown(sample, wanted):
+    with pytest.raises(BadData) as caught:
+        arrange(sample, wanted, "mine")
+    assert caught.value.violations[0].remedy == "If the last axis is time, save numpy.moveaxis(x, -1, 1)."
+    moved = np.moveaxis(np.zeros((2, *sample)), -1, 1)
+    assert arrange(moved.shape[1:], wanted, "mine", in_time=True).n_steps == sample[-1]
+
+
+@pytest.mark.parametrize(("sample", "wanted"), [((8, 6, 3), (3, 8, 6)), ((28, 28, 1), (1, 28, 28))])
+def test_where_channels_may_be_the_last_axis_the_line_that_moves_them_is_shown(sample, wanted):
+    with pytest.raises(BadData, match=r"If the last axis holds the channels, save numpy.moveaxis\(x, -1, 1\)"):
+        arrange(sample, wanted, "mine")
+    assert not arrange(np.moveaxis(np.zeros((2, *sample)), -1, 1).shape[1:], wanted, "mine").in_time
+
+
+def test_no_line_is_shown_that_would_not_help():
+    with pytest.raises(BadData) as caught:
+        arrange((40, 2, 7, 6), (2, 8, 6), "mine")
+    assert caught.value.violations[0].remedy == ""
 
 
 def test_the_refusal_shows_both_shapes_and_what_would_fit():

@@ -63,7 +63,7 @@ def test_samples_are_cut_or_followed_by_silence_and_the_report_says_so(by_hand, 
     assert not x[:, both:].any()
     assert source.binned.as_json() == {
         "bin_us": 30, "bins": None, "bin_value": "count", "downsample": 1, "n_steps": n_steps,
-        "sensor": [6, 4], "samples_cut": n_cut,
+        "sensor": [6, 4], "polarities": 2, "samples_cut": n_cut,
     }  # fmt: skip
 
 
@@ -149,11 +149,12 @@ def test_all_rules_that_events_break_are_named_at_once(tmp_path):
     ("arrays", "found"),
     [
         ({"events": np.zeros((6, 1), EVENT)}, r"events: shape is \[6, 1\]; allowed: \[E\]"),
-        ({"events": np.zeros(6)}, "events: type is float64; allowed: a structured type with t, x, y, p"),
-        ({"events": np.zeros(6, [("t", int), ("x", int), ("p", int)])}, "a structured type with t, x, y, p"),
+        ({"events": np.zeros(6)}, "events: type is float64; allowed: a structured type with t, x, and where"),
+        ({"events": np.zeros(6, [("t", int), ("y", int), ("p", int)])}, "a structured type with t, x, and where"),
+        ({"events": np.zeros(6, [("t", int), ("x", int)])}, "sensor: height is 6, and events have no y; allowed: 1"),
         ({"events": np.zeros(6, [("t", float), ("x", int), ("y", int), ("p", int)])}, "field t: type is float64"),
         ({"events": np.zeros(6, [("t", int, 2), ("x", int), ("y", int), ("p", int)])}, "field t: type is"),
-        ({"ends": np.zeros(2)}, "ends: type is float64; allowed: an integer type within int64"),
+        ({"ends": np.zeros(2)}, "ends: type is float64; allowed: an integer type"),
         ({"ends": np.zeros((0,), int)}, r"ends: shape is \[0\]; allowed: \[N\] with 1 sample or more"),
         ({"ends": np.array([5, 4, 6])}, "ends: sample 1 ends at 4, before 5; .* Save numpy.cumsum"),
         ({"ends": np.array([-1, 6])}, "ends: sample 0 ends at -1, before 0"),
@@ -162,6 +163,8 @@ def test_all_rules_that_events_break_are_named_at_once(tmp_path):
         ({"sensor": np.array([6, 0])}, "sensor: width is 0; allowed: 1 to 16,384"),
         ({"labels": np.array([1])}, r"labels: shape is \[1\]; allowed: \[2\], one for each of ends"),
         ({"labels": np.array([1, -2])}, "sample 1: label is -2; allowed: 0 or more"),
+        ({"labels": np.array([1, 2**63], np.uint64)}, "sample 1: label is 9223372036854775808; allowed: 0 to"),
+        ({"ends": np.array([3, 2**64 - 1], np.uint64)}, "ends: sample 1 ends at -1, before 3"),
     ],
 )
 def test_arrays_that_cannot_be_used_are_refused(tmp_path, arrays, found):
@@ -270,3 +273,95 @@ def test_a_file_of_many_events_is_read_in_little_memory(tmp_path):
         assert batch.x.sum() == 1000 * len(batch.x)
     assert tracemalloc.get_traced_memory()[1] < 4 << 20  # the events are 22 MB
     tracemalloc.stop()
+
+
+# One row of channels, one polarity, other names
+
+
+def row_of(n, *, seed=0):
+    """Events of n samples of 8 channels, as two polarities."""
+    rng = np.random.default_rng(seed)
+    samples = []
+    for _ in range(n):
+        events = np.zeros(rng.integers(5, 50), [("t", "<i8"), ("x", "<i2"), ("p", "<i2")])
+        events["t"] = np.sort(rng.integers(0, 4000, len(events)))
+        events["x"], events["p"] = rng.integers(0, 8, len(events)), rng.integers(0, 2, len(events))
+        samples.append(events)
+    return samples
+
+
+def counted(samples, n_steps):
+    """Count events by hand, ``[N, n_steps, 2, 8]``, in steps of 1 ms."""
+    expected = np.zeros((len(samples), n_steps, 2, 8), np.float32)
+    for frames, events in zip(expected, samples, strict=True):
+        for t, x, p in events.tolist():
+            frames[(t - events["t"][0]) // 1000, p, x] += 1
+    assert expected.sum() == sum(map(len, samples)) > 0
+    return expected
+
+
+@pytest.mark.parametrize("sensor", [(1, 8), (8,)])
+def test_events_without_y_are_one_row_of_channels(tmp_path, sensor):
+    samples = row_of(5)
+    source = open_data(write(tmp_path / "own.npz", samples, sensor=sensor), binning=Binning(bin_us=1000).in_steps(4))
+    np.testing.assert_array_equal(source.load()[0], counted(samples, 4))
+    assert (source.binned.sensor, source.binned.polarities) == ((1, 8), 2)
+
+
+@pytest.mark.parametrize("p", [0, 1, None])
+def test_a_row_whose_events_have_one_polarity_has_no_axis_for_it(tmp_path, p):
+    samples = row_of(5)
+    for events in samples:
+        events["p"] = p or 0
+    given = [events[["t", "x"]] if p is None else events for events in samples]
+    path = write(tmp_path / "own.npz", given, sensor=[8])
+    source = open_data(path, binning=Binning(bin_us=1000).in_steps(4))
+    np.testing.assert_array_equal(source.load()[0], counted(samples, 4).sum(axis=2))
+    assert source.binned.as_json()["polarities"] == 1
+    halved = open_data(path, binning=Binning(bin_us=1000, downsample=2).in_steps(4))
+    expected = counted(samples, 4).sum(axis=2).reshape(5, 4, 4, 2).sum(axis=3)
+    np.testing.assert_array_equal(halved.load()[0], expected)
+
+
+def test_pixels_without_polarity_have_one_channel(tmp_path):
+    samples = recordings(6)
+    columns = {f"events_{name}": np.concatenate([events[name] for events in samples]) for name in "txy"}
+    path = write(tmp_path / "own.npz", samples, events=None, **columns)
+    both = open_data(write(tmp_path / "both.npz", samples), binning=Binning(bins=3)).load()[0]
+    one = open_data(path, binning=Binning(bins=3)).load()[0]
+    assert one.shape == (6, 3, 1, *SENSOR)
+    np.testing.assert_array_equal(one, both.sum(axis=2, keepdims=True))
+    assert one.sum() > 0
+
+
+@pytest.mark.parametrize(
+    ("sensor", "found"),
+    [((6, 8), "sensor: height is 6, and events have no y; allowed: 1"), ((0,), "sensor: width is 0; allowed: 1 to")],
+)
+def test_a_row_has_no_height(tmp_path, sensor, found):
+    with pytest.raises(BadData, match=found):
+        open_data(write(tmp_path / "own.npz", row_of(2), sensor=sensor), binning=Binning(bins=2))
+
+
+def test_a_divisor_of_a_row_is_asked_of_its_width_alone(tmp_path):
+    with pytest.raises(BadData, match="--downsample: 3; allowed: a divisor of the sensor's 8 channels"):
+        open_data(write(tmp_path / "own.npz", row_of(2), sensor=(1, 8)), binning=Binning(bins=2, downsample=3))
+
+
+@pytest.mark.parametrize("titled", [{"p": "on"}, {"t": "timestamp", "x": "column", "y": "row", "p": "polarity"}])
+def test_fields_are_found_by_their_titles_too(tmp_path, titled):
+    samples = recordings(6)
+    kinds = {"t": "<u8", "x": "<u2", "y": "<u2", "p": "?"}
+    kind = np.dtype([((name, titled[name]) if name in titled else name, kinds[name]) for name in "txyp"])
+    others = []
+    for events in samples:
+        other = np.zeros(len(events), kind)
+        for name in "txyp":
+            other[name] = events[name]
+        others.append(other)
+    plain, other = (
+        open_data(write(tmp_path / f"{name}.npz", each), binning=Binning(bin_us=700)).load()[0]
+        for name, each in (("plain", samples), ("titled", others))
+    )
+    np.testing.assert_array_equal(plain, other)
+    assert plain.sum() == sum(map(len, samples))

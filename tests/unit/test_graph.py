@@ -189,10 +189,13 @@ import sys
 from pathlib import Path
 from tdd_deploy.errors import TddDeployError
 from tdd_deploy.graph import read
+from tests.damage import is_in_a_global_heap
 path = Path(sys.argv[1])
 content = path.read_bytes()
 outcomes = set()
 for start in range(0, len(content), 601):
+    if is_in_a_global_heap(content, start, 64):
+        continue
     path.write_bytes(content[:start] + bytes(64) + content[start + 64 :])
     try:
         outcomes.add(type(read(path)).__name__)
@@ -203,7 +206,7 @@ print(*sorted(outcomes))
 
 
 def test_a_file_with_a_hole_is_read_or_refused(file):
-    # in a process of its own: the HDF5 library may hang or crash on what we have not foreseen
+    # in a process of its own, within a time limit
     command = [sys.executable, "-W", "error", "-c", ERASE, str(file)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=ROOT, check=False)
     assert (done.stdout, done.stderr) == ("Program refused\n", "")
@@ -212,11 +215,18 @@ def test_a_file_with_a_hole_is_read_or_refused(file):
 # Choices
 
 
-@pytest.mark.parametrize("key", [key for key in METADATA if key != "tdd_deploy"])
+@pytest.mark.parametrize("key", [key for key in METADATA if key not in ("tdd_deploy", "n_steps")])
 def test_a_missing_choice_is_named(key):
     graph = graph_of("in>a a>out")
     del graph.metadata[key]
     assert "missing" in reasons(graph)[f"metadata {key}"]
+
+
+def test_a_number_of_steps_that_is_not_stated_is_none():
+    graph = graph_of("in>a a>out")
+    assert lower(graph).n_steps == METADATA["n_steps"]
+    del graph.metadata["n_steps"]
+    assert lower(graph).n_steps is None
 
 
 @pytest.mark.parametrize(
@@ -233,6 +243,7 @@ def test_a_missing_choice_is_named(key):
         ("n_steps", 0),
         ("n_steps", 2.5),
         ("number_format", "int8"),
+        ("number_format", np.full(7, 1.5)),
         ("provenance_seed", 7),
         ("delays", "all"),
         ("tdd_deploy", 1),
@@ -401,13 +412,13 @@ def test_a_time_constant_below_the_time_step_is_named_in_euler():
 
 def test_all_reasons_come_at_once():
     graph = graph_of("in>a a>b b>c c>d d>out d>nowhere")
-    del graph.nodes["nowhere"], graph.metadata["n_steps"]
+    del graph.nodes["nowhere"], graph.metadata["dt_s"]
     graph.nodes["a"] = conv(padding="same")
     graph.nodes["b"] = nir.LI(tau=ONES, r=ONES, v_leak=ONES)
     graph.nodes["c"] = nir.Conv1d(2, np.ones((2, 2, 1)), 1, 0, 1, 1, np.ones(2))
     graph.metadata["integration"] = "midpoint"
     assert reasons(graph).keys() == {
-        "metadata n_steps",
+        "metadata dt_s",
         "metadata integration",
         "a.padding",
         "b.v_leak",

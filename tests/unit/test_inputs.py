@@ -3,12 +3,12 @@ import pytest
 
 from tdd_deploy.errors import BadData
 from tdd_deploy.program import Edge, Input, Output, build
-from tdd_deploy.program.inputs import as_input
+from tdd_deploy.program.inputs import as_input, input_kind
 
 
-def program(number_format="integer", **border):
+def program(number_format="integer", encoder="direct", **border):
     nodes = Input(name="in", shape=(1,), **border), Output(name="out")
-    return build(nodes, [Edge("in", "out")], dt_s=1e-3, n_steps=1, number_format=number_format)
+    return build(nodes, [Edge("in", "out")], dt_s=1e-3, n_steps=1, number_format=number_format, encoder=encoder)
 
 
 def test_values_are_scaled_and_rounded_halves_to_even():
@@ -33,6 +33,21 @@ def test_what_the_integers_cannot_hold_is_refused(value, found):
 def test_spikes_of_any_type_are_integers(dtype):
     found = as_input(program(), np.array([0, 1], dtype))
     assert (found.tolist(), found.dtype) == ([0, 1], np.int32)
+
+
+@pytest.mark.parametrize(
+    ("given", "kind"),
+    [
+        ({"number_format": "float32"}, "unknown"),
+        ({"number_format": "float32", "encoder": "poisson"}, "spikes"),
+        ({"scale": 4.0, "largest": 4, "encoder": "poisson"}, "spikes"),
+        ({}, "spikes"),
+        ({"largest": 2}, "numbers"),
+        ({"scale": 4.0, "largest": 4}, "numbers"),
+    ],
+)
+def test_what_an_input_sends_is_known_of_integers_and_of_drawn_spikes(given, kind):
+    assert input_kind(program(**given)) == kind
 
 
 def test_a_program_of_floats_takes_values_as_they_are():

@@ -76,14 +76,14 @@ def test_a_poisson_encoding_is_that_of_its_seed_for_any_batch(run_folder: Path) 
 def test_samples_in_time_are_taken_frame_by_frame(run_folder: Path, tmp_path: Path) -> None:
     x = np.random.default_rng(0).integers(0, 9, (5, 3, 8, 8)).astype("f4") / 8
     np.savez(tmp_path / "frames.npz", x=x)
-    simulation = simulate(run_folder, data=str(tmp_path / "frames.npz"), record=tmp_path / "spikes.npz")
+    simulation = simulate(run_folder, data=str(tmp_path / "frames.npz"), frames=True, record=tmp_path / "spikes.npz")
     sent = reference.run(read_program(run_folder), x.swapaxes(0, 1)[:, :, None])
     assert simulation.accuracy is None
     assert simulation.as_json()["data"]["static"] is False
     with np.load(tmp_path / "spikes.npz") as recorded:
         assert np.array_equal(recorded["conv1_spikes"].swapaxes(0, 1), sent["conv1_spikes"])
     with pytest.raises(BadOption, match="--steps"):
-        simulate(run_folder, data=str(tmp_path / "frames.npz"), steps=4)
+        simulate(run_folder, data=str(tmp_path / "frames.npz"), frames=True, steps=4)
 
 
 def test_accuracy_is_that_of_the_largest_output_summed_over_time(run_folder: Path) -> None:
@@ -106,7 +106,7 @@ def test_training_takes_any_labelled_npz(network: str, in_time: bool, tmp_path: 
     found = train(tmp_path / "run", data=data, frames=in_time, network=network, epochs=3, steps=4, batch=16)
     assert found["finished"]
     assert found["data"]["train_samples"] == 108
-    assert simulate(tmp_path / "run", data=data).trace.n_samples == 120
+    assert simulate(tmp_path / "run", data=data, frames=in_time).trace.n_samples == 120
 
 
 def test_train_json_says_how_a_network_came_about(run_folder: Path) -> None:

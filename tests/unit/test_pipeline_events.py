@@ -98,7 +98,7 @@ def test_the_report_says_how_events_were_cut(file, samples, call, tmp_path):
     assert (data["n_steps"], data["static"]) == (5, False)
     assert data["binned"] == {
         "bin_us": 1000, "bins": None, "bin_value": "count", "downsample": 1, "n_steps": 5,
-        "sensor": [6, 4], "samples_cut": 0,
+        "sensor": [6, 4], "polarities": 2, "samples_cut": 0,
     }  # fmt: skip
     fewer = call("simulate", file, "--data", samples, "--bins", 6, "--steps", 4)
     assert "in 6 time steps of equal length from first to last event, counts, " in fewer.out

@@ -33,7 +33,7 @@ def test_the_report_has_these_parts():
     parts = ["schema_version", "program", "data", "versions", "options", "accuracy", "steps", "layers"]
     parts += ["early_exit", "overlap", "caveats", "placement", "totals", "energy", "energies", "baseline"]
     assert list(report) == parts
-    assert report["schema_version"] == SCHEMA_VERSION == 2
+    assert report["schema_version"] == SCHEMA_VERSION == 3
     assert [step["step"] for step in report["steps"]] == [1, 2, 3]
     assert [(row["name"], row["kind"], tuple(row["shape"])) for row in report["layers"]] == list(by_hand.LAYERS)
     assert report["data"] == by_hand.DATA

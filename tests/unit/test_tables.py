@@ -61,6 +61,7 @@ def test_runs_stand_side_by_side_with_what_each_has():
     rows = {row[0]: row[1:] for row in table.rows}
     assert table.head == ("", "priced", "not")
     assert rows["samples"] == (2, 2)
+    assert rows["input scale"] == ("1", "1")
     assert rows["accuracy, %"] == (50.0, 50.0)
     assert rows["loihi1-davies2018, nJ"] == (pytest.approx(REPORT["totals"]["energy_pj"] / 2e3), None)
 
