@@ -17,6 +17,7 @@ from tdd_deploy.program import Conv, Dense, Flatten, Input, NeuronLayer, Node, O
 
 OPSET, IR = 17, 8  # of 2022: old enough for any runtime
 BATCH = "N"
+Operation = tuple[str, dict[str, Any], dict[str, Any]]  # its kind, constants and attributes
 WITHOUT_NUMBERS: dict[type[Node], str] = {Flatten: "Flatten", NeuronLayer: "Relu", Output: "Identity"}
 
 
@@ -45,12 +46,15 @@ def write(program: Program, path: Path) -> None:
         for number, source in enumerate(sources[1:]):
             nodes.append(helper.make_node("Add", [total, source], [f"{node.name}/sum{number}"]))
             total = f"{node.name}/sum{number}"
-        kind, arrays, attributes = _operation(node, program.shapes[sources[0]])
-        given = [f"{node.name}/{name}" for name in arrays]
-        weights += [
-            tensor(np.ascontiguousarray(array), name) for name, array in zip(given, arrays.values(), strict=True)
-        ]
-        nodes.append(helper.make_node(kind, [total, *given], [node.name], name=node.name, **attributes))
+        operations = _operations(node, program.shapes[sources[0]])
+        for number, (kind, arrays, attributes) in enumerate(operations, start=1):
+            given = [f"{node.name}/{name}" for name in arrays]
+            weights += [
+                tensor(np.ascontiguousarray(array), name) for name, array in zip(given, arrays.values(), strict=True)
+            ]
+            made = node.name if number == len(operations) else f"{node.name}/{kind}"
+            nodes.append(helper.make_node(kind, [total, *given], [made], name=made, **attributes))
+            total = made
     ends = (program.input.name, program.output.name)
     values = [helper.make_tensor_value_info(name, 1, [BATCH, *program.shapes[name]]) for name in ends]
     graph = helper.make_graph(nodes, "network", values[:1], values[1:], weights)
@@ -75,19 +79,24 @@ def _faults(program: Program) -> Iterator[Violation]:
             yield Violation(layer.name, type(neuron).__name__, "SigmaDelta with ReLU and a delta_threshold of 0")
 
 
-def _operation(node: Node, shape: tuple[int, ...]) -> tuple[str, dict[str, Any], dict[str, Any]]:
-    """Return the kind, the constants and the attributes of a node that receives ``shape``."""
+def _operations(node: Node, shape: tuple[int, ...]) -> list[Operation]:
+    """Return what computes a node that receives ``shape``."""
     match node:
         case Dense():
-            return "Gemm", _weights(node), {"transB": 1}
+            return [("Gemm", _weights(node), {"transB": 1})]
         case Pool():  # ONNX knows no sums over windows
-            return _operation(node.as_conv(shape[0]), shape)
+            return _operations(node.as_conv(shape[0]), shape)
         case Conv():
             attributes = {"strides": node.stride, "dilations": node.dilation, "group": node.groups}
-            return "Conv", _weights(node), {**attributes, "pads": node.padding * 2}
+            return [("Conv", _weights(node), {**attributes, "pads": node.padding * 2})]
         case Scale():
-            return "Mul", {"factor": node.factor.astype(np.float32)}, {}
-    return WITHOUT_NUMBERS[type(node)], {}, {}
+            constants = {"Mul": ("factor", node.factor), "Add": ("bias", node.bias)}
+            return [
+                (kind, {name: array.astype(np.float32)}, {})
+                for kind, (name, array) in constants.items()
+                if array is not None
+            ]
+    return [(WITHOUT_NUMBERS[type(node)], {}, {})]
 
 
 def _weights(node: Dense | Conv) -> dict[str, Any]:

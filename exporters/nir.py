@@ -431,6 +431,14 @@ def _has_inverse(dt_s: float) -> bool:
     return 1e-100 < dt_s < 1e100
 
 
+def scales_have_no_bias(program: Program) -> Iterator[Violation]:
+    """NIR's Scale is a product alone, and its Affine a whole matrix."""
+    for node in program.linear_maps:
+        if isinstance(node, Scale) and node.bias is not None:
+            remedy = "Move the bias into a Dense or Conv next to it."
+            yield Violation(f"{node.name}.bias", "Scale with a bias, for which NIR has no node", "none", remedy)
+
+
 def neurons_are_standard(program: Program) -> Iterator[Violation]:
     """Threshold and Scale make soft reset of one state alone."""
     for layer in program.neuron_layers:
@@ -542,6 +550,7 @@ RULES: tuple[Rule, ...] = (
     parts_are_in_order,
     sizes_are_positive,
     step_has_an_inverse,
+    scales_have_no_bias,
     neurons_are_standard,
     fractions_have_time_constants,
     delays_close_cycles,

@@ -14,7 +14,7 @@ from functools import partial, reduce
 import numpy as np
 
 from tdd_deploy.errors import BadOption
-from tdd_deploy.program import Code, Conv, Dense, Edge, Input, LinearMap, NeuronLayer, Output, Program
+from tdd_deploy.program import Code, Conv, Dense, Edge, Input, LinearMap, NeuronLayer, Output, Program, Scale
 from tdd_deploy.program.inputs import as_input
 
 from .arithmetic import NumberArray, arithmetic_of
@@ -59,7 +59,7 @@ class Engine:
         self.layers = tuple(
             Layer(node.name, _kind(node), program.shapes[node.name])
             for node in program.nodes
-            if isinstance(node, Input | NeuronLayer | Dense | Conv)
+            if isinstance(node, Input | NeuronLayer | Dense | Conv | Scale)
         )
         is_compiled = compiled and is_covered(program)
         self._compiled = (
@@ -307,5 +307,5 @@ class _Run:
         return np.zeros((self._batch, *last), self._program.dtype)
 
 
-def _kind(node: Input | NeuronLayer | Dense | Conv) -> str:
+def _kind(node: Input | NeuronLayer | Dense | Conv | Scale) -> str:
     return type(node.neuron).__name__ if isinstance(node, NeuronLayer) else type(node).__name__.lower()

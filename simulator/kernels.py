@@ -37,10 +37,9 @@ class Kind(IntEnum):
     NEURONS = 4  # LIF and its kin
     THRESHOLD = 5
     INTEGRATORS = 6  # LI, CubaLI and I: their values are their potentials
-    SCALE = 7
-    SIGMA_DELTA = 8  # their values are what receivers hold of them
-    VARIANTS = 9  # VariantLIF: their values are numbers of spikes
-    ROUTE = 10  # counts messages, where no map that receives them can
+    SIGMA_DELTA = 7  # their values are what receivers hold of them
+    VARIANTS = 8  # VariantLIF: their values are numbers of spikes
+    ROUTE = 9  # counts messages, where no map that receives them can
 
 
 class Count(IntEnum):
@@ -90,7 +89,7 @@ NODE = np.dtype(
             *("groups", "channels_in", "width_in", "channels_out", "width_out"),
             *("many", "pairs"),  # events from which on all inputs are multiplied; places that taps connect
             *("has_costs", "costs"),  # of what the source sends, on the mesh
-            *("events", "factor"),  # where the values of events are; scaled
+            "events",  # where the values of events are
             *("order", "first", "n_ordered"),  # flattened: so many values from the first place on, and zeros
         )
     ]
@@ -129,7 +128,7 @@ class Memory(NamedTuple):
     totals: NDArray[np.float64]  # the output, summed over the steps so far
 
 
-INPUT, SUM, FLATTEN, SYNAPSES, NEURONS, THRESHOLD, INTEGRATORS, SCALE, SIGMA_DELTA, VARIANTS, _ = (
+INPUT, SUM, FLATTEN, SYNAPSES, NEURONS, THRESHOLD, INTEGRATORS, SIGMA_DELTA, VARIANTS, _ = (
     np.uint64(kind) for kind in Kind
 )
 VALUES, CHANGES, ACTIVE = int(Count.VALUES), int(Count.CHANGES), int(Count.ACTIVE)
@@ -658,13 +657,6 @@ def _flatten(table: Array, node: Any, values: Array, source: Any, now: Any) -> N
 
 
 @compiled
-def _scale(factors: Array, node: Any, numbers: Array, source: Any, now: Any) -> None:
-    """Multiply element by element."""
-    for i in range(node.size):
-        numbers[now + i] = numbers[source + i] * factors[node.factor + i]
-
-
-@compiled
 def _add_all(plan: Plan, node: Any, t: Any, memory: Memory, now: Any) -> None:
     """Add what several nodes sent, or turn the bytes of one into numbers."""
     for i in range(node.size):
@@ -718,8 +710,6 @@ def _step(  # noqa: PLR0912  (a branch per kind)
         _send_on_change(plan.table, plan.numbers, node, numbers, given, now, before, counts, row)
     elif node.kind == VARIANTS:
         _fire_variants(plan.table, plan.numbers, node, numbers, given, now, before, counts, row)
-    elif node.kind == SCALE:
-        _scale(plan.numbers, node, numbers, given, now)
     else:
         _route(plan.table, node, k, source, given, given_before, memory, counts, row)
 

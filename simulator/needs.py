@@ -13,7 +13,7 @@ from itertools import product
 
 import numpy as np
 
-from tdd_deploy.program import Conv, Dense, Flatten, LinearMap, Output, Place, Pool, Program, Shape, Slice
+from tdd_deploy.program import Conv, Dense, Flatten, LinearMap, Output, Place, Pool, Program, Scale, Shape, Slice
 
 from .chips import Chip
 from .scatter import IntArray
@@ -98,7 +98,8 @@ class Needs:
         sources = c * h * w
         weighted = next((node for node in path if isinstance(node, Dense | Conv)), None)
         if self._chip.synapses.sharing == "kernels":
-            weights = np.ones_like(neurons)
+            is_scaled = any(isinstance(node, Scale) and node.factor.ndim for node in path)
+            weights = neurons if is_scaled else np.ones_like(neurons)
             if weighted is not None:
                 n_out, *per_out = weighted.weight.shape
                 weights = np.minimum(block[0], n_out) * math.prod(per_out)

@@ -50,7 +50,7 @@ from tdd_deploy.program.exact import next_below
 from .arithmetic import NumberArray
 from .kernels import AT_ONCE, BLOCK, NODE, Kind, Memory, Parameter, Plan, Variant
 from .routes import Route
-from .scatter import IntArray, Synapses, channel_first, channel_last, targets
+from .scatter import IntArray, Synapses, channel_first, channel_last, flat_channel_last, targets
 
 Tap = tuple[int, int, int]  # the tap, the place it reaches, how many taps and places in a row
 KINDS = {
@@ -122,7 +122,9 @@ def _is_known(node: Node) -> bool:
             return not node.average or (node.kernel[0] * node.kernel[1]).bit_count() == 1
         case Dense() | Conv():  # integers of more bits are on no chip, and would double the code
             return node.weight.dtype.kind == "f" or bool(np.all(np.abs(node.weight) < 2**15))
-    return isinstance(node, Input | Output | Flatten | Slice | Place | Scale)
+        case Scale():
+            return node.factor.dtype.kind == "f" or bool(np.all(np.abs(node.factor) < 2**15))
+    return isinstance(node, Input | Output | Flatten | Slice | Place)
 
 
 @dataclass
@@ -176,7 +178,7 @@ class _Layout:
         edges = tuple((edge.source, edge.delay) for edge in self._program.incoming[node.name])
         shape = self._program.shapes[node.name]
         sources_spike = len(edges) == 1 and self._spikes(edges[0][0])
-        if len(edges) > 1 or isinstance(node, Output) or (isinstance(node, NeuronLayer | Scale) and sources_spike):
+        if len(edges) > 1 or isinstance(node, Output) or (isinstance(node, NeuronLayer) and sources_spike):
             total = node.name if isinstance(node, Output) else f"{node.name}/sum"
             self._rows[total] = _Row(Kind.SUM, self._program.shapes[edges[0][0]], edges)
             edges = ((total, 0),)
@@ -190,9 +192,7 @@ class _Layout:
                 self._rows[node.name] = _Row(kind, shape, edges, kind in SPIKING, fields)
             case Flatten() | Slice() | Place():
                 self._rows[node.name] = _Row(Kind.FLATTEN, shape, edges, sources_spike, self._order(node))
-            case Scale():
-                self._rows[node.name] = _Row(Kind.SCALE, shape, edges, fields=self._factor(node))
-            case Dense() | Conv() | Pool():
+            case Dense() | Conv() | Pool() | Scale():
                 self._rows[node.name] = _Row(Kind.SYNAPSES, shape, edges, fields=self._synapses(node))
 
     def _put_costs(self, sender: str, table: str, costs: IntArray) -> str:
@@ -274,10 +274,6 @@ class _Layout:
         variant = _variant(neuron) if isinstance(neuron, VariantLIF) else 0
         return {"parameters": self._table.put(rows), "is_soft": is_soft, "has_u": has_u, "variant": variant}
 
-    def _factor(self, node: Scale) -> dict[str, int]:
-        factor = np.broadcast_to(node.factor, self._program.in_shape(node.name))
-        return {"factor": self._numbers.put(channel_last(factor[None])[0].ravel())}
-
     def _order(self, node: Flatten | Slice | Place) -> dict[str, int]:
         if isinstance(node, Slice):
             part = node.start + np.arange(math.prod(node.shape)).reshape(1, *node.shape)
@@ -288,14 +284,14 @@ class _Layout:
         order = self._table.put(channel_first(places[None]).ravel())
         return {"order": order, "first": first, "n_ordered": places.size}
 
-    def _synapses(self, node: Dense | Conv | Pool) -> dict[str, int]:
+    def _synapses(self, node: Dense | Conv | Pool | Scale) -> dict[str, int]:
         shape = self._program.in_shape(node.name)
         synapses = self._maps[node.name]
         fans = np.zeros((math.prod(shape), 2), np.int32)
         if isinstance(synapses, Synapses):
             fans = np.stack([synapses.fan_effective, synapses.fan_stored], axis=1)
         conv = _as_conv(node, shape)
-        image = shape if len(shape) == 3 else (*shape, 1, 1)
+        image = shape if len(shape) == 3 and not isinstance(node, Scale) else (math.prod(shape), 1, 1)
         weight, rows, columns = _weights(conv), _rows(conv, image), _columns(conv, image)
         pairs = _pairs(conv, image)
         return {
@@ -370,9 +366,13 @@ def _block(parameter: NumberArray) -> NumberArray:
     return block if np.array_equal(flat, np.resize(block, flat.size)) else flat
 
 
-def _as_conv(node: Dense | Conv | Pool, in_shape: Shape) -> Conv:
-    """Return a map as the convolution that it is: of one pixel, or with weights of 1."""
+def _as_conv(node: Dense | Conv | Pool | Scale, in_shape: Shape) -> Conv:
+    """Return a map as the convolution that it is: of one pixel, or with weights of 1, or with a group per value."""
     match node:
+        case Scale():
+            factor = flat_channel_last(node.factor, in_shape)
+            bias = None if node.bias is None else flat_channel_last(node.bias, in_shape)
+            return Conv(name=node.name, weight=factor[:, None, None, None], bias=bias, groups=factor.size)
         case Dense():
             return Conv(name=node.name, weight=node.weight[:, :, None, None], bias=node.bias)
         case Pool():

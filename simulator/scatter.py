@@ -149,6 +149,28 @@ class ConvSynapses(Synapses):
             into += self._node.bias
 
 
+class ScaleSynapses(Synapses):
+    """Every value to itself; weights and biases flat, channel last."""
+
+    def __init__(self, node: Scale, in_shape: Shape) -> None:
+        self.factor = flat_channel_last(node.factor, in_shape)
+        self.bias = None if node.bias is None else flat_channel_last(node.bias, in_shape)
+        self.fan_stored = np.ones(self.factor.size, np.int64)
+        self.fan_effective = (self.factor != 0).astype(np.int64)
+        self.dense = self.factor.size
+        self.bias_adds = 0 if self.bias is None else int(np.count_nonzero(self.bias))
+
+    def add_events(self, events: Events, into: NumberArray) -> None:
+        """Add every event, times its factor, to ``into [batch, ...]``."""
+        index = np.unravel_index(events.at, into.shape[1:])
+        into[events.sample, *index] += self.factor[events.at] * events.value
+
+    def add_bias(self, into: NumberArray) -> None:
+        """Add the bias at every position."""
+        if self.bias is not None:
+            into += self.bias.reshape(into.shape[1:])
+
+
 class Pooled:
     """Sum or average over windows."""
 
@@ -166,17 +188,6 @@ class Pooled:
             for j in range(kx):
                 total += padded[:, i : i + sy * height : sy, j : j + sx * width : sx][:, :height, :width]
         into += total / x.dtype.type(ky * kx) if self._node.average else total
-
-
-class Scaled:
-    """Element-wise product."""
-
-    def __init__(self, node: Scale) -> None:
-        self._factor = channel_last(node.factor[None])[0] if node.factor.ndim == 3 else node.factor
-
-    def add(self, x: NumberArray, into: NumberArray) -> None:
-        """Add the scaled ``x`` to ``into``."""
-        into += x * self._factor
 
 
 class Flattened:
@@ -219,7 +230,7 @@ def ready(node: LinearMap, in_shape: Shape) -> Map | Synapses:
         case Pool():
             return Pooled(node, in_shape)
         case Scale():
-            return Scaled(node)
+            return ScaleSynapses(node, in_shape)
         case Flatten():
             return Flattened()
         case Slice() | Place():
@@ -230,6 +241,11 @@ def ready(node: LinearMap, in_shape: Shape) -> Map | Synapses:
 def channel_last(x: NumberArray) -> NumberArray:
     """``[batch, channels, h, w]`` to ``[batch, h, w, channels]``; anything else as it is."""
     return np.ascontiguousarray(x.transpose(0, 2, 3, 1)) if x.ndim == 4 else x
+
+
+def flat_channel_last(parameter: NumberArray, shape: Shape) -> NumberArray:
+    """Return a number per value of a layer of a shape, flat, channel last."""
+    return channel_last(np.broadcast_to(parameter, shape)[None]).reshape(-1)
 
 
 def channel_first(x: NumberArray) -> NumberArray:

@@ -134,7 +134,8 @@ class Grower:
     def scale(self, source: str, *, delay: int = 0) -> str:
         shape = self.shapes[source]
         factor = self.dyadic(shape if self.chance(0.5) else ())
-        return self.put(Scale(name=self.name("scale"), factor=factor), shape, source, delay=delay)
+        bias = self.dyadic(shape if self.chance(0.5) else ()) if self.chance(0.3) else None
+        return self.put(Scale(name=self.name("scale"), factor=factor, bias=bias), shape, source, delay=delay)
 
     def neuron(self, shape: Shape, *, spiking: bool) -> Neuron:
         def parameter(low: int, high: int, denominator: int) -> np.ndarray:

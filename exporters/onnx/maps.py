@@ -36,7 +36,8 @@ def apply(graph: Graph, node: LinearMap, x: Tensor, shape: Shape, *, largest: in
         largest: no integer of x exceeds it in magnitude; of no matter in floats.
     """
     if isinstance(node, Scale):
-        return x * node.factor
+        y = x * node.factor
+        return y if node.bias is None else y + graph.constant(node.bias, x.dtype, "bias")
     if isinstance(node, Flatten | Slice | Place):
         return _arranged(graph, node, x, shape)
     if x.dtype.kind == "i":

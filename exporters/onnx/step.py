@@ -12,7 +12,19 @@ from operator import add
 import numpy as np
 from numpy.typing import NDArray
 
-from tdd_deploy.program import Code, Conv, Dense, Edge, Input, LinearMap, NeuronLayer, Node, Output, Program
+from tdd_deploy.program import (
+    Code,
+    Conv,
+    Dense,
+    Edge,
+    Input,
+    LinearMap,
+    NeuronLayer,
+    Node,
+    Output,
+    Program,
+    Scale,
+)
 from tdd_deploy.program.biases import currents_of_biases
 from tdd_deploy.program.bounds import worst_case_sums
 from tdd_deploy.program.program import arrays
@@ -74,7 +86,7 @@ class _Step:
 
     def _mapped(self, node: LinearMap) -> Tensor:
         edges = self._program.incoming[node.name]
-        if edges[0].code == "delta" and isinstance(node, Dense | Conv):
+        if edges[0].code == "delta" and isinstance(node, Dense | Conv | Scale):
             node = replace(node, bias=None)
         received = reduce(add, map(self._message, edges))
         return apply(self._graph, node, received, self._program.in_shape(node.name), largest=self._largest_into(edges))

@@ -34,9 +34,9 @@ def arrange(
 ) -> Arrangement:
     """Decide whether samples are static or in time for a program's input.
 
-    A sample is static when it has the input's shape, with or without a channel axis of 1. It is in time when it has
-    one axis more, in front. Without the channel axis such a sample looks like an image of several channels too, so it
-    is in time only where ``in_time`` says so.
+    A sample is static when it has the input's shape, with or without a channel axis of 1, or a height of 1 between
+    several channels and a length. It is in time when it has one axis more, in front. Without the channel axis such a
+    sample looks like an image of several channels too, so it is in time only where ``in_time`` says so.
 
     Args:
         sample_shape: of one sample, without N.
@@ -49,6 +49,8 @@ def arrange(
         BadData: none matches, or two readings are possible; the error shows both shapes and what would fit.
     """
     full, reduced = [input_shape], [input_shape[1:]] if input_shape[:1] == (1,) else []
+    if len(input_shape) == 3 and input_shape[0] > 1 and input_shape[1] == 1:  # signals, as Conv1d takes them
+        full.append((input_shape[0], input_shape[2]))
     if not in_time and sample_shape in full + reduced:
         return Arrangement(in_time=False, n_steps=None, input_shape=input_shape)
     if sample_shape and sample_shape[1:] in (full + reduced if in_time else full):

@@ -23,7 +23,6 @@ from .soft_reset import Parts, with_soft_resets
 from .wires import ROUNDED, joined
 
 Array = NDArray[np.float64]
-IDENTITY = 4096  # neurons for which a map that only adds a bias may be made
 
 
 def lower_foreign(graph: Restored, said: Chosen, *, subject: str) -> Program:
@@ -244,11 +243,6 @@ class _Lowering:
             self.nodes |= {node.name: node for node in folded if node is not None}
             return
         made = _made(f"{name}.gain", cells, gain, drift)
-        if made is None:
-            found = "a current of its own in each neuron, and no map before it that could hold it"
-            allowed = f"a map of its own before it, or up to {IDENTITY:,} neurons"
-            self.violations.append(Violation(f"{name}.v_leak", found, allowed))
-            return
         self.nodes[made.name] = made
         for pair in into:
             self.delays[pair[0], made.name] = self.delays.pop(pair)
@@ -377,13 +371,12 @@ def _per_row(values: Array, node: Dense | Conv) -> Array | None:
     return np.asarray(np.broadcast_to(values, len(node.weight)))
 
 
-def _made(name: str, cells: Cells, gain: Array, drift: Array) -> LinearMap | None:
-    """Return the map that multiplies each neuron's current and adds a constant, None when it would be too large."""
-    if not np.any(drift):
-        return Scale(name=name, factor=_parameter(np.asarray(gain)))
-    size = cells.shape[0]
-    if len(cells.shape) == 3:
-        depthwise = Conv(name=name, weight=np.ones((size, 1, 1, 1)), groups=size)
-        return _folded(depthwise, np.asarray(gain), np.asarray(drift))
-    identity = Dense(name=name, weight=np.eye(size)) if size <= IDENTITY else None
-    return None if identity is None else _folded(identity, np.asarray(gain), np.asarray(drift))
+def _made(name: str, cells: Cells, gain: Array, drift: Array) -> LinearMap:
+    """Return the map that multiplies each neuron's current and adds a constant."""
+    factor, bias = _parameter(np.asarray(gain)), _parameter(np.asarray(drift))
+    if len(cells.shape) == 3 and np.any(drift):  # NIR has a node for a bias per channel, none for one per neuron
+        size = cells.shape[0]
+        depthwise = _folded(Conv(name=name, weight=np.ones((size, 1, 1, 1)), groups=size), factor, bias)
+        if depthwise is not None:
+            return depthwise
+    return Scale(name=name, factor=factor, bias=bias if np.any(drift) else None)

@@ -1,25 +1,22 @@
 """Conventional networks in: feed-forward ReLU networks of ONNX files become Programs of sigma-delta neurons.
 
 A ReLU becomes a ``SigmaDelta`` that sends every change (its threshold can be raised later), everything else is linear.
-What shifts or scales channels (batch norm, constants) goes into the weights before it, where nothing else reads them.
+What shifts or scales values (batch norm, constants) goes into the maps around it (``onnx_fold.py``).
 Values are without the batch axis and channel first; a tensor that stands channel last in the file is marked so.
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tdd_deploy.errors import BadFile, MissingDependency, TddDeployError, UnsupportedGraph, Violation
-from tdd_deploy.files import sha256
+from tdd_deploy.errors import UnsupportedGraph, Violation
 from tdd_deploy.neurons import SigmaDelta
 from tdd_deploy.program import (
-    Conv,
-    Dense,
     Edge,
     Input,
     LinearMap,
@@ -27,28 +24,33 @@ from tdd_deploy.program import (
     Node,
     Output,
     Program,
-    Scale,
     Shape,
     ShapeError,
     build,
 )
 
-from .onnx_nodes import READ, Array, Op, Refused, Signal, Value, array_of
+from .onnx_file import open_onnx
+from .onnx_fold import Affine, folded
+from .onnx_nodes import NO_PADS, READ, Array, Op, Refused, Signal, Value, array_of, type_name
 
-REMEDY = "name an ONNX file of a feed-forward network"
-MOST_BYTES = 2 << 30  # what protobuf can hold
 MOST_NODES = 10_000
 MOST_VALUES = 1 << 28  # of a tensor for one sample
-LARGEST_DIAGONAL = 1 << 12  # neurons behind which a matrix shifts values that no map before can shift
 DT_S = 1e-3  # a static network has no time; a step is written as one millisecond
-OURS = "tdd_deploy"  # begins the metadata of what we export
+FLOAT32 = 1  # as ONNX numbers types
+IN_FLOAT32 = "Export the network in float32: network.float(), with a float32 example."
 UNSUPPORTED = {
     "MaxPool": "Train with average pooling: a maximum is not linear, so changes do not pass through it.",
     "GlobalMaxPool": "Train with average pooling.",
-    "Clip": "Train with ReLU in the place of ReLU6.",
     **dict.fromkeys(
         ("LeakyRelu", "PRelu", "Elu", "Gelu", "Sigmoid", "Tanh", "HardSwish", "HardSigmoid", "Selu", "Softplus"),
         "Train with ReLU.",
+    ),
+    **dict.fromkeys(
+        (
+            *("QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "QLinearConv", "QLinearMatMul"),
+            *("ConvInteger", "MatMulInteger"),
+        ),
+        "Name the float model from which it was quantized.",
     ),
     **dict.fromkeys(("LSTM", "GRU", "RNN", "Loop", "Scan", "If"), "Only feed-forward networks without control flow."),
 }
@@ -60,8 +62,9 @@ def is_onnx(path: Path) -> bool:
 
 
 def read_onnx(path: Path) -> Program:
-    """Read a conventional network: one float32 input ``[N, n]`` or ``[N, channels, height, width]``, one output.
+    """Read a conventional network of one output, and one float32 input.
 
+    The input is ``[N, n]``, ``[N, channels, height, width]``, or ``[N, channels, length]``, which gets a height of 1.
     Read are Conv, Gemm, MatMul, Relu, AveragePool, GlobalAveragePool, ReduceMean over pixels, Add, Sub, Mul and Div,
     BatchNormalization, Pad with zeros, Flatten and the like. A Softmax, LogSoftmax or ArgMax at the output is left out,
     which provenance says. A static network has one time step.
@@ -72,46 +75,15 @@ def read_onnx(path: Path) -> Program:
         UnsupportedGraph: every node that no Program can hold.
         BadProgram: it breaks a rule of ``program/verify.py``.
     """
-    try:
-        model = _model(path)
-        reader = Reader(path, model)
-        return reader.program(provenance={"dialect": "onnx", "file": path.name, "sha256": sha256(path)})
-    except (TddDeployError, MemoryError):
-        raise
-    except Exception as error:  # onnx raises anything on a damaged file
-        raise BadFile(path, f"is damaged ({type(error).__name__})", "export it again") from error
-
-
-def _model(path: Path) -> Any:
-    """Return what a file holds, checked by onnx."""
-    try:
-        import onnx  # noqa: PLC0415  (optional)
-    except ImportError as error:
-        raise MissingDependency("onnx", f"{path}", "'tdd-deploy[onnx]'") from error
-    try:
-        size = path.stat().st_size
-        if path.is_dir() or size > MOST_BYTES:
-            raise BadFile(path, "is a folder" if path.is_dir() else f"holds {size:,} bytes, more than 2 GiB", REMEDY)
-        model = onnx.load(path, load_external_data=False)
-    except OSError as error:
-        raise BadFile(path, f"cannot be read ({error.strerror})", REMEDY) from error
-    except TddDeployError:
-        raise
-    except Exception as error:  # protobuf's words are of no use here
-        raise BadFile(path, "is not an ONNX file, or is damaged", REMEDY) from error
-    if any(each.key.startswith(OURS) for each in model.metadata_props):
-        found = "is a spiking network that tdd-deploy exported, unrolled for ONNX"
-        raise BadFile(path, found, "name the .nir file or the run folder that it was exported from")
-    outside = [each.name for each in model.graph.initializer if each.data_location == onnx.TensorProto.EXTERNAL]
-    if outside:
-        found = f"keeps {len(outside)} of its weights in other files, {outside[0]} among them"
-        raise BadFile(path, found, "save it as one file: onnx.save(model, path)")
-    try:
-        onnx.checker.check_model(model)
-    except Exception as error:
-        reason = " ".join(str(error).split())[:200]
-        raise BadFile(path, f"is no valid ONNX model ({reason})", "export it again") from error
-    return model
+    found = open_onnx(path)
+    (name, digest), *beside = found.digests.items()
+    weights = {
+        "weights": ", ".join(each for each, _ in beside),
+        "weights sha256": ", ".join(each for _, each in beside),
+    }
+    provenance = {"dialect": "onnx", "file": name, "sha256": digest, **(weights if beside else {})}
+    with np.errstate(all="ignore"):  # a rule of every Program names numbers that are none
+        return Reader(path, found.model).program(provenance=provenance)
 
 
 class Reader:
@@ -126,6 +98,7 @@ class Reader:
         self.values: dict[str, Value | None] = {}  # by the file's names; None: behind what was refused
         self.found: list[Violation] = []
         self.left_out: list[str] = []
+        self.shapes: dict[str, Shape] = {}  # that nodes send
         self.taken: set[str] = set()  # names that nodes have or had
         self.input = ""  # its name
         self.batch = 0  # samples that the file fixes; 0: any
@@ -135,7 +108,7 @@ class Reader:
         if found := list(self._unreadable()):
             raise UnsupportedGraph(str(self.path), found)
         for tensor in self.graph.initializer:
-            self.values[tensor.name] = array_of(tensor)
+            self._initialize(tensor)
         self._enter()
         for node in self.graph.node:
             self._take(node)
@@ -143,11 +116,11 @@ class Reader:
         if self.found:
             raise UnsupportedGraph(str(self.path), self.found)
         self._prune()
-        self._settle()
+        nodes, edges = folded(self.nodes, self.edges, self.shapes)
         left_out = {"left out": "; ".join(self.left_out)} if self.left_out else {}
         return build(
-            self.nodes.values(),
-            self.edges,
+            nodes,
+            edges,
             dt_s=DT_S,
             n_steps=1,
             provenance={**provenance, **left_out},
@@ -167,27 +140,52 @@ class Reader:
             yield Violation("the graph", "has sparse weights", "dense ones")
         for kind in dict.fromkeys(node.op_type for node in self.graph.node if not _is_read(node)):
             of_kind = [node for node in self.graph.node if node.op_type == kind]
-            names = ", ".join(node.name or node.output[0] for node in of_kind)
+            names = ", ".join(node.name or next(iter(node.output), "a node") for node in of_kind)
             yield Violation(names, f"is {kind}", f"one of {', '.join(sorted(READ))}", UNSUPPORTED.get(kind, ""))
+
+    def _initialize(self, tensor: Any) -> None:
+        """Take a constant of the file."""
+        try:
+            self.values[tensor.name] = array_of(tensor)
+        except (TypeError, ValueError, KeyError) as error:
+            shape = list(tensor.dims)
+            raise UnsupportedGraph(
+                str(self.path), [Violation(f"weights {tensor.name}", f"numbers that do not make {shape}", "float32")]
+            ) from error
 
     def _enter(self) -> None:
         """Make the input."""
         given = [each for each in self.graph.input if each.name not in self.values]
-        if len(given) != 1 or len(self.graph.output) != 1:
-            found = f"{len(given)} inputs and {len(self.graph.output)} outputs"
-            raise UnsupportedGraph(str(self.path), [Violation("the graph", found, "one of each")])
+        if ends := list(self._too_many_ends(given)):
+            raise UnsupportedGraph(str(self.path), ends)
         (entry,) = given
         tensor = entry.type.tensor_type
         sizes = [axis.dim_value if axis.HasField("dim_value") else 0 for axis in tensor.shape.dim]
-        shape = tuple(sizes[1:])
-        if tensor.elem_type != 1 or len(shape) not in (1, 3) or min(shape) < 1 or math.prod(shape) > MOST_VALUES:
-            found = f"type {tensor.elem_type}, shape {sizes}"
-            allowed = "float32 (1), [N, n] or [N, channels, height, width], all but N known"
-            raise UnsupportedGraph(str(self.path), [Violation(f"input {entry.name}", found, allowed)])
+        shape, is_float = tuple(sizes[1:]), tensor.elem_type == FLOAT32
+        if not is_float or len(shape) not in (1, 2, 3) or min(shape) < 1 or math.prod(shape) > MOST_VALUES:
+            axes = ", ".join(axis.dim_param or str(axis.dim_value) for axis in tensor.shape.dim)
+            found = f"type {type_name(tensor.elem_type)}, shape [{axes}]"
+            allowed = "float32, [N, n], [N, channels, length] or [N, channels, height, width], all but N known"
+            remedy = "" if is_float else IN_FLOAT32
+            raise UnsupportedGraph(str(self.path), [Violation(f"input {entry.name}", found, allowed, remedy)])
         self.batch = sizes[0]
+        is_line = len(shape) == 2  # signals in time
+        if is_line:
+            shape = (shape[0], 1, shape[1])
         self.input = self._free(entry.name)
         self.nodes[self.input] = Input(name=self.input, shape=shape)
-        self.values[entry.name] = Signal(sources=(self.input,), shape=shape)
+        self.shapes[self.input] = shape
+        self.values[entry.name] = Signal(sources=(self.input,), shape=shape, is_line=is_line)
+
+    def _too_many_ends(self, inputs: Sequence[Any]) -> Iterator[Violation]:
+        """Yield what is not one of inputs and outputs, with how to cut the graph to one."""
+        for kind, ends in (("inputs", inputs), ("outputs", self.graph.output)):
+            if len(ends) != 1:
+                names = ", ".join(each.name for each in ends)
+                kept = [each.name for each in inputs[:1]], [each.name for each in self.graph.output[:1]]
+                cut = f"onnx.utils.extract_model('{self.path.name}', 'one.onnx', {kept[0]}, {kept[1]})."
+                remedy = f"Keep one: {cut}" if kind == "outputs" and ends else ""
+                yield Violation("the graph", f"{len(ends)} {kind} ({names})", "one", remedy)
 
     def _take(self, node: Any) -> None:
         """Execute one node on values that are known, or add it to the Program."""
@@ -202,6 +200,10 @@ class Reader:
             self.found.append(Violation(_label(node), *refused.args))
         except ShapeError as error:
             self.found.append(Violation(_label(node), "receives another shape", str(error)))
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:  # onnx checks no values
+            found = f"inputs or attributes that are not read ({type(error).__name__})"
+            remedy = "If onnxruntime runs this file, please report it."
+            self.found.append(Violation(_label(node), found, "what ONNX defines for it", remedy))
 
     def _leave(self) -> None:
         """Make the output."""
@@ -230,25 +232,6 @@ class Reader:
         self.nodes = {name: node for name, node in self.nodes.items() if name in used}
         self.edges = [edge for edge in self.edges if edge.target in used]
 
-    def _settle(self) -> None:
-        """Put every shift into the map before it, if nothing else reads that, and make a map of the others."""
-        for name, node in list(self.nodes.items()):
-            if not isinstance(node, _Shift):
-                continue
-            (*others, source) = (edge.source for edge in self.edges if edge.target == name)
-            before = self.nodes[source]
-            is_alone = not others and sum(edge.source == source for edge in self.edges) == 1
-            if is_alone and isinstance(before, Conv | Dense):
-                self.nodes[source] = node.folded_into(before)
-                del self.nodes[name]
-                edges = [edge for edge in self.edges if edge.target != name]
-                self.edges = [replace(edge, source=source) if edge.source == name else edge for edge in edges]
-            elif len(node.shape) == 1 and node.shape[0] > LARGEST_DIAGONAL and node.shift.any():
-                allowed = f"at most {LARGEST_DIAGONAL:,} where no layer before can do so"
-                raise UnsupportedGraph(str(self.path), [Violation(name, f"shifts {node.shape[0]:,} values", allowed)])
-            else:
-                self.nodes[name] = node.as_map()
-
     def _free(self, wanted: str) -> str:
         """Return a name that a Program can have and that was not given before."""
         stem = wanted.strip("/").replace("/", ".") or "node"
@@ -275,57 +258,31 @@ class Reader:
 
     def _behind(self, node: Node, shape: Shape, signal: Signal, **kept: Any) -> Signal:
         if any(signal.pads):
-            raise Refused("receives what Pad gives", "Conv or AveragePool behind Pad")
+            raise Refused("receives what Pad gives", "Conv or AveragePool behind Pad, ReLU or a factor between")
         if any(source not in self.nodes for source in signal.sources):
             raise Refused("receives the input before it is reshaped", "one shape of the input for all that reads it")
         self.nodes[node.name] = node
+        self.shapes[node.name] = shape
         self.edges += [Edge(source, node.name) for source in signal.sources]
-        return Signal(sources=(node.name,), shape=shape, **kept)
+        return Signal(sources=(node.name,), shape=shape, is_line=signal.is_line and len(shape) == 3, **kept)
 
-    def shifted(self, op: "Op", signal: Signal, factor: Array, shift: Array) -> Signal:
-        """Multiply and shift each channel; ``factor`` and ``shift`` are ``[channels]``."""
-        kept = {"channel_last": signal.channel_last, "columns": signal.columns}
-        shape = signal.shape
-        return self.add(
-            op.name, lambda name: _Shift(name=name, factor=factor, shift=shift, shape=shape), signal, **kept
-        )
+    def affine(self, op: "Op", signal: Signal, factor: Array, bias: Array) -> Signal:
+        """Multiply and shift values; both arrays have an axis for each of the signal's, of its size or of 1."""
+        shape, pads = signal.shape, NO_PADS
+        if any(signal.pads) and not np.any(bias) and factor.shape[1:] == (1, 1):  # zeros stay zeros
+            pads, signal = signal.pads, replace(signal, pads=NO_PADS)
+        kept = {"channel_last": signal.channel_last, "columns": signal.columns, "pads": pads}
+        return self.add(op.name, lambda name: Affine(name=name, factor=factor, bias=bias, shape=shape), signal, **kept)
 
-    def as_input(self, shape: Shape) -> Signal:
+    def as_input(self, shape: Shape, *, is_line: bool = False) -> Signal:
         """Give the input another shape; nothing may have read it in its former one."""
         if any(edge.source == self.input for edge in self.edges):
             raise Refused("reshapes the input, which others read as it was", "one shape of the input for all")
         del self.nodes[self.input]
         self.input = self._free(self.input)
         self.nodes[self.input] = Input(name=self.input, shape=shape)
-        return Signal(sources=(self.input,), shape=shape)
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class _Shift(LinearMap):
-    """A factor and a shift for each channel, until it is known where they go."""
-
-    factor: Array  # [channels]
-    shift: Array  # [channels]
-    shape: Shape
-
-    def out_shape(self, shape: Shape) -> Shape:
-        """Any shape, unchanged."""
-        return shape
-
-    def folded_into(self, before: Conv | Dense) -> Conv | Dense:
-        """Return one map in the place of two."""
-        bias = np.zeros(len(before.weight)) if before.bias is None else before.bias
-        weight = before.weight * self.factor.reshape(-1, *[1] * (before.weight.ndim - 1))
-        return replace(before, weight=weight, bias=bias * self.factor + self.shift)
-
-    def as_map(self) -> LinearMap:
-        """Return it as a map of a Program."""
-        n = self.shape[0]
-        if len(self.shape) == 3:
-            return Conv(name=self.name, weight=self.factor.reshape(n, 1, 1, 1), bias=self.shift, groups=n)
-        if not self.shift.any():
-            return Scale(name=self.name, factor=self.factor)
-        return Dense(name=self.name, weight=np.diag(self.factor), bias=self.shift)
+        self.shapes[self.input] = shape
+        return Signal(sources=(self.input,), shape=shape, is_line=is_line)
 
 
 def _is_read(node: Any) -> bool:
@@ -333,4 +290,4 @@ def _is_read(node: Any) -> bool:
 
 
 def _label(node: Any) -> str:
-    return f"{node.name or node.output[0]} ({node.op_type})"
+    return f"{node.name or next(iter(node.output), 'a node')} ({node.op_type})"

@@ -12,12 +12,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tdd_deploy.program import Conv, Dense, Flatten, Pool, Scale, Shape
+from tdd_deploy.program import Conv, Dense, Flatten, Pool, Shape
 
 if TYPE_CHECKING:
     from .onnx import Reader
 
 LARGEST_PAD = 1 << 10
+LARGEST_CONSTANT = 1 << 24  # numbers that constants are spread to
+NO_PADS = (0, 0, 0, 0)
+FLOAT_MAX = float(np.finfo(np.float32).max)
 FLATTENED = "one axis: put Flatten before it"
 
 Array = NDArray[Any]
@@ -34,8 +37,16 @@ class Signal:
     sources: tuple[str, ...]
     shape: Shape  # channel first
     channel_last: bool = False  # as it stands in the file
+    is_line: bool = False  # in the file without the height, which is 1
     columns: Array | None = None  # flattened: place in the file -> place here; None: the same
-    pads: tuple[int, int, int, int] = (0, 0, 0, 0)  # zeros still to be put around: top, left, bottom, right
+    pads: tuple[int, int, int, int] = NO_PADS  # zeros still to be put around: top, left, bottom, right
+
+    @property
+    def in_file(self) -> Shape:
+        """The axes behind N, as they stand in the file."""
+        channels, *pixels = self.shape
+        pixels = pixels[1:] if self.is_line else pixels
+        return (*pixels, channels) if self.channel_last else (channels, *pixels)
 
 
 Value = Signal | Array
@@ -77,7 +88,17 @@ def array_of(tensor: Any) -> Array:
     return np.asarray(onnx.numpy_helper.to_array(tensor))
 
 
-def _weights(value: Value, what: str = "weights") -> Array:
+def type_name(number: int) -> str:
+    """Return the name of a type of ONNX."""
+    import onnx  # noqa: PLC0415  (optional)
+
+    names = onnx.TensorProto.DataType
+    return str(names.Name(number)).lower() if number in names.values() else str(number)
+
+
+def _weights(value: Value | None, what: str = "weights") -> Array:
+    if value is None:
+        raise Refused(f"no {what}", "all that ONNX asks for")
     if isinstance(value, Signal):
         raise Refused(f"{what} that depend on the input", "constants")
     if value.dtype != np.float32:
@@ -85,7 +106,7 @@ def _weights(value: Value, what: str = "weights") -> Array:
     return value.astype(np.float64)  # what is folded into them is rounded once, in the end
 
 
-def _signal(value: Value) -> Signal:
+def _signal(value: Value | None) -> Signal:
     if not isinstance(value, Signal):
         raise Refused("an input that does not depend on the network's", "a signal")
     return value
@@ -93,27 +114,36 @@ def _signal(value: Value) -> Signal:
 
 def _conv(reader: "Reader", op: Op, x: Value, w: Value, b: Value | None = None) -> Signal:
     signal, weight = _signal(x), _weights(w)
-    if weight.ndim != 4 or len(signal.shape) != 3 or signal.channel_last:
-        raise Refused(f"{weight.ndim - 2} dimensions, channel {'last' if signal.channel_last else 'first'}", "2, first")
+    if weight.ndim != len(signal.in_file) + 1 or len(signal.shape) != 3 or signal.channel_last:
+        order = "last" if signal.channel_last else "first"
+        found = f"weights of {weight.ndim} axes, an input of {len(signal.in_file) + 1}, channel {order}"
+        raise Refused(found, "3 each (signals in time) or 4 each (images), channel first")
+    weight = weight[:, :, None] if signal.is_line else weight
     bias = None if b is None else _weights(b, "a bias")
-    stride, dilation = _pair(op, "strides"), _pair(op, "dilations")
+    stride, dilation = _pair(op, "strides", signal), _pair(op, "dilations", signal)
     pads = _pads(op, signal, weight.shape[2:], stride, dilation)
     weight, padding = _evened(weight, pads, dilation)
-    groups = int(op.get("group", 1))
+    groups, n_out = int(op.get("group", 1)), len(weight)
+    if bias is not None and bias.shape != (n_out,):
+        raise Refused(f"a bias of shape {list(bias.shape)}", f"[{n_out}], one for each channel")
+    if groups < 1 or n_out % groups:
+        raise Refused(f"group {groups}", f"a divisor of its {n_out} channels")
 
     def make(name: str) -> Conv:
         return Conv(
             name=name, weight=weight, bias=bias, stride=stride, padding=padding, dilation=dilation, groups=groups
         )
 
-    return reader.add(op.name, make, replace(signal, pads=(0, 0, 0, 0)))
+    return reader.add(op.name, make, replace(signal, pads=NO_PADS))
 
 
-def _pair(op: Op, attribute: str) -> tuple[int, int]:
-    values = op.get(attribute, [1, 1])
-    if len(values) != 2:
-        raise Refused(f"{attribute} {list(values)}", "two numbers: height and width")
-    return int(values[0]), int(values[1])
+def _pair(op: Op, attribute: str, signal: Signal) -> tuple[int, int]:
+    """Return a number for height and one for width."""
+    n = 1 if signal.is_line else 2
+    values = op.get(attribute, [1] * n)
+    if len(values) != n or min(values) < 1:
+        raise Refused(f"{attribute} {list(values)}", f"{n} numbers, 1 or more each")
+    return (1, int(values[0])) if signal.is_line else (int(values[0]), int(values[1]))
 
 
 def _pads(
@@ -122,7 +152,11 @@ def _pads(
     """Return how many zeros are put around: top, left, bottom, right."""
     auto = op.get("auto_pad", "NOTSET")
     if auto in ("NOTSET", "VALID"):
-        own = [int(n) for n in op.get("pads", [0] * 4)] if auto == "NOTSET" else [0] * 4
+        n = 2 if signal.is_line else 4
+        own = [int(n) for n in op.get("pads", [0] * n)] if auto == "NOTSET" else [0] * n
+        if len(own) != n:
+            raise Refused(f"pads {own}", f"{n} numbers")
+        own = [0, own[0], 0, own[1]] if signal.is_line else own
     else:
         spans = [d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True)]
         sizes = zip(signal.shape[1:], stride, spans, strict=True)
@@ -149,16 +183,16 @@ def _average_pool(reader: "Reader", op: Op, x: Value) -> Signal:
     signal = _signal(x)
     if len(signal.shape) != 3 or signal.channel_last:
         raise Refused("an input that is not [channels, height, width]", "images, channel first")
-    kernel, stride = _pair(op, "kernel_shape"), _pair(op, "strides")
+    kernel, stride = _pair(op, "kernel_shape", signal), _pair(op, "strides", signal)
     pads = _pads(op, signal, kernel, stride)
     if any(a > b for a, b in zip(pads, signal.pads, strict=True)) and not op.get("count_include_pad", 0):
         raise Refused("averages that leave out what is padded", "no pads, or count_include_pad=1")
     sizes = [n + pads[i] + pads[i + 2] - kernel[i] for i, n in enumerate(signal.shape[1:])]
     if op.get("ceil_mode", 0) and any(size % step for size, step in zip(sizes, stride, strict=True)):
         raise Refused("ceil_mode=1, and windows that lie partly outside", "ceil_mode=0")
-    if max(_pair(op, "dilations")) > 1:
+    if max(_pair(op, "dilations", signal)) > 1:
         raise Refused("dilated windows", "dilations of 1")
-    signal = replace(signal, pads=(0, 0, 0, 0))
+    signal = replace(signal, pads=NO_PADS)
     if pads[:2] == pads[2:]:
         padding = pads[0], pads[1]
         return reader.add(
@@ -186,12 +220,11 @@ def _global_average(reader: "Reader", op: Op, x: Value) -> Signal:
 
 def _reduce_mean(reader: "Reader", op: Op, x: Value, axes: Value | None = None) -> Signal:
     signal = _signal(x)
-    if isinstance(axes, Signal):
-        raise Refused("axes that depend on the input", "constants")
-    wanted = op.get("axes", []) if axes is None else axes.ravel().tolist()
-    pixels = [1, 2] if signal.channel_last else [2, 3]
-    if len(signal.shape) != 3 or sorted(axis % 4 for axis in wanted) != pixels:
-        raise Refused(f"a mean over axes {list(wanted)}", f"over {pixels}, the pixels of images")
+    rank = len(signal.in_file) + 1
+    wanted = _axes(op, axes, rank)
+    pixels = [axis for axis in range(1, rank) if axis != (rank - 1 if signal.channel_last else 1)]
+    if len(signal.shape) != 3 or sorted(wanted or []) != pixels:
+        raise Refused(f"a mean over axes {wanted}", f"over {pixels}, the pixels of images")
     mean = _global_average(reader, op, signal)
     return mean if op.get("keepdims", 1) else _flattened(reader, op, mean)
 
@@ -213,14 +246,53 @@ def _dense(reader: "Reader", op: Op, signal: Signal, weight: Array, bias: Array 
     if len(signal.shape) != 1 or weight.ndim != 2 or weight.shape[1] != signal.shape[0]:
         raise Refused(f"an input of shape {signal.shape} and weights {list(weight.shape)}", FLATTENED)
     if bias is not None:
+        n_out = len(weight)
+        if bias.shape not in ((), (1,), (n_out,), (1, 1), (1, n_out)):  # [n, 1] is one for each sample
+            raise Refused(f"a bias of shape {list(bias.shape)}", f"one number, or one for each of {n_out}")
         bias = np.broadcast_to(bias.reshape(-1), len(weight))
     if signal.columns is not None:
         weight = weight[:, np.argsort(signal.columns)]
     return reader.add(op.name, lambda name: Dense(name=name, weight=weight, bias=bias), signal)
 
 
+def _axes(op: Op, axes: Value | None, rank: int) -> list[int] | None:
+    """Return the axes that a node names, as an input or an attribute, counted from the first one."""
+    if isinstance(axes, Signal):
+        raise Refused("axes that depend on the input", "constants")
+    found = op.get("axes", None) if axes is None else axes.ravel().tolist()
+    if found is not None and any(not -rank <= axis < rank for axis in found):
+        raise Refused(f"axes {list(found)}", f"axes of {rank}")
+    return None if found is None else [axis % rank for axis in found]
+
+
 def _relu(reader: "Reader", op: Op, x: Value) -> Signal:
-    return reader.neurons(op.name, _signal(x))
+    signal = _signal(x)
+    return replace(reader.neurons(op.name, replace(signal, pads=NO_PADS)), pads=signal.pads)  # zeros stay zeros
+
+
+def _clip(reader: "Reader", op: Op, x: Value, low: Value | None = None, high: Value | None = None) -> Value:
+    signal = _signal(x)
+    least, most = (
+        np.asarray(op.get(name, default), np.float64) if value is None else _weights(value, "limits")
+        for name, value, default in (("min", low, -np.inf), ("max", high, np.inf))
+    )
+    if np.any(most < FLOAT_MAX):
+        raise Refused(f"from {least} to {most}", "from 0 on, without an end", "Train with ReLU in the place of ReLU6.")
+    if np.all(least <= -FLOAT_MAX):
+        return x
+    if np.any(least != 0):
+        raise Refused(f"from {least} on", "from 0 on", "Train with ReLU.")
+    return _relu(reader, op, signal)
+
+
+def _max(reader: "Reader", op: Op, *values: Value) -> Signal:
+    if len(values) != 2:
+        raise Refused(f"the largest of {len(values)} values", "of a signal and 0, which is ReLU")
+    signal, constant = _operands(op, *values)
+    if np.any(constant):
+        raise Refused("the larger of a signal and another number than 0", "of a signal and 0, which is ReLU")
+    _per_value(signal, constant)
+    return _relu(reader, op, signal)
 
 
 def _batch_norm(reader: "Reader", op: Op, x: Value, *statistics: Value) -> Signal:
@@ -229,60 +301,106 @@ def _batch_norm(reader: "Reader", op: Op, x: Value, *statistics: Value) -> Signa
     signal = _signal(x)
     if signal.channel_last:
         raise Refused("an input that is channel last", "channel first")
-    gamma, beta, mu, square = (_weights(value, "statistics") for value in statistics)
+    gamma, beta, mu, square = (_in_order(signal, _weights(value, "statistics")) for value in statistics)
     factor = gamma / np.sqrt(square + float(op.get("epsilon", 1e-5)))
-    return reader.shifted(op, signal, factor, beta - mu * factor)
+    return reader.affine(op, signal, factor, beta - mu * factor)
+
+
+def _in_order(signal: Signal, statistics: Array) -> Array:
+    """Return a number for each channel with an axis for each of a signal's."""
+    n = signal.shape[0]
+    if statistics.shape != (n,):
+        raise Refused(f"statistics of shape {list(statistics.shape)}", f"[{n}], one for each channel")
+    ordered = statistics if signal.columns is None else statistics[np.argsort(signal.columns)]
+    return ordered.reshape(-1, *[1] * (len(signal.shape) - 1))
+
+
+def _not_too_many(n: int) -> None:
+    """Refuse constants that a small file makes large."""
+    if n > LARGEST_CONSTANT:
+        raise Refused(f"a constant of {n:,} numbers", f"at most {LARGEST_CONSTANT:,}")
+
+
+def _known(op: Op, a: Value | None, b: Value | None) -> Array | None:
+    """Return what a node makes of two constants; None if one of them is a signal."""
+    if not isinstance(a, np.ndarray) or not isinstance(b, np.ndarray):
+        return None
+    _not_too_many(math.prod(np.broadcast_shapes(a.shape, b.shape)))
+    divide = np.floor_divide if a.dtype.kind == "i" else np.divide
+    made = {"Add": np.add, "Sub": np.subtract, "Mul": np.multiply, "Div": divide}[op.kind](a, b)
+    return np.asarray(made)
 
 
 def _add(reader: "Reader", op: Op, a: Value, b: Value) -> Value:
+    if (known := _known(op, a, b)) is not None:
+        return known
     if isinstance(a, Signal) and isinstance(b, Signal):
         return _sum(reader, op, a, b)
-    signal, constant = _operands(a, b)
-    return reader.shifted(op, signal, np.ones(signal.shape[0]), _per_channel(signal, constant))
+    signal, constant = _operands(op, a, b)
+    return reader.affine(op, signal, _one(signal), _per_value(signal, constant))
 
 
 def _sub(reader: "Reader", op: Op, a: Value, b: Value) -> Value:
-    signal = _signal(a)
-    return reader.shifted(op, signal, np.ones(signal.shape[0]), -_per_channel(signal, _weights(b, "a constant")))
+    if (known := _known(op, a, b)) is not None:
+        return known
+    if isinstance(a, Signal) and isinstance(b, Signal):
+        return _sum(reader, op, a, reader.affine(op, b, -_one(b), 0 * _one(b)))
+    signal, constant = _operands(op, a, b)
+    sign = 1 if isinstance(a, Signal) else -1
+    return reader.affine(op, signal, sign * _one(signal), -sign * _per_value(signal, constant))
 
 
 def _mul(reader: "Reader", op: Op, a: Value, b: Value) -> Value:
-    signal, constant = _operands(a, b)
-    return reader.shifted(op, signal, _per_channel(signal, constant), np.zeros(signal.shape[0]))
+    if (known := _known(op, a, b)) is not None:
+        return known
+    signal, constant = _operands(op, a, b)
+    return reader.affine(op, signal, _per_value(signal, constant), 0 * _one(signal))
 
 
 def _div(reader: "Reader", op: Op, a: Value, b: Value) -> Value:
+    if (known := _known(op, a, b)) is not None:
+        return known
     signal = _signal(a)
-    factor = 1 / _per_channel(signal, _weights(b, "a constant"))
-    return reader.shifted(op, signal, factor, np.zeros(signal.shape[0]))
+    factor = 1 / _per_value(signal, _weights(b, "a constant"))
+    return reader.affine(op, signal, factor, 0 * _one(signal))
 
 
-def _operands(a: Value, b: Value) -> tuple[Signal, Array]:
+def _operands(op: Op, a: Value, b: Value) -> tuple[Signal, Array]:
     """Return a signal and a constant, in whatever order they stand."""
     constant, signal = (b, a) if isinstance(a, Signal) else (a, b)
+    if "axis" in op.attributes or op.get("broadcast", 0):
+        found = "constants along an axis, as before opset 7"
+        raise Refused(found, "opset 7 or later", "Convert it: onnx.version_converter.convert_version(model, 17).")
     return _signal(signal), _weights(constant, "a constant")
 
 
-def _per_channel(signal: Signal, constant: Array) -> Array:
-    """Return a constant that is broadcast to a signal as ``[channels]``."""
-    n = signal.shape[0]
-    rank = len(signal.shape) + 1
-    axis = rank - 1 if signal.channel_last else 1
-    sizes = (1,) * (rank - constant.ndim) + constant.shape
-    others = [size for i, size in enumerate(sizes) if i != axis]
-    if len(sizes) != rank or any(size != 1 for size in others) or sizes[axis] not in (1, n):
-        raise Refused(f"a constant of shape {list(constant.shape)}", f"one number, or one for each of {n} channels")
-    values = np.broadcast_to(constant.reshape(-1), n)
-    return values if signal.columns is None else values[np.argsort(signal.columns)]
+def _one(signal: Signal) -> Array:
+    return np.ones([1] * len(signal.shape))
+
+
+def _per_value(signal: Signal, constant: Array) -> Array:
+    """Return a constant that is broadcast to a signal with an axis for each of the signal's, of its size or 1."""
+    in_file = signal.in_file
+    sizes = (1,) * (len(in_file) + 1 - constant.ndim) + constant.shape
+    if len(sizes) != len(in_file) + 1 or any(size not in (1, n) for size, n in zip(sizes, (1, *in_file), strict=True)):
+        allowed = f"a shape that is broadcast to {list(in_file)}, a sample"
+        raise Refused(f"a constant of shape {list(constant.shape)}", allowed)
+    values = constant.reshape(sizes[1:])
+    if signal.channel_last:
+        values = np.moveaxis(values, -1, 0)
+    if signal.is_line:
+        values = values[:, None]
+    return values if signal.columns is None or values.size == 1 else values[np.argsort(signal.columns)]
 
 
 def _sum(reader: "Reader", op: Op, a: Signal, b: Signal) -> Signal:
     same_order = a.columns is b.columns or np.array_equal(a.columns, b.columns)  # type: ignore[arg-type]
-    if a.shape != b.shape or a.channel_last != b.channel_last or not same_order or any(a.pads + b.pads):
+    if (a.shape, a.in_file) != (b.shape, b.in_file) or not same_order or any(a.pads + b.pads):
         raise Refused(f"a sum of shapes {a.shape} and {b.shape}", "the same shape and order")
+    if a.sources == b.sources:
+        return reader.affine(op, a, 2 * _one(a), 0 * _one(a))
     if {*a.sources} & {*b.sources}:  # an edge leads from node to node once
-        kept = {"channel_last": b.channel_last, "columns": b.columns}
-        b = reader.add(op.name, lambda name: Scale(name=name, factor=np.ones(())), b, **kept)
+        b = reader.affine(op, b, _one(b), 0 * _one(b))
     return replace(a, sources=(*a.sources, *b.sources))
 
 
@@ -301,66 +419,97 @@ def _flatten(reader: "Reader", op: Op, x: Value) -> Value:
     return _flattened(reader, op, _signal(x))
 
 
-def _reshape(reader: "Reader", op: Op, x: Value, shape: Value) -> Value:
+def _reshape(reader: "Reader", op: Op, x: Value, shape: Value | None = None) -> Value:
     if isinstance(shape, Signal):
         raise Refused("a shape that depends on the input", "a constant")
-    wanted = [int(n) for n in shape.ravel()]
+    wanted = [int(n) for n in (op.get("shape", []) if shape is None else shape.ravel())]
     if not isinstance(x, Signal):
         return x.reshape(wanted)
     size = math.prod(x.shape)
+    if not op.get("allowzero", 0):  # 0 is the size that was there
+        wanted = wanted[:1] + [x.in_file[i] if n == 0 and i < len(x.in_file) else n for i, n in enumerate(wanted[1:])]
     sizes = tuple(size // max(1, -math.prod(wanted[1:])) if n == -1 else n for n in wanted[1:])
-    if math.prod(sizes) == size and wanted[0] in (-1, 0, reader.batch):
-        if len(sizes) == 1:
-            return _flattened(reader, op, x)
-        if sizes == x.shape and not x.channel_last:
-            return x
-        if len(sizes) == 3 and x.sources == (reader.input,):
-            return reader.as_input(sizes)
-    raise Refused(f"to {wanted} from {list(x.shape)}", "to [N, n], or of the input to an image")
+    if math.prod(sizes) == size and wanted[:1] in ([-1], [0], [reader.batch]):
+        made = _in_axes(reader, op, x, sizes)
+        if made is not None:
+            return made
+    raise Refused(f"to {wanted} from {list(x.in_file)}", "to [N, n], or of the input to an image")
+
+
+def _in_axes(reader: "Reader", op: Op, x: Signal, sizes: Shape) -> Signal | None:
+    """Return a signal whose axes in the file, behind N, have other sizes; None if no Program can do that."""
+    if len(sizes) == 1:
+        return _flattened(reader, op, x)
+    is_line, image = len(sizes) == 2, (sizes[0], 1, sizes[1]) if len(sizes) == 2 else sizes
+    if image == x.shape and not x.channel_last:
+        return replace(x, is_line=is_line)
+    if len(image) == 3 and x.sources == (reader.input,):
+        return reader.as_input(image, is_line=is_line)
+    return None
 
 
 def _squeeze(reader: "Reader", op: Op, x: Value, axes: Value | None = None) -> Value:
     if not isinstance(x, Signal):
-        wanted = op.get("axes", None) if axes is None else np.asarray(axes).ravel().tolist()
+        wanted = _axes(op, axes, x.ndim)
         return x.squeeze(None if wanted is None else tuple(wanted))
-    if math.prod(x.shape[1:]) != 1:
-        raise Refused(f"an input of shape {x.shape}", "one pixel per channel")
-    return _flattened(reader, op, x)
+    wanted = _axes(op, axes, len(x.in_file) + 1)
+    if wanted is None:  # all axes of 1
+        wanted = [axis for axis, n in enumerate(x.in_file, start=1) if n == 1]
+    left = tuple(n for axis, n in enumerate(x.in_file, start=1) if axis not in wanted)
+    made = _in_axes(reader, op, x, left) if left and 0 not in wanted and math.prod(left) == math.prod(x.shape) else None
+    if made is None:
+        raise Refused(f"axes {wanted} of {list(x.in_file)}", "axes of one pixel")
+    return made
 
 
 def _transpose(reader: "Reader", op: Op, x: Value) -> Value:
     order = list(op.get("perm", []))
     if not isinstance(x, Signal):
         return x.transpose(order or None)
-    if len(x.shape) == 3 and order == [0, 2, 3, 1] and not x.channel_last:
-        return replace(x, channel_last=True)
-    if len(x.shape) == 3 and order == [0, 3, 1, 2]:
-        if x.channel_last:
+    rank = len(x.in_file) + 1
+    to_last, to_first = [0, *range(2, rank), 1], [0, rank - 1, *range(1, rank - 1)]
+    if len(x.shape) == 3 and not any(x.pads):
+        at_input = x.sources == (reader.input,) and not x.channel_last
+        if order == to_last and not x.channel_last and not (at_input and order == to_first):
+            return replace(x, channel_last=True)
+        if order == to_first and x.channel_last:
             return replace(x, channel_last=False)
-        if x.sources == (reader.input,):
-            height, width, channels = x.shape
+        if order == to_first and at_input:
+            *pixels, channels = x.in_file
             reader.left_out.append("Transpose at the input: samples are taken channel first")
-            return reader.as_input((channels, height, width))
-    raise Refused(f"order {order} of {len(x.shape) + 1} axes", "[0, 3, 1, 2] at the input, [0, 2, 3, 1] before Flatten")
+            return reader.as_input((channels, *([1] if x.is_line else []), *pixels), is_line=x.is_line)
+    raise Refused(f"order {order} of {rank} axes", "[0, 3, 1, 2] at the input, [0, 2, 3, 1] before Flatten")
 
 
-def _pad(reader: "Reader", op: Op, x: Value, pads: Value, *more: Value | None) -> Value:
+def _pad(reader: "Reader", op: Op, x: Value, pads: Value | None = None, *more: Value | None) -> Value:
     value, axes = (*more, None, None)[:2]
     signal = _signal(x)
-    fill = 0 if value is None else np.asarray(value).ravel().tolist() or [0]
-    if isinstance(pads, Signal) or axes is not None or op.get("mode", "constant") != "constant" or fill not in (0, [0]):
-        raise Refused(f"mode {op.get('mode', 'constant')}, value {fill}", "constant zeros around all axes")
-    sizes = [int(n) for n in pads.ravel()]
-    if (
-        len(signal.shape) != 3
-        or signal.channel_last
-        or len(sizes) != 8
-        or any(sizes[:2] + sizes[4:6])
-        or min(sizes) < 0
-    ):
-        raise Refused(f"pads {sizes}", "zeros around the pixels of images")
-    top, left, bottom, right = (a + b for a, b in zip(signal.pads, (*sizes[2:4], *sizes[6:8]), strict=True))
+    fill = np.asarray(op.get("value", 0.0)) if value is None else _weights(value, "a value")
+    if op.get("mode", "constant") != "constant" or np.any(fill):
+        raise Refused(f"mode {op.get('mode', 'constant')}, value {fill}", "constant zeros")
+    sizes = _pad_sizes(op, signal, pads, axes)
+    if any(sizes) and (len(signal.shape) != 3 or signal.channel_last):
+        raise Refused(f"pads {sizes}", "zeros around the pixels of images, channel first")
+    top, left, bottom, right = (a + b for a, b in zip(signal.pads, sizes, strict=True))
     return replace(signal, pads=(top, left, bottom, right))
+
+
+def _pad_sizes(op: Op, signal: Signal, pads: Value | None, axes: Value | None) -> list[int]:
+    """Return how many zeros are put around the pixels: top, left, bottom, right."""
+    if isinstance(pads, Signal):
+        raise Refused("pads that depend on the input", "constants")
+    rank = len(signal.in_file) + 1
+    given = op.get("pads", op.get("paddings", [])) if pads is None else pads.ravel().tolist()
+    along = list(range(rank)) if axes is None else _axes(op, axes, rank) or []
+    if len(given) != 2 * len(along):
+        raise Refused(f"pads {list(given)}", f"two for each of {len(along)} axes")
+    around = {axis: (int(given[i]), int(given[i + len(along)])) for i, axis in enumerate(along)}
+    n_pixels = 1 if signal.is_line else 2
+    pixels = [around.pop(axis, (0, 0)) for axis in range(rank - n_pixels, rank)]
+    if min(given, default=0) < 0 or any(any(pair) for pair in around.values()):
+        raise Refused(f"pads {list(given)}", "zeros around the pixels of images")
+    (top, bottom), (left, right) = [(0, 0)] * (2 - n_pixels) + pixels
+    return [top, left, bottom, right]
 
 
 def _same(reader: "Reader", op: Op, x: Value, *_: Value | None) -> Value:
@@ -376,7 +525,7 @@ def _dropout(reader: "Reader", op: Op, x: Value, ratio: Value | None = None, tra
 def _cast(reader: "Reader", op: Op, x: Value) -> Value:
     if isinstance(x, Signal):
         if op.get("to", 1) != 1:
-            raise Refused(f"to type {op.get('to', 1)}", "float32 (1)")
+            raise Refused(f"to type {type_name(op.get('to', 1))}", "float")
         return x
     import onnx  # noqa: PLC0415  (optional)
 
@@ -408,26 +557,58 @@ def _shape(reader: "Reader", op: Op, x: Value) -> Value:
     """Return the axes as a constant; N, which is not known, is -1."""
     if not isinstance(x, Signal):
         return np.asarray(x.shape)
-    sizes = (*x.shape[1:], x.shape[0]) if x.channel_last else x.shape
-    return np.asarray([-1, *sizes])[op.get("start", 0) : op.get("end", None)]
+    return np.asarray([-1, *x.in_file])[op.get("start", 0) : op.get("end", None)]
 
 
 def _gather(reader: "Reader", op: Op, x: Value, at: Value) -> Value:
     if isinstance(x, Signal) or isinstance(at, Signal):
         raise Refused("parts of a signal", "of a shape")
-    return np.take(x, at, axis=op.get("axis", 0))
+    axis = op.get("axis", 0)
+    _not_too_many(at.size * x.size // max(1, x.shape[axis]))
+    return np.take(x, at, axis=axis)
+
+
+def _slice(reader: "Reader", op: Op, x: Value, *bounds: Value | None) -> Value:
+    if isinstance(x, Signal) or any(isinstance(bound, Signal) for bound in bounds):
+        raise Refused("parts of a signal", "of a shape")
+    names = ("starts", "ends", "axes", "steps")
+    given = [op.get(name, None) for name in names] if not bounds else [*bounds, None, None, None, None][:4]
+    starts, ends, axes, steps = ([] if bound is None else np.asarray(bound).ravel().tolist() for bound in given)
+    parts = [slice(None)] * x.ndim
+    along = axes or range(len(starts))
+    for axis, start, end, step in zip(along, starts, ends, steps or [1] * len(starts), strict=True):
+        parts[axis] = slice(start, None if step < 0 and end < -x.shape[axis] else end, step)
+    return x[tuple(parts)]
+
+
+def _constant_of_shape(reader: "Reader", op: Op, shape: Value) -> Value:
+    if isinstance(shape, Signal):
+        raise Refused("a shape that depends on the input", "a constant")
+    sizes = [int(n) for n in shape.ravel()]
+    _not_too_many(math.prod(sizes))
+    value = array_of(op.attributes["value"]) if "value" in op.attributes else np.zeros(1, np.float32)
+    return np.full(sizes, value.ravel()[0])
 
 
 def _unsqueeze(reader: "Reader", op: Op, x: Value, axes: Value | None = None) -> Value:
-    if isinstance(x, Signal) or isinstance(axes, Signal):
-        raise Refused("another axis", "the axes of images or of rows")
-    return np.expand_dims(x, tuple(op.get("axes", []) if axes is None else axes.ravel().tolist()))
+    rank = len(x.in_file) + 1 if isinstance(x, Signal) else x.ndim
+    wanted = _axes(op, axes, rank + 1) or []
+    if not isinstance(x, Signal):
+        return np.expand_dims(x, tuple(wanted))
+    sizes = list(x.in_file)
+    for axis in wanted:
+        sizes.insert(axis - 1, 1)
+    made = _in_axes(reader, op, x, tuple(sizes)) if len(wanted) == 1 and wanted[0] else None
+    if made is None:
+        raise Refused(f"another axis, {wanted}", "a height of 1, or a channel of the input")
+    return made
 
 
 def _concat(reader: "Reader", op: Op, *parts: Value) -> Value:
     constants = [part for part in parts if not isinstance(part, Signal)]
     if len(constants) < len(parts):
         raise Refused("channels of several layers side by side", "sums of layers: Add")
+    _not_too_many(sum(part.size for part in constants))
     return np.concatenate(constants, axis=op.get("axis", 0))
 
 
@@ -437,8 +618,10 @@ READ: dict[str, Callable[..., Value]] = {
     "AveragePool": _average_pool,
     "BatchNormalization": _batch_norm,
     "Cast": _cast,
+    "Clip": _clip,
     "Concat": _concat,
     "Constant": _constant,
+    "ConstantOfShape": _constant_of_shape,
     "Conv": _conv,
     "Div": _div,
     "Dropout": _dropout,
@@ -449,12 +632,14 @@ READ: dict[str, Callable[..., Value]] = {
     "Identity": _same,
     "LogSoftmax": _same_class,
     "MatMul": _matmul,
+    "Max": _max,
     "Mul": _mul,
     "Pad": _pad,
     "ReduceMean": _reduce_mean,
     "Relu": _relu,
     "Reshape": _reshape,
     "Shape": _shape,
+    "Slice": _slice,
     "Softmax": _same_class,
     "Squeeze": _squeeze,
     "Sub": _sub,

@@ -24,7 +24,8 @@ def apply(node: LinearMap, x: Array) -> Array:
             y = _windows(x, node.kernel, node.stride, node.padding, (1, 1)).sum(axis=(-2, -1))
             return y / y.dtype.type(node.kernel[0] * node.kernel[1]) if node.average else y
         case Scale():
-            return x * node.factor
+            y = x * node.factor
+            return y if node.bias is None else y + node.bias
         case Flatten():
             return x.reshape(len(x), -1)
         case Slice() | Place():

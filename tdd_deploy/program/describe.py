@@ -28,7 +28,7 @@ def parameters(node: Node) -> str:
             padding = f", padding {_pair(node.padding)}" if node.padding != (0, 0) else ""
             return f"{how} of {_pair(node.kernel)}, stride {_pair(node.stride)}{padding}"
         case Scale():
-            return f"factor {_range(node.factor)}"
+            return f"factor {_range(node.factor)}{_bias(node)}"
     return _border(node)
 
 
@@ -96,5 +96,5 @@ def _pair(pair: tuple[int, int]) -> str:
     return f"{pair[0]} x {pair[1]}"
 
 
-def _bias(node: Dense | Conv) -> str:
+def _bias(node: Dense | Conv | Scale) -> str:
     return "" if node.bias is None else " + bias"

@@ -53,7 +53,7 @@ def _behind(program: Program, name: str, channels: int, before: Mapping[str, Nod
                 continue
             case Flatten():
                 n *= program.shapes[node.name][0] // program.in_shape(node.name)[0]
-            case Scale() if node.factor.ndim:
+            case Scale() if node.factor.ndim or (node.bias is not None and node.bias.ndim):
                 return None
             case Pool() | Scale():
                 pass

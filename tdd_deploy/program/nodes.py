@@ -127,14 +127,16 @@ class Pool(LinearMap):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Scale(LinearMap):
-    """Element-wise product with constants."""
+    """Element-wise product with constants, and a sum with others: one synapse per value."""
 
     factor: Array  # () or the shape of the input
+    bias: Array | None = None  # () or the shape of the input
 
     def out_shape(self, shape: Shape) -> Shape:
         """Any shape, unchanged."""
-        if self.factor.shape not in ((), shape):
-            raise ShapeError(f"{self.factor.shape}, the shape of its factor")
+        for name, array in (("factor", self.factor), ("bias", self.bias)):
+            if array is not None and array.shape not in ((), shape):
+                raise ShapeError(f"{array.shape}, the shape of its {name}")
         return shape
 
 

@@ -438,16 +438,21 @@ class _Quantizer:
         if isinstance(node, Scale):
             scale = self._chosen[self._ways.receiver(node.name)][0]
             factor = rounded(self._unscaled(node) * _along(scale, node.factor), self._bits)
-            return replace(node, factor=_shortest(factor))
+            return replace(node, factor=_shortest(factor), bias=self._rounded_bias(node))
         if isinstance(node, Dense | Conv):
-            receiver = self._ways.receiver(node.name)
-            scale = self._chosen[receiver][0]
+            scale = self._chosen[self._ways.receiver(node.name)][0]
             unscaled = self._unscaled(node)
-            bias = None
-            if node.bias is not None and isinstance(self._program[receiver], Output):
-                bias = np.rint(node.bias.astype(np.float64) * scale / self._ways.behind(node.name))
-            return replace(node, weight=rounded(unscaled * _along(scale, unscaled), self._bits), bias=bias)
+            weight = rounded(unscaled * _along(scale, unscaled), self._bits)
+            return replace(node, weight=weight, bias=self._rounded_bias(node))
         return node
+
+    def _rounded_bias(self, node: Dense | Conv | Scale) -> Array | None:
+        """Return the bias of a map that leads to the output; neurons have those of all other maps."""
+        receiver = self._ways.receiver(node.name)
+        if node.bias is None or not isinstance(self._program[receiver], Output):
+            return None
+        scale = self._chosen[receiver][0]
+        return np.asarray(np.rint(node.bias.astype(np.float64) * scale / self._ways.behind(node.name)))
 
     def _one(self, edge: Edge) -> Array:
         scale = self._chosen[self._ways.receiver(edge.target)][0]

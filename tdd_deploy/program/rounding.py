@@ -76,7 +76,10 @@ def _through(node: LinearMap, x: Values, bits: int) -> Values | None:
         case Flatten() | Slice() | Place():
             return x
         case Scale():
-            return Values(x.exponent + _exponent(node.factor), x.bound * float(np.abs(node.factor).max())).within(bits)
+            exponent, bound = x.exponent + _exponent(node.factor), x.bound * float(np.abs(node.factor).max())
+            if node.bias is not None:
+                exponent, bound = min(exponent, _exponent(node.bias)), bound + float(np.abs(node.bias).max())
+            return Values(exponent, bound).within(bits)
         case Pool():
             size = math.prod(node.kernel)
             total = Values(x.exponent, x.bound * size).within(bits)

@@ -25,6 +25,7 @@ from tdd_deploy.program import (
     Node,
     Output,
     Program,
+    Scale,
     build,
     with_code,
 )
@@ -79,32 +80,41 @@ def changes(values: np.ndarray) -> np.ndarray:
     return values - np.concatenate([np.zeros_like(values[:1]), values[:-1]])
 
 
-def products(node: Dense | Conv, inputs: np.ndarray, weight: np.ndarray) -> np.ndarray:
+def weights_of(node: Dense | Conv | Scale, inputs: np.ndarray) -> np.ndarray:
+    return np.broadcast_to(node.factor, inputs.shape[2:]) if isinstance(node, Scale) else node.weight
+
+
+def products(node: Dense | Conv | Scale, inputs: np.ndarray, weight: np.ndarray) -> np.ndarray:
     """Multiplications ``[n_steps, batch]`` between nonzero inputs and nonzero weights.
 
     A map of ones and zeros counts them: each output is the number of its nonzero products, none of them in the padding.
     """
-    ones = replace(node, weight=(weight != 0).astype(np.float64), bias=None)
+    changed = {"factor" if isinstance(node, Scale) else "weight": (weight != 0).astype(np.float64)}
+    ones = replace(node, **changed, bias=None)
     flat = (inputs != 0).astype(np.float64).reshape(-1, *inputs.shape[2:])
     return reference.apply(ones, flat).reshape(*inputs.shape[:2], -1).sum(axis=2).astype(np.int64)
 
 
-def counted_at_map(node: Dense | Conv, inputs: np.ndarray, n_positions: int, code: str) -> dict[str, np.ndarray]:
+def counted_at_map(
+    node: Dense | Conv | Scale, inputs: np.ndarray, n_positions: int, code: str
+) -> dict[str, np.ndarray]:
     """The counts of one map per step, for the inputs that its events are."""
     n_steps, batch = inputs.shape[:2]
-    effective = products(node, inputs, node.weight)
+    weight = weights_of(node, inputs)
+    effective = products(node, inputs, weight)
     graded = np.array(
         [[not set(np.unique(inputs[t, b])) <= {-1.0, 0.0, 1.0} for b in range(batch)] for t in range(n_steps)]
     )
     bias = np.zeros(n_steps, np.int64)
     if node.bias is not None:
-        bias[: 1 if code == "delta" else n_steps] = batch * n_positions * np.count_nonzero(node.bias)
+        biases = np.broadcast_to(node.bias, inputs.shape[2:]) if isinstance(node, Scale) else node.bias
+        bias[: 1 if code == "delta" else n_steps] = batch * n_positions * np.count_nonzero(biases)
     return {
         "synops_effective": effective.sum(axis=1),
-        "synops_stored": products(node, inputs, np.ones_like(node.weight)).sum(axis=1),
+        "synops_stored": products(node, inputs, np.ones_like(weight)).sum(axis=1),
         "acs": np.where(graded, 0, effective).sum(axis=1),
         "macs": np.where(graded, effective, 0).sum(axis=1),
-        "dense": products(node, np.ones_like(inputs), np.ones_like(node.weight)).sum(axis=1),
+        "dense": products(node, np.ones_like(inputs), np.ones_like(weight)).sum(axis=1),
         "bias_adds": bias,
     }
 
@@ -124,7 +134,7 @@ def updates(neuron: Neuron, current: np.ndarray) -> dict[str, np.ndarray]:
 
 def brute_force(program: Program, sent: dict[str, np.ndarray]) -> dict[str, Counts]:
     """Count everything for the codes of the edges (executed), and for one code throughout."""
-    rows = [node for node in program.nodes if isinstance(node, Input | NeuronLayer | Dense | Conv)]
+    rows = [node for node in program.nodes if isinstance(node, Input | NeuronLayer | Dense | Conv | Scale)]
     n_steps = len(sent[program.input.name])
     counts = {code: Counts.zeros(len(rows), n_steps) for code in ("executed", *CODES)}
 
@@ -133,10 +143,10 @@ def brute_force(program: Program, sent: dict[str, np.ndarray]) -> dict[str, Coun
             getattr(counts[where], name)[row] = per_step
 
     for row, node in enumerate(rows):
-        if isinstance(node, Dense | Conv):
+        if isinstance(node, Dense | Conv | Scale):
             (own_code,) = {edge.code for edge in program.edges if edge.target == node.name}
             values = arriving(program, sent, node.name)
-            n_positions = int(np.prod(sent[node.name].shape[3:]))
+            n_positions = 1 if isinstance(node, Scale) else int(np.prod(sent[node.name].shape[3:]))
             for code in CODES:
                 found = counted_at_map(node, values if code == "spike" else changes(values), n_positions, code)
                 write(row, code, found)
@@ -169,7 +179,7 @@ def test_every_code_gives_the_spikes_of_the_reference_and_the_counts_of_brute_fo
         assert_same_values(result, sent, program)
         expected = brute_force(program, sent)
         assert [layer.name for layer in result.trace.layers] == [
-            node.name for node in program.nodes if isinstance(node, Input | NeuronLayer | Dense | Conv)
+            node.name for node in program.nodes if isinstance(node, Input | NeuronLayer | Dense | Conv | Scale)
         ]
         assert result.trace.n_samples == case.inputs.shape[1]
         assert_same_counts(result.trace.executed, expected["executed"], "what was executed")
@@ -292,7 +302,7 @@ def test_off_the_grid_a_float32_network_may_give_other_currents_in_delta_code():
 
 
 def without_bias(program: Program) -> Program:
-    nodes = [replace(node, bias=None) if isinstance(node, Dense | Conv) else node for node in program.nodes]
+    nodes = [replace(node, bias=None) if isinstance(node, Dense | Conv | Scale) else node for node in program.nodes]
     return build(nodes, program.edges, dt_s=program.dt_s, n_steps=program.n_steps, number_format="float64")
 
 

@@ -95,7 +95,7 @@ def with_ones(node: LinearMap) -> LinearMap:
         case Dense() | Conv():
             return replace(node, weight=np.ones(node.weight.shape), bias=None)
         case Scale():
-            return replace(node, factor=np.ones(node.factor.shape))
+            return replace(node, factor=np.ones(node.factor.shape), bias=None)
     return node
 
 

@@ -99,3 +99,18 @@ def test_the_refusal_shows_both_shapes_and_what_would_fit():
 def test_what_does_not_fit_is_refused(sample, wanted):
     with pytest.raises(BadData):
         arrange(sample, wanted, "mine")
+
+
+@pytest.mark.parametrize(
+    ("sample", "n_steps"), [((2, 1, 16), None), ((2, 16), None), ((5, 2, 1, 16), 5), ((5, 2, 16), 5)]
+)
+def test_signals_of_several_channels_need_no_height_of_1(sample, n_steps):
+    found = arrange(sample, (2, 1, 16), "x.npz")
+    assert (found.in_time, found.n_steps) == (n_steps is not None, n_steps)
+    assert found.view(np.zeros((3, *sample), np.float32)).shape == (3, *([n_steps] if n_steps else []), 2, 1, 16)
+
+
+@pytest.mark.parametrize("sample", [(16,), (16, 2), (2, 2, 16, 1)])
+def test_signals_of_another_shape_are_refused(sample):
+    with pytest.raises(BadData, match=r"\[2, 16\]"):
+        arrange(sample, (2, 1, 16), "x.npz")

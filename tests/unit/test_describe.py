@@ -43,6 +43,7 @@ WORDS = [
     (Place(name="b", start=2, size=9), "Place", "from number 3 of the output on"),
     (Scale(name="s", factor=np.array(0.25)), "Scale", "factor 0.25"),
     (Scale(name="s", factor=np.array([0.25, -1.0, 0.0])), "Scale", "factor -1 to 0.25"),
+    (Scale(name="s", factor=np.array(1.0), bias=np.array([0.5, 0.0])), "Scale", "factor 1 + bias"),
     (layer(IF(**FIRES)), "IF", "v_threshold 1, v_reset 0, hard reset, fires when v > v_threshold"),
     (
         layer(LIF(beta=np.array([0.5, 0.75]), **FIRES, reset="soft", compare=">=")),

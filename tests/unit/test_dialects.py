@@ -280,8 +280,20 @@ def test_a_gain_without_a_map_before_it_becomes_a_scale():
     assert program["n.gain"].factor == pytest.approx(2.0)
     leaky = nir.NIRGraph({**nodes, "n": lif(v_leak=np.array([0.5, 0]))}, [("in", "n"), ("n", "out")], type_check=False)
     program = lower(leaky, dialect="nir,dt=1e-4,integration=euler,numbers=float64")
-    np.testing.assert_allclose(program["n.gain"].weight, np.eye(2))
+    assert program["n.gain"].factor == pytest.approx(1.0)
     np.testing.assert_allclose(program["n.gain"].bias, [0.05, 0])
+
+
+def test_a_leak_of_many_neurons_without_a_map_before_them_costs_one_synapse_each():
+    """It was a matrix, and refused beyond 4,096 neurons."""
+    n = 5_000
+    one = np.ones(n)
+    leaky = nir.LIF(tau=1e-3 * one, r=10 * one, v_leak=np.arange(n) / n, v_threshold=one, v_reset=0 * one)
+    nodes = {"in": nir.Input(np.array([n])), "n": leaky, "out": nir.Output(np.array([n]))}
+    graph = nir.NIRGraph(nodes, [("in", "n"), ("n", "out")], type_check=False)
+    program = lower(graph, dialect="nir,dt=1e-4,integration=euler,numbers=float64")
+    trace = Engine(program).run(Given(np.zeros((1, 1, n))), n_steps=1).trace
+    assert (trace.executed.total("dense"), trace.executed.total("bias_adds")) == (n, n - 1)
 
 
 @pytest.mark.parametrize(

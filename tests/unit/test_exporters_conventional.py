@@ -31,7 +31,7 @@ def program(neuron=None, *, delay=0, number_format="float32"):
         NeuronLayer(name="three", shape=(4, 8, 8), neuron=neuron),
         Pool(name="sums", kernel=(2, 2), stride=(2, 2)),
         Pool(name="means", kernel=(2, 2), stride=(2, 2), average=True),
-        Scale(name="scale", factor=np.array(0.5)),
+        Scale(name="scale", factor=np.array(0.5), bias=np.arange(16.0).reshape(4, 2, 2)),
         Flatten(name="flat"),
         Dense(name="readout", weight=RNG.normal(size=(3, 16)), bias=RNG.normal(size=3)),
         Output(name="output"),

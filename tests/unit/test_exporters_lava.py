@@ -473,3 +473,13 @@ def test_the_same_program_gives_the_same_weights(tmp_path):
 def test_an_unknown_mapping_is_named(tmp_path):
     with pytest.raises(BadOption, match="--mapping is 'fusion'; allowed: fused or stock or spike"):
         write(integers(), tmp_path / "bundle", mapping="fusion")
+
+
+def test_the_bias_of_a_scale_moves_into_neurons_or_the_output():
+    scale = Scale(name="s", factor=np.array(0.5), bias=np.array([0.25, 0.0]))
+    neuron = LIF(beta=np.array(0.5), v_threshold=np.array(1.0), v_reset=np.array(0.0))
+    plan = planned(chain(source(2), scale, layer("n", 2, neuron=neuron), OUT), "fused")
+    assert plan.arrays["n.bias"].tolist() == [0.25, 0.0]
+    np.testing.assert_array_equal(plan.arrays["s.weight"], 0.5 * np.eye(2))
+    plan = planned(chain(source(2), scale, OUT), "fused")
+    assert plan.arrays["output.bias"].tolist() == [0.25, 0.0]

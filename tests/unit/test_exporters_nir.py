@@ -180,6 +180,12 @@ def test_a_scale_has_the_full_shape():
     assert graph.nodes["scale"].scale.tolist() == [0.5, 0.5]
 
 
+def test_a_scale_with_a_bias_is_refused_with_where_the_bias_can_go():
+    scale = Scale(name="scale", factor=np.array(0.5), bias=np.array(1.0))
+    with pytest.raises(NotExportable, match=r"scale\.bias: Scale with a bias, .* Move the bias into a Dense or Conv"):
+        lift(small(extra_nodes=(scale,), edges=(*EDGES[:2], Edge("n", "scale"), Edge("scale", "out"))))
+
+
 def test_spatial_maps_have_nirs_words():
     graph = lift(spatial(SQUARE))
     assert graph.nodes["conv"].input_shape == (6, 6)

@@ -187,6 +187,9 @@ def junction(name):
         "a scale of its own shape": lambda: chain(
             source(2, 4, 4), a, h, Scale(name="s", factor=numbers(2, 4, 4)), conv("b", 2, 2), OUT
         ),
+        "a bias of its own shape": lambda: chain(
+            source(2, 4, 4), a, h, Scale(name="s", factor=np.array(1.0), bias=numbers(2, 4, 4)), conv("b", 2, 2), OUT
+        ),
         "a pool and the output behind it": lambda: chain(source(2, 4, 4), a, h, pool("p"), OUT),
     }[name]()
 
@@ -206,6 +209,7 @@ def junction(name):
         "groups behind it",
         "a pool before it",
         "a scale of its own shape",
+        "a bias of its own shape",
         "a pool and the output behind it",
     ],
 )

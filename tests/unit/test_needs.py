@@ -7,7 +7,20 @@ import numpy as np
 import pytest
 
 from tdd_deploy.neurons import IF
-from tdd_deploy.program import Conv, Dense, Edge, Flatten, Input, LinearMap, NeuronLayer, Node, Output, Pool, build
+from tdd_deploy.program import (
+    Conv,
+    Dense,
+    Edge,
+    Flatten,
+    Input,
+    LinearMap,
+    NeuronLayer,
+    Node,
+    Output,
+    Pool,
+    Scale,
+    build,
+)
 from tdd_deploy.program.apply import apply
 from tdd_deploy.simulator.chips import Chip, Synapses, load_chip
 from tdd_deploy.simulator.needs import Needs
@@ -270,5 +283,9 @@ def test_a_core_that_shares_kernels_holds_those_of_its_channels_once():
     assert needs((6, 9, 9), conv(4, 6, 1, 1), chip=chip).load((4, 9, 9)).synapse_bits == 4 * 6 * BITS
     assert needs((6,), dense(6, 5), chip=chip).load((2,)).synapse_bits == 2 * 6 * BITS
     assert needs((6, 2, 2), chip=chip).load((6, 2, 2)).synapse_bits == BITS  # spikes as they are: one weight
+    alike = Scale(name="scale", factor=np.array(0.5))
+    assert needs((6, 2, 2), alike, chip=chip).load((6, 2, 2)).synapse_bits == BITS
+    each = replace(alike, factor=np.ones((6, 2, 2)))
+    assert needs((6, 2, 2), each, chip=chip).load((6, 2, 2)).synapse_bits == 24 * BITS
     flat = [conv(4, 6, 3, 3), Flatten(name="flat")]
     assert needs((6, 5, 5), *flat, chip=chip).load((36,)).synapse_bits == 4 * 6 * 9 * BITS

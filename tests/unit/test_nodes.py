@@ -58,6 +58,7 @@ def test_a_map_knows_the_shape_that_it_sends(node, shape, out):
         (pool((2, 2), (2, 2)), (3, 4), "(channels, height, width)"),
         (pool((2, 2), (2, 2)), (3, 1, 4), "at least 2 x 2 pixels, padding (0, 0) included"),
         (Scale(name="s", factor=np.ones((2,))), (3,), "(2,), the shape of its factor"),
+        (Scale(name="s", factor=np.ones(()), bias=np.ones((2,))), (3,), "(2,), the shape of its bias"),
     ],
 )
 def test_a_map_says_which_shape_it_could_take(node, shape, text):

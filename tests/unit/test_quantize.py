@@ -343,6 +343,15 @@ def test_biases_move_into_the_neurons():
     assert neuron_of(found)["bias"] == [127 * 64, 0]  # 8128 = 4064 << 1
 
 
+def test_biases_of_a_scale_move_into_the_neurons_or_stay_before_the_output():
+    shifted = Scale(name="s", factor=np.array(1.0), bias=np.array([0.5, 0.0]))
+    found = quantize(chain(source(2), shifted, layer("n", 2), OUT, **SPIKES)).program
+    assert found["s"].bias is None
+    assert found["n"].neuron.bias.tolist() == [127 * 64, 0]
+    found = quantize(chain(source(2), shifted, OUT, **SPIKES)).program
+    assert (found["s"].factor.item(), found["s"].bias.tolist()) == (254, [127, 0])
+
+
 def test_biases_of_the_output_stay_in_their_map():
     program = chain(source(1, 2, 2), conv("c", 1.0, bias=np.array([0.5])), AVERAGE, OUT, **SPIKES)
     found = quantize(program).program
