@@ -36,6 +36,7 @@ from tdd_deploy.program import (
     Place,
     Pool,
     Program,
+    Scale,
     Slice,
     build,
     with_code,
@@ -349,6 +350,13 @@ def test_what_has_more_than_8_bits_is_split_into_digits(largest, weights):
         frames = np.random.default_rng(7).choice(values, (6, len(values), *program.input.shape))
         frames[0].reshape(len(values), -1)[:, 0] = values
         assert_as_the_reference(program, frames.astype(np.int32))
+
+
+def test_integers_are_scaled_and_shifted_element_by_element():
+    factor, bias = np.array([-3, 0, 400]), np.array([5, -70_000, 1])
+    maps = Scale(name="scale", factor=factor, bias=bias), Dense(name="fc", weight=np.array([[1, -2, 3], [7, 0, -1]]))
+    program = integers(*maps, shape=(3,), largest=200)
+    assert_as_the_reference(program, np.random.default_rng(11).integers(-200, 201, (4, 5, 3)).astype(np.int32))
 
 
 def test_a_kernel_of_one_pixel_has_no_dilation():
