@@ -34,8 +34,9 @@ lava: setup
 	$(BIN)/tdd-deploy lava doctor
 
 # Each pins what we do not, so they live in environments of their own.
-parity: setup .venv-neurobench/installed peers simulators
-	$(BIN)/python -m pytest tests/parity -rs
+parity: setup .venv-neurobench/installed peers simulators .venv-openvino/installed
+	$(BIN)/python -m pytest tests/parity -rs --ignore tests/parity/test_openvino.py
+	.venv-openvino/bin/python -m pytest tests/parity/test_openvino.py -rs
 
 # The engine beside other libraries, simulators, and the machine's bound: half an hour.
 bench: setup peers simulators
@@ -82,5 +83,12 @@ simulators: .venv-simulators/installed
 	.venv-simulators/bin/python -m pip install --quiet sanafe==2.2.9 brian2==2.9.0 'numpy<2.3'
 	@touch $@
 
+# Another runtime of exported ONNX models, as a user installs it: without torch.
+.venv-openvino/installed: pyproject.toml constraints.txt Makefile
+	$(PYTHON) -m venv .venv-openvino
+	.venv-openvino/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[onnx,openvino]' \
+		pytest hypothesis
+	@touch $@
+
 clean:
-	rm -rf .venv .venv-neurobench .venv-peers .venv-simulators runs build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-neurobench .venv-openvino .venv-peers .venv-simulators runs build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

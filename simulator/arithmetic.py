@@ -26,9 +26,13 @@ class FloatArithmetic:
         return passed.astype(v.dtype)
 
     def count(self, v: NumberArray, v_threshold: NumberArray) -> NumberArray:
-        """Return how many whole thresholds, above 0, are in ``v``; 0 where ``v`` is below 0."""
-        whole: NumberArray = np.floor_divide(v, v_threshold) if v.dtype.kind == "i" else np.floor(v / v_threshold)
-        return whole.clip(0)
+        """Return how many whole thresholds, above 0, are in ``v``; 0 where ``v`` is below 0.
+
+        Quotients are rounded, and machines divide differently, so products decide.
+        """
+        n: NumberArray = np.floor_divide(v, v_threshold) if v.dtype.kind == "i" else np.floor(v / v_threshold)
+        n = n - (n * v_threshold > v) + ((n + 1) * v_threshold <= v)
+        return n.astype(v.dtype).clip(0)
 
 
 class IntegerArithmetic(FloatArithmetic):

@@ -550,18 +550,23 @@ def _integrate(
 @inlined
 def _spikes(v: Any, limit: Any, threshold: Any, is_many: Any) -> Any:
     """Return how often a variant fires."""
-    if is_many:
-        return max(np.floor(v / threshold), v * 0)
-    return v * 0 + (v > limit)
+    if not is_many:
+        return v * 0 + (v > limit)
+    n, one = np.floor(v / threshold), threshold / threshold  # of one number format, which a literal would widen
+    if n * threshold > v:  # quotients are rounded, so products decide
+        n -= one
+    if (n + one) * threshold <= v:
+        n += one
+    return max(n, v * 0)
 
 
 @inlined
-def _reset(v: Any, compared: Any, limit: Any, threshold: Any, after: Any, variant: Any) -> Any:
-    """Return what a variant's reset makes of v, by the potential that was compared."""
+def _reset(v: Any, compared: Any, fired: Any, limit: Any, threshold: Any, after: Any, variant: Any) -> Any:
+    """Return what a variant's reset makes of v, by the potential that was compared and what it fired."""
     if variant & NEVER_RESETS:
         return v
     if variant & SOFT:
-        return v - _spikes(compared, limit, threshold, variant & MANY) * threshold
+        return v - fired * threshold
     return after if compared > limit else v
 
 
@@ -584,14 +589,15 @@ def _fire_variants(
             n_active = np.int32(n_active + ((u != 0) | (old != 0) | (arrived != 0)))
             new_u = u * given[keep_u + i] + arrived
             v = old * given[keep_v + i] + new_u
+            fired_before = to_number(_spikes(old, limit, threshold, node.variant & MANY))  # all in the number format
             if node.variant & LATE:
-                v = _reset(v, old, limit, threshold, after, node.variant)
+                v = _reset(v, old, fired_before, limit, threshold, after, node.variant)
             compared = v
             if node.variant & HELD:
-                compared = v - _spikes(old, limit, threshold, node.variant & MANY) * threshold
+                compared = v - fired_before * threshold
             fired = to_number(_spikes(compared, limit, threshold, node.variant & MANY))
             if not node.variant & LATE:
-                v = _reset(v, compared, limit, threshold, after, node.variant)
+                v = _reset(v, compared, fired, limit, threshold, after, node.variant)
             numbers[u_at + i] = to_number(new_u)
             numbers[v_at + i] = to_number(max(v, given[floors + i]))
             n_values = np.int32(n_values + (fired != 0))

@@ -44,7 +44,7 @@ BIN_VALUES = ("count", "binary")
 MAPPINGS = ("fused", "stock", "spike")
 FORMS = ("step", "scan")
 PRUNED_BY = ("fisher", "magnitude")
-MACHINES = ("torch", "reference", "event", "onnx", "integer", "lava")
+MACHINES = ("torch", "reference", "event", "onnx", "openvino", "integer", "lava")
 
 CODES = ("auto", "delta", "spike")
 ROWS = ("layer", "step", "term", "profile", "placement", "twin")
@@ -332,6 +332,11 @@ def _echo_baseline(run: Path, accuracy: float) -> None:
 @input_bits
 @click.option("--mapping", type=click.Choice(MAPPINGS), help="lava: processes of ours, or Lava's own. Default: fused.")
 @click.option("--form", type=click.Choice(FORMS), help="onnx: one time step, or a loop over all. Default: step.")
+@click.option(
+    "--fast",
+    is_flag=True,
+    help="onnx, floats: use Conv and Gemm, which OpenVINO may compute in bfloat16. Default: the same spikes there.",
+)
 @click.option(
     "--code",
     type=click.Choice(("delta", "spike")),

@@ -20,10 +20,11 @@ from .verification import Recorded
 if TYPE_CHECKING:
     from .exporters.lava.rules import LavaMapping
     from .exporters.onnx.rules import Form
+    from .exporters.onnx.run import Runner
 
 Array = NDArray[Any]
 Machine = Callable[[Array], Recorded]  # inputs [n_steps, batch, *shape], encoded
-MACHINES = ("torch", "reference", "event", "onnx", "integer", "lava")
+MACHINES = ("torch", "reference", "event", "onnx", "openvino", "integer", "lava")
 
 
 @dataclass(frozen=True)
@@ -57,23 +58,25 @@ class Machines:
         return machines, left_out
 
     def _make(self, name: str) -> list[Machine]:
-        if name == "torch":
-            return [torch_machine(self.path, self.program)]
-        if name == "reference":
-            return [reference_machine(self.program, "reference")]
-        if name == "event":
-            return [
-                event_machine(self.program, "event, delta code", "delta"),
-                event_machine(self.program, "event, spike code", "spike"),
-            ]
-        if name == "onnx":
-            return [
-                onnx_machine(self.program, "onnx, step", "step"),
-                onnx_machine(self.program, "onnx, scan", "scan"),
-            ]
-        if name == "lava":
-            return [lava_machine(self._integers, f"lava, {self.mapping}", self.mapping, timeout_s=self.timeout_s)]
+        match name:
+            case "torch":
+                return [torch_machine(self.path, self.program)]
+            case "reference":
+                return [reference_machine(self.program, "reference")]
+            case "event":
+                codes: tuple[Code, ...] = ("delta", "spike")
+                return [event_machine(self.program, f"event, {code} code", code) for code in codes]
+            case "onnx" | "openvino":
+                return self._exported(name)
+            case "lava":
+                return [lava_machine(self._integers, f"lava, {self.mapping}", self.mapping, timeout_s=self.timeout_s)]
         return [] if self.program.number_format == "integer" else self._in_integers()  # which the others have run
+
+    def _exported(self, name: str) -> list[Machine]:
+        forms: tuple[Form, ...] = ("step", "scan")
+        if name == "openvino":
+            return [openvino_machine(self.program, form) for form in forms]
+        return [onnx_machine(self.program, f"onnx, {form}", form) for form in forms]
 
     def _in_integers(self) -> list[Machine]:
         return [
@@ -172,11 +175,38 @@ def onnx_machine(program: Program, name: str, form: "Form") -> Machine:
         NotExportable: what ONNX cannot hold; every reason is named.
     """
     from .exporters.onnx.run import Model
+
+    needed_for = "verify --against onnx"
+    return _exported_machine(program, name, form, lambda content: Model(content, needed_for=needed_for), needed_for)
+
+
+def openvino_machine(program: Program, form: "Form") -> Machine:
+    """Return OpenVINO on the CPU, in the precision that it chooses, with the model that export writes.
+
+    Raises:
+        BadOption: the program is of float64.
+        MissingDependency: onnx or OpenVINO is not installed.
+        NotExportable: what ONNX cannot hold; every reason is named.
+    """
+    from .exporters.onnx.run import OpenVino
+
+    if program.number_format == "float64":
+        found, allowed = "for a program of float64, which OpenVINO computes in float32", "for float32 and integers"
+        raise BadOption("--against openvino", found, allowed)
+    needed_for = "verify --against openvino"
+    return _exported_machine(
+        program, f"openvino, {form}", form, lambda content: OpenVino(content, needed_for=needed_for), needed_for
+    )
+
+
+def _exported_machine(
+    program: Program, name: str, form: "Form", load: "Callable[[bytes], Runner]", needed_for: str
+) -> Machine:
+    """Return a runtime with the model that export writes."""
     from .exporters.onnx.write import model
 
     coded = with_code(program, "spike")
-    needed_for = "verify --against onnx"
-    ready = Model(model(coded, form=form, layers=True, needed_for=needed_for), needed_for=needed_for)
+    ready = load(model(coded, form=form, layers=True, needed_for=needed_for))
 
     def run(inputs: Array) -> Recorded:
         values = as_input(program, inputs)

@@ -153,6 +153,7 @@ def export(
     floats: bool = False,
     mapping: str | None = None,
     form: str | None = None,
+    fast: bool = False,
     code: Code | None = None,
     data: str | None = None,
     data_dir: Path | None = None,
@@ -176,6 +177,7 @@ def export(
         floats: for Lava: keep the floats, for its floating-point simulation.
         mapping: for Lava: ``fused``, ``stock`` or ``spike``; fused by default.
         form: for ONNX: ``step``, one time step (default), or ``scan``, a loop over all.
+        fast: for ONNX: sum float32 by Conv and Gemm, which are faster, and which some runtimes compute in fewer bits.
         code: what edges send, ``delta`` or ``spike``: for Lava, mapping fused (delta by default), and for ONNX
             (spike by default, as a dense runtime gains nothing from changes).
         data: calibration data: measure on its first training samples what quantisation changes.
@@ -209,6 +211,8 @@ def export(
         ("--mapping", mapping is not None and not is_lava, for_lava),
         ("--floats", floats and not is_lava, for_lava),
         ("--form", form is not None and not is_onnx, for_onnx),
+        ("--fast", fast and not is_onnx, for_onnx),
+        ("--fast", fast and (is_integer or bits is not None), ("given with integers", "only with floats")),
         ("--code", code is not None and not (is_lava or is_onnx), for_codes),
         ("--code", code is not None and is_lava and mapping in ("stock", "spike"), for_fused),
         ("--floats", floats and is_integer, ("given with a program in integers", "a program in floats")),
@@ -241,7 +245,7 @@ def export(
             steps=steps,
         )
     coded = with_code(exported.program, code or ("spike" if is_onnx or mapping == "spike" else "delta"))
-    chosen = {"mapping": mapping, "form": form}
+    chosen = {"mapping": mapping, "form": form, "fast": fast or None}
     TARGETS[target](coded, out, **{name: word for name, word in chosen.items() if word is not None})
     return replace(exported, program=coded)
 

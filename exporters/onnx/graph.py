@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from hashlib import sha256
 from itertools import count
 from typing import Any, TypeAlias
 
@@ -15,7 +16,7 @@ from tdd_deploy.neurons.loihi import DECAY
 from tdd_deploy.program import Program
 
 Constant: TypeAlias = NDArray[Any] | float
-FLOAT64 = np.dtype(np.float64)
+NOTHING = 0  # what a sum leaves out
 Operand: TypeAlias = "Tensor | Constant"
 
 
@@ -32,10 +33,10 @@ class Tensor:
         return self.graph.node("Add", self, other)
 
     def __radd__(self, other: Constant) -> "Tensor":
-        return self.graph.node("Add", other, self)
+        return self if isinstance(other, int) and not other else self.graph.node("Add", other, self)
 
     def __sub__(self, other: Operand) -> "Tensor":
-        return self.graph.node("Sub", self, other)
+        return self if isinstance(other, int) and not other else self.graph.node("Sub", self, other)
 
     def __rsub__(self, other: Constant) -> "Tensor":
         return self.graph.node("Sub", other, self)
@@ -46,16 +47,33 @@ class Tensor:
     def __rmul__(self, other: Constant) -> "Tensor":
         return self.graph.node("Mul", other, self)
 
-    def __floordiv__(self, other: Operand) -> "Tensor":
-        """Return the quotient of floats, rounded down."""
-        return self.graph.node("Floor", self.graph.node("Div", self, other))
+    def __floordiv__(self, other: Constant) -> "Tensor":
+        """Return how many whole ``other``, above 0, are in this: the largest n for which n times it is not above this.
+
+        Runtimes divide differently, by a reciprocal for one, so the quotient is corrected by products.
+        """
+        near = self.graph.node("Div", self, other)
+        near = near if self.dtype.kind == "i" else self.graph.node("Floor", near)
+        near -= (near * other).passes(self, ">")
+        return near + self.passes((near + 1) * other, ">=")
 
     def __neg__(self) -> "Tensor":
         return self.graph.node("Neg", self)
 
+    def __and__(self, bits: int) -> "Tensor":
+        return self.graph.node("BitwiseAnd", self, bits)
+
     def __rshift__(self, bits: int) -> "Tensor":
-        """Return the quotient by ``2 ** bits``, rounded down; ONNX shifts numbers without a sign alone."""
-        return self.graph.node("Floor", self.to(FLOAT64) * 2.0**-bits).to(self.dtype)
+        """Return the quotient of integers by ``2 ** bits``, rounded down; ONNX shifts numbers without a sign alone.
+
+        What is divided is a multiple of the divisor and has ``32 - bits`` bits, so a runtime may divide in float32.
+        """
+        return self.graph.node("Div", self & -(2**bits), 2**bits)
+
+    def passes(self, other: Operand, compare: Compare) -> "Tensor":
+        """Return 1 where this is above ``other``, or not below it, else 0, in the number format of this."""
+        op = "Greater" if compare == ">" else "GreaterOrEqual"
+        return self.graph.node(op, self, other, dtype=np.dtype(bool)).to(self.dtype)
 
     def clip(self, low: Constant, high: Constant) -> "Tensor":
         """Return what is not below ``low`` and not above ``high``."""
@@ -71,38 +89,35 @@ class Tensor:
 class FloatArithmetic:
     """The arithmetic of neurons in the floats of ONNX."""
 
-    def keep(self, x: Tensor, fraction: Constant) -> Tensor:
-        """Return ``x`` times ``fraction``."""
-        return x * fraction
+    def keep(self, x: Tensor, fraction: NDArray[Any]) -> Tensor | float:
+        """Return ``x`` times ``fraction``; nothing, which leaves no trace in a sum, where no neuron keeps anything."""
+        return x * fraction if fraction.any() else NOTHING
 
     def fires(self, v: Tensor, v_threshold: Constant, compare: Compare) -> Tensor:
         """Return 1 where ``v`` passes the threshold, else 0."""
-        passes = "Greater" if compare == ">" else "GreaterOrEqual"
-        return v.graph.node(passes, v, v_threshold, dtype=np.dtype(bool)).to(v.dtype)
+        return v.passes(v_threshold, compare)
 
     def count(self, v: Tensor, v_threshold: Constant) -> Tensor:
         """Return how many whole thresholds ``v`` holds; 0 where it is not above 0."""
-        return v.graph.node("Floor", _thresholds_in(v, v_threshold))
+        return v.graph.node("Max", v, 0) // v_threshold
 
 
 class IntegerArithmetic(FloatArithmetic):
     """The arithmetic of neurons in 32-bit integers; fractions are of 4096.
 
-    What needs more bits is made in float64, where products of 24 by 12 bits and quotients by powers of two are exact:
-    whole networks take half the time that int64 and its division take.
+    Runtimes may divide integers in float32, so what is divided is a multiple of 4096, or above 0 and below 2**24.
     """
 
-    def keep(self, x: Tensor, fraction: Constant) -> Tensor:
-        """Return ``x`` times ``fraction`` / 4096, rounded toward zero, as floats become integers."""
-        return (x.to(FLOAT64) * (fraction / DECAY)).to(x.dtype)
-
-    def count(self, v: Tensor, v_threshold: Constant) -> Tensor:
-        """Return how many whole thresholds ``v`` holds; 0 where it is not above 0."""
-        return _thresholds_in(v, v_threshold)
-
-
-def _thresholds_in(v: Tensor, v_threshold: Constant) -> Tensor:
-    return v.graph.node("Div", v.graph.node("Max", v, 0), v_threshold)
+    def keep(self, x: Tensor, fraction: NDArray[Any]) -> Tensor | float:
+        """Return ``x`` times ``fraction`` / 4096, rounded toward zero."""
+        if not fraction.any():
+            return NOTHING
+        if (fraction == DECAY).all():
+            return x
+        low = x & DECAY - 1
+        high = x.graph.node("Div", x - low, DECAY)
+        is_below = x.clip(-1, 0)  # -1 there
+        return high * fraction + x.graph.node("Div", low * fraction - is_below * (DECAY - 1), DECAY)
 
 
 def arithmetic_of(program: Program) -> Arithmetic:
@@ -122,15 +137,17 @@ class Graph:
     """Nodes and constants in the order in which they were made; a value that gets no name is named after its node.
 
     Args:
-        prefix: of every name.
+        prefix: of every name, within a loop.
+        fast: whether float32 is summed by Conv and Gemm.
     """
 
-    def __init__(self, *, prefix: str = "") -> None:
+    def __init__(self, *, prefix: str = "", fast: bool = False) -> None:
+        self.fast = fast
         self._prefix = prefix
         self._nodes: list[_Node] = []
         self._names: dict[Tensor, str] = {}
         self._hints: dict[Tensor, str] = {}
-        self._shared: dict[tuple[str, str], Tensor] = {}
+        self._shared: dict[tuple[str, str, bytes], Tensor] = {}
         self._arrays: dict[Tensor, NDArray[Any]] = {}
         self._scope = ""
         self._labels: Mapping[int, str] = {}
@@ -168,25 +185,36 @@ class Graph:
     def constant(self, value: Constant, dtype: np.dtype[Any], name: str = "constant") -> Tensor:
         """Return a constant: a parameter of the node at hand, a number, or an array called ``name``."""
         array = np.asarray(value, dtype)
-        is_shared = id(value) in self._labels or not array.ndim
         if id(value) in self._labels:
             name = f"{self._scope}.{self._labels[id(value)]}"
         else:
             name = f"{self._scope}.{name}" if array.ndim else str(array)
-        if is_shared and (name, array.dtype.str) in self._shared:
-            return self._shared[name, array.dtype.str]
-        tensor = self.hinted(Tensor(self, dtype), name)
-        self._arrays[tensor] = array
-        if is_shared:
-            self._shared[name, array.dtype.str] = tensor
-        return tensor
+        key = name, array.dtype.str, sha256(np.ascontiguousarray(array).data).digest()
+        if key not in self._shared:
+            self._shared[key] = self.hinted(Tensor(self, dtype), name)
+            self._arrays[self._shared[key]] = array
+        return self._shared[key]
 
     def named(self, tensor: Tensor, name: str) -> Tensor:
-        """Return the value under a name, a copy where it has one already."""
+        """Return the value under a name, a copy where it has one already.
+
+        Within a loop a copy is the larger of twice the value: OpenVINO 2026.4 takes Identity for the value itself, and
+        overwrites what a loop is given with the next time step before it keeps it.
+        """
         if tensor in self._names:
-            tensor = self.node("Identity", tensor)
+            tensor = self.node("Max", tensor, tensor) if self._prefix else self.node("Identity", tensor)
         self._names[tensor] = name
         return tensor
+
+    def kept_apart(self, names: Iterable[str]) -> None:
+        """Make copies of those values with these names that nodes take: within loops, some runtimes ask for that."""
+        taken = {tensor for node in self._nodes for tensor in node.inputs}
+        by_name = {name: tensor for tensor, name in self._names.items()}
+        for name in names:
+            tensor = by_name[name]
+            if tensor in taken:
+                del self._names[tensor]
+                self._names[self.node("Identity", tensor)] = name
 
     def hinted(self, tensor: Tensor, hint: str) -> Tensor:
         """Return the value, which is called so when it gets no name."""

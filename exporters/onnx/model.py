@@ -20,16 +20,17 @@ BODY = "step/"  # before names within a loop; names of nodes hold no slash
 BATCH, STEPS = "batch", "n_steps"  # the dimensions that are free
 
 
-def make(program: Program, form: Form, *, layers: bool) -> bytes:
+def make(program: Program, form: Form, *, fast: bool, layers: bool) -> bytes:
     """Return the bytes of a model, which ``onnx.checker`` has seen; the same program gives the same bytes.
 
     Args:
         program: one that the rules have passed.
         form: ``step`` or ``scan``.
+        fast: whether float32 is summed by Conv and Gemm.
         layers: whether what layers of neurons send are outputs too.
     """
     recorded = [layer.name for layer in program.neuron_layers] if layers else []
-    graph = _step(program, recorded) if form == "step" else _scan(program, recorded)
+    graph = (_step if form == "step" else _scan)(program, recorded, fast=fast)
     model: ModelProto = helper.make_model(
         graph,
         opset_imports=[helper.make_opsetid("", OPSET)],
@@ -37,40 +38,49 @@ def make(program: Program, form: Form, *, layers: bool) -> bytes:
         producer_name="tdd-deploy",
         producer_version=__version__,
     )
-    helper.set_model_props(model, _properties(program, form))
+    helper.set_model_props(model, _properties(program, form, fast=fast))
     content: bytes = model.SerializeToString(deterministic=True)
     onnx.checker.check_model(content, full_check=True)
     return content
 
 
-def _step(program: Program, recorded: list[str], *, prefix: str = "") -> GraphProto:
+def _step(program: Program, recorded: list[str], *, fast: bool, prefix: str = "") -> GraphProto:
     """Return the graph of one time step."""
-    graph = Graph(prefix=prefix)
+    graph = Graph(prefix=prefix, fast=fast)
     add_step(graph, program)
-    nodes, constants = graph.protos()
     kept, sent = _states(program, prefix), [program.output.name, *recorded]
-    inputs = [_value(program, prefix + program.input.name, program.input.shape, BATCH, doc="what the network is shown")]
+    if prefix:
+        graph.kept_apart([*sent, *(next_of(state.name) for state in states(program))])
+    nodes, constants = graph.protos()
+    inputs = [_value(program, prefix + program.input.name, program.input.shape, BATCH, doc=_shown(program))]
     outputs = [_value(program, prefix + name, program.shapes[name], BATCH) for name in sent]
     if prefix:  # Scan wants states first
         return helper.make_graph(nodes, "step", [*kept[0], *inputs], [*kept[1], *outputs], constants)
     return helper.make_graph(nodes, "step", [*inputs, *kept[0]], [*outputs, *kept[1]], constants)
 
 
-def _scan(program: Program, recorded: list[str]) -> GraphProto:
+def _scan(program: Program, recorded: list[str], *, fast: bool) -> GraphProto:
     """Return a loop over all time steps, whose body holds the weights."""
     before, after = _states(program, "")
     sent = [program.output.name, *recorded]
-    shown = _value(program, program.input.name, program.input.shape, STEPS, BATCH, doc="what the network is shown")
+    shown = _value(program, program.input.name, program.input.shape, STEPS, BATCH, doc=_shown(program))
     outputs = [_value(program, name, program.shapes[name], STEPS, BATCH) for name in sent]
     loop = helper.make_node(
         "Scan",
         [*(state.name for state in before), shown.name],
         [*(state.name for state in after), *sent],
         "steps",
-        body=_step(program, recorded, prefix=BODY),
+        body=_step(program, recorded, fast=fast, prefix=BODY),
         num_scan_inputs=1,
     )
     return helper.make_graph([loop], "scan", [shown, *before], [*outputs, *after])
+
+
+def _shown(program: Program) -> str:
+    """Return what the input means."""
+    if program.number_format != "integer":
+        return "what the network is shown"
+    return f"what the network is shown: integers of at most {program.input.largest} in magnitude"
 
 
 def _states(program: Program, prefix: str) -> tuple[list[ValueInfoProto], list[ValueInfoProto]]:
@@ -82,10 +92,12 @@ def _states(program: Program, prefix: str) -> tuple[list[ValueInfoProto], list[V
 
 def _value(program: Program, name: str, shape: Shape, *free: str, doc: str = "") -> ValueInfoProto:
     dtype = helper.np_dtype_to_tensor_dtype(program.dtype)
-    return helper.make_tensor_value_info(name, dtype, [*free, *shape], doc_string=doc)
+    # Within a loop they have no names: tract 0.23 takes the same name there for another size.
+    dimensions = [None] * len(free) if name.startswith(BODY) else free
+    return helper.make_tensor_value_info(name, dtype, [*dimensions, *shape], doc_string=doc)
 
 
-def _properties(program: Program, form: Form) -> dict[str, str]:
+def _properties(program: Program, form: Form, *, fast: bool) -> dict[str, str]:
     """Return what the graph does not say: units, choices, names."""
     found = {
         "tdd_deploy": __version__,
@@ -104,6 +116,8 @@ def _properties(program: Program, form: Form) -> dict[str, str]:
     neurons = [layer.neuron for layer in program.neuron_layers]
     for choice in sorted({choice for neuron in neurons for choice in neuron.choices}):
         found[choice] = _one_of(getattr(neuron, choice) for neuron in neurons if choice in neuron.choices)
+    if program.number_format == "float32":
+        found["sums"] = "fast" if fast else "exact"
     if program.number_format == "integer":
         found["input_scale"] = repr(float(program.input.scale))
         found["input_largest"] = str(program.input.largest)

@@ -1,6 +1,6 @@
-"""An exported model, executed by onnxruntime on one thread."""
+"""An exported model, executed by onnxruntime or OpenVINO on one thread."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,32 +14,20 @@ Array = NDArray[Any]
 SERIOUS = 3  # errors; onnxruntime tells of its own optimisations too
 
 
-class Model:
+class Runner:
     """A model that ``write`` wrote, ready to run; it keeps no state from run to run.
 
     Args:
-        content: the bytes of the file.
-        needed_for: what an error names when onnxruntime is not installed.
-
-    Raises:
-        MissingDependency: onnxruntime is not installed.
+        is_loop: whether one call takes all time steps.
+        shapes: of the inputs, free dimensions first, as the model lists them; all but the first are states.
+        outputs: their names, as the model lists them.
     """
 
-    def __init__(self, content: bytes, *, needed_for: str) -> None:
-        try:
-            import onnxruntime
-        except ImportError as error:
-            raise MissingDependency(str(error.name), needed_for, "'tdd-deploy[onnx]'") from error
-        onnxruntime.disable_telemetry_events()
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        options.log_severity_level = SERIOUS
-        self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-        self._is_loop = self._session.get_modelmeta().custom_metadata_map["form"] == "scan"
-        shown, *states = self._session.get_inputs()
-        self._shown: str = shown.name
-        self._shapes: dict[str, tuple[int, ...]] = {state.name: tuple(state.shape[1:]) for state in states}
-        self._outputs: list[str] = [output.name for output in self._session.get_outputs()]
+    def __init__(self, *, is_loop: bool, shapes: Mapping[str, Sequence[Any]], outputs: Sequence[str]) -> None:
+        self._is_loop = is_loop
+        self._shown, *states = shapes
+        self._shapes: dict[str, tuple[int, ...]] = {name: tuple(shapes[name][1:]) for name in states}
+        self._outputs = outputs
 
     def run(
         self, inputs: Array, states: Mapping[str, Array] | None = None
@@ -65,6 +53,80 @@ class Model:
         return {name: np.stack([sent[name] for sent in outputs]) for name in outputs[0]}, dict(states)
 
     def _call(self, shown: Array, states: Mapping[str, Array]) -> tuple[dict[str, Array], dict[str, Array]]:
-        found = dict(zip(self._outputs, self._session.run(None, {self._shown: shown, **states}), strict=True))
+        given = {self._shown: shown, **{name: states[name] for name in self._shapes}}
+        found = dict(zip(self._outputs, self._infer(given), strict=True))
         after = {name: found.pop(next_of(name)) for name in self._shapes}
         return found, after
+
+    def _infer(self, inputs: Mapping[str, Array]) -> Sequence[Array]:
+        raise NotImplementedError
+
+
+class Model(Runner):
+    """A model in onnxruntime.
+
+    Args:
+        content: the bytes of the file.
+        needed_for: what an error names when onnxruntime is not installed.
+
+    Raises:
+        MissingDependency: onnxruntime is not installed.
+    """
+
+    def __init__(self, content: bytes, *, needed_for: str) -> None:
+        try:
+            import onnxruntime
+        except ImportError as error:
+            raise MissingDependency(str(error.name), needed_for, "'tdd-deploy[onnx]'") from error
+        onnxruntime.disable_telemetry_events()
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        options.log_severity_level = SERIOUS
+        self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        super().__init__(
+            is_loop=self._session.get_modelmeta().custom_metadata_map["form"] == "scan",
+            shapes={given.name: given.shape for given in self._session.get_inputs()},
+            outputs=[output.name for output in self._session.get_outputs()],
+        )
+
+    def _infer(self, inputs: Mapping[str, Array]) -> Sequence[Array]:
+        found: list[Array] = self._session.run(None, dict(inputs))
+        return found
+
+
+class OpenVino(Runner):
+    """A model in OpenVINO, on the CPU.
+
+    Args:
+        content: the bytes of the file.
+        needed_for: what an error names when OpenVINO is not installed.
+        precision: its INFERENCE_PRECISION_HINT, such as ``f32``; by default bfloat16 where the CPU has it.
+
+    Raises:
+        MissingDependency: OpenVINO is not installed.
+    """
+
+    def __init__(self, content: bytes, *, needed_for: str, precision: str | None = None) -> None:
+        try:
+            import openvino
+        except ImportError as error:
+            raise MissingDependency(str(error.name), needed_for, "'tdd-deploy[openvino]'") from error
+        core = openvino.Core()
+        options: dict[str, Any] = {"INFERENCE_NUM_THREADS": 1}
+        if precision is not None:
+            options["INFERENCE_PRECISION_HINT"] = precision
+        network = core.read_model(content)
+        self._compiled = core.compile_model(network, "CPU", options)
+        self.precision = str(self._compiled.get_property("INFERENCE_PRECISION_HINT").to_string())
+        super().__init__(
+            is_loop=network.get_rt_info(["framework", "form"]).astype(str) == "scan",
+            shapes={
+                given.any_name: [d.get_length() if d.is_static else str(d) for d in given.partial_shape]
+                for given in network.inputs
+            },
+            outputs=[output.any_name for output in network.outputs],
+        )
+
+    def _infer(self, inputs: Mapping[str, Array]) -> Sequence[Array]:
+        found = self._compiled(list(inputs.values()))  # by place: it gives equal values each other's names
+        return [np.array(found[i]) for i in range(len(self._outputs))]

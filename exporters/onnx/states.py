@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
+from tdd_deploy.neurons import Compare, Neuron
 from tdd_deploy.program import Input, LinearMap, NeuronLayer, Program, Shape
 
 
@@ -43,7 +45,7 @@ def _states(program: Program) -> Iterator[State]:
         if any(edge.code == "delta" for edge in program.incoming[node.name]):
             yield State(held(node.name), shape, f"the sum of all changes that reached {node.name}")
         if isinstance(node, NeuronLayer):
-            for state in node.neuron.states:
+            for state in _remembered(node.neuron):
                 yield State(f"{node.name}.{state}", shape, f"{state} of {node.name}")
         if isinstance(node, Input | NeuronLayer):
             for steps in range(1, _memory(program, node.name) + 1):
@@ -54,3 +56,47 @@ def _states(program: Program) -> Iterator[State]:
 def _memory(program: Program, name: str) -> int:
     """Return how many of the values it sent are asked for again; a change is asked of two steps."""
     return max(edge.delay + (edge.code == "delta") for edge in program.outgoing[name])
+
+
+def _remembered(neuron: Neuron) -> tuple[str, ...]:
+    """Return the states that a step reads; where every neuron keeps nothing of one, that one is not remembered."""
+    before = tuple(_Seen(frozenset([name])) for name in neuron.states)
+    after, values = neuron.step(_Seeing(), before, _Seen(frozenset()))
+    read = frozenset[str]().union(*(value.states for value in (*after, values) if isinstance(value, _Seen)))
+    return tuple(name for name in neuron.states if name in read)
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """A value of a step, of which nothing is known but the states that it was made of."""
+
+    states: frozenset[str]
+
+    __array_ufunc__ = None  # an array on the left leaves the operator to us
+
+    def _with(self, other: Any) -> "_Seen":
+        return _Seen(self.states | other.states) if isinstance(other, _Seen) else self
+
+    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __floordiv__ = __rshift__ = _with
+
+    def __neg__(self) -> "_Seen":
+        return self
+
+    def clip(self, low: Any, high: Any) -> "_Seen":
+        return self
+
+
+class _Seeing:
+    """The arithmetic of neurons that asks what is made of what."""
+
+    def keep(self, x: _Seen, fraction: Any) -> Any:
+        """Return nothing where no neuron keeps any of ``x``."""
+        return x if fraction.any() else 0
+
+    def fires(self, v: _Seen, v_threshold: Any, compare: Compare) -> _Seen:
+        """Return what spikes are made of."""
+        return v
+
+    def count(self, v: _Seen, v_threshold: Any) -> _Seen:
+        """Return what spikes are made of."""
+        return v

@@ -4,6 +4,7 @@ What a receiver takes follows ``simulator/engine.py``: it holds what delta edges
 brought afresh. Biases of maps in delta code are constants of the receiver, so that every state begins at zero.
 """
 
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import cached_property, reduce
 from operator import add
@@ -25,9 +26,10 @@ from tdd_deploy.program import (
     Scale,
 )
 from tdd_deploy.program.biases import currents_of_biases
+from tdd_deploy.program.bounds import worst_case_sums
 from tdd_deploy.program.program import arrays
 
-from .graph import Graph, Tensor, arithmetic_of
+from .graph import NOTHING, Graph, Tensor, arithmetic_of
 from .maps import apply
 from .states import held, next_of, sent, states
 
@@ -75,18 +77,19 @@ class _Step:
 
     def _fire(self, layer: NeuronLayer) -> None:
         names = [f"{layer.name}.{state}" for state in layer.neuron.states]
-        before = tuple(self._states[name] for name in names)
+        before = tuple(self._states.get(name, NOTHING) for name in names)
         after, values = layer.neuron.step(self._arithmetic, before, self._current(layer.name))
         self._sent[layer.name] = self._graph.named(values, layer.name)
         for name, tensor in zip(names, after, strict=True):
-            self._graph.named(tensor, next_of(name))
+            if name in self._states:
+                self._graph.named(tensor, next_of(name))
 
     def _mapped(self, node: LinearMap) -> Tensor:
         edges = self._program.incoming[node.name]
         if edges[0].code == "delta" and isinstance(node, Dense | Conv | Scale):
             node = replace(node, bias=None)
         received = reduce(add, map(self._message, edges))
-        return apply(self._graph, node, received, self._program.in_shape(node.name))
+        return apply(self._graph, node, received, self._program.in_shape(node.name), largest=self._largest_into(edges))
 
     def _current(self, name: str) -> Tensor:
         """Return what a receiver holds plus what arrived afresh."""
@@ -122,6 +125,18 @@ class _Step:
                 change, f"{name}.change_{steps}" if steps else f"{name}.change"
             )
         return self._changes[name, steps]
+
+    def _largest_into(self, edges: Iterable[Edge]) -> int:
+        """Return what no integer that edges bring to a map exceeds in magnitude; a change is of two values."""
+        if self._program.number_format != "integer":
+            return 0
+        return sum(self._largest[edge.source] * (2 if edge.code == "delta" else 1) for edge in edges)
+
+    @cached_property
+    def _largest(self) -> dict[str, int]:
+        sums = {name: int(worst.max()) for name, worst in worst_case_sums(self._program).items()}
+        spikes = dict.fromkeys((layer.name for layer in self._program.neuron_layers), 1)
+        return {self._program.input.name: self._program.input.largest, **sums, **spikes}
 
     @cached_property
     def _biases(self) -> dict[str, NDArray[np.float64]]:

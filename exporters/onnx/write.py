@@ -9,7 +9,7 @@ from tdd_deploy.program import Program
 from .rules import Form, check
 
 
-def write(program: Program, path: Path, *, form: Form = "step") -> None:
+def write(program: Program, path: Path, *, form: Form = "step", fast: bool = False) -> None:
     """Write a Program as an ONNX model; the same program gives the same bytes, and a failure leaves nothing behind.
 
     The model takes and gives tensors in the number format of the program, in an integer program int32. States are
@@ -20,6 +20,8 @@ def write(program: Program, path: Path, *, form: Form = "step") -> None:
         program: what to write.
         path: the file.
         form: ``step`` is one time step, ``[batch, *shape]``; ``scan`` a loop over all, ``[n_steps, batch, *shape]``.
+        fast: sum float32 by Conv and Gemm, which are faster, and which some runtimes compute in fewer bits; of no
+            matter to other number formats.
 
     Raises:
         NotExportable: ONNX cannot hold the program; every reason is named.
@@ -27,19 +29,25 @@ def write(program: Program, path: Path, *, form: Form = "step") -> None:
         BadFile: the file cannot be written.
         MissingDependency: onnx is not installed.
     """
-    content = model(program, form=form)
+    content = model(program, form=form, fast=fast)
     with replacing(path) as part:
         part.write_bytes(content)
 
 
 def model(
-    program: Program, *, form: Form = "step", layers: bool = False, needed_for: str = "export --target onnx"
+    program: Program,
+    *,
+    form: Form = "step",
+    fast: bool = False,
+    layers: bool = False,
+    needed_for: str = "export --target onnx",
 ) -> bytes:
     """Return what ``write`` writes.
 
     Args:
         program: what to write.
         form: as of ``write``.
+        fast: as of ``write``.
         layers: whether what layers of neurons send are outputs too.
         needed_for: what an error names when onnx is not installed.
 
@@ -53,4 +61,4 @@ def model(
         from .model import make
     except ImportError as error:
         raise MissingDependency(str(error.name), needed_for, "'tdd-deploy[onnx]'") from error
-    return make(program, form, layers=layers)
+    return make(program, form, fast=fast, layers=layers)

@@ -44,8 +44,14 @@ class TorchArithmetic:
         return fired
 
     def count(self, v: Tensor, v_threshold: Tensor) -> Tensor:
-        """Return how many whole thresholds, above 0, are in ``v``, without a gradient; 0 where ``v`` is below 0."""
-        return torch.floor(v.detach() / v_threshold).clamp(min=0)
+        """Return how many whole thresholds, above 0, are in ``v``, without a gradient; 0 where ``v`` is below 0.
+
+        Quotients are rounded, so products decide.
+        """
+        v = v.detach()
+        n = torch.floor(v / v_threshold)
+        n = n - (n * v_threshold > v).to(v.dtype) + ((n + 1) * v_threshold <= v).to(v.dtype)
+        return n.clamp(min=0)
 
 
 class TorchIntegers:

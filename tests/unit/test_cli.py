@@ -483,6 +483,8 @@ BAD_EXPORTS = {
     ],
     "--target nir --form scan --code delta": ["--form", "only with --target onnx", "--code", "lava or onnx"],
     "--target lava --form step": ["--form"],
+    "--target nir --fast": ["--fast", "only with --target onnx"],
+    "--target onnx --fast --bits 8": ["--fast", "only with floats"],
     "--target onnx --form loop": ["--form"],
     "--target onnx --mapping stock --floats": ["--mapping", "--floats"],
     "--target lava --floats --bits 8": ["--bits", "--floats"],
@@ -645,7 +647,7 @@ def test_asking_for_lava_without_its_environment_is_exit_3_with_the_remedy(
     [
         (
             "--data digits --against reference,loihi,gpu",
-            "loihi, gpu; allowed: torch, reference, event, onnx, integer, lava",
+            "loihi, gpu; allowed: torch, reference, event, onnx, openvino, integer, lava",
         ),
         ("--data digits --against reference", "at least two"),
         ("--data digits --against ,", "at least two"),

@@ -3,8 +3,10 @@ import json
 import os
 import subprocess
 import sys
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import fields, replace
-from itertools import product
+from itertools import pairwise, product
 from pathlib import Path
 from typing import Any, get_args
 
@@ -17,28 +19,33 @@ from tdd_deploy import __version__
 from tdd_deploy.errors import BadFile, BadOption, MissingDependency, NotExportable
 from tdd_deploy.exporters.onnx import rules
 from tdd_deploy.exporters.onnx.graph import FloatArithmetic, Graph, IntegerArithmetic
+from tdd_deploy.exporters.onnx.integers import INPUT_BITS, WEIGHT_BITS
 from tdd_deploy.exporters.onnx.rules import FORMS
 from tdd_deploy.exporters.onnx.run import Model
 from tdd_deploy.exporters.onnx.write import model, write
-from tdd_deploy.neurons import LIF, NEURONS, I, LavaSigmaDelta, LoihiLIF, Neuron
+from tdd_deploy.neurons import LIF, NEURONS, I, LavaSigmaDelta, LoihiLIF, Neuron, VariantLIF
 from tdd_deploy.program import (
     CODES,
     Conv,
     Dense,
     Edge,
+    Flatten,
     Input,
     NeuronLayer,
     Output,
     Place,
     Pool,
     Program,
+    Scale,
     Slice,
     build,
     with_code,
 )
 from tdd_deploy.program.quantize import quantize
 from tdd_deploy.simulator import reference
+from tdd_deploy.simulator.engine import Engine
 from tests import by_hand
+from tests.zoo import Given
 
 FIRE = {"v_threshold": np.array(1.0), "v_reset": np.array(0.0)}
 
@@ -161,6 +168,7 @@ def test_the_choices_are_told():
         "dt_s": "0.001",
         "integration": "euler",
         "number_format": "float32",
+        "sums": "exact",
         "encoder": "direct",
         "n_steps": "3",
         "reset": "hard",
@@ -176,6 +184,7 @@ def test_an_integer_model_tells_how_numbers_become_integers_and_back():
     assert int(found["input_largest"]) == program.input.largest
     assert float(found["output_unit"]) == program.output.unit
     assert {value.type.tensor_type.elem_type for value in loaded(program).graph.input} == {onnx.TensorProto.INT32}
+    assert f"at most {program.input.largest} in magnitude" in loaded(program).graph.input[0].doc_string
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -186,12 +195,13 @@ def test_a_model_is_for_runtimes_from_onnxruntime_1_20_on(form):
     assert [(opset.domain, opset.version) for opset in found.opset_import] == [("", 18)]
 
 
-@pytest.mark.parametrize(("number_format", "operator"), [("float32", "Conv"), ("float64", "MatMul")])
-def test_onnxruntime_convolves_no_float64_so_matrices_are_multiplied(number_format, operator):
+@pytest.mark.parametrize(("number_format", "operator"), [("float32", "ConvTranspose"), ("float64", "MatMul")])
+def test_float32_is_summed_by_transposed_convolutions_and_float64_which_has_none_by_matrices(number_format, operator):
+    """OpenVINO computes what leads to the others in bfloat16, where the CPU has it: tests/parity/test_openvino.py."""
     program = convolution(number_format)
     operators = {node.op_type for node in loaded(program).graph.node}
     assert operator in operators
-    assert not operators & {"Conv", "MatMul"} - {operator}
+    assert not operators & {"Conv", "MatMul", "Gemm", "ConvTranspose"} - {operator}
     inputs = np.random.default_rng(0).integers(0, 9, (4, 3, 2, 4, 4)) / 8
     assert_as_the_reference(program, inputs.astype(program.dtype))
 
@@ -213,6 +223,236 @@ def test_several_inputs_and_outputs_are_parts_of_one(number_format):
     edges = [Edge(*pair.split()) for pair in pairs]
     program = build(nodes, edges, dt_s=1e-3, n_steps=4, number_format=number_format)
     assert_as_the_reference(program, np.random.default_rng(2).integers(-3, 4, (4, 2, 10)).astype(program.dtype))
+
+
+def convolved(**options: Any) -> Program:
+    """Return a program of float32 that is one convolution of 12 channels, or of one."""
+    channels = options.pop("channels")
+    rng = np.random.default_rng(5)
+    conv = Conv(name="conv", **options)
+    weight = rng.integers(-8, 9, (24, channels // conv.groups, *conv.weight.shape[2:])) / 8
+    nodes = [
+        Input(name="in", shape=(channels, 9, 8)),
+        replace(conv, weight=weight, bias=rng.integers(-8, 9, 24) / 8),
+        Output(name="out"),
+    ]
+    return build(nodes, [Edge("in", "conv"), Edge("conv", "out")], dt_s=1e-3, n_steps=2, number_format="float32")
+
+
+@pytest.mark.parametrize("channels", [1, 12])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"kernel": (3, 3)},
+        {"kernel": (3, 2), "padding": (1, 0), "stride": (2, 1)},
+        {"kernel": (2, 3), "padding": (2, 4), "stride": (3, 2)},
+        {"kernel": (2, 2), "padding": (3, 2)},
+        {"kernel": (3, 2), "padding": (2, 1), "dilation": (2, 3)},
+        {"kernel": (1, 1), "stride": (2, 2)},
+        {"kernel": (3, 3), "padding": (1, 1), "grouped": True},
+        {"kernel": (3, 3), "padding": (1, 1), "stride": (2, 2), "grouped": True},
+    ],
+    ids=str,
+)
+def test_every_convolution_is_one_of_transposed_ones(channels, options):
+    options = dict(options)
+    groups = channels // 3 or 1 if options.pop("grouped", False) else 1
+    program = convolved(channels=channels, weight=np.zeros((1, 1, *options.pop("kernel"))), groups=groups, **options)
+    inputs = np.random.default_rng(6).integers(-8, 9, (2, 3, channels, 9, 8)) / 8
+    assert_as_the_reference(program, inputs.astype(np.float32))
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_fast_sums_are_convolutions_and_products_of_matrices(form):
+    nodes = [*convolved(channels=12, weight=np.zeros((1, 1, 3, 2)), stride=(2, 1), padding=(1, 0), groups=4).nodes]
+    weight = np.arange(-2, 2).repeat(24 * 5 * 7).reshape(4, -1) / 2
+    flat = [Flatten(name="flat"), Dense(name="fc", weight=weight), nodes[-1]]
+    chained = [*nodes[:-1], *flat]
+    edges = [
+        Edge(a.name, b.name)
+        for a, b in pairwise(sorted(chained, key=lambda n: ["in", "conv", "flat", "fc", "out"].index(n.name)))
+    ]
+    program = build(chained, edges, dt_s=1e-3, n_steps=2, number_format="float32")
+    content = model(program, form=form, fast=True, layers=True)
+    found = onnx.load_model_from_string(content)
+    assert {"Conv", "Gemm"} <= operators(found.graph)
+    assert "ConvTranspose" not in operators(found.graph)
+    assert properties(found)["sums"] == "fast"
+    inputs = (np.random.default_rng(6).integers(-8, 9, (2, 3, 12, 9, 8)) / 8).astype(np.float32)
+    values, _ = Model(content, needed_for="a test").run(inputs)
+    np.testing.assert_array_equal(values["out"], reference.run(program, inputs)["out"])
+
+
+# Integers
+
+
+def integers(*maps: Any, shape: tuple[int, ...], largest: int = 1) -> Program:
+    """Return a chain of maps of integers."""
+    nodes = [Input(name="in", shape=shape, largest=largest), *maps, Output(name="out")]
+    edges = [Edge(a.name, b.name) for a, b in pairwise(nodes)]
+    return build(nodes, edges, dt_s=1e-3, n_steps=4, number_format="integer")
+
+
+def tensors(found: Any) -> Iterator[Any]:
+    """Yield every constant of a model, those within a loop too."""
+    yield from found.graph.initializer
+    for node in found.graph.node:
+        for attribute in node.attribute:
+            yield from attribute.g.initializer
+
+
+def operators(graph: Any) -> set[str]:
+    """Return the operators of a graph and of what it loops over."""
+    inner = [operators(attribute.g) for node in graph.node for attribute in node.attribute if attribute.HasField("g")]
+    return {node.op_type for node in graph.node}.union(*inner)
+
+
+@pytest.mark.parametrize("code", CODES)
+@pytest.mark.parametrize("form", FORMS)
+def test_an_integer_model_holds_no_float_and_multiplies_by_integer_operators(form, code):
+    program = with_code(quantize(convolution("float32"), input_bits=4).program, code)
+    found = loaded(program, form)
+    kinds = {onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).kind for tensor in tensors(found)}
+    assert kinds == {"i", "u"}
+    graph = onnx.shape_inference.infer_shapes(found).graph
+    assert {value.type.tensor_type.elem_type for value in (*graph.input, *graph.output, *graph.value_info)} <= {
+        getattr(onnx.TensorProto, name) for name in ("INT8", "UINT8", "INT32", "BOOL")
+    }
+    assert "ConvInteger" in operators(found.graph)
+    assert not operators(found.graph) & {"Conv", "ConvTranspose", "MatMul", "Gemm", "Floor"}
+
+
+def test_even_weights_of_9_bits_are_one_byte_each():
+    weight = np.arange(-127, 128, dtype=np.int64).repeat(20).reshape(51, 100) * 2
+    program = integers(Dense(name="fc", weight=weight), shape=(100,))
+    (stored,) = [tensor for tensor in tensors(loaded(program)) if tensor.name == "fc.weight"]
+    assert stored.data_type == onnx.TensorProto.INT8
+    assert len(stored.raw_data) == weight.size
+    np.testing.assert_array_equal(onnx.numpy_helper.to_array(stored).T.astype(int) * 2, weight)
+
+
+@pytest.mark.parametrize("largest", [1, 63, 64, 127, 255, 8127, 8128, 8129, 100_000])
+@pytest.mark.parametrize("weights", [[1], [2, -254, 256], [127, -128, 128], [-129, 300, 7], [4, -32768, 32764]])
+def test_what_has_more_than_8_bits_is_split_into_digits(largest, weights):
+    """Dense maps, convolutions and pools, at the borders of the digits, in both codes."""
+    top = min(largest, (2**22 - 1) // (4 * sum(map(abs, weights))))
+    weight = np.array(weights)[:, None]
+    dense = integers(Dense(name="fc", weight=weight), shape=(1,), largest=top)
+    image = integers(
+        Pool(name="pool", kernel=(2, 2), stride=(1, 1)),
+        Conv(name="conv", weight=weight[:, :, None, None], bias=np.arange(len(weights)), padding=(1, 0)),
+        shape=(1, 3, 3), largest=top,
+    )  # fmt: skip
+    values = np.unique([v for border in (0, 63, 64, 127, 128, 8127, 8128, top) for v in (border, -border, 1 - border)])
+    values = values[np.abs(values) <= top]
+    assert len(values) >= 2
+    for program in (dense, image):
+        frames = np.random.default_rng(7).choice(values, (6, len(values), *program.input.shape))
+        frames[0].reshape(len(values), -1)[:, 0] = values
+        assert_as_the_reference(program, frames.astype(np.int32))
+
+
+def test_integers_are_scaled_and_shifted_element_by_element():
+    factor, bias = np.array([-3, 0, 400]), np.array([5, -70_000, 1])
+    maps = Scale(name="scale", factor=factor, bias=bias), Dense(name="fc", weight=np.array([[1, -2, 3], [7, 0, -1]]))
+    program = integers(*maps, shape=(3,), largest=200)
+    assert_as_the_reference(program, np.random.default_rng(11).integers(-200, 201, (4, 5, 3)).astype(np.int32))
+
+
+def test_a_kernel_of_one_pixel_has_no_dilation():
+    """OpenVINO 2026.4.1 ended with a segmentation fault on some of those that had."""
+    conv = Conv(name="conv", weight=np.full((2, 1, 1, 3), 2), dilation=(2, 2), padding=(1, 2), stride=(1, 2))
+    (node,) = [n for n in loaded(integers(conv, shape=(1, 6, 4))).graph.node if n.op_type == "ConvInteger"]
+    assert {a.name: list(a.ints) for a in node.attribute if a.name == "dilations"} == {"dilations": [1, 2]}
+
+
+def test_two_products_never_saturate_16_bits():
+    """Without VNNI, x86 processors add a product of uint8 and int8 to its neighbor in 16 bits."""
+    digits = [2 ** (INPUT_BITS - 1) + d for d in (-(2 ** (INPUT_BITS - 1)), 2 ** (INPUT_BITS - 1) - 1)]
+    weights = [2 ** (WEIGHT_BITS - 1) + w for w in (-(2 ** (WEIGHT_BITS - 1)), 2 ** (WEIGHT_BITS - 1) - 1)]
+    assert 2 * max(digits) * 2 ** (WEIGHT_BITS - 1) < 2**15  # a matrix: inputs of uint8, weights of int8
+    assert 2 * max(weights) * 2 ** (INPUT_BITS - 1) < 2**15  # a convolution: the other way round
+    assert (min(digits), max(digits), min(weights), max(weights)) == (0, 127, 0, 255)
+
+
+# What is remembered
+
+
+def test_a_state_that_no_neuron_keeps_is_left_out():
+    spiking = with_code(chain(LIF(beta=np.array(0.0), **FIRE)), "spike")
+    assert list(signature(loaded(spiking).graph.input)) == ["in"]
+    assert list(signature(loaded(spiking).graph.output)) == ["out"]
+    assert json.loads(properties(loaded(spiking))["states"]) == []
+    inputs = np.random.default_rng(8).integers(-4, 9, (6, 3, 3)) / 4
+    assert_as_the_reference(spiking, inputs.astype(np.float32))
+
+
+def test_a_state_that_one_neuron_keeps_is_one_of_all():
+    program = with_code(chain(LIF(beta=np.array([0.0, 0.5]), **FIRE)), "spike")
+    assert list(signature(loaded(program).graph.input)) == ["in", "n.v"]
+
+
+def test_the_current_of_integers_without_a_memory_is_left_out():
+    found = loaded(with_code(quantize(by_hand.program(), input_bits=4).program, "spike"))
+    assert list(signature(found.graph.input)) == ["input", "hidden.v"]
+
+
+def test_a_potential_that_decides_a_late_reset_is_kept_though_none_of_it_is():
+    late = VariantLIF(alpha=np.array(0.0), beta=np.array(0.0), resets="next step", **FIRE)
+    program = with_code(chain(late, number_format="float64"), "spike")
+    assert list(signature(loaded(program).graph.input)) == ["in", "n.v"]
+    assert_as_the_reference(program, np.random.default_rng(9).integers(-4, 9, (6, 3, 3)) / 4)
+
+
+@pytest.mark.parametrize("code", CODES)
+@pytest.mark.parametrize("number_format", ["float32", "integer"])
+def test_outputs_of_a_loop_are_taken_by_nothing_within_it_and_pass_nothing_on(number_format, code):
+    """Some runtimes ask for the first; OpenVINO 2026.4 takes the next step's values for what Identity passes on."""
+    program = with_delay = chain(LIF(beta=np.array(0.5), **FIRE), edges=(Edge("n", "n", 2),), number_format="float32")
+    if number_format == "integer":
+        program = quantize(with_delay, input_bits=4).program
+    content = model(with_code(program, code), form="scan", layers=True)
+    body = onnx.load_model_from_string(content).graph.node[0].attribute[0].g
+    outputs, inputs = ({value.name for value in values} for values in (body.output, body.input))
+    taken = {name for node in body.node for name in node.input}
+    assert len(outputs) >= 4
+    assert not outputs & taken
+    passed_on = [node for node in body.node if node.op_type == "Identity" and inputs.intersection(node.input)]
+    assert not passed_on
+
+
+# Constants
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_constant_that_is_taken_twice_is_written_once(form):
+    """The threshold of a soft reset is compared and subtracted; numbers and parameters of a layer are shared."""
+    heights = np.array([1.0, 0.75])
+    neuron = LIF(beta=np.array(0.5), v_threshold=heights, v_reset=np.array(0.0), reset="soft")
+    program = with_code(chain(neuron, edges=(Edge("n", "n", 1),)), "delta")
+    found = loaded(program, form)
+    graph = found.graph if form == "step" else found.graph.node[0].attribute[0].g
+    stored = [(t.data_type, tuple(t.dims), t.raw_data) for t in graph.initializer]
+    assert len(stored) == len(set(stored)) >= 4
+    taken = Counter(name for node in graph.node for name in node.input)
+    (of_heights,) = [
+        t.name for t in graph.initializer if tuple(t.dims) == (2,) and 0.75 in onnx.numpy_helper.to_array(t)
+    ]
+    assert of_heights.endswith("n.v_threshold")
+    assert taken[of_heights] == 2
+
+
+def test_constants_of_two_layers_and_of_two_formats_are_not_mistaken_for_each_other():
+    graph = Graph()
+    x, n = graph.input("x", np.dtype(np.float32)), graph.input("n", np.dtype(np.int32))
+    for scope, height in (("a", 1.0), ("b", 2.0)):
+        heights = np.full(3, height)
+        with graph.of(scope, [("v_threshold", heights)]):
+            graph.named(x * heights + x * 2 + heights, scope)
+    graph.named(n * 2, "c")
+    _, constants = graph.protos()
+    found = {t.name: onnx.numpy_helper.to_array(t).tolist() for t in constants}
+    assert found == {"a.v_threshold": [1.0] * 3, "b.v_threshold": [2.0] * 3, "2.0": 2.0, "2": 2}
 
 
 # What a model computes
@@ -300,6 +540,42 @@ def test_whole_thresholds_are_counted_above_zero_alone():
     np.testing.assert_array_equal(integers, [0] * 8 + [0, 4095, 4096])
     floats = computed(lambda v: FloatArithmetic().count(v, np.array(0.5)), np.array([-1.0, -0.25, 0.0, 0.5, 1.75]))
     np.testing.assert_array_equal(floats, [0, 0, 0, 1, 3])
+
+
+BORDERS = np.arange(1, 60, dtype=np.float32)[:, None] * np.random.default_rng(10).uniform(0.01, 1, 50).astype(
+    np.float32
+)
+
+
+@pytest.mark.parametrize("divide", ["Div", "by a reciprocal"])
+@pytest.mark.parametrize("form", FORMS)
+def test_whole_thresholds_do_not_depend_on_how_a_runtime_divides(form, divide):
+    """Next to multiples of the threshold quotients round up to whole numbers, by reciprocals up and down."""
+    thresholds = BORDERS[0]
+    many = VariantLIF(
+        alpha=np.zeros(50), beta=np.zeros(50), v_threshold=thresholds, v_reset=np.zeros(50), spikes="many"
+    )
+    nodes = [Input(name="in", shape=(50,)), NeuronLayer(name="n", shape=(50,), neuron=many), Output(name="out")]
+    program = build(nodes, [Edge("in", "n"), Edge("n", "out")], dt_s=1e-3, n_steps=3, number_format="float32")
+    below, above = (np.nextafter(BORDERS, np.float32(end)) for end in (0, 99))
+    frames = np.stack([below, BORDERS, above])
+    expected = np.floor(frames / thresholds)  # where rounded, next to what it should be
+    expected += (expected + 1) * thresholds <= frames
+    expected -= expected * thresholds > frames
+    assert (np.floor(frames / thresholds) != expected).sum() > 10
+    found = loaded(with_code(program, "spike"), form)
+    if divide != "Div":
+        graph = found.graph if form == "step" else found.graph.node[0].attribute[0].g
+        (node,) = [node for node in graph.node if node.op_type == "Div"]
+        (height,) = [t for t in graph.initializer if t.name == node.input[1]]
+        reciprocal = onnx.numpy_helper.from_array(1 / onnx.numpy_helper.to_array(height), "reciprocal")
+        graph.initializer.append(reciprocal)
+        node.op_type, node.input[1] = "Mul", "reciprocal"
+    spikes, _ = Model(found.SerializeToString(), needed_for="a test").run(frames)
+    np.testing.assert_array_equal(spikes["out"], expected)
+    np.testing.assert_array_equal(reference.run(program, frames)["n"], expected)
+    engine = Engine(with_code(program, "spike")).run(Given(frames), n_steps=3, record=["n"])
+    np.testing.assert_array_equal(engine.layers["n"].swapaxes(0, 1), expected)
 
 
 def test_decays_of_integers_round_toward_zero():
