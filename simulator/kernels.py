@@ -471,7 +471,8 @@ def _fire(
 ) -> None:  # fmt: skip
     """Advance a layer of neurons, block by block, and count them."""
     held = numbers.dtype.type(node.is_soft)  # what a spike leaves of v, before AFTER is added
-    has_u = numbers.dtype.type(node.has_u)
+    to_number = numbers.dtype.type
+    has_u = to_number(node.has_u)
     n_values, n_changes, n_active = np.int32(0), np.int32(0), np.int32(0)
     for start in range(ZERO, node.size, BLOCK_SIZE):
         keep_u, keep_v = _parameter(table, node, KEEP_U, start), _parameter(table, node, KEEP_V, start)
@@ -527,7 +528,8 @@ def _integrate(
     table: Array, given: Array, node: Any, numbers: Array, current: Any, now: Any, before: Any, counts: Array, row: int
 ) -> None:  # fmt: skip
     """Filter the current, leak, integrate and send the potential, block by block."""
-    has_u = numbers.dtype.type(node.has_u)
+    to_number = numbers.dtype.type
+    has_u = to_number(node.has_u)
     n_values, n_changes, n_active = np.int32(0), np.int32(0), np.int32(0)
     for start in range(ZERO, node.size, BLOCK_SIZE):
         keep_u, keep_v = _parameter(table, node, KEEP_U, start), _parameter(table, node, KEEP_V, start)
@@ -614,7 +616,8 @@ def _observe(table: Array, given: Array, node: Any, numbers: Array, current: Any
 
     Zeros stand for the states that a layer does not have.
     """
-    has_u = numbers.dtype.type(node.has_u)
+    to_number = numbers.dtype.type
+    has_u = to_number(node.has_u)
     for start in range(ZERO, node.size, BLOCK_SIZE):
         keep_u, keep_v = _parameter(table, node, KEEP_U, start), _parameter(table, node, KEEP_V, start)
         bias, afters = _parameter(table, node, BIAS, start), _parameter(table, node, AFTER, start)
@@ -624,11 +627,12 @@ def _observe(table: Array, given: Array, node: Any, numbers: Array, current: Any
             arrived = numbers[current + start + i]
             u, old, limit, threshold = numbers[u_at + i], numbers[v_at + i], given[limits + i], given[thresholds + i]
             _, v = _advance(u, old, arrived, given[keep_u + i], given[keep_v + i], given[bias + i], has_u)
+            fired_before = to_number(_spikes(old, limit, threshold, node.variant & MANY))
             if node.variant & LATE:
-                v = _reset(v, old, limit, threshold, given[afters + i], node.variant)
+                v = _reset(v, old, fired_before, limit, threshold, given[afters + i], node.variant)
             if node.variant & HELD:
-                v = v - _spikes(old, limit, threshold, node.variant & MANY) * threshold
-            numbers[now + start + i] = numbers.dtype.type(v)
+                v = v - fired_before * threshold
+            numbers[now + start + i] = to_number(v)
 
 
 @compiled
