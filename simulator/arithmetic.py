@@ -26,9 +26,9 @@ class FloatArithmetic:
         return passed.astype(v.dtype)
 
     def count(self, v: NumberArray, v_threshold: NumberArray) -> NumberArray:
-        """Return how many whole thresholds, above 0, are in ``v``; 0 where ``v`` is below 0.
+        """Count how many whole thresholds, above 0, fit into ``v``; 0 where ``v`` is below 0.
 
-        Quotients are rounded, and machines divide differently, so products decide.
+        Quotients are rounded, and processors divide differently, so products decide.
         """
         n: NumberArray = np.floor_divide(v, v_threshold) if v.dtype.kind == "i" else np.floor(v / v_threshold)
         n = n - (n * v_threshold > v) + ((n + 1) * v_threshold <= v)

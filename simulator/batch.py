@@ -26,12 +26,12 @@ class Frames(Protocol):
 
 @dataclass(frozen=True)
 class Result:
-    """What a batch gave: ``output``, recorded ``layers`` and ``potentials``, each ``[batch, n_steps, ...]``; counts."""
+    """Counts of a batch, its ``output``, recorded ``layers`` and ``potentials``, each ``[batch, n_steps, ...]``."""
 
     output: NumberArray
     layers: dict[str, NumberArray]
     count: Callable[[], Trace]  # says in words what was counted: for one small sample that takes longer than to run it
-    potentials: dict[str, NumberArray] = field(default_factory=dict)  # that layers compared with their thresholds
+    potentials: dict[str, NumberArray] = field(default_factory=dict)  # as layers compared them with their thresholds
 
     @cached_property
     def trace(self) -> Trace:

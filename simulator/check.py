@@ -15,7 +15,7 @@ from .needs import Needs
 from .placement import Placement, codes_sent, place, placed_layers, placement_json, senders_of
 
 FEWEST_BITS = 2
-DRAWN = "With an encoder of spikes it does: train with --encoder poisson"
+DRAWN = "With an encoder that sends spikes it fits: train with --encoder poisson"
 TRIES = 24  # of changes in all: each is a placement
 Change = tuple["Setting", str]  # and what it is, for people
 PER_NEURON = {
@@ -31,7 +31,7 @@ PER_CORE = {
 
 @dataclass(frozen=True, kw_only=True)
 class Seen:
-    """What data showed of the input: whether it sends 0 and 1 alone, in words, and what would make it so."""
+    """What the data show about the input: whether it sends only 0 and 1, a description, and a remedy if it does not."""
 
     is_binary: bool
     found: str
@@ -40,7 +40,7 @@ class Seen:
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
-    """What is checked. ``seen`` is None where no data were looked at."""
+    """What is checked. ``seen`` is None if no data were examined."""
 
     program: Program
     chip: Chip
@@ -50,7 +50,7 @@ class Setting:
 
     @property
     def input_kind(self) -> InputKind:
-        """What the input sends, by the data or else by the program."""
+        """What the input sends: the data decide, or else the program."""
         if self.seen is None:
             return input_kind(self.program)
         return "spikes" if self.seen.is_binary else "numbers"
@@ -81,7 +81,7 @@ class Fault:
 
 @dataclass(frozen=True, kw_only=True)
 class Checked:
-    """What was found. ``taken`` is what the check took for granted, ``conditions`` what has to be so besides."""
+    """What was found. ``taken`` lists assumptions of the check, ``conditions`` what must hold in addition."""
 
     setting: Setting
     placement: Placement
@@ -91,7 +91,7 @@ class Checked:
 
     @property
     def fits(self) -> bool:
-        """Whether no limit is broken, if its conditions hold; ``chip.not_checked`` says what this leaves open."""
+        """Whether no limit is broken while the conditions hold; ``chip.not_checked`` lists what stays open."""
         return not self.faults
 
     def as_json(self) -> dict[str, Any]:
@@ -210,11 +210,11 @@ def _numbers(setting: Setting) -> Iterator[Fault]:
 
 
 def _conditions(setting: Setting) -> Iterator[str]:
-    """Yield what nobody knows, and the answer depends on."""
+    """Yield unknown facts on which the answer depends."""
     name = setting.program.input.name
     sends = name in codes_sent(setting.program)
     if sends and setting.chip.spikes.kind == "binary" and setting.input_kind == "unknown":
-        yield f"{name} sends spikes alone, which the network does not say (--data looks)"
+        yield f"{name} sends nothing but spikes; the network does not state this, so check your samples with --data"
 
 
 def _payload(setting: Setting) -> Iterator[Fault]:
@@ -287,7 +287,9 @@ def _fewer_bits(setting: Setting, excess: float) -> Iterator[Change]:
     """Try fewer bits: what is needed shrinks with them, and in whole words at most twice as much."""
     is_integer = setting.program.number_format == "integer"
     is_ours = "quantized_from" in setting.program.provenance
-    again = "export the network in floats again with" if is_ours else "train it for them, or export its floats with"
+    again = (
+        "export the float network again with" if is_ours else "train for these bits, or export the float network with"
+    )
     most = min(setting.weight_bits - 1, math.floor(2 * setting.weight_bits / excess))
     for bits in range(most, FEWEST_BITS - 1, -1):
         how = f"{again} --bits {bits}" if is_integer else f"--bits {bits}"

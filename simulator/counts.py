@@ -2,7 +2,7 @@
 
 A synaptic operation is one weight added to one accumulator. ``synops_effective`` leaves zero weights out, as
 NeuroBench does; ``synops_stored`` has them, as SANA-FE, sinabs and the Loihi 2 profiler do. Padding is never counted.
-A Scale has one weight per value; NeuroBench, which looks at dense layers and convolutions alone, does not count it.
+A Scale has one weight per value. NeuroBench counts dense layers and convolutions only, so it does not count it.
 The effective operations of a layer, sample and step are ``acs`` when all its events are in {-1, 0, 1}, else ``macs``.
 """
 

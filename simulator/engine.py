@@ -40,7 +40,7 @@ class Engine:
         compiled: whether to compile where it can be done.
         threads: that share the samples of a batch; by default $NUMBA_NUM_THREADS, or one per core that we may use.
         routes: what events of the input and of layers cost on a mesh of cores; messages are counted by them.
-        potentials: layers that spike; every run keeps the potentials that they compare with their thresholds.
+        potentials: spiking layers for which every run keeps the potentials that they compare with their thresholds.
     """
 
     def __init__(
@@ -184,7 +184,7 @@ class _Run:
         self._potentials = {
             name: np.zeros((batch, n_steps, *shapes[name]), program.dtype) for name in engine.potentials
         }
-        # A layer whose potential is the output: nothing else takes what its edge to the output carries.
+        # The layer whose potential is the output: only the output reads the edge between them.
         self._read = program.incoming[program.output.name][0].source if program.output.reading == "potential" else None
 
     def step(self, t: int, frame: NumberArray) -> None:

@@ -37,10 +37,10 @@ class Kind(IntEnum):
     NEURONS = 4  # LIF and its kin
     THRESHOLD = 5
     INTEGRATORS = 6  # LI, CubaLI and I: their values are their potentials
-    SIGMA_DELTA = 7  # their values are what receivers hold of them
-    VARIANTS = 8  # VariantLIF: their values are numbers of spikes
-    ROUTE = 9  # counts messages, where no map that receives them can
-    POTENTIALS = 10  # what the neurons of the next node are about to compare with their thresholds
+    SIGMA_DELTA = 7  # their values are those that receivers hold
+    VARIANTS = 8  # VariantLIF: their values are counts of spikes
+    ROUTE = 9  # counts messages if no receiving map can
+    POTENTIALS = 10  # potentials that the neurons of the next node are about to compare with their thresholds
 
 
 class Count(IntEnum):
@@ -92,7 +92,7 @@ NODE = np.dtype(
             *("has_costs", "costs"),  # of what the source sends, on the mesh
             "events",  # where the values of events are
             *("order", "first", "n_ordered"),  # flattened: so many values from the first place on, and zeros
-            "observed",  # the node whose potentials these are
+            "observed",  # the node that has these potentials
         )
     ]
 )
@@ -554,7 +554,7 @@ def _spikes(v: Any, limit: Any, threshold: Any, is_many: Any) -> Any:
     """Return how often a variant fires."""
     if not is_many:
         return v * 0 + (v > limit)
-    n, one = np.floor(v / threshold), threshold / threshold  # of one number format, which a literal would widen
+    n, one = np.floor(v / threshold), threshold / threshold  # a literal 1 would widen the number format
     if n * threshold > v:  # quotients are rounded, so products decide
         n -= one
     if (n + one) * threshold <= v:
@@ -564,7 +564,7 @@ def _spikes(v: Any, limit: Any, threshold: Any, is_many: Any) -> Any:
 
 @inlined
 def _reset(v: Any, compared: Any, fired: Any, limit: Any, threshold: Any, after: Any, variant: Any) -> Any:
-    """Return what a variant's reset makes of v, by the potential that was compared and what it fired."""
+    """Reset v as the variant does, given the potential that was compared and the spikes that it fired."""
     if variant & NEVER_RESETS:
         return v
     if variant & SOFT:
@@ -612,7 +612,7 @@ def _fire_variants(
 
 @compiled
 def _observe(table: Array, given: Array, node: Any, numbers: Array, current: Any, now: Any) -> None:
-    """Write what a layer that spikes is about to compare, computed as it will be; its own states are left alone.
+    """Write the potentials that a spiking layer is about to compare; its own states do not change.
 
     Zeros stand for the states that a layer does not have.
     """

@@ -115,12 +115,12 @@ class Planned:
 
 
 def potential_of(name: str) -> str:
-    """Return the name of the node of a plan whose values are the potentials of a layer; no node of a program has it."""
+    """Name the node of a plan that holds the potentials of a layer; no node of a program has this name."""
     return f"{name}/potential"
 
 
 def _read(program: Program) -> tuple[str, ...]:
-    """Return the layer whose potential is the output, if there is one."""
+    """Find the layer whose potential is the output, if there is one."""
     output = program.output
     return (program.incoming[output.name][0].source,) if output.reading == "potential" else ()
 
@@ -235,7 +235,7 @@ class _Layout:
     def _spikes(self, name: str) -> bool:
         if name in self._rows:
             return self._rows[name].is_spiking
-        node = self._program[name]  # which is later in execution order
+        node = self._program[name]  # comes later in execution order
         return isinstance(node, NeuronLayer) and KINDS[type(node.neuron)] in SPIKING
 
     def _lay_out(self, name: str, row: _Row) -> None:
@@ -393,7 +393,7 @@ def _block(parameter: NumberArray) -> NumberArray:
 
 
 def _as_conv(node: Dense | Conv | Pool | Scale, in_shape: Shape) -> Conv:
-    """Return a map as the convolution that it is: of one pixel, or with weights of 1, or with a group per value."""
+    """Express a map as a convolution: of one pixel, or with weights of 1, or with a group per value."""
     match node:
         case Scale():
             factor = flat_channel_last(node.factor, in_shape)

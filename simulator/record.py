@@ -48,9 +48,9 @@ class Recorder:
 def recording(
     path: Path, program: Program, *, n_samples: int, n_steps: int, potentials: Collection[str] = ()
 ) -> Iterator[Recorder]:
-    """Record into an .npz ``[samples, steps, ...]`` per layer of neurons, and ``output``; whole, or not at all.
+    """Record into an .npz ``[samples, steps, ...]`` per layer of neurons, and ``output``; a failure leaves no file.
 
-    ``v/NAME`` holds the potentials of a layer in ``potentials``: the numbers that it compares with its threshold.
+    For each layer in ``potentials``, ``v/NAME`` holds the numbers that it compares with its threshold.
     """
     with replacing(path) as part, tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
         recorder = Recorder(program, Path(folder), n_samples=n_samples, n_steps=n_steps, potentials=potentials)

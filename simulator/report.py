@@ -124,7 +124,7 @@ class Simulation:
         return shares if len(counts.spikes[0]) > 1 else None
 
     def _output_json(self) -> dict[str, Any]:
-        """Say what the output is, and whether it says anything: always 0, or the same for samples that differ."""
+        """Describe the output, and whether it ever changes: it may be 0 throughout, or equal for all samples."""
         program = self.program
         is_zero = self.output is not None and not np.any(self.output)
         return {
@@ -160,7 +160,7 @@ class Simulation:
         return baseline_json(self.baseline, self.data["split"], [priced.executed.profile for priced in self.energies])
 
     def _rounding(self) -> tuple[str, ...]:
-        """Return whose currents can round, for an input that sends what it sent."""
+        """Find layers whose currents can round, for the inputs of this run."""
         sent = self.data["sent"]
         if not sent["neither_0_nor_1"]:
             return rounding_receivers_of(self.program, SPIKES)
@@ -195,7 +195,7 @@ class Simulation:
 
 
 def _silent_layer(program: Program) -> str | None:
-    """Return the layer whose potential an output that is always 0 could read instead of its spikes."""
+    """Find the layer whose potential the output could read instead of spikes that never come."""
     if program.output.reading == "potential":
         return None
     try:

@@ -150,7 +150,7 @@ class ConvSynapses(Synapses):
 
 
 class ScaleSynapses(Synapses):
-    """Every value to itself; weights and biases flat, channel last."""
+    """One weight per value; weights and biases flat, channel last."""
 
     def __init__(self, node: Scale, in_shape: Shape) -> None:
         self.factor = flat_channel_last(node.factor, in_shape)
@@ -161,7 +161,7 @@ class ScaleSynapses(Synapses):
         self.bias_adds = 0 if self.bias is None else int(np.count_nonzero(self.bias))
 
     def add_events(self, events: Events, into: NumberArray) -> None:
-        """Add every event, times its factor, to ``into [batch, ...]``."""
+        """Multiply every event by its factor, and add it to ``into [batch, ...]``."""
         index = np.unravel_index(events.at, into.shape[1:])
         into[events.sample, *index] += self.factor[events.at] * events.value
 
@@ -244,7 +244,7 @@ def channel_last(x: NumberArray) -> NumberArray:
 
 
 def flat_channel_last(parameter: NumberArray, shape: Shape) -> NumberArray:
-    """Return a number per value of a layer of a shape, flat, channel last."""
+    """Expand to one number per value of a layer of this shape, flat, channel last."""
     return channel_last(np.broadcast_to(parameter, shape)[None]).reshape(-1)
 
 

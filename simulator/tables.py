@@ -25,11 +25,11 @@ class Table:
 
 
 def output_lines(report: Report) -> Iterator[str]:
-    """Say which potential is the output, and whether the output never changes."""
+    """State which potential is the output, and whether the output never changes."""
     found = report["output"]
     sources = " and ".join(found["sources"])
     if found["reading"] == "potential":
-        yield f"the output is the potential of {sources}, before its reset"
+        yield f"the output is the potential of {sources} before its reset"
     if found["always_zero"]:
         yield "the output never changes: it is 0 in every sample and time step"
         if found["silent_layer"]:
@@ -247,10 +247,10 @@ def binned_line(data: Mapping[str, Any]) -> str:
 
 
 def input_lines(data: Mapping[str, Any]) -> Iterator[str]:
-    """Say how stored values became what an input got, and which of these choices nobody made for these data."""
+    """Describe how stored values became inputs, and where each choice comes from."""
     stored, scale = data["input"]["stored"], data["input"]["scale"]
     values = f"{stored}, rounded to float32," if stored == "float64" else stored
-    encoder = f"; {data['encoder']} encoder, {data['encoder_from']}" if "encoder" in data else ""
+    encoder = f"; {data['encoder']} encoder ({data['encoder_from']})" if "encoder" in data else ""
     yield f"input: {values} times {scale_text(scale)} ({data['input']['scale_from']}){encoder}"
     if "n_steps" in data:
         yield _steps_line(data)
@@ -258,28 +258,28 @@ def input_lines(data: Mapping[str, Any]) -> Iterator[str]:
     if rounding and rounding["rounded"]:
         yield (
             f"rounded to the network's integers: {rounding['rounded']:,} of {data['sent']['values']:,} input values, "
-            f"to multiples of {rounding['unit']:g}; {rounding['rounded_to_zero']:,} values that are not 0 become 0"
+            f"to multiples of {rounding['unit']:g}; {rounding['rounded_to_zero']:,} values other than 0 become 0"
         )
     if "input_shape" in data:
         time = f"is {data['input']['shape'][0]} time steps of shape"
         is_open = data["static"] and len(data["input"]["shape"]) > 1 and data["name"].endswith(".npz")
-        frames = "; --frames would take its first axis for time" if is_open else ""
-        taken = f"{'enters whole, as' if data['static'] else time} {data['input_shape']}"
+        frames = "; --frames would read its first axis as time" if is_open else ""
+        taken = f"{'has no time axis and is read as' if data['static'] else time} {data['input_shape']}"
         yield f"a sample {data['input']['shape']} {taken}{frames}"
     if data["input"]["targets"]:
-        yield f"y holds {data['input']['targets']}, which are no labels, so there is no accuracy; labels are integers"
+        yield f"labels: none, so there is no accuracy; y holds {data['input']['targets']}, and labels must be integers"
 
 
 def _steps_line(data: Mapping[str, Any]) -> str:
     n_steps, of_data = data["n_steps"], data["n_steps_of_data"]
     line = f"time steps per sample: {n_steps} ({data['n_steps_from']})"
     if of_data is None:
-        return f"{line}, each with the whole sample"
+        return f"{line}, each showing the whole sample"
     return line if of_data == n_steps else f"{line}, the first of {of_data} in the data"
 
 
 def scale_text(scale: float) -> str:
-    """Return a scale for people: a fraction of 1 where it is one."""
+    """Format a scale for people: as 1/n where that is exact."""
     return f"1/{1 / scale:g}" if scale < 1 and (1 / scale).is_integer() else f"{scale:g}"
 
 

@@ -51,11 +51,15 @@ ROWS = ("layer", "step", "term", "profile", "placement", "twin")
 FORMATS_OF_TABLES = ("md", "csv", "latex", "json")
 DEFAULT_PROFILES = ("loihi1-davies2018", "cmos45-horowitz", "cmos45-memory")
 DATA = "digits (built in), mnist, fashion-mnist, cifar10, cifar100, tonic:NAME, or a path to an .npz."
-STEPS = "Time steps per sample. Default: those of data in time, else those that the network says."
+STEPS = "Time steps per sample. Default: as in data with a time axis, else as the network states."
 DATA_DIR = "Folder of mnist, cifar10, ...; default: $TDD_DEPLOY_DATA."
 data_dir = click.option("--data-dir", type=PATH, help=DATA_DIR)
 per = click.option(
-    "--per", type=click.Choice(("layer", "neuron")), default="layer", show_default=True, help="One scale."
+    "--per",
+    type=click.Choice(("layer", "neuron")),
+    default="layer",
+    show_default=True,
+    help="One scale for each of these.",
 )
 input_bits = click.option("--input-bits", type=int, help="Of an analog input. Default: those that lose least.")
 table_format = click.option(
@@ -66,7 +70,7 @@ output_option = click.option(
     type=click.Choice(("spikes", "potential")),
     default="spikes",
     show_default=True,
-    help="Read what the last layer sends, or its potential before the reset.",
+    help="Take the spikes of the last layer as the output, or its potential before the reset.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 
@@ -76,8 +80,8 @@ def foreign_file(command: FC) -> FC:
     dialect = click.option(
         "--dialect",
         metavar="NAME[,KEY=VALUE...]",
-        help="What a file of another tool means: nir, snntorch, norse, sinabs, spikingjelly, rockpool, spyx or lava; "
-        "inspect FILE says what each would make of it. KEY[NODE]=VALUE is a choice for one node.",
+        help="How to read a file of another tool: nir, snntorch, norse, sinabs, spikingjelly, rockpool, spyx or lava; "
+        "inspect FILE shows what each makes of it. KEY[NODE]=VALUE sets a choice for one node.",
     )
     strict = click.option("--strict", is_flag=True, help="Refuse a file that would have to be repaired.")
     return dialect(strict(command))
@@ -175,24 +179,24 @@ def _event_options(option: "Callable[..., Callable[[FC], FC]]") -> "Callable[[FC
 
 
 def _fraction(context: click.Context, option: click.Parameter, value: str | None) -> float | None:
-    """Read a number, or a fraction such as 1/256."""
+    """Parse a number, or a fraction such as 1/256."""
     if value is None:
         return None
     try:
         return float(Fraction(value))
     except (ValueError, ZeroDivisionError, OverflowError) as error:
-        raise click.BadParameter(f"{value!r} is not a number, or a fraction such as 1/256", context, option) from error
+        raise click.BadParameter(f"{value!r} is not a number or a fraction such as 1/256", context, option) from error
 
 
 INPUT_SCALE = (
-    "Multiply stored values by this, such as 1 or 1/256. Default: by the array scale of an .npz; else bytes by 1/256, "
-    "unless all are 0 and 1, and other types by 1."
+    "Multiply stored values by this, such as 1 or 1/256. Default: the array scale of an .npz; else 1/256 for bytes, "
+    "unless all are 0 and 1, and 1 for other types."
 )
-FRAMES = "The axis of x after N is time: x is [N, steps, ...]. Default: where its shape leaves no other reading."
+FRAMES = "Read x as [N, steps, ...]. Default: only if its shape leaves no other reading."
 
 
 def _read(command: "Callable[..., None]") -> "Callable[..., None]":
-    """Give a command the options by which data are read; it gets those of events as ``binning``."""
+    """Add the options that say how to read data; those for events reach the command as ``binning``."""
 
     @click.option("--input-scale", metavar="S", callback=_fraction, help=INPUT_SCALE)
     @click.option("--frames", is_flag=True, help=FRAMES)
@@ -210,7 +214,12 @@ def _read(command: "Callable[..., None]") -> "Callable[..., None]":
 @cli.command(cls=_Grouped)
 @_data("--data", help=f"Default: {DATA}")
 @_data("--data-dir", type=PATH, help=DATA_DIR)
-@_data("--frames", is_flag=True, default=None, help="The .npz is in time: x is [N, steps, ...]. Default: images.")
+@_data(
+    "--frames",
+    is_flag=True,
+    default=None,
+    help="Read x of an .npz as [N, steps, ...]. Default: images without a time axis.",
+)
 @_data("--input-scale", metavar="S", callback=_fraction, help=INPUT_SCALE)
 @_event_options(_data)
 @_data("--train-samples", type=int, metavar="N", help="Learn from the first N training samples. Default: all.")
@@ -335,7 +344,7 @@ def _echo_baseline(run: Path, accuracy: float) -> None:
 @click.option(
     "--fast",
     is_flag=True,
-    help="onnx, floats: use Conv and Gemm, which OpenVINO may compute in bfloat16. Default: the same spikes there.",
+    help="onnx, floats: use Conv and Gemm, which OpenVINO may compute in bfloat16. Default: exact operators.",
 )
 @click.option(
     "--code",
@@ -347,7 +356,11 @@ def _echo_baseline(run: Path, accuracy: float) -> None:
 @data_dir
 @_read
 @click.option("--samples", type=click.IntRange(1), default=64, show_default=True, help="How many of --data.")
-@click.option("--steps", type=click.IntRange(1), help="Time steps per sample to write. Default: as the network says.")
+@click.option(
+    "--steps",
+    type=click.IntRange(1),
+    help="State this number of time steps per sample in the file. Default: as the network states.",
+)
 @json_option
 def export(file: Path, *, target: str, out: Path, as_json: bool, **options: Any) -> None:
     """Write FILE (a .nir, .net or .onnx file, or a run folder) for a target.
@@ -368,7 +381,7 @@ def export(file: Path, *, target: str, out: Path, as_json: bool, **options: Any)
         _print_lines(_input_lines(exported.data))
         if program.encoder == "direct" and program.input.scale == program.input.largest == 1:
             click.echo(
-                "the integers of the input are 0 and 1, as all values of these samples are (--input-bits: others)"
+                "the input takes the integers 0 and 1, like all values of these samples (change it with --input-bits)"
             )
     click.echo(
         f"{out}: {len(program.neuron_layers)} layers of neurons, {program.number_format}, program {program.digest[:12]}"
@@ -422,7 +435,7 @@ def export(file: Path, *, target: str, out: Path, as_json: bool, **options: Any)
 @click.option(
     "--record-potentials",
     is_flag=True,
-    help="Also write v/LAYER to it: the potentials that a layer compares with its threshold.",
+    help="Add v/LAYER to --record: the potentials that a layer compares with its threshold. Default: spikes only.",
 )
 @click.option("--out", type=PATH, help="Write report.json, steps.csv and report.html into this folder.")
 def simulate(file: Path, *, energy: bool, profiles: tuple[str, ...], by: str, as_json: bool, **options: Any) -> None:
@@ -510,9 +523,10 @@ def sweep(runs: tuple[Path, ...], *, profiles: tuple[str, ...], as_json: bool, *
 @click.option("--batch", type=click.IntRange(1), default=32, show_default=True, help="Samples executed at once.")
 @json_option
 def verify(file: Path, *, against: str | None, as_json: bool, **options: Any) -> None:
-    """Run samples on several machines and compare, each with the one before.
+    """Run samples on several backends and compare each one with the one before it.
 
-    Exit code 1 when two part, with the first layer, time step and neuron where they do, or when nothing was compared.
+    Exit code 1 when two backends differ, or when nothing was compared. The first difference is shown with its layer,
+    time step and neuron.
     FILE is a .nir, .net or .onnx file, or a run folder; torch needs the folder.
     """
     from .pipeline import verify as run
@@ -592,17 +606,17 @@ def prune(run: Path, *, out: Path, as_json: bool, **options: Any) -> None:
 @click.option("--bits", type=int, help="Of a weight, for a network in floats. Default: 8.")
 @click.option("--code", type=click.Choice(("delta", "spike")), help="Default: delta where events can carry a sign.")
 @click.option("--chips", type=click.IntRange(1), default=1, show_default=True, help="How many there are.")
-@click.option("--data", help=f"Look at what the input sends, spikes or numbers: {DATA}")
+@click.option("--data", help=f"Check whether the input sends spikes or numbers: {DATA}")
 @data_dir
 @_read
 @click.option("--split", help="train, val or test; all, train or val of an .npz. Default: test, or all.")
-@click.option("--samples", type=click.IntRange(1), help="How many of --data, from the first on. Default: all.")
+@click.option("--samples", type=click.IntRange(1), help="Number of samples of --data, from the first on. Default: all.")
 @json_option
 def check(file: Path, *, as_json: bool, **options: Any) -> None:
-    """Say whether FILE (a .nir, .net or .onnx file, or a run folder) fits on a chip, what does not, and what helps.
+    """Check whether FILE (a .nir, .net or .onnx file, or a run folder) fits on a chip, and what helps if it does not.
 
-    Exit code 1 when it does not fit. Limits are those that are published; what they leave open is printed, as is
-    what only data can show, such as whether the input sends spikes alone (--data).
+    Exit code 1 when it does not fit. Only published limits are checked. The output lists what they leave open, and
+    what only data can show, such as whether the input sends nothing but spikes (--data).
     """
     from .pipeline import check as run
 
@@ -858,13 +872,13 @@ def _print_hops(verified: "Verified") -> None:
             console.print(f"{hop.before} -> {hop.after}: {hop.first}", highlight=False, markup=False, soft_wrap=True)
         if hop.not_compared:
             found = (
-                f"{hop.not_compared:,} messages and outputs, which follow the first spike of their sample that differs"
+                f"{hop.not_compared:,} messages and outputs that come after the first differing spike of their sample"
             )
             line = f"{hop.before} -> {hop.after}: not compared: {found}"
             console.print(line, highlight=False, markup=False, soft_wrap=True)
     zero = [name for name in verified.hops[-1].always_zero if all(name in hop.always_zero for hop in verified.hops)]
     if zero:
-        console.print(f"always 0, wherever it was executed: {', '.join(zero)}", markup=False, soft_wrap=True)
+        console.print(f"always 0 on every backend: {', '.join(zero)}", markup=False, soft_wrap=True)
     for line in verified.left_out:
         console.print(f"left out: {line}", highlight=False, markup=False, soft_wrap=True)
 
@@ -1093,7 +1107,7 @@ def _print_pruning(pruned: "Mapping[str, Any]") -> None:
 
 
 def _input_lines(data: "Mapping[str, Any]") -> "Iterator[str]":
-    """Say how samples became inputs."""
+    """Describe how samples became inputs."""
     from .simulator.tables import input_lines
 
     return input_lines(data)

@@ -23,16 +23,16 @@ LARGEST_BATCH = 1 << 26  # numbers: 256 MiB, as long recordings of a camera come
 
 @dataclass(frozen=True, kw_only=True)
 class Sent:
-    """What an input got, value by value; a static one counts once. Drawn spikes are not counted."""
+    """Counts of the values that an input received. A static input counts once; randomly drawn spikes do not count."""
 
     values: int = 0
     nonzero: int = 0
-    other: int = 0  # values that are neither 0 nor 1 when they are sent
-    off_grid: int = 0  # no multiples of 1/256, whose sums could round
+    other: int = 0  # values that are sent as neither 0 nor 1
+    off_grid: int = 0  # not multiples of 1/256, so their sums could round
     lowest: float = 0.0
     highest: float = 0.0
     rounded: int = 0  # by an integer program
-    lost: int = 0  # nonzero, and rounded to 0
+    lost: int = 0  # nonzero but rounded to 0
 
     @classmethod
     def of(cls, frames: Encoded, program: Program) -> Self:
@@ -42,10 +42,12 @@ class Sent:
         x = frames.values
         is_nonzero = x != 0
         nonzero = int(np.count_nonzero(is_nonzero))
-        if program.number_format != "integer" and np.array_equal(x, is_nonzero):  # most that is in time, and fast
+        if program.number_format != "integer" and np.array_equal(
+            x, is_nonzero
+        ):  # fast path: most event data are binary
             return cls(values=x.size, nonzero=nonzero, lowest=float(nonzero == x.size), highest=float(nonzero > 0))
         scaled, sent = nearest_integers(program, x) if program.number_format == "integer" else (x, x)
-        with np.errstate(over="ignore"):  # what is so large is on the grid
+        with np.errstate(over="ignore"):  # values that overflow are so large that they are on the grid
             on_grid = x * GRID
         return cls(
             values=x.size,
@@ -74,15 +76,15 @@ class Sent:
         return not self.other
 
     def checked(self, program: Program, subject: str) -> Self:
-        """Return the same, unless nothing of the samples is left.
+        """Return these counts, unless rounding leaves nothing of the samples.
 
         Raises:
             BadData: an integer program rounds every nonzero value to 0.
         """
         if self.nonzero and self.lost == self.nonzero:
             found = f"all {self.nonzero:,} nonzero values, {self.lowest:g} to {self.highest:g}, round to 0"
-            allowed = f"values from {0.5 / program.input.scale:g} on, as the program's integers are"
-            remedy = "--input-scale says what stored values are multiplied by."
+            allowed = f"values of at least {0.5 / program.input.scale:g}, which the program's integers can hold"
+            remedy = "Choose a factor for stored values with --input-scale."
             raise BadData(subject, [Violation("x", found, allowed, remedy)])
         return self
 
@@ -98,7 +100,7 @@ class Feed:
     n_steps: int
     n_steps_from: str
     seed: int
-    threshold: float  # by which an input has to differ to be sent anew
+    threshold: float  # an input is resent once it has changed by more than this
 
     @classmethod
     def of(
@@ -112,10 +114,10 @@ class Feed:
         threshold: float = 0.0,
         frames: bool = False,
     ) -> Self:
-        """Find out how; what is None is as the data or the program say.
+        """Decide how; the data or the program decide what is None.
 
         Args:
-            program: what is fed.
+            program: receives the samples.
             source: the samples.
             steps: time steps.
             encoder: of samples.
@@ -124,10 +126,10 @@ class Feed:
             frames: the axis of x after N is time.
 
         Raises:
-            BadOption: a threshold below zero, or of an input that is not sent as numbers; nobody says how many steps.
-            BadData: the samples do not fit, or in two ways.
+            BadOption: a threshold below zero, or for an input of drawn spikes; the number of steps is unknown.
+            BadData: the samples do not fit, or fit in two ways.
         """
-        encoder_from = "as --encoder says" if encoder else "as the network says"
+        encoder_from = "from --encoder" if encoder else "from the network"
         encoder = encoder or program.encoder
         if not 0 <= threshold < math.inf:
             raise BadOption("--input-threshold", f"{threshold:g}", "0 or more")
@@ -157,7 +159,7 @@ class Feed:
         if not largest <= self._largest:
             allowed = f"up to {self._largest:.6g}, so that all sums stay finite in {self.program.number_format}"
             raise BadData(
-                "the samples", [Violation("a value", f"{largest:g}", allowed, "--input-scale makes values smaller.")]
+                "the samples", [Violation("a value", f"{largest:g}", allowed, "Scale values down with --input-scale.")]
             )
 
     @cached_property
@@ -165,7 +167,7 @@ class Feed:
         return math.inf if self.program.number_format == "integer" else largest_input(self.program)
 
     def as_json(self, source: Source) -> dict[str, Any]:
-        """Return how samples become inputs, and where each choice comes from, for a report."""
+        """Describe how samples become inputs, and where each choice comes from, for a report."""
         return {
             "name": source.name,
             "split": source.split,
@@ -188,14 +190,14 @@ class Feed:
         """Yield encoded inputs and labels, or None for labels; see ``Source.batches``.
 
         Raises:
-            BadData: labels, and no output for each; fractions, for an input of whole numbers; and what the source
+            BadData: a label without an output; fractions for an input of whole numbers; and whatever the source
                 raises.
         """
         shape = self.program.shapes[self.program.output.name]
         if source.labelled and len(shape) != 1:
             found = f"the program's output has shape {shape}"
             raise BadData(source.name, [Violation("its labels", found, "one output per class, or data without y")])
-        fitting = max(1, LARGEST_BATCH // math.prod(source.sample_shape))  # results do not depend on it
+        fitting = max(1, LARGEST_BATCH // math.prod(source.sample_shape))  # results do not depend on the batch size
         for batch in source.batches(min(size, fitting), first=first, limit=limit):
             if batch.y is not None:
                 check_labels(batch.y, shape[0], source.name, start=batch.start)
@@ -215,7 +217,7 @@ class Feed:
             yield frames, batch.y
 
     def _check_whole(self, x: NDArray[np.float32], start: int, source: Source) -> None:
-        """Refuse fractions where a program takes whole numbers: nobody chose how they become such."""
+        """Refuse fractions if a program takes whole numbers: the user has to choose the scale."""
         if self.program.number_format != "integer" or self.program.input.scale != 1:
             return
         is_fraction = x != np.rint(x)
@@ -223,42 +225,42 @@ class Feed:
             return
         sample = start + int(np.argmax(is_fraction.reshape(len(x), -1).any(axis=1)))
         largest = self.program.input.largest
-        remedy = "--input-scale says what stored values are multiplied by"
+        remedy = "Choose a factor for stored values with --input-scale"
         magnitudes = np.unique(np.abs(x[x != 0]))
         if source.stored == "uint8":
-            remedy += ": 1 takes bytes as they are"
+            remedy += ": 1 keeps bytes as they are"
         elif len(magnitudes) == 1:
-            remedy += f": with {source.scale / float(magnitudes[0]):g} they are spikes"
-        found = f"x is {x[is_fraction][0]:g}, and would be rounded"
-        allowed = f"whole numbers from {-largest:,} to {largest:,}, which the program's input takes"
+            remedy += f": {source.scale / float(magnitudes[0]):g} makes them spikes"
+        found = f"x is {x[is_fraction][0]:g}, which would be rounded"
+        allowed = f"whole numbers from {-largest:,} to {largest:,}, the range of the program's input"
         raise BadData(source.name, [Violation(f"sample {sample}", found, allowed, f"{remedy}.")])
 
 
 def arranged(program: Program, source: Source, *, frames: bool) -> Arrangement:
-    """Decide how samples meet a program's input; events, which were cut into time steps, are in time."""
+    """Decide how samples fit a program's input; events were cut into time steps, so they are in time."""
     shapes = source.sample_shape, program.input.shape
     remedy = _downsampling(*shapes, source.binned.binning.downsample) if source.binned else ""
     return arrange(*shapes, source.name, in_time=frames or source.binned is not None, remedy=remedy)
 
 
 def _steps(steps: int | None, arrangement: Arrangement, program: Program, source: Source) -> tuple[int, str]:
-    """Return the number of time steps, and who says so."""
+    """Return the number of time steps, and where it comes from."""
     if steps is not None:
-        return steps, "as --steps says"
+        return steps, "from --steps"
     if arrangement.n_steps is not None:
-        return arrangement.n_steps, "as the events are cut" if source.binned else "as the data have"
+        return arrangement.n_steps, "from the bins of events" if source.binned else "from the data"
     if program.n_steps is not None:
-        return program.n_steps, "as the network says"
-    found = f"not given; {source.name} is static, and the network does not say how many time steps a sample takes"
-    raise BadOption("--steps", found, "1 or more, such as --steps 32, for each sample shown 32 times")
+        return program.n_steps, "from the network"
+    found = f"not given; {source.name} has no time axis, and the network does not state a number of time steps"
+    raise BadOption("--steps", found, "1 or more; --steps 32 shows each sample for 32 time steps")
 
 
 def _downsampling(sample_shape: tuple[int, ...], input_shape: tuple[int, ...], now: int) -> str:
-    """Say what would make events ``[T, polarities, height, width]``, downsampled by ``now``, fit an input."""
+    """Suggest how events ``[T, polarities, height, width]``, downsampled by ``now``, can fit an input."""
     if len(sample_shape) != 4:
         return ""
     full = (sample_shape[1], sample_shape[2] * now, sample_shape[3] * now)
     for by in range(1, min(full[1:]) + 1):
         if input_shape == (full[0], full[1] / by, full[2] / by):
-            return f"--downsample {by} brings it there."
+            return f"Use --downsample {by}, which fits."
     return ""

@@ -99,8 +99,8 @@ def torch_machine(path: Path, program: Program) -> Machine:
         MissingDependency: torch is not installed.
     """
     if program.output.reading != "spikes":
-        found = f"with an output that reads a {program.output.reading}"
-        raise BadOption("--against torch", found, "with an output of spikes or sums")
+        found = f"for an output that reads a {program.output.reading}"
+        raise BadOption("--against torch", found, "for an output of spikes or sums")
     if not path.is_dir():
         raise BadOption("--against torch", f"for {path}, which has no trained network", "for a run folder")
     try:
@@ -181,7 +181,7 @@ def onnx_machine(program: Program, name: str, form: "Form") -> Machine:
 
 
 def openvino_machine(program: Program, form: "Form") -> Machine:
-    """Return OpenVINO on the CPU, in the precision that it chooses, with the model that export writes.
+    """Run the model that export writes in OpenVINO on the CPU, in the precision that it chooses.
 
     Raises:
         BadOption: the program is of float64.
@@ -202,7 +202,7 @@ def openvino_machine(program: Program, form: "Form") -> Machine:
 def _exported_machine(
     program: Program, name: str, form: "Form", load: "Callable[[bytes], Runner]", needed_for: str
 ) -> Machine:
-    """Return a runtime with the model that export writes."""
+    """Load the model that export writes into a runtime."""
     from .exporters.onnx.write import model
 
     coded = with_code(program, "spike")
@@ -237,7 +237,7 @@ def lava_machine(program: Program, name: str, mapping: "LavaMapping", *, timeout
     from .exporters.lava.write import check, write
 
     python = environment.require("verify --against lava")
-    check(replace(program, n_steps=1), mapping)  # each batch has its own
+    check(replace(program, n_steps=1), mapping)  # each batch has its own arrays
     names = [layer.name for layer in program.neuron_layers]
 
     def run(inputs: Array) -> Recorded:

@@ -548,7 +548,7 @@ def check(
     else:
         _check_without_data(data_dir, split, binning, input_scale, samples, frames=frames)
         kind = input_kind(program)
-        taken += [f"{program.input.name} sends spikes, as the network says"] if kind == "spikes" else []
+        taken += [f"{program.input.name} sends spikes, as the network states"] if kind == "spikes" else []
     setting = Setting(program=with_code(program, code), chip=chip, weight_bits=weight_bits, n_chips=chips, seen=seen)
     return examine(setting, taken=tuple(taken))
 

@@ -204,8 +204,8 @@ DATA = {
     "seed": 0,
     "n_steps": 3,
     "static": False,
-    "encoder_from": "as the network says",
-    "n_steps_from": "as the data have",
+    "encoder_from": "from the network",
+    "n_steps_from": "from the data",
     "n_steps_of_data": 3,
     "input": {"stored": "float32", "shape": [3, 2], "scale": 1.0, "scale_from": "as stored", "targets": None},
     "sent": {

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from tdd_deploy.errors import BadData, Violation
 
-CHANNELS = (3, 4)  # of images, as a rule
+CHANNELS = (3, 4)  # common numbers of image channels
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,18 +35,18 @@ def arrange(
     """Decide whether samples are static or in time for a program's input.
 
     A sample is static when it has the input's shape, with or without a channel axis of 1, or a height of 1 between
-    several channels and a length. It is in time when it has one axis more, in front. Without the channel axis such a
-    sample looks like an image of several channels too, so it is in time only where ``in_time`` says so.
+    several channels and a length. It is in time when it has one more axis, in front. Without the channel axis such a
+    sample also looks like an image of several channels, so it is in time only if ``in_time`` says so.
 
     Args:
         sample_shape: of one sample, without N.
         input_shape: of one time step of the program's input.
         subject: whose samples they are, named in the error.
         in_time: the axis after N is time.
-        remedy: what the error says of how to get there.
+        remedy: how the user can fix it, for the error.
 
     Raises:
-        BadData: none matches, or two readings are possible; the error shows both shapes and what would fit.
+        BadData: no reading is possible, or two are; the error shows both shapes and what would fit.
     """
     full, reduced = [input_shape], [input_shape[1:]] if input_shape[:1] == (1,) else []
     if len(input_shape) == 3 and input_shape[0] > 1 and input_shape[1] == 1:  # signals, as Conv1d takes them
@@ -66,7 +66,7 @@ def arrange(
 
 
 def _moving(sample_shape: tuple[int, ...], input_shape: tuple[int, ...]) -> str:
-    """Say which axis may stand last, where samples would fit if it stood first."""
+    """Suggest moving the last axis to the front, if samples would then fit."""
     moved = (*sample_shape[-1:], *sample_shape[:-1])
     if moved == input_shape:
         return "If the last axis holds the channels, save numpy.moveaxis(x, -1, 1)."
@@ -77,10 +77,10 @@ def _moving(sample_shape: tuple[int, ...], input_shape: tuple[int, ...]) -> str:
 
 def _ambiguous(sample_shape: tuple[int, ...], input_shape: tuple[int, ...]) -> Violation:
     first = sample_shape[0]
-    found = f"shape is {_text(*sample_shape)}, which is {first:,} time steps, or {first:,} channels"
+    found = f"shape is {_text(*sample_shape)}, which may be {first:,} time steps or {first:,} channels"
     allowed = f"{_text(*input_shape)} or {_text('T', *input_shape)} for the program's input {_text(*input_shape)}"
     suggested = f"{first} suggests channels" if first in CHANNELS else f"{first:,} suggests time"
-    return Violation("samples", found, allowed, f"With --frames the axis after N is time ({suggested}).")
+    return Violation("samples", found, allowed, f"Use --frames if the axis after N is time ({suggested}).")
 
 
 def _text(*axes: int | str) -> str:

@@ -72,7 +72,7 @@ class Binning:
 
     @property
     def counted(self) -> str:
-        """What a value is, for reports."""
+        """What one value means, for reports."""
         return "counts of events" if self.bin_value == "count" else "1 where there are events"
 
     def in_steps(self, n_steps: int | None) -> Self:

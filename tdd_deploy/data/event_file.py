@@ -2,11 +2,11 @@
 
 ======================  =======================================================================================
 ``events``              structured ``[E]`` with the integer fields ``t`` (us), ``x``, ``y`` and ``p`` (0 or 1), as tonic
-                        has them; or arrays ``events_t``, ``events_x``, ``events_y``, ``events_p``. A field can have
-                        such a name as its title. Without ``y`` the sensor is one row of channels, as SHD's cochlea
+                        has them; or arrays ``events_t``, ``events_x``, ``events_y``, ``events_p``. A field may have
+                        this name as its title. Without ``y`` the sensor is one row of channels, as SHD's cochlea
                         is; without ``p``, or where all events of a row have one ``p``, there is one polarity
 ``ends``                integers ``[N]``: sample i is ``events[ends[i - 1]:ends[i]]``, sorted by time
-``sensor``              two integers: height, width; of one row also the width alone
+``sensor``              two integers: height, width; for one row the width alone is enough
 ``labels``              where wanted, integers ``[N]``
 ======================  =======================================================================================
 """
@@ -114,7 +114,7 @@ def _table(column: Member) -> Records:
 
 
 def _fields(members: Mapping[str, Member], columns: Sequence[str]) -> set[str]:
-    """Return what is said of each event, by names or titles."""
+    """Return the fields of each event by name or title."""
     known = members["events"].dtype.fields or () if columns == ["events"] else (name[-1] for name in columns)
     return set(known) & set(FIELDS)
 
@@ -144,8 +144,8 @@ def _faults_of_events(members: Mapping[str, Member], columns: Sequence[str]) -> 
     if columns == ["events"]:
         events = members["events"].dtype
         if events.hasobject or not set(NEEDED) <= set(events.fields or ()):
-            allowed = f"a structured type with {', '.join(NEEDED)}, and where wanted y and p, no objects"
-            remedy = "Name the fields so, or give them such titles."
+            allowed = f"a structured type with {', '.join(NEEDED)}, optionally y and p, no objects"
+            remedy = "Rename the fields, or give them these titles."
             yield Violation("events", f"type is {events}", allowed, remedy)
             return
         types = {name: (f"events, field {name}", events[name]) for name in FIELDS if name in (events.fields or ())}
@@ -161,7 +161,7 @@ def _faults_of_shapes(members: Mapping[str, Member], *, has_rows: bool) -> Itera
     if len(ends) != 1 or ends[0] < 1:
         yield Violation("ends", f"shape is {list(ends)}", "[N] with 1 sample or more")
     if members["sensor"].shape not in ((2,), *(() if has_rows else ((1,),))):
-        allowed = "[2]: height, width" if has_rows else "[1]: width, as events have no y"
+        allowed = "[2]: height, width" if has_rows else "[1]: width, since the events have no y"
         yield Violation("sensor", f"shape is {list(members['sensor'].shape)}", allowed)
     if "labels" in members and members["labels"].shape != ends:
         found = f"shape is {list(members['labels'].shape)}"
@@ -187,8 +187,8 @@ def _faults_of_ends(ends: npt.NDArray[np.int64], n_events: int) -> Iterator[Viol
 def _faults_of_sensor(sensor: npt.NDArray[np.int64], *, has_rows: bool) -> Iterator[Violation]:
     sizes = dict(zip(("width", "height"), reversed(sensor.tolist()), strict=False))
     if not has_rows and sizes.get("height", 1) != 1:
-        found = f"height is {sizes['height']}, and events have no y"
-        yield Violation("sensor", found, "1", "Name the field of rows y, or save the width alone.")
+        found = f"height is {sizes['height']}, but the events have no y"
+        yield Violation("sensor", found, "1", "Name the field that holds the row y, or save the width alone.")
         return
     for name, size in reversed(sizes.items()):
         if not 1 <= size <= LARGEST_SENSOR:

@@ -31,13 +31,13 @@ class Sensor:
         return self.height, self.width
 
     def frame_shape(self, by: int) -> tuple[int, ...]:
-        """Return the shape of a time step, with ``by`` x ``by`` pixels, or ``by`` channels of a row, summed to one."""
+        """Return the shape of a time step after summing ``by`` x ``by`` pixels, or ``by`` channels of a row."""
         if self.has_rows:
             return self.polarities, self.height // by, self.width // by
         return (*((self.polarities,) if self.polarities > 1 else ()), self.width // by)
 
     def summed(self, by: int) -> tuple[int, int]:
-        """Return how many rows and columns are summed to one."""
+        """Return how many rows and columns are summed into one."""
         return by if self.has_rows else 1, by
 
 

@@ -1,6 +1,6 @@
-"""A .npz of one's own: ``x`` [N, ...], where wanted ``y`` [N] and a scalar ``scale``. Never unpickled.
+"""A user's .npz: ``x`` [N, ...], optionally ``y`` [N] and a scalar ``scale``. Never unpickled.
 
-Integer ``y`` [N] are labels. Floats, in any shape, are targets of something else: they are not read.
+Integer ``y`` [N] are labels. Floats of any shape are other targets and are not read.
 """
 
 import math
@@ -61,13 +61,13 @@ class Member:
 
     @property
     def is_transposed(self) -> bool:
-        """Whether the samples of the array do not follow each other in the file."""
+        """Whether the samples of the array are interleaved in the file."""
         return self.fortran and len(self.shape) > 1
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Transposed:
-    """An array in Fortran order as a table of samples (``source.Table``); it is read whole, once."""
+    """An array in Fortran order as a table of samples (``source.Table``); the whole array is read once."""
 
     records: Records  # of the same shape, as if it were stored in C order
 
@@ -96,13 +96,13 @@ def open_npz(path: Path, *, scale: float | None = None) -> Source:
     """Return the samples of a .npz, shaped as stored, not yet split; ``n_classes`` is the largest label + 1.
 
     x is multiplied by ``scale``, or by the array ``scale`` of the file. Without both, bytes are k/256, as images are,
-    and all other values are as they are stored. Bytes that are all 0 and 1 can be spikes too: they need a scale.
+    and all other values are as they are stored. Bytes that are all 0 and 1 may also be spikes, so they need a scale.
 
     Raises:
         BadOption: float32 does not hold the scale.
         BadFile: not a .npz, damaged, or without x.
         BadData: the type, shape or length of x, y or scale is wrong (all are named), a label is negative, or bytes
-            are all 0 and 1 and nobody chose a scale.
+            are all 0 and 1 and no scale was given.
     """
     members = npz_members(path, "x", "y", "scale")
     if "x" not in members:
@@ -128,23 +128,23 @@ def open_npz(path: Path, *, scale: float | None = None) -> Source:
     if scale is not None:
         return source.scaled(scale)
     if in_file:
-        return replace(source, scale=_scale(in_file), scale_from="as the array scale of the file says")
+        return replace(source, scale=_scale(in_file), scale_from="from the array scale of the file")
     if x.dtype != np.uint8:
         return source
     _check_not_binary(path, samples, x.shape[0])
-    words = "bytes are pixels, k/256; --input-scale 1 reads them as they are"
+    words = "bytes are read as pixels, k/256; --input-scale 1 keeps the stored values"
     return replace(source, scale=IMAGE_SCALE, scale_from=words)
 
 
 def _check_not_binary(path: Path, samples: Table, n: int) -> None:
-    """Refuse bytes that are all 0 and 1, some of them 1; the first larger byte ends the search."""
+    """Refuse bytes that are all 0 and 1, with at least one 1; the first larger byte ends the search."""
     highest = 0
     for block in samples.read(0, n, max(1, LOOKED_AT // samples.dtype.itemsize)):
         highest = max(highest, int(block["x"].max()))
         if highest > 1:
             return
     if highest:
-        found = "bytes that are all 0 and 1: spikes, or almost black pixels"
+        found = "bytes that are all 0 and 1, so they are spikes or almost black pixels"
         allowed = f"--input-scale 1 for spikes, which these data suggest, or --input-scale {IMAGES} for pixels"
         raise BadData(str(path), [Violation("x", found, allowed)])
 
@@ -206,25 +206,25 @@ def _is_number(dtype: np.dtype[Any]) -> bool:
 def _faults_of_y(y: Member | None, x: Member) -> Iterator[Violation]:
     if y is None:
         return
-    allowed = f"{list(x.shape[:1])}, one label per sample of x"
+    allowed = f"{list(x.shape[:1])}, one label per sample in x"
     if not _is_number(y.dtype):
-        yield Violation("y", f"type is {y.dtype.name}", "integers (labels), or floats (targets that are not labels)")
+        yield Violation("y", f"type is {y.dtype.name}", "integers (labels) or floats (other targets)")
     elif y.shape[:1] != x.shape[:1]:
         is_swapped = len(x.shape) > 1 and y.shape[:1] == x.shape[1:2]
         remedy = "If time is the first axis of x, save numpy.swapaxes(x, 0, 1)." if is_swapped else ""
         yield Violation("y", f"shape is {list(y.shape)}", allowed, remedy)
     elif len(y.shape) > 1 and _is_one_hot(y):
-        found = f"shape is {list(y.shape)}, and each row holds a single 1 among zeros"
+        found = f"shape is {list(y.shape)}, and each row is one-hot"
         remedy = "Save numpy.argmax(y, axis=1) for labels, or leave y out."
         yield Violation("y", found, allowed, remedy)
     elif len(y.shape) > 1 and y.dtype.kind != "f":
         is_column = math.prod(y.shape[1:]) == 1
-        remedy = "Save y.ravel()." if is_column else "Leave y out, or save targets that are no labels in floats."
+        remedy = "Save y.ravel()." if is_column else "Leave y out, or save targets that are not labels as floats."
         yield Violation("y", f"shape is {list(y.shape)}", allowed, remedy)
 
 
 def _is_one_hot(y: Member) -> bool:
-    """Say whether ``[N, classes]`` can be labels that are written as rows of a single 1."""
+    """Whether ``[N, classes]`` can be one-hot labels."""
     if len(y.shape) != 2 or y.shape[1] < 2 or (y.is_transposed and y.n_bytes > IN_MEMORY):
         return False
     table = y.table()

@@ -46,13 +46,13 @@ class Batch:
 class Source:
     """One split of a data set: ``n_samples`` samples from number ``first`` of its files on, in file order.
 
-    What is stored is multiplied by ``scale``. Images of bytes have 2**-8, not 1/255, so that every value is
-    exact in float32 and on a grid that fixed point holds too: the brightest pixel is 255/256.
+    Stored values are multiplied by ``scale``. For images of bytes it is 2**-8, not 1/255, so that every value is
+    exact in float32 and in fixed point: the brightest pixel is 255/256.
 
     Attributes:
-        stored: the type of the values in the file, or what they are.
-        scale_from: who chose the scale, for reports.
-        targets: what ``y`` holds where it holds no labels; None where it does, or where there is none.
+        stored: the type of the values in the file, or a description of them.
+        scale_from: where the scale comes from, for reports.
+        targets: what ``y`` holds if these are not labels; None for labels, or without ``y``.
     """
 
     name: str
@@ -98,7 +98,7 @@ class Source:
         return {name: table.dtype[name] for table in self.tables for name in table.dtype.names or ()}
 
     def scaled(self, scale: float | None) -> "Source":
-        """Return the same multiplied by a scale that the user chose; without one, as it is.
+        """Return the source with its values multiplied by a scale that the user chose; without one, unchanged.
 
         Raises:
             BadOption: float32 does not hold the scale.
@@ -107,10 +107,10 @@ class Source:
             return self
         if not SMALLEST <= scale <= LARGEST:
             raise BadOption("--input-scale", f"{scale:g}", "a number above 0 that float32 holds")
-        return replace(self, scale=scale, scale_from="as --input-scale says")
+        return replace(self, scale=scale, scale_from="from --input-scale")
 
     def as_json(self) -> dict[str, Any]:
-        """Return how stored values become numbers, for a report."""
+        """Describe how stored values become numbers, for a report."""
         return {
             "stored": self.stored,
             "shape": list(self.sample_shape),
@@ -176,7 +176,7 @@ class Source:
             sample = int(np.argmax(beyond.reshape(len(stored), -1).any(axis=1)))
             found = f"x is {stored[beyond][0]}"
             allowed = f"{-LARGEST_WHOLE:,} to {LARGEST_WHOLE:,}, the integers that float32 holds"
-            remedy = "Save x in floats, rounded as you want it."
+            remedy = "Round x as you need, and save it as floats."
             raise BadData(self._subject, [Violation(f"sample {start + sample}", found, allowed, remedy)])
 
     def _labels(self, stored: npt.NDArray[Any] | None, start: int) -> npt.NDArray[np.int64] | None:

@@ -19,7 +19,7 @@ class Choices:
     """What the nodes and edges of a NIR graph do not say."""
 
     dt_s: float
-    n_steps: int | None  # None: nobody said
+    n_steps: int | None  # None: not stated
     integration: Integration
     number_format: NumberFormat
     encoder: str

@@ -51,7 +51,7 @@ class Choices:
     v_leak: Literal["used", "ignored"] = "used"
     start: Literal["zero", "rest", "reset"] = "zero"  # v at first: 0, v_leak (of an IF v_reset), or v_reset
     numbers: Literal["float32", "float64"] = "float32"
-    steps: int | None = None  # per sample, of data that are not in time; None: each run says how many
+    steps: int | None = None  # per sample, for data without a time axis; None: every run states its own
 
     def gain_of(self, kind: str) -> Gain | None:
         """Return the gain of the leaky membrane of a kind of node."""
@@ -165,13 +165,13 @@ DIALECTS = {
     )
 }
 KEYS = tuple(f.name for f in fields(Choices))
-REWORDED = {  # other words for a value: those that a tool uses, and signs that a shell takes for its own
+REWORDED = {  # other spellings of a value: words of a tool, and signs that a shell would interpret
     "reset": {"subtract": "soft", "zero": "hard"},
     "compare": {"gt": ">", "ge": ">="},
 }
 RECORDED = {">": "gt", ">=": "ge"}
 LEAKING, FIRING = ("LIF", "CubaLIF", "LI", "CubaLI"), ("LIF", "CubaLIF", "IF")
-APPLIES_TO = {  # the kinds of nodes that a choice is about
+APPLIES_TO = {  # the kinds of nodes that a choice concerns
     "dt": (*LEAKING, "IF", "I", "Delay"),
     "integration": LEAKING,
     "gain": ("LIF", "CubaLIF", "CubaLI"),
@@ -212,10 +212,10 @@ class Chosen:
 
 
 def chosen(text: str) -> Chosen:
-    """Parse ``NAME[,KEY=VALUE...]``, where ``KEY[NODE]=VALUE`` is a choice for one node.
+    """Parse ``NAME[,KEY=VALUE...]``, in which ``KEY[NODE]=VALUE`` is a choice for one node.
 
     Raises:
-        BadOptions: no such dialect, no such key, or a value that is not allowed; all at once.
+        BadOptions: an unknown dialect or key, or a value that is not allowed; all are reported at once.
     """
     name, *parts = OUTSIDE_BRACKETS.split(text)
     dialect = DIALECTS.get(name)
@@ -227,7 +227,7 @@ def chosen(text: str) -> Chosen:
             "--dialect",
             f"{name!r}{did_you_mean(name, DIALECTS)}",
             f"{OURS}, {', '.join(DIALECTS)}",
-            "Choices follow after a comma.",
+            "Put choices after a comma.",
         )
         parsed.faults.insert(0, found)
     if dialect is None or parsed.faults:
@@ -236,13 +236,13 @@ def chosen(text: str) -> Chosen:
     return Chosen(dialect=dialect, choices=choices, given=parsed.recorded, of_nodes=parsed.of_nodes)
 
 
-OUTSIDE_BRACKETS = re.compile(r",(?![^\[]*\])")  # the name of a node may hold a comma
+OUTSIDE_BRACKETS = re.compile(r",(?![^\[]*\])")  # the name of a node may contain a comma
 CHOICE = re.compile(r"(?P<key>\w+)(?:\[(?P<node>.+)\])?=(?P<value>.*)")
 
 
 @dataclass
 class _Parsed:
-    """Choices in the making."""
+    """Choices collected so far."""
 
     of_file: dict[str, Any] = field(default_factory=dict)
     of_nodes: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -264,7 +264,9 @@ class _Parsed:
             self.faults.append(Violation(f"--dialect {name}", "given twice", "once"))
         elif node is not None and key in OF_THE_FILE:
             remedy = f"Use {key}={text}."
-            self.faults.append(Violation(f"--dialect {name}", f"a choice of {node} alone", "one for the file", remedy))
+            self.faults.append(
+                Violation(f"--dialect {name}", f"a choice for {node} alone", "one choice for the whole file", remedy)
+            )
         elif value is None:
             self.faults.append(Violation(f"--dialect {name}", repr(text), _allowed(key, HINTS[key])))
         else:
@@ -276,7 +278,7 @@ HINTS = get_type_hints(Choices)
 
 
 def did_you_mean(name: str, names: Iterable[str]) -> str:
-    """Return a hint at the name that is meant, nothing where none is near."""
+    """Suggest the name that was probably meant; empty if none is similar."""
     near = difflib.get_close_matches(name, list(names), n=1)
     return f" (did you mean {near[0]}?)" if near else ""
 
@@ -308,10 +310,10 @@ def _allowed(key: str, hint: Any) -> str:
 
 
 def unsaid(found: Chosen, kinds: Mapping[str, str]) -> list[Violation]:
-    """Return what a dialect leaves open for a graph, and nobody has said.
+    """List the choices for a graph that are still open.
 
     Args:
-        found: its choices of nodes by the names in ``kinds``.
+        found: the choices so far; those for nodes use the names in ``kinds``.
         kinds: of nodes, by their names.
     """
     violations = []
@@ -321,7 +323,7 @@ def unsaid(found: Chosen, kinds: Mapping[str, str]) -> list[Violation]:
         if key == "reset_delay":
             is_open = [name for name in is_open if found.of(name).reset != "none"]
         if is_open:
-            of_whom = f" of {', '.join(is_open)}" if len(is_open) < len(concerned) else ""
+            of_whom = f" for {', '.join(is_open)}" if len(is_open) < len(concerned) else ""
             remedy = f"Add ,{key}=... to --dialect."
-            violations.append(Violation(f"{found.dialect.name}: {key}", f"not said{of_whom}", words, remedy))
+            violations.append(Violation(f"{found.dialect.name}: {key}", f"not specified{of_whom}", words, remedy))
     return violations

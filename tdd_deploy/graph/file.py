@@ -85,13 +85,13 @@ def _graph_in(path: Path) -> Iterator[h5py.Group]:
         root = file.get("node")
         parts = {"type", "nodes", "edges"} & set(root) if isinstance(root, h5py.Group) else set()
         if not parts:
-            half = ", or a NIR file that was half written" if "version" in file or root is not None else ""
+            half = ", or is a half-written NIR file" if "version" in file or root is not None else ""
             raise BadFile(path, f"is an HDF5 file without a NIR graph{half}", REMEDY)
         if missing := list(missing_parts(root, "node")):
             found = ", ".join(missing[:NAMED]) + (", and more" if len(missing) > NAMED else "")
-            raise BadFile(path, f"is a NIR file that was half written: it has no {found}", "write it again")
+            raise BadFile(path, f"is a half-written NIR file: it has no {found}", "write it again")
         if kind_of(root) != GRAPH:
-            raise BadFile(path, f"holds a {kind_of(root) or 'node'} where a NIR graph belongs", REMEDY)
+            raise BadFile(path, f"holds a {kind_of(root) or 'node'} instead of a NIR graph", REMEDY)
         yield root
 
 

@@ -202,19 +202,19 @@ class _Lowering:
 
     def _remedy_of_a_short_tau(self, choices: Choices) -> str:
         if choices.tau == "times_dt":
-            return "Leave tau=times_dt out if the file states seconds."
+            return "Drop tau=times_dt if the file states seconds."
         if self._is("norse"):
             return "Its own export writes tau times dt: add ,tau=times_dt."
         if "dt" not in self.said.given and self.said.dialect.choices.dt is not None:
             return "Add ,dt=... with the dt of its export, or name the dialect of the tool that wrote it."
-        return "Say a smaller dt, or integration=exact."
+        return "Choose a smaller dt, or integration=exact."
 
     def _ignored(self, name: str, cells: Cells) -> Iterator[Violation]:
-        """Yield a choice that snnTorch 1.0 takes and does not obey: its RSynaptic always resets in the next step."""
+        """Yield a choice that snnTorch 1.0 accepts but ignores: its RSynaptic always resets in the next step."""
         choices, is_said = self.said.of(name), "reset_delay" in self.said.of_nodes.get(name, {})
         is_rsynaptic = self._is("snntorch") and cells.kind == "CubaLIF" and self._feeds_itself(name)
         if is_rsynaptic and not is_said and choices.reset_delay == "no" and choices.reset != "none":
-            found = "reset_delay=no, which an RSynaptic of snnTorch 1.0 does not obey: it resets in the next step"
+            found = "reset_delay=no, which an RSynaptic of snnTorch 1.0 ignores: it resets in the next step"
             allowed = f"reset_delay[{name}]=yes, as snnTorch computes, or reset_delay[{name}]=no"
             yield Violation(name, found, allowed, f"Add ,reset_delay[{name}]=yes to --dialect.")
 
@@ -372,7 +372,7 @@ def _per_row(values: Array, node: Dense | Conv) -> Array | None:
 
 
 def _made(name: str, cells: Cells, gain: Array, drift: Array) -> LinearMap:
-    """Return the map that multiplies each neuron's current and adds a constant."""
+    """Build the map that multiplies each neuron's current and adds a constant."""
     factor, bias = _parameter(np.asarray(gain)), _parameter(np.asarray(drift))
     if len(cells.shape) == 3 and np.any(drift):  # NIR has a node for a bias per channel, none for one per neuron
         size = cells.shape[0]

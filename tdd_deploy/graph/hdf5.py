@@ -26,9 +26,9 @@ DEEPEST = 64  # a graph in a graph takes two
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 HEADER = 64  # bytes, more than the superblock of a file needs
-END_AT = {0: 40, 1: 44, 2: 28, 3: 28}  # where a superblock of each version states how long its file is
-NO_ADDRESS = 2**63  # larger numbers are no lengths of files
-IS_OPEN = 0b101  # flags in a superblock of version 3: a program writes
+END_AT = {0: 40, 1: 44, 2: 28, 3: 28}  # where the superblock of each version stores the length of its file
+NO_ADDRESS = 2**63  # larger numbers cannot be lengths of files
+IS_OPEN = 0b101  # flags in a superblock of version 3: a program is writing
 
 
 @contextmanager
@@ -58,7 +58,7 @@ def opened(path: Path, *, remedy: str) -> Iterator[h5py.File]:
 
 
 def unfinished(path: Path) -> str:
-    """Return how an HDF5 file ends too soon, by its superblock; nothing when it does not.
+    """Describe how an HDF5 file is incomplete, by its superblock; empty if it is complete.
 
     Source: HDF5 File Format Specification 3.0, II.A.
     """
@@ -71,9 +71,9 @@ def unfinished(path: Path) -> str:
         return f"was half written: it ends after {size} bytes, within its header"
     version = header[8]
     if version == 3 and header[11] & IS_OPEN:
-        return "is being written, or was not closed by the program that wrote it"
+        return "is still being written, or the program that wrote it did not close it"
     start = END_AT.get(version, HEADER)
-    end = int.from_bytes(header[start : start + 8], "little")  # 0 for a version that nobody knows
+    end = int.from_bytes(header[start : start + 8], "little")  # 0 for an unknown version
     return f"was half written: it holds {size:,} of {end:,} bytes" if size < end < NO_ADDRESS else ""
 
 

@@ -65,9 +65,9 @@ def is_net(path: Path) -> bool:
 def read_net(path: Path) -> Program:
     """Read a network of lava-dl.
 
-    An input block takes samples x and gives its neurons ``weight x + bias``, rounded where neurons are integers.
-    Without one the input is spikes, or for SDNN neurons the numbers that their changes add up to. Time steps per
-    sample are as the file's simulation says, if it does: data in time have their own.
+    An input block maps samples x to ``weight x + bias`` for its neurons, rounded for neurons in integers.
+    Without one the input is spikes, or for SDNN neurons the sums of their changes. The number of time steps per
+    sample comes from the file's simulation group, if there is one. Data with a time axis have their own.
 
     Raises:
         BadFile: it cannot be read, or is damaged.
@@ -182,7 +182,7 @@ class _Layer:
 
     @property
     def is_integrator(self) -> bool:
-        """Whether it is a dense layer without neurons: netx gives it some that add up what arrives and never fire."""
+        """Whether it is a dense layer without neurons, for which netx makes integrators that never fire."""
         return self.kind == "dense" and self.neuron is None
 
     @property
@@ -242,7 +242,7 @@ class _Layer:
     def _of_neurons(self) -> Iterator[Violation]:
         if self.neuron is None and self.kind == "conv":
             yield Violation(
-                self.named("neuron"), "missing", ", ".join(NEURONS), "netx reads only dense layers without."
+                self.named("neuron"), "missing", ", ".join(NEURONS), "netx reads only dense layers without neurons."
             )
         elif self.neuron is not None and self.neuron not in NEURONS:
             yield Violation(self.named("neuron/type"), short(self.neuron), ", ".join(NEURONS))
@@ -413,9 +413,9 @@ def _neuron(layer: _Layer) -> Neuron:
 
 
 def _assumed(layers: "list[_Layer]") -> dict[str, str]:
-    """Say what a file leaves open, and how it is read, for the provenance."""
+    """Describe what a file leaves open and how it is read, for the provenance."""
     bare = [f"layer{layer.number}" for layer in layers if layer.is_integrator]
-    said = [f"{name} has no neurons: as in netx, v adds up what arrives, and never fires" for name in bare]
+    said = [f"{name} has no neurons: as in netx, v adds up its input and never fires" for name in bare]
     return {"assumed": "; ".join(said)} if said else {}
 
 

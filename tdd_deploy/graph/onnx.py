@@ -1,8 +1,8 @@
 """Conventional networks in: feed-forward ReLU networks of ONNX files become Programs of sigma-delta neurons.
 
-A ReLU becomes a ``SigmaDelta`` that sends every change (its threshold can be raised later), everything else is linear.
-What shifts or scales values (batch norm, constants) goes into the maps around it (``onnx_fold.py``).
-Values are without the batch axis and channel first; a tensor that stands channel last in the file is marked so.
+A ReLU becomes a ``SigmaDelta`` that sends every change (its threshold can be raised later); all other nodes are linear.
+Factors and shifts (batch norm, constants) are folded into the maps around them (``onnx_fold.py``).
+Values have no batch axis and are channel first; a tensor that is channel last in the file is marked.
 """
 
 import math
@@ -50,7 +50,7 @@ UNSUPPORTED = {
             *("QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "QLinearConv", "QLinearMatMul"),
             *("ConvInteger", "MatMulInteger"),
         ),
-        "Name the float model from which it was quantized.",
+        "Use the float model from which it was quantized.",
     ),
     **dict.fromkeys(("LSTM", "GRU", "RNN", "Loop", "Scan", "If"), "Only feed-forward networks without control flow."),
 }
@@ -62,17 +62,17 @@ def is_onnx(path: Path) -> bool:
 
 
 def read_onnx(path: Path) -> Program:
-    """Read a conventional network of one output, and one float32 input.
+    """Read a conventional network with one float32 input and one output.
 
     The input is ``[N, n]``, ``[N, channels, height, width]``, or ``[N, channels, length]``, which gets a height of 1.
     Read are Conv, Gemm, MatMul, Relu, AveragePool, GlobalAveragePool, ReduceMean over pixels, Add, Sub, Mul and Div,
-    BatchNormalization, Pad with zeros, Flatten and the like. A Softmax, LogSoftmax or ArgMax at the output is left out,
-    which provenance says. A static network has one time step.
+    BatchNormalization, Pad with zeros, Flatten and similar nodes. A Softmax, LogSoftmax or ArgMax at the output is
+    left out and recorded in the provenance. A static network has one time step.
 
     Raises:
         MissingDependency: onnx is not installed.
         BadFile: it cannot be read, or is damaged, or was exported by us from a spiking network.
-        UnsupportedGraph: every node that no Program can hold.
+        UnsupportedGraph: no Program can hold some nodes; all are named.
         BadProgram: it breaks a rule of ``program/verify.py``.
     """
     found = open_onnx(path)
@@ -82,7 +82,7 @@ def read_onnx(path: Path) -> Program:
         "weights sha256": ", ".join(each for _, each in beside),
     }
     provenance = {"dialect": "onnx", "file": name, "sha256": digest, **(weights if beside else {})}
-    with np.errstate(all="ignore"):  # a rule of every Program names numbers that are none
+    with np.errstate(all="ignore"):  # a rule of every Program reports NaN and infinite numbers
         return Reader(path, found.model).program(provenance=provenance)
 
 
@@ -144,13 +144,14 @@ class Reader:
             yield Violation(names, f"is {kind}", f"one of {', '.join(sorted(READ))}", UNSUPPORTED.get(kind, ""))
 
     def _initialize(self, tensor: Any) -> None:
-        """Take a constant of the file."""
+        """Read a constant of the file."""
         try:
             self.values[tensor.name] = array_of(tensor)
         except (TypeError, ValueError, KeyError) as error:
             shape = list(tensor.dims)
             raise UnsupportedGraph(
-                str(self.path), [Violation(f"weights {tensor.name}", f"numbers that do not make {shape}", "float32")]
+                str(self.path),
+                [Violation(f"weights {tensor.name}", f"a count of numbers that does not fit {shape}", "float32")],
             ) from error
 
     def _enter(self) -> None:
@@ -178,7 +179,7 @@ class Reader:
         self.values[entry.name] = Signal(sources=(self.input,), shape=shape, is_line=is_line)
 
     def _too_many_ends(self, inputs: Sequence[Any]) -> Iterator[Violation]:
-        """Yield what is not one of inputs and outputs, with how to cut the graph to one."""
+        """Report several inputs or outputs, with the call that cuts the graph to one."""
         for kind, ends in (("inputs", inputs), ("outputs", self.graph.output)):
             if len(ends) != 1:
                 names = ", ".join(each.name for each in ends)
@@ -200,7 +201,13 @@ class Reader:
             self.found.append(Violation(_label(node), *refused.args))
         except ShapeError as error:
             self.found.append(Violation(_label(node), "receives another shape", str(error)))
-        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:  # onnx checks no values
+        except (
+            ArithmeticError,
+            AttributeError,
+            LookupError,
+            TypeError,
+            ValueError,
+        ) as error:  # onnx does not check values
             found = f"inputs or attributes that are not read ({type(error).__name__})"
             remedy = "If onnxruntime runs this file, please report it."
             self.found.append(Violation(_label(node), found, "what ONNX defines for it", remedy))
@@ -258,7 +265,9 @@ class Reader:
 
     def _behind(self, node: Node, shape: Shape, signal: Signal, **kept: Any) -> Signal:
         if any(signal.pads):
-            raise Refused("receives what Pad gives", "Conv or AveragePool behind Pad, ReLU or a factor between")
+            raise Refused(
+                "receives the output of Pad", "Conv or AveragePool after Pad, with only ReLU or a factor between them"
+            )
         if any(source not in self.nodes for source in signal.sources):
             raise Refused("receives the input before it is reshaped", "one shape of the input for all that reads it")
         self.nodes[node.name] = node

@@ -20,14 +20,14 @@ OURS = "tdd_deploy"  # begins the metadata of what we export
 
 @dataclass(frozen=True)
 class OnnxFile:
-    """A model that onnx has checked, its weights in it, and the SHA-256 of each file that it came from, by name."""
+    """A model that passed onnx's checker, with all weights in it, and the SHA-256 of each of its files by name."""
 
     model: Any
     digests: Mapping[str, str]
 
 
 def open_onnx(path: Path) -> OnnxFile:
-    """Read a model, and its weights where they are in other files of the same folder.
+    """Read a model, and weights that are in other files of the same folder.
 
     Raises:
         MissingDependency: onnx is not installed.
@@ -44,7 +44,7 @@ def open_onnx(path: Path) -> OnnxFile:
         data = file.read()
     try:
         model = onnx.load_model_from_string(data)
-    except Exception as error:  # protobuf's words are of no use here
+    except Exception as error:  # protobuf's message does not help a user
         raise BadFile(path, "is not an ONNX file, or is damaged", REMEDY) from error
     if any(each.key.startswith(OURS) for each in model.metadata_props):
         found = "is a spiking network that tdd-deploy exported, unrolled for ONNX"
@@ -54,14 +54,14 @@ def open_onnx(path: Path) -> OnnxFile:
         onnx.checker.check_model(model)
     except Exception as error:
         reason = " ".join(str(error).split())[:200]
-        raise BadFile(path, f"is no valid ONNX model ({reason})", EXPORT_AGAIN) from error
+        raise BadFile(path, f"is not a valid ONNX model ({reason})", EXPORT_AGAIN) from error
     return OnnxFile(model, {path.name: hashlib.sha256(data).hexdigest(), **beside})
 
 
 def _opened(path: Path, subject: Path, missing: str = REMEDY) -> BufferedReader:
-    """Open a regular file; no device, pipe or, for another file than the subject, link."""
+    """Open a regular file. Refuse devices and pipes, and links to files of weights."""
     flags = os.O_RDONLY | os.O_NONBLOCK | (os.O_NOFOLLOW if path != subject else 0)
-    where = "" if path == subject else f"keeps weights in {path.name}, which "
+    where = "" if path == subject else f"stores weights in {path.name}, which "
     try:
         handle = os.open(path, flags)
     except FileNotFoundError as error:
@@ -72,12 +72,12 @@ def _opened(path: Path, subject: Path, missing: str = REMEDY) -> BufferedReader:
     mode = os.fstat(handle).st_mode
     if not stat.S_ISREG(mode):
         os.close(handle)
-        raise BadFile(subject, f"{where}is {'a folder' if stat.S_ISDIR(mode) else 'no regular file'}", missing)
+        raise BadFile(subject, f"{where}is {'a folder' if stat.S_ISDIR(mode) else 'not a regular file'}", missing)
     return os.fdopen(handle, "rb")
 
 
 def _tensors(model: Any) -> Iterator[Any]:
-    """Yield all tensors of the graph that can be outside it; graphs within nodes are refused anyway."""
+    """Yield all tensors that can be in another file; graphs within nodes are refused anyway."""
     yield from model.graph.initializer
     for node in model.graph.node:
         for attribute in node.attribute:
@@ -87,15 +87,17 @@ def _tensors(model: Any) -> Iterator[Any]:
 
 
 def _fill_in(path: Path, model: Any) -> dict[str, str]:
-    """Put into a model the weights that it keeps in other files; return the SHA-256 of each."""
+    """Load weights from other files into the model; return the SHA-256 of each file."""
     outside: dict[str, list[Any]] = {}
     for tensor in _tensors(model):
         if tensor.data_location == tensor.EXTERNAL:
-            outside.setdefault(_told(tensor).get("location", ""), []).append(tensor)
+            outside.setdefault(_location_of(tensor).get("location", ""), []).append(tensor)
     for name in outside:
         if not name or name != Path(name).name or name in (".", "..") or "\\" in name or "\0" in name:
-            found = f"keeps the weights {outside[name][0].name} in {name!r}"
-            raise BadFile(path, found, "weights have to be in a file of the same folder, given by its name alone")
+            found = f"stores the weights {outside[name][0].name} in {name!r}"
+            raise BadFile(
+                path, found, "put the weights in a file of the same folder, and refer to it by its name alone"
+            )
     total = model.ByteSize() + sum(_size(path, tensor) for tensors in outside.values() for tensor in tensors)
     if outside and total > MOST_BYTES:
         raise BadFile(path, f"holds {total:,} bytes with its weights, more than 2 GiB", REMEDY)
@@ -109,13 +111,13 @@ def _fill_in(path: Path, model: Any) -> dict[str, str]:
     return digests
 
 
-def _told(tensor: Any) -> dict[str, str]:
-    """Return what a tensor says of where it is."""
+def _location_of(tensor: Any) -> dict[str, str]:
+    """Return the entries that locate a tensor in another file."""
     return {entry.key: entry.value for entry in tensor.external_data}
 
 
 def _size(path: Path, tensor: Any) -> int:
-    """Return how many bytes a tensor takes."""
+    """Compute how many bytes a tensor takes."""
     import onnx  # noqa: PLC0415  (optional)
 
     try:
@@ -130,18 +132,18 @@ def _size(path: Path, tensor: Any) -> int:
 
 
 def _read(path: Path, tensor: Any, name: str, file: BufferedReader) -> None:
-    """Put the bytes of a tensor into it."""
-    size, told = os.fstat(file.fileno()).st_size, _told(tensor)
+    """Read the bytes of a tensor into it."""
+    size, place = os.fstat(file.fileno()).st_size, _location_of(tensor)
     needed = _size(path, tensor)
     try:
-        offset, length = int(told.get("offset", 0)), int(told.get("length", needed))
+        offset, length = int(place.get("offset", 0)), int(place.get("length", needed))
     except ValueError as error:
-        found = f"offset {told.get('offset')!r}, length {told.get('length')!r}"
-        raise BadFile(path, f"keeps the weights {tensor.name} in {name} at {found}", EXPORT_AGAIN) from error
+        found = f"offset {place.get('offset')!r}, length {place.get('length')!r}"
+        raise BadFile(path, f"stores the weights {tensor.name} in {name} at {found}", EXPORT_AGAIN) from error
     if length != needed or not 0 <= offset <= size - length:
-        found = f"keeps the weights {tensor.name} in {name}: {length:,} bytes from {offset:,} on"
+        found = f"stores the weights {tensor.name} in {name}: {length:,} bytes from {offset:,} on"
         held = f"{found}, where it holds {size:,} and they take {needed:,}"
-        raise BadFile(path, held, "put the two files together that were exported together")
+        raise BadFile(path, held, "use the two files of one export")
     file.seek(offset)
     tensor.raw_data = file.read(length)
     tensor.data_location = tensor.DEFAULT

@@ -1,8 +1,8 @@
-"""Factors and shifts of a conventional network go into the maps around them, so that they cost nothing.
+"""Fold factors and shifts of a conventional network into the maps around them, where they cost nothing.
 
-A constant that is added goes forward, into the biases of the maps that receive it, or of a map that meets it in a sum;
-a factor goes backward into the weights before it, else forward. Biases of maps are such constants too, so that a
-function has the same maps however its file writes it. What cannot go anywhere stays, as a map of one synapse per value.
+A constant that is added goes forward: into the bias of each map that receives it, or of a map that feeds the same sum.
+A factor goes backward into the weights before it, else forward. Biases of maps are such constants too, so that a
+function has the same maps however its file writes it. What no map can take remains as a map of one synapse per value.
 """
 
 import math
@@ -19,32 +19,32 @@ from tdd_deploy.program.apply import apply
 
 from .onnx_nodes import Array
 
-LARGEST_SPREAD = 1 << 24  # numbers that a constant is spread to, to see what a map makes of it
-DEEPEST, MOST_STEPS = 32, 256  # how far a search for weights goes: maps in a row, and all of them
+LARGEST_SPREAD = 1 << 24  # elements that a constant may have while it is passed through a map
+DEEPEST, MOST_STEPS = 32, 256  # limits of a search for weights: maps in a row, and maps in total
 
 What = Literal["bias", "rows", "bias rows", "columns"]
-Change = tuple[str, What, Array]  # a map, what of it changes, and what is added to the bias or multiplied by
+Change = tuple[str, What, Array]  # a map, its part that changes, and the summand or factor
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Affine(LinearMap):
-    """A factor and a constant, until it is known where they go: as many axes as ``shape``, of its sizes or of 1."""
+    """A factor and a constant that are not folded yet: as many axes as ``shape``, of its sizes or of 1."""
 
     factor: Array
     bias: Array
     shape: Shape
 
     def out_shape(self, shape: Shape) -> Shape:
-        """Any shape, unchanged."""
+        """Pass any shape through unchanged."""
         return shape
 
     @property
     def does_nothing(self) -> bool:
-        """Whether it gives what it receives."""
+        """Whether it passes its input through unchanged."""
         return not np.any(self.bias) and bool(np.all(self.factor == 1))
 
     def as_map(self) -> LinearMap:
-        """Return it as a map of a Program."""
+        """Build the map of a Program that computes it."""
         sizes = {self.factor.shape, self.bias.shape}
         if len(self.shape) == 3 and all(size[1:] == (1, 1) for size in sizes) and sizes != {(1, 1, 1)}:
             n = self.shape[0]
@@ -61,15 +61,15 @@ class Affine(LinearMap):
 def folded(
     nodes: Mapping[str, Node], edges: Iterable[Edge], shapes: Mapping[str, Shape]
 ) -> tuple[list[Node], list[Edge]]:
-    """Return the nodes and edges of the same function with as few ``Affine`` as can be, those as maps of a Program.
+    """Rewrite a graph as one of the same function with as few ``Affine`` as possible, and turn these into maps.
 
     Args:
-        nodes: in an order in which each stands behind its sources; arrays in float64.
+        nodes: each after its sources; arrays in float64.
         edges: between them.
-        shapes: that the nodes send.
+        shapes: of the values that the nodes send.
     """
     folder = _Folder(nodes, edges, shapes)
-    for name in reversed(list(folder.nodes)):  # what is behind has found its place before
+    for name in reversed(list(folder.nodes)):  # nodes downstream are already done
         folder.fold(name)
     for name in list(folder.nodes):
         folder.send_onward(name)
@@ -83,7 +83,7 @@ class _Folder:
     def __init__(self, nodes: Mapping[str, Node], edges: Iterable[Edge], shapes: Mapping[str, Shape]) -> None:
         self.nodes = dict(nodes)
         self.shapes = shapes
-        self._steps = 0  # that are left to a search
+        self._steps = 0  # steps that a search may still take
         self.sources: dict[str, list[str]] = {name: [] for name in nodes}
         self.targets: dict[str, list[str]] = {name: [] for name in nodes}
         for edge in edges:
@@ -91,7 +91,7 @@ class _Folder:
             self.targets[edge.source].append(edge.target)
 
     def fold(self, name: str) -> None:
-        """Put the factor and the constant of an ``Affine`` where they cost nothing."""
+        """Fold the factor and the constant of an ``Affine`` into maps where they cost nothing."""
         node = self.nodes.get(name)
         if not isinstance(node, Affine):
             return
@@ -115,7 +115,7 @@ class _Folder:
         return node
 
     def _scale_before(self, name: str, *, into_affine: bool) -> None:
-        """Take from an ``Affine`` its factor, if all that leads to it can take it."""
+        """Move the factor of an ``Affine`` upstream, if every way that leads to it can take it."""
         affine = self._affine(name)
         changes = self._searched(partial(self._scaled_before, into_affine=into_affine), name, affine.factor)
         if changes is not None and not np.all(affine.factor == 1):
@@ -123,7 +123,7 @@ class _Folder:
             self.nodes[name] = replace(affine, factor=np.ones([1] * len(affine.shape)))
 
     def _searched(self, search: Callable[..., list[Change] | None], *given: object) -> list[Change] | None:
-        """Return what a search for a way finds in a number of steps that no graph makes too large."""
+        """Run a search with a bounded number of steps, and return its result."""
         self._steps = MOST_STEPS
         return search(*given, 0)
 
@@ -140,7 +140,7 @@ class _Folder:
             self.nodes[name] = replace(node, bias=None)
 
     def send_onward(self, name: str) -> None:
-        """Take from a map its constant, if all that it leads to can take it."""
+        """Move the constant of a map downstream, if every receiver can take it."""
         node = self.nodes[name]
         if not isinstance(node, Affine | Dense | Conv) or node.bias is None or not np.any(node.bias):
             return
@@ -151,7 +151,7 @@ class _Folder:
             self._change(changes)
 
     def _leave_out(self, name: str, target: str) -> None:
-        """Join the sources of an ``Affine`` with a target that can take its factor and its constant."""
+        """Connect the sources of an ``Affine`` to a target that can take its factor and its constant."""
         affine, sources = self._affine(name), self.sources[name]
         if any(source in self.sources[target] for source in sources):
             return
@@ -169,10 +169,10 @@ class _Folder:
         for source in sources:
             self._link(source, target)
 
-    # An ``Affine`` on a way beside another one.
+    # An ``Affine`` on a path parallel to another one.
 
     def _join(self, name: str) -> None:
-        """Make one of an ``Affine`` and what meets it in a sum, if that comes from the same source."""
+        """Merge an ``Affine`` with another summand of the same sum, if both have the same source."""
         if len(self.sources[name]) != 1 or len(self.targets[name]) != 1:
             return
         (source,), (target,) = self.sources[name], self.targets[name]
@@ -202,7 +202,7 @@ class _Folder:
         self.targets[source].append(target)
 
     def _remove_or_widen(self, name: str) -> None:
-        """Remove an ``Affine`` that does nothing; let one that only shifts take all that its target receives."""
+        """Remove an ``Affine`` that does nothing; place one that only shifts after the sum of its target."""
         affine, sources, targets = self._affine(name), list(self.sources[name]), list(self.targets[name])
         is_joined = any(source in self.sources[target] for source, target in product(sources, targets))
         if not targets or (affine.does_nothing and not is_joined):
@@ -221,7 +221,7 @@ class _Folder:
     # Constants.
 
     def _onward(self, name: str, constant: Array, depth: int) -> list[Change] | None:
-        """Return how everything that a node leads to takes a constant that the node no longer adds."""
+        """Find changes by which all receivers of a node take the constant that the node no longer adds."""
         found = [self._taken_behind(name, target, constant, depth) for target in self.targets[name]]
         return _all(found)
 
@@ -235,7 +235,7 @@ class _Folder:
         return taken
 
     def _through(self, name: str, constant: Array, depth: int) -> list[Change] | None:
-        """Return how a node takes a constant that it receives, or what it leads to does."""
+        """Find changes by which a node, or its receivers, takes a constant that it receives."""
         node = self.nodes[name]
         match node:
             case Affine():
@@ -256,9 +256,9 @@ class _Folder:
         return None
 
     def _sums(self, name: str, conv: Conv, constant: Array) -> Array | None:
-        """Return what a convolution makes of a constant, if it is not too large for that."""
+        """Apply a convolution to a constant, unless that is too large."""
         shape, weight = self.shapes[self.sources[name][0]], conv.weight
-        if constant.shape[1:] == (1, 1) and conv.padding == (0, 0):  # all pixels alike
+        if constant.shape[1:] == (1, 1) and conv.padding == (0, 0):  # all pixels are equal
             weight = weight.sum(axis=(2, 3), keepdims=True)
             pixel = Conv(name=name, weight=weight, groups=conv.groups)
             return np.asarray(apply(pixel, np.broadcast_to(constant, (shape[0], 1, 1))[None])[0])
@@ -267,19 +267,19 @@ class _Folder:
         return np.asarray(apply(replace(conv, bias=None), np.broadcast_to(constant, shape)[None])[0])
 
     def _flat(self, name: str, constant: Array) -> Array | None:
-        """Return a constant behind a Flatten, if it is not too large for that."""
+        """Apply a Flatten to a constant, unless that is too large."""
         shape = self.shapes[self.sources[name][0]]
         if constant.size == 1:
             return constant.reshape(1)
         return np.broadcast_to(constant, shape).reshape(-1) if math.prod(shape) <= LARGEST_SPREAD else None
 
     def _is_too_far(self, depth: int) -> bool:
-        """Count a step of a search, and say whether it ends there."""
+        """Count a step of a search; return whether the search ends."""
         self._steps -= 1
         return depth >= DEEPEST or self._steps < 0
 
     def _taken_by_any(self, names: Iterable[str], constant: Array, depth: int) -> list[Change] | None:
-        """Return how one of several nodes that lead to a sum alone takes a constant that the sum receives."""
+        """Find a change by which one summand takes a constant that its sum receives, and nothing else receives it."""
         found = (self._taken_by(name, constant, depth) for name in names)
         return next((changes for changes in found if changes is not None), None)
 
@@ -306,9 +306,9 @@ class _Folder:
     # Factors.
 
     def _scaled_before(self, name: str, factor: Array, depth: int, *, into_affine: bool) -> list[Change] | None:
-        """Return how all that leads to a node, and to nothing else, takes a factor.
+        """Find changes by which everything that leads to a node, and to nothing else, takes a factor.
 
-        An ``Affine`` among it may find no other place for one, so it takes one only if ``into_affine``.
+        An ``Affine`` may find no other place for a factor, so it takes one only if ``into_affine``.
         """
         return _all([self._scaled_in(source, factor, depth, into_affine) for source in self.sources[name]])
 
@@ -332,7 +332,7 @@ class _Folder:
         return None
 
     def _scaled_behind(self, name: str, factor: Array, depth: int) -> list[Change] | None:
-        """Return how all that a node leads to, if it receives nothing else, takes a factor."""
+        """Find changes by which all receivers of a node, if they receive nothing else, take a factor."""
         return _all([self._scaled_at(target, factor, depth) for target in self.targets[name]])
 
     def _scaled_at(self, name: str, factor: Array, depth: int) -> list[Change] | None:
@@ -354,13 +354,13 @@ class _Folder:
 
 
 def _all(found: list[list[Change] | None]) -> list[Change] | None:
-    """Return all changes; None where one of them has no way."""
+    """Collect all changes; None if one of them is impossible."""
     known = [changes for changes in found if changes is not None]
     return list(chain.from_iterable(known)) if len(known) == len(found) else None
 
 
 def _per_channel(values: Array) -> Array | None:
-    """Return values with pixels of their own as ``[channels, 1, 1]``, if they are the same at all of them."""
+    """Reduce values per pixel to ``[channels, 1, 1]``, if all pixels are equal."""
     if values.ndim != 3:
         return None
     first = values[:, :1, :1]
@@ -368,7 +368,7 @@ def _per_channel(values: Array) -> Array | None:
 
 
 def _changed(node: Node, what: What, values: Array) -> Node:
-    """Return a map with a constant added to its sums, or with its rows or its columns multiplied."""
+    """Copy a map with a constant added to its sums, or with its rows or columns multiplied."""
     match node:
         case Affine():
             if what == "bias":
@@ -388,7 +388,7 @@ def _changed(node: Node, what: What, values: Array) -> Node:
 
 
 def _columns(node: Dense | Conv, values: Array) -> Array:
-    """Return a factor for each input as it multiplies weights."""
+    """Shape a factor per input so that it multiplies weights."""
     if isinstance(node, Dense) or values.size == 1:
         return values.reshape(1, -1, *[1] * (node.weight.ndim - 2))
     per_group = values.reshape(node.groups, 1, -1)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .onnx import Reader
 
 LARGEST_PAD = 1 << 10
-LARGEST_CONSTANT = 1 << 24  # numbers that constants are spread to
+LARGEST_CONSTANT = 1 << 24  # elements that a constant may have after broadcasting
 NO_PADS = (0, 0, 0, 0)
 FLOAT_MAX = float(np.finfo(np.float32).max)
 FLATTENED = "one axis: put Flatten before it"
@@ -39,11 +39,13 @@ class Signal:
     channel_last: bool = False  # as it stands in the file
     is_line: bool = False  # in the file without the height, which is 1
     columns: Array | None = None  # flattened: place in the file -> place here; None: the same
-    pads: tuple[int, int, int, int] = NO_PADS  # zeros still to be put around: top, left, bottom, right
+    pads: tuple[int, int, int, int] = (
+        NO_PADS  # zeros of a Pad that the next map still has to add: top, left, bottom, right
+    )
 
     @property
     def in_file(self) -> Shape:
-        """The axes behind N, as they stand in the file."""
+        """The axes after N, as in the file."""
         channels, *pixels = self.shape
         pixels = pixels[1:] if self.is_line else pixels
         return (*pixels, channels) if self.channel_last else (channels, *pixels)
@@ -89,7 +91,7 @@ def array_of(tensor: Any) -> Array:
 
 
 def type_name(number: int) -> str:
-    """Return the name of a type of ONNX."""
+    """Name a type of ONNX."""
     import onnx  # noqa: PLC0415  (optional)
 
     names = onnx.TensorProto.DataType
@@ -98,7 +100,7 @@ def type_name(number: int) -> str:
 
 def _weights(value: Value | None, what: str = "weights") -> Array:
     if value is None:
-        raise Refused(f"no {what}", "all that ONNX asks for")
+        raise Refused(f"no {what}", "all inputs and attributes that ONNX requires")
     if isinstance(value, Signal):
         raise Refused(f"{what} that depend on the input", "constants")
     if value.dtype != np.float32:
@@ -138,7 +140,7 @@ def _conv(reader: "Reader", op: Op, x: Value, w: Value, b: Value | None = None) 
 
 
 def _pair(op: Op, attribute: str, signal: Signal) -> tuple[int, int]:
-    """Return a number for height and one for width."""
+    """Read an attribute as two numbers, for height and width."""
     n = 1 if signal.is_line else 2
     values = op.get(attribute, [1] * n)
     if len(values) != n or min(values) < 1:
@@ -256,7 +258,7 @@ def _dense(reader: "Reader", op: Op, signal: Signal, weight: Array, bias: Array 
 
 
 def _axes(op: Op, axes: Value | None, rank: int) -> list[int] | None:
-    """Return the axes that a node names, as an input or an attribute, counted from the first one."""
+    """Read the axes of a node from an input or an attribute, counted from the first axis."""
     if isinstance(axes, Signal):
         raise Refused("axes that depend on the input", "constants")
     found = op.get("axes", None) if axes is None else axes.ravel().tolist()
@@ -277,7 +279,9 @@ def _clip(reader: "Reader", op: Op, x: Value, low: Value | None = None, high: Va
         for name, value, default in (("min", low, -np.inf), ("max", high, np.inf))
     )
     if np.any(most < FLOAT_MAX):
-        raise Refused(f"from {least} to {most}", "from 0 on, without an end", "Train with ReLU in the place of ReLU6.")
+        raise Refused(
+            f"from {least} to {most}", "from 0 on, without an upper limit", "Train with ReLU instead of ReLU6."
+        )
     if np.all(least <= -FLOAT_MAX):
         return x
     if np.any(least != 0):
@@ -287,10 +291,10 @@ def _clip(reader: "Reader", op: Op, x: Value, low: Value | None = None, high: Va
 
 def _max(reader: "Reader", op: Op, *values: Value) -> Signal:
     if len(values) != 2:
-        raise Refused(f"the largest of {len(values)} values", "of a signal and 0, which is ReLU")
+        raise Refused(f"the largest of {len(values)} values", "the larger of a signal and 0, which is ReLU")
     signal, constant = _operands(op, *values)
     if np.any(constant):
-        raise Refused("the larger of a signal and another number than 0", "of a signal and 0, which is ReLU")
+        raise Refused("the larger of a signal and another number than 0", "the larger of a signal and 0, which is ReLU")
     _per_value(signal, constant)
     return _relu(reader, op, signal)
 
@@ -307,7 +311,7 @@ def _batch_norm(reader: "Reader", op: Op, x: Value, *statistics: Value) -> Signa
 
 
 def _in_order(signal: Signal, statistics: Array) -> Array:
-    """Return a number for each channel with an axis for each of a signal's."""
+    """Shape statistics per channel so that they broadcast to a signal."""
     n = signal.shape[0]
     if statistics.shape != (n,):
         raise Refused(f"statistics of shape {list(statistics.shape)}", f"[{n}], one for each channel")
@@ -316,13 +320,13 @@ def _in_order(signal: Signal, statistics: Array) -> Array:
 
 
 def _not_too_many(n: int) -> None:
-    """Refuse constants that a small file makes large."""
+    """Refuse constants that become large from a small file."""
     if n > LARGEST_CONSTANT:
         raise Refused(f"a constant of {n:,} numbers", f"at most {LARGEST_CONSTANT:,}")
 
 
 def _known(op: Op, a: Value | None, b: Value | None) -> Array | None:
-    """Return what a node makes of two constants; None if one of them is a signal."""
+    """Compute a node of two constants; None if one of them is a signal."""
     if not isinstance(a, np.ndarray) or not isinstance(b, np.ndarray):
         return None
     _not_too_many(math.prod(np.broadcast_shapes(a.shape, b.shape)))
@@ -379,7 +383,7 @@ def _one(signal: Signal) -> Array:
 
 
 def _per_value(signal: Signal, constant: Array) -> Array:
-    """Return a constant that is broadcast to a signal with an axis for each of the signal's, of its size or 1."""
+    """Give a constant one axis for each axis of a signal, of the same size or 1."""
     in_file = signal.in_file
     sizes = (1,) * (len(in_file) + 1 - constant.ndim) + constant.shape
     if len(sizes) != len(in_file) + 1 or any(size not in (1, n) for size, n in zip(sizes, (1, *in_file), strict=True)):
@@ -426,7 +430,7 @@ def _reshape(reader: "Reader", op: Op, x: Value, shape: Value | None = None) -> 
     if not isinstance(x, Signal):
         return x.reshape(wanted)
     size = math.prod(x.shape)
-    if not op.get("allowzero", 0):  # 0 is the size that was there
+    if not op.get("allowzero", 0):  # 0 keeps the size of the input
         wanted = wanted[:1] + [x.in_file[i] if n == 0 and i < len(x.in_file) else n for i, n in enumerate(wanted[1:])]
     sizes = tuple(size // max(1, -math.prod(wanted[1:])) if n == -1 else n for n in wanted[1:])
     if math.prod(sizes) == size and wanted[:1] in ([-1], [0], [reader.batch]):
@@ -437,7 +441,7 @@ def _reshape(reader: "Reader", op: Op, x: Value, shape: Value | None = None) -> 
 
 
 def _in_axes(reader: "Reader", op: Op, x: Signal, sizes: Shape) -> Signal | None:
-    """Return a signal whose axes in the file, behind N, have other sizes; None if no Program can do that."""
+    """Reshape a signal to other sizes of its axes after N in the file; None if no Program can do that."""
     if len(sizes) == 1:
         return _flattened(reader, op, x)
     is_line, image = len(sizes) == 2, (sizes[0], 1, sizes[1]) if len(sizes) == 2 else sizes
@@ -495,7 +499,7 @@ def _pad(reader: "Reader", op: Op, x: Value, pads: Value | None = None, *more: V
 
 
 def _pad_sizes(op: Op, signal: Signal, pads: Value | None, axes: Value | None) -> list[int]:
-    """Return how many zeros are put around the pixels: top, left, bottom, right."""
+    """Read how many zeros are added around the pixels: top, left, bottom, right."""
     if isinstance(pads, Signal):
         raise Refused("pads that depend on the input", "constants")
     rank = len(signal.in_file) + 1
@@ -562,7 +566,7 @@ def _shape(reader: "Reader", op: Op, x: Value) -> Value:
 
 def _gather(reader: "Reader", op: Op, x: Value, at: Value) -> Value:
     if isinstance(x, Signal) or isinstance(at, Signal):
-        raise Refused("parts of a signal", "of a shape")
+        raise Refused("a part of a signal", "of a shape")
     axis = op.get("axis", 0)
     _not_too_many(at.size * x.size // max(1, x.shape[axis]))
     return np.take(x, at, axis=axis)
@@ -570,7 +574,7 @@ def _gather(reader: "Reader", op: Op, x: Value, at: Value) -> Value:
 
 def _slice(reader: "Reader", op: Op, x: Value, *bounds: Value | None) -> Value:
     if isinstance(x, Signal) or any(isinstance(bound, Signal) for bound in bounds):
-        raise Refused("parts of a signal", "of a shape")
+        raise Refused("a part of a signal", "of a shape")
     names = ("starts", "ends", "axes", "steps")
     given = [op.get(name, None) for name in names] if not bounds else [*bounds, None, None, None, None][:4]
     starts, ends, axes, steps = ([] if bound is None else np.asarray(bound).ravel().tolist() for bound in given)

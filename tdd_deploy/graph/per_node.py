@@ -1,4 +1,4 @@
-"""Choices of a dialect for single nodes: the names that were given, as layers of a graph."""
+"""Choices of a dialect for single nodes: match the names that were given to the layers of a graph."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
@@ -12,15 +12,15 @@ from .rules import refuse
 
 
 def resolved(said: Chosen, kinds: Mapping[str, str], *, subject: str) -> Chosen:
-    """Give every choice for a node to the layer, or to each layer in the inner graph, that it names.
+    """Assign every choice for a node to the layer that it names, or to each layer of the inner graph that it names.
 
     Args:
-        said: what ``--dialect`` says.
+        said: the choices of ``--dialect``.
         kinds: of all nodes, by their names; a node of the inner graph ``x`` is called ``x.name``.
         subject: how errors name the graph.
 
     Raises:
-        UnsupportedGraph: a name that no node has, a choice that means nothing for a node, or two values for one.
+        UnsupportedGraph: an unknown name, a choice that does not concern its node, or two values for one layer.
     """
     faults: list[Violation] = []
     given: dict[str, dict[str, dict[str, Any]]] = defaultdict(lambda: defaultdict(dict))  # layer, key, name: value
@@ -45,7 +45,7 @@ def _not_concerned(key: str, name: str, inside: list[str], kinds: Mapping[str, s
     if not inside:
         found = f"there is no node of this name{did_you_mean(name, concerned)}"
     else:
-        found = f"{name} is of kind {kinds[name]}" if name in kinds else f"{name} holds none of its kinds"
+        found = f"{name} is of kind {kinds[name]}" if name in kinds else f"{name} contains no such node"
     allowed = ", ".join(concerned) or f"none, as the file has no {' or '.join(APPLIES_TO[key])}"
     return Violation(f"--dialect {key}[{name}]", found, allowed)
 

@@ -50,9 +50,9 @@ def plain_group(group: h5py.Group) -> PlainGraph:
 
 
 def missing_parts(group: h5py.Group, where: str) -> Iterator[str]:
-    """Yield what a group that holds a graph lacks: its nodes, its edges, or the type of a node.
+    """Yield the missing parts of a group that holds a graph: its nodes, its edges, or the type of a node.
 
-    The nir package writes nodes first: a file of which the writing failed lacks what follows them.
+    The nir package writes nodes first, so a file whose writing failed lacks the parts after them.
     """
     yield from (f"{where}/{part}" for part in ("type", "nodes", "edges") if part not in group)
     nodes = group.get("nodes")
@@ -131,7 +131,7 @@ def _put(graph: PlainGraph, prefix: str, flat: Flat) -> None:
     for name, node in graph.nodes.items():
         if isinstance(node, PlainNode):
             if prefix + name in flat.nodes:
-                what = "the name of two nodes, one of them in an inner graph"
+                what = "two nodes have this name, one of them in an inner graph"
                 flat.violations.append(Violation(prefix + name, what, "one node", "Rename one of them."))
             flat.nodes[prefix + name] = node
             continue

@@ -9,17 +9,17 @@ from pathlib import Path
 from typing import NoReturn
 
 LONGEST = 500  # bytes of what an exception says
-PATIENCE = 12  # seconds on a clock for each second of CPU time: other processes take theirs, and a disk may stall
+PATIENCE = 12  # wall-clock seconds per second of CPU time: other processes run, and a disk may stall
 ENDLESS = (signal.SIGXCPU, signal.SIGALRM, signal.SIGKILL)
 
 
 def ending_of(work: Callable[[], object], *, seconds: int, room: int) -> str:
-    """Return what would happen to those who do some work: an exception, an end of the process, or nothing at all.
+    """Try some work in a process of its own, and describe how it failed; empty if it did not.
 
     Args:
-        work: that leaves nothing behind.
-        seconds: of CPU time, and ``PATIENCE`` times as many on a clock.
-        room: bytes of memory that it may take; bounded on Linux alone.
+        work: a function without side effects.
+        seconds: of CPU time; ``PATIENCE`` times as many pass on the clock.
+        room: bytes of memory that it may take; only Linux enforces this.
     """
     listening, telling = os.pipe()
     with warnings.catch_warnings():
@@ -31,7 +31,7 @@ def ending_of(work: Callable[[], object], *, seconds: int, room: int) -> str:
     with os.fdopen(listening, "rb") as told:
         said = told.read().decode(errors="replace")
     _, status = os.waitpid(copy, 0)
-    ended = os.waitstatus_to_exitcode(status)  # minus the signal that ended it
+    ended = os.waitstatus_to_exitcode(status)  # negative: the signal that ended it
     if ended:
         return "reading it does not end" if -ended in ENDLESS else "reading it ends the process"
     return said
@@ -48,7 +48,7 @@ def _do_and_exit(work: Callable[[], object], seconds: int, room: int, telling: i
         os.write(telling, _said_of(work, seconds, room).encode(errors="replace")[:LONGEST])
         os._exit(0)
     finally:
-        os._exit(1)  # else the copy would go on as its parent does
+        os._exit(1)  # otherwise the copy would continue as its parent
 
 
 def _said_of(work: Callable[[], object], seconds: int, room: int) -> str:

@@ -86,7 +86,7 @@ class _Restorer:
         self._flat = flat
         self._found = Restored(repairs=list(flat.repairs), violations=list(flat.violations))
         self._sent = self._found.sent
-        self._tried: set[str] = set()  # sent, or refused: each once
+        self._tried: set[str] = set()  # shapes already sent or refused, so that each is reported once
         self._targets: dict[str, list[str]] = defaultdict(list)
         self._sources: dict[str, list[str]] = defaultdict(list)
 
@@ -141,7 +141,7 @@ class _Restorer:
             self._found.repairs.append(f"the graph has no {kind}: one was put {beside} {ends[0]}")
 
     def _free(self, name: str) -> str:
-        """Return a name that no node has."""
+        """Make a name that no node has."""
         while name in self._flat.nodes:
             name += "_"
         return name
@@ -176,7 +176,7 @@ class _Restorer:
         return False
 
     def _unreached(self) -> Iterator[Violation]:
-        """Yield what has no shape: layers first, since others may wait for theirs."""
+        """Report nodes without a shape: layers first, since other nodes may wait for them."""
         unreached = sorted(self._flat.nodes.keys() - self._sent.keys())
         layers = [name for name in unreached if self._flat.nodes[name].kind in CELLS and self._sources[name]]
         for name in layers:
@@ -207,7 +207,7 @@ class _Restorer:
             return self._found.inputs[name]
         if node.kind in CELLS:
             return self._layer(name, node, received)
-        assert received is not None  # inputs and layers alone are settled before what leads to them
+        assert received is not None  # only inputs and layers have a shape before their sources do
         if name in self._flat.wires:
             self._found.wires[name] = 0.0
             return self._output_shape(name, node, received)
@@ -234,7 +234,7 @@ class _Restorer:
         return _held(shape)
 
     def _taken(self, name: str) -> Shape:
-        """Return the shape of an input that states none: the one that all nodes after it say to receive."""
+        """Infer the shape of an input that states none: all nodes after it have to receive the same."""
         found, seen, waiting = set(), {name}, deque(self._targets[name])
         while waiting:
             at = waiting.popleft()
@@ -248,9 +248,9 @@ class _Restorer:
                 found.add(stated)
         shape = found.pop() if len(found) == 1 else None
         if shape is None:
-            allowed = "one or more sizes, each 1 or more, or nodes after it that all state one shape"
+            allowed = "one or more sizes, each 1 or more, or nodes after it that all state the same shape"
             _unreadable(f"{name}.shape", "states no sizes", allowed)
-        self._tell(f"{name}: states no shape, and is {list(shape)}, what follows takes")
+        self._tell(f"{name}: states no shape, read as {list(shape)}, which the nodes after it take")
         return shape
 
     def _dimensions_behind(self, name: str) -> int | None:
@@ -270,13 +270,13 @@ class _Restorer:
         if "shape" not in node.values:
             return received
         if not np.size(node.values["shape"]):
-            self._tell(f"{name}: states no shape, and is {list(_without_row(received))}, what it receives")
+            self._tell(f"{name}: states no shape, read as {list(_without_row(received))}, which it receives")
             return received
         stated = self._sizes(name, node, "shape")
         if _held(stated) != received:
             if math.prod(stated) != math.prod(received):
-                _unreadable(name, f"states that it receives shape {stated}", f"{received}, what it receives")
-            self._tell(f"{name}: states shape {stated}, and receives {received}: read as what it receives")
+                _unreadable(name, f"states that it receives shape {stated}", f"{received}, which it receives")
+            self._tell(f"{name}: states shape {stated}, and receives {received}: read as the latter")
         return received
 
     def _sizes(self, name: str, node: PlainNode, key: str) -> Shape:
@@ -297,7 +297,7 @@ class _Restorer:
         for key, value in values.items():
             fitted = _fitted(value, shape)
             if fitted is None:
-                what = f"a shape that spreads over {shape}, what it receives"
+                what = f"a shape that spreads over {shape}, which it receives"
                 _unreadable(f"{name}.{key}", f"shape {value.shape}", what)
             if key in node.values and value.shape not in (shape, _without_row(shape)):
                 changed.add(f"{key} {list(value.shape)}")
@@ -331,7 +331,7 @@ class _Restorer:
             what = "one delay for all that it passes on"
             _unreadable(f"{name}.delay", f"{delay.min():g} to {delay.max():g} s", what, "Use a Delay for each of them.")
         if _fitted(delay, shape) is None:
-            _unreadable(f"{name}.delay", f"shape {delay.shape}", f"{shape}, what it receives")
+            _unreadable(f"{name}.delay", f"shape {delay.shape}", f"{shape}, which it receives")
         return float(delay.flat[0])
 
     # ---- maps
@@ -353,7 +353,7 @@ class _Restorer:
         return Dense(name=name, weight=weight, bias=bias)
 
     def _flatten_before(self, name: str, shape: Shape) -> Shape:
-        """Put a Flatten before a dense map, as can be meant in no other way, and return the shape that it sends."""
+        """Insert a Flatten before a dense map, since no other reading is possible; return the shape that it sends."""
         made = self._free(f"{name}.flatten")
         self._tell(f"{name}: receives shape {list(shape)} and takes {math.prod(shape)} numbers: flattened before it")
         self._found.maps[made] = Flatten(name=made)
@@ -389,12 +389,12 @@ class _Restorer:
 
     def _check_stated_size(self, name: str, node: PlainNode, size: Shape) -> None:
         if "input_shape" not in node.values:
-            self._tell(f"{name}: input_shape is missing, and is {list(size)}, what it receives")
+            self._tell(f"{name}: input_shape is missing, read as {list(size)}, which it receives")
             return
         stated = numbers(node.values["input_shape"])
         if stated is None or tuple(stated.ravel()) != size:
             found = f"states that it receives {_short(node.values['input_shape'])}"
-            _unreadable(f"{name}.input_shape", found, f"{size}, what it receives")
+            _unreadable(f"{name}.input_shape", found, f"{size}, which it receives")
 
     def _padding(
         self,
@@ -438,7 +438,7 @@ class _Restorer:
             _unreadable(f"{name}.scale", _short(node.values.get("scale")), "finite numbers")
         fitted = _fitted(factor, shape)
         if fitted is None:
-            _unreadable(f"{name}.scale", f"shape {factor.shape}", f"{shape}, what it receives")
+            _unreadable(f"{name}.scale", f"shape {factor.shape}", f"{shape}, which it receives")
         if factor.shape not in (shape, _without_row(shape)):
             self._tell(f"{name}: scale {list(factor.shape)} spread over {list(shape)}")
         return Scale(name=name, factor=fitted)
@@ -482,7 +482,7 @@ class _Restorer:
         value = numbers(node.values["bias"])
         if value is None or value.size not in (1, size) or value.ndim > 1 or not np.isfinite(value).all():
             is_finite = value is not None and np.isfinite(value).all()
-            found = f"shape {value.shape}" if value is not None and is_finite else "no finite numbers"
+            found = f"shape {value.shape}" if value is not None and is_finite else "values that are not finite numbers"
             _unreadable(f"{name}.bias", found, f"{size} numbers, one for each output")
         if value.any() and value.shape != (size,):
             self._tell(f"{name}: bias {list(value.shape)} spread over {[size]}")

@@ -121,4 +121,4 @@ def misstated_shapes(graph: nir.NIRGraph, program: Program) -> Iterator[Violatio
             received = program.in_shape(node.name)
             stated = stated_shape(graph.nodes[node.name], received)
             if stated not in (None, received):
-                yield Violation(node.name, f"states that it receives shape {stated}", f"{received}, what it receives")
+                yield Violation(node.name, f"states that it receives shape {stated}", f"{received}, which it receives")

@@ -34,7 +34,7 @@ class AmbiguousGraph(TddDeployError):
     subject: str
     shown: str  # the layer that the readings are about
     readings: tuple[Reading, ...]
-    per_node: str = ""  # how to say a choice for one node, where there are several
+    per_node: str = ""  # how to choose for one of several nodes
 
     def __str__(self) -> str:
         differing = f"\nIf layers differ: {self.per_node}" if self.per_node else ""
@@ -85,9 +85,9 @@ def surveyed(graph: Restored) -> dict[str, Any]:
 
 
 def _per_node(graph: Restored) -> str:
-    """Return how to say a choice for one of several layers that fire, nothing where there is one."""
+    """Explain how to choose for one of several layers that fire; empty if there is only one."""
     firing = [name for name, cells in graph.cells.items() if cells.kind in APPLIES_TO["reset"]]
-    return f"KEY[NODE]=VALUE is a choice for one node, such as reset[{firing[-1]}]=none" if len(firing) > 1 else ""
+    return f"KEY[NODE]=VALUE sets a choice for one node, such as reset[{firing[-1]}]=none" if len(firing) > 1 else ""
 
 
 def _rows(graph: Restored) -> Iterable[tuple[str, str, Shape, str]]:
@@ -104,7 +104,7 @@ def _rows(graph: Restored) -> Iterable[tuple[str, str, Shape, str]]:
 
 
 def kinds_of(graph: Restored) -> dict[str, str]:
-    """Return the kind of every node by its name; a wire that takes no time is none."""
+    """Return the kind of every node by its name, without wires that take no time."""
     return {
         **dict.fromkeys(graph.inputs, "Input"),
         **dict.fromkeys(graph.outputs, "Output"),

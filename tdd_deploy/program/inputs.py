@@ -26,29 +26,29 @@ def as_input(program: Program, values: NDArray[Any]) -> Array:
     beyond = ~(np.abs(integers) <= largest)  # NaN too
     if beyond.any():
         found = f"{values[beyond][0]:g}"
-        allowed = f"-{largest / scale:g} to {largest / scale:g}, what the program's integers hold"
-        remedy = _remedy(program) if np.isfinite(values[beyond][0]) else "Replace values that are no numbers."
+        allowed = f"-{largest / scale:g} to {largest / scale:g}, the range of the program's integers"
+        remedy = _remedy(program) if np.isfinite(values[beyond][0]) else "Replace NaN and infinite values."
         raise BadData("the samples", [Violation("a value", found, allowed, remedy)])
     return integers.astype(program.dtype)
 
 
 def _remedy(program: Program) -> str:
-    """Say how samples come within the range of an integer program: who quantized it may have a wider one."""
+    """Suggest how samples can fit the range of an integer program; one that we quantized can get a wider range."""
     if "quantized_from" in program.provenance and program.encoder == "direct":
-        return "--input-scale makes values smaller; export --bits with --data finds their range."
-    return "--input-scale makes values smaller."
+        return "Scale values down with --input-scale, or find their range with export --bits and --data."
+    return "Scale values down with --input-scale."
 
 
 def nearest_integers(program: Program, values: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return values in units of an integer program's input, and the same rounded."""
+    """Return values in units of an integer program's input, exact and rounded."""
     scaled = np.multiply(values, program.input.scale, dtype=np.float64)
     return scaled, np.rint(scaled)
 
 
 def input_kind(program: Program) -> InputKind:
-    """Say what the input of a program sends, as far as the program says.
+    """Decide what the input of a program sends, as far as the program states it.
 
-    Values that enter a program of floats as they are can be spikes or numbers: the data decide.
+    Values that enter a program of floats unchanged can be spikes or numbers: the data decide.
     """
     if program.encoder != "direct":
         return "spikes"

@@ -536,7 +536,7 @@ def test_what_the_input_sends_is_known_from_data_or_from_integers_and_else_a_con
         checked = check(Setting(program=program, chip=load_chip("loihi1"), weight_bits=8, seen=seen))
         return [fault.where for fault in checked.faults if fault.rule == "events with numbers"], checked.conditions
 
-    said = "input sends spikes alone, which the network does not say (--data looks)"
+    said = "input sends nothing but spikes; the network does not state this, so check your samples with --data"
     spikes, numbers = Seen(is_binary=True, found="sends spikes"), Seen(is_binary=False, found="sends numbers")
     assert asked(mlp(encoder="direct")) == ([], (said,))
     assert asked(mlp(encoder="direct"), spikes) == ([], ())

@@ -231,7 +231,10 @@ def test_a_run_folder_is_checked_as_its_network_is(call: Call, run_folder: Path)
     called = call("check", run_folder, "--target", "loihi1")
     assert called.code == 0
     assert "loihi1: no published limit is broken, with one condition. " in called.out
-    assert "if: input sends spikes alone, which the network does not say (--data looks)\n" in called.out
+    assert (
+        "if: input sends nothing but spikes; the network does not state this, so check your samples with --data\n"
+        in called.out
+    )
     called = call("check", run_folder, "--target", "loihi1", "--data", "digits")
     assert called.code == 1
     assert "does not fit (1 found)" in called.out

@@ -46,7 +46,7 @@ def test_time_steps_without_the_channel_axis_are_asked_for(sample, wanted, sugge
         arrange(sample, wanted, "mine")
     (violation,) = caught.value.violations
     assert f"{sample[0]} time steps, or {sample[0]} channels" in violation.found
-    assert violation.remedy == f"With --frames the axis after N is time ({suggested})."
+    assert violation.remedy == f"Use --frames if the axis after N is time ({suggested})."
     arrangement = arrange(sample, wanted, "mine", in_time=True)
     assert (arrangement.in_time, arrangement.n_steps) == (True, sample[0])
     assert arrangement.view(np.zeros((2, *sample), np.float32)).shape == (2, sample[0], *wanted)

@@ -73,7 +73,7 @@ def test_each_type_has_its_scale(saved, x, expected):
 def test_a_scale_in_the_file_multiplies_instead(saved, dtype, scale):
     source = open_data(saved(x=np.array([0, 100], dtype), scale=scale))
     assert source.load()[0].tolist() == [0.0, float(np.array(100, dtype)) * float(scale)]
-    assert (source.as_json()["scale"], source.scale_from) == (scale, "as the array scale of the file says")
+    assert (source.as_json()["scale"], source.scale_from) == (scale, "from the array scale of the file")
 
 
 @pytest.mark.parametrize("name", ["digits", "own"])
@@ -83,7 +83,7 @@ def test_a_scale_that_the_user_chose_comes_before_every_other(saved, name):
     assert stored.max() == (16 if name == "digits" else 255)
     chosen = open_data(data, input_scale=0.75)
     np.testing.assert_array_equal(chosen.load()[0], stored * np.float32(0.75))
-    assert (chosen.as_json()["scale"], chosen.scale_from) == (0.75, "as --input-scale says")
+    assert (chosen.as_json()["scale"], chosen.scale_from) == (0.75, "from --input-scale")
     for bad in (0.0, -1.0, 1e300, np.nan):
         with pytest.raises(BadOption, match=r"--input-scale is .*; allowed: a number above 0"):
             open_data(data, input_scale=bad)

@@ -111,11 +111,11 @@ def test_a_loop_that_no_input_enters_runs():
 @pytest.mark.parametrize(
     ("name", "told"),
     [
-        ("conv_without_input_shape", "0: input_shape is missing, and is [34, 34], what it receives"),
+        ("conv_without_input_shape", "0: input_shape is missing, read as [34, 34], which it receives"),
         ("conv_without_input_shape", "input: its shape (1, 2, 34, 34) has a batch of 1 in front, left out"),
         ("dangling_edge_subgraph", "edges name a node lif1.lif that is not there: read as lif1.lif1"),
         ("parameters_of_unequal_shape", "1: r [], v_leak [] spread over [1]"),
-        ("type_mismatch_lif_rockpool", "output: states shape (1, 1, 1), and receives (1,): read as what it receives"),
+        ("type_mismatch_lif_rockpool", "output: states shape (1, 1, 1), and receives (1,): read as the latter"),
     ],
 )
 def test_a_damaged_file_is_mended_and_says_so_or_is_refused(name, told):
@@ -322,14 +322,14 @@ def test_time_constants_below_a_step_are_told_with_a_way_out():
 @pytest.mark.parametrize(
     ("dialect", "remedy"),
     [
-        ("norse,tau=times_dt", "Leave tau=times_dt out if the file states seconds."),
-        ("nir,integration=euler,tau=times_dt,dt=1", "Leave tau=times_dt out if the file states seconds."),
+        ("norse,tau=times_dt", "Drop tau=times_dt if the file states seconds."),
+        ("nir,integration=euler,tau=times_dt,dt=1", "Drop tau=times_dt if the file states seconds."),
         (
             "snntorch,reset=none",
             "Add ,dt=... with the dt of its export, or name the dialect of the tool that wrote it.",
         ),
         ("spyx", "Add ,dt=... with the dt of its export, or name the dialect of the tool that wrote it."),
-        ("snntorch,reset=none,dt=1e-3", "Say a smaller dt, or integration=exact."),
+        ("snntorch,reset=none,dt=1e-3", "Choose a smaller dt, or integration=exact."),
     ],
 )
 def test_what_helps_against_a_short_time_constant_was_not_said_already(dialect, remedy):

@@ -116,13 +116,13 @@ def test_fractions_are_not_rounded_where_whole_numbers_are_taken(tmp_path: Path,
     called = call("simulate", file, "--data", data)
     assert (called.code, called.out) == (2, "")
     assert "sample 0: x is 0.4, and would be rounded; allowed: whole numbers from -1 to 1" in called.err
-    assert "--input-scale says what stored values are multiplied by: with 2.5 they are spikes." in called.err
+    assert "Choose a factor for stored values with --input-scale: 2.5 makes them spikes." in called.err
     scaled = simulate(file, data=data, input_scale=2.5).as_json()["totals"]
     assert scaled == simulate(file, data=saved(tmp_path / "b.npz", x=raster())).as_json()["totals"]
     mixed = saved(tmp_path / "m.npz", x=np.where(raster(), 1, 0.6))
     with pytest.raises(BadData) as caught:
         verify(file, data=mixed)
-    assert caught.value.violations[0].remedy == "--input-scale says what stored values are multiplied by."
+    assert caught.value.violations[0].remedy == "Choose a factor for stored values with --input-scale."
 
 
 def test_bytes_of_images_are_not_rounded_to_spikes(tmp_path: Path) -> None:
@@ -130,7 +130,7 @@ def test_bytes_of_images_are_not_rounded_to_spikes(tmp_path: Path) -> None:
     data = saved(tmp_path / "x.npz", x=np.full((2, 20, 16), 200, np.uint8))
     with pytest.raises(BadData, match=r"x is 0.78125, and would be rounded; .*: 1 takes bytes as they are"):
         simulate(file, data=data)
-    with pytest.raises(BadData, match=r"a value: 200; allowed: -1 to 1, .* --input-scale makes values smaller"):
+    with pytest.raises(BadData, match=r"a value: 200; allowed: -1 to 1, .* Scale values down with --input-scale"):
         simulate(file, data=data, input_scale=1.0)
 
 
@@ -144,7 +144,7 @@ def test_what_an_input_block_rounds_is_counted_and_reported(tmp_path: Path, call
     data = saved(tmp_path / "x.npz", x=x)
     called = call("simulate", file, "--data", data)
     assert called.code == 0
-    said = "rounded to the network's integers: 75 of 640 input values, to multiples of 0.25; 60 values that are not 0"
+    said = "rounded to the network's integers: 75 of 640 input values, to multiples of 0.25; 60 values other than 0"
     assert f"{said} become 0\n" in called.out
     report = json.loads(call("simulate", file, "--data", data, "--json", "--out", tmp_path / "out").out)
     assert report["data"]["sent"] == {
@@ -211,7 +211,7 @@ def test_a_number_of_steps_that_nobody_stated_is_asked_for(tmp_path: Path, call:
     assert read_program(file, dialect=DIALECT).n_steps is None
     assert read_program(file, dialect=f"{DIALECT},steps=9").n_steps == 9
     report = simulate(file, dialect=f"{DIALECT},steps=9", data=data).as_json()
-    assert (len(report["steps"]), report["data"]["n_steps_from"]) == (9, "as the network says")
+    assert (len(report["steps"]), report["data"]["n_steps_from"]) == (9, "from the network")
     assert "not stated" in call("inspect", file, "--dialect", DIALECT).out
 
 
@@ -252,16 +252,16 @@ def test_every_choice_of_time_is_reported_with_who_made_it(tmp_path: Path, call:
     write(ours(16), tmp_path / "n.nir")
     moving, still = (saved(tmp_path / f"{len(x.shape)}.npz", x=x) for x in (raster(), raster()[:, 0]))
     for words, line in (
-        ((moving,), "time steps per sample: 20 (as the data have)"),
-        ((moving, "--steps", 6), "time steps per sample: 6 (as --steps says), the first of 20 in the data"),
-        ((still,), "time steps per sample: 5 (as the network says), each with the whole sample"),
-        ((still, "--steps", 6), "time steps per sample: 6 (as --steps says), each with the whole sample"),
+        ((moving,), "time steps per sample: 20 (from the data)"),
+        ((moving, "--steps", 6), "time steps per sample: 6 (from --steps), the first of 20 in the data"),
+        ((still,), "time steps per sample: 5 (from the network), each showing the whole sample"),
+        ((still, "--steps", 6), "time steps per sample: 6 (from --steps), each showing the whole sample"),
     ):
         called = call("simulate", tmp_path / "n.nir", "--data", *words)
         assert f"{line}\n" in called.out
-        assert "input: bool times 1 (as stored); direct encoder, as the network says\n" in called.out
+        assert "input: bool times 1 (as stored); direct encoder (from the network)\n" in called.out
     called = call("simulate", tmp_path / "n.nir", "--data", still, "--encoder", "poisson")
-    assert "; poisson encoder, as --encoder says\n" in called.out
+    assert "; poisson encoder (from --encoder)\n" in called.out
 
 
 def test_channels_are_not_taken_for_time_steps(tmp_path: Path, call: Call) -> None:
@@ -279,7 +279,7 @@ def test_channels_are_not_taken_for_time_steps(tmp_path: Path, call: Call) -> No
         assert (
             "shape is [3, 4, 4], which is 3 time steps, or 3 channels; allowed: [1, 4, 4] or [T, 1, 4, 4]" in called.err
         )
-        assert "With --frames the axis after N is time (3 suggests channels)." in called.err
+        assert "Use --frames if the axis after N is time (3 suggests channels)." in called.err
         assert call(command, *words, *more, "--frames").code == 0
     simulation = simulate(tmp_path / "n.nir", data=data, frames=True, record=tmp_path / "r.npz")
     sent = reference.run(read_program(tmp_path / "n.nir"), x.astype("f4").swapaxes(0, 1)[:, :, None])
@@ -300,7 +300,7 @@ def test_events_are_in_time_without_being_said_so(tmp_path: Path) -> None:
         write(ours(*shape), tmp_path / "n.nir")
         report = simulate(tmp_path / "n.nir", data=data, binning=Binning(bin_us=1000)).as_json()
         assert (report["data"]["n_steps"], report["data"]["input"]["scale_from"]) == (4, "counts of events")
-        assert report["data"]["n_steps_from"] == "as the events are cut"
+        assert report["data"]["n_steps_from"] == "from the bins of events"
         assert report["data"]["sent"]["nonzero"] == 40
 
 
@@ -340,7 +340,10 @@ def test_check_says_what_the_data_show(tmp_path: Path, call: Call) -> None:
     called = call(*words)
     assert called.code == 0
     assert "no published limit is broken, with one condition." in called.out
-    assert "if: input sends spikes alone, which the network does not say (--data looks)\n" in called.out
+    assert (
+        "if: input sends nothing but spikes; the network does not state this, so check your samples with --data\n"
+        in called.out
+    )
     data = saved(tmp_path / "x.npz", x=raster())
     called = call(*words, "--data", data)
     assert called.code == 0
@@ -405,8 +408,8 @@ def test_a_feed_reports_what_it_is(tmp_path: Path) -> None:
     source = open_data(saved(tmp_path / "x.npz", x=raster().astype("f8")))
     found = Feed.of(ours(16), source, steps=6).as_json(source)
     lines = list(input_lines(found))
-    assert lines[0] == "input: float64, rounded to float32, times 1 (as stored); direct encoder, as the network says"
-    assert lines[1] == "time steps per sample: 6 (as --steps says), the first of 20 in the data"
+    assert lines[0] == "input: float64, rounded to float32, times 1 (as stored); direct encoder (from the network)"
+    assert lines[1] == "time steps per sample: 6 (from --steps), the first of 20 in the data"
     assert len(lines) == 2
 
 
@@ -445,7 +448,7 @@ def test_training_keeps_the_scale_that_was_chosen(bytes_in_time: str, tmp_path: 
         train(run, data=bytes_in_time, **given)
     found = train(run, data=bytes_in_time, input_scale=1.0, **given)
     assert (found["options"]["input_scale"], found["data"]["input"]["scale"]) == (1.0, 1.0)
-    assert found["data"]["input"]["scale_from"] == "as --input-scale says"
+    assert found["data"]["input"]["scale_from"] == "from --input-scale"
     with np.load(bytes_in_time) as arrays:
         same = saved(tmp_path / "b.npz", x=arrays["x"].astype(bool), y=arrays["y"])
     assert train(tmp_path / "same", data=same, **given)["program"] == found["program"]
@@ -454,7 +457,7 @@ def test_training_keeps_the_scale_that_was_chosen(bytes_in_time: str, tmp_path: 
     reading: dict[str, Any] = {"data": bytes_in_time, "input_scale": 1.0}
     assert verify(run, **reading, against=("torch", "reference", "event")).passed
     analysed = analyse(run, **reading, samples=8).as_json()["data"]
-    assert (analysed["input"]["scale"], analysed["n_steps_from"]) == (1.0, "as the data have")
+    assert (analysed["input"]["scale"], analysed["n_steps_from"]) == (1.0, "from the data")
     assert prune(run, data=bytes_in_time, out=tmp_path / "pruned", rounds=1, epochs=1, samples=8)["rounds"]
 
 
@@ -473,13 +476,16 @@ def test_training_says_what_a_sample_is_taken_for(tmp_path: Path, call: Call, on
     data = saved(tmp_path / "x.npz", x=raster(n=40), y=np.arange(40) % 2)
     fast = ("--network", "mlp", "--method", "tet", "--epochs", 1, "--steps", 2)
     for words, line in (
-        ((), "a sample [20, 16] enters whole, as [1, 20, 16]; --frames would take its first axis for time"),
+        (
+            (),
+            "a sample [20, 16] has no time axis and is read as [1, 20, 16]; --frames would read its first axis as time",
+        ),
         (("--frames",), "a sample [20, 16] is 20 time steps of shape [16]"),
     ):
         called = call("train", "--data", data, *fast, *words, "--out", tmp_path / f"run{len(words)}")
         assert (called.code, f"{line}\n" in called.out) == (0, True)
         assert "input: bool times 1 (as stored)\n" in called.out
-        shown = "the first of 20 in the data" if words else "each with the whole sample"
+        shown = "the first of 20 in the data" if words else "each showing the whole sample"
         assert f"time steps per sample: 2 (as the options of the run say), {shown}\n" in called.out
 
 

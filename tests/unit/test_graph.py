@@ -140,16 +140,16 @@ LI_NODE = "node/nodes/li"
     [
         (remove("node"), "without a NIR graph"),
         (put("node", 3), "without a NIR graph"),
-        (put("node/type", "LIF"), "holds a LIF where a NIR graph belongs"),
-        (remove("node/type"), "half written: it has no node/type; write it again"),
-        (remove("node/nodes"), "half written: it has no node/nodes; write it again"),
-        (remove("node/edges"), "half written: it has no node/edges; write it again"),
+        (put("node/type", "LIF"), "holds a LIF instead of a NIR graph"),
+        (remove("node/type"), "half-written NIR file: it has no node/type; write it again"),
+        (remove("node/nodes"), "half-written NIR file: it has no node/nodes; write it again"),
+        (remove("node/edges"), "half-written NIR file: it has no node/edges; write it again"),
         (put("node/edges", [1, 2, 3]), "is damaged"),
         (put("node/edges", [["in", "conv", "n"]]), "is damaged"),
         (put("node/type_check", 1), "is damaged"),
         (put("node/surplus", 1), "is damaged"),
         (remove(f"{LI_NODE}/tau"), "is damaged"),
-        (remove(f"{LI_NODE}/type"), "half written: it has no node/nodes/li/type; write it again"),
+        (remove(f"{LI_NODE}/type"), "half-written NIR file: it has no node/nodes/li/type; write it again"),
         (put(f"{LI_NODE}/type", "NIRNode"), "li: a node of kind NIRNode"),
         (put(f"{LI_NODE}/type", "Conv1d"), "li: a node of kind Conv1d"),
         (put(f"{LI_NODE}/type", [1.0, 2.0]), "li: a node of kind unknown"),
@@ -388,7 +388,7 @@ def test_a_zero_bias_of_a_convolution_is_none(file):
 def test_a_node_that_states_another_shape_than_it_receives_is_named(name, node):
     graph = graph_of("in>a a>out")
     graph.nodes[name] = node
-    assert "(2,), what it receives" in reasons(graph)[name]
+    assert "(2,), which it receives" in reasons(graph)[name]
 
 
 def test_a_convolution_that_states_another_size_than_it_receives_is_named():

@@ -82,7 +82,7 @@ def test_a_constant_of_a_node_can_be_in_the_other_file_too(tmp_path):
 def test_a_location_that_is_no_plain_name_is_refused(tmp_path, location):
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "net.onnx.data").write_bytes(bytes(200))
-    with pytest.raises(BadFile, match="in a file of the same folder, given by its name alone"):
+    with pytest.raises(BadFile, match="in a file of the same folder, and refer to it by its name alone"):
         read(changed(apart(tmp_path), location=location))
 
 
@@ -91,14 +91,14 @@ def test_a_link_a_folder_and_a_pipe_are_refused(tmp_path):
     (tmp_path / "link").symlink_to(tmp_path / "net.onnx.data")
     (tmp_path / "folder").mkdir()
     os.mkfifo(tmp_path / "pipe")
-    for name, found in {"link": "is a link", "folder": "is a folder", "pipe": "is no regular file"}.items():
-        with pytest.raises(BadFile, match=f"keeps weights in {name}, which {found}; put {name} beside it"):
+    for name, found in {"link": "is a link", "folder": "is a folder", "pipe": "is not a regular file"}.items():
+        with pytest.raises(BadFile, match=f"stores weights in {name}, which {found}; put {name} beside it"):
             read(changed(path, location=name))
 
 
 def test_a_model_that_is_a_pipe_is_refused_at_once(tmp_path):
     os.mkfifo(tmp_path / "net.onnx")
-    with pytest.raises(BadFile, match=r"net\.onnx: is no regular file"):
+    with pytest.raises(BadFile, match=r"net\.onnx: is not a regular file"):
         read(tmp_path / "net.onnx")
 
 
@@ -106,7 +106,7 @@ def test_a_file_that_is_not_there_is_named(tmp_path):
     path = apart(tmp_path)
     (tmp_path / "net.onnx.data").unlink()
     with pytest.raises(
-        BadFile, match=r"keeps weights in net\.onnx\.data, which is not there; put net\.onnx\.data beside"
+        BadFile, match=r"stores weights in net\.onnx\.data, which is not there; put net\.onnx\.data beside"
     ):
         read(path)
 
@@ -122,14 +122,14 @@ def test_a_file_that_is_not_there_is_named(tmp_path):
     ],
 )
 def test_what_is_outside_of_the_file_is_refused(tmp_path, entries, found):
-    with pytest.raises(BadFile, match=f"keeps the weights w in net.onnx.data.*{found}"):
+    with pytest.raises(BadFile, match=f"stores the weights w in net.onnx.data.*{found}"):
         read(changed(apart(tmp_path), **entries))
 
 
 def test_a_file_that_was_cut_off_is_refused(tmp_path):
     path = apart(tmp_path)
     (tmp_path / "net.onnx.data").write_bytes((tmp_path / "net.onnx.data").read_bytes()[:100])
-    with pytest.raises(BadFile, match="put the two files together that were exported together"):
+    with pytest.raises(BadFile, match="use the two files of one export"):
         read(path)
 
 

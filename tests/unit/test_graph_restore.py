@@ -644,9 +644,9 @@ def test_a_bias_of_one_number_is_that_of_all_outputs(shape: tuple[int, ...], tmp
     [
         (np.ones(3), "(3,)"),
         (np.ones((2, 1)), "(2, 1)"),
-        (np.array([1.0, np.nan]), "no finite numbers"),
-        (np.full(3, np.inf), "no finite numbers"),
-        ("text", "no finite numbers"),
+        (np.array([1.0, np.nan]), "not finite numbers"),
+        (np.full(3, np.inf), "not finite numbers"),
+        ("text", "not finite numbers"),
     ],
 )
 def test_a_bias_that_is_none_is_named(bias: Any, found: str, tmp_path: Path) -> None:

@@ -87,7 +87,7 @@ def test_a_file_that_was_not_closed_says_so(tmp_path: Path) -> None:
     assert content[8] == 3
     content[11] |= 1  # the flag that a program holds while it writes
     path.write_bytes(content)
-    assert said_of(path).startswith("is being written, or was not closed by the program that wrote it")
+    assert said_of(path).startswith("is still being written, or the program that wrote it did not close it")
 
 
 def test_what_nir_leaves_behind_when_it_cannot_write_a_parameter_is_half_a_file(tmp_path: Path) -> None:
@@ -97,7 +97,7 @@ def test_what_nir_leaves_behind_when_it_cannot_write_a_parameter_is_half_a_file(
     with pytest.raises(TypeError):
         nir.write(path, graph(n=nir.LIF(tau=one, r=one, v_leak=one, v_threshold=one, v_reset=one)))
     said = said_of(path)
-    assert said.startswith("is a NIR file that was half written: it has no node/type, node/edges")
+    assert said.startswith("is a half-written NIR file: it has no node/type, node/edges")
     assert said.endswith("; write it again.")
 
 
@@ -105,7 +105,7 @@ def test_what_nir_leaves_behind_when_it_cannot_write_a_parameter_is_half_a_file(
 def test_a_missing_part_is_named(part: str, whole: Path) -> None:
     with h5py.File(whole, "a") as file:
         del file["node"][part]
-    assert said_of(whole) == f"is a NIR file that was half written: it has no node/{part}; write it again."
+    assert said_of(whole) == f"is a half-written NIR file: it has no node/{part}; write it again."
 
 
 def test_a_missing_part_of_an_inner_graph_is_named(tmp_path: Path) -> None:
@@ -133,7 +133,7 @@ def test_a_file_without_anything_of_nir_is_not_said_to_be_half_of_one(tmp_path: 
     assert said_of(path) == "is an HDF5 file without a NIR graph; name a .nir, .net or .onnx file."
     with h5py.File(path, "a") as file:
         file["version"] = "1.0.8"
-    assert "or a NIR file that was half written" in said_of(path)
+    assert "or is a half-written NIR file" in said_of(path)
 
 
 def test_a_damage_of_another_kind_is_not_called_half_written(whole: Path) -> None:

@@ -45,9 +45,9 @@ def test_what_the_integers_cannot_hold_is_refused(value, found):
             {"quantized_from": "abc"},
             "poisson",
             2.0,
-            "--input-scale makes values smaller.",
+            "Scale values down with --input-scale.",
         ),  # their range is not set by --data
-        ({"dialect": "lava-dl"}, "direct", 2.0, "--input-scale makes values smaller."),
+        ({"dialect": "lava-dl"}, "direct", 2.0, "Scale values down with --input-scale."),
         ({"quantized_from": "abc"}, "direct", np.nan, "Replace values that are no numbers."),
     ],
 )

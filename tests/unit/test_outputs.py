@@ -239,7 +239,7 @@ def test_a_target_that_cannot_read_a_potential_says_so(target: str, tmp_path: Pa
 def test_integers_are_made_before_their_potential_is_read(tmp_path: Path) -> None:
     with pytest.raises(NotExportable, match=r"out: reads a potential.*Quantize the program, then"):
         quantize(with_potential_output(silent()))
-    with pytest.raises(BadOption, match="--against torch is with an output that reads a potential"):
+    with pytest.raises(BadOption, match="--against torch is for an output that reads a potential"):
         torch_machine(tmp_path, with_potential_output(silent()))
 
 
@@ -409,7 +409,7 @@ def test_inputs_that_could_make_sums_infinite_are_refused(tmp_path: Path) -> Non
                 command()
             else:
                 with pytest.raises(
-                    BadData, match=r"a value: 3\.35544e\+07; allowed: up to .*--input-scale makes values smaller"
+                    BadData, match=r"a value: 3\.35544e\+07; allowed: up to .*Scale values down with --input-scale"
                 ):
                     command()
 
@@ -455,7 +455,7 @@ def test_verify_compares_the_messages_of_a_sigma_delta_network_whose_output_stay
     said = call("verify", file, "--data", tmp_path / "x.npz", "--against", "reference,event,onnx")
     assert said.code == 0
     assert "0 of 1,248" in said.out
-    assert "always 0, wherever it was executed: layer2, output" in said.out
+    assert "always 0 on every backend: layer2, output" in said.out
     report = json.loads(
         call("verify", file, "--data", tmp_path / "x.npz", "--against", "reference,event", "--json").out
     )

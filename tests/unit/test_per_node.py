@@ -194,13 +194,13 @@ def test_what_is_open_can_be_said_for_each_node() -> None:
     with pytest.raises(UnsupportedGraph) as refused:
         lower(graph, dialect="snntorch,reset=soft,reset_delay[one]=yes")
     (violation,) = refused.value.violations
-    assert (violation.where, violation.found) == ("snntorch: reset_delay", "not said of two")
+    assert (violation.where, violation.found) == ("snntorch: reset_delay", "not specified for two")
 
 
 def test_nobody_is_asked_when_a_layer_resets_that_does_not() -> None:
     assert lower(chain(one=lif()), dialect="snntorch,reset=none")["one"].neuron.reset == "none"
     graph = chain(one=lif(), two=lif())
-    with pytest.raises(UnsupportedGraph, match="reset_delay: not said of two"):
+    with pytest.raises(UnsupportedGraph, match="reset_delay: not specified for two"):
         lower(graph, dialect="snntorch,reset=soft,reset[one]=none")
 
 
@@ -252,7 +252,9 @@ def test_a_spike_delay_and_a_map_delay_are_of_one_node() -> None:
 
 def test_inspect_shows_the_choices_for_nodes_and_how_to_say_them(tmp_path: Path, call) -> None:
     nir.write(tmp_path / "theirs.nir", chain(one=lif(), two=lif()))
-    with pytest.raises(AmbiguousGraph, match=r"KEY\[NODE\]=VALUE is a choice for one node, such as reset\[two\]=none"):
+    with pytest.raises(
+        AmbiguousGraph, match=r"KEY\[NODE\]=VALUE sets a choice for one node, such as reset\[two\]=none"
+    ):
         read(tmp_path / "theirs.nir")
     assert "such as reset[two]=none" in call("inspect", tmp_path / "theirs.nir").out
     said = call("inspect", tmp_path / "theirs.nir", "--dialect", f"{SNNTORCH},reset[two]=none")

@@ -48,7 +48,7 @@ def conv(**changed: Any) -> dict[str, Any]:
 LIF = {"type": "LIF", "tau": 1e-3, "r": 10.0, "v_leak": 0.0, "v_threshold": 1.0, "v_reset": 0.0}  # for any shape
 WIDE = {"type": "LIF", **{key: np.full(5, value) for key, value in LIF.items() if key != "type"}}
 FLATTEN = {"type": "Flatten", "start_dim": 0, "end_dim": -1, "input_type": [4, 6, 4]}
-REPAIRED = "input: states no shape, and is"
+REPAIRED = "input: states no shape, read as"
 
 
 @pytest.mark.parametrize("missing", [NONE, np.array([]), None, h5py.Empty("i8")])
@@ -59,8 +59,8 @@ def test_an_output_is_what_it_receives_and_an_input_what_its_map_takes(tmp_path:
     unstated = read(written(tmp_path / "b.nir", nodes, input=missing, output=missing), dialect=DIALECT)
     assert unstated.digest == stated.digest
     assert (unstated.input.shape, unstated.shapes[unstated.output.name]) == ((50,), (4,))
-    assert f"{REPAIRED} [50], what follows takes" in unstated.provenance["repaired"]
-    assert ("output: states no shape, and is [4], what it receives" in unstated.provenance["repaired"]) == (
+    assert f"{REPAIRED} [50], which the nodes after it take" in unstated.provenance["repaired"]
+    assert ("output: states no shape, read as [4], which it receives" in unstated.provenance["repaired"]) == (
         missing is not None
     )
 
