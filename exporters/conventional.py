@@ -17,7 +17,7 @@ from tdd_deploy.program import Conv, Dense, Flatten, Input, NeuronLayer, Node, O
 
 OPSET, IR = 17, 8  # of 2022: old enough for any runtime
 BATCH = "N"
-Operation = tuple[str, dict[str, Any], dict[str, Any]]  # its kind, constants and attributes
+Operation = tuple[str, dict[str, Any], dict[str, Any]]  # a node's kind, constants and attributes
 WITHOUT_NUMBERS: dict[type[Node], str] = {Flatten: "Flatten", NeuronLayer: "Relu", Output: "Identity"}
 
 
@@ -80,7 +80,7 @@ def _faults(program: Program) -> Iterator[Violation]:
 
 
 def _operations(node: Node, shape: tuple[int, ...]) -> list[Operation]:
-    """Return what computes a node that receives ``shape``."""
+    """Find the operator that computes a node which receives ``shape``."""
     match node:
         case Dense():
             return [("Gemm", _weights(node), {"transB": 1})]

@@ -422,7 +422,7 @@ def sizes_are_positive(program: Program) -> Iterator[Violation]:
 
 
 def outputs_are_sent(program: Program) -> Iterator[Violation]:
-    """NIR's output node takes what nodes send."""
+    """NIR's output node takes the values that nodes send, not potentials."""
     if program.output.reading != "spikes":
         found = f"reads a {program.output.reading}"
         yield Violation(program.output.name, found, "an output of spikes or sums", "Read its spikes instead.")
@@ -439,7 +439,7 @@ def _has_inverse(dt_s: float) -> bool:
 
 
 def scales_have_no_bias(program: Program) -> Iterator[Violation]:
-    """NIR's Scale is a product alone, and its Affine a whole matrix."""
+    """NIR's Scale only multiplies, and its Affine is a whole matrix."""
     for node in program.linear_maps:
         if isinstance(node, Scale) and node.bias is not None:
             remedy = "Move the bias into a Dense or Conv next to it."

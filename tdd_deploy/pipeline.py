@@ -126,7 +126,7 @@ class Exported:
     program: Program
     layers: "tuple[LayerReport, ...]" = ()
     calibration: "Calibration | None" = None
-    data: Mapping[str, Any] | None = None  # of the calibration: how samples became inputs
+    data: Mapping[str, Any] | None = None  # how samples of the calibration became inputs
 
     def as_json(self) -> dict[str, Any]:
         """Return plain values."""
@@ -177,7 +177,7 @@ def export(
         floats: for Lava: keep the floats, for its floating-point simulation.
         mapping: for Lava: ``fused``, ``stock`` or ``spike``; fused by default.
         form: for ONNX: ``step``, one time step (default), or ``scan``, a loop over all.
-        fast: for ONNX: sum float32 by Conv and Gemm, which are faster, and which some runtimes compute in fewer bits.
+        fast: for ONNX: sum float32 with Conv and Gemm, which are faster but which some runtimes compute in fewer bits.
         code: what edges send, ``delta`` or ``spike``: for Lava, mapping fused (delta by default), and for ONNX
             (spike by default, as a dense runtime gains nothing from changes).
         data: calibration data: measure on its first training samples what quantisation changes.
@@ -186,7 +186,7 @@ def export(
         input_scale: stored values are multiplied by it; by default as the data say.
         frames: the axis of x after N is time.
         samples: how many of them.
-        steps: time steps per sample, which the file then states; by default as the network says.
+        steps: time steps per sample, stated in the file; by default as the network states.
 
     Raises:
         BadOption: no such target, or a number of steps below 1.
@@ -280,7 +280,7 @@ def _quantized(
 
 
 def _with_steps(program: Program, steps: int | None) -> Program:
-    """Return a program that states its time steps, where a user chose them."""
+    """Return a program that states the time steps that a user chose; without a choice, unchanged."""
     if steps is None:
         return program
     if steps < 1:
@@ -289,9 +289,9 @@ def _with_steps(program: Program, steps: int | None) -> Program:
 
 
 def _seen(source: Source, samples: int) -> dict[str, Any]:
-    """Return what ``quantize`` is told of an input: the least power of two that bounds it, from 1 on, and values.
+    """Measure an input for ``quantize``: the least power of two, from 1 on, that bounds it, and values.
 
-    Where all values are 0 and 1, the input sends spikes.
+    If all values are 0 and 1, the input sends spikes.
     """
     batches = [batch.x for batch in source.batches(CALIBRATION_SAMPLES, limit=samples)]
     largest = max(float(np.abs(x).max()) for x in batches)
@@ -361,7 +361,7 @@ def simulate(
         threads: of this process; by default one per core.
         workers: so many processes on this machine instead.
         scheduler: the address of a Dask scheduler whose workers shall do it.
-        output: what is read of the last layer: what it sends, or its ``potential`` before the reset.
+        output: of the last layer: its ``spikes``, or its ``potential`` before the reset.
         record: an .npz for the raster of every layer.
         record_potentials: also write the potentials that layers compare with their thresholds, as ``v/LAYER``.
         out: a folder for report.json, steps.csv and report.html.
@@ -506,13 +506,13 @@ def check(
         bits: of a weight, for floats; by default 8.
         code: what edges send; by default delta where events can carry a sign, or else spike.
         chips: how many there are.
-        data: samples that show what the input sends; without them it is what the program says, or unknown.
+        data: samples that show what the input sends; without them the program decides, or it stays unknown.
         split: part of the data; by default the test set, or a whole .npz.
         data_dir: where the files of a named set lie.
         binning: how events of a camera are cut.
         input_scale: stored values are multiplied by it; by default as the data say.
         frames: the axis of x after N is time.
-        samples: how many are looked at, from the first on; all by default.
+        samples: how many are examined, from the first on; all by default.
 
     Raises:
         TddDeployError: anything wrong with a file or an option.
@@ -554,13 +554,13 @@ def check(
 
 
 def _seen_of(program: Program, source: Source, *, frames: bool, samples: int | None) -> "Seen":
-    """Look at what samples send into a program."""
+    """Examine what samples send into a program."""
     from .simulator.check import DRAWN, Seen
 
-    steps = arranged(program, source, frames=frames).n_steps or 1  # values are looked at, and not executed
+    steps = arranged(program, source, frames=frames).n_steps or 1  # values are examined but not executed
     feed = Feed.of(program, source, steps=steps, frames=frames)
     if feed.encoder != "direct":
-        return Seen(is_binary=True, found=f"sends spikes, drawn by the network's encoder ({feed.encoder})")
+        return Seen(is_binary=True, found=f"sends spikes that its encoder draws ({feed.encoder})")
     batches = feed.batches(source, MEASURED_BATCH, limit=samples)
     sent = sum((Sent.of(encoded, program) for encoded, _ in batches), Sent())
     n_samples = source.n_samples if samples is None else min(samples, source.n_samples)
@@ -570,7 +570,7 @@ def _seen_of(program: Program, source: Source, *, frames: bool, samples: int | N
     found = f"sends numbers: {sent.other:,} of {sent.values:,} values of {of_data} are not sent as 0 or 1"
     remedy = DRAWN if sent.lowest >= 0 and sent.highest <= 1 else ""
     if source.binned and source.scale == 1:
-        remedy = "With --bin-value binary it does"
+        remedy = "With --bin-value binary it fits"
     return Seen(is_binary=False, found=f"{found}; they go from {sent.lowest:g} to {sent.highest:g}", remedy=remedy)
 
 
@@ -583,7 +583,7 @@ def _check_without_data(
     *,
     frames: bool,
 ) -> None:
-    """Refuse options of data that are not named."""
+    """Refuse options about data without --data."""
     given = {
         "--data-dir": data_dir,
         "--split": split,
@@ -708,7 +708,7 @@ def _check_twin(path: Path | None, twin: Mapping[str, Any], program: Program, da
 
 
 def _caveats(program: Program, profiles: "Sequence[Profile]", *, input_is_binary: bool) -> tuple[str, ...]:
-    """Say what the chips of some profiles could not execute, of a program that got such an input."""
+    """Report what the chips of some profiles cannot execute of a program with this input."""
     from .simulator.check import cannot_run
     from .simulator.chips import load_chip
 
@@ -779,7 +779,7 @@ def _write_report(folder: Path, simulation: "Simulation") -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Verified:
-    """The hops from machine to machine, at least one; ``left_out`` says why a machine is not among them."""
+    """One or more comparisons of machines; ``left_out`` says why a machine is missing."""
 
     hops: "tuple[Hop, ...]"
     seconds: Mapping[str, float]  # per machine, for all samples
@@ -846,7 +846,7 @@ def verify(
         input_bits: of an analog input; by default those that lose least.
         mapping: of ``lava``.
         timeout_s: seconds that Lava may take for a batch.
-        output: what is read of the last layer: what it sends, or its ``potential`` before the reset.
+        output: of the last layer: its ``spikes``, or its ``potential`` before the reset.
         batch: samples executed at once.
         progress: is told how many samples are done.
 
@@ -947,7 +947,7 @@ def inspect(path: Path, *, dialect: str | None = None, strict: bool = False) -> 
         "weights": sum(node.weight.size for node in program.linear_maps if isinstance(node, Dense | Conv)),
         "time step": f"{program.dt_s:g} s",
         "time constants": ", ".join(describe.time_constants(program)) or "none",
-        "time steps per sample": program.n_steps or "not stated: data in time have their own, others need --steps",
+        "time steps per sample": program.n_steps or "not stated: data without a time axis need --steps",
         "integration": program.integration,
         "encoder": program.encoder,
         "number format": program.number_format,
@@ -959,7 +959,7 @@ def inspect(path: Path, *, dialect: str | None = None, strict: bool = False) -> 
 
 
 def _unrounded(program: Program) -> str:
-    """Say of a program whose currents cannot round for which inputs that is so."""
+    """Describe for which inputs the currents of a program cannot round."""
     is_any = program.number_format == "integer" or program.encoder != "direct"
     return f"none{'' if is_any else ', for inputs k/256 up to 1'}: every code gives the same spikes"
 
@@ -981,7 +981,7 @@ def _calibrated(program: Program, source: Source, feed: Feed) -> Program:
 
 
 def sent_json(sent: Sent, program: Program) -> dict[str, Any]:
-    """Return what an input got, as plain values; in integers also what rounding changed."""
+    """Return counts of the values that an input received; in integers also the effect of rounding."""
     rounded = {"rounded": sent.rounded, "rounded_to_zero": sent.lost, "unit": 1 / program.input.scale}
     return {
         "values": sent.values,
@@ -1258,7 +1258,7 @@ def _binning_of(of_data: Mapping[str, Any], steps: int | None) -> Binning | None
 
 
 def _train_options(choices: Mapping[str, Any], out: Path, *, resume: bool) -> "TrainOptions":
-    """Return the checked options of a run, those of a former one by its train.json."""
+    """Return the checked options of a run; to resume one, from its train.json."""
     from . import train as room
 
     try:
@@ -1266,7 +1266,7 @@ def _train_options(choices: Mapping[str, Any], out: Path, *, resume: bool) -> "T
     except TypeError as error:
         if not resume:
             raise
-        raise BadFile(out / "train.json", f"is damaged ({error})", "start the run anew in another folder") from error
+        raise BadFile(out / "train.json", f"is damaged ({error})", "start a new run in another folder") from error
 
 
 def _steps_of_events(opened: Callable[..., Source], binning: Binning | None) -> dict[str, Any]:
@@ -1318,7 +1318,7 @@ def _training_data(
         "input": source.as_json(),
         "static": not in_time,
         "n_steps": options.steps,
-        "n_steps_from": "as the options of the run say",
+        "n_steps_from": "from the options of the run",
         "n_steps_of_data": source.sample_shape[0] if in_time else None,
         "sha256": sha.hexdigest(),
     }
@@ -1349,7 +1349,7 @@ def analyse(
     out: Path | None = None,
     progress: Progress = lambda done, total: None,
 ) -> "Analysis":
-    """Find out what a trained network sends from step to step: what repeats, where deltas pay, where information lies.
+    """Analyze what a trained network sends from step to step: what repeats, where deltas pay, where information lies.
 
     Args:
         run: a run folder.

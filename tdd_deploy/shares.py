@@ -27,7 +27,7 @@ class Share:
     trace: Trace
     n_correct: int  # 0 without labels
     sent: Sent  # by the input
-    output: NDArray[Any] | None  # in all samples and steps; None if it changes, or steps that were left out hide it
+    output: NDArray[Any] | None  # in all samples and steps; None if it changes, or if skipped steps hide it
 
     def __add__(self, other: "Share") -> "Share":
         is_same = self.output is not None and other.output is not None and np.array_equal(self.output, other.output)
@@ -54,7 +54,7 @@ class Job:
         steps: time steps.
         encoder: of the input.
         seed: of a random encoder.
-        threshold: by which an input has to differ to be sent anew.
+        threshold: an input is resent once it has changed by more than this.
         batch: samples executed at once.
         early_exit: see ``Engine.run``.
         routes: see ``Engine``.
@@ -99,7 +99,7 @@ def execute(
     early_exit: float | None,
     take: Callable[[Result], None] | None = None,
 ) -> Iterator[Share]:
-    """Execute some samples, batch by batch; ``take`` is given every result, with the rasters of all layers.
+    """Execute some samples batch by batch; ``take`` receives every result, with the rasters of all layers.
 
     Raises:
         BadData: the output of a sample is not finite.
@@ -121,10 +121,10 @@ def execute(
 
 
 def check_finite(output: NDArray[Any], *, start: int) -> None:
-    """Refuse an output ``[batch, n_steps, ...]`` with numbers that are none, whose sums depend on their order.
+    """Refuse an output ``[batch, n_steps, ...]`` with NaN or infinite numbers, whose sums depend on their order.
 
     Raises:
-        BadData: the first such sample and time step; ``start`` is the number of the batch's first sample.
+        BadData: it names the first such sample and time step; ``start`` is the number of the first sample.
     """
     if np.isfinite(output).all():
         return

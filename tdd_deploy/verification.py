@@ -17,7 +17,7 @@ from .program.quantize import BITS
 Array = NDArray[Any]
 NEAR = 1e-5  # of the threshold: as close as float32 sums in different orders come
 NEAR_OUTPUT = 1e-4  # of the largest output or message: sums that are held over many steps
-OF_OUTPUT = "weights or bias of what leads to the output, as all spikes until then agree"
+OF_OUTPUT = "weights or bias of the maps before the output, since all earlier spikes agree"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +27,7 @@ class Recorded:
     Attributes:
         machine: its name.
         program: what it executed.
-        spikes: of every layer of neurons; of layers that do not spike, the numbers that they send: their messages.
+        spikes: of every layer of neurons; for layers that do not spike, the numbers that they send (messages).
         output: of the program.
         potentials: what each layer compared with its threshold; empty where the machine cannot say.
         seconds: what the execution took, without its preparation.
@@ -50,7 +50,7 @@ class Difference:
         layer: of neurons, or the output.
         number: of the layer in execution order.
         values: spikes, messages or outputs.
-        potentials: before the reset, in the second machine's units; None for messages and outputs, and if unknown.
+        potentials: before the reset, in the second machine's units; None for messages and outputs, or if unknown.
         v_threshold: the second machine's; None for messages and outputs.
         cause: what is most likely behind it.
 
@@ -109,14 +109,14 @@ class Hop:
         before: the machine that is taken as right.
         after: the machine that is compared with it.
         bound: what the hop must keep.
-        spikes: how many values of neurons that spike were compared.
+        spikes: how many values of spiking neurons were compared.
         differing: how many of them differ.
         messages: how many numbers that other neurons sent were compared.
         messages_differing: how many of them differ by more than the bound counts as equal.
         outputs: how many values of the output were compared; None where the two are in different units.
         outputs_differing: how many of them differ by more than the bound counts as equal.
-        not_compared: messages and outputs that were not, as they follow the first spike of their sample that differs.
-        always_zero: layers, and the output, in which both machines gave nothing but 0.
+        not_compared: messages and outputs after the first differing spike of their sample, which are not compared.
+        always_zero: layers, or the output, that are 0 throughout on both machines.
         largest_dv: the largest difference of potentials over the threshold; None where they cannot be compared.
         n_samples: how many samples.
         predictions_differing: samples whose largest output is another.
@@ -142,7 +142,7 @@ class Hop:
 
     @property
     def passed(self) -> bool:
-        """Whether something was compared, and the bound was kept."""
+        """Whether something was compared and the bound was kept."""
         return (
             self.spikes + self.messages + (self.outputs or 0) > 0
             and self.differing <= self.bound.spikes * self.spikes
@@ -210,7 +210,7 @@ def compare(before: Recorded, after: Recorded) -> Hop:
 
 @dataclass(frozen=True)
 class _Numbers:
-    """Where messages or outputs ``[batch, n_steps, *shape]`` differ, and which samples and steps were compared."""
+    """Differences of messages or outputs ``[batch, n_steps, *shape]``, and the samples and steps that were compared."""
 
     differ: Array
     compared: Array  # [batch, n_steps]
@@ -229,10 +229,10 @@ class _Numbers:
 
 
 class _Differences:
-    """Where two machines differ.
+    """All places where two machines differ.
 
-    Spikes are compared everywhere. Numbers follow from the spikes before them in their sample, so after its first
-    spike that differs, in time and then in execution order, they are not compared; unless all must be equal.
+    Spikes are compared everywhere. Numbers follow from earlier spikes of their sample. So after its first differing
+    spike, in time and then in execution order, they are not compared, unless all must be equal.
     """
 
     def __init__(self, before: Recorded, after: Recorded, bound: Bound) -> None:
@@ -255,7 +255,9 @@ class _Differences:
         pairs[output] = before.output, after.output
         order = [*(layer.name for layer in layers), output]
         n_samples, n_steps = before.output.shape[:2]
-        places = {name: np.arange(n_steps) * len(order) + k for k, name in enumerate(order)}  # as they follow
+        places = {
+            name: np.arange(n_steps) * len(order) + k for k, name in enumerate(order)
+        }  # in time and execution order
         end = np.full(n_samples, np.iinfo(np.int64).max)
         for name, array in self.of_spikes.items() if bound.near else ():
             end = np.minimum(end, _first_place(array, places[name]))
@@ -270,22 +272,22 @@ class _Differences:
 
 
 def _apart(before: Array, after: Array, near: float) -> Array:
-    """Return where numbers differ by more than a fraction of the largest of them."""
+    """Find where numbers differ by more than a fraction of the largest of them."""
     if not near:
         return np.asarray(before != after)
     is_near = np.abs(before - after) <= near * np.abs(before).max(initial=0)
-    return np.asarray((before != after) & ~is_near)  # NaN is not near anything
+    return np.asarray((before != after) & ~is_near)  # NaN is near nothing
 
 
 def _first_place(differ: Array, places: Array) -> Array:
-    """Return for each sample the place at the first step with a difference, or one beyond all places."""
+    """Find the place of the first difference of each sample, or a place beyond all others."""
     at = np.asarray(differ.reshape(*differ.shape[:2], -1).any(axis=2))
     beyond = np.iinfo(np.int64).max
     return np.asarray(np.where(at.any(axis=1), places[at.argmax(axis=1)], beyond))
 
 
 def _like(mask: Array, array: Array) -> Array:
-    """Return ``[batch, n_steps]`` so that it goes with ``[batch, n_steps, *shape]``."""
+    """Reshape ``[batch, n_steps]`` so that it broadcasts to ``[batch, n_steps, *shape]``."""
     return mask.reshape(*mask.shape, *[1] * (array.ndim - 2))
 
 
@@ -349,7 +351,7 @@ def _threshold(layer: NeuronLayer) -> Array:
 
 
 def _first(before: Recorded, after: Recorded, found: _Differences) -> Difference | None:
-    """Return the first difference of spikes, messages or outputs, where they were compared."""
+    """Find the first difference among the spikes, messages and outputs that were compared."""
     output = after.program.output.name
     of_numbers = {name: numbers.differ for name, numbers in found.of_numbers.items()}
     differ = {layer.name: {**found.of_spikes, **of_numbers}.get(layer.name) for layer in after.program.neuron_layers}
@@ -385,8 +387,8 @@ def _cause_of_message(layer: Node, size: float) -> str:
     assert isinstance(layer, NeuronLayer)
     neuron = layer.neuron
     if isinstance(neuron, SigmaDelta) and size <= (1 + NEAR_OUTPUT) * float(np.max(neuron.delta_threshold)):
-        return "rounding: a change is as large as the threshold that it has to pass"
-    return "weights, bias or parameters of this layer, as all that came before agrees"
+        return "rounding: a change is as large as the threshold that it has to exceed"
+    return "weights, bias or parameters of this layer, since all earlier values agree"
 
 
 def _first_step(array: Array) -> int:
@@ -533,13 +535,13 @@ class _Parting:
 
 
 def _cause_of_integers(integers: Program) -> str:
-    """Say what would change less than the rounding to integers, where there is more to give."""
+    """Suggest finer integers, if finer ones are possible."""
     found = []
     if int(integers.provenance.get("quantized_bits", 0)) < max(BITS):
         found.append("more --bits")
     if all(layer.neuron.parameters()["v_threshold"].ndim == 0 for layer in integers.neuron_layers):
         found.append("--per neuron")
-    advice = f"; {' or '.join(found)} can change less" if found else ""
+    advice = f"; {' or '.join(found)} can reduce it" if found else ""
     return f"the rounding to integers{advice}"
 
 

@@ -134,7 +134,7 @@ class Reference:
 
 
 class Onnx:
-    """The exported model in onnxruntime, on one thread, in spike code and by Conv and Gemm, which are faster there."""
+    """The exported model in onnxruntime, on one thread, in spike code, with Conv and Gemm, which are faster there."""
 
     def __init__(self, program: Program, x: np.ndarray, *, form: Form) -> None:
         spiking = with_code(program, "spike")

@@ -26,8 +26,8 @@ def violations(program: Program, mapping: LavaMapping) -> tuple[Violation, ...]:
     if program.number_format == "integer":
         found += _integers(program)
     if program.n_steps is None:
-        remedy = "--steps says how many a sample takes."
-        found.append(Violation("time steps", "the network does not say how many", "1 or more", remedy))
+        remedy = "Choose a number with --steps."
+        found.append(Violation("time steps", "the network does not state a number", "1 or more", remedy))
     late = latencies(program)
     if mapping != "fused":
         found += [fault for layer in program.neuron_layers for fault in _stock(layer, mapping)]
@@ -62,9 +62,13 @@ def _any_neuron(program: Program) -> Iterator[Violation]:
         filters = isinstance(neuron, CubaLIF | LoihiLIF)
         if filters and np.any(biases[layer.name]):
             found = "a bias on a map before it, which Lava would not filter"
-            # quantize refuses currents with a memory, too
+            # quantize also refuses currents with a memory
             is_kept = isinstance(neuron, LoihiLIF) or np.any(neuron.parameters()["alpha"])
-            remedy = "Train without a bias there." if is_kept else "quantize(program) puts them there."
+            remedy = (
+                "Train this map without a bias."
+                if is_kept
+                else "Use quantize(program), which moves them into the neurons."
+            )
             yield Violation(layer.name, found, "biases in the neurons", remedy)
 
 

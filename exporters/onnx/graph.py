@@ -16,7 +16,7 @@ from tdd_deploy.neurons.loihi import DECAY
 from tdd_deploy.program import Program
 
 Constant: TypeAlias = NDArray[Any] | float
-NOTHING = 0  # what a sum leaves out
+NOTHING = 0  # a summand that a sum leaves out
 Operand: TypeAlias = "Tensor | Constant"
 
 
@@ -48,7 +48,7 @@ class Tensor:
         return self.graph.node("Mul", other, self)
 
     def __floordiv__(self, other: Constant) -> "Tensor":
-        """Return how many whole ``other``, above 0, are in this: the largest n for which n times it is not above this.
+        """Count how many whole ``other``, above 0, fit into this: the largest n for which n times it is not above this.
 
         Runtimes divide differently, by a reciprocal for one, so the quotient is corrected by products.
         """
@@ -64,9 +64,9 @@ class Tensor:
         return self.graph.node("BitwiseAnd", self, bits)
 
     def __rshift__(self, bits: int) -> "Tensor":
-        """Return the quotient of integers by ``2 ** bits``, rounded down; ONNX shifts numbers without a sign alone.
+        """Return the quotient of integers by ``2 ** bits``, rounded down; ONNX shifts unsigned integers only.
 
-        What is divided is a multiple of the divisor and has ``32 - bits`` bits, so a runtime may divide in float32.
+        The dividend is a multiple of the divisor and has ``32 - bits`` bits, so a runtime may divide in float32.
         """
         return self.graph.node("Div", self & -(2**bits), 2**bits)
 
@@ -90,7 +90,7 @@ class FloatArithmetic:
     """The arithmetic of neurons in the floats of ONNX."""
 
     def keep(self, x: Tensor, fraction: NDArray[Any]) -> Tensor | float:
-        """Return ``x`` times ``fraction``; nothing, which leaves no trace in a sum, where no neuron keeps anything."""
+        """Return ``x`` times ``fraction``; NOTHING, which a sum leaves out, if no neuron keeps anything."""
         return x * fraction if fraction.any() else NOTHING
 
     def fires(self, v: Tensor, v_threshold: Constant, compare: Compare) -> Tensor:
@@ -105,7 +105,7 @@ class FloatArithmetic:
 class IntegerArithmetic(FloatArithmetic):
     """The arithmetic of neurons in 32-bit integers; fractions are of 4096.
 
-    Runtimes may divide integers in float32, so what is divided is a multiple of 4096, or above 0 and below 2**24.
+    Runtimes may divide integers in float32, so every dividend is a multiple of 4096, or above 0 and below 2**24.
     """
 
     def keep(self, x: Tensor, fraction: NDArray[Any]) -> Tensor | float:
@@ -134,7 +134,7 @@ class _Node:
 
 
 class Graph:
-    """Nodes and constants in the order in which they were made; a value that gets no name is named after its node.
+    """Nodes and constants in the order of their creation; a value without a name is named after its node.
 
     Args:
         prefix: of every name, within a loop.
@@ -196,7 +196,7 @@ class Graph:
         return self._shared[key]
 
     def named(self, tensor: Tensor, name: str) -> Tensor:
-        """Return the value under a name, a copy where it has one already.
+        """Give the value a name; copy it if it already has one.
 
         Within a loop a copy is the larger of twice the value: OpenVINO 2026.4 takes Identity for the value itself, and
         overwrites what a loop is given with the next time step before it keeps it.
@@ -207,7 +207,7 @@ class Graph:
         return tensor
 
     def kept_apart(self, names: Iterable[str]) -> None:
-        """Make copies of those values with these names that nodes take: within loops, some runtimes ask for that."""
+        """Copy the values of these names that other nodes take: some runtimes require this within loops."""
         taken = {tensor for node in self._nodes for tensor in node.inputs}
         by_name = {name: tensor for tensor, name in self._names.items()}
         for name in names:

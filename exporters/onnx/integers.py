@@ -1,7 +1,7 @@
-"""Sums of integers in ONNX's own integer operators: the same in every runtime, whatever it makes of floats.
+"""Sums of integers in ONNX's integer operators: the same in every runtime, however it computes floats.
 
-MatMulInteger and ConvInteger multiply 8 bits by 8 bits and add in 32. What has more bits is split into digits, whose
-sums are shifted and added. Digits are balanced, so none exceeds what it is a digit of: where the sums of a program stay
+MatMulInteger and ConvInteger multiply 8 bits by 8 bits and add in 32. Wider numbers are split into digits, whose
+sums are shifted and added. Digits are balanced, so no digit exceeds its number: where the sums of a program stay
 below 2**24, so does every sum of digits, and a runtime may add even those in float32.
 """
 
@@ -19,13 +19,13 @@ from .graph import Tensor
 INT8, UINT8, INT32 = np.dtype(np.int8), np.dtype(np.uint8), np.dtype(np.int32)
 
 # Inputs have digits of 7 bits, -64 to 63, and weights of 8: without VNNI, x86 processors add two products in 16 bits,
-# which saturate. The operand that onnxruntime multiplies faster as a uint8 has a zero point: weights of a
+# which saturate. The operand that onnxruntime multiplies faster as uint8 has a zero point: weights of a
 # convolution, inputs of a matrix (measured: 3 to 16 times as fast as two of int8).
 INPUT_BITS, WEIGHT_BITS = 7, 8
 
 
 def sums(node: Dense | Conv, x: Tensor, *, largest: int) -> Tensor:
-    """Return what a map of integers makes of ``x``, bias included.
+    """Apply a map of integers to ``x``, bias included.
 
     Args:
         node: the map.
@@ -60,7 +60,7 @@ def _convolved(node: Conv, digit: Tensor, weight: NDArray[np.int32], name: str) 
         "ConvInteger",
         digit.to(INT8),
         graph.constant(weight + zero, UINT8, name),
-        graph.constant(0, INT8),  # OpenVINO asks for it where the next one is there
+        graph.constant(0, INT8),  # OpenVINO requires it if the next input is there
         graph.constant(zero, UINT8),
         dtype=INT32,
         kernel_shape=weight.shape[2:],
@@ -72,12 +72,12 @@ def _convolved(node: Conv, digit: Tensor, weight: NDArray[np.int32], name: str) 
 
 
 def dilation_of(node: Conv) -> list[int]:
-    """Return the dilation where there is something to dilate: OpenVINO 2026.4 can crash where there is not."""
+    """Return the dilation, 1 where the kernel is one pixel wide: OpenVINO 2026.4 can crash on another one."""
     return [d if k > 1 else 1 for d, k in zip(node.dilation, node.weight.shape[2:], strict=True)]
 
 
 def _weight_digits(weight: NDArray[np.int32]) -> tuple[int, list[NDArray[np.int32]]]:
-    """Return by how many bits all weights can be shifted, and the digits of what is left, the lowest first."""
+    """Return the shift that all weights allow, and the digits of the shifted weights, the lowest first."""
     bits = int(np.bitwise_or.reduce(weight, axis=None))
     shift = (bits & -bits).bit_length() - 1 if bits else 0
     digits, rest = [], weight >> shift

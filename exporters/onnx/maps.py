@@ -1,8 +1,8 @@
-"""What each linear map computes, in operators of ONNX.
+"""The computation of each linear map in operators of ONNX.
 
-Sums of float32 are transposed convolutions. OpenVINO computes whatever leads to a convolution or a product of matrices
-in bfloat16, where the CPU has it, unless it is told not to; transposed convolutions, and all else, it computes in
-float32. Measured in onnxruntime on one core, they take 1.0 to 2 times as long, strided ones up to 4.5.
+Sums of float32 are transposed convolutions. By default OpenVINO computes everything that leads to a convolution or a
+matrix product in bfloat16, if the CPU has it. It computes transposed convolutions, and everything else, in float32.
+Measured in onnxruntime on one core, they take 1.0 to 2 times as long, strided ones up to 4.5.
 """
 
 import math
@@ -22,18 +22,18 @@ from . import integers
 from .graph import Graph, Tensor
 
 FLOAT32 = np.dtype(np.float32)
-FEW_CHANNELS = 8  # measured: below, columns are faster than a transposed convolution
+FEW_CHANNELS = 8  # measured: with fewer, columns are faster than a transposed convolution
 
 
 def apply(graph: Graph, node: LinearMap, x: Tensor, shape: Shape, *, largest: int) -> Tensor:
-    """Return what a linear map makes of ``x [batch, *shape]``, bias included.
+    """Apply a linear map to ``x [batch, *shape]``, bias included.
 
     Args:
-        graph: which is made.
+        graph: receives the nodes.
         node: the map.
-        x: what it takes.
+        x: the input of the map.
         shape: of x.
-        largest: no integer of x exceeds it in magnitude; of no matter in floats.
+        largest: no integer of x exceeds it in magnitude; not used for floats.
     """
     if isinstance(node, Scale):
         y = x * node.factor
@@ -46,7 +46,7 @@ def apply(graph: Graph, node: LinearMap, x: Tensor, shape: Shape, *, largest: in
 
 
 def _as_integers(node: LinearMap, shape: Shape) -> Dense | Conv:
-    """Return a map of integers as one that has weights."""
+    """Express a map of integers as one with weights."""
     if isinstance(node, Pool):
         ones = node.as_conv(shape[0])
         return replace(ones, weight=ones.weight.astype(np.int32))
@@ -79,7 +79,7 @@ def _sums(graph: Graph, node: LinearMap, x: Tensor, shape: Shape) -> Tensor:
 
 
 def _multiplied(graph: Graph, node: Dense, x: Tensor) -> Tensor:
-    """Return a product with a matrix: of float32, as a transposed convolution over the batch."""
+    """Multiply by a matrix; in float32 as a transposed convolution over the batch."""
     if x.dtype != FLOAT32 or graph.fast:
         return graph.node("Gemm", x, graph.constant(node.weight, x.dtype), *_bias(graph, node, x), transB=1)
     matrix = graph.constant(np.ascontiguousarray(node.weight.T)[:, :, None], x.dtype, "weight")
@@ -89,7 +89,7 @@ def _multiplied(graph: Graph, node: Dense, x: Tensor) -> Tensor:
 
 
 def _convolved(graph: Graph, node: Conv, x: Tensor, shape: Shape) -> Tensor:
-    """Return a convolution: of float64 as a product of matrices, as onnxruntime has no other; else transposed."""
+    """Convolve: in float64 as a matrix product, since onnxruntime has no other way; else transposed."""
     if x.dtype != FLOAT32:
         return _gathered(graph, node, x, shape)
     behind = [d * (k - 1) - p for d, k, p in zip(node.dilation, node.weight.shape[2:], node.padding, strict=True)]
@@ -100,7 +100,7 @@ def _convolved(graph: Graph, node: Conv, x: Tensor, shape: Shape) -> Tensor:
     }
     if graph.fast:
         weight = graph.constant(node.weight, x.dtype, "weight")
-        pads = [*node.padding, *node.padding]  # before height and width, and behind them
+        pads = [*node.padding, *node.padding]  # before and after height and width
         return graph.node("Conv", x, weight, *_bias(graph, node, x), strides=node.stride, pads=pads, **choices)
     if node.stride != (1, 1) or min(behind) < 0 or shape[0] // node.groups < FEW_CHANNELS:
         return _columns(graph, node, x, shape)
@@ -109,7 +109,7 @@ def _convolved(graph: Graph, node: Conv, x: Tensor, shape: Shape) -> Tensor:
 
 
 def _columns(graph: Graph, node: Conv, x: Tensor, shape: Shape) -> Tensor:
-    """Return a convolution as one of single pixels, whose channels are all that the kernel sees."""
+    """Convolve single pixels whose channels are all values that the kernel covers."""
     per_group = node.weight.shape[1]
     grouped = _integers(graph, [0, node.groups, per_group, *node.out_shape(shape)[1:]], "groups")
     taps = _taps(graph, node, x, shape)
@@ -122,7 +122,7 @@ def _columns(graph: Graph, node: Conv, x: Tensor, shape: Shape) -> Tensor:
 
 
 def _taps(graph: Graph, node: Conv | Pool, x: Tensor, shape: Shape) -> list[Tensor]:
-    """Return what each place of a kernel sees, ``[batch, channel, y, x]``."""
+    """Return the input at each place of a kernel, ``[batch, channel, y, x]``."""
     (py, px), out = node.padding, node.out_shape(shape)[1:]
     kernel, dilation = (node.kernel, (1, 1)) if isinstance(node, Pool) else (node.weight.shape[2:], node.dilation)
     if py or px:
@@ -140,7 +140,7 @@ def _taps(graph: Graph, node: Conv | Pool, x: Tensor, shape: Shape) -> list[Tens
 
 
 def _transposed(weight: NDArray[Any], groups: int) -> NDArray[Any]:
-    """Return ``[n_out, n_in / groups, ...]`` as ``[n_in, n_out / groups, ...]``."""
+    """Rearrange ``[n_out, n_in / groups, ...]`` to ``[n_in, n_out / groups, ...]``."""
     n_out, per_group, *kernel = weight.shape
     by_group = weight.reshape(groups, n_out // groups, per_group, *kernel).swapaxes(1, 2)
     return by_group.reshape(groups * per_group, n_out // groups, *kernel)

@@ -21,13 +21,13 @@ BATCH, STEPS = "batch", "n_steps"  # the dimensions that are free
 
 
 def make(program: Program, form: Form, *, fast: bool, layers: bool) -> bytes:
-    """Return the bytes of a model, which ``onnx.checker`` has seen; the same program gives the same bytes.
+    """Build the bytes of a model that passed ``onnx.checker``; the same program gives the same bytes.
 
     Args:
         program: one that the rules have passed.
         form: ``step`` or ``scan``.
         fast: whether float32 is summed by Conv and Gemm.
-        layers: whether what layers of neurons send are outputs too.
+        layers: whether the values that layers of neurons send are outputs too.
     """
     recorded = [layer.name for layer in program.neuron_layers] if layers else []
     graph = (_step if form == "step" else _scan)(program, recorded, fast=fast)
@@ -77,10 +77,10 @@ def _scan(program: Program, recorded: list[str], *, fast: bool) -> GraphProto:
 
 
 def _shown(program: Program) -> str:
-    """Return what the input means."""
+    """Describe the input."""
     if program.number_format != "integer":
-        return "what the network is shown"
-    return f"what the network is shown: integers of at most {program.input.largest} in magnitude"
+        return "the input of the network"
+    return f"the input of the network: integers of at most {program.input.largest} in magnitude"
 
 
 def _states(program: Program, prefix: str) -> tuple[list[ValueInfoProto], list[ValueInfoProto]]:
@@ -92,7 +92,7 @@ def _states(program: Program, prefix: str) -> tuple[list[ValueInfoProto], list[V
 
 def _value(program: Program, name: str, shape: Shape, *free: str, doc: str = "") -> ValueInfoProto:
     dtype = helper.np_dtype_to_tensor_dtype(program.dtype)
-    # Within a loop they have no names: tract 0.23 takes the same name there for another size.
+    # Within a loop they have no names: tract 0.23 reads the same name there as another size.
     dimensions = [None] * len(free) if name.startswith(BODY) else free
     return helper.make_tensor_value_info(name, dtype, [*dimensions, *shape], doc_string=doc)
 

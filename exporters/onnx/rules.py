@@ -65,7 +65,7 @@ def weights_fit_one_file(program: Program) -> Iterator[Violation]:
 
 
 def outputs_are_sent(program: Program) -> Iterator[Violation]:
-    """A model's output is what its last node sends."""
+    """A model's output takes the values that its last node sends, not potentials."""
     if program.output.reading != "spikes":
         found = f"reads a {program.output.reading}"
         yield Violation(program.output.name, found, "an output of spikes or sums", "Read its spikes instead.")

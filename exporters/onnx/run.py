@@ -15,7 +15,7 @@ SERIOUS = 3  # errors; onnxruntime tells of its own optimisations too
 
 
 class Runner:
-    """A model that ``write`` wrote, ready to run; it keeps no state from run to run.
+    """A model that ``write`` wrote, ready to run; it keeps no state between runs.
 
     Args:
         is_loop: whether one call takes all time steps.
@@ -67,7 +67,7 @@ class Model(Runner):
 
     Args:
         content: the bytes of the file.
-        needed_for: what an error names when onnxruntime is not installed.
+        needed_for: the feature that an error names if onnxruntime is not installed.
 
     Raises:
         MissingDependency: onnxruntime is not installed.
@@ -99,7 +99,7 @@ class OpenVino(Runner):
 
     Args:
         content: the bytes of the file.
-        needed_for: what an error names when OpenVINO is not installed.
+        needed_for: the feature that an error names if OpenVINO is not installed.
         precision: its INFERENCE_PRECISION_HINT, such as ``f32``; by default bfloat16 where the CPU has it.
 
     Raises:
@@ -128,5 +128,5 @@ class OpenVino(Runner):
         )
 
     def _infer(self, inputs: Mapping[str, Array]) -> Sequence[Array]:
-        found = self._compiled(list(inputs.values()))  # by place: it gives equal values each other's names
+        found = self._compiled(list(inputs.values()))  # by position: OpenVINO swaps the names of equal values
         return [np.array(found[i]) for i in range(len(self._outputs))]

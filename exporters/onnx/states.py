@@ -59,7 +59,7 @@ def _memory(program: Program, name: str) -> int:
 
 
 def _remembered(neuron: Neuron) -> tuple[str, ...]:
-    """Return the states that a step reads; where every neuron keeps nothing of one, that one is not remembered."""
+    """List the states that a step reads, without those of which no neuron keeps anything."""
     before = tuple(_Seen(frozenset([name])) for name in neuron.states)
     after, values = neuron.step(_Seeing(), before, _Seen(frozenset()))
     read = frozenset[str]().union(*(value.states for value in (*after, values) if isinstance(value, _Seen)))
@@ -68,11 +68,11 @@ def _remembered(neuron: Neuron) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class _Seen:
-    """A value of a step, of which nothing is known but the states that it was made of."""
+    """A value of a step that knows only the states from which it was computed."""
 
     states: frozenset[str]
 
-    __array_ufunc__ = None  # an array on the left leaves the operator to us
+    __array_ufunc__ = None  # so an array on the left lets this class handle the operator
 
     def _with(self, other: Any) -> "_Seen":
         return _Seen(self.states | other.states) if isinstance(other, _Seen) else self
@@ -87,16 +87,16 @@ class _Seen:
 
 
 class _Seeing:
-    """The arithmetic of neurons that asks what is made of what."""
+    """The arithmetic of neurons that traces which states a value depends on."""
 
     def keep(self, x: _Seen, fraction: Any) -> Any:
-        """Return nothing where no neuron keeps any of ``x``."""
+        """Drop the states of ``x`` if no neuron keeps any of it."""
         return x if fraction.any() else 0
 
     def fires(self, v: _Seen, v_threshold: Any, compare: Compare) -> _Seen:
-        """Return what spikes are made of."""
+        """Return a value of the states that spikes depend on."""
         return v
 
     def count(self, v: _Seen, v_threshold: Any) -> _Seen:
-        """Return what spikes are made of."""
+        """Return a value of the states that spikes depend on."""
         return v

@@ -127,7 +127,7 @@ class _Step:
         return self._changes[name, steps]
 
     def _largest_into(self, edges: Iterable[Edge]) -> int:
-        """Return what no integer that edges bring to a map exceeds in magnitude; a change is of two values."""
+        """Bound the magnitude of integers that edges bring to a map; a change can be twice a value."""
         if self._program.number_format != "integer":
             return 0
         return sum(self._largest[edge.source] * (2 if edge.code == "delta" else 1) for edge in edges)

@@ -12,16 +12,15 @@ from .rules import Form, check
 def write(program: Program, path: Path, *, form: Form = "step", fast: bool = False) -> None:
     """Write a Program as an ONNX model; the same program gives the same bytes, and a failure leaves nothing behind.
 
-    The model takes and gives tensors in the number format of the program, in an integer program int32. States are
-    inputs, zero before the first time step, and with ``_next`` behind their names outputs. Edges send what their code
-    says: of one in delta code the receiver holds a sum.
+    Tensors have the number format of the program; an integer program has int32. States are inputs, zero before the
+    first time step, and outputs, named with ``_next``. The receiver of an edge in delta code holds a sum.
 
     Args:
         program: what to write.
         path: the file.
         form: ``step`` is one time step, ``[batch, *shape]``; ``scan`` a loop over all, ``[n_steps, batch, *shape]``.
-        fast: sum float32 by Conv and Gemm, which are faster, and which some runtimes compute in fewer bits; of no
-            matter to other number formats.
+        fast: sum float32 with Conv and Gemm, which are faster but which some runtimes compute in fewer bits; not
+            used for other number formats.
 
     Raises:
         NotExportable: ONNX cannot hold the program; every reason is named.
@@ -42,14 +41,14 @@ def model(
     layers: bool = False,
     needed_for: str = "export --target onnx",
 ) -> bytes:
-    """Return what ``write`` writes.
+    """Build the bytes that ``write`` writes.
 
     Args:
         program: what to write.
         form: as of ``write``.
         fast: as of ``write``.
-        layers: whether what layers of neurons send are outputs too.
-        needed_for: what an error names when onnx is not installed.
+        layers: whether the values that layers of neurons send are outputs too.
+        needed_for: the feature that an error names if onnx is not installed.
 
     Raises:
         NotExportable: ONNX cannot hold the program; every reason is named.

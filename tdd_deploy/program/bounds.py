@@ -17,7 +17,7 @@ from .nodes import Array, Conv, Dense, Input, LinearMap, NeuronLayer, Pool, Scal
 from .program import Program, with_arrays
 
 SUM_BITS = 22  # one fewer than Lava's convolutions keep, so that sums of changes fit too
-MOST_STEPS = 2**24  # for which states that do not leak stay finite
+MOST_STEPS = 2**24  # time steps within which states that do not leak have to stay finite
 
 
 def worst_case_sums(program: Program, *, largest_input: float | None = None) -> Mapping[str, Array]:
@@ -48,14 +48,14 @@ def wrapping_layers(program: Program) -> tuple[str, ...]:
 
 
 def largest_numbers(program: Program) -> Mapping[str, float]:
-    """Return what no number in a node of a program of floats exceeds, if all that is sent to maps is at most 1.
+    """Bound the numbers in each node of a program of floats, if all values that are sent to maps are at most 1.
 
-    That is so for spikes. For values that have no such bound, what follows is multiplied by their largest magnitude.
+    This holds for spikes. Other values multiply the bounds of the nodes after them by their largest magnitude.
     One number per node, from the sums of its rows: cheap, and above what ``worst_case_sums`` gives.
     """
     sent = {program.input.name: 1.0, **{layer.name: 1.0 for layer in program.neuron_layers}}
     largest: dict[str, float] = {}
-    with np.errstate(over="ignore"):  # a sum that is infinite even in float64 is what is looked for
+    with np.errstate(over="ignore"):  # sums that are infinite even in float64 are the ones to find
         for node in program.nodes:
             if isinstance(node, Input):
                 continue
@@ -67,12 +67,12 @@ def largest_numbers(program: Program) -> Mapping[str, float]:
 
 
 def largest_finite(program: Program) -> float:
-    """Return what numbers of a program of floats may reach: half of the largest, as changes are twice a value."""
+    """Return the limit for numbers of a program of floats: half of the largest, since a change can be twice a value."""
     return float(np.finfo(program.dtype).max) / 2
 
 
 def largest_input(program: Program) -> float:
-    """Return the magnitude of inputs up to which all sums of a program of floats are finite."""
+    """Return the largest magnitude of inputs for which all sums of a program of floats are finite."""
     return largest_finite(program) / max(1.0, *largest_numbers(program).values())
 
 
@@ -89,7 +89,7 @@ def _largest_of_map(node: LinearMap, received: float) -> float:
 
 
 def _largest_state(neuron: Neuron, current: float) -> float:
-    """Return what no current or potential of neurons exceeds, nor what they send."""
+    """Bound the currents and potentials of neurons, and the values that they send."""
     given = neuron.parameters()
     largest = {name: float(np.abs(values).max()) for name, values in given.items()}
     current = current * _gain(largest.get("alpha", 0.0)) + largest.get("bias", 0.0)
@@ -101,11 +101,11 @@ def _largest_state(neuron: Neuron, current: float) -> float:
     if getattr(neuron, "spikes", "one") != "many":
         return v
     smallest = float(np.abs(given["v_threshold"]).min())
-    return max(v, v / smallest) if smallest else math.inf  # as many spikes as there are thresholds in v
+    return max(v, v / smallest) if smallest else math.inf  # one spike per threshold in v
 
 
 def _gain(kept: float) -> float:
-    """Return how much larger a state becomes than what is added to it in each step."""
+    """Return the largest ratio of a state to the summand of each step."""
     return min(1 / (1 - kept), MOST_STEPS) if kept < 1 else MOST_STEPS
 
 

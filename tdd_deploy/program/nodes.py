@@ -49,7 +49,7 @@ class Output(Node):
 
     In an integer program the result in numbers is ``unit`` times the integers.
 
-    ``reading`` says what the output takes of its source: what the source sends ("spikes"), or the potential that a
+    ``reading`` says what the output takes from its source: the values that it sends ("spikes"), or the potential that a
     layer of neurons compares with its threshold, before the reset ("potential").
     """
 
@@ -132,7 +132,7 @@ class Pool(LinearMap):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Scale(LinearMap):
-    """Element-wise product with constants, and a sum with others: one synapse per value."""
+    """Element-wise product with constants, plus an optional element-wise bias: one synapse per value."""
 
     factor: Array  # () or the shape of the input
     bias: Array | None = None  # () or the shape of the input

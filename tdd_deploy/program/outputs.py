@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 
 def unchanging(output: NDArray[Any]) -> NDArray[Any] | None:
-    """Return what ``[batch, n_steps, ...]`` holds in every sample and time step, ``[...]``; None if it varies."""
+    """Return what every sample and time step of ``[batch, n_steps, ...]`` holds, ``[...]``; None if it varies."""
     first: NDArray[Any] = output[0, 0]
     return first if np.array_equal(output, np.broadcast_to(first, output.shape)) else None
 

@@ -66,10 +66,10 @@ def with_delta_threshold(program: Program, delta_threshold: float) -> Program:
 
 
 def with_reading(program: Program, reading: Reading) -> Program:
-    """Let the output take spikes, as it does anyhow, or the potentials of ``with_potential_output``.
+    """Let the output take spikes, which is the default, or potentials as ``with_potential_output`` does.
 
     Raises:
-        BadOption: another word; or see ``with_potential_output``.
+        BadOption: an unknown word; or see ``with_potential_output``.
     """
     if reading not in get_args(Reading):
         raise BadOption("--output", repr(reading), " or ".join(get_args(Reading)))
@@ -77,9 +77,9 @@ def with_reading(program: Program, reading: Reading) -> Program:
 
 
 def with_potential_output(program: Program) -> Program:
-    """Let the output take the potentials of the last layer of neurons, instead of its spikes.
+    """Let the output take the potentials of the last layer of neurons instead of its spikes.
 
-    Maps between the two that treat all spikes alike are left out: the result is in the layer's own numbers.
+    Maps in between that treat all spikes alike are removed: the result is in the layer's own numbers.
 
     Raises:
         BadOption: the output does not come from one layer of neurons that spike.
@@ -87,16 +87,16 @@ def with_potential_output(program: Program) -> Program:
     passed = list(_passed_to_output(program))
     edges = program.incoming[passed[-1].name]
     layer = program[edges[0].source]
-    allowed = "with an output that is the spikes of one layer of neurons"
+    allowed = "if the spikes of one layer of neurons are the output"
     if len(edges) > 1 or edges[0].delay or not isinstance(layer, NeuronLayer):
         sources = " and ".join(f"{edge.source}, delayed" if edge.delay else edge.source for edge in edges)
-        raise BadOption("--output", f"potential, and the output comes from {sources}", allowed)
+        raise BadOption("--output", f"potential, but the output comes from {sources}", allowed)
     if not layer.neuron.spiking:
-        found = f"potential, and {layer.name} ({type(layer.neuron).__name__}) sends numbers, not spikes"
-        raise BadOption("--output", found, f"{allowed}; leave the option out, and these numbers are the output")
+        found = f"potential, but {layer.name} ({type(layer.neuron).__name__}) sends numbers, not spikes"
+        raise BadOption("--output", found, f"{allowed}; without the option these numbers are the output")
     if program.number_format == "integer" and np.ptp(layer.neuron.parameters()["v_threshold"]):
-        found = f"potential, and each neuron of {layer.name} has a scale of its own"
-        raise BadOption("--output", found, "with integers of one scale per layer (export --per layer)")
+        found = f"potential, but each neuron of {layer.name} has a scale of its own"
+        raise BadOption("--output", found, "for integers with one scale per layer (export --per layer)")
     kept = [node for node in program.nodes if node not in passed]
     edges_kept = [edge for edge in program.edges if program[edge.source] in kept and program[edge.target] in kept]
     output = replace(program.output, unit=1.0, reading="potential")
@@ -105,7 +105,7 @@ def with_potential_output(program: Program) -> Program:
 
 
 def _passed_to_output(program: Program) -> Iterator[Node]:
-    """Yield the output, and before it maps that all spikes pass alike on their way to nothing else."""
+    """Yield the output, and maps before it that treat all spikes alike and lead nowhere else."""
     node: Node = program.output
     yield node
     while len(program.incoming[node.name]) == 1:

@@ -43,7 +43,7 @@ class Program:
     nodes: tuple[Node, ...]  # in execution order
     edges: tuple[Edge, ...]
     dt_s: float
-    n_steps: int | None  # time steps per sample, unless a run says otherwise; None: the file does not say
+    n_steps: int | None  # time steps per sample, unless a run chooses others; None: not stated
     integration: Integration  # the rule that turned time constants into fractions kept
     number_format: NumberFormat
     encoder: str  # how samples become inputs: a name of data.ENCODERS

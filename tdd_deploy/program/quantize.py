@@ -35,7 +35,7 @@ FEW_BITS = 6
 SHRINK = 0.001  # by how much more a sum that wraps after rounding is made smaller; doubled at each attempt
 INPUT_BITS = range(1, 9)  # tried
 LARGEST_INPUT_BITS = 12
-READ_CURRENTS = "Read currents: let the last linear map lead to the output."
+READ_CURRENTS = "Read currents instead: connect the last linear map to the output."
 Float64Array = NDArray[np.float64]
 
 
@@ -97,9 +97,9 @@ def quantize(
         input_bits: of an analog input's fraction: values are multiplied by ``2 ** input_bits / largest_input``. By
             default ``best_input_bits``.
         largest_input: magnitude of the largest value of an analog input.
-        samples: values of an analog input, by which its bits are chosen.
-        binary_input: data show that the input sends 0 and 1 alone, so these are its integers, unless ``input_bits``
-            says otherwise.
+        samples: values of an analog input that decide its bits.
+        binary_input: data show that the input sends only 0 and 1, so these are its integers, unless ``input_bits``
+            is given.
 
     Raises:
         NotExportable: the program holds what these integers cannot hold; every reason is named.
@@ -196,7 +196,7 @@ def _check_options(*, bits: int, per: str, input_bits: int | None, largest_input
 
 
 def _with_input_of(program: Program, *, scale: float, largest: int) -> Program:
-    """Return the program with a scale of its input."""
+    """Return the program with the scale of its input set."""
     nodes = tuple(
         replace(node, scale=scale, largest=largest) if isinstance(node, Input) else node for node in program.nodes
     )
@@ -206,10 +206,13 @@ def _with_input_of(program: Program, *, scale: float, largest: int) -> Program:
 def _unholdable(program: Program) -> Iterator[Violation]:
     if program.number_format == "integer":
         yield Violation(
-            "number_format", "integer", "float32 or float64", "It is in integers already: leave out --bits."
+            "number_format", "integer", "float32 or float64", "It is already in integers: leave out --bits."
         )
     if program.output.reading != "spikes":
-        found, remedy = f"reads a {program.output.reading}", "Quantize the program, then let its output read this."
+        found, remedy = (
+            f"reads a {program.output.reading}",
+            "Quantize the program first, then let its output read potentials.",
+        )
         yield Violation(program.output.name, found, "an output of spikes or sums", remedy)
     for layer in program.neuron_layers:
         if type(layer.neuron) not in (LIF, IF, CubaLIF, Threshold, LoihiLIF):
@@ -235,7 +238,7 @@ def _unholdable(program: Program) -> Iterator[Violation]:
 
 
 def is_only_read(program: Program, layer: NeuronLayer) -> bool:
-    """Say whether a layer that does not spike leads to the output alone: its currents could be read instead."""
+    """Whether a layer that does not spike leads only to the output, so that its currents could be read instead."""
     return not layer.neuron.spiking and {e.target for e in program.outgoing[layer.name]} == {program.output.name}
 
 
@@ -458,7 +461,7 @@ class _Quantizer:
         return node
 
     def _rounded_bias(self, node: Dense | Conv | Scale) -> Array | None:
-        """Return the bias of a map that leads to the output; neurons have those of all other maps."""
+        """Return the bias of a map that leads to the output; neurons hold the biases of all other maps."""
         receiver = self._ways.receiver(node.name)
         if node.bias is None or not isinstance(self._program[receiver], Output):
             return None

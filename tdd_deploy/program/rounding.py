@@ -40,11 +40,11 @@ def rounding_receivers(program: Program) -> tuple[str, ...]:
 
 
 def rounding_receivers_of(program: Program, inputs: Values | None) -> tuple[str, ...]:
-    """Return the same for an input that is known.
+    """Find the receivers whose currents can round, for a known input.
 
     Args:
         program: any.
-        inputs: what its input sends; None: any numbers.
+        inputs: the values that its input sends; None: any numbers.
     """
     if program.number_format == "integer":
         return ()

@@ -208,7 +208,7 @@ def delta_thresholds_are_sizes(program: Program) -> Iterator[Violation]:
 
 
 def readings_are_of_neurons(program: Program) -> Iterator[Violation]:
-    """Only neurons that compare with a threshold have a potential that the output can read."""
+    """Only neurons with a threshold have a potential that the output can read."""
     if program.output.reading not in get_args(Reading):
         yield Violation(f"{program.output.name}.reading", repr(program.output.reading), " or ".join(get_args(Reading)))
     if program.output.reading != "potential":
@@ -217,7 +217,7 @@ def readings_are_of_neurons(program: Program) -> Iterator[Violation]:
     sources = [program[edge.source] for edge in edges]
     spiking = [node for node in sources if isinstance(node, NeuronLayer) and node.neuron.spiking]
     if len(sources) != 1 or not spiking or edges[0].delay:
-        found = "reads a potential, and receives " + ", ".join(
+        found = "reads a potential, but receives " + ", ".join(
             f"{edge.source} (delay {edge.delay})" if edge.delay else edge.source for edge in edges
         )
         yield Violation(program.output.name, found, "one layer of neurons that spike, without a delay")
@@ -244,7 +244,7 @@ def neurons_are_of_the_format(program: Program) -> Iterator[Violation]:
 
 def integers_fit_their_registers(program: Program) -> Iterator[Violation]:
     """Ranges of LoihiLIF's parameters, and of the input."""
-    # A dv of 4096 keeps nothing of v: Lava computes it, for the layers without neurons of netx.
+    # A dv of 4096 keeps nothing of v. Lava accepts it: netx uses it for layers without neurons.
     ranges = {"du": (-1, DECAY - 1), "dv": (0, DECAY)} | dict.fromkeys(
         ("v_threshold", "v_reset", "bias"), (1 - LIMIT, LIMIT - 1)
     )
@@ -292,7 +292,7 @@ def sums_fit_their_bits(program: Program) -> Iterator[Violation]:
 
 
 def sums_are_finite(program: Program) -> Iterator[Violation]:
-    """Beyond the largest float, a sum depends on the order of its terms, and machines part."""
+    """Beyond the largest float a sum depends on the order of its terms, so backends would differ."""
     if program.number_format == "integer":
         return
     limit, largest = largest_finite(program), largest_numbers(program)

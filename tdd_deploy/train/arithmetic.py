@@ -44,7 +44,7 @@ class TorchArithmetic:
         return fired
 
     def count(self, v: Tensor, v_threshold: Tensor) -> Tensor:
-        """Return how many whole thresholds, above 0, are in ``v``, without a gradient; 0 where ``v`` is below 0.
+        """Count how many whole thresholds, above 0, fit into ``v``, without a gradient; 0 where ``v`` is below 0.
 
         Quotients are rounded, so products decide.
         """

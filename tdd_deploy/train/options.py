@@ -39,7 +39,7 @@ OF_DATA = (
     "frames",
     "input_scale",
     *OF_EVENTS,
-)  # and from what it learns; the others are fields of TrainOptions
+)  # and the data; the others are fields of TrainOptions
 Weigh = Literal["layers", "synops"]
 L1 = {"lambda_": 0.75, "weigh": "layers"}
 ANN = "ann"

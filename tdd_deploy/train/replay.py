@@ -85,7 +85,7 @@ def load_run(folder: Path, program: Program) -> Finished:
 
 
 def _of_input(border: Input) -> dict[str, Any]:
-    """Return what ``quantize`` knew of an input: spikes, or numbers of so many bits."""
+    """Return what ``quantize`` knew about an input: spikes, or numbers with their bits."""
     if border.scale == border.largest == 1:
         return {"binary_input": True}
     return {"input_bits": round(math.log2(border.largest)), "largest_input": border.largest / border.scale}

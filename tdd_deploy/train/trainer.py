@@ -300,7 +300,7 @@ class _Run:
 
     @cached_property
     def _sends_spikes(self) -> bool:
-        """Whether all values that are learned from are 0 and 1."""
+        """Whether all training values are 0 and 1."""
         return all(bool(((x == 0) | (x == 1)).all()) for x in (self.data.train.x, self.data.validation.x))
 
     @cached_property

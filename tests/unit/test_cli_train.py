@@ -56,7 +56,7 @@ def test_a_run_leaves_its_options_its_epochs_and_its_network(call: Call, tmp_pat
     assert called.code == 0
     assert called.out.splitlines()[:-1] == [
         "input: uint8 times 1/16 (pixels of 0 to 16 are k/16)",
-        "time steps per sample: 2 (as the options of the run say), each showing the whole sample",
+        "time steps per sample: 2 (from the options of the run), each showing the whole sample",
         "a sample [1, 8, 8] has no time axis and is read as [1, 8, 8]",
     ]
     found = recorded(out)

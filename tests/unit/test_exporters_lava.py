@@ -225,7 +225,7 @@ def test_no_program_in_integers_is_advised_to_be_quantized():
         (remedy,) = remedies(program)
         assert remedy
         assert "uantize" not in remedy
-        with pytest.raises(NotExportable, match="in integers already"):
+        with pytest.raises(NotExportable, match="already in integers"):
             quantize(program)
 
 

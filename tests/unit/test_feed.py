@@ -370,7 +370,7 @@ def test_check_advises_binary_bins_of_events_that_are_counted(tmp_path: Path, ca
     words = ("check", file, "--dialect", DIALECT, "--target", "loihi1", "--data", data, "--bins", 2)
     called = call(*words)
     assert called.code == 1
-    assert "With --bin-value binary it does (checked)." in called.out
+    assert "With --bin-value binary it fits (checked)." in called.out
     assert call(*words, "--bin-value", "binary").code == 0
 
 
@@ -486,7 +486,7 @@ def test_training_says_what_a_sample_is_taken_for(tmp_path: Path, call: Call, on
         assert (called.code, f"{line}\n" in called.out) == (0, True)
         assert "input: bool times 1 (as stored)\n" in called.out
         shown = "the first of 20 in the data" if words else "each showing the whole sample"
-        assert f"time steps per sample: 2 (as the options of the run say), {shown}\n" in called.out
+        assert f"time steps per sample: 2 (from the options of the run), {shown}\n" in called.out
 
 
 def test_targets_that_are_no_labels_cannot_be_trained_on(tmp_path: Path) -> None:

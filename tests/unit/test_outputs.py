@@ -216,7 +216,7 @@ REFUSED: dict[str, tuple[Callable[[], Program], str]] = {
         lambda: chain(
             Input(name="input", shape=(3,)), FC, replace(layer(), neuron=LI(beta=np.array(0.5))), Output(name="o")
         ),
-        "last \\(LI\\) sends numbers.*leave the option out",
+        "last \\(LI\\) sends numbers.*without the option",
     ),
     "integers per neuron": (per_neuron, "scale of its own.*--per layer"),
 }
@@ -426,7 +426,7 @@ def test_weights_near_the_largest_float_are_refused_when_a_file_is_read(tmp_path
 def test_a_reading_is_a_part_of_what_a_program_is() -> None:
     spikes, potential = silent(), with_potential_output(silent())
     assert spikes.digest != potential.digest
-    with pytest.raises(BadProgram, match="reads a potential, and receives fc2"):
+    with pytest.raises(BadProgram, match="reads a potential, but receives fc2"):
         chain(
             Input(name="input", shape=(3,)), FC, layer(), Dense(name="fc2", weight=np.eye(2)),
             Output(name="out", reading="potential"),

@@ -216,14 +216,14 @@ BROKEN = {
     ],
     "readings_are_of_neurons": [
         ({"nodes": (*CHAIN[:3], replace(OUT, reading="current"))}, "out.reading", "'current'", "spikes or potential"),
-        (chain(INPUT, FC, replace(OUT, reading="potential")), "out", "reads a potential, and receives fc", READ),
+        (chain(INPUT, FC, replace(OUT, reading="potential")), "out", "reads a potential, but receives fc", READ),
         ({"nodes": (INPUT, FC, replace(HIDDEN, neuron=SigmaDelta(delta_threshold=np.array(1.0))),
                     replace(OUT, reading="potential"))},
-         "out", "reads a potential, and receives hidden", READ),
+         "out", "reads a potential, but receives hidden", READ),
         ({"nodes": (*CHAIN[:3], replace(OUT, reading="potential")), "edges": (*EDGES[:2], Edge("hidden", "out", 1))},
-         "out", "reads a potential, and receives hidden (delay 1)", READ),
+         "out", "reads a potential, but receives hidden (delay 1)", READ),
         ({"nodes": (*CHAIN[:3], replace(OUT, reading="potential")), "edges": (*EDGES, Edge("fc", "out"))},
-         "out", "reads a potential, and receives fc, hidden", READ),
+         "out", "reads a potential, but receives fc, hidden", READ),
     ],
     "sums_are_finite": [
         (fc(weight=np.full((3, 2), 1e38)), "fc", f"{REACHES} 2e+38", FLOAT32, SMALLER),
