@@ -629,7 +629,7 @@ def test_verify_leaves_out_what_is_not_there_and_says_so(
     assert "left out: lava: " in called.out
     assert "pip install 'tdd-deploy[train]'" in called.out
     assert "tdd-deploy lava setup" in called.out
-    assert "reference -> event, delta code" in called.out
+    assert re.search(r"^ +reference *\nok +event, delta code ", called.out, re.MULTILINE)
 
 
 def test_asking_for_lava_without_its_environment_is_exit_3_with_the_remedy(

@@ -59,7 +59,7 @@ def test_a_network_that_breaks_no_limit_is_exit_0_with_what_was_not_checked(chip
     assert f"{chip}: no published limit is broken. {load_chip(chip).title}. {load_chip(chip).remark}" in called.out
     for line in load_chip(chip).not_checked:
         assert f"not checked: {line}\n" in called.out
-    assert "taken for granted: weights in floats are taken as integers of 8 bits (--bits)\n" in called.out
+    assert "assumed: weights in floats are taken as integers of 8 bits (--bits)\n" in called.out
     assert "fits" not in called.out
     for layer in ("first", "second", "output"):
         assert layer in called.out
@@ -115,7 +115,7 @@ def test_bits_are_those_that_are_given(call: Call, small: Path) -> None:
 
 def test_the_code_is_spike_where_events_have_no_sign_and_else_delta(call: Call, small: Path) -> None:
     for chip, code in (("loihi1", "spike"), ("truenorth", "spike"), ("loihi2", "delta")):
-        assert f"taken for granted: edges send in {code} code (--code)\n" in call("check", small, "--target", chip).out
+        assert f"assumed: edges send in {code} code (--code)\n" in call("check", small, "--target", chip).out
         assert "(--code)" not in call("check", small, "--target", chip, "--code", "spike").out
     called = call("check", small, "--target", "truenorth", "--code", "delta")
     assert called.code == 1

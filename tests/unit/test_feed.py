@@ -115,7 +115,7 @@ def test_fractions_are_not_rounded_where_whole_numbers_are_taken(tmp_path: Path,
     data = saved(tmp_path / "x.npz", x=0.4 * raster())
     called = call("simulate", file, "--data", data)
     assert (called.code, called.out) == (2, "")
-    assert "sample 0: x is 0.4, and would be rounded; allowed: whole numbers from -1 to 1" in called.err
+    assert "sample 0: x is 0.4, which would be rounded; allowed: whole numbers from -1 to 1" in called.err
     assert "Choose a factor for stored values with --input-scale: 2.5 makes them spikes." in called.err
     scaled = simulate(file, data=data, input_scale=2.5).as_json()["totals"]
     assert scaled == simulate(file, data=saved(tmp_path / "b.npz", x=raster())).as_json()["totals"]
@@ -128,7 +128,7 @@ def test_fractions_are_not_rounded_where_whole_numbers_are_taken(tmp_path: Path,
 def test_bytes_of_images_are_not_rounded_to_spikes(tmp_path: Path) -> None:
     file = net(tmp_path / "n.net")
     data = saved(tmp_path / "x.npz", x=np.full((2, 20, 16), 200, np.uint8))
-    with pytest.raises(BadData, match=r"x is 0.78125, and would be rounded; .*: 1 takes bytes as they are"):
+    with pytest.raises(BadData, match=r"x is 0.78125, which would be rounded; .*: 1 keeps bytes as they are"):
         simulate(file, data=data)
     with pytest.raises(BadData, match=r"a value: 200; allowed: -1 to 1, .* Scale values down with --input-scale"):
         simulate(file, data=data, input_scale=1.0)
@@ -165,7 +165,7 @@ def test_samples_of_which_rounding_leaves_nothing_are_refused(run: Any, tmp_path
     (violation,) = caught.value.violations
     n = np.count_nonzero(raster())
     assert violation.found == f"all {n} nonzero values, 0 to 0.1, round to 0"
-    assert "values from 0.125 on" in violation.allowed
+    assert "values of at least 0.125" in violation.allowed
     assert run(tmp_path / "n.net", data=saved(tmp_path / "zero.npz", x=np.zeros((2, 20, 16))))
 
 
@@ -193,7 +193,7 @@ def test_a_scale_is_written_as_people_say_it(scale: float, text: str) -> None:
 def test_a_scale_that_is_no_number_is_refused(word: str, call: Call, tmp_path: Path) -> None:
     called = call("simulate", foreign(tmp_path / "n.nir"), "--data", "digits", "--input-scale", word)
     assert (called.code, called.out) == (2, "")
-    assert "is not a number, or a fraction such as 1/256" in called.err
+    assert "is not a number or a fraction such as 1/256" in called.err
 
 
 # Time
@@ -206,7 +206,7 @@ def test_a_number_of_steps_that_nobody_stated_is_asked_for(tmp_path: Path, call:
         called = call(command, *words, *more)
         assert (called.code, called.out) == (2, "")
         assert "--steps is not given; " in called.err
-        assert "is static, and the network does not say how many time steps a sample takes" in called.err
+        assert "has no time axis, and the network does not state a number of time steps" in called.err
         assert call(command, *words, "--steps", 7, *more).code == 0
     assert read_program(file, dialect=DIALECT).n_steps is None
     assert read_program(file, dialect=f"{DIALECT},steps=9").n_steps == 9
@@ -221,7 +221,7 @@ def test_an_exported_file_states_the_steps_that_were_chosen_and_no_others(tmp_pa
         export(file, dialect=DIALECT, target="nir", out=tmp_path / "ours.nir", steps=steps)
         assert read_program(tmp_path / "ours.nir").n_steps == steps
         assert ("n_steps" in nir.read(tmp_path / "ours.nir").metadata) == (steps is not None)
-    with pytest.raises(NotExportable, match=r"time steps: the network does not say how many; .*--steps"):
+    with pytest.raises(NotExportable, match=r"time steps: the network does not state a number; .*--steps"):
         export(file, dialect=DIALECT, target="lava", out=tmp_path / "bundle")
     export(file, dialect=DIALECT, target="lava", out=tmp_path / "bundle", steps=7)
     assert json.loads((tmp_path / "bundle/manifest.json").read_text())["n_steps"] == 7
@@ -277,7 +277,7 @@ def test_channels_are_not_taken_for_time_steps(tmp_path: Path, call: Call) -> No
         called = call(command, *words, *more)
         assert (called.code, called.out) == (2, "")
         assert (
-            "shape is [3, 4, 4], which is 3 time steps, or 3 channels; allowed: [1, 4, 4] or [T, 1, 4, 4]" in called.err
+            "shape is [3, 4, 4], which may be 3 time steps or 3 channels; allowed: [1, 4, 4] or [T, 1, 4, 4]" in called.err
         )
         assert "Use --frames if the axis after N is time (3 suggests channels)." in called.err
         assert call(command, *words, *more, "--frames").code == 0
@@ -312,11 +312,11 @@ def test_targets_that_are_no_labels_give_no_accuracy_and_are_reported(tmp_path: 
     data = saved(tmp_path / "x.npz", x=raster(), y=np.linspace(0, 1, 4))
     called = call("simulate", file, "--dialect", DIALECT, "--data", data)
     assert "no labels" in called.out
-    assert "y holds float64 [4], which are no labels, so there is no accuracy; labels are integers\n" in called.out
+    assert "labels: none, so there is no accuracy; y holds float64 [4], and labels must be integers\n" in called.out
     report = json.loads(call("simulate", file, "--dialect", DIALECT, "--data", data, "--json").out)
     assert (report["accuracy"], report["data"]["input"]["targets"]) == (None, "float64 [4]")
     labels = saved(tmp_path / "y.npz", x=raster(), y=np.arange(4))
-    assert "which are no labels" not in call("simulate", file, "--dialect", DIALECT, "--data", labels).out
+    assert "labels must be integers" not in call("simulate", file, "--dialect", DIALECT, "--data", labels).out
 
 
 def test_a_caveat_about_the_input_is_decided_by_what_was_sent(tmp_path: Path) -> None:
@@ -349,7 +349,7 @@ def test_check_says_what_the_data_show(tmp_path: Path, call: Call) -> None:
     assert called.code == 0
     assert "condition" not in called.out
     shown = f"input sends spikes: all 1,280 values of 4 samples of {data} (all) are 0 or 1\n"
-    assert f"taken for granted: {shown}" in called.out
+    assert f"assumed: {shown}" in called.out
     x = raster() * 1.0
     x[3, 0, 0] = 3
     data = saved(tmp_path / "x.npz", x=x)
@@ -417,7 +417,7 @@ def test_integers_of_an_input_that_sends_spikes_are_spikes(tmp_path: Path, call:
     file, data = foreign(tmp_path / "n.nir"), saved(tmp_path / "x.npz", x=raster(n=20))
     words = ("export", file, "--dialect", DIALECT, "--target", "nir", "--bits", 8, "--data", data)
     called = call(*words, "--out", tmp_path / "q.nir")
-    assert "the integers of the input are 0 and 1, as all values of these samples are" in called.out
+    assert "the input takes the integers 0 and 1" in called.out
     border = read_program(tmp_path / "q.nir").input
     assert (border.scale, border.largest) == (1, 1)
     assert call("check", tmp_path / "q.nir", "--target", "loihi1").code == 0
@@ -426,7 +426,7 @@ def test_integers_of_an_input_that_sends_spikes_are_spikes(tmp_path: Path, call:
     assert verify(file, dialect=DIALECT, data=data, against=("event", "integer")).hops
     for given in (data, saved(tmp_path / "half.npz", x=raster(n=20) * 0.5)):
         called = call(*words[:-1], given, "--input-bits", 4, "--out", tmp_path / "q.nir")
-        assert "the integers of the input" not in called.out
+        assert "the input takes the integers" not in called.out
         assert read_program(tmp_path / "q.nir").input.largest == 16
 
 
