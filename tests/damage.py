@@ -38,7 +38,7 @@ SHOWN = [np.nan, np.inf, -1, 0, 1, 2**31, 2**63 - 1, 1e300, "text", b"", [], [[1
 
 
 def damaged_bytes(rng: random.Random, content: bytes) -> bytes:
-    """Change, cut, repeat or insert bytes, where a test may."""
+    """Change, cut, repeat or insert bytes, where a test is allowed to."""
     data = bytearray(content)
     for _ in range(rng.choice((1, 1, 2, 8))):
         at, size = rng.randrange(len(data)), rng.choice((1, 2, 8, 64))
@@ -63,7 +63,7 @@ def damaged_bytes(rng: random.Random, content: bytes) -> bytes:
 
 
 def is_in_a_global_heap(data: bytes | bytearray, at: int, size: int) -> bool:
-    """Say whether bytes belong to the part of an HDF5 file that no test damages.
+    """Whether bytes belong to the part of an HDF5 file that no test damages.
 
     HDF5 2.0.0, as h5py 3.16.0 brings it, did not return from some damaged files.
     """

@@ -68,7 +68,7 @@ def test_a_trained_network_is_the_same_in_lava(mapping: Any, integer_file: Path)
     assert hop.spikes == 3 * 6 * 3456
 
 
-def test_what_a_layer_without_neurons_adds_up_is_the_same_in_lava(tmp_path: Path) -> None:
+def test_sums_of_a_layer_without_neurons_are_the_same_in_lava(tmp_path: Path) -> None:
     """The last layer of a .net file: 254 * 600 units of weight per step wrap 24 bits again and again."""
     weight = np.array([[254.0] * 600, [-4.0] * 600, [-256.0] * 600])
     net = write_net(tmp_path / "some.net", {"type": "dense", "shape": [3], "weight": weight})

@@ -97,7 +97,7 @@ def snntorch() -> Iterator[Network]:
         return snn.RSynaptic(alpha=0.5, beta=0.75, linear_features=shape[0], **said)
 
     class Carrying(snn.RSynaptic):
-        """An RSynaptic that is handed its states: only so does snnTorch 1.0 compute one with reset_delay=False."""
+        """An RSynaptic with states as arguments: snnTorch 1.0 computes reset_delay=False in no other way."""
 
         states: tuple[torch.Tensor, ...] | None = None
 

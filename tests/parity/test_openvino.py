@@ -1,7 +1,7 @@
 """Exported models in OpenVINO as it is installed, against the reference; in an environment of its own: ``make parity``.
 
-On a CPU with bfloat16 OpenVINO takes it for whatever leads to a convolution or a product of matrices, unless it is
-told not to. TDD_DEPLOY_EXAMPLES=500 runs that many programs per number format instead of the default.
+On a CPU with bfloat16 OpenVINO uses it by default for everything that leads to a convolution or a matrix
+product. TDD_DEPLOY_EXAMPLES=500 runs that many programs per number format instead of the default.
 """
 
 import os
@@ -60,7 +60,7 @@ def ready(program: Program, form: str) -> OpenVino:
 def chain(
     *maps: Dense | Conv | Pool, neuron: LIF | VariantLIF, shape: tuple[int, ...], last: Sequence[Dense] = ()
 ) -> Program:
-    """Return maps with a layer of neurons behind each, and a last one without."""
+    """Return maps with a layer of neurons after each but the last."""
     nodes: list[Input | Dense | Conv | Pool | NeuronLayer | Output] = [Input(name="input", shape=shape)]
     for i, each in enumerate(maps):
         shape = each.out_shape(shape)
@@ -80,7 +80,7 @@ def case_of(number_format: str, seed: int) -> Case:
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("number_format", ["integer", "float32"])
-def test_random_programs_send_what_the_reference_sends_in_every_code(number_format, form):
+def test_random_programs_send_the_same_values_as_the_reference_in_every_code(number_format, form):
     compared = Compared()
     for seed in range(N_PROGRAMS):
         case = case_of(number_format, seed)
@@ -93,7 +93,7 @@ def test_random_programs_send_what_the_reference_sends_in_every_code(number_form
 @BFLOAT16
 @pytest.mark.parametrize("form", FORMS)
 def test_fast_sums_are_rounded_at_the_default_and_right_in_float32(form):
-    """So the other comparisons can fail on this CPU."""
+    """This shows that the other comparisons can fail on this CPU."""
     rng = np.random.default_rng(0)
     weight = rng.integers(-(2**13), 2**13, (100, 64)) / 2**13
     readout = rng.integers(-(2**13), 2**13, (10, 100)) / 2**13
@@ -153,8 +153,8 @@ def test_convolutions_and_matrices_of_24_bits_are_exact_at_the_default(form):
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_whole_thresholds_at_a_border_are_counted_alike(form):
-    """Currents next to multiples of the threshold, where a rounded quotient says one too many."""
+def test_whole_thresholds_next_to_a_multiple_are_counted_equally(form):
+    """Currents next to multiples of the threshold, where a rounded quotient is one too many."""
     thresholds = np.random.default_rng(2).uniform(0.01, 1, 200).astype(np.float32)
     neuron = VariantLIF(
         alpha=np.zeros(200), beta=np.zeros(200), v_threshold=thresholds, v_reset=np.zeros(200), spikes="many"
@@ -170,8 +170,8 @@ def test_whole_thresholds_at_a_border_are_counted_alike(form):
 
 
 @pytest.mark.parametrize("number_format", ["float32", "integer"])
-def test_what_was_sent_some_steps_ago_is_kept_in_a_loop(number_format):
-    """OpenVINO 2026.4 overwrites what is copied from step to step by Identity: delays were one step short."""
+def test_a_loop_keeps_values_that_were_sent_some_steps_ago(number_format):
+    """OpenVINO 2026.4 overwrites values that Identity copies from step to step: delays were one step short."""
     nodes = [Input(name="input", shape=(4,), largest=1), Dense(name="fc", weight=np.eye(4)), Output(name="out")]
     edges = [Edge("input", "fc", delay=3), Edge("fc", "out")]
     program = build(nodes, edges, dt_s=1e-3, n_steps=8, number_format=number_format)
@@ -196,7 +196,7 @@ def test_verify_compares_openvino(name, call: Call, tmp_path: Path):
     assert "openvino, scan" in called.out
 
 
-def test_it_needs_no_onnxruntime_and_runs_what_export_writes():
+def test_openvino_runs_exported_files_without_onnxruntime():
     program = integer_case(0).program
     for form in FORMS:
         assert openvino_machine(program, form)(integer_case(0).inputs).machine == f"openvino, {form}"

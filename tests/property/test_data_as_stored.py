@@ -1,4 +1,4 @@
-"""What is read from an .npz is what was stored, times the scale that is reported, or it is refused."""
+"""Values read from an .npz are the stored values times the reported scale, or the file is refused."""
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -27,7 +27,7 @@ SHAPES = arrays.array_shapes(min_dims=1, max_dims=4, max_side=5)
     scale=st.none() | st.floats(2.0**-10, 2.0**10),
     size=st.integers(1, 6),
 )
-def test_values_are_those_that_were_stored_times_the_scale_that_is_reported(
+def test_values_are_the_stored_values_times_the_reported_scale(
     stored: np.ndarray, order: str, scale: float | None, size: int
 ) -> None:
     with TemporaryDirectory() as folder:

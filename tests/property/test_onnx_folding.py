@@ -1,6 +1,6 @@
-"""A conventional network in ONNX, and the same function with factors and shifts put in: the same counts and outputs.
+"""A conventional network in ONNX, and the same function with added factors and shifts: equal counts and outputs.
 
-All numbers are multiples of powers of two, so that what is divided and multiplied again is the same to the last bit.
+All numbers are multiples of powers of two, so dividing and multiplying again restores every bit.
 """
 
 from dataclasses import dataclass, field
@@ -24,7 +24,7 @@ CHANNELS, SIZE = 3, 8
 
 @dataclass
 class Op:
-    """A node of the file: what it reads, what it makes, its weights and attributes."""
+    """A node of the file: its inputs, its output, its weights and attributes."""
 
     kind: str
     sources: list[str]
@@ -44,7 +44,7 @@ class Op:
 
 
 class Network:
-    """A random network, without a factor or a shift; then the same function with them."""
+    """A random network without factors and shifts; then the same function with them."""
 
     def __init__(self, seed: int) -> None:
         self.rng = np.random.default_rng(seed)
@@ -121,13 +121,13 @@ class Network:
     def flatten(self, value: str) -> str:
         return self.put(Op("Flatten", [value], self.name("flat")), (int(np.prod(self.shapes[value])),))
 
-    # Factors and shifts, and what takes them back.
+    # Factors and shifts, and their inverses.
 
     def readers(self, value: str) -> list[Op]:
         return [op for op in self.ops if value in op.sources]
 
     def decorated(self, op: Op) -> bool:
-        """Put a factor and a shift after or before a node, and take them back near by; say whether there was a way."""
+        """Insert a factor and a shift after or before a node, and their inverse nearby, if possible; return whether."""
         ways = [self.before_a_map, self.behind_a_map, self.around_what_passes, self.around_a_sum, self.around_a_relu]
         return any(ways[i](op) for i in self.rng.permutation(len(ways)))
 
@@ -161,7 +161,7 @@ class Network:
         return True
 
     def around_what_passes(self, op: Op) -> bool:
-        """Flatten and pools, where weights stand before or behind them."""
+        """Flatten and pools with weights before or after them."""
         if op.kind not in ("Flatten", "AveragePool", "GlobalAveragePool"):
             return False
         shape = self.shapes[op.sources[0]]
@@ -177,7 +177,7 @@ class Network:
         return True
 
     def around_a_sum(self, op: Op) -> bool:
-        """A shift before, the opposite one behind."""
+        """A shift before the node, and the opposite shift after it."""
         if op.kind != "Add":
             return False
         _, shift = self.numbers(self.shapes[op.name])
@@ -189,7 +189,7 @@ class Network:
         return True
 
     def around_a_relu(self, op: Op) -> bool:
-        """A positive factor passes a ReLU: weights before it take one, weights behind it take it back."""
+        """A positive factor passes a ReLU: weights before it take the factor, weights after it the inverse."""
         before = [made for made in self.ops if made.name == op.sources[0]]
         if op.kind != "Relu" or not before[0].is_map or self.readers(before[0].name) != [op]:
             return False
@@ -216,7 +216,7 @@ class Network:
             reader.sources = [made if source == value else source for source in reader.sources]
 
     def affine(self, value: str, factor: np.ndarray, shift: np.ndarray, at: int) -> str:
-        """Write ``factor x + shift`` in one of many ways; return its name."""
+        """Write ``factor x + shift`` in one of many forms; return its name."""
         shape = self.shapes[value]
         spread = (1, len(factor), *[1] * (len(shape) - 1))
         form = self.rng.integers(4)
@@ -305,7 +305,7 @@ def test_factors_and_shifts_around_maps_and_sums_change_neither_counts_nor_outpu
         assert outputs.size
         np.testing.assert_array_equal(same_outputs, outputs)
         assert counts["synops_stored"] > 0
-        # A factor that passes a ReLU can make all values of a sample 1, and additions of products.
+        # A factor that passes a ReLU can make all values of a sample 1, which turns products into additions.
         assert {**same_counts, "acs": 0, "macs": 0} == {**counts, "acs": 0, "macs": 0}
     session = onnxruntime.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
     (theirs,) = session.run(None, {"x": x[0]})

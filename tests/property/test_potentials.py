@@ -1,4 +1,4 @@
-"""Potentials: the engine keeps what the reference says each layer compared, on both paths, in every code.
+"""Potentials: the engine keeps the values that the reference compares in each layer, on both paths, in every code.
 
 Numbers of random programs are dyadic or integers, so all of them must be equal.
 """
@@ -34,7 +34,7 @@ def spiking(case: Case) -> list[str]:
 
 
 def assert_potentials_agree(case: Case) -> int:
-    """Return how many were compared."""
+    """Compare them, and return how many there were."""
     expected: dict[str, np.ndarray] = {}
     sent = reference.run(case.program, case.inputs, potentials=expected)
     assert list(expected) == spiking(case)
@@ -75,7 +75,7 @@ def test_programs_that_are_drawn_hold_every_kind_of_potential():
 
 
 def read(seed: int) -> Case:
-    """The next case whose output is the spikes of a layer, with the layer's potential as the output instead."""
+    """The next case whose output is the spikes of a layer, changed so that the layer's potential is the output."""
     for later in count(seed):
         case = drawn(later)
         with contextlib.suppress(BadOption):
@@ -95,7 +95,7 @@ def runs(case: Case, **options: object) -> list[Result]:
 
 @examples(150)
 @given(st.integers(0, 2**32 - 1))
-def test_an_output_that_reads_a_potential_is_what_the_last_layer_compares(seed):
+def test_an_output_that_reads_a_potential_equals_the_potential_that_the_last_layer_compares(seed):
     case = read(seed)
     (edge,) = case.program.incoming["output"]
     potentials: dict[str, np.ndarray] = {}

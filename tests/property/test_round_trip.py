@@ -84,7 +84,7 @@ def test_common_float32_fractions_come_back_exactly(integration, beta):
 
 
 def holdable(program: Program) -> Program:
-    """Change what NIR cannot hold: other neurons, variants, soft CubaLIF, fractions of 1, biases of Scale."""
+    """Replace parts that NIR cannot hold: other neurons, variants, soft CubaLIF, fractions of 1, biases of Scale."""
     nodes = [with_fractions(node, lambda fraction: np.where(fraction == 1, 0.75, fraction)) for node in program.nodes]
     nodes = [replace(node, bias=None) if isinstance(node, Scale) else node for node in nodes]
     return build(

@@ -127,7 +127,7 @@ def test_floats_do_not_wrap():
 def test_the_largest_number_of_a_map_is_the_largest_worst_case_of_its_sums(kind):
     node, shape = MAPS[kind]
     program = chain(Input(name="in", shape=shape), node, Output(name="out"))
-    windows = 4 if kind == "average" else 1  # which are summed before they are divided
+    windows = 4 if kind == "average" else 1  # values are summed before the division
     assert largest_numbers(program)["map"] == largest_numbers(program)["out"]
     assert largest_numbers(program)["map"] == windows * worst_case_sums(program)["map"].max()
 
@@ -194,7 +194,7 @@ def test_no_potential_of_a_random_program_exceeds_the_bound():
 
 
 def senders(program, name):
-    """The input and layers whose values reach a node through maps."""
+    """The input and the layers whose values reach a node through maps."""
     sources = set()
     for edge in program.incoming[name]:
         node = program[edge.source]
@@ -228,6 +228,6 @@ def test_just_below_the_limit_all_machines_agree_and_just_above_it_is_refused():
     assert chain(*at_the_limit(128), number_format="float64")
 
 
-def test_inputs_may_be_as_large_as_the_sums_leave_room():
+def test_inputs_may_be_large_as_long_as_sums_stay_finite():
     program = chain(*at_the_limit(16), number_format="float32")
     assert largest_input(program) == largest_finite(program) / (16 * 2.0**120)

@@ -434,7 +434,7 @@ def test_what_does_not_take_a_fault_away_is_not_advised():
 
 
 def test_fewer_bits_for_weights_in_integers_come_from_the_floats_they_were_made_of_or_from_training():
-    """The bits of an integer program are its own: check --bits is refused for it. Files of lava-dl have no floats."""
+    """The bits of an integer program are fixed, so check --bits is refused. Files of lava-dl have no floats."""
     ours = replace(integers(), provenance={"quantized_from": "abc"})
     for program, words in ((ours, "export the network in floats again with"), (integers(), "train it for them, or")):
         (fault,) = check(Setting(program=program, chip=custom(weight_bits=3), weight_bits=4)).faults
@@ -531,7 +531,7 @@ def test_what_a_chip_cannot_execute_is_said_by_what_and_where():
     assert cannot_run(too_large, loihi1, input_is_binary=True) == ""
 
 
-def test_what_the_input_sends_is_known_from_data_or_from_integers_and_else_a_condition():
+def test_the_kind_of_input_comes_from_data_or_integers_and_is_a_condition_otherwise():
     def asked(program, seen=None):
         checked = check(Setting(program=program, chip=load_chip("loihi1"), weight_bits=8, seen=seen))
         return [fault.where for fault in checked.faults if fault.rule == "events with numbers"], checked.conditions

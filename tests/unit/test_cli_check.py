@@ -227,7 +227,7 @@ def test_any_network_gets_a_verdict(program: Program, chip: str, call: Call, tmp
 
 
 def test_a_run_folder_is_checked_as_its_network_is(call: Call, run_folder: Path) -> None:
-    """It was trained on pixels, which are numbers: Loihi 1 takes spikes alone, Loihi 2 both. The data say so."""
+    """It was trained on pixels, which are numbers: Loihi 1 takes only spikes, Loihi 2 takes both. The data decide."""
     called = call("check", run_folder, "--target", "loihi1")
     assert called.code == 0
     assert "loihi1: no published limit is broken, with one condition. " in called.out

@@ -41,7 +41,7 @@ def test_an_exact_shape_leaves_no_other_reading(sample, in_time):
         ((9,), (1,), "9 suggests time"),
     ],
 )
-def test_time_steps_without_the_channel_axis_are_asked_for(sample, wanted, suggested):
+def test_time_steps_without_the_channel_axis_need_frames(sample, wanted, suggested):
     with pytest.raises(BadData) as caught:
         arrange(sample, wanted, "mine")
     (violation,) = caught.value.violations
@@ -52,7 +52,7 @@ def test_time_steps_without_the_channel_axis_are_asked_for(sample, wanted, sugge
     assert arrangement.view(np.zeros((2, *sample), np.float32)).shape == (2, sample[0], *wanted)
 
 
-def test_an_axis_that_is_said_to_be_time_is_time():
+def test_frames_makes_the_axis_after_n_time():
     assert arrange((5, 3, 8, 8), (3, 8, 8), "mine", in_time=True).n_steps == 5
     assert arrange((1, 8, 8), (1, 8, 8), "mine", in_time=True).n_steps == 1
     with pytest.raises(BadData, match=r"shape is \[3, 8, 8\]; allowed: \[T, 3, 8, 8\] for the program.s input"):
@@ -63,7 +63,7 @@ def test_an_axis_that_is_said_to_be_time_is_time():
     ("sample", "wanted"),
     [((2, 8, 6, 40), (2, 8, 6)), ((64, 40), (64,)), ((8, 6, 40), (1, 8, 6)), ((6, 6, 2), (1, 6, 6))],
 )
-def test_where_time_may_be_the_last_axis_the_line_that_moves_it_is_shown(sample, wanted):
+def test_where_time_may_be_the_last_axis_the_remedy_moves_it(sample, wanted):
     with pytest.raises(BadData) as caught:
         arrange(sample, wanted, "mine")
     assert caught.value.violations[0].remedy == "If the last axis is time, save numpy.moveaxis(x, -1, 1)."
@@ -72,13 +72,13 @@ def test_where_time_may_be_the_last_axis_the_line_that_moves_it_is_shown(sample,
 
 
 @pytest.mark.parametrize(("sample", "wanted"), [((8, 6, 3), (3, 8, 6)), ((28, 28, 1), (1, 28, 28))])
-def test_where_channels_may_be_the_last_axis_the_line_that_moves_them_is_shown(sample, wanted):
+def test_where_channels_may_be_the_last_axis_the_remedy_moves_them(sample, wanted):
     with pytest.raises(BadData, match=r"If the last axis holds the channels, save numpy.moveaxis\(x, -1, 1\)"):
         arrange(sample, wanted, "mine")
     assert not arrange(np.moveaxis(np.zeros((2, *sample)), -1, 1).shape[1:], wanted, "mine").in_time
 
 
-def test_no_line_is_shown_that_would_not_help():
+def test_no_remedy_is_shown_that_would_not_help():
     with pytest.raises(BadData) as caught:
         arrange((40, 2, 7, 6), (2, 8, 6), "mine")
     assert caught.value.violations[0].remedy == ""

@@ -279,7 +279,7 @@ def test_a_file_of_many_events_is_read_in_little_memory(tmp_path):
 
 
 def row_of(n, *, seed=0):
-    """Events of n samples of 8 channels, as two polarities."""
+    """Events of n samples with 8 channels and two polarities."""
     rng = np.random.default_rng(seed)
     samples = []
     for _ in range(n):
@@ -343,7 +343,7 @@ def test_a_row_has_no_height(tmp_path, sensor, found):
         open_data(write(tmp_path / "own.npz", row_of(2), sensor=sensor), binning=Binning(bins=2))
 
 
-def test_a_divisor_of_a_row_is_asked_of_its_width_alone(tmp_path):
+def test_only_the_width_of_a_row_has_to_be_divisible(tmp_path):
     with pytest.raises(BadData, match="--downsample: 3; allowed: a divisor of the sensor's 8 channels"):
         open_data(write(tmp_path / "own.npz", row_of(2), sensor=(1, 8)), binning=Binning(bins=2, downsample=3))
 

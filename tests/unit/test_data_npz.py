@@ -77,7 +77,7 @@ def test_a_scale_in_the_file_multiplies_instead(saved, dtype, scale):
 
 
 @pytest.mark.parametrize("name", ["digits", "own"])
-def test_a_scale_that_the_user_chose_comes_before_every_other(saved, name):
+def test_a_scale_that_the_user_chose_overrides_every_other(saved, name):
     data = name if name == "digits" else saved(x=np.array([[0, 1], [7, 255]], np.uint8), scale=2.0)
     stored = open_data(data, input_scale=1.0).load()[0]
     assert stored.max() == (16 if name == "digits" else 255)
@@ -91,7 +91,7 @@ def test_a_scale_that_the_user_chose_comes_before_every_other(saved, name):
 
 @pytest.mark.parametrize("save", SAVES)
 @pytest.mark.parametrize("at", [0, 77, 2 * 10**6])
-def test_bytes_that_are_all_0_and_1_are_asked_about_wherever_the_1_is(tmp_path, save, at):
+def test_bytes_that_are_all_0_and_1_need_a_scale_wherever_the_1_is(tmp_path, save, at):
     x = np.zeros((40_001, 50), np.uint8)
     path = str(tmp_path / "own.npz")
     save(path, x=x)
@@ -155,7 +155,7 @@ def test_an_array_in_fortran_order_that_fills_memory_is_refused(saved, monkeypat
 
 
 @pytest.mark.parametrize("y", [np.array([0.5, 1, 2]), np.zeros((3, 2), "f4"), np.full((3, 1), 1.0), np.arange(3.0)])
-def test_floats_beside_x_are_targets_and_no_labels(saved, y):
+def test_floats_in_y_are_targets_and_not_labels(saved, y):
     source = open_data(saved(x=np.ones((3, 2)), y=y))
     assert (source.labelled, source.n_classes, source.targets) == (False, None, f"{y.dtype.name} {list(y.shape)}")
     assert source.load()[1] is None
@@ -163,7 +163,7 @@ def test_floats_beside_x_are_targets_and_no_labels(saved, y):
 
 @pytest.mark.parametrize("dtype", ["int64", "uint8", "bool", "float32"])
 @pytest.mark.parametrize("order", ["C", "F"])
-def test_one_hot_labels_are_refused_with_the_line_that_helps(saved, dtype, order):
+def test_one_hot_labels_are_refused_with_a_remedy(saved, dtype, order):
     y = np.eye(4, dtype=dtype)[[0, 3, 1]]
     with pytest.raises(BadData, match=r"y: shape is \[3, 4\].*single 1.* Save numpy.argmax\(y, axis=1\) for labels"):
         open_data(saved(x=np.ones((3, 2)), y=np.asarray(y, order=order)))

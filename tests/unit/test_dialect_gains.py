@@ -1,6 +1,6 @@
-"""Gains of currents, worked out by hand, to the last bit of the weights that they go into.
+"""Gains of currents, computed by hand to the last bit of the weights that they multiply.
 
-Files hold r as 1 / dt or tau / dt in float32, so that a gain of 1 comes back as 1 +- 2**-23 or so. It is 1.
+Files hold r as 1 / dt or tau / dt in float32, so a gain of 1 is read back as about 1 +- 2**-23. It has to become 1.
 """
 
 import nir
@@ -11,7 +11,7 @@ from tdd_deploy.errors import UnsupportedGraph
 from tdd_deploy.graph import lower
 from tdd_deploy.program import Conv, Program
 
-W = 0.1  # needs all bits: times any number next to 1 it is another
+W = 0.1  # needs all bits: multiplying it by any neighbor of 1 changes it
 
 
 def program_of(neuron: nir.NIRNode, dialect: str, linear: nir.NIRNode | None = None, *, n: int = 1) -> Program:
@@ -36,7 +36,7 @@ def leaky(kind: type[nir.NIRNode], **values: float) -> nir.NIRNode:
 
 
 def weight_of(program: Program) -> float:
-    """Return the one weight, and see that nothing else multiplies."""
+    """Return the one weight, and assert that nothing else multiplies."""
     assert {node.name for node in program.nodes} == {"in", "fc", "n", "out"}
     (weight,) = program["fc"].weight.ravel()
     return float(weight)
@@ -101,7 +101,7 @@ def test_each_neuron_has_its_own_gain() -> None:
     neuron = nir.IF(r=r, v_threshold=np.ones(3), v_reset=np.zeros(3))
     found = np.diag(program_of(neuron, "nir,dt=3e-4", n=3)["fc"].weight)
     assert found[0] == W
-    # 1024 * 3e-4 = 0.3072; and a rounded 2 is what it is: 6666.6665039 * 3e-4 = 1.99999995117
+    # 1024 * 3e-4 = 0.3072; a rounded 2 stays rounded: 6666.6665039 * 3e-4 = 1.99999995117
     np.testing.assert_allclose(found[1:], [0.03072, 0.199999995117], rtol=1e-11)
 
 
@@ -117,7 +117,7 @@ CHOICES = [(rule, gain, expected) for rule, gains in GAINS.items() for gain, exp
 
 
 @pytest.mark.parametrize(("rule", "gain", "expected"), CHOICES)
-def test_a_gain_of_a_membrane_is_what_its_name_says(rule: str, gain: str, expected: float) -> None:
+def test_each_name_of_a_membrane_gain_means_its_formula(rule: str, gain: str, expected: float) -> None:
     said = f"nir,dt=1,integration={rule}"
     fires = program_of(leaky(nir.LIF, tau=4.0, r=3.0), f"{said},gain={gain}")
     leaks = program_of(leaky(nir.LI, tau=4.0, r=3.0), f"{said},gain_li={gain}")
@@ -128,7 +128,7 @@ def test_a_gain_of_a_membrane_is_what_its_name_says(rule: str, gain: str, expect
 
 
 @pytest.mark.parametrize(("rule", "gain", "expected"), CHOICES)
-def test_a_gain_of_a_synapse_is_what_its_name_says(rule: str, gain: str, expected: float) -> None:
+def test_each_name_of_a_synapse_gain_means_its_formula(rule: str, gain: str, expected: float) -> None:
     """The membrane keeps a half in euler: tau 2, with gain=one."""
     said = f"nir,dt=1,integration={rule},gain=one,gain_syn={gain}"
     for kind in (nir.CubaLIF, nir.CubaLI):
@@ -144,13 +144,13 @@ def test_the_gains_of_synapse_and_membrane_multiply() -> None:
 
 
 @pytest.mark.parametrize(("gain", "expected"), [("nir", 3 * 0.25), ("r", 3.0), ("one", 1.0)])
-def test_a_gain_of_an_integrator_is_what_its_name_says(gain: str, expected: float) -> None:
+def test_each_name_of_an_integrator_gain_means_its_formula(gain: str, expected: float) -> None:
     program = program_of(integrator(3.0), f"nir,dt=0.25,gain_if={gain}")
     assert weight_of(program) == pytest.approx(W * expected, rel=1e-15)
 
 
 def test_a_time_constant_that_rounding_alone_puts_below_dt_is_dt() -> None:
-    """float32(1e-4) is 9.99999975e-05: what snnTorch writes for beta 0. A tau of 0.9999 dt is another matter."""
+    """snnTorch writes float32(1e-4) = 9.99999975e-05 for beta 0. A tau of 0.9999 dt is refused."""
     program = program_of(leaky(nir.LIF, tau=1e-4, r=1.0), "snntorch,reset=none")
     assert float(program["n"].neuron.beta) == 0
     assert weight_of(program) == W

@@ -332,7 +332,7 @@ def test_time_constants_below_a_step_are_told_with_a_way_out():
         ("snntorch,reset=none,dt=1e-3", "Choose a smaller dt, or integration=exact."),
     ],
 )
-def test_what_helps_against_a_short_time_constant_was_not_said_already(dialect, remedy):
+def test_the_remedy_for_a_short_time_constant_is_not_already_in_use(dialect, remedy):
     with pytest.raises(UnsupportedGraph) as refused:
         neuron_of(lif(tau=np.full(2, 5e-7)), dialect)
     assert [violation.remedy for violation in refused.value.violations] == [remedy]

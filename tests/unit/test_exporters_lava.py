@@ -213,7 +213,7 @@ def remedies(program: Program) -> list[str]:
     return [violation.remedy for violation in violations(program, "fused")]
 
 
-def test_no_program_in_integers_is_advised_to_be_quantized():
+def test_quantizing_is_not_advised_for_a_program_in_integers():
     """quantize refuses it: it is in integers already."""
     odd = integers(weight=[[2, 3], [0, 0]])
     at_least = integers(loihi(compare=">="))
@@ -230,7 +230,7 @@ def test_no_program_in_integers_is_advised_to_be_quantized():
 
 
 @pytest.mark.parametrize("alpha", [0.0, 0.5])
-def test_to_quantize_is_advised_where_that_helps(alpha):
+def test_quantizing_is_advised_where_it_helps(alpha):
     program = of_floats(CubaLIF(alpha=np.array(alpha), beta=np.array(0.5), **FIRE), bias=[0.0, 1.0])
     (remedy,) = remedies(program)
     if "quantize" in remedy:
@@ -241,7 +241,7 @@ def test_to_quantize_is_advised_where_that_helps(alpha):
 
 
 @pytest.mark.parametrize("neuron", [LI(beta=np.array(0.5)), SigmaDelta(delta_threshold=np.array(0.5))])
-def test_currents_can_be_read_in_the_place_of_the_last_layer_alone(neuron):
+def test_only_the_last_layer_can_be_replaced_by_its_currents(neuron):
     last = of_floats(neuron)
     between = chain(source(2), dense("fc", np.eye(2)), layer("n", 2, neuron=neuron), dense("fc2", np.eye(2)), OUT)
     for program, is_advised in ((last, True), (between, False)):

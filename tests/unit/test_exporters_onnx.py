@@ -197,7 +197,7 @@ def test_a_model_is_for_runtimes_from_onnxruntime_1_20_on(form):
 
 @pytest.mark.parametrize(("number_format", "operator"), [("float32", "ConvTranspose"), ("float64", "MatMul")])
 def test_float32_is_summed_by_transposed_convolutions_and_float64_which_has_none_by_matrices(number_format, operator):
-    """OpenVINO computes what leads to the others in bfloat16, where the CPU has it: tests/parity/test_openvino.py."""
+    """OpenVINO uses bfloat16 for values that lead to other operators, if the CPU has it: parity/test_openvino.py."""
     program = convolution(number_format)
     operators = {node.op_type for node in loaded(program).graph.node}
     assert operator in operators
@@ -254,7 +254,7 @@ def convolved(**options: Any) -> Program:
     ],
     ids=str,
 )
-def test_every_convolution_is_one_of_transposed_ones(channels, options):
+def test_every_convolution_is_written_as_a_transposed_one(channels, options):
     options = dict(options)
     groups = channels // 3 or 1 if options.pop("grouped", False) else 1
     program = convolved(channels=channels, weight=np.zeros((1, 1, *options.pop("kernel"))), groups=groups, **options)
@@ -302,7 +302,7 @@ def tensors(found: Any) -> Iterator[Any]:
 
 
 def operators(graph: Any) -> set[str]:
-    """Return the operators of a graph and of what it loops over."""
+    """Return the operators of a graph and of the bodies of its loops."""
     inner = [operators(attribute.g) for node in graph.node for attribute in node.attribute if attribute.HasField("g")]
     return {node.op_type for node in graph.node}.union(*inner)
 
@@ -333,7 +333,7 @@ def test_even_weights_of_9_bits_are_one_byte_each():
 
 @pytest.mark.parametrize("largest", [1, 63, 64, 127, 255, 8127, 8128, 8129, 100_000])
 @pytest.mark.parametrize("weights", [[1], [2, -254, 256], [127, -128, 128], [-129, 300, 7], [4, -32768, 32764]])
-def test_what_has_more_than_8_bits_is_split_into_digits(largest, weights):
+def test_numbers_of_more_than_8_bits_are_split_into_digits(largest, weights):
     """Dense maps, convolutions and pools, at the borders of the digits, in both codes."""
     top = min(largest, (2**22 - 1) // (4 * sum(map(abs, weights))))
     weight = np.array(weights)[:, None]
@@ -360,7 +360,7 @@ def test_integers_are_scaled_and_shifted_element_by_element():
 
 
 def test_a_kernel_of_one_pixel_has_no_dilation():
-    """OpenVINO 2026.4.1 ended with a segmentation fault on some of those that had."""
+    """OpenVINO 2026.4.1 ended with a segmentation fault on some kernels of one pixel with a dilation."""
     conv = Conv(name="conv", weight=np.full((2, 1, 1, 3), 2), dilation=(2, 2), padding=(1, 2), stride=(1, 2))
     (node,) = [n for n in loaded(integers(conv, shape=(1, 6, 4))).graph.node if n.op_type == "ConvInteger"]
     assert {a.name: list(a.ints) for a in node.attribute if a.name == "dilations"} == {"dilations": [1, 2]}
@@ -387,7 +387,7 @@ def test_a_state_that_no_neuron_keeps_is_left_out():
     assert_as_the_reference(spiking, inputs.astype(np.float32))
 
 
-def test_a_state_that_one_neuron_keeps_is_one_of_all():
+def test_a_state_that_one_neuron_keeps_is_present_for_the_whole_layer():
     program = with_code(chain(LIF(beta=np.array([0.0, 0.5]), **FIRE)), "spike")
     assert list(signature(loaded(program).graph.input)) == ["in", "n.v"]
 
@@ -397,7 +397,7 @@ def test_the_current_of_integers_without_a_memory_is_left_out():
     assert list(signature(found.graph.input)) == ["input", "hidden.v"]
 
 
-def test_a_potential_that_decides_a_late_reset_is_kept_though_none_of_it_is():
+def test_a_potential_that_decides_a_late_reset_is_a_state_even_if_beta_is_0():
     late = VariantLIF(alpha=np.array(0.0), beta=np.array(0.0), resets="next step", **FIRE)
     program = with_code(chain(late, number_format="float64"), "spike")
     assert list(signature(loaded(program).graph.input)) == ["in", "n.v"]
@@ -406,8 +406,8 @@ def test_a_potential_that_decides_a_late_reset_is_kept_though_none_of_it_is():
 
 @pytest.mark.parametrize("code", CODES)
 @pytest.mark.parametrize("number_format", ["float32", "integer"])
-def test_outputs_of_a_loop_are_taken_by_nothing_within_it_and_pass_nothing_on(number_format, code):
-    """Some runtimes ask for the first; OpenVINO 2026.4 takes the next step's values for what Identity passes on."""
+def test_outputs_of_a_loop_are_not_used_within_it_and_are_not_passed_on(number_format, code):
+    """Some runtimes require the first; OpenVINO 2026.4 replaces values passed on by Identity with the next step's."""
     program = with_delay = chain(LIF(beta=np.array(0.5), **FIRE), edges=(Edge("n", "n", 2),), number_format="float32")
     if number_format == "integer":
         program = quantize(with_delay, input_bits=4).program
@@ -559,7 +559,7 @@ def test_whole_thresholds_do_not_depend_on_how_a_runtime_divides(form, divide):
     program = build(nodes, [Edge("in", "n"), Edge("n", "out")], dt_s=1e-3, n_steps=3, number_format="float32")
     below, above = (np.nextafter(BORDERS, np.float32(end)) for end in (0, 99))
     frames = np.stack([below, BORDERS, above])
-    expected = np.floor(frames / thresholds)  # where rounded, next to what it should be
+    expected = np.floor(frames / thresholds)  # rounded quotients are next to the right value
     expected += (expected + 1) * thresholds <= frames
     expected -= expected * thresholds > frames
     assert (np.floor(frames / thresholds) != expected).sum() > 10

@@ -1,4 +1,4 @@
-"""How samples become inputs: every choice is stated by somebody, asked for, or refused; and reports say which."""
+"""How samples become inputs: every choice is stated, requested or refused, and reports name its origin."""
 
 import json
 from collections.abc import Mapping
@@ -134,7 +134,7 @@ def test_bytes_of_images_are_not_rounded_to_spikes(tmp_path: Path) -> None:
         simulate(file, data=data, input_scale=1.0)
 
 
-def test_what_an_input_block_rounds_is_counted_and_reported(tmp_path: Path, call: Call) -> None:
+def test_values_that_an_input_block_rounds_are_counted_and_reported(tmp_path: Path, call: Call) -> None:
     block = {"type": "input", "shape": [16], "weight": 4, "bias": 0, "neuron": OF_NET | {"vThMant": 2}}
     file = net(tmp_path / "n.net", block)
     x = np.zeros((2, 20, 16), np.float32)
@@ -169,7 +169,7 @@ def test_samples_of_which_rounding_leaves_nothing_are_refused(run: Any, tmp_path
     assert run(tmp_path / "n.net", data=saved(tmp_path / "zero.npz", x=np.zeros((2, 20, 16))))
 
 
-def test_what_is_sent_adds_up_over_batches() -> None:
+def test_counts_of_sent_values_add_up_over_batches() -> None:
     program = ours(3)
     parts = [[0.0, 1.0, 0.5], [0.0, 0.0, 0.0], [-2.0, 0.3, 1.0]]
     whole = Sent.of(frames_of(parts), program)
@@ -185,7 +185,7 @@ def test_what_is_sent_adds_up_over_batches() -> None:
 @pytest.mark.parametrize(
     ("scale", "text"), [(1.0, "1"), (1 / 256, "1/256"), (2.0, "2"), (0.3, "0.3"), (1 / 16, "1/16")]
 )
-def test_a_scale_is_written_as_people_say_it(scale: float, text: str) -> None:
+def test_a_scale_is_printed_as_a_fraction_where_that_is_exact(scale: float, text: str) -> None:
     assert scale_text(scale) == text
 
 
@@ -199,7 +199,7 @@ def test_a_scale_that_is_no_number_is_refused(word: str, call: Call, tmp_path: P
 # Time
 
 
-def test_a_number_of_steps_that_nobody_stated_is_asked_for(tmp_path: Path, call: Call) -> None:
+def test_a_missing_number_of_steps_has_to_be_chosen(tmp_path: Path, call: Call) -> None:
     file, data = foreign(tmp_path / "n.nir"), saved(tmp_path / "x.npz", x=raster()[:, 0])
     words = (file, "--dialect", DIALECT, "--data", data)
     for command, more in (("simulate", ()), ("verify", ()), ("sweep", ("--out", tmp_path / "swept"))):
@@ -229,7 +229,7 @@ def test_an_exported_file_states_the_steps_that_were_chosen_and_no_others(tmp_pa
         export(file, dialect=DIALECT, target="nir", out=tmp_path / "ours.nir", steps=0)
 
 
-def test_calibration_asks_for_steps_too(tmp_path: Path) -> None:
+def test_calibration_also_needs_a_number_of_steps(tmp_path: Path) -> None:
     file, data = foreign(tmp_path / "n.nir"), saved(tmp_path / "x.npz", x=raster(n=20)[:, 0])
     given: dict[str, Any] = {"dialect": DIALECT, "target": "nir", "out": tmp_path / "q.nir", "bits": 8, "data": data}
     with pytest.raises(BadOption, match="--steps is not given"):
@@ -239,7 +239,7 @@ def test_calibration_asks_for_steps_too(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("simulation", "n_steps"), [(None, None), ({"Ts": 1}, None), ({"Ts": 2, "tSample": 30}, 15)])
-def test_a_net_states_its_steps_where_it_has_a_simulation(simulation: Any, n_steps: Any, tmp_path: Path) -> None:
+def test_a_net_with_a_simulation_group_states_its_steps(simulation: Any, n_steps: Any, tmp_path: Path) -> None:
     file, data = net(tmp_path / "n.net", simulation=simulation), saved(tmp_path / "x.npz", x=raster()[:, 0])
     if n_steps is None:
         with pytest.raises(BadOption, match="--steps is not given"):
@@ -248,7 +248,7 @@ def test_a_net_states_its_steps_where_it_has_a_simulation(simulation: Any, n_ste
         assert len(simulate(file, data=data).as_json()["steps"]) == n_steps
 
 
-def test_every_choice_of_time_is_reported_with_who_made_it(tmp_path: Path, call: Call) -> None:
+def test_every_choice_of_time_is_reported_with_its_origin(tmp_path: Path, call: Call) -> None:
     write(ours(16), tmp_path / "n.nir")
     moving, still = (saved(tmp_path / f"{len(x.shape)}.npz", x=x) for x in (raster(), raster()[:, 0]))
     for words, line in (
@@ -277,7 +277,8 @@ def test_channels_are_not_taken_for_time_steps(tmp_path: Path, call: Call) -> No
         called = call(command, *words, *more)
         assert (called.code, called.out) == (2, "")
         assert (
-            "shape is [3, 4, 4], which may be 3 time steps or 3 channels; allowed: [1, 4, 4] or [T, 1, 4, 4]" in called.err
+            "shape is [3, 4, 4], which may be 3 time steps or 3 channels; allowed: [1, 4, 4] or [T, 1, 4, 4]"
+            in called.err
         )
         assert "Use --frames if the axis after N is time (3 suggests channels)." in called.err
         assert call(command, *words, *more, "--frames").code == 0
@@ -290,7 +291,7 @@ def test_channels_are_not_taken_for_time_steps(tmp_path: Path, call: Call) -> No
     assert shared["totals"] == simulation.as_json()["totals"]
 
 
-def test_events_are_in_time_without_being_said_so(tmp_path: Path) -> None:
+def test_events_are_in_time_without_an_option(tmp_path: Path) -> None:
     events = np.zeros(40, [("t", "i8"), ("x", "i2")])
     events["t"], events["x"] = np.arange(40) * 100, np.arange(40) % 16
     data = saved(tmp_path / "e.npz", events=events, ends=[40], sensor=[16])
@@ -307,7 +308,7 @@ def test_events_are_in_time_without_being_said_so(tmp_path: Path) -> None:
 # What data cannot say
 
 
-def test_targets_that_are_no_labels_give_no_accuracy_and_are_reported(tmp_path: Path, call: Call) -> None:
+def test_targets_that_are_not_labels_are_reported_and_give_no_accuracy(tmp_path: Path, call: Call) -> None:
     file = foreign(tmp_path / "n.nir")
     data = saved(tmp_path / "x.npz", x=raster(), y=np.linspace(0, 1, 4))
     called = call("simulate", file, "--dialect", DIALECT, "--data", data)
@@ -319,7 +320,7 @@ def test_targets_that_are_no_labels_give_no_accuracy_and_are_reported(tmp_path: 
     assert "labels must be integers" not in call("simulate", file, "--dialect", DIALECT, "--data", labels).out
 
 
-def test_a_caveat_about_the_input_is_decided_by_what_was_sent(tmp_path: Path) -> None:
+def test_values_that_were_sent_decide_a_caveat_about_the_input(tmp_path: Path) -> None:
     file = foreign(tmp_path / "n.nir")
 
     def caveats(x: np.ndarray, **given: Any) -> tuple[str, ...]:
@@ -404,7 +405,7 @@ def test_currents_that_can_round_are_those_of_the_inputs_that_were_sent(tmp_path
     assert rounding(images.astype(int) * 2**14) == ["lif"]
 
 
-def test_a_feed_reports_what_it_is(tmp_path: Path) -> None:
+def test_a_feed_reports_its_choices(tmp_path: Path) -> None:
     source = open_data(saved(tmp_path / "x.npz", x=raster().astype("f8")))
     found = Feed.of(ours(16), source, steps=6).as_json(source)
     lines = list(input_lines(found))
@@ -472,7 +473,7 @@ def test_integers_that_learned_from_spikes_take_spikes(bytes_in_time: str, tmp_p
     assert sum(hop.spikes for hop in verified.hops) > 0
 
 
-def test_training_says_what_a_sample_is_taken_for(tmp_path: Path, call: Call, one_thread: None) -> None:
+def test_training_reports_how_samples_are_read(tmp_path: Path, call: Call, one_thread: None) -> None:
     data = saved(tmp_path / "x.npz", x=raster(n=40), y=np.arange(40) % 2)
     fast = ("--network", "mlp", "--method", "tet", "--epochs", 1, "--steps", 2)
     for words, line in (
@@ -489,7 +490,7 @@ def test_training_says_what_a_sample_is_taken_for(tmp_path: Path, call: Call, on
         assert f"time steps per sample: 2 (from the options of the run), {shown}\n" in called.out
 
 
-def test_targets_that_are_no_labels_cannot_be_trained_on(tmp_path: Path) -> None:
+def test_training_refuses_targets_that_are_not_labels(tmp_path: Path) -> None:
     data = saved(tmp_path / "x.npz", x=np.ones((20, 3)), y=np.ones(20))
     with pytest.raises(BadData, match=r"its labels: y holds float64 \[20\]; allowed: y, one integer per sample"):
         train(tmp_path / "run", data=data, network="mlp")

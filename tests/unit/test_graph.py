@@ -430,7 +430,7 @@ def test_all_reasons_come_at_once():
 # Edges
 
 
-def test_an_edge_that_stands_twice_is_named():
+def test_a_duplicate_edge_is_named():
     assert "stands 2 times" in reasons(graph_of("in>a a>out in>a"))["edge in -> a"]
 
 

@@ -436,7 +436,7 @@ def test_a_network_in_doubles_is_refused_with_how_to_export_it_in_floats(tmp_pat
         read(tmp_path / "net.onnx")
 
 
-def test_of_two_outputs_one_has_to_be_cut_out_as_the_message_says(tmp_path, monkeypatch):
+def test_the_remedy_for_two_outputs_extracts_one_of_them(tmp_path, monkeypatch):
     nodes = [node("Relu", "x", "h"), node("Gemm", "h w"), node("Gemm", "h v", "z")]
     weights = {"w": random(6, 4), "v": random(6, 3)}
     path = write(tmp_path / "net.onnx", nodes, weights, shape=("N", 6), outputs=("y", "z"))
@@ -458,15 +458,15 @@ def test_several_inputs_are_named(tmp_path):
 
 
 def test_constants_along_an_axis_as_before_opset_7_are_refused(tmp_path):
-    """With as many channels as columns, today's rule would read them as something else."""
+    """With equal numbers of channels and columns, today's rule would broadcast them along another axis."""
     path = write(tmp_path / "net.onnx", [node("Add", "x c", broadcast=1, axis=1)], {"c": random(8)}, opset=6,
                  shape=("N", 8, 8, 8))  # fmt: skip
     with pytest.raises(UnsupportedGraph, match=r"before opset 7; allowed: opset 7 or later\. Convert it: "):
         read(path)
 
 
-def test_what_a_valid_file_holds_in_vain_is_named_by_its_node(tmp_path):
-    """The checker passes files whose values make no sense; nothing is called damaged that it passed."""
+def test_unusable_contents_of_a_valid_file_are_named_by_their_node(tmp_path):
+    """The checker accepts files with senseless values; a file that it accepts is never called damaged."""
     path = write(tmp_path / "net.onnx", [node("Gather", "c at", "to"), node("Reshape", "x to")],
                  {"c": np.array([1]), "at": np.array([7])})  # fmt: skip
     with pytest.raises(

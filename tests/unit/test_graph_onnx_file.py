@@ -26,7 +26,7 @@ def apart(folder, location="net.onnx.data"):
 
 
 def changed(path, **entries):
-    """Change what the weights ``w`` say of where they are; None takes an entry away."""
+    """Change the entries that locate the weights ``w``; None removes an entry."""
     model = onnx.load(path, load_external_data=False)
     (tensor,) = [each for each in model.graph.initializer if each.name == "w"]
     told = {each.key: each.value for each in tensor.external_data} | entries
@@ -121,7 +121,7 @@ def test_a_file_that_is_not_there_is_named(tmp_path):
         ({"offset": "start"}, "at offset 'start', length '120'"),
     ],
 )
-def test_what_is_outside_of_the_file_is_refused(tmp_path, entries, found):
+def test_weights_beyond_the_end_of_the_file_are_refused(tmp_path, entries, found):
     with pytest.raises(BadFile, match=f"stores the weights w in net.onnx.data.*{found}"):
         read(changed(apart(tmp_path), **entries))
 

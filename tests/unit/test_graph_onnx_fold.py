@@ -1,4 +1,4 @@
-"""Where factors and shifts of a conventional network go, by hand; random ones are in tests/property."""
+"""Places of factors and shifts of a conventional network, found by hand; tests/property has random networks."""
 
 import time
 
@@ -22,7 +22,7 @@ def random(*shape):
 
 
 def checked(path, shape):
-    """Hold a file's program to onnxruntime, and to the engine; return it, and the counts of one sample."""
+    """Compare a file's program with onnxruntime, and with the engine; return it, and the counts of one sample."""
     program = read(path)
     x = np.maximum(random(1, *shape), 0)
     session = onnxruntime.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
@@ -50,7 +50,7 @@ MACS = 8 * 3 * 34 * 34 + 4 * N  # 34 of 36 taps of a 3 x 3 kernel with pads in e
 
 
 def two_forms(folder):
-    """Write a network with a batch norm behind Flatten, and the same with the batch norm in the weights behind it."""
+    """Write a network with a batch norm after Flatten, and the same network with it folded into the next weights."""
     conv = {"w": random(8, 3, 3, 3), "b": random(8)}
     statistics = norm(N)
     v, c = random(4, N), random(4)
@@ -101,7 +101,7 @@ def test_a_batch_norm_of_more_features_than_a_matrix_could_be_made_for_is_read(t
 
 @pytest.mark.parametrize("shape", [(), (1,), (3, 1, 1), (3, 8, 8), (1, 1, 8), (1, 3, 1, 1)])
 def test_a_shift_before_pads_costs_one_synapse_per_value(tmp_path, shape):
-    """Pads are zeros, whatever the shift: it cannot go into the bias of the convolution."""
+    """Pads are zeros and have no shift, so it cannot go into the bias of the convolution."""
     nodes = [node("Sub", "x c", "d"), node("Conv", "d w", "h", pads=[1] * 4), node("Relu", "h")]
     path = write(tmp_path / "net.onnx", nodes, {"c": random(*shape), "w": random(2, 3, 3, 3)})
     program, counts = checked(path, (3, 8, 8))
@@ -122,7 +122,7 @@ def test_a_shift_before_a_convolution_without_pads_goes_into_its_bias_if_channel
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 1, 5), (3, 1, 1), (3, 4, 5), ()])
-def test_shifts_and_factors_per_value_go_into_the_dense_map_behind_them(tmp_path, shape):
+def test_shifts_and_factors_per_value_go_into_the_dense_map_after_them(tmp_path, shape):
     nodes = [
         node("Relu", "x", "r"), node("Mul", "r c", "m"), node("Add", "m d", "a"), node("Flatten", "a", "f"),
         node("Gemm", "f w", transB=1),
@@ -144,7 +144,7 @@ def test_shifts_and_factors_per_value_go_into_the_dense_map_behind_them(tmp_path
         ([node("Relu", "x", "r"), node("Add", "x c", "m"), node("Add", "m r", "h")], 0),
     ],
 )
-def test_ways_beside_each_other_become_one(tmp_path, nodes, n_scales):
+def test_parallel_paths_become_one(tmp_path, nodes, n_scales):
     weights = {"c": random(6), "d": random(6), "w": random(4, 6)}
     program, _ = checked(write(tmp_path / "net.onnx", [*nodes, node("Gemm", "h w", transB=1)], weights,
                                shape=("N", 6)), (6,))  # fmt: skip
@@ -152,7 +152,7 @@ def test_ways_beside_each_other_become_one(tmp_path, nodes, n_scales):
 
 
 def test_a_shift_that_no_map_takes_is_added_where_the_sum_is_received(tmp_path):
-    """Before a sum, on any of its ways, or behind it: the same counts."""
+    """Before a sum, on any of its branches, or after it: the same counts."""
     forms = [
         [node("Add", "r c", "a"), node("Add", "a x", "s"), node("Relu", "s")],
         [node("Add", "x c", "a"), node("Add", "r a", "s"), node("Relu", "s")],
@@ -166,7 +166,7 @@ def test_a_shift_that_no_map_takes_is_added_where_the_sum_is_received(tmp_path):
     assert found == [(1, 6, 6)] * 3
 
 
-def test_a_receiver_that_can_take_a_shift_does_so_beside_one_that_cannot(tmp_path):
+def test_one_receiver_takes_a_shift_although_another_cannot(tmp_path):
     nodes = [
         node("Relu", "x", "r"), node("Add", "r c", "a"), node("Conv", "a w", "p", pads=[1] * 4),
         node("Conv", "a k", "q"), node("Add", "p q", "s"), node("Relu", "s"),
@@ -188,7 +188,7 @@ def test_a_channel_that_batch_norm_turned_off_costs_nothing(tmp_path):
     np.testing.assert_allclose(conv.bias[1], statistics["g"][1])
 
 
-def test_a_constant_passes_maps_with_pads_if_it_can_go_on_behind_them(tmp_path):
+def test_a_constant_passes_maps_with_pads_if_a_later_map_takes_it(tmp_path):
     nodes = [node("Sub", "x c", "d"), node("Conv", "d w", "h", pads=[1] * 4), node("Flatten", "h", "f"),
              node("Gemm", "f k", transB=1)]  # fmt: skip
     weights = {"c": random(3, 8, 8), "w": random(2, 3, 3, 3), "k": random(4, 128)}
@@ -207,8 +207,8 @@ def test_thousands_of_factors_in_a_row_become_one(tmp_path):
     assert [type(each) for each in program.linear_maps] == [Dense]
 
 
-def test_ways_that_part_and_meet_many_times_take_no_time_without_bound(tmp_path):
-    """60 pairs of pools, one behind the other: 2 ** 60 ways from the shift to where it ends."""
+def test_paths_that_branch_and_join_many_times_are_read_in_bounded_time(tmp_path):
+    """60 pairs of pools in a row: 2 ** 60 paths from the shift to its place."""
     nodes = [node("Relu", "x", "r"), node("Add", "r c", "v0")]
     for i in range(60):
         pool = {"kernel_shape": [1, 1]}

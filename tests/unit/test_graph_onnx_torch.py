@@ -1,4 +1,4 @@
-"""What PyTorch's exporters write, held to onnxruntime; the newer one needs onnxscript."""
+"""Files of PyTorch's exporters, compared with onnxruntime; the newer exporter needs onnxscript."""
 
 import logging
 import warnings
@@ -30,7 +30,7 @@ class Clamped(nn.Module):
 
 
 NETWORKS = {
-    "batch norm behind flatten": (
+    "batch norm after flatten": (
         nn.Sequential(
             nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.Flatten(), nn.BatchNorm1d(256), nn.Linear(256, 4)
         ),

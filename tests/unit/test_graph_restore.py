@@ -1,5 +1,6 @@
-"""Each repair of a NIR file gives the program of the whole file, is reported, and is refused by --strict; each refusal
-names the place, what stands there and what would do.
+"""Each repair of a NIR file gives the program of the intact file, is reported, and is refused by --strict.
+
+Each refusal names the place, the contents found there and the allowed contents.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -44,7 +45,7 @@ def put(group: h5py.Group, nodes: Nodes, edges: Edges | None) -> None:
 
 
 def repaired(folder: Path, nodes: Nodes, edges: Edges | None = None) -> tuple[Program, list[str]]:
-    """Return what a file is read as, and what was repaired; with --strict, the same is refused."""
+    """Return the program of a file and its repairs, and assert that --strict refuses it."""
     path = write(folder / "network.nir", nodes, edges)
     program = read(path, dialect=DIALECT)
     told = program.provenance.get("repaired", "")
@@ -60,7 +61,7 @@ def repaired(folder: Path, nodes: Nodes, edges: Edges | None = None) -> tuple[Pr
 
 
 def whole(folder: Path, nodes: Nodes, edges: Edges | None = None) -> Program:
-    """Return what a file is read as in which nothing had to be repaired."""
+    """Return the program of a file that needs no repair."""
     program, repairs = repaired(folder, nodes, edges)
     assert repairs == []
     return program
@@ -76,7 +77,7 @@ def refused(folder: Path, nodes: Nodes, edges: Edges | None = None) -> dict[str,
 
 
 def reports(repairs: Sequence[str], *parts: str) -> bool:
-    """Say whether the one repair names all of these."""
+    """Whether there is one repair, and it names all of these."""
     return len(repairs) == 1 and all(part in repairs[0] for part in parts)
 
 
@@ -223,7 +224,7 @@ def test_no_output_is_put_where_two_nodes_lead_to_nothing(tmp_path: Path) -> Non
     assert "no node of kind Output, and 2 nodes" in found.found
 
 
-def test_a_graph_in_which_both_ends_are_missing_and_cannot_be_put_says_so_twice(tmp_path: Path) -> None:
+def test_a_graph_whose_two_missing_ends_cannot_be_added_is_refused_with_both(tmp_path: Path) -> None:
     path = write(tmp_path / "network.nir", {"a": lif(2), "b": lif(2)}, [("a", "b"), ("b", "a")])
     with pytest.raises(UnsupportedGraph) as caught:
         read(path, dialect=DIALECT)
@@ -280,24 +281,24 @@ def test_an_input_of_more_dimensions_than_an_image_is_refused(shape: tuple[int, 
     [(np.array([0]), "[0]"), (np.array([2.0]), "[2.]"), ("text", "text"), (np.array([[2]]), "[[2]]")],
 )
 @pytest.mark.parametrize("end", ["input", "output"])
-def test_sizes_that_are_none_are_named(end: str, shape: Any, found: str, tmp_path: Path) -> None:
+def test_invalid_sizes_are_named(end: str, shape: Any, found: str, tmp_path: Path) -> None:
     nodes = {**LAYER, end: {**LAYER[end], "shape": shape}}
     violation = refused(tmp_path, nodes)[f"{end}.shape"]
     assert found in violation.found
     assert "each 1 or more" in violation.allowed
 
 
-def test_an_output_that_states_no_shape_receives_what_it_receives(tmp_path: Path) -> None:
+def test_an_output_that_states_no_shape_gets_the_shape_that_it_receives(tmp_path: Path) -> None:
     assert whole(tmp_path, {**LAYER, "output": {"type": "Output"}}) == whole(tmp_path, LAYER)
 
 
-def test_an_output_that_states_as_many_numbers_in_another_shape_is_read_as_what_it_receives(tmp_path: Path) -> None:
+def test_an_output_that_states_another_shape_of_equal_size_gets_the_shape_that_it_receives(tmp_path: Path) -> None:
     program, repairs = repaired(tmp_path, {**LAYER, "output": outputs(1, 2)})
     assert program == whole(tmp_path, LAYER)
     assert reports(repairs, "output", "(1, 2)", "(2,)")
 
 
-def test_an_end_of_an_inner_graph_is_held_to_what_it_receives(tmp_path: Path) -> None:
+def test_an_end_of_an_inner_graph_has_to_match_the_shape_that_it_receives(tmp_path: Path) -> None:
     inner = INNER["g"]["nodes"]
     for end, n, other in (("in", 3, (1, 3)), ("out", 2, (2, 1, 1))):
         changed = {"g": {"nodes": {**inner, end: {**inner[end], "shape": np.array(other)}}}}
@@ -331,7 +332,7 @@ def test_a_node_without_a_kind_is_named(tmp_path: Path) -> None:
         read(path, dialect=DIALECT)
 
 
-def test_an_edge_that_stands_twice_is_named(tmp_path: Path) -> None:
+def test_a_duplicate_edge_is_named(tmp_path: Path) -> None:
     found = refused(tmp_path, LAYER, [("input", "lif"), ("lif", "output"), ("input", "lif")])
     assert found.keys() == {"edge input -> lif"}
     assert "2 times" in found["edge input -> lif"].found
@@ -362,7 +363,7 @@ def test_two_nodes_of_one_name_are_refused(tmp_path: Path) -> None:
     assert violation.remedy
 
 
-def test_a_node_that_no_input_reaches_is_named_with_the_way_out(tmp_path: Path) -> None:
+def test_a_node_that_no_input_reaches_is_named_with_a_remedy(tmp_path: Path) -> None:
     nodes = {**LAYER, "lost": linear(2, 2)}
     found = refused(tmp_path, nodes, [("input", "lif"), ("lost", "lif"), ("lif", "output")])
     assert found.keys() == {"lost"}
@@ -397,7 +398,7 @@ def test_one_channel_of_a_layer_at_which_a_cycle_begins_is_no_batch(tmp_path: Pa
         assert whole(tmp_path, {**nodes, "loop": lif(*shape)}, edges).shapes["loop"] == shape
 
 
-def test_a_cycle_in_which_no_layer_states_its_shape_is_refused_with_what_would_do(tmp_path: Path) -> None:
+def test_a_cycle_in_which_no_layer_states_its_shape_is_refused_with_a_remedy(tmp_path: Path) -> None:
     nodes = {**LAYER, "loop": lif(), "back": linear(2, 2)}
     edges = [*pairwise(LAYER), ("loop", "back"), ("back", "loop"), ("back", "lif")]
     found = refused(tmp_path, nodes, edges)
@@ -406,7 +407,7 @@ def test_a_cycle_in_which_no_layer_states_its_shape_is_refused_with_what_would_d
     assert not found["loop"].remedy
 
 
-def test_what_a_node_sends_is_bounded(tmp_path: Path) -> None:
+def test_the_size_of_values_that_a_node_sends_is_bounded(tmp_path: Path) -> None:
     nodes = {"input": sized("Input", 2**15, 2**7, 2**7), "flat": flatten(0, -1, 2**15, 2**7, 2**7)}
     violation = refused(tmp_path, {**nodes, "output": {"type": "Output"}})["input"]
     assert ("536,870,912" in violation.found, "268,435,456" in violation.allowed) == (True, True)
@@ -569,7 +570,7 @@ def test_a_delay_is_one_number_of_time_steps(delay: Any, tmp_path: Path) -> None
         (np.full(3, 1e-3), "(3,)", "(2,)", ""),
     ],
 )
-def test_a_delay_that_is_none_is_named(delay: Any, found: str, allowed: str, remedy: str, tmp_path: Path) -> None:
+def test_an_invalid_delay_is_named(delay: Any, found: str, allowed: str, remedy: str, tmp_path: Path) -> None:
     violation = refused(tmp_path, delayed(delay))["late.delay"]
     assert (found in violation.found, allowed in violation.allowed, violation.remedy) == (True, True, remedy)
 
@@ -633,7 +634,7 @@ def test_a_bias_that_is_missing_is_zero(nodes: Nodes, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("shape", [(), (1,)])
-def test_a_bias_of_one_number_is_that_of_all_outputs(shape: tuple[int, ...], tmp_path: Path) -> None:
+def test_a_bias_of_one_number_applies_to_all_outputs(shape: tuple[int, ...], tmp_path: Path) -> None:
     program, repairs = repaired(tmp_path, {**CHAIN, "fc": affine(2, 3, bias=np.full(shape, 0.5))})
     assert program == whole(tmp_path, {**CHAIN, "fc": affine(2, 3, bias=np.full(2, 0.5))})
     assert reports(repairs, "fc", f"bias {list(shape)}", "[2]")
@@ -649,7 +650,7 @@ def test_a_bias_of_one_number_is_that_of_all_outputs(shape: tuple[int, ...], tmp
         ("text", "not finite numbers"),
     ],
 )
-def test_a_bias_that_is_none_is_named(bias: Any, found: str, tmp_path: Path) -> None:
+def test_an_invalid_bias_is_named(bias: Any, found: str, tmp_path: Path) -> None:
     violation = refused(tmp_path, {**CHAIN, "fc": affine(2, 3, bias=bias)})["fc.bias"]
     assert (found in violation.found, violation.allowed.startswith("2 numbers")) == (True, True)
 
@@ -666,7 +667,7 @@ def test_a_bias_that_is_none_is_named(bias: Any, found: str, tmp_path: Path) -> 
         (np.ones((0, 3)), "[]"),
     ],
 )
-def test_a_weight_that_is_none_is_named(weight: Any, found: str, tmp_path: Path) -> None:
+def test_an_invalid_weight_is_named(weight: Any, found: str, tmp_path: Path) -> None:
     violation = refused(tmp_path, {**CHAIN, "fc": affine(2, 3, weight=weight)})["fc.weight"]
     assert (found in violation.found, violation.allowed) == (True, "finite numbers in 2 dimensions")
 
@@ -674,7 +675,7 @@ def test_a_weight_that_is_none_is_named(weight: Any, found: str, tmp_path: Path)
 # Convolutions and pools
 
 
-def test_a_size_that_a_convolution_does_not_state_is_what_it_receives(tmp_path: Path) -> None:
+def test_a_convolution_without_a_stated_size_takes_the_size_that_it_receives(tmp_path: Path) -> None:
     program, repairs = repaired(tmp_path, {**IMAGES, "conv": conv2d(3, 2, 4, input_shape=None)})
     assert program == whole(tmp_path, IMAGES)
     assert reports(repairs, "conv", "input_shape is missing", "[4, 4]")
@@ -716,7 +717,7 @@ def test_a_convolution_of_other_channels_than_it_receives_is_refused(
 
 
 @pytest.mark.parametrize("groups", [0, -1, 1.5, np.array([1, 1]), "text"])
-def test_groups_that_are_none_are_named(groups: Any, tmp_path: Path) -> None:
+def test_invalid_groups_are_named(groups: Any, tmp_path: Path) -> None:
     violation = refused(tmp_path, {**IMAGES, "conv": conv2d(3, 2, 4, groups=groups)})["conv.groups"]
     assert "1 or more" in violation.allowed
     assert np.array2string(np.asarray(groups)).strip("'") in violation.found
@@ -729,13 +730,13 @@ def test_a_convolution_receives_no_vector(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("shape", [(2, 4, 5), (2,)])
-def test_a_convolution_of_one_dimension_receives_nothing_but_a_signal(shape: tuple[int, ...], tmp_path: Path) -> None:
+def test_a_1d_convolution_receives_only_a_signal(shape: tuple[int, ...], tmp_path: Path) -> None:
     nodes = {"input": sized("Input", *shape), "conv": conv1d(3, 2, 5), "output": {"type": "Output"}}
     violation = refused(tmp_path, nodes)["conv"]
     assert (str(shape) in violation.found, "(channels, n)" in violation.allowed) == (True, True)
 
 
-def test_a_convolution_of_one_dimension_is_one_of_two_over_a_row(tmp_path: Path) -> None:
+def test_a_1d_convolution_is_read_as_a_2d_convolution_of_height_1(tmp_path: Path) -> None:
     conv = conv1d(3, 2, 9, stride=2, padding=2, dilation=3)
     program = whole(tmp_path, {"input": sized("Input", 2, 9), "conv": conv, "output": outputs(3, 4)})
     made = program["conv"]
@@ -760,14 +761,14 @@ def test_a_convolution_of_one_dimension_is_one_of_two_over_a_row(tmp_path: Path)
         ("dilation", np.array([[1, 1]]), "whole numbers"),
     ],
 )
-def test_a_pair_of_a_convolution_that_is_none_is_named(key: str, value: Any, allowed: str, tmp_path: Path) -> None:
+def test_an_invalid_pair_of_a_convolution_is_named(key: str, value: Any, allowed: str, tmp_path: Path) -> None:
     violation = refused(tmp_path, {**IMAGES, "conv": conv2d(3, 2, 4, **{key: value})})[f"conv.{key}"]
     shown = "missing" if value is None else np.array2string(np.asarray(value))
     assert (violation.found, allowed in violation.allowed) == (shown, True)
 
 
 @pytest.mark.parametrize(("key", "value"), [("stride", np.array([1, 1])), ("dilation", 0), ("padding", 0.5)])
-def test_a_number_of_a_convolution_of_one_dimension_that_is_none_is_named(key: str, value: Any, tmp_path: Path) -> None:
+def test_an_invalid_number_of_a_1d_convolution_is_named(key: str, value: Any, tmp_path: Path) -> None:
     nodes = {"input": sized("Input", 2, 5), "conv": conv1d(3, 2, 5, **{key: value}), "output": outputs(3, 5)}
     violation = refused(tmp_path, nodes)[f"conv.{key}"]
     assert np.array2string(np.asarray(value)) in violation.found
@@ -777,7 +778,7 @@ def test_a_number_of_a_convolution_of_one_dimension_that_is_none_is_named(key: s
     ("padding", "dilation", "expected"),
     [("same", 1, (1, 1)), ("same", np.array([2, 1]), (2, 1)), ("valid", 1, (0, 0)), (1, 1, (1, 1))],
 )
-def test_padding_in_a_word_becomes_numbers(
+def test_padding_given_as_a_word_becomes_numbers(
     padding: Any, dilation: Any, expected: tuple[int, int], tmp_path: Path
 ) -> None:
     conv = conv2d(3, 2, 4, padding=padding, dilation=dilation)
@@ -788,7 +789,7 @@ def test_padding_in_a_word_becomes_numbers(
     np.testing.assert_array_equal(made.weight, dense(3, 2, 3, 3))
 
 
-def test_same_of_an_even_kernel_pads_the_end(tmp_path: Path) -> None:
+def test_same_padding_of_an_even_kernel_pads_the_end(tmp_path: Path) -> None:
     conv = conv2d(3, 2, 4, weight=dense(3, 2, 2, 3), padding="same")
     program = whole(tmp_path, {**IMAGES, "conv": conv})
     made = program["conv"]
@@ -807,7 +808,7 @@ def test_same_of_an_even_kernel_pads_the_end(tmp_path: Path) -> None:
         ({"padding": "same", "weight": dense(3, 2, 3, 2), "dilation": np.array([1, 3])}, "'same'", "dilation 1"),
     ],
 )
-def test_padding_in_a_word_that_means_nothing_here_is_refused(
+def test_an_unusable_word_for_padding_is_refused(
     changed: dict[str, Any], found: str, allowed: str, tmp_path: Path
 ) -> None:
     violation = refused(tmp_path, {**IMAGES, "conv": conv2d(3, 2, 4, **changed)})["conv.padding"]
@@ -815,7 +816,7 @@ def test_padding_in_a_word_that_means_nothing_here_is_refused(
 
 
 @pytest.mark.parametrize("dilation", [np.array([3, 1]), 1])
-def test_same_of_an_even_kernel_goes_with_a_dilation_in_the_other_direction(dilation: Any, tmp_path: Path) -> None:
+def test_same_padding_of_an_even_kernel_allows_a_dilation_in_the_other_direction(dilation: Any, tmp_path: Path) -> None:
     conv = conv2d(3, 2, 4, weight=dense(3, 2, 3, 2), padding="same", dilation=dilation)
     assert whole(tmp_path, {**IMAGES, "conv": conv}).shapes["conv"] == (3, 4, 4)
 
@@ -833,7 +834,7 @@ def test_a_pool_is_read_with_one_number_or_two(kind: str, average: bool, tmp_pat
     ("key", "value", "allowed"),
     [("kernel_size", 0, "1 to"), ("stride", 0, "1 to"), ("padding", -1, "0 to"), ("stride", None, "whole numbers")],
 )
-def test_a_number_of_a_pool_that_is_none_is_named(key: str, value: Any, allowed: str, tmp_path: Path) -> None:
+def test_an_invalid_number_of_a_pool_is_named(key: str, value: Any, allowed: str, tmp_path: Path) -> None:
     nodes = {"input": sized("Input", 2, 4, 4), "pool": pool(**{key: value}), "output": {"type": "Output"}}
     violation = refused(tmp_path, nodes)[f"pool.{key}"]
     assert (violation.found, allowed in violation.allowed) == ("missing" if value is None else str(value), True)
@@ -891,7 +892,7 @@ def test_a_scale_of_the_shape_that_it_receives_needs_no_repair(shape: tuple[int,
         (dense(3, 1, 2), "(3, 1, 2)", "(3,)"),
     ],
 )
-def test_a_scale_that_is_none_is_named(scale: Any, found: str, allowed: str, tmp_path: Path) -> None:
+def test_an_invalid_scale_is_named(scale: Any, found: str, allowed: str, tmp_path: Path) -> None:
     violation = refused(tmp_path, scaled(scale, 3))["scale.scale"]
     assert (found in violation.found, allowed in violation.allowed) == (True, True)
 
@@ -922,7 +923,7 @@ def test_a_flatten_of_all_dimensions_needs_no_repair(node: Values, tmp_path: Pat
 
 
 @pytest.mark.parametrize("end", [-1, 3])
-def test_a_flatten_behind_a_batch_of_one_flattens_all(end: int, tmp_path: Path) -> None:
+def test_a_flatten_after_a_batch_of_one_flattens_all(end: int, tmp_path: Path) -> None:
     program, repairs = repaired(tmp_path, flat_chain(flatten(1, end, 1, 2, 2, 3)))
     assert program == whole(tmp_path, flat_chain(flatten(0, -1, 2, 2, 3)))
     assert reports(repairs, "flat", "counts a batch", "left out")
@@ -989,7 +990,7 @@ def test_a_flatten_that_leaves_dimensions_is_refused(node: Values, found: str, t
 
 @pytest.mark.parametrize("key", ["start_dim", "end_dim"])
 @pytest.mark.parametrize(("value", "found"), [(None, "missing"), (0.0, "0."), (np.array([0, 1]), "[0 1]"), ("a", "a")])
-def test_the_number_of_a_dimension_that_is_none_is_named(key: str, value: Any, found: str, tmp_path: Path) -> None:
+def test_an_invalid_dimension_is_named(key: str, value: Any, found: str, tmp_path: Path) -> None:
     violation = refused(tmp_path, flat_chain(flatten(0, -1, 2, 2, 3, **{key: value})))[f"flat.{key}"]
     assert (found in violation.found, violation.allowed) == (True, "the number of a dimension")
 
@@ -1019,7 +1020,7 @@ def test_all_faults_and_all_repairs_come_at_once(tmp_path: Path) -> None:
     assert program == whole(tmp_path, expected)
 
 
-def test_a_fault_hides_no_other_on_another_way(tmp_path: Path) -> None:
+def test_a_fault_hides_no_fault_on_another_path(tmp_path: Path) -> None:
     nodes = {"input": sized("Input", 2), "a": lif(3), "b": affine(2, 3), "c": linear(2, 2), "output": outputs(2)}
     edges = [("input", name) for name in "abc"] + [(name, "output") for name in "abc"]
     assert refused(tmp_path, nodes, edges).keys() == {"a.tau", "b"}

@@ -1,4 +1,4 @@
-"""Files whose writing or copying ended too soon say so; what is damaged in another way does not."""
+"""Files that are half written or half copied are refused as such; other damage is not called half written."""
 
 from pathlib import Path
 from typing import Literal
@@ -41,7 +41,7 @@ def said_of(path: Path) -> str:
 
 
 @pytest.mark.parametrize("fraction", [0.01, 0.3, 0.5, 0.99])
-def test_a_file_that_is_cut_short_says_how_much_of_it_is_there(fraction: float, whole: Path) -> None:
+def test_a_truncated_file_is_refused_with_its_size_and_its_full_size(fraction: float, whole: Path) -> None:
     content = whole.read_bytes()
     whole.write_bytes(content[: int(fraction * len(content))])
     kept = int(fraction * len(content))
@@ -57,12 +57,12 @@ def test_the_last_byte_counts(whole: Path) -> None:
     assert read(whole, dialect=DIALECT).input.shape == (2,)
 
 
-def test_a_file_that_ends_within_its_header_says_so(whole: Path) -> None:
+def test_a_file_that_ends_within_its_header_is_refused_by_name(whole: Path) -> None:
     whole.write_bytes(whole.read_bytes()[:40])
     assert said_of(whole) == "was half written: it ends after 40 bytes, within its header; write or copy it again."
 
 
-def test_an_empty_file_says_so(whole: Path) -> None:
+def test_an_empty_file_is_refused_by_name(whole: Path) -> None:
     whole.write_bytes(b"")
     assert said_of(whole) == "is not a NIR file, as it is empty; name a .nir, .net or .onnx file."
 
@@ -79,7 +79,7 @@ def test_every_form_of_header_is_known(version: Literal["earliest", "latest"], t
     assert f"it holds {len(content) - 8:,} of {len(content):,} bytes" in said_of(path)
 
 
-def test_a_file_that_was_not_closed_says_so(tmp_path: Path) -> None:
+def test_a_file_that_was_not_closed_is_refused_by_name(tmp_path: Path) -> None:
     path = tmp_path / "some.nir"
     with h5py.File(path, "w", libver="latest") as file:
         file["version"] = "1"
@@ -90,7 +90,7 @@ def test_a_file_that_was_not_closed_says_so(tmp_path: Path) -> None:
     assert said_of(path).startswith("is still being written, or the program that wrote it did not close it")
 
 
-def test_what_nir_leaves_behind_when_it_cannot_write_a_parameter_is_half_a_file(tmp_path: Path) -> None:
+def test_the_rest_of_a_failed_nir_write_is_called_half_written(tmp_path: Path) -> None:
     """nir 1.0.8 writes nodes before edges, and raises at a parameter of shape ()."""
     one = np.array(1.0)
     path = tmp_path / "half.nir"
@@ -126,7 +126,7 @@ def test_many_missing_parts_are_not_all_listed(tmp_path: Path) -> None:
     assert ", and more" in said_of(path)
 
 
-def test_a_file_without_anything_of_nir_is_not_said_to_be_half_of_one(tmp_path: Path) -> None:
+def test_a_file_without_any_part_of_nir_is_not_called_half_written(tmp_path: Path) -> None:
     path = tmp_path / "other.h5"
     with h5py.File(path, "w") as file:
         file["numbers"] = np.arange(9)
@@ -136,7 +136,7 @@ def test_a_file_without_anything_of_nir_is_not_said_to_be_half_of_one(tmp_path: 
     assert "or is a half-written NIR file" in said_of(path)
 
 
-def test_a_damage_of_another_kind_is_not_called_half_written(whole: Path) -> None:
+def test_other_damage_is_not_called_half_written(whole: Path) -> None:
     content = bytearray(whole.read_bytes())
     content[-400:-300] = bytes(100)
     content[100:160] = bytes(60)
@@ -144,7 +144,7 @@ def test_a_damage_of_another_kind_is_not_called_half_written(whole: Path) -> Non
     assert said_of(whole).startswith("is damaged (")
 
 
-def test_a_net_file_that_is_cut_short_says_so(tmp_path: Path) -> None:
+def test_a_truncated_net_file_is_refused_by_name(tmp_path: Path) -> None:
     path = write_net(
         tmp_path / "some.net", {"type": "dense", "shape": [40], "weight": np.ones((40, 90)), "neuron": CUBA}
     )

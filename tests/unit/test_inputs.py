@@ -92,7 +92,7 @@ def test_spikes_of_any_type_are_integers(dtype):
         ({"scale": 4.0, "largest": 4}, "numbers"),
     ],
 )
-def test_what_an_input_sends_is_known_of_integers_and_of_drawn_spikes(given, kind):
+def test_the_kind_of_an_input_is_known_for_integers_and_for_drawn_spikes(given, kind):
     assert input_kind(program(**given)) == kind
 
 

@@ -72,7 +72,7 @@ def test_a_file_becomes_an_integer_program(tmp_path):
     assert "assumed" not in program.provenance
 
 
-def test_a_file_without_a_length_of_samples_states_no_steps(tmp_path):
+def test_a_file_without_a_sample_length_states_no_time_steps(tmp_path):
     program = written(tmp_path, DENSE, simulation={"Ts": 2})
     assert (program.n_steps, program.dt_s) == (None, 2e-3)
     assert "assumed" not in program.provenance
@@ -133,7 +133,7 @@ BARE = {"type": "dense", "shape": [2], "weight": np.array([[254.0] * 600, [-3.0]
 
 
 def potentials(program: Program, inputs: np.ndarray, layer: str) -> np.ndarray:
-    """Return what a layer holds before it fires, [n_steps, ...]; its spikes are those of all engines."""
+    """Return the potentials of a layer before it fires, [n_steps, ...]; all engines have to give its spikes."""
     found: dict[str, np.ndarray] = {}
     reference.run(program, inputs[:, None], potentials=found)
     assert not executed(program, inputs)[layer].any()
@@ -180,7 +180,7 @@ def test_a_network_of_lava_dls_bootstrap_training_is_read(tmp_path):
     assert np.count_nonzero(sums) > 50
 
 
-def test_layers_behind_one_without_neurons_are_silent(tmp_path):
+def test_layers_after_one_without_neurons_are_silent(tmp_path):
     program = written(tmp_path, BARE, {"type": "dense", "shape": [3], "weight": np.ones((3, 2)), "neuron": CUBA})
     assert not executed(program, np.ones((4, 600), np.int32))["layer1"].any()
 

@@ -1,4 +1,4 @@
-"""What a program answers: spikes or the potential of the last layer; and a run whose answer never changes."""
+"""Outputs of a program: spikes or the potential of the last layer; and runs whose output never changes."""
 
 import json
 from collections.abc import Callable
@@ -101,7 +101,7 @@ def test_threads_workers_and_early_exit_read_the_same_potential(
     assert found.trace.n_samples == N_SAMPLES
 
 
-def test_counts_do_not_depend_on_what_the_output_reads(network: Path, tmp_path: Path) -> None:
+def test_counts_do_not_depend_on_the_reading_of_the_output(network: Path, tmp_path: Path) -> None:
     data, _ = samples(tmp_path)
     reports = [simulate(network, data=str(data), output=output).as_json() for output in ("spikes", "potential")]  # type: ignore[arg-type]
     assert reports[0]["totals"]["synops_effective"] > 0
@@ -144,14 +144,14 @@ def test_a_network_of_snntorch_whose_reset_is_none_answers_by_its_potential(tmp_
     found = simulate(tmp_path / "n.nir", data=str(data), dialect=dialect, output="potential", record=tmp_path / "r.npz")
     with np.load(tmp_path / "r.npz", allow_pickle=False) as recorded:
         np.testing.assert_allclose(recorded["output"], v, rtol=1e-6)
-        assert recorded["lif"].any()  # it fires, and goes on as if it had not
+        assert recorded["lif"].any()  # it fires, and its potential continues as if it had not
     assert found.accuracy == (N_SAMPLES - 1) / N_SAMPLES
 
 
-# What the pass takes, and what it refuses
+# Programs that the pass accepts, and programs that it refuses
 
 
-def test_maps_that_all_spikes_pass_alike_are_left_out() -> None:
+def test_maps_that_treat_all_spikes_alike_are_left_out() -> None:
     between = [Scale(name="twice", factor=np.full(2, 2.0)), Flatten(name="flat")]
     found = with_potential_output(silent(*between))
     assert (found.output.reading, found.shapes["out"]) == ("potential", (2,))
@@ -230,7 +230,7 @@ def test_an_output_that_is_not_the_spikes_of_one_layer_has_no_potential(case: st
 
 
 @pytest.mark.parametrize("target", TARGETS)
-def test_a_target_that_cannot_read_a_potential_says_so(target: str, tmp_path: Path) -> None:
+def test_a_target_that_cannot_read_a_potential_refuses_it_by_name(target: str, tmp_path: Path) -> None:
     with pytest.raises(NotExportable, match="out: reads a potential"):
         TARGETS[target](with_potential_output(silent()), tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
@@ -423,7 +423,7 @@ def test_weights_near_the_largest_float_are_refused_when_a_file_is_read(tmp_path
         read_program(tmp_path / "n.nir", dialect="nir,dt=1e-3,integration=euler")
 
 
-def test_a_reading_is_a_part_of_what_a_program_is() -> None:
+def test_the_reading_of_the_output_is_part_of_a_program() -> None:
     spikes, potential = silent(), with_potential_output(silent())
     assert spikes.digest != potential.digest
     with pytest.raises(BadProgram, match="reads a potential, but receives fc2"):
@@ -433,7 +433,7 @@ def test_a_reading_is_a_part_of_what_a_program_is() -> None:
         )  # fmt: skip
 
 
-# What verify says of a sigma-delta network
+# Sigma-delta networks in verify
 
 
 def test_verify_compares_the_messages_of_a_sigma_delta_network_whose_output_stays_0(tmp_path: Path, call: Call) -> None:

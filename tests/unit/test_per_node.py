@@ -33,7 +33,7 @@ def cuba() -> nir.CubaLIF:
 
 
 def chain(**layers: nir.NIRNode) -> nir.NIRGraph:
-    """Join the layers, each behind a map ``to_NAME``."""
+    """Connect the layers in a row, each after a map ``to_NAME``."""
     nodes: dict[str, nir.NIRNode] = {"input": nir.Input(np.array([1]))}
     for name, layer in layers.items():
         nodes |= {f"to_{name}": IDENTITY, name: layer}
@@ -89,8 +89,8 @@ def test_an_inner_graph_gives_its_choice_to_the_layers_in_it() -> None:
         assert found == {"first": "at once", "second.lif": "next step"}
 
 
-def test_an_rsynaptic_that_is_said_to_reset_at_once_is_asked_about() -> None:
-    """snnTorch 1.0 takes reset_delay=False there, and resets in the next step."""
+def test_an_immediate_reset_of_an_rsynaptic_is_refused_with_both_choices() -> None:
+    """snnTorch 1.0 accepts reset_delay=False here, but resets in the next step."""
     graph = chain(first=cuba(), second=rsynaptic())
     with pytest.raises(UnsupportedGraph) as refused:
         lower(graph, dialect="snntorch,reset=soft,reset_delay=no")
@@ -116,14 +116,14 @@ def test_a_published_recurrent_network_is_read_with_the_resets_of_its_layers() -
     assert second.reset == "hard"
 
 
-def test_a_node_whose_name_is_said_is_not_taken_for_a_graph() -> None:
+def test_the_name_of_a_node_is_not_read_as_an_inner_graph() -> None:
     graph = chain(**{"lif": lif(), "lif.1": lif()})
     program = lower(graph, dialect=f"{SNNTORCH},reset[lif]=none")
     assert [layer.neuron.reset for layer in program.neuron_layers] == ["none", "soft"]
 
 
 @pytest.mark.parametrize("name", ["a,b", "lif[0]", "3", "lif one", "lif=2"])
-def test_any_name_of_a_node_can_be_said(name: str) -> None:
+def test_a_choice_can_name_any_node(name: str) -> None:
     program = lower(chain(**{name: lif(), "last": lif()}), dialect=f"{SNNTORCH},reset[{name}]=none,compare=ge")
     assert [(layer.neuron.reset, layer.neuron.compare) for layer in program.neuron_layers] == [
         ("none", ">="),
@@ -188,7 +188,7 @@ def test_a_choice_for_a_node_that_cannot_be_read_is_refused(text: str, where: st
     assert [violation.where for violation in refused.value.violations] == [where]
 
 
-def test_what_is_open_can_be_said_for_each_node() -> None:
+def test_an_open_choice_can_be_made_for_each_node() -> None:
     graph = chain(one=lif(), two=lif())
     assert lower(graph, dialect="snntorch,reset=soft,reset_delay[one]=yes,reset_delay[two]=no")
     with pytest.raises(UnsupportedGraph) as refused:
@@ -197,7 +197,7 @@ def test_what_is_open_can_be_said_for_each_node() -> None:
     assert (violation.where, violation.found) == ("snntorch: reset_delay", "not specified for two")
 
 
-def test_nobody_is_asked_when_a_layer_resets_that_does_not() -> None:
+def test_no_reset_delay_is_needed_for_a_layer_without_a_reset() -> None:
     assert lower(chain(one=lif()), dialect="snntorch,reset=none")["one"].neuron.reset == "none"
     graph = chain(one=lif(), two=lif())
     with pytest.raises(UnsupportedGraph, match="reset_delay: not specified for two"):
@@ -227,13 +227,13 @@ def test_each_choice_for_a_node_goes_with_the_program(tmp_path: Path) -> None:
     assert again == program
 
 
-def test_every_key_says_what_it_applies_to() -> None:
+def test_every_key_states_the_nodes_that_it_applies_to() -> None:
     assert APPLIES_TO.keys() == set(KEYS) - {"numbers", "steps"}
     assert set(OF_THE_FILE) == {"dt", "numbers", "steps"}
     assert all(key in APPLIES_TO for dialect in DIALECTS.values() for key in dialect.words)
 
 
-def test_a_spike_delay_and_a_map_delay_are_of_one_node() -> None:
+def test_a_spike_delay_and_a_map_delay_belong_to_one_node() -> None:
     graph = chain(one=lif(), two=lif())
     delays = {
         choice: {
@@ -250,7 +250,7 @@ def test_a_spike_delay_and_a_map_delay_are_of_one_node() -> None:
     }
 
 
-def test_inspect_shows_the_choices_for_nodes_and_how_to_say_them(tmp_path: Path, call) -> None:
+def test_inspect_shows_the_choices_for_nodes_and_their_syntax(tmp_path: Path, call) -> None:
     nir.write(tmp_path / "theirs.nir", chain(one=lif(), two=lif()))
     with pytest.raises(
         AmbiguousGraph, match=r"KEY\[NODE\]=VALUE sets a choice for one node, such as reset\[two\]=none"

@@ -1,4 +1,4 @@
-"""Readers that never end, take all memory, die or raise: each is ended in time, and no file of theirs is needed."""
+"""Readers that never end, take all memory, die or raise: each is stopped in time, and no file is needed to show it."""
 
 import faulthandler
 import os
@@ -16,7 +16,7 @@ from tdd_deploy.graph import hdf5, probe
 from tdd_deploy.graph.probe import ending_of
 
 ROOM = 256 << 20
-LONG_S = 100  # what a reader takes that nobody ends
+LONG_S = 100  # time limit that no reader of these tests reaches
 bounded = pytest.mark.skipif(sys.platform != "linux", reason="memory is bounded on Linux alone")
 
 
@@ -53,7 +53,7 @@ def fail(error: BaseException) -> Callable[[], None]:
     return fail
 
 
-def test_a_reader_that_returns_gives_nothing_to_say() -> None:
+def test_a_reader_that_returns_is_not_reported() -> None:
     assert ending_of(lambda: bytes(ROOM // 2), seconds=LONG_S, room=ROOM) == ""
 
 
@@ -107,7 +107,7 @@ def test_a_reader_that_raises_is_quoted_in_one_line(error: BaseException, said: 
     assert ending_of(fail(error), seconds=LONG_S, room=ROOM) == said
 
 
-def test_a_reader_says_nothing_by_itself(capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_reader_prints_nothing(capfd: pytest.CaptureFixture[str]) -> None:
     assert ending_of(lambda: os.write(2, b"HDF5-DIAG"), seconds=LONG_S, room=ROOM) == ""
     assert capfd.readouterr() == ("", "")
 

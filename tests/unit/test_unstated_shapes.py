@@ -1,4 +1,4 @@
-"""Inputs and outputs that state no shape: read as the one shape that fits, and reported; else refused."""
+"""Inputs and outputs that state no shape: read as the only shape that fits, and reported; else refused."""
 
 from collections.abc import Mapping
 from itertools import pairwise
@@ -52,8 +52,8 @@ REPAIRED = "input: states no shape, read as"
 
 
 @pytest.mark.parametrize("missing", [NONE, np.array([]), None, h5py.Empty("i8")])
-def test_an_output_is_what_it_receives_and_an_input_what_its_map_takes(tmp_path: Path, missing: Any) -> None:
-    """As old files of snnTorch have it, whose neurons are numbers: shape [], of integers or floats, or no shape."""
+def test_unstated_shapes_follow_from_the_map_after_an_input_and_before_an_output(tmp_path: Path, missing: Any) -> None:
+    """Old files of snnTorch with scalar neurons have shape [], of integers or floats, or no shape."""
     nodes = {"fc1": linear(16, 50), "lif1": LIF, "fc2": linear(4, 16), "lif2": LIF}
     stated = read(written(tmp_path / "a.nir", nodes, input=[50], output=[4]), dialect=DIALECT)
     unstated = read(written(tmp_path / "b.nir", nodes, input=missing, output=missing), dialect=DIALECT)
@@ -66,7 +66,7 @@ def test_an_output_is_what_it_receives_and_an_input_what_its_map_takes(tmp_path:
 
 
 @pytest.mark.parametrize("end", ["input", "output"])
-def test_strict_refuses_what_is_not_stated(tmp_path: Path, end: str) -> None:
+def test_strict_refuses_unstated_shapes(tmp_path: Path, end: str) -> None:
     ends: dict[str, Any] = {"input": [50], "output": [4], end: NONE}
     path = written(tmp_path / "a.nir", {"fc": linear(4, 50)}, **ends)
     with pytest.raises(UnsupportedGraph, match=f"--strict: {end}: states no shape"):
@@ -84,7 +84,7 @@ def test_strict_refuses_what_is_not_stated(tmp_path: Path, end: str) -> None:
         ({"conv": conv(groups=1)}, (1, 8, 6)),
     ],
 )
-def test_the_shape_of_an_input_is_the_one_that_follows_from_the_nodes(
+def test_the_shape_of_an_input_follows_from_the_nodes_after_it(
     tmp_path: Path, nodes: Mapping[str, Mapping[str, Any]], shape: tuple[int, ...]
 ) -> None:
     program = read(written(tmp_path / "a.nir", nodes, input=NONE, output=NONE), dialect=DIALECT)
@@ -93,7 +93,7 @@ def test_the_shape_of_an_input_is_the_one_that_follows_from_the_nodes(
     assert all(node.groups == shape[0] for node in program.nodes if isinstance(node, Conv))
 
 
-def test_a_batch_axis_of_what_follows_is_left_out(tmp_path: Path) -> None:
+def test_a_batch_axis_of_the_nodes_after_an_input_is_left_out(tmp_path: Path) -> None:
     batched = {"type": "LIF", **{key: np.full((1, 5), value) for key, value in LIF.items() if key != "type"}}
     path = written(tmp_path / "a.nir", {"lif": batched, "fc": linear(4, 5)}, input=NONE, output=NONE)
     program = read(path, dialect=DIALECT)
@@ -109,7 +109,9 @@ def test_a_batch_axis_of_what_follows_is_left_out(tmp_path: Path) -> None:
         {"lif": LIF},
     ],
 )
-def test_an_input_whose_shape_nothing_says_is_refused(tmp_path: Path, nodes: Mapping[str, Mapping[str, Any]]) -> None:
+def test_an_input_whose_shape_cannot_be_inferred_is_refused(
+    tmp_path: Path, nodes: Mapping[str, Mapping[str, Any]]
+) -> None:
     path = written(tmp_path / "a.nir", nodes, input=NONE, output=[4])
     with pytest.raises(UnsupportedGraph, match=r"input\.shape: states no sizes; .* all state one shape"):
         read(path, dialect=DIALECT)

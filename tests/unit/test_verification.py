@@ -307,7 +307,7 @@ def test_numbers_of_a_layer_that_comes_before_the_spike_are_compared_in_its_step
     assert hop.outputs == N_SAMPLES * N_STEPS * N_OUT - (N_STEPS - 4) * N_OUT
 
 
-def test_integers_are_compared_whatever_came_before() -> None:
+def test_integers_are_compared_even_after_a_difference() -> None:
     right = executed(program(integers()))
     wrong = edited(right, "first", [(1, 4, 6)])
     wrong = replace(wrong, output=right.output.copy())
@@ -354,7 +354,7 @@ def test_nothing_compared_is_never_ok() -> None:
         assert not replace(hop, spikes=0, messages=0, outputs=outputs).passed
 
 
-def test_what_stays_0_on_both_is_named() -> None:
+def test_layers_that_stay_0_on_both_backends_are_named() -> None:
     never = program(integers(), last=integers(v_threshold=2**23 - 1))
     right = executed(never)
     hop = compare(right, executed(never))
@@ -373,7 +373,9 @@ def test_what_stays_0_on_both_is_named() -> None:
         (8, "neuron", []),
     ],
 )
-def test_the_advice_against_rounding_is_what_was_not_done_yet(bits: int, per: str, advice: list[str]) -> None:
+def test_the_advice_against_rounding_names_only_options_that_are_not_in_use(
+    bits: int, per: str, advice: list[str]
+) -> None:
     """Weights of both layers differ from neuron to neuron, so ``--per neuron`` gives each a threshold of its own."""
     before = executed(program(floats()))
     made = quantize(before.program, bits=bits, per=per, input_bits=8).program  # type: ignore[arg-type]
