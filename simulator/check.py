@@ -280,7 +280,7 @@ def _narrower(setting: Setting, layers: Iterable[str], excess: float) -> Iterato
         for channels in (n, n // 2):
             program = narrowed(setting.program, layer, channels) if channels else None
             if program is not None:
-                yield replace(setting, program=program), f"With {channels:,} channels in {layer} it does"
+                yield replace(setting, program=program), f"With {channels:,} channels in {layer} it fits"
 
 
 def _fewer_bits(setting: Setting, excess: float) -> Iterator[Change]:
@@ -293,7 +293,7 @@ def _fewer_bits(setting: Setting, excess: float) -> Iterator[Change]:
     most = min(setting.weight_bits - 1, math.floor(2 * setting.weight_bits / excess))
     for bits in range(most, FEWEST_BITS - 1, -1):
         how = f"{again} --bits {bits}" if is_integer else f"--bits {bits}"
-        yield replace(setting, weight_bits=bits), f"With weights of {bits} bits it does: {how}"
+        yield replace(setting, weight_bits=bits), f"With weights of {bits} bits it fits: {how}"
 
 
 def _changes(setting: Setting, fault: Fault, placement: Placement) -> Iterator[Change]:
@@ -301,19 +301,19 @@ def _changes(setting: Setting, fault: Fault, placement: Placement) -> Iterator[C
     program = setting.program
     match fault.rule:
         case "signed events":
-            yield replace(setting, program=with_code(program, "spike")), "In spike code it does: --code spike"
+            yield replace(setting, program=with_code(program, "spike")), "In spike code it fits: --code spike"
         case "events with numbers" if fault.where == program.input.name:
             words = setting.seen.remedy if setting.seen else DRAWN
             if words:
                 yield replace(setting, program=replace(program, encoder="poisson"), seen=None), words
         case "reset":
-            yield replace(setting, program=_with_hard_reset(program)), "With a hard reset it does"
+            yield replace(setting, program=_with_hard_reset(program)), "With a hard reset it fits"
         case "bits of a weight":
             yield from _fewer_bits(setting, fault.excess)
         case "cores per chip":
             yield from _fewer_bits(setting, fault.excess)
             chips = placement.n_chips
-            yield replace(setting, n_chips=chips), f"On {chips} chips it does: --chips {chips}"
+            yield replace(setting, n_chips=chips), f"On {chips} chips it fits: --chips {chips}"
         case "synapse memory per core":
             yield from _fewer_bits(setting, fault.excess)
             yield from _narrower(setting, senders_of(program, fault.where), fault.excess)

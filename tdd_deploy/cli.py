@@ -961,9 +961,9 @@ def _print_simulation(simulation: "Simulation", by: str) -> None:
         "dense": lambda row: mean_text(row["dense"] / n),
     }
     if report["totals"]["energy_pj"] is not None:
-        columns["nJ run"] = lambda row: f"{row['energy_pj'] / n / 1e3:,.2f}"
-        columns["nJ plain"] = lambda row: f"{row['spike_code']['energy_pj'] / n / 1e3:,.2f}"
-    table = _table(*columns, left=(label,))
+        columns["nJ run"] = lambda row: mean_text(row["energy_pj"] / n / 1e3)
+        columns["nJ plain"] = lambda row: mean_text(row["spike_code"]["energy_pj"] / n / 1e3)
+    table = _table(*columns, left=(label,), overflow="fold")
     for row in report["steps" if by == "step" else "layers"]:
         table.add_row(*[text(row) for text in columns.values()])
     table.add_section()
@@ -1052,12 +1052,13 @@ def _time_lines(energy: "Mapping[str, Any]", n: int) -> "Iterator[str]":
 
 def _energies_table(report: "Mapping[str, Any]") -> Any:
     """A row per profile, in nJ per sample."""
+    from .simulator.report import mean_text
     from .simulator.tables import by_profile
 
     columns = ("profile", "nJ run", "low", "high", "nJ plain", "nJ deltas", "static, low", "static, high")
-    table = _table(*columns, left=("profile",))
+    table = _table(*columns, left=("profile",), overflow="fold")
     for name, *figures in by_profile(report).rows:
-        table.add_row(name, *("" if figure is None else f"{figure:,.2f}" for figure in figures))
+        table.add_row(name, *("" if figure is None else mean_text(figure) for figure in figures))
     return table
 
 

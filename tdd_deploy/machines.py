@@ -102,7 +102,7 @@ def torch_machine(path: Path, program: Program) -> Machine:
         found = f"for an output that reads a {program.output.reading}"
         raise BadOption("--against torch", found, "for an output of spikes or sums")
     if not path.is_dir():
-        raise BadOption("--against torch", f"for {path}, which has no trained network", "for a run folder")
+        raise BadOption("--against torch", f"for {path}, which is not a run folder", "for a run folder")
     try:
         from . import train
     except ImportError as error:

@@ -107,6 +107,9 @@ def _network_of(folder: Path) -> Path:
             "train it where onnx is installed (pip install 'tdd-deploy[onnx]'), or give it to simulate as --baseline"
         )
         raise BadFile(folder, found, remedy)
+    if (folder / "checkpoint.pt").exists():
+        remedy = f"finish the training: run train again with --out {folder} --resume"
+        raise BadFile(folder, "is an unfinished run without network.nir", remedy)
     raise BadFile(folder, "is a folder without network.nir", "name a .nir file or a folder that train wrote")
 
 

@@ -196,7 +196,7 @@ class Planted:
         )
 
 
-NARROWER = "With {} channels in {} it does"
+NARROWER = "With {} channels in {} it fits"
 IF_ALONE = Neurons(models=("IF",), resets=("hard",), source="made up")
 PLANTED = {
     "neuron model": Planted(mlp, custom(models=IF_ALONE), "neuron model", "second", "", "LIF", {"kind": "LIF"}),
@@ -430,15 +430,15 @@ def test_what_does_not_take_a_fault_away_is_not_advised():
     (fault,) = check(Setting(program=program, chip=custom(fan_in=9), weight_bits=8)).faults
     assert (fault.key, fault.found, fault.fix) == (("synapses into a neuron", "sum"), "18", "")
     (fault,) = check(Setting(program=program, chip=custom(fan_in=13), weight_bits=8)).faults
-    assert fault.fix == "With 3 channels in left it does (checked)."  # 6 and 9 are 15, 3 and 9 are 12
+    assert fault.fix == "With 3 channels in left it fits (checked)."  # 6 and 9 are 15, 3 and 9 are 12
 
 
 def test_fewer_bits_for_weights_in_integers_come_from_the_floats_they_were_made_of_or_from_training():
     """The bits of an integer program are fixed, so check --bits is refused. Files of lava-dl have no floats."""
     ours = replace(integers(), provenance={"quantized_from": "abc"})
-    for program, words in ((ours, "export the network in floats again with"), (integers(), "train it for them, or")):
+    for program, words in ((ours, "export the float network again with"), (integers(), "train for these bits, or")):
         (fault,) = check(Setting(program=program, chip=custom(weight_bits=3), weight_bits=4)).faults
-        assert fault.fix.startswith(f"With weights of 3 bits it does: {words}")
+        assert fault.fix.startswith(f"With weights of 3 bits it fits: {words}")
         assert fault.fix.endswith("--bits 3 (checked).")
 
 
@@ -485,7 +485,7 @@ def test_a_map_that_feeds_two_layers_is_held_by_both():
     program = made(nodes, "input a left output, a right output")
     found = check(Setting(program=program, chip=custom(synapse_bits=3 * 8 - 1), weight_bits=8)).faults
     assert [fault.where for fault in found] == ["left", "right"]
-    assert {fault.fix for fault in found} == {"With weights of 7 bits it does: --bits 7 (checked)."}
+    assert {fault.fix for fault in found} == {"With weights of 7 bits it fits: --bits 7 (checked)."}
     assert check(Setting(program=program, chip=custom(synapse_bits=2 * 3 * 8), weight_bits=8)).fits
 
 

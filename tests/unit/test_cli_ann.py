@@ -207,6 +207,14 @@ def test_another_folder_without_a_nir_file_is_no_ann(text: str, call: Call, tmp_
     assert "is a folder without network.nir" in said.err
 
 
+def test_an_unfinished_run_is_refused_with_how_to_finish_it(call: Call, tmp_path: Path) -> None:
+    (tmp_path / "checkpoint.pt").write_bytes(b"")
+    said = call("inspect", tmp_path)
+    assert said.code == 2
+    assert "without network.nir" in said.err
+    assert f"--out {tmp_path} --resume" in said.err
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [

@@ -86,7 +86,7 @@ def test_a_chip_of_ones_own_is_named_by_its_path(call: Call, small: Path) -> Non
     assert called.code == 1
     assert "mine: does not fit (1 found). My chip. A sketch.\n" in called.out
     assert "  - synapses into a neuron, second: 6; allowed: 5: a neuron has no more inputs.\n" in called.out
-    assert "    source: a brochure\n    With 5 channels in first it does (checked).\n" in called.out
+    assert "    source: a brochure\n    With 5 channels in first it fits (checked).\n" in called.out
     assert called.out.endswith("not checked: the radio\nnot checked: the weather\n")
 
 
@@ -107,7 +107,7 @@ def test_bits_are_those_that_are_given(call: Call, small: Path) -> None:
     called = call("check", small, "--target", "loihi1", "--bits", 9)
     assert called.code == 1
     assert "bits of a weight, all weights: 9; allowed: 8: " in called.out
-    assert "With weights of 8 bits it does: --bits 8 (checked).\n" in called.out
+    assert "With weights of 8 bits it fits: --bits 8 (checked).\n" in called.out
     assert "taken as integers of 9 bits" in called.out
     found = json.loads(call("check", small, "--target", "loihi1", "--bits", 4, "--json").out)
     assert (found["fits"], found["placement"]["weight_bits"]) == (True, 4)
@@ -120,7 +120,7 @@ def test_the_code_is_spike_where_events_have_no_sign_and_else_delta(call: Call, 
     called = call("check", small, "--target", "truenorth", "--code", "delta")
     assert called.code == 1
     assert "  - signed events, first: delta code, whose events have a sign; allowed: spike code: " in called.out
-    assert "In spike code it does: --code spike (checked).\n" in called.out
+    assert "In spike code it fits: --code spike (checked).\n" in called.out
     assert call("check", small, "--target", "loihi2", "--code", "delta").code == 0
 
 
@@ -240,5 +240,5 @@ def test_a_run_folder_is_checked_as_its_network_is(call: Call, run_folder: Path)
     assert "does not fit (1 found)" in called.out
     assert "  - events with numbers, input: sends numbers: " in called.out
     assert "of 500 samples of digits (test) are not sent as 0 or 1; they go from 0 to 1; allowed: spikes" in called.out
-    assert "With an encoder of spikes it does: train with --encoder poisson (checked)." in called.out
+    assert "With an encoder that sends spikes it fits: train with --encoder poisson (checked)." in called.out
     assert call("check", run_folder, "--target", "loihi2").code == 0

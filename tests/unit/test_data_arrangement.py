@@ -45,7 +45,7 @@ def test_time_steps_without_the_channel_axis_need_frames(sample, wanted, suggest
     with pytest.raises(BadData) as caught:
         arrange(sample, wanted, "mine")
     (violation,) = caught.value.violations
-    assert f"{sample[0]} time steps, or {sample[0]} channels" in violation.found
+    assert f"{sample[0]} time steps or {sample[0]} channels" in violation.found
     assert violation.remedy == f"Use --frames if the axis after N is time ({suggested})."
     arrangement = arrange(sample, wanted, "mine", in_time=True)
     assert (arrangement.in_time, arrangement.n_steps) == (True, sample[0])

@@ -149,9 +149,12 @@ def test_all_rules_that_events_break_are_named_at_once(tmp_path):
     ("arrays", "found"),
     [
         ({"events": np.zeros((6, 1), EVENT)}, r"events: shape is \[6, 1\]; allowed: \[E\]"),
-        ({"events": np.zeros(6)}, "events: type is float64; allowed: a structured type with t, x, and where"),
-        ({"events": np.zeros(6, [("t", int), ("y", int), ("p", int)])}, "a structured type with t, x, and where"),
-        ({"events": np.zeros(6, [("t", int), ("x", int)])}, "sensor: height is 6, and events have no y; allowed: 1"),
+        ({"events": np.zeros(6)}, "events: type is float64; allowed: a structured type with t, x, optionally y"),
+        ({"events": np.zeros(6, [("t", int), ("y", int), ("p", int)])}, "a structured type with t, x, optionally y"),
+        (
+            {"events": np.zeros(6, [("t", int), ("x", int)])},
+            "sensor: height is 6, but the events have no y; allowed: 1",
+        ),
         ({"events": np.zeros(6, [("t", float), ("x", int), ("y", int), ("p", int)])}, "field t: type is float64"),
         ({"events": np.zeros(6, [("t", int, 2), ("x", int), ("y", int), ("p", int)])}, "field t: type is"),
         ({"ends": np.zeros(2)}, "ends: type is float64; allowed: an integer type"),
@@ -336,7 +339,10 @@ def test_pixels_without_polarity_have_one_channel(tmp_path):
 
 @pytest.mark.parametrize(
     ("sensor", "found"),
-    [((6, 8), "sensor: height is 6, and events have no y; allowed: 1"), ((0,), "sensor: width is 0; allowed: 1 to")],
+    [
+        ((6, 8), "sensor: height is 6, but the events have no y; allowed: 1"),
+        ((0,), "sensor: width is 0; allowed: 1 to"),
+    ],
 )
 def test_a_row_has_no_height(tmp_path, sensor, found):
     with pytest.raises(BadData, match=found):

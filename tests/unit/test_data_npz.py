@@ -165,7 +165,7 @@ def test_floats_in_y_are_targets_and_not_labels(saved, y):
 @pytest.mark.parametrize("order", ["C", "F"])
 def test_one_hot_labels_are_refused_with_a_remedy(saved, dtype, order):
     y = np.eye(4, dtype=dtype)[[0, 3, 1]]
-    with pytest.raises(BadData, match=r"y: shape is \[3, 4\].*single 1.* Save numpy.argmax\(y, axis=1\) for labels"):
+    with pytest.raises(BadData, match=r"y: shape is \[3, 4\].*one-hot.* Save numpy.argmax\(y, axis=1\) for labels"):
         open_data(saved(x=np.ones((3, 2)), y=np.asarray(y, order=order)))
     assert open_data(saved(x=np.ones((3, 2)), y=y.argmax(axis=1))).load()[1].tolist() == [0, 3, 1]
 

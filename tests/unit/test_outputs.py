@@ -237,7 +237,7 @@ def test_a_target_that_cannot_read_a_potential_refuses_it_by_name(target: str, t
 
 
 def test_integers_are_made_before_their_potential_is_read(tmp_path: Path) -> None:
-    with pytest.raises(NotExportable, match=r"out: reads a potential.*Quantize the program, then"):
+    with pytest.raises(NotExportable, match=r"out: reads a potential.*Quantize the program first, then"):
         quantize(with_potential_output(silent()))
     with pytest.raises(BadOption, match="--against torch is for an output that reads a potential"):
         torch_machine(tmp_path, with_potential_output(silent()))

@@ -113,7 +113,7 @@ def test_an_input_whose_shape_cannot_be_inferred_is_refused(
     tmp_path: Path, nodes: Mapping[str, Mapping[str, Any]]
 ) -> None:
     path = written(tmp_path / "a.nir", nodes, input=NONE, output=[4])
-    with pytest.raises(UnsupportedGraph, match=r"input\.shape: states no sizes; .* all state one shape"):
+    with pytest.raises(UnsupportedGraph, match=r"input\.shape: states no sizes; .* all state the same shape"):
         read(path, dialect=DIALECT)
 
 

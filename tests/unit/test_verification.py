@@ -206,7 +206,7 @@ def test_a_wrong_output_behind_right_spikes_is_found_and_named() -> None:
     assert (found.layer, found.step, found.sample, found.neuron) == ("out", step + 1, sample, (2,))
     assert found.values[1] - found.values[0] == 2
     assert "layer out" in str(found)
-    assert "leads to the output" in str(found)
+    assert "maps before the output" in str(found)
 
 
 def test_float_outputs_may_be_rounded_and_no_more() -> None:
