@@ -162,12 +162,12 @@ _data, _network, _neurons, _method, _learning, _place = map(
 def _event_options(option: "Callable[..., Callable[[FC], FC]]") -> "Callable[[FC], FC]":
     """Return what gives a command the options by which events of a camera become time steps."""
     added = (
-        option("--bin-us", type=int, metavar="US", help="Of a camera's events: microseconds of a time step."),
-        option("--bins", type=int, metavar="N", help="Or: cut each sample into so many time steps."),
+        option("--bin-us", type=int, metavar="US", help="Camera events: microseconds per time step."),
+        option("--bins", type=int, metavar="N", help="Camera events: cut each sample into N time steps."),
         option(
-            "--bin-value", type=click.Choice(BIN_VALUES), help="A pixel's events in a step (count, default), or only 1."
+            "--bin-value", type=click.Choice(BIN_VALUES), help="Camera events: count them (default), or send only 1."
         ),
-        option("--downsample", type=int, metavar="K", help="Sum events of K x K pixels."),
+        option("--downsample", type=int, metavar="K", help="Camera events: sum K x K pixels into one. Default: 1."),
     )
 
     def add(command: FC) -> FC:
@@ -400,9 +400,9 @@ def export(file: Path, *, target: str, out: Path, as_json: bool, **options: Any)
 @click.option("--encoder", type=click.Choice(ENCODERS), help="Default: as the network was trained.")
 @click.option("--seed", type=click.IntRange(0), default=0, help="Of the Poisson encoder.", show_default=True)
 @click.option(
-    "--input-threshold", type=float, default=0.0, help="Send an input anew only when it differs by more. Default: 0."
+    "--input-threshold", type=float, default=0.0, help="Resend an input only after it has changed by more. Default: 0."
 )
-@click.option("--delta-threshold", type=float, help="The same of all SigmaDelta layers. Default: as the file says.")
+@click.option("--delta-threshold", type=float, help="The same for all SigmaDelta layers. Default: as in the file.")
 @click.option(
     "--code",
     type=click.Choice(CODES),
@@ -427,7 +427,7 @@ def export(file: Path, *, target: str, out: Path, as_json: bool, **options: Any)
 @click.option("--baseline", type=PATH, help="Run folder of its dense twin (train --method ann): compare with that.")
 @click.option("--batch", type=click.IntRange(1), default=64, show_default=True, help="Samples executed at once.")
 @click.option("--threads", type=click.IntRange(1), help="Of this process. Default: one per core.")
-@click.option("--workers", type=click.IntRange(1), help="Use so many processes on this machine.")
+@click.option("--workers", type=click.IntRange(1), help="Use this number of processes on this machine.")
 @click.option("--scheduler", help="Use the workers of the Dask scheduler at this address, such as tcp://host:8786.")
 @json_option
 @output_option
@@ -474,13 +474,13 @@ def simulate(file: Path, *, energy: bool, profiles: tuple[str, ...], by: str, as
     callback=_listed(float),
     default="0",
     show_default=True,
-    help="Send an input anew only when it differs by more; such as 0,0.05,0.1.",
+    help="Resend an input only after it has changed by more; such as 0,0.05,0.1.",
 )
 @click.option(
     "--delta-threshold",
     "delta_thresholds",
     callback=_listed(float),
-    help="The same of all SigmaDelta layers. Default: as the file says.",
+    help="The same for all SigmaDelta layers. Default: as in the file.",
 )
 @click.option("--profile", "profiles", multiple=True, help=f"Default: {', '.join(DEFAULT_PROFILES)}.")
 @click.option("--batch", type=click.IntRange(1), default=64, show_default=True, help="Samples executed at once.")
@@ -511,11 +511,13 @@ def sweep(runs: tuple[Path, ...], *, profiles: tuple[str, ...], as_json: bool, *
 @click.option("--split", help="train, val or test; all, train or val of an .npz. Default: test, or all.")
 @click.option("--samples", type=click.IntRange(1), default=20, show_default=True, help="How many, from the first on.")
 @click.option("--steps", type=click.IntRange(1), help=STEPS)
-@click.option("--against", help=f"Machines, with commas: {','.join(MACHINES)}. Default: all that are there.")
+@click.option("--against", help=f"Backends, with commas: {','.join(MACHINES)}. Default: all that are installed.")
 @click.option("--bits", type=int, help="Of a weight, for integer and lava. Default: 8.")
 @per
 @input_bits
-@click.option("--mapping", type=click.Choice(MAPPINGS), default="fused", show_default=True, help="Of lava.")
+@click.option(
+    "--mapping", type=click.Choice(MAPPINGS), default="fused", show_default=True, help="How lava maps each layer."
+)
 @click.option(
     "--timeout", "timeout_s", type=float, default=3600, show_default=True, help="Seconds for Lava, per batch."
 )
