@@ -574,7 +574,7 @@ def _seen_of(program: Program, source: Source, *, frames: bool, samples: int | N
     remedy = DRAWN if sent.lowest >= 0 and sent.highest <= 1 else ""
     if source.binned and source.scale == 1:
         remedy = "With --bin-value binary it fits"
-    return Seen(is_binary=False, found=f"{found}; they go from {sent.lowest:g} to {sent.highest:g}", remedy=remedy)
+    return Seen(is_binary=False, found=f"{found}; values range from {sent.lowest:g} to {sent.highest:g}", remedy=remedy)
 
 
 def _check_without_data(

@@ -358,7 +358,7 @@ def test_check_says_what_the_data_show(tmp_path: Path, call: Call) -> None:
     called = call(*words, "--data", data)
     assert called.code == 1
     assert f"sends numbers: 1 of 1,280 values of 4 samples of {data} (all) are not sent as 0 or 1" in called.out
-    assert "they go from 0 to 3" in called.out
+    assert "values range from 0 to 3" in called.out
     assert "poisson" not in called.out  # 3 is no probability
     found = json.loads(call(*words, "--json").out)
     assert (found["fits"], len(found["conditions"]), found["schema_version"]) == (True, 1, 2)
