@@ -1060,7 +1060,7 @@ def _energies_table(report: "Mapping[str, Any]") -> Any:
     columns = ("profile", "nJ run", "low", "high", "nJ plain", "nJ deltas", "static, low", "static, high")
     table = _table(*columns, left=("profile",), overflow="fold")
     for name, *figures in by_profile(report).rows:
-        table.add_row(name, *("" if figure is None else mean_text(figure) for figure in figures))
+        table.add_row(name, *("" if figure is None else mean_text(float(figure)) for figure in figures))
     return table
 
 
