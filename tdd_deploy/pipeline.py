@@ -172,7 +172,7 @@ def export(
         path: a .nir, .net or .onnx file, or a run folder.
         target: a name of ``exporters.TARGETS``.
         out: the file or folder to write.
-        dialect: what a file of another tool means, ``NAME[,KEY=VALUE...]``.
+        dialect: how to read a file of another tool, ``NAME[,KEY=VALUE...]``.
         strict: refuse a file that would have to be repaired.
         bits: of a weight, 2 to 8: makes an integer program. By default 8 for Lava, and none for others.
         per: one scale per ``layer`` or per ``neuron``.
@@ -186,7 +186,7 @@ def export(
         data: calibration data: measure on its first training samples what quantisation changes.
         data_dir: where the files of a named set lie.
         binning: how events of a camera are cut.
-        input_scale: stored values are multiplied by it; by default as the data say.
+        input_scale: stored values are multiplied by it; by default the scale of the data.
         frames: the axis of x after N is time.
         samples: how many of them.
         steps: time steps per sample, stated in the file; by default as the network states.
@@ -341,19 +341,19 @@ def simulate(
     Args:
         path: a .nir, .net or .onnx file, or a run folder.
         data: a name of ``data.DATASETS`` or a path to an .npz.
-        dialect: what a file of another tool means, ``NAME[,KEY=VALUE...]``.
+        dialect: how to read a file of another tool, ``NAME[,KEY=VALUE...]``.
         strict: refuse a file that would have to be repaired.
         split: part of the data; by default the test set, or a whole .npz.
         data_dir: where the files of a named set lie.
         binning: how events of a camera are cut.
-        input_scale: stored values are multiplied by it; by default as the data say.
+        input_scale: stored values are multiplied by it; by default the scale of the data.
         frames: the axis of x after N is time.
         samples: how many, from the first on; all by default.
-        steps: time steps per sample; by default what the program or the data in time say.
+        steps: time steps per sample; by default as in data with a time axis, else as stated.
         encoder: a name of ``data.ENCODERS``; by default the program's.
         seed: of a random encoder.
-        input_threshold: an input is sent anew only when it differs by more from what was sent last.
-        delta_threshold: likewise of all SigmaDelta layers; by default as the file says.
+        input_threshold: an input is resent only after it has changed by more than this.
+        delta_threshold: the same for all SigmaDelta layers; by default as in the file.
         code: ``delta``, ``spike``, or ``auto``: per edge what costs less on calibration samples.
         profiles: names of hardware, or paths to a .toml; tables show the first.
         step_time: seconds that the hardware takes for a time step, for its static power.
@@ -368,7 +368,7 @@ def simulate(
         record: an .npz for the raster of every layer.
         record_potentials: also write the potentials that layers compare with their thresholds, as ``v/LAYER``.
         out: a folder for report.json, steps.csv and report.html.
-        progress: is told how many samples are done.
+        progress: receives the number of finished samples.
 
     Raises:
         TddDeployError: anything wrong with a file, the data or an option.
@@ -499,12 +499,12 @@ def check(
     frames: bool = False,
     samples: int | None = None,
 ) -> "Checked":
-    """Hold a program against what a chip has room for; see ``simulator.check``.
+    """Check whether a program fits on a chip; see ``simulator.check``.
 
     Args:
         path: a .nir, .net or .onnx file, or a run folder.
         target: a chip, a profile of one, or a path to a chip's .toml.
-        dialect: what a file of another tool means, ``NAME[,KEY=VALUE...]``.
+        dialect: how to read a file of another tool, ``NAME[,KEY=VALUE...]``.
         strict: refuse a file that would have to be repaired.
         bits: of a weight, for floats; by default 8.
         code: what edges send; by default delta where events can carry a sign, or else spike.
@@ -513,7 +513,7 @@ def check(
         split: part of the data; by default the test set, or a whole .npz.
         data_dir: where the files of a named set lie.
         binning: how events of a camera are cut.
-        input_scale: stored values are multiplied by it; by default as the data say.
+        input_scale: stored values are multiplied by it; by default the scale of the data.
         frames: the axis of x after N is time.
         samples: how many are examined, from the first on; all by default.
 
@@ -834,15 +834,15 @@ def verify(
     Args:
         path: a .nir, .net or .onnx file, or a run folder.
         data: a name of ``data.DATASETS`` or a path to an .npz.
-        dialect: what a file of another tool means, ``NAME[,KEY=VALUE...]``.
+        dialect: how to read a file of another tool, ``NAME[,KEY=VALUE...]``.
         strict: refuse a file that would have to be repaired.
         split: part of the data; by default the test set, or a whole .npz.
         data_dir: where the files of a named set lie.
         binning: how events of a camera are cut.
-        input_scale: stored values are multiplied by it; by default as the data say.
+        input_scale: stored values are multiplied by it; by default the scale of the data.
         frames: the axis of x after N is time.
         samples: how many, from the first on.
-        steps: time steps per sample; by default what the data in time or the network say.
+        steps: time steps per sample; by default as in data with a time axis, else as stated.
         against: names of ``machines.MACHINES``, executed in that order; by default all that are there.
         bits: of a weight, where the program is quantized on the way to ``integer`` and ``lava``; 8 by default.
         per: one scale per ``layer`` or per ``neuron``.
@@ -851,7 +851,7 @@ def verify(
         timeout_s: seconds that Lava may take for a batch.
         output: of the last layer: its ``spikes``, or its ``potential`` before the reset.
         batch: samples executed at once.
-        progress: is told how many samples are done.
+        progress: receives the number of finished samples.
 
     Raises:
         BadOption: no such machine, or too few of them.
@@ -925,7 +925,7 @@ def inspect(path: Path, *, dialect: str | None = None, strict: bool = False) -> 
 
     Args:
         path: the file or folder.
-        dialect: what a file of another tool means, ``NAME[,KEY=VALUE...]``.
+        dialect: how to read a file of another tool, ``NAME[,KEY=VALUE...]``.
         strict: refuse a file that would have to be repaired.
     """
     from .graph import AmbiguousGraph, survey
@@ -1011,7 +1011,7 @@ def train(
     watcher: "Watcher | None" = None,
     **given: Any,
 ) -> dict[str, Any]:
-    """Train a network into the run folder ``out``; return what stands in its train.json.
+    """Train a network into the run folder ``out``; return the contents of its train.json.
 
     Started by torchrun, it is one of several processes that do so together; the first writes the files.
 
@@ -1020,12 +1020,12 @@ def train(
         data: a name of ``data.DATASETS``, or a path to a labelled .npz; digits by default.
         data_dir: where the files of a named set lie.
         frames: the .npz is in time, ``[N, n_steps, ...]``; events of a camera need only to be cut (``bin_us``, ...).
-        input_scale: stored values are multiplied by it; by default as the data say.
+        input_scale: stored values are multiplied by it; by default the scale of the data.
         config: a .toml whose table [train] gives what is not given here.
         device: ``cpu``, ``cuda``, or ``auto`` (default): cuda where there is one.
         tensorboard: also write TensorBoard's files, into the folder's ``tensorboard``.
         resume: go on from the last checkpoint, with the options that the run began with.
-        watcher: is told of every batch and epoch.
+        watcher: receives every batch and epoch.
         given: fields of ``train.TrainOptions``, and of ``data.Binning``; what is not given has its default.
 
     Raises:
@@ -1360,13 +1360,13 @@ def analyse(
         split: part of the data; by default the test set, or a whole .npz.
         data_dir: where the files of a named set lie.
         binning: how events of a camera are cut.
-        input_scale: stored values are multiplied by it; by default as the data say.
+        input_scale: stored values are multiplied by it; by default the scale of the data.
         frames: the axis of x after N is time.
         samples: how many, from the first on.
         layers: whose spikes are drawn; by default those of the first two.
         sample: whose spikes are drawn, from 0 on.
         out: a folder for analysis.json and pictures.
-        progress: is told how many samples are done.
+        progress: receives the number of finished samples.
 
     Raises:
         BadFile: not a finished run.

@@ -49,7 +49,7 @@ class Job:
         split: part of it.
         data_dir: where the files of a named set lie.
         binning: how events of a camera are cut.
-        input_scale: stored values are multiplied by it; None: as the data say.
+        input_scale: stored values are multiplied by it; None: the scale of the data.
         frames: the axis of x after N is time.
         steps: time steps.
         encoder: of the input.
@@ -58,7 +58,7 @@ class Job:
         batch: samples executed at once.
         early_exit: see ``Engine.run``.
         routes: see ``Engine``.
-        files: what tells each file of the data from others, by name.
+        files: identifies each file of the data, by name.
         version: of tdd-deploy.
     """
 

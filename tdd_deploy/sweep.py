@@ -72,7 +72,7 @@ def sweep(
     batch: int = 64,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, Any]:
-    """Simulate every combination; write sweep.json, sweep.csv and sweep.svg, anew after each one.
+    """Simulate every combination; write sweep.json, sweep.csv and sweep.svg, again after each one.
 
     A sweep that was stopped goes on where it was: points of the same networks, data, samples and prices are kept.
 
@@ -83,20 +83,20 @@ def sweep(
         split: part of the data; by default the test set, or a whole .npz.
         data_dir: where the files of a named set lie.
         binning: how events of a camera are cut.
-        input_scale: stored values are multiplied by it; by default as the data say.
+        input_scale: stored values are multiplied by it; by default the scale of the data.
         frames: the axis of x after N is time.
         samples: how many, from the first on; all by default.
-        steps: time steps per sample; by default what the data in time or the network say.
+        steps: time steps per sample; by default as in data with a time axis, else as stated.
         seed: of a random encoder.
         codes: what edges send.
         bits: of a weight; None for floats.
         input_thresholds: see ``simulate``.
-        delta_thresholds: likewise; by default as the file says.
-        dialect: what files of another tool mean; see ``read_program``.
-        strict: likewise.
+        delta_thresholds: see ``simulate``; by default as in the file.
+        dialect: how to read files of other tools; see ``read_program``.
+        strict: see ``read_program``.
         profiles: names of hardware; the picture shows the first that has prices.
         batch: samples executed at once.
-        progress: is told how many points are done.
+        progress: receives the number of finished points.
 
     Raises:
         Interrupted: Ctrl-C; the points that were finished are kept.
