@@ -185,14 +185,14 @@ class _Lowering:
                     allowed = (
                         f"{expected.flat[0]:g}, which {self._name} writes for tau {tau.flat[0]:g} s and dt {dt:g} s"
                     )
-                    yield Violation(f"{name}.r", found, allowed, "Say the dt of its export, or gain=nir.")
+                    yield Violation(f"{name}.r", found, allowed, "Choose the dt of its export, or gain=nir.")
         if cells.kind == "LI" and choices.start != "zero" and np.any(values["v_leak"]):
             yield Violation(f"{name}.v_leak", "not 0, where a potential that is sent starts", "0, or ,start=zero")
         if choices.start == "reset" and {"v_leak", "v_reset"} <= values.keys():
             away = values["v_leak"] != values["v_reset"]
             if away.any():
                 found = f"{values['v_leak'].flat[0]:g}, where v leaks to and does not start"
-                remedy = "Say start=rest or start=zero, if v starts elsewhere."
+                remedy = "Choose start=rest or start=zero, if v starts elsewhere."
                 yield Violation(f"{name}.v_leak", found, f"v_reset, {values['v_reset'].flat[0]:g}", remedy)
         fires_often = choices.spikes == "many" and "v_threshold" in values
         if fires_often and np.any(values["v_threshold"] <= 0):

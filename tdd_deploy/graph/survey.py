@@ -29,7 +29,7 @@ class Reading:
 
 @dataclass(eq=False)
 class AmbiguousGraph(TddDeployError):
-    """Another tool wrote a graph, and nobody has said which."""
+    """Another tool wrote a graph, and no dialect was chosen."""
 
     subject: str
     shown: str  # the layer that the readings are about
@@ -41,8 +41,8 @@ class AmbiguousGraph(TddDeployError):
         about = f" of {self.shown}" if self.shown else ""
         lines = "".join(f"\n  --dialect {each.option}\n      {each.about}\n      {each.does}" for each in self.readings)
         return (
-            f"{self.subject}: another tool wrote it, and NIR leaves open what it computes. "
-            f"Say which with --dialect; what each makes{about}:{lines}{differing}"
+            f"{self.subject}: another tool wrote it, and NIR does not define all that it computes. "
+            f"Choose a reading with --dialect; what each makes{about}:{lines}{differing}"
         )
 
 

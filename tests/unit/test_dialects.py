@@ -346,7 +346,7 @@ def test_faults_are_told_where_edges_are_delayed_too(dialect):
 
 def test_an_r_that_tells_another_dt_is_refused():
     for dialect in ("spyx", "rockpool,dt=1e-4"):
-        with pytest.raises(UnsupportedGraph, match="Say the dt of its export, or gain=nir"):
+        with pytest.raises(UnsupportedGraph, match="Choose the dt of its export, or gain=nir"):
             neuron_of(lif(tau=np.full(2, 5.0)), dialect)
     assert neuron_of(lif(tau=np.full(2, 5.0), r=np.full(2, 0.8)), "spyx").beta == pytest.approx(0.8)
 
@@ -380,7 +380,7 @@ def test_every_command_that_reads_a_network_takes_a_dialect(call, tmp_path):
     assert call("check", *spoken, "--target", "loihi2").code == 0
     ambiguous = call("simulate", NORSE, *data)
     assert (ambiguous.code, ambiguous.out) == (2, "")
-    assert "Say which with --dialect" in ambiguous.err
+    assert "Choose a reading with --dialect" in ambiguous.err
     strict = call("simulate", *spoken, *data, "--strict")
     assert (strict.code, "v_reset is missing" in strict.err) == (2, True)
 
