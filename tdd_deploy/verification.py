@@ -231,7 +231,7 @@ class _Numbers:
 class _Differences:
     """All places where two machines differ.
 
-    Spikes are compared everywhere. Numbers follow from earlier spikes of their sample. So after its first differing
+    Spikes are compared everywhere. Numbers follow from earlier spikes of their sample, so after its first differing
     spike, in time and then in execution order, they are not compared, unless all must be equal.
     """
 

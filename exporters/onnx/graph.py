@@ -198,8 +198,8 @@ class Graph:
     def named(self, tensor: Tensor, name: str) -> Tensor:
         """Give the value a name; copy it if it already has one.
 
-        Within a loop a copy is the larger of twice the value: OpenVINO 2026.4 takes Identity for the value itself, and
-        overwrites what a loop is given with the next time step before it keeps it.
+        Within a loop a copy is the maximum of the value and itself. OpenVINO 2026.4 treats Identity as the value
+        itself, and overwrites the inputs of a loop with the next time step before it keeps them.
         """
         if tensor in self._names:
             tensor = self.node("Max", tensor, tensor) if self._prefix else self.node("Identity", tensor)

@@ -65,7 +65,7 @@ def read_onnx(path: Path) -> Program:
     """Read a conventional network with one float32 input and one output.
 
     The input is ``[N, n]``, ``[N, channels, height, width]``, or ``[N, channels, length]``, which gets a height of 1.
-    Read are Conv, Gemm, MatMul, Relu, AveragePool, GlobalAveragePool, ReduceMean over pixels, Add, Sub, Mul and Div,
+    It may hold Conv, Gemm, MatMul, Relu, AveragePool, GlobalAveragePool, ReduceMean over pixels, Add, Sub, Mul and Div,
     BatchNormalization, Pad with zeros, Flatten and similar nodes. A Softmax, LogSoftmax or ArgMax at the output is
     left out and recorded in the provenance. A static network has one time step.
 

@@ -142,7 +142,7 @@ def _read(path: Path, tensor: Any, name: str, file: BufferedReader) -> None:
         raise BadFile(path, f"stores the weights {tensor.name} in {name} at {found}", EXPORT_AGAIN) from error
     if length != needed or not 0 <= offset <= size - length:
         found = f"stores the weights {tensor.name} in {name}: {length:,} bytes from {offset:,} on"
-        held = f"{found}, where it holds {size:,} and they take {needed:,}"
+        held = f"{found}, but the file holds {size:,} and the weights take {needed:,}"
         raise BadFile(path, held, "use the two files of one export")
     file.seek(offset)
     tensor.raw_data = file.read(length)

@@ -18,7 +18,7 @@ def ending_of(work: Callable[[], object], *, seconds: int, room: int) -> str:
 
     Args:
         work: a function without side effects.
-        seconds: of CPU time; ``PATIENCE`` times as many pass on the clock.
+        seconds: of CPU time; the limit on the clock is ``PATIENCE`` times as long.
         room: bytes of memory that it may take; only Linux enforces this.
     """
     listening, telling = os.pipe()

@@ -51,7 +51,7 @@ def largest_numbers(program: Program) -> Mapping[str, float]:
     """Bound the numbers in each node of a program of floats, if all values that are sent to maps are at most 1.
 
     This holds for spikes. Other values multiply the bounds of the nodes after them by their largest magnitude.
-    One number per node, from the sums of its rows: cheap, and above what ``worst_case_sums`` gives.
+    One number per node, from the sums of its rows: it is cheap, and at least ``worst_case_sums``.
     """
     sent = {program.input.name: 1.0, **{layer.name: 1.0 for layer in program.neuron_layers}}
     largest: dict[str, float] = {}

@@ -116,7 +116,7 @@ def test_a_file_that_is_not_there_is_named(tmp_path):
     [
         ({"offset": 10**9}, "120 bytes from 1,000,000,000 on"),
         ({"offset": -4}, "120 bytes from -4 on"),
-        ({"length": 116}, "116 bytes from .*, where it holds .* and they take 120"),
+        ({"length": 116}, "116 bytes from .*, but the file holds .* and the weights take 120"),
         ({"length": 10**12}, "1,000,000,000,000 bytes from"),
         ({"offset": "start"}, "at offset 'start', length '120'"),
     ],
