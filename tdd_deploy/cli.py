@@ -999,7 +999,7 @@ def _summary(report: "Mapping[str, Any]") -> "Iterator[str]":
     if data["binned"]:
         yield binned_line(data)
     if report["program"]["rounding"]:
-        yield f"currents can round, so codes may part in the last bit: {', '.join(report['program']['rounding'])}"
+        yield f"currents can round, so codes may differ in the last bit: {', '.join(report['program']['rounding'])}"
     if totals["saved_by_repeating_input"]:
         saved = totals["saved_by_repeating_input"] / n
         yield f"{saved:,.0f} of the synops saved come only from showing the same image at every step"
