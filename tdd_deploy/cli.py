@@ -892,12 +892,14 @@ def _print_hops(verified: "Verified") -> None:
 
 
 def _print_sweep(found: "Mapping[str, Any]") -> None:
-    """Print a row per point; those that no other beats have a star."""
+    """Print a row per point; points that no other point beats have a star."""
     from .simulator.report import mean_text
 
     names = list(dict.fromkeys(name for point in found["points"] for name in point["energy_nj"]))
     left = ("run", "code", "bits")
-    columns = (*left, "threshold", "delta threshold", "accuracy", "synops", *(f"nJ, {name}" for name in names), "")
+    has_deltas = any(point["delta_threshold"] is not None for point in found["points"])
+    thresholds = ("threshold", *(("delta threshold",) if has_deltas else ()))
+    columns = (*left, *thresholds, "accuracy", "synops", *(f"nJ, {name}" for name in names), "")
     table = _table(*columns, left=left, overflow="fold")
     for point in found["points"]:
         energies = (point["energy_nj"][name] for name in names)
@@ -906,16 +908,16 @@ def _print_sweep(found: "Mapping[str, Any]") -> None:
             point["code"],
             "float" if point["bits"] is None else str(point["bits"]),
             f"{point['input_threshold']:g}",
-            "" if point["delta_threshold"] is None else f"{point['delta_threshold']:g}",
+            *(["" if point["delta_threshold"] is None else f"{point['delta_threshold']:g}"] if has_deltas else []),
             "" if point["accuracy"] is None else f"{point['accuracy']:.1%}",
             mean_text(point["synops_effective"]),
-            *("" if energy is None else f"{energy:,.2f}" for energy in energies),
+            *("" if energy is None else mean_text(energy) for energy in energies),
             "*" if point["is_best"] else "",
         )
     console = _console()
     console.print(table)
     if found["profile"]:
-        console.print(f"* no other knows as much for less energy by {found['profile']}", highlight=False)
+        console.print(f"* no other point is as accurate with less energy ({found['profile']})", highlight=False)
     _print_lines(dict.fromkeys(line for point in found["points"] for line in point["inputs"]))
 
 

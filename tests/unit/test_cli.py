@@ -689,7 +689,7 @@ def test_verify_answers_bad_files_and_data_in_one_sentence(call: Call, integer_f
 def test_sweep_prints_a_row_per_point_and_marks_the_best(call: Call, run_folder: Path, tmp_path: Path) -> None:
     words = ["sweep", run_folder, "--data", "digits", "--samples", 5, "--bits", "float,4", "--out", tmp_path / "out"]
     printed = call(*words).out
-    for word in ("nJ, cmos45-horowitz", "delta", "spike", "float", " 4 ", "*", "no other knows as much"):
+    for word in ("nJ, cmos45-horowitz", "delta", "spike", "float", " 4 ", "*", "no other point is as accurate"):
         assert word in printed
     assert len(json.loads(call(*words, "--json").out)["points"]) == 4
 
