@@ -1057,7 +1057,7 @@ def train(
     with room.executing(place["device"] or "auto") as execution:
         learned, facts = _training_data(opened, options, in_time=frames or binning is not None)
         measured_on = (opened(split="val"), opened(split=None)) if options.is_ann else ()  # of simulate, by default
-        if resume and facts != before["data"]:
+        if resume and _without_origins(facts) != _without_origins(before["data"]):
             raise BadData(
                 data, [Violation("its samples", "have changed since the run began", "the samples it began with")]
             )
@@ -1329,6 +1329,13 @@ def _training_data(
         train=loaded[0], validation=loaded[1], input_shape=input_shape, n_classes=source.n_classes, in_time=in_time
     )
     return learned, facts
+
+
+def _without_origins(facts: Any) -> Any:
+    """Drop the entries that only say where a choice comes from, in words that may change between versions."""
+    if not isinstance(facts, dict):
+        return facts
+    return {name: _without_origins(value) for name, value in facts.items() if not name.endswith("_from")}
 
 
 def _versions(*more: str) -> dict[str, str]:

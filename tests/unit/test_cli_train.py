@@ -100,6 +100,17 @@ def test_a_config_file_gives_what_the_command_line_does_not(call: Call, tmp_path
     assert call("--config", config, "--epochs", 1, "--resume", "--out", out).code == 0
 
 
+def test_a_run_resumes_only_with_its_own_samples_however_their_origin_is_worded(call: Call, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    assert call(*FAST, "--epochs", 1, "--out", out).code == 0
+    found = recorded(out)
+    for changes, code in (({"n_steps_from": "in other words"}, 0), ({"sha256": "0" * 64}, 2)):
+        changed = {**found, "data": {**found["data"], **changes}}
+        (out / "train.json").write_text(json.dumps(changed), encoding="utf-8")
+        said = call("--resume", "--out", out)
+        assert (said.code, "have changed since the run began" in said.err) == (code, code == 2)
+
+
 def test_faults_of_a_config_file_are_named_at_once(call: Call, tmp_path: Path) -> None:
     config = written(tmp_path, '[train]\nepoch = 3\nbatch = "big"\nout = "here"\n')
     called = call("--config", config, "--out", tmp_path / "run")
