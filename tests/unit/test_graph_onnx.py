@@ -125,6 +125,13 @@ NORM = {"s": random(5), "b": random(5), "m": random(5), "v": random(5) ** 2}
         ([node("Sub", "x c", "h"), node("Div", "h d")], {"c": np.float32(0.5), "d": random(1, 3, 1, 1)}),
         ([node("Conv", "x w", "h"), node("BatchNormalization", "h s b m v")], {"w": random(5, 3, 3, 3), **NORM}),
         ([node("Pad", "x p", "h"), node("Conv", "h w")], {"p": MORE_BEFORE, "w": random(5, 3, 3, 3)}),
+        ([node("Pad", "x p", "h"), node("Conv", "h w", auto_pad="SAME_UPPER", strides=[2, 2])],
+         {"p": MORE_BEFORE, "w": random(5, 3, 3, 3)}),
+        ([node("Pad", "x p", "h"), node("Conv", "h w", auto_pad="SAME_LOWER", strides=[2, 3])],
+         {"p": MORE_BEFORE, "w": random(5, 3, 2, 2)}),
+        ([node("Relu", "x", "h"), node("Sum", "h x c h")], {"c": random(3, 1, 1)}),
+        ([node("Neg", "c", "d"), node("Neg", "x", "h"), node("Add", "h d")], {"c": random(3, 1, 1)}),
+        ([node("Flatten", "x", axis=-3)], {}),
         ([node("Pad", "x p", "h"), node("AveragePool", "h", kernel_shape=[3, 3])], {"p": AROUND}),
         ([node("Pad", "x p", "a"), node("Relu", "a", "b"), node("Mul", "b c", "h"), node("Conv", "h w")],
          {"p": MORE_BEFORE, "c": random(3, 1, 1), "w": random(5, 3, 3, 3)}),
@@ -166,6 +173,22 @@ NORM = {"s": random(5), "b": random(5), "m": random(5), "v": random(5) ** 2}
 )  # fmt: skip
 def test_images(tmp_path, nodes, weights):
     same_as_onnxruntime(write(tmp_path / "net.onnx", nodes, weights), X)
+
+
+@pytest.mark.parametrize(
+    "nodes",
+    [
+        [node("Conv", "x w", "h", pads=[0, 0, 1, 1], name="c")],
+        [node("AveragePool", "x", "h", kernel_shape=[3, 3], pads=[0, 0, 1, 1], count_include_pad=1, name="c")],
+    ],
+)
+def test_a_kernel_that_got_zeros_for_uneven_pads_is_named(tmp_path, nodes):
+    weights = {"w": random(3, 3, 3, 3)}
+    program = same_as_onnxruntime(write(tmp_path / "net.onnx", [*nodes, node("Relu", "h")], weights), X)
+    found = program.provenance["enlarged by zeros, counted as stored"]
+    assert found == "c: kernel 3x3 to 4x4 for its uneven pads"
+    even = write(tmp_path / "even.onnx", [node("Conv", "x w", pads=[1, 1, 1, 1])], weights)
+    assert not any("enlarged" in key for key in read(even).provenance)
 
 
 @pytest.mark.parametrize("opset", [9, 17])
@@ -353,7 +376,7 @@ POOL = {"kernel_shape": [2, 2], "strides": [2, 2]}
         ([node("Clip", "x a b")], {"a": np.float32(-1), "b": np.float32(1)}, r"from -1\.0 to 1\.0"),
         ([node("Clip", "x a")], {"a": np.float32(-1)}, r"from -1\.0 on; allowed: from 0 on"),
         ([node("Max", "x a")], {"a": np.float32(1)}, "a signal and 0, which is ReLU"),
-        ([node("Max", "x x")], {}, "a constant that depend on the input"),
+        ([node("Max", "x x")], {}, "a constant computed from the input"),
         ([node("QuantizeLinear", "x s z", "q"), node("DequantizeLinear", "q s z")],
          {"s": np.float32(1), "z": np.uint8(0)}, "is QuantizeLinear; .* the float model from which it was quantized"),
         ([node("Gemm", "f w b", "y", transB=1), node("Flatten", "x", "f")][::-1],
@@ -380,7 +403,7 @@ POOL = {"kernel_shape": [2, 2], "strides": [2, 2]}
          {"p": AROUND, "w": random(5, 3, 3, 3)}, "mode reflect"),
         ([node("Add", "x c")], {"c": random(4, 3, 8, 8)}, r"a constant of shape \[4, 3, 8, 8\]; allowed: a shape that"),
         ([node("Add", "x c")], {"c": random(5)}, r"a constant of shape \[5\]; allowed: .* broadcast to \[3, 8, 8\]"),
-        ([node("Mul", "x x")], {}, "a constant that depend on the input; allowed: constants"),
+        ([node("Mul", "x x")], {}, "a constant computed from the input; allowed: constants"),
         ([node("Concat", "x x", axis=1)], {}, "channels of several layers side by side; allowed: sums of layers: Add"),
         ([node("MatMul", "x w")], {"w": random(8, 4)}, "one axis: put Flatten before it"),
         ([node("Conv", "x w")], {"w": random(5, 4, 3, 3)}, r"receives another shape; allowed: \(4, height, width\)"),
