@@ -65,8 +65,8 @@ def read_onnx(path: Path) -> Program:
     """Read a conventional network of one output, and one float32 input.
 
     The input is ``[N, n]``, ``[N, channels, height, width]``, or ``[N, channels, length]``, which gets a height of 1.
-    Read are Conv, Gemm, MatMul, Relu, AveragePool, GlobalAveragePool, ReduceMean over pixels, Add, Sum, Sub, Neg, Mul and Div,
-    BatchNormalization, Pad with zeros, Flatten and the like. A Softmax, LogSoftmax or ArgMax at the output is left out,
+    Read are Conv, Gemm, MatMul, Relu, AveragePool, GlobalAveragePool, ReduceMean over pixels, Add, Sum, Sub, Neg, Mul,
+    Div, BatchNormalization, Pad with zeros, Flatten and the like. A Softmax, LogSoftmax or ArgMax at the output is left out,
     which provenance says. A static network has one time step.
 
     Raises:

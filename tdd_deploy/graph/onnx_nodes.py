@@ -181,8 +181,8 @@ def _evened(
         more.append((max(after - before, 0) // step, max(before - after, 0) // step))
     grown = np.pad(weight, [(0, 0), (0, 0), *more])
     if grown.shape != weight.shape:
-        before, after = ("x".join(map(str, each.shape[2:])) for each in (weight, grown))
-        reader.enlarged.append(f"{op.name}: kernel {before} to {after} for its uneven pads")
+        sizes = " to ".join("x".join(map(str, each.shape[2:])) for each in (weight, grown))
+        reader.enlarged.append(f"{op.name}: kernel {sizes} for its uneven pads")
     return grown, (max(pads[0], pads[2]), max(pads[1], pads[3]))
 
 
