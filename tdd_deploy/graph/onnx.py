@@ -66,8 +66,8 @@ def read_onnx(path: Path) -> Program:
 
     The input is ``[N, n]``, ``[N, channels, height, width]``, or ``[N, channels, length]``, which gets a height of 1.
     Read are Conv, Gemm, MatMul, Relu, AveragePool, GlobalAveragePool, ReduceMean over pixels, Add, Sum, Sub, Neg, Mul,
-    Div, BatchNormalization, Pad with zeros, Flatten and the like. A Softmax, LogSoftmax or ArgMax at the output is left out,
-    which provenance says. A static network has one time step.
+    Div, BatchNormalization, Pad with zeros, Flatten and the like. A Softmax, LogSoftmax or ArgMax at the output is left
+    out, which provenance says. A static network has one time step.
 
     Raises:
         MissingDependency: onnx is not installed.
