@@ -409,8 +409,10 @@ def _per_value(signal: Signal, constant: Array) -> Array:
 
 
 def _sum(reader: "Reader", op: Op, a: Signal, b: Signal) -> Signal:
+    if any(a.pads + b.pads):
+        raise Refused("receives what Pad gives", "Conv or AveragePool behind Pad, ReLU or a factor between")
     same_order = a.columns is b.columns or np.array_equal(a.columns, b.columns)  # type: ignore[arg-type]
-    if (a.shape, a.in_file) != (b.shape, b.in_file) or not same_order or any(a.pads + b.pads):
+    if (a.shape, a.in_file) != (b.shape, b.in_file) or not same_order:
         raise Refused(f"a sum of shapes {a.shape} and {b.shape}", "the same shape and order")
     if a.sources == b.sources:
         return reader.affine(op, a, 2 * _one(a), 0 * _one(a))

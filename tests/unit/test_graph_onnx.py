@@ -397,6 +397,8 @@ POOL = {"kernel_shape": [2, 2], "strides": [2, 2]}
         ([node("Pad", "x p", "h"), node("Relu", "h")], {"p": AROUND}, "is channel last, or padded"),
         ([node("Pad", "x p", "h"), node("Add", "h c", "k"), node("Conv", "k w")],
          {"p": AROUND, "c": np.float32(1), "w": random(5, 3, 3, 3)}, "what Pad gives"),
+        ([node("Pad", "x p", "h"), node("Add", "h h", "k"), node("Conv", "k w")],
+         {"p": AROUND, "w": random(5, 3, 3, 3)}, "what Pad gives"),
         ([node("Pad", "x p c", "h"), node("Conv", "h w")],
          {"p": AROUND, "c": np.float32(1), "w": random(5, 3, 3, 3)}, "constant zeros"),
         ([node("Pad", "x p", "h", mode="reflect"), node("Conv", "h w")],
