@@ -98,7 +98,7 @@ class Reader:
         self.values: dict[str, Value | None] = {}  # by the file's names; None: behind what was refused
         self.found: list[Violation] = []
         self.left_out: list[str] = []
-        self.enlarged: list[str] = []  # kernels that got zeros, which count as synapses
+        self.counted: list[str] = []  # pools that became convolutions, whose synapses count
         self.shapes: dict[str, Shape] = {}  # that nodes send
         self.taken: set[str] = set()  # names that nodes have or had
         self.input = ""  # its name
@@ -118,7 +118,7 @@ class Reader:
             raise UnsupportedGraph(str(self.path), self.found)
         self._prune()
         nodes, edges = folded(self.nodes, self.edges, self.shapes)
-        notes = {"left out": self.left_out, "enlarged by zeros, counted as stored": self.enlarged}
+        notes = {"left out": self.left_out, "counted as convolutions": self.counted}
         return build(
             nodes,
             edges,

@@ -122,7 +122,7 @@ def _conv(reader: "Reader", op: Op, x: Value, w: Value, b: Value | None = None) 
     bias = None if b is None else _weights(b, "a bias")
     stride, dilation = _pair(op, "strides", signal), _pair(op, "dilations", signal)
     pads = _pads(op, signal, weight.shape[2:], stride, dilation)
-    weight, padding = _evened(reader, op, weight, pads, dilation)
+    weight, padding, evened = _evened(weight, pads, dilation)
     groups, n_out = int(op.get("group", 1)), len(weight)
     if bias is not None and bias.shape != (n_out,):
         raise Refused(f"a bias of shape {list(bias.shape)}", f"[{n_out}], one for each channel")
@@ -131,7 +131,14 @@ def _conv(reader: "Reader", op: Op, x: Value, w: Value, b: Value | None = None) 
 
     def make(name: str) -> Conv:
         return Conv(
-            name=name, weight=weight, bias=bias, stride=stride, padding=padding, dilation=dilation, groups=groups
+            name=name,
+            weight=weight,
+            bias=bias,
+            stride=stride,
+            padding=padding,
+            dilation=dilation,
+            groups=groups,
+            evened=evened,
         )
 
     return reader.add(op.name, make, replace(signal, pads=NO_PADS))
@@ -171,19 +178,20 @@ def _pads(
 
 
 def _evened(
-    reader: "Reader", op: Op, weight: Array, pads: tuple[int, int, int, int], dilation: tuple[int, int]
-) -> tuple[Array, tuple[int, int]]:
-    """Return a kernel, larger by zeros, that with as many pads on both sides gives what it gave with these."""
+    weight: Array, pads: tuple[int, int, int, int], dilation: tuple[int, int]
+) -> tuple[Array, tuple[int, int], tuple[int, int, int, int]]:
+    """Return a kernel, larger by zeros, that with as many pads on both sides gives what it gave with these.
+
+    With it come those pads, and how many rows and columns of zeros it got: top, left, bottom, right.
+    """
     more = []
     for before, after, step in zip(pads[:2], pads[2:], dilation, strict=True):
         if abs(before - after) % step:
             raise Refused(f"pads {list(pads)} at dilation {step}", "pads alike on both sides")
         more.append((max(after - before, 0) // step, max(before - after, 0) // step))
+    (top, bottom), (left, right) = more
     grown = np.pad(weight, [(0, 0), (0, 0), *more])
-    if grown.shape != weight.shape:
-        sizes = " to ".join("x".join(map(str, each.shape[2:])) for each in (weight, grown))
-        reader.enlarged.append(f"{op.name}: kernel {sizes} for its uneven pads")
-    return grown, (max(pads[0], pads[2]), max(pads[1], pads[3]))
+    return grown, (max(pads[0], pads[2]), max(pads[1], pads[3])), (top, left, bottom, right)
 
 
 def _average_pool(reader: "Reader", op: Op, x: Value) -> Signal:
@@ -208,10 +216,11 @@ def _average_pool(reader: "Reader", op: Op, x: Value) -> Signal:
             signal,
         )
     channels = signal.shape[0]
-    weight, padding = _evened(reader, op, np.full((channels, 1, *kernel), 1 / math.prod(kernel)), pads, (1, 1))
+    weight, padding, evened = _evened(np.full((channels, 1, *kernel), 1 / math.prod(kernel)), pads, (1, 1))
+    reader.counted.append(f"{op.name}: an average pool with uneven pads")
     return reader.add(
         op.name,
-        lambda name: Conv(name=name, weight=weight, stride=stride, padding=padding, groups=channels),
+        lambda name: Conv(name=name, weight=weight, stride=stride, padding=padding, groups=channels, evened=evened),
         signal,
     )
 

@@ -10,6 +10,7 @@ from tdd_deploy.errors import BadFile, MissingDependency, TddDeployError, Unsupp
 from tdd_deploy.exporters import TARGETS
 from tdd_deploy.graph import read
 from tdd_deploy.neurons import SigmaDelta
+from tdd_deploy.pipeline import inspect
 from tdd_deploy.program import Conv, Dense, Pool, with_code
 from tdd_deploy.simulator import reference
 from tdd_deploy.simulator.engine import Engine
@@ -176,19 +177,30 @@ def test_images(tmp_path, nodes, weights):
 
 
 @pytest.mark.parametrize(
-    "nodes",
-    [
-        [node("Conv", "x w", "h", pads=[0, 0, 1, 1], name="c")],
-        [node("AveragePool", "x", "h", kernel_shape=[3, 3], pads=[0, 0, 1, 1], count_include_pad=1, name="c")],
+    ("attributes", "macs"),
+    [  # 3 rows at each of 4 places, less those that are padded: 11 of 12
+        ({"pads": [0, 0, 1, 1], "strides": [2, 2]}, 11 * 11),
+        ({"pads": [1, 1, 0, 0], "strides": [2, 2]}, 11 * 11),
+        ({"auto_pad": "SAME_UPPER", "strides": [2, 2]}, 11 * 11),
+        ({"pads": [0, 2, 0, 0], "strides": [1, 1]}, 18 * 21),
     ],
 )
-def test_a_kernel_that_got_zeros_for_uneven_pads_is_named(tmp_path, nodes):
-    weights = {"w": random(3, 3, 3, 3)}
-    program = same_as_onnxruntime(write(tmp_path / "net.onnx", [*nodes, node("Relu", "h")], weights), X)
-    found = program.provenance["enlarged by zeros, counted as stored"]
-    assert found == "c: kernel 3x3 to 4x4 for its uneven pads"
-    even = write(tmp_path / "even.onnx", [node("Conv", "x w", pads=[1, 1, 1, 1])], weights)
-    assert not any("enlarged" in key for key in read(even).provenance)
+def test_zeros_that_even_out_pads_are_counted_nowhere(tmp_path, attributes, macs):
+    path = write(tmp_path / "net.onnx", [node("Conv", "x w", **attributes)], {"w": random(5, 3, 3, 3)})
+    program = same_as_onnxruntime(path, X)
+    x = np.ones((1, 3, 8, 8), np.float32)
+    for compiled in (False, True):
+        trace = Engine(with_code(program, "delta"), compiled=compiled).run(Static(x), n_steps=1).trace
+        for name in ("dense", "synops_stored", "synops_effective"):
+            assert trace.executed.total(name) == 15 * macs, name
+    assert inspect(path)["weights"] == 5 * 3 * 3 * 3
+    assert "zeros for uneven padding: 1 at the " in inspect(path)["nodes"][1]["parameters"].replace("2 at", "1 at")
+
+
+def test_an_average_pool_that_counts_as_a_convolution_is_named(tmp_path):
+    nodes = [node("AveragePool", "x", kernel_shape=[3, 3], pads=[0, 0, 1, 1], count_include_pad=1, name="c")]
+    program = same_as_onnxruntime(write(tmp_path / "net.onnx", nodes), X)
+    assert program.provenance["counted as convolutions"] == "c: an average pool with uneven pads"
 
 
 @pytest.mark.parametrize("opset", [9, 17])
