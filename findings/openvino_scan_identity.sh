@@ -1,5 +1,5 @@
 #!/bin/sh
-# OpenVINO 2026.4.1: a state of a Scan that takes over the scanned input by Identity gets the next step's values.
+# OpenVINO 2026.4.1: a state of a Scan that copies the scanned input by Identity gets the next step's values.
 #
 # Expected: a Scan whose body says a_next = Identity(x), b_next = Identity(a), y = Identity(b) delays by two steps:
 #           of x = 1, 2, 3, 4, 5 it makes y = 0, 0, 1, 2, 3, as onnxruntime and onnx's ReferenceEvaluator do.

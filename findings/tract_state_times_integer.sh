@@ -3,7 +3,7 @@
 #
 # Expected: v_next = 3 v + x in a Scan runs in int32 as in float32, and as onnxruntime runs it.
 # Seen:     in int32 tract refuses it, "inconsistent fact: body input 0 is 1,2,I32 [...] 3 and body output 0 is 1,2,I32".
-#           With the constant [3, 3] in the place of 3, or in float32, it runs and gives the right numbers.
+#           With the constant [3, 3] instead of 3, or in float32, it runs and gives the right numbers.
 # Matters:  a leak of integers is a product with one integer, so loops over integer networks do not load.
 #
 # Exit code 0: as described. 1: something has changed. 2: the packages could not be installed.

@@ -962,7 +962,7 @@ def inspect(path: Path, *, dialect: str | None = None, strict: bool = False) -> 
 
 
 def _n_weights(node: Dense | Conv) -> int:
-    """Return how many weights a map has; zeros that even out padding are none."""
+    """Count the weights of a map, without zeros that even out padding."""
     return int(node.taps.sum()) * math.prod(node.weight.shape[:2]) if isinstance(node, Conv) else node.weight.size
 
 

@@ -157,7 +157,7 @@ class Graph:
 
     @contextmanager
     def of(self, scope: str, parameters: Iterable[tuple[str, NDArray[Any]]], shape: Shape) -> Iterator[None]:
-        """Name what is made here, and the arrays that are used here, after a node of the program of this shape."""
+        """Name values and arrays that are created here after a node of the program with this shape."""
         self._scope, self._labels = scope, {id(array): name for name, array in parameters}
         with self.shaped(shape):
             yield
@@ -165,7 +165,7 @@ class Graph:
 
     @contextmanager
     def shaped(self, shape: Shape) -> Iterator[None]:
-        """Say of which shape, without the batch, products and quotients are that are made here."""
+        """Set the shape, without the batch, of products and quotients that are created here."""
         before, self._shape = self._shape, shape
         yield
         self._shape = before
@@ -194,9 +194,9 @@ class Graph:
         return output
 
     def _operand(self, op: str, value: Constant, beside: Tensor) -> Tensor:
-        """Return a constant operand; within a loop, integers that multiply or divide are as many as what they meet.
+        """Return a constant operand; within a loop, integers that multiply or divide get the size of the other operand.
 
-        tract 0.23 takes a state for the one integer that it is multiplied or divided by, and then refuses the loop.
+        tract 0.23 mistakes a state for the one integer that multiplies or divides it, and then refuses the loop.
         """
         is_taken = self._prefix and op in ("Mul", "Div") and beside.dtype.kind == "i" and np.size(value) == 1
         if not is_taken:

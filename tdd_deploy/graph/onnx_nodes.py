@@ -182,9 +182,9 @@ def _pads(
 def _evened(
     weight: Array, pads: tuple[int, int, int, int], dilation: tuple[int, int]
 ) -> tuple[Array, tuple[int, int], tuple[int, int, int, int]]:
-    """Return a kernel, larger by zeros, that with as many pads on both sides gives what it gave with these.
+    """Extend a kernel by zeros so that equal pads on both sides give the results of these pads.
 
-    With it come those pads, and how many rows and columns of zeros it got: top, left, bottom, right.
+    Return these pads too, and the numbers of added rows and columns of zeros: top, left, bottom, right.
     """
     more = []
     for before, after, step in zip(pads[:2], pads[2:], dilation, strict=True):
@@ -423,7 +423,9 @@ def _per_value(signal: Signal, constant: Array) -> Array:
 
 def _sum(reader: "Reader", op: Op, a: Signal, b: Signal) -> Signal:
     if any(a.pads + b.pads):
-        raise Refused("receives what Pad gives", "Conv or AveragePool behind Pad, ReLU or a factor between")
+        raise Refused(
+            "receives the output of Pad", "Conv or AveragePool after Pad, with only ReLU or a factor between them"
+        )
     same_order = a.columns is b.columns or np.array_equal(a.columns, b.columns)  # type: ignore[arg-type]
     if (a.shape, a.in_file) != (b.shape, b.in_file) or not same_order:
         raise Refused(f"a sum of shapes {a.shape} and {b.shape}", "the same shape and order")

@@ -41,7 +41,7 @@ class Tract(Runner):
 
 
 @pytest.mark.parametrize(("seed", "code"), SCANS)
-def test_loops_of_integers_load_and_send_what_the_reference_sends(seed, code, tmp_path):
+def test_loops_of_integers_load_and_send_the_same_values_as_the_reference(seed, code, tmp_path):
     case = integer_case(seed)
     program = with_code(case.program, code)
     x = as_input(program, case.inputs)

@@ -424,7 +424,7 @@ def test_outputs_of_a_loop_are_not_used_within_it_and_are_not_passed_on(number_f
 @pytest.mark.parametrize("code", CODES)
 @pytest.mark.parametrize(("n", "shape"), [(5, (5,)), (1, (1,)), (3, (3, 8, 8))])
 def test_no_single_integer_multiplies_or_divides_within_a_loop(n, shape, code):
-    """tract 0.23 takes a state for that integer."""
+    """tract 0.23 mistakes a state for this integer."""
     if len(shape) == 1:
         node, given = Dense(name="fc", weight=np.full((n, 4), 3000)), (4,)
     else:
