@@ -13,7 +13,7 @@ from .data import Arrangement, Source, arrange, check_labels, encode
 from .data.encoders import Encoded, Frames, sent_on_change
 from .errors import BadData, BadOption, Violation
 from .program import Program
-from .program.bounds import largest_input
+from .program.bounds import MOST_STEPS, largest_input
 from .program.inputs import nearest_integers
 from .program.rounding import PIXELS
 
@@ -81,7 +81,7 @@ class Sent:
         """
         if self.nonzero and self.lost == self.nonzero:
             found = f"all {self.nonzero:,} nonzero values, {self.lowest:g} to {self.highest:g}, round to 0"
-            allowed = f"values from {0.5 / program.input.scale:g} on, as the program's integers are"
+            allowed = f"values beyond {0.5 / program.input.scale:g}, half of the unit of the program's integers"
             remedy = "--input-scale says what stored values are multiplied by."
             raise BadData(subject, [Violation("x", found, allowed, remedy)])
         return self
@@ -225,7 +225,7 @@ class Feed:
         largest = self.program.input.largest
         remedy = "--input-scale says what stored values are multiplied by"
         magnitudes = np.unique(np.abs(x[x != 0]))
-        if source.stored == "uint8":
+        if source.stored == "uint8" and np.abs(x).max() / source.scale <= largest:
             remedy += ": 1 takes bytes as they are"
         elif len(magnitudes) == 1:
             remedy += f": with {source.scale / float(magnitudes[0]):g} they are spikes"
@@ -243,6 +243,13 @@ def arranged(program: Program, source: Source, *, frames: bool) -> Arrangement:
 
 def _steps(steps: int | None, arrangement: Arrangement, program: Program, source: Source) -> tuple[int, str]:
     """Return the number of time steps, and who says so."""
+    n_steps, origin = _stated_steps(steps, arrangement, program, source)
+    if n_steps > MOST_STEPS:
+        raise BadOption("--steps", f"{n_steps} ({origin})", f"1 to {MOST_STEPS:,}")
+    return n_steps, origin
+
+
+def _stated_steps(steps: int | None, arrangement: Arrangement, program: Program, source: Source) -> tuple[int, str]:
     if steps is not None:
         return steps, "as --steps says"
     if arrangement.n_steps is not None:

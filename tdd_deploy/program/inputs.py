@@ -34,9 +34,15 @@ def as_input(program: Program, values: NDArray[Any]) -> Array:
 
 def _remedy(program: Program) -> str:
     """Say how samples come within the range of an integer program: who quantized it may have a wider one."""
+    if program.input.scale != 1:
+        how = "--input-scale makes values smaller"
+    elif program.input.largest == 1:
+        how = "Save x != 0 for spikes, or cut events with --bin-value binary"
+    else:
+        how = "Save smaller whole numbers"
     if "quantized_from" in program.provenance and program.encoder == "direct":
-        return "--input-scale makes values smaller; export --bits with --data finds their range."
-    return "--input-scale makes values smaller."
+        return f"{how}; export --bits with --data finds their range."
+    return f"{how}."
 
 
 def nearest_integers(program: Program, values: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
