@@ -52,6 +52,8 @@ from tdd_deploy.program.recurrence import recurrence
 FloatArray = NDArray[np.floating[Any]]
 Rule = Callable[[Program], Iterator[Violation]]
 
+DIAGONAL = {"map": "diagonal"}  # metadata of an Affine that is a Scale with a bias
+LARGEST_DIAGONAL = 1 << 12  # values of such a Scale, whose matrix has as many rows and columns
 INPUT_SCALE, OUTPUT_UNIT = "input_scale", "output_unit"  # nodes at the border of an integer program
 
 NEURONS = (IF, LIF, CubaLIF, LI, CubaLI, I, Threshold, VariantLIF, LoihiLIF)  # and no class made from them
@@ -78,7 +80,8 @@ def lift(program: Program) -> nir.NIRGraph:
     and r makes the gain of a current 1. A layer X with soft reset becomes ``X_membrane`` (LI or I) -> ``X``
     (Threshold) -> ``X_reset`` (Scale by ``-beta v_threshold``, a step late ``-v_threshold``) -> ``X_membrane``. An edge
     with a delay that no cycle implies becomes a Delay. ``v >= v_threshold`` becomes ``v >`` the next lower number, and
-    metadata of the node say so. The codes of edges are left out.
+    metadata of the node say so. A Scale with a bias becomes an Affine, and metadata of the node say that its matrix is
+    diagonal. The codes of edges are left out.
 
     An integer program is written in units of weight: thresholds are divided by 64, a bias becomes v_leak, the input's
     and the output's scales become nodes. Other tools read it as the floats that it approximates.
@@ -272,10 +275,18 @@ def _map(node: LinearMap, shape: Shape) -> nir.NIRNode:
             pool = nir.AvgPool2d if node.average else nir.SumPool2d
             return pool(kernel_size=np.array(node.kernel), stride=np.array(node.stride), padding=np.array(node.padding))
         case Scale():
-            return nir.Scale(scale=np.full(shape, _as_floats(node.factor)))
+            return _scale(node, shape)
         case Flatten():
             return nir.Flatten(input_type=np.array(shape), start_dim=0, end_dim=-1)
     raise NotImplementedError(type(node).__name__)
+
+
+def _scale(node: Scale, shape: Shape) -> nir.Scale | nir.Affine:
+    """Return a Scale; one with a bias takes a whole matrix in NIR, and metadata of the node say what it is."""
+    factor = np.full(shape, _as_floats(node.factor))
+    if node.bias is None:
+        return nir.Scale(scale=factor)
+    return nir.Affine(weight=np.diag(factor), bias=np.full(shape, _as_floats(node.bias)), metadata=dict(DIAGONAL))
 
 
 def _convolution(node: Conv, shape: Shape) -> nir.Conv2d:
@@ -438,12 +449,14 @@ def _has_inverse(dt_s: float) -> bool:
     return 1e-100 < dt_s < 1e100
 
 
-def scales_have_no_bias(program: Program) -> Iterator[Violation]:
-    """NIR's Scale is a product alone, and its Affine a whole matrix."""
+def biased_scales_fit_a_matrix(program: Program) -> Iterator[Violation]:
+    """NIR's Scale is a product alone; its Affine, which adds a bias, is a whole matrix of a vector."""
     for node in program.linear_maps:
-        if isinstance(node, Scale) and node.bias is not None:
-            remedy = "Move the bias into a Dense or Conv next to it."
-            yield Violation(f"{node.name}.bias", "Scale with a bias, for which NIR has no node", "none", remedy)
+        shape = program.shapes[node.name]
+        if isinstance(node, Scale) and node.bias is not None and (len(shape) != 1 or shape[0] > LARGEST_DIAGONAL):
+            found = f"Scale with a bias, of shape {list(shape)}"
+            allowed = f"a vector of at most {LARGEST_DIAGONAL:,} values, as NIR has no other node for it than a matrix"
+            yield Violation(f"{node.name}.bias", found, allowed, "Move the bias into a Dense or Conv next to it.")
 
 
 def neurons_are_standard(program: Program) -> Iterator[Violation]:
@@ -558,7 +571,7 @@ RULES: tuple[Rule, ...] = (
     sizes_are_positive,
     outputs_are_sent,
     step_has_an_inverse,
-    scales_have_no_bias,
+    biased_scales_fit_a_matrix,
     neurons_are_standard,
     fractions_have_time_constants,
     delays_close_cycles,

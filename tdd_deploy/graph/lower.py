@@ -43,7 +43,7 @@ def lower(
 
     Args:
         graph: metadata of tdd-deploy say what NIR leaves open, and in a graph of another tool ``dialect`` does;
-            of the metadata of nodes only ``compare`` is read, and that of tdd-deploy alone.
+            of the metadata of nodes only ``compare`` and ``map`` are read, in graphs of tdd-deploy alone.
         subject: how errors name the graph.
         dialect: ``NAME[,KEY=VALUE...]``; see ``dialects.py``.
         strict: refuse what would have to be repaired.

@@ -36,7 +36,7 @@ def _map(name: str, node: nir.NIRNode, choices: Choices) -> LinearMap:
         case nir.Linear():
             return Dense(name=name, weight=_numbers(node.weight, choices))
         case nir.Affine():
-            return Dense(name=name, weight=_numbers(node.weight, choices), bias=_numbers(node.bias, choices))
+            return _affine(name, node, choices)
         case nir.Conv2d():
             return _convolution(name, node, choices)
         case nir.SumPool2d() | nir.AvgPool2d():
@@ -52,6 +52,15 @@ def _map(name: str, node: nir.NIRNode, choices: Choices) -> LinearMap:
         case nir.Flatten():
             return Flatten(name=name)
     raise NotImplementedError(type(node).__name__)
+
+
+def _affine(name: str, node: nir.Affine, choices: Choices) -> Dense | Scale:
+    """Return a dense map, or the Scale with a bias that metadata of ours name and the matrix confirms."""
+    weight, diagonal = np.asarray(node.weight), np.diagonal(node.weight)
+    is_diagonal = weight.shape == (len(diagonal),) * 2 and np.count_nonzero(weight) == np.count_nonzero(diagonal)
+    if node.metadata.get("map") == "diagonal" and is_diagonal:
+        return Scale(name=name, factor=_parameter(diagonal, choices), bias=_parameter(node.bias, choices))
+    return Dense(name=name, weight=_numbers(weight, choices), bias=_numbers(node.bias, choices))
 
 
 def _convolution(name: str, node: nir.Conv2d, choices: Choices) -> Conv:

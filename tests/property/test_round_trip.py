@@ -84,9 +84,12 @@ def test_common_float32_fractions_come_back_exactly(integration, beta):
 
 
 def holdable(program: Program) -> Program:
-    """Change what NIR cannot hold: other neurons, variants, soft CubaLIF, fractions of 1, biases of Scale."""
+    """Change what NIR cannot hold: other neurons, variants, soft CubaLIF, fractions of 1, shifted images."""
     nodes = [with_fractions(node, lambda fraction: np.where(fraction == 1, 0.75, fraction)) for node in program.nodes]
-    nodes = [replace(node, bias=None) if isinstance(node, Scale) else node for node in nodes]
+    nodes = [
+        replace(node, bias=None) if isinstance(node, Scale) and len(program.shapes[node.name]) == 3 else node
+        for node in nodes
+    ]
     return build(
         [replace(node, neuron=standard(node.neuron)) if isinstance(node, NeuronLayer) else node for node in nodes],
         program.edges,

@@ -12,8 +12,8 @@ import pytest
 import tdd_deploy
 from tdd_deploy.errors import BadFile, NotExportable, Refused
 from tdd_deploy.exporters import TARGETS
+from tdd_deploy.exporters.nir import LARGEST_DIAGONAL, lift, write
 from tdd_deploy.exporters.nir import NEURONS as HELD
-from tdd_deploy.exporters.nir import lift, write
 from tdd_deploy.graph import lower, read
 from tdd_deploy.neurons import (
     IF,
@@ -180,10 +180,35 @@ def test_a_scale_has_the_full_shape():
     assert graph.nodes["scale"].scale.tolist() == [0.5, 0.5]
 
 
-def test_a_scale_with_a_bias_is_refused_with_where_the_bias_can_go():
-    scale = Scale(name="scale", factor=np.array(0.5), bias=np.array(1.0))
+def scaled(scale):
+    return small(extra_nodes=(scale,), edges=(*EDGES[:2], Edge("n", "scale"), Edge("scale", "out")))
+
+
+def test_a_scale_with_a_bias_is_an_affine_with_a_diagonal_matrix_and_comes_back():
+    program = scaled(Scale(name="scale", factor=np.array([0.5, -2.0]), bias=np.array(1.0)))
+    graph = lift(program)
+    assert (graph.nodes["scale"].weight.tolist(), graph.nodes["scale"].bias.tolist()) == ([[0.5, 0], [0, -2]], [1, 1])
+    assert lower(graph) == program
+    del graph.nodes["scale"].metadata["map"]
+    assert isinstance(lower(graph)["scale"], Dense)
+
+
+def test_a_matrix_that_is_not_diagonal_is_a_dense_map_whatever_its_metadata_say():
+    graph = lift(scaled(Scale(name="scale", factor=np.array([0.5, -2.0]), bias=np.array(1.0))))
+    graph.nodes["scale"].weight[0, 1] = 3
+    assert lower(graph)["scale"].weight.tolist() == [[0.5, 3], [0, -2]]
+
+
+@pytest.mark.parametrize("shape", [(2, 2, 2), (LARGEST_DIAGONAL + 1,)])
+def test_a_scale_with_a_bias_that_no_matrix_holds_is_refused_with_where_the_bias_can_go(shape):
+    nodes = [
+        Input(name="in", shape=shape),
+        Scale(name="scale", factor=np.array(0.5), bias=np.array(1.0)),
+        Output(name="out"),
+    ]
+    program = build(nodes, [Edge("in", "scale"), Edge("scale", "out")], dt_s=1e-3, n_steps=1)
     with pytest.raises(NotExportable, match=r"scale\.bias: Scale with a bias, .* Move the bias into a Dense or Conv"):
-        lift(small(extra_nodes=(scale,), edges=(*EDGES[:2], Edge("n", "scale"), Edge("scale", "out"))))
+        lift(program)
 
 
 def test_spatial_maps_have_nirs_words():
