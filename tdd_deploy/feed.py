@@ -183,21 +183,23 @@ class Feed:
         }
 
     def batches(
-        self, source: Source, size: int, *, first: int = 0, limit: int | None = None
+        self, source: Source, size: int, *, first: int = 0, limit: int | None = None, labels: bool = True
     ) -> Iterator[tuple[Encoded, NDArray[np.int64] | None]]:
         """Yield encoded inputs and labels, or None for labels; see ``Source.batches``.
+
+        Without ``labels`` they need not fit the outputs.
 
         Raises:
             BadData: labels, and no output for each; fractions, for an input of whole numbers; and what the source
                 raises.
         """
         shape = self.program.shapes[self.program.output.name]
-        if source.labelled and len(shape) != 1:
+        if labels and source.labelled and len(shape) != 1:
             found = f"the program's output has shape {shape}"
             raise BadData(source.name, [Violation("its labels", found, "one output per class, or data without y")])
         fitting = max(1, LARGEST_BATCH // math.prod(source.sample_shape))  # results do not depend on it
         for batch in source.batches(min(size, fitting), first=first, limit=limit):
-            if batch.y is not None:
+            if labels and batch.y is not None:
                 check_labels(batch.y, shape[0], source.name, start=batch.start)
             frames = encode(
                 self.arrangement.view(batch.x),

@@ -604,7 +604,7 @@ def _seen_of(program: Program, source: Source, *, frames: bool, samples: int | N
     feed = Feed.of(program, source, steps=steps, frames=frames)
     if feed.encoder != "direct":
         return Seen(is_binary=True, found=f"sends spikes, drawn by the network's encoder ({feed.encoder})")
-    batches = feed.batches(source, MEASURED_BATCH, limit=samples)
+    batches = feed.batches(source, MEASURED_BATCH, limit=samples, labels=False)
     sent = sum((Sent.of(encoded, program) for encoded, _ in batches), Sent())
     n_samples = source.n_samples if samples is None else min(samples, source.n_samples)
     of_data = f"{n_samples:,} samples of {source.name} ({source.split})"

@@ -513,6 +513,13 @@ def test_check_says_how_it_read_the_data(tmp_path: Path, call: Call) -> None:
     assert json.loads(call(*words[:-2], "--json").out)["data"] is None
 
 
+def test_check_looks_at_inputs_whatever_their_labels(tmp_path: Path, call: Call) -> None:
+    data = saved(tmp_path / "x.npz", x=raster(), y=np.full(4, 9))
+    words = (foreign(tmp_path / "n.nir"), "--dialect", DIALECT, "--data", data)
+    assert call("check", *words, "--target", "loihi1").code == 0
+    assert "label is 9; allowed: 0 to 3" in call("simulate", *words).err
+
+
 @pytest.mark.parametrize("command", ["simulate", "export"])
 def test_a_single_sample_is_enough_to_calibrate(command: str, tmp_path: Path, call: Call) -> None:
     more = {"simulate": ("--code", "auto"), "export": ("--target", "nir", "--bits", 8, "--out", tmp_path / "q.nir")}
