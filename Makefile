@@ -35,8 +35,8 @@ lava: setup
 
 # Each pins what we do not, so they live in environments of their own.
 parity: setup .venv-neurobench/installed peers simulators .venv-openvino/installed
-	$(BIN)/python -m pytest tests/parity -rs --ignore tests/parity/test_openvino.py
-	.venv-openvino/bin/python -m pytest tests/parity/test_openvino.py -rs
+	$(BIN)/python -m pytest tests/parity -rs --ignore tests/parity/test_openvino.py --ignore tests/parity/test_tract.py
+	.venv-openvino/bin/python -m pytest tests/parity/test_openvino.py tests/parity/test_tract.py -rs
 
 # The engine beside other libraries, simulators, and the machine's bound: half an hour.
 bench: setup peers simulators
@@ -83,11 +83,11 @@ simulators: .venv-simulators/installed
 	.venv-simulators/bin/python -m pip install --quiet sanafe==2.2.9 brian2==2.9.0 'numpy<2.3'
 	@touch $@
 
-# Another runtime of exported ONNX models, as a user installs it: without torch.
+# Other runtimes of exported ONNX models, as a user installs them: without torch.
 .venv-openvino/installed: pyproject.toml constraints.txt Makefile
 	$(PYTHON) -m venv .venv-openvino
 	.venv-openvino/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[onnx,openvino]' \
-		pytest hypothesis
+		pytest hypothesis tract==0.23.9
 	@touch $@
 
 clean:

@@ -105,7 +105,7 @@ class ConvSynapses(Synapses):
         self._taps = [
             (targets(node, in_shape, 0, i), targets(node, in_shape, 1, j)) for i in range(ky) for j in range(kx)
         ]
-        stored = np.full((in_shape[0], ky * kx), node.weight.shape[0] // node.groups)
+        stored = np.tile(node.taps.ravel() * (node.weight.shape[0] // node.groups), (in_shape[0], 1))
         effective = np.count_nonzero(self._weight, axis=3).reshape(in_shape[0], -1)
         self.fan_stored = self._fan_out(stored)
         self.fan_effective = self._fan_out(effective)

@@ -191,7 +191,8 @@ def openvino_machine(program: Program, form: "Form") -> Machine:
     from .exporters.onnx.run import OpenVino
 
     if program.number_format == "float64":
-        found, allowed = "for a program of float64, which OpenVINO computes in float32", "for float32 and integers"
+        found = "for a program of float64, which OpenVINO computes in float32"
+        allowed = "for float32 and integers (--against onnx runs float64; a NIR file is read in float32 by default)"
         raise BadOption("--against openvino", found, allowed)
     needed_for = "verify --against openvino"
     return _exported_machine(
@@ -220,6 +221,7 @@ def _exported_machine(
             output=_batch_first(sent[program.output.name]),
             potentials={},
             seconds=seconds,
+            precision=ready.precision and f"{name}, computed with INFERENCE_PRECISION_HINT {ready.precision}",
         )
 
     return run

@@ -1000,7 +1000,7 @@ def inspect(path: Path, *, dialect: str | None = None, strict: bool = False) -> 
     return {
         "nodes": nodes,
         "neurons": sum(math.prod(layer.shape) for layer in program.neuron_layers),
-        "weights": sum(node.weight.size for node in program.linear_maps if isinstance(node, Dense | Conv)),
+        "weights": sum(_n_weights(node) for node in program.linear_maps if isinstance(node, Dense | Conv)),
         "time step": f"{program.dt_s:g} s",
         "time constants": ", ".join(describe.time_constants(program)) or "none",
         "time steps per sample": program.n_steps or "not stated: data in time have their own, others need --steps",
@@ -1012,6 +1012,11 @@ def inspect(path: Path, *, dialect: str | None = None, strict: bool = False) -> 
         "digest": program.digest,
         **program.provenance,
     }
+
+
+def _n_weights(node: Dense | Conv) -> int:
+    """Return how many weights a map has; zeros that even out padding are none."""
+    return int(node.taps.sum()) * math.prod(node.weight.shape[:2]) if isinstance(node, Conv) else node.weight.size
 
 
 def _unrounded(program: Program) -> str:

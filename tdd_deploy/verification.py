@@ -31,6 +31,7 @@ class Recorded:
         output: of the program.
         potentials: what each layer compared with its threshold; empty where the machine cannot say.
         seconds: what the execution took, without its preparation.
+        precision: the remark on how it computed, added to the cause of a first difference.
 
     """
 
@@ -40,6 +41,7 @@ class Recorded:
     output: Array
     potentials: Mapping[str, Array]
     seconds: float
+    precision: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,6 +184,10 @@ def compare(before: Recorded, after: Recorded) -> Hop:
     is_other = predicted(before.output) != predicted(after.output)
     output = found.of_output
     messages = [found.of_numbers[layer.name] for layer in layers if layer.name in found.of_numbers]
+    parted = _first(before, after, found) or _first_prediction(before, after, is_other, len(layers))
+    remarks = [machine.precision for machine in (before, after) if machine.precision]
+    if parted is not None and remarks:
+        parted = replace(parted, cause="; ".join([parted.cause, *remarks]))
     return Hop(
         before=before.machine,
         after=after.machine,
@@ -204,7 +210,7 @@ def compare(before: Recorded, after: Recorded) -> Hop:
         largest_dv=None if output is None else _largest_dv(before, after),
         n_samples=len(is_other),
         predictions_differing=int(np.count_nonzero(is_other)),
-        parted=_first(before, after, found) or _first_prediction(before, after, is_other, len(layers)),
+        parted=parted,
     )
 
 

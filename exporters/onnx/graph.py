@@ -1,5 +1,6 @@
 """An ONNX graph while it is made: values that numpy's operators work on, and the arithmetics of neurons on them."""
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,10 +14,11 @@ from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from tdd_deploy.neurons import Arithmetic, Compare
 from tdd_deploy.neurons.loihi import DECAY
-from tdd_deploy.program import Program
+from tdd_deploy.program import Program, Shape
 
 Constant: TypeAlias = NDArray[Any] | float
 NOTHING = 0  # what a sum leaves out
+SPREAD = 64  # elements: shorter ones, repeated, are slow (measured in onnxruntime)
 Operand: TypeAlias = "Tensor | Constant"
 
 
@@ -151,13 +153,22 @@ class Graph:
         self._arrays: dict[Tensor, NDArray[Any]] = {}
         self._scope = ""
         self._labels: Mapping[int, str] = {}
+        self._shape: Shape = ()
 
     @contextmanager
-    def of(self, scope: str, parameters: Iterable[tuple[str, NDArray[Any]]]) -> Iterator[None]:
-        """Name what is made here, and the arrays that are used here, after a node of the program."""
+    def of(self, scope: str, parameters: Iterable[tuple[str, NDArray[Any]]], shape: Shape) -> Iterator[None]:
+        """Name what is made here, and the arrays that are used here, after a node of the program of this shape."""
         self._scope, self._labels = scope, {id(array): name for name, array in parameters}
-        yield
+        with self.shaped(shape):
+            yield
         self._scope, self._labels = "", {}
+
+    @contextmanager
+    def shaped(self, shape: Shape) -> Iterator[None]:
+        """Say of which shape, without the batch, products and quotients are that are made here."""
+        before, self._shape = self._shape, shape
+        yield
+        self._shape = before
 
     def input(self, name: str, dtype: np.dtype[Any]) -> Tensor:
         """Return an input of the graph."""
@@ -174,13 +185,27 @@ class Graph:
             dtype: of the result; by default that of the first tensor.
             attributes: as ONNX names them.
         """
-        given = next(operand.dtype for operand in operands if isinstance(operand, Tensor))
+        given = next(operand for operand in operands if isinstance(operand, Tensor))
         inputs = tuple(
-            operand if isinstance(operand, Tensor) else self.constant(operand, given) for operand in operands
+            operand if isinstance(operand, Tensor) else self._operand(op, operand, given) for operand in operands
         )
-        output = self.hinted(Tensor(self, dtype or given), f"{self._scope}.{op.lower()}")
+        output = self.hinted(Tensor(self, dtype or given.dtype), f"{self._scope}.{op.lower()}")
         self._nodes.append(_Node(op, inputs, output, attributes))
         return output
+
+    def _operand(self, op: str, value: Constant, beside: Tensor) -> Tensor:
+        """Return a constant operand; within a loop, integers that multiply or divide are as many as what they meet.
+
+        tract 0.23 takes a state for the one integer that it is multiplied or divided by, and then refuses the loop.
+        """
+        is_taken = self._prefix and op in ("Mul", "Div") and beside.dtype.kind == "i" and np.size(value) == 1
+        if not is_taken:
+            return self.constant(value, beside.dtype)
+        if math.prod(self._shape) == 1:
+            return (beside & 0) + value
+        axes = range(len(self._shape) - 1, 0, -1)
+        first = next((axis for axis in axes if math.prod(self._shape[axis:]) >= SPREAD), 0)
+        return self.constant(np.broadcast_to(np.reshape(value, ()), self._shape[first:]), beside.dtype)
 
     def constant(self, value: Constant, dtype: np.dtype[Any], name: str = "constant") -> Tensor:
         """Return a constant: a parameter of the node at hand, a number, or an array called ``name``."""

@@ -12,7 +12,7 @@ from operator import add
 import numpy as np
 from numpy.typing import NDArray
 
-from tdd_deploy.program import Conv, Dense
+from tdd_deploy.program import Conv, Dense, Shape
 
 from .graph import Tensor
 
@@ -24,21 +24,25 @@ INT8, UINT8, INT32 = np.dtype(np.int8), np.dtype(np.uint8), np.dtype(np.int32)
 INPUT_BITS, WEIGHT_BITS = 7, 8
 
 
-def sums(node: Dense | Conv, x: Tensor, *, largest: int) -> Tensor:
+def sums(node: Dense | Conv, x: Tensor, shape: Shape, *, largest: int) -> Tensor:
     """Return what a map of integers makes of ``x``, bias included.
 
     Args:
         node: the map.
         x: integers.
+        shape: of x, without the batch.
         largest: no integer of x exceeds it in magnitude.
     """
     shift, digits_of_weight = _weight_digits(node.weight)
     parts = []
-    for i, digit in enumerate(_input_digits(x, largest)):
+    with x.graph.shaped(shape):
+        digits_of_x = list(_input_digits(x, largest))
+    for i, digit in enumerate(digits_of_x):
         for j, weight in enumerate(digits_of_weight):
             name = f"weight_digit_{j}" if j else "weight"
             product = _matrix(digit, weight, name) if isinstance(node, Dense) else _convolved(node, digit, weight, name)
-            parts.append(product * 2 ** (shift + INPUT_BITS * i + WEIGHT_BITS * j))
+            bits = shift + INPUT_BITS * i + WEIGHT_BITS * j
+            parts.append(product * 2**bits if bits else product)
     total: Tensor = reduce(add, parts)
     if node.bias is None:
         return total

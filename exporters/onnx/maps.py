@@ -41,7 +41,7 @@ def apply(graph: Graph, node: LinearMap, x: Tensor, shape: Shape, *, largest: in
     if isinstance(node, Flatten | Slice | Place):
         return _arranged(graph, node, x, shape)
     if x.dtype.kind == "i":
-        return integers.sums(_as_integers(node, shape), x, largest=largest)
+        return integers.sums(_as_integers(node, shape), x, shape, largest=largest)
     return _sums(graph, node, x, shape)
 
 

@@ -21,13 +21,17 @@ class Runner:
         is_loop: whether one call takes all time steps.
         shapes: of the inputs, free dimensions first, as the model lists them; all but the first are states.
         outputs: their names, as the model lists them.
+        precision: in which the runtime computes floats, where it chooses one.
     """
 
-    def __init__(self, *, is_loop: bool, shapes: Mapping[str, Sequence[Any]], outputs: Sequence[str]) -> None:
+    def __init__(
+        self, *, is_loop: bool, shapes: Mapping[str, Sequence[Any]], outputs: Sequence[str], precision: str = ""
+    ) -> None:
         self._is_loop = is_loop
         self._shown, *states = shapes
         self._shapes: dict[str, tuple[int, ...]] = {name: tuple(shapes[name][1:]) for name in states}
         self._outputs = outputs
+        self.precision = precision
 
     def run(
         self, inputs: Array, states: Mapping[str, Array] | None = None
@@ -117,7 +121,6 @@ class OpenVino(Runner):
             options["INFERENCE_PRECISION_HINT"] = precision
         network = core.read_model(content)
         self._compiled = core.compile_model(network, "CPU", options)
-        self.precision = str(self._compiled.get_property("INFERENCE_PRECISION_HINT").to_string())
         super().__init__(
             is_loop=network.get_rt_info(["framework", "form"]).astype(str) == "scan",
             shapes={
@@ -125,6 +128,7 @@ class OpenVino(Runner):
                 for given in network.inputs
             },
             outputs=[output.any_name for output in network.outputs],
+            precision=str(self._compiled.get_property("INFERENCE_PRECISION_HINT").to_string()),
         )
 
     def _infer(self, inputs: Mapping[str, Array]) -> Sequence[Array]:

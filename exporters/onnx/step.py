@@ -38,7 +38,7 @@ def add_step(graph: Graph, program: Program) -> None:
     """Make one time step: values are named after their nodes, and states as ``states`` says."""
     step = _Step(graph, program)
     for node in program.nodes:
-        with graph.of(node.name, arrays(node)):
+        with graph.of(node.name, arrays(node), program.shapes[node.name]):
             step.take(node)
     for name in (program.input.name, *(layer.name for layer in program.neuron_layers)):
         step.remember(name)

@@ -65,9 +65,9 @@ def read_onnx(path: Path) -> Program:
     """Read a conventional network of one output, and one float32 input.
 
     The input is ``[N, n]``, ``[N, channels, height, width]``, or ``[N, channels, length]``, which gets a height of 1.
-    Read are Conv, Gemm, MatMul, Relu, AveragePool, GlobalAveragePool, ReduceMean over pixels, Add, Sub, Mul and Div,
-    BatchNormalization, Pad with zeros, Flatten and the like. A Softmax, LogSoftmax or ArgMax at the output is left out,
-    which provenance says. A static network has one time step.
+    Read are Conv, Gemm, MatMul, Relu, AveragePool, GlobalAveragePool, ReduceMean over pixels, Add, Sum, Sub, Neg, Mul,
+    Div, BatchNormalization, Pad with zeros, Flatten and the like. A Softmax, LogSoftmax or ArgMax at the output is left
+    out, which provenance says. A static network has one time step.
 
     Raises:
         MissingDependency: onnx is not installed.
@@ -98,6 +98,7 @@ class Reader:
         self.values: dict[str, Value | None] = {}  # by the file's names; None: behind what was refused
         self.found: list[Violation] = []
         self.left_out: list[str] = []
+        self.counted: list[str] = []  # pools that became convolutions, whose synapses count
         self.shapes: dict[str, Shape] = {}  # that nodes send
         self.taken: set[str] = set()  # names that nodes have or had
         self.input = ""  # its name
@@ -117,13 +118,13 @@ class Reader:
             raise UnsupportedGraph(str(self.path), self.found)
         self._prune()
         nodes, edges = folded(self.nodes, self.edges, self.shapes)
-        left_out = {"left out": "; ".join(self.left_out)} if self.left_out else {}
+        notes = {"left out": self.left_out, "counted as convolutions": self.counted}
         return build(
             nodes,
             edges,
             dt_s=DT_S,
             n_steps=1,
-            provenance={**provenance, **left_out},
+            provenance={**provenance, **{key: "; ".join(lines) for key, lines in notes.items() if lines}},
             subject=str(self.path),
         )
 

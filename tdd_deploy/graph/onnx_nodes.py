@@ -6,7 +6,7 @@ Values are without the batch axis and channel first; a tensor that stands channe
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial, reduce
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -100,7 +100,7 @@ def _weights(value: Value | None, what: str = "weights") -> Array:
     if value is None:
         raise Refused(f"no {what}", "all that ONNX asks for")
     if isinstance(value, Signal):
-        raise Refused(f"{what} that depend on the input", "constants")
+        raise Refused(f"{what} computed from the input", "constants")
     if value.dtype != np.float32:
         raise Refused(f"{what} of type {value.dtype}", "float32", "Export the network in float32.")
     return value.astype(np.float64)  # what is folded into them is rounded once, in the end
@@ -122,7 +122,7 @@ def _conv(reader: "Reader", op: Op, x: Value, w: Value, b: Value | None = None) 
     bias = None if b is None else _weights(b, "a bias")
     stride, dilation = _pair(op, "strides", signal), _pair(op, "dilations", signal)
     pads = _pads(op, signal, weight.shape[2:], stride, dilation)
-    weight, padding = _evened(weight, pads, dilation)
+    weight, padding, evened = _evened(weight, pads, dilation)
     groups, n_out = int(op.get("group", 1)), len(weight)
     if bias is not None and bias.shape != (n_out,):
         raise Refused(f"a bias of shape {list(bias.shape)}", f"[{n_out}], one for each channel")
@@ -131,7 +131,14 @@ def _conv(reader: "Reader", op: Op, x: Value, w: Value, b: Value | None = None) 
 
     def make(name: str) -> Conv:
         return Conv(
-            name=name, weight=weight, bias=bias, stride=stride, padding=padding, dilation=dilation, groups=groups
+            name=name,
+            weight=weight,
+            bias=bias,
+            stride=stride,
+            padding=padding,
+            dilation=dilation,
+            groups=groups,
+            evened=evened,
         )
 
     return reader.add(op.name, make, replace(signal, pads=NO_PADS))
@@ -159,7 +166,8 @@ def _pads(
         own = [0, own[0], 0, own[1]] if signal.is_line else own
     else:
         spans = [d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True)]
-        sizes = zip(signal.shape[1:], stride, spans, strict=True)
+        padded = [n + a + b for n, a, b in zip(signal.shape[1:], signal.pads[:2], signal.pads[2:], strict=True)]
+        sizes = zip(padded, stride, spans, strict=True)
         missing = [max((math.ceil(n / s) - 1) * s + span - n, 0) for n, s, span in sizes]
         low = [(n + 1) // 2 if auto == "SAME_LOWER" else n // 2 for n in missing]
         own = [*low, *(n - before for n, before in zip(missing, low, strict=True))]
@@ -169,14 +177,21 @@ def _pads(
     return pads[0], pads[1], pads[2], pads[3]
 
 
-def _evened(weight: Array, pads: tuple[int, int, int, int], dilation: tuple[int, int]) -> tuple[Array, tuple[int, int]]:
-    """Return a kernel, larger by zeros, that with as many pads on both sides gives what it gave with these."""
+def _evened(
+    weight: Array, pads: tuple[int, int, int, int], dilation: tuple[int, int]
+) -> tuple[Array, tuple[int, int], tuple[int, int, int, int]]:
+    """Return a kernel, larger by zeros, that with as many pads on both sides gives what it gave with these.
+
+    With it come those pads, and how many rows and columns of zeros it got: top, left, bottom, right.
+    """
     more = []
     for before, after, step in zip(pads[:2], pads[2:], dilation, strict=True):
         if abs(before - after) % step:
             raise Refused(f"pads {list(pads)} at dilation {step}", "pads alike on both sides")
         more.append((max(after - before, 0) // step, max(before - after, 0) // step))
-    return np.pad(weight, [(0, 0), (0, 0), *more]), (max(pads[0], pads[2]), max(pads[1], pads[3]))
+    (top, bottom), (left, right) = more
+    grown = np.pad(weight, [(0, 0), (0, 0), *more])
+    return grown, (max(pads[0], pads[2]), max(pads[1], pads[3])), (top, left, bottom, right)
 
 
 def _average_pool(reader: "Reader", op: Op, x: Value) -> Signal:
@@ -201,10 +216,11 @@ def _average_pool(reader: "Reader", op: Op, x: Value) -> Signal:
             signal,
         )
     channels = signal.shape[0]
-    weight, padding = _evened(np.full((channels, 1, *kernel), 1 / math.prod(kernel)), pads, (1, 1))
+    weight, padding, evened = _evened(np.full((channels, 1, *kernel), 1 / math.prod(kernel)), pads, (1, 1))
+    reader.counted.append(f"{op.name}: an average pool with uneven pads")
     return reader.add(
         op.name,
-        lambda name: Conv(name=name, weight=weight, stride=stride, padding=padding, groups=channels),
+        lambda name: Conv(name=name, weight=weight, stride=stride, padding=padding, groups=channels, evened=evened),
         signal,
     )
 
@@ -327,7 +343,7 @@ def _known(op: Op, a: Value | None, b: Value | None) -> Array | None:
         return None
     _not_too_many(math.prod(np.broadcast_shapes(a.shape, b.shape)))
     divide = np.floor_divide if a.dtype.kind == "i" else np.divide
-    made = {"Add": np.add, "Sub": np.subtract, "Mul": np.multiply, "Div": divide}[op.kind](a, b)
+    made = {"Add": np.add, "Sum": np.add, "Sub": np.subtract, "Mul": np.multiply, "Div": divide}[op.kind](a, b)
     return np.asarray(made)
 
 
@@ -348,6 +364,14 @@ def _sub(reader: "Reader", op: Op, a: Value, b: Value) -> Value:
     signal, constant = _operands(op, a, b)
     sign = 1 if isinstance(a, Signal) else -1
     return reader.affine(op, signal, sign * _one(signal), -sign * _per_value(signal, constant))
+
+
+def _sum_of_all(reader: "Reader", op: Op, *values: Value) -> Value:
+    return reduce(partial(_add, reader, op), values)
+
+
+def _neg(reader: "Reader", op: Op, x: Value) -> Value:
+    return reader.affine(op, x, -_one(x), 0 * _one(x)) if isinstance(x, Signal) else -x
 
 
 def _mul(reader: "Reader", op: Op, a: Value, b: Value) -> Value:
@@ -394,8 +418,10 @@ def _per_value(signal: Signal, constant: Array) -> Array:
 
 
 def _sum(reader: "Reader", op: Op, a: Signal, b: Signal) -> Signal:
+    if any(a.pads + b.pads):
+        raise Refused("receives what Pad gives", "Conv or AveragePool behind Pad, ReLU or a factor between")
     same_order = a.columns is b.columns or np.array_equal(a.columns, b.columns)  # type: ignore[arg-type]
-    if (a.shape, a.in_file) != (b.shape, b.in_file) or not same_order or any(a.pads + b.pads):
+    if (a.shape, a.in_file) != (b.shape, b.in_file) or not same_order:
         raise Refused(f"a sum of shapes {a.shape} and {b.shape}", "the same shape and order")
     if a.sources == b.sources:
         return reader.affine(op, a, 2 * _one(a), 0 * _one(a))
@@ -414,9 +440,10 @@ def _flattened(reader: "Reader", op: Op, signal: Signal) -> Signal:
 
 
 def _flatten(reader: "Reader", op: Op, x: Value) -> Value:
-    if op.get("axis", 1) != 1:
-        raise Refused(f"axis {op.get('axis', 1)}", "1: each sample becomes a row")
-    return _flattened(reader, op, _signal(x))
+    signal, axis = _signal(x), int(op.get("axis", 1))
+    if axis not in (1, -len(signal.in_file)):
+        raise Refused(f"axis {axis}", "1: each sample becomes a row")
+    return _flattened(reader, op, signal)
 
 
 def _reshape(reader: "Reader", op: Op, x: Value, shape: Value | None = None) -> Value:
@@ -634,6 +661,7 @@ READ: dict[str, Callable[..., Value]] = {
     "MatMul": _matmul,
     "Max": _max,
     "Mul": _mul,
+    "Neg": _neg,
     "Pad": _pad,
     "ReduceMean": _reduce_mean,
     "Relu": _relu,
@@ -643,6 +671,7 @@ READ: dict[str, Callable[..., Value]] = {
     "Softmax": _same_class,
     "Squeeze": _squeeze,
     "Sub": _sub,
+    "Sum": _sum_of_all,
     "Transpose": _transpose,
     "Unsqueeze": _unsqueeze,
 }

@@ -50,7 +50,9 @@ def _weights(node: Dense | Conv) -> str:
     choices = {"stride": node.stride, "padding": node.padding, "dilation": node.dilation}
     text = "".join(f", {name} {_pair(pair)}" for name, pair in choices.items() if pair != (1, 1) or name == "padding")
     groups = f", {node.groups} groups" if node.groups > 1 else ""
-    return f"{weights}{text}{groups}"
+    sides = zip(("top", "left", "bottom", "right"), node.evened, strict=True)
+    zeros = ", ".join(f"{n} at the {side}" for side, n in sides if n)
+    return f"{weights}{text}{groups}" + (f", rows and columns of zeros for uneven padding: {zeros}" if zeros else "")
 
 
 def _border(node: Node) -> str:

@@ -5,7 +5,7 @@ Shapes are without batch and time: ``(n,)`` or ``(channels, height, width)``.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -91,7 +91,11 @@ class Dense(LinearMap):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Conv(LinearMap):
-    """Two-dimensional cross-correlation, as deep-learning frameworks define convolution."""
+    """Two-dimensional cross-correlation, as deep-learning frameworks define convolution.
+
+    ``evened`` says how many rows and columns at the edges of the kernel (top, left, bottom, right) are zeros that stand
+    for uneven padding. They are no weights, and are not counted.
+    """
 
     weight: Array  # [channels_out, channels_in / groups, kernel_height, kernel_width]
     bias: Array | None = None  # [channels_out]
@@ -99,6 +103,16 @@ class Conv(LinearMap):
     padding: Pair = (0, 0)
     dilation: Pair = (1, 1)
     groups: int = 1
+    evened: tuple[int, int, int, int] = field(default=(0, 0, 0, 0), metadata={"computes": False})
+
+    @property
+    def taps(self) -> NDArray[np.bool_]:
+        """Where the kernel has weights, ``[kernel_height, kernel_width]``."""
+        top, left, bottom, right = self.evened
+        height, width = self.weight.shape[2:]
+        taps = np.zeros((height, width), np.bool_)
+        taps[top : height - bottom, left : width - right] = True
+        return taps
 
     def out_shape(self, shape: Shape) -> Shape:
         """``(channels_in, h, w)`` to ``(channels_out, h', w')``."""

@@ -193,6 +193,8 @@ def execution_order(nodes: Iterable[Node], edges: Iterable[Edge]) -> tuple[Node,
 def _update(sha: Any, part: Node | Neuron) -> None:
     sha.update(type(part).__name__.encode())
     for f in fields(part):
+        if not f.metadata.get("computes", True):
+            continue
         value = getattr(part, f.name)
         if isinstance(value, Neuron):
             _update(sha, value)

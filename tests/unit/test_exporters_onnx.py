@@ -421,6 +421,29 @@ def test_outputs_of_a_loop_are_taken_by_nothing_within_it_and_pass_nothing_on(nu
     assert not passed_on
 
 
+@pytest.mark.parametrize("code", CODES)
+@pytest.mark.parametrize(("n", "shape"), [(5, (5,)), (1, (1,)), (3, (3, 8, 8))])
+def test_no_single_integer_multiplies_or_divides_within_a_loop(n, shape, code):
+    """tract 0.23 takes a state for that integer."""
+    if len(shape) == 1:
+        node, given = Dense(name="fc", weight=np.full((n, 4), 3000)), (4,)
+    else:
+        node, given = Conv(name="fc", weight=np.full((n, 2, 1, 1), 3000)), (2, 8, 8)
+    decay = {"du": np.array(1000), "dv": np.array(1000), "bias": np.array(7)}
+    neuron = LoihiLIF(**decay, v_threshold=np.array(6400), v_reset=np.array(64), reset="soft")
+    nodes = [Input(name="in", shape=given, largest=100), node, NeuronLayer(name="n", shape=shape, neuron=neuron)]
+    edges = [Edge("in", "fc"), Edge("fc", "n"), Edge("n", "out")]
+    program = build([*nodes, Output(name="out")], edges, dt_s=1e-3, n_steps=4, number_format="integer")
+    found = loaded(with_code(program, code), "scan")
+    body = found.graph.node[0].attribute[0].g
+    sizes = {tensor.name: int(np.prod(tensor.dims)) for tensor in body.initializer}
+    products = [node for node in body.node if node.op_type in ("Mul", "Div")]
+    assert len(products) > 8
+    assert not [node for node in products if 1 in (sizes.get(name) for name in node.input)]
+    inputs = np.random.default_rng(0).integers(-100, 101, (4, 3, *given), np.int32)
+    assert_as_the_reference(program, inputs)
+
+
 # Constants
 
 
@@ -447,7 +470,7 @@ def test_constants_of_two_layers_and_of_two_formats_are_not_mistaken_for_each_ot
     x, n = graph.input("x", np.dtype(np.float32)), graph.input("n", np.dtype(np.int32))
     for scope, height in (("a", 1.0), ("b", 2.0)):
         heights = np.full(3, height)
-        with graph.of(scope, [("v_threshold", heights)]):
+        with graph.of(scope, [("v_threshold", heights)], (3,)):
             graph.named(x * heights + x * 2 + heights, scope)
     graph.named(n * 2, "c")
     _, constants = graph.protos()

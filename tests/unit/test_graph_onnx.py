@@ -10,6 +10,7 @@ from tdd_deploy.errors import BadFile, MissingDependency, TddDeployError, Unsupp
 from tdd_deploy.exporters import TARGETS
 from tdd_deploy.graph import read
 from tdd_deploy.neurons import SigmaDelta
+from tdd_deploy.pipeline import inspect
 from tdd_deploy.program import Conv, Dense, Pool, with_code
 from tdd_deploy.simulator import reference
 from tdd_deploy.simulator.engine import Engine
@@ -125,6 +126,13 @@ NORM = {"s": random(5), "b": random(5), "m": random(5), "v": random(5) ** 2}
         ([node("Sub", "x c", "h"), node("Div", "h d")], {"c": np.float32(0.5), "d": random(1, 3, 1, 1)}),
         ([node("Conv", "x w", "h"), node("BatchNormalization", "h s b m v")], {"w": random(5, 3, 3, 3), **NORM}),
         ([node("Pad", "x p", "h"), node("Conv", "h w")], {"p": MORE_BEFORE, "w": random(5, 3, 3, 3)}),
+        ([node("Pad", "x p", "h"), node("Conv", "h w", auto_pad="SAME_UPPER", strides=[2, 2])],
+         {"p": MORE_BEFORE, "w": random(5, 3, 3, 3)}),
+        ([node("Pad", "x p", "h"), node("Conv", "h w", auto_pad="SAME_LOWER", strides=[2, 3])],
+         {"p": MORE_BEFORE, "w": random(5, 3, 2, 2)}),
+        ([node("Relu", "x", "h"), node("Sum", "h x c h")], {"c": random(3, 1, 1)}),
+        ([node("Neg", "c", "d"), node("Neg", "x", "h"), node("Add", "h d")], {"c": random(3, 1, 1)}),
+        ([node("Flatten", "x", axis=-3)], {}),
         ([node("Pad", "x p", "h"), node("AveragePool", "h", kernel_shape=[3, 3])], {"p": AROUND}),
         ([node("Pad", "x p", "a"), node("Relu", "a", "b"), node("Mul", "b c", "h"), node("Conv", "h w")],
          {"p": MORE_BEFORE, "c": random(3, 1, 1), "w": random(5, 3, 3, 3)}),
@@ -166,6 +174,33 @@ NORM = {"s": random(5), "b": random(5), "m": random(5), "v": random(5) ** 2}
 )  # fmt: skip
 def test_images(tmp_path, nodes, weights):
     same_as_onnxruntime(write(tmp_path / "net.onnx", nodes, weights), X)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "macs"),
+    [  # 3 rows at each of 4 places, less those that are padded: 11 of 12
+        ({"pads": [0, 0, 1, 1], "strides": [2, 2]}, 11 * 11),
+        ({"pads": [1, 1, 0, 0], "strides": [2, 2]}, 11 * 11),
+        ({"auto_pad": "SAME_UPPER", "strides": [2, 2]}, 11 * 11),
+        ({"pads": [0, 2, 0, 0], "strides": [1, 1]}, 18 * 21),
+    ],
+)
+def test_zeros_that_even_out_pads_are_counted_nowhere(tmp_path, attributes, macs):
+    path = write(tmp_path / "net.onnx", [node("Conv", "x w", **attributes)], {"w": random(5, 3, 3, 3)})
+    program = same_as_onnxruntime(path, X)
+    x = np.ones((1, 3, 8, 8), np.float32)
+    for compiled in (False, True):
+        trace = Engine(with_code(program, "delta"), compiled=compiled).run(Static(x), n_steps=1).trace
+        for name in ("dense", "synops_stored", "synops_effective"):
+            assert trace.executed.total(name) == 15 * macs, name
+    assert inspect(path)["weights"] == 5 * 3 * 3 * 3
+    assert "zeros for uneven padding: 1 at the " in inspect(path)["nodes"][1]["parameters"].replace("2 at", "1 at")
+
+
+def test_an_average_pool_that_counts_as_a_convolution_is_named(tmp_path):
+    nodes = [node("AveragePool", "x", kernel_shape=[3, 3], pads=[0, 0, 1, 1], count_include_pad=1, name="c")]
+    program = same_as_onnxruntime(write(tmp_path / "net.onnx", nodes), X)
+    assert program.provenance["counted as convolutions"] == "c: an average pool with uneven pads"
 
 
 @pytest.mark.parametrize("opset", [9, 17])
@@ -353,7 +388,7 @@ POOL = {"kernel_shape": [2, 2], "strides": [2, 2]}
         ([node("Clip", "x a b")], {"a": np.float32(-1), "b": np.float32(1)}, r"from -1\.0 to 1\.0"),
         ([node("Clip", "x a")], {"a": np.float32(-1)}, r"from -1\.0 on; allowed: from 0 on"),
         ([node("Max", "x a")], {"a": np.float32(1)}, "a signal and 0, which is ReLU"),
-        ([node("Max", "x x")], {}, "a constant that depend on the input"),
+        ([node("Max", "x x")], {}, "a constant computed from the input"),
         ([node("QuantizeLinear", "x s z", "q"), node("DequantizeLinear", "q s z")],
          {"s": np.float32(1), "z": np.uint8(0)}, "is QuantizeLinear; .* the float model from which it was quantized"),
         ([node("Gemm", "f w b", "y", transB=1), node("Flatten", "x", "f")][::-1],
@@ -374,13 +409,15 @@ POOL = {"kernel_shape": [2, 2], "strides": [2, 2]}
         ([node("Pad", "x p", "h"), node("Relu", "h")], {"p": AROUND}, "is channel last, or padded"),
         ([node("Pad", "x p", "h"), node("Add", "h c", "k"), node("Conv", "k w")],
          {"p": AROUND, "c": np.float32(1), "w": random(5, 3, 3, 3)}, "what Pad gives"),
+        ([node("Pad", "x p", "h"), node("Add", "h h", "k"), node("Conv", "k w")],
+         {"p": AROUND, "w": random(5, 3, 3, 3)}, "what Pad gives"),
         ([node("Pad", "x p c", "h"), node("Conv", "h w")],
          {"p": AROUND, "c": np.float32(1), "w": random(5, 3, 3, 3)}, "constant zeros"),
         ([node("Pad", "x p", "h", mode="reflect"), node("Conv", "h w")],
          {"p": AROUND, "w": random(5, 3, 3, 3)}, "mode reflect"),
         ([node("Add", "x c")], {"c": random(4, 3, 8, 8)}, r"a constant of shape \[4, 3, 8, 8\]; allowed: a shape that"),
         ([node("Add", "x c")], {"c": random(5)}, r"a constant of shape \[5\]; allowed: .* broadcast to \[3, 8, 8\]"),
-        ([node("Mul", "x x")], {}, "a constant that depend on the input; allowed: constants"),
+        ([node("Mul", "x x")], {}, "a constant computed from the input; allowed: constants"),
         ([node("Concat", "x x", axis=1)], {}, "channels of several layers side by side; allowed: sums of layers: Add"),
         ([node("MatMul", "x w")], {"w": random(8, 4)}, "one axis: put Flatten before it"),
         ([node("Conv", "x w")], {"w": random(5, 4, 3, 3)}, r"receives another shape; allowed: \(4, height, width\)"),

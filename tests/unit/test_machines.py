@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tdd_deploy.errors import MissingEnvironment, NotExportable
+from tdd_deploy.errors import BadOption, MissingEnvironment, NotExportable
 from tdd_deploy.exporters.lava import environment, worker
 from tdd_deploy.exporters.lava.worker import LavaRun
-from tdd_deploy.machines import event_machine, lava_machine, onnx_machine, reference_machine
+from tdd_deploy.machines import event_machine, lava_machine, onnx_machine, openvino_machine, reference_machine
 from tdd_deploy.program import Program
 from tdd_deploy.program.quantize import quantize
 from tdd_deploy.simulator import reference
@@ -144,3 +144,21 @@ def test_without_its_environment_lava_says_what_to_do(monkeypatch: pytest.Monkey
     monkeypatch.setenv("TDD_DEPLOY_LAVA_HOME", str(tmp_path))
     with pytest.raises(MissingEnvironment, match="tdd-deploy lava setup"):
         lava_machine(INTEGERS, "lava", "fused", timeout_s=12)
+
+
+def test_float64_is_refused_for_openvino_with_the_runtime_that_takes_it() -> None:
+    program = replace(by_hand.program(), number_format="float64")
+    with pytest.raises(BadOption, match=r"float64, which OpenVINO computes in float32; .*--against onnx runs float64"):
+        openvino_machine(program, "step")
+
+
+def test_the_precision_of_a_runtime_is_named_where_it_differs_alone() -> None:
+    program = by_hand.program()
+    right = reference_machine(program, "reference")(by_hand.INPUTS)
+    remark = "other, computed with INFERENCE_PRECISION_HINT bf16"
+    same = replace(right, machine="other", precision=remark)
+    assert compare(right, same).parted is None
+    other = replace(same, output=same.output + 1)
+    found = compare(right, other)
+    assert found.first is not None
+    assert found.first.cause.endswith(f"; {remark}")
