@@ -41,6 +41,10 @@ def disagreements(baseline: Mapping[str, Any], program: Program, data: Mapping[s
         yield Violation("its data", found, f"{name} ({split})", "Train it on the same data.")
     elif splits[split]["files"] != data["files"]:
         yield Violation("its data", f"other files of {name}", "those of this run", "Train it on the same files.")
+    measured, now = baseline["data"]["input_scale"], data["input"]["scale"]
+    if measured != now:
+        remedy = f"Train it with --input-scale {now:.17g}, or say --input-scale {measured:.17g}."
+        yield Violation("its data", f"values times {measured:g}", f"times {now:g}, as in this run", remedy)
 
 
 def _listed(layers: Mapping[str, int]) -> str:

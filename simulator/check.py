@@ -1,7 +1,7 @@
 """Whether a program fits on a chip: every limit that it breaks, why, and what was found to help."""
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -88,6 +88,7 @@ class Checked:
     faults: tuple[Fault, ...]
     taken: tuple[str, ...]
     conditions: tuple[str, ...] = ()
+    data: Mapping[str, Any] | None = None  # how the values that were looked at were read
 
     @property
     def fits(self) -> bool:
@@ -110,16 +111,22 @@ class Checked:
             "not_checked": list(setting.chip.not_checked),
             "faults": [asdict(fault) for fault in self.faults],
             "placement": placement_json(self.placement),
+            "data": self.data,
         }
 
 
-def check(setting: Setting, *, taken: tuple[str, ...] = ()) -> Checked:
+def check(setting: Setting, *, taken: tuple[str, ...] = (), data: Mapping[str, Any] | None = None) -> Checked:
     """Find every limit of a chip that a program breaks, and try what may help."""
     placement, faults = _examined(setting)
     tries = iter(range(TRIES))
     mended = tuple(replace(fault, fix=_fix(setting, fault, faults, placement, tries)) for fault in faults)
     return Checked(
-        setting=setting, placement=placement, faults=mended, taken=taken, conditions=tuple(_conditions(setting))
+        setting=setting,
+        placement=placement,
+        faults=mended,
+        taken=taken,
+        conditions=tuple(_conditions(setting)),
+        data=data,
     )
 
 

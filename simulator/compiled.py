@@ -8,6 +8,7 @@ import numba
 import numpy as np
 
 from tdd_deploy.program import Code, Input, NeuronLayer, Program
+from tdd_deploy.program.bounds import check_sent
 from tdd_deploy.program.inputs import as_input
 
 from . import kernels
@@ -55,12 +56,21 @@ class Compiled:
         run = _Run(self._planned, self._program, shape, record=[*record, *observed.values()], margin=margin)
         for steps in self._spans(frames, n_steps):
             run.take(self._staged(frames, steps), steps, self._threads)
+        self._check_sent(run.counts)
         return Result(
             run.raster(self._program.output.name),
             {name: run.raster(name) for name in record},
             lambda: self._tally(run.counts, run.n_running).trace(),
             {name: run.raster(observer) for name, observer in observed.items()},
         )
+
+    def _check_sent(self, counts: IntArray) -> None:
+        """Refuse numbers so large that sums of them may overflow, at the first step at which a layer sent such."""
+        graded = [layer.name for layer in self._program.neuron_layers if not layer.neuron.binary]
+        beyond = counts[[self._planned.place[name] for name in graded], :, Count.BEYOND] > 0  # [layer, step]
+        if beyond.any():
+            step = int(beyond.any(axis=0).argmax())
+            check_sent(self._program, dict(zip(graded, beyond[:, step], strict=True)), step=step)
 
     def _spans(self, frames: Frames, n_steps: int) -> list[range]:
         """Cut time so that a span's input takes no more than ``STAGED`` bytes."""

@@ -16,6 +16,7 @@ import numpy as np
 from tdd_deploy.errors import BadOption
 from tdd_deploy.neurons import Observing
 from tdd_deploy.program import Code, Conv, Dense, Edge, Input, LinearMap, NeuronLayer, Output, Program, Scale
+from tdd_deploy.program.bounds import check_sent, largest_sent
 from tdd_deploy.program.inputs import as_input
 
 from .arithmetic import NumberArray, arithmetic_of
@@ -56,6 +57,7 @@ class Engine:
         self.program = program
         self.potentials = frozenset(potentials)
         self.routes = routes or {}
+        self.largest = largest_sent(program)
         self.maps = {node.name: ready(node, program.in_shape(node.name)) for node in program.linear_maps}
         self.neurons = {
             layer.name: layer.neuron.converted(lambda p: channel_last(p[None])[0] if p.ndim else p)
@@ -223,6 +225,9 @@ class _Run:
         active = int(np.count_nonzero(reduce(np.logical_or, state, neuron.is_driven(current))))
         self._tally.updated(layer.name, n_active=active, n_neurons=current[0].size)
         self._states[layer.name], values = neuron.step(self._arithmetic, state, current)
+        largest = self._engine.largest.get(layer.name)
+        if largest is not None and not np.abs(values).max() <= largest:
+            check_sent(self._program, {layer.name: True}, step=self._t)
         if layer.name in self._potentials:
             self._potentials[layer.name][:, self._t] = channel_first(self._arithmetic.compared)
         if layer.name == self._read:

@@ -46,12 +46,14 @@ class Kind(IntEnum):
 class Count(IntEnum):
     """Where a count stands: of the input and of neurons; or, of other nodes, three in each code.
 
-    ``CODE``: effective, stored and macs of a map. ``COSTS``: messages, hops in x and in y of what its source sends.
+    ``BEYOND``: numbers that are too large to be sent. ``CODE``: effective, stored and macs of a map. ``COSTS``:
+    messages, hops in x and in y of what its source sends.
     """
 
     VALUES = 0
     CHANGES = 1
     ACTIVE = 2
+    BEYOND = 3
     SPIKE_CODE = 0
     DELTA_CODE = 3
     SPIKE_COSTS = 6
@@ -115,6 +117,7 @@ class Plan(NamedTuple):
     table: NDArray[np.uint32]  # whatever is looked up; plan.py says what lies where
     weights: NumberArray  # per map [channel_in, tap row, tap column, channels of the group]
     numbers: NumberArray  # biases and parameters
+    largest: NumberArray  # per node, magnitude of numbers that neurons may send, so that all sums are finite
 
 
 class Memory(NamedTuple):
@@ -133,7 +136,7 @@ class Memory(NamedTuple):
 INPUT, SUM, FLATTEN, SYNAPSES, NEURONS, THRESHOLD, INTEGRATORS, SIGMA_DELTA, VARIANTS, _, POTENTIALS = (
     np.uint64(kind) for kind in Kind
 )
-VALUES, CHANGES, ACTIVE = int(Count.VALUES), int(Count.CHANGES), int(Count.ACTIVE)
+VALUES, CHANGES, ACTIVE, BEYOND = int(Count.VALUES), int(Count.CHANGES), int(Count.ACTIVE), int(Count.BEYOND)
 SPIKE_CODE, DELTA_CODE = int(Count.SPIKE_CODE), int(Count.DELTA_CODE)
 SPIKE_COSTS, DELTA_COSTS = int(Count.SPIKE_COSTS), int(Count.DELTA_COSTS)
 KEEP_U, KEEP_V, BIAS, LIMIT_V, AFTER, FLOOR, GRID = (np.uint64(parameter) for parameter in Parameter)
@@ -442,7 +445,7 @@ def _advance_of(u: Any, v: Any, current: Any, keep_u: Any, keep_v: Any, bias: An
 
     def cuba_lif(u: Any, v: Any, current: Any, keep_u: Any, keep_v: Any, bias: Any, has_u: Any) -> tuple[Any, Any]:
         u = u * keep_u + current
-        return u * has_u, v * keep_v + u
+        return u if has_u else has_u, v * keep_v + u  # no product: zeros that all nodes share must stay finite
 
     return loihi if isinstance(v, numba.types.Integer) else cuba_lif
 
@@ -525,12 +528,13 @@ def _compare(
 
 @compiled
 def _integrate(
-    table: Array, given: Array, node: Any, numbers: Array, current: Any, now: Any, before: Any, counts: Array, row: int
+    table: Array, given: Array, node: Any, numbers: Array, current: Any, now: Any, before: Any, largest: Any,
+    counts: Array, row: int,
 ) -> None:  # fmt: skip
     """Filter the current, leak, integrate and send the potential, block by block."""
     to_number = numbers.dtype.type
     has_u = to_number(node.has_u)
-    n_values, n_changes, n_active = np.int32(0), np.int32(0), np.int32(0)
+    n_values, n_changes, n_active, n_beyond = np.int32(0), np.int32(0), np.int32(0), np.int32(0)
     for start in range(ZERO, node.size, BLOCK_SIZE):
         keep_u, keep_v = _parameter(table, node, KEEP_U, start), _parameter(table, node, KEEP_V, start)
         u_at = node.u + start * node.has_u
@@ -539,14 +543,16 @@ def _integrate(
             u, old, arrived = numbers[u_at + i], numbers[before_at + i], numbers[current_at + i]
             new_u = u * given[keep_u + i] + arrived
             v = old * given[keep_v + i] + new_u
-            numbers[u_at + i] = new_u * has_u
+            numbers[u_at + i] = new_u if has_u else has_u
             n_active = np.int32(n_active + ((arrived != 0) | (old != 0) | (u != 0)))
             n_values = np.int32(n_values + (v != 0))
             n_changes = np.int32(n_changes + (v != old))
+            n_beyond = np.int32(n_beyond + (not abs(v) <= largest))
             numbers[now_at + i] = v
     counts[row, VALUES] += n_values
     counts[row, CHANGES] += n_changes
     counts[row, ACTIVE] += n_active
+    counts[row, BEYOND] += n_beyond
 
 
 @inlined
@@ -574,11 +580,12 @@ def _reset(v: Any, compared: Any, fired: Any, limit: Any, threshold: Any, after:
 
 @compiled
 def _fire_variants(
-    table: Array, given: Array, node: Any, numbers: Array, current: Any, now: Any, before: Any, counts: Array, row: int
+    table: Array, given: Array, node: Any, numbers: Array, current: Any, now: Any, before: Any, largest: Any,
+    counts: Array, row: int,
 ) -> None:  # fmt: skip
     """Advance a layer of variants of LIF, block by block, and count them."""
     to_number = numbers.dtype.type
-    n_values, n_changes, n_active = np.int32(0), np.int32(0), np.int32(0)
+    n_values, n_changes, n_active, n_beyond = np.int32(0), np.int32(0), np.int32(0), np.int32(0)
     for start in range(ZERO, node.size, BLOCK_SIZE):
         keep_u, keep_v = _parameter(table, node, KEEP_U, start), _parameter(table, node, KEEP_V, start)
         limits, thresholds = _parameter(table, node, LIMIT_V, start), _parameter(table, node, GRID, start)
@@ -604,10 +611,12 @@ def _fire_variants(
             numbers[v_at + i] = to_number(max(v, given[floors + i]))
             n_values = np.int32(n_values + (fired != 0))
             n_changes = np.int32(n_changes + (fired != numbers[before_at + i]))
+            n_beyond = np.int32(n_beyond + (not abs(fired) <= largest))
             numbers[now_at + i] = fired
     counts[row, VALUES] += n_values
     counts[row, CHANGES] += n_changes
     counts[row, ACTIVE] += n_active
+    counts[row, BEYOND] += n_beyond
 
 
 @compiled
@@ -637,10 +646,11 @@ def _observe(table: Array, given: Array, node: Any, numbers: Array, current: Any
 
 @compiled
 def _send_on_change(
-    table: Array, given: Array, node: Any, numbers: Array, current: Any, now: Any, before: Any, counts: Array, row: int
+    table: Array, given: Array, node: Any, numbers: Array, current: Any, now: Any, before: Any, largest: Any,
+    counts: Array, row: int,
 ) -> None:  # fmt: skip
     """Send anew what has moved, block by block."""
-    n_values, n_changes, n_active = np.int32(0), np.int32(0), np.int32(0)
+    n_values, n_changes, n_active, n_beyond = np.int32(0), np.int32(0), np.int32(0), np.int32(0)
     for start in range(ZERO, node.size, BLOCK_SIZE):
         limit, bias = _parameter(table, node, LIMIT_V, start), _parameter(table, node, BIAS, start)
         floor, grid = _parameter(table, node, FLOOR, start), _parameter(table, node, GRID, start)
@@ -654,11 +664,13 @@ def _send_on_change(
             sent = numbers.dtype.type(held + np.floor((moved - y) / step) * step) if step > 0 else moved
             n_values = np.int32(n_values + (sent != 0))
             n_changes = np.int32(n_changes + (sent != held))
+            n_beyond = np.int32(n_beyond + (not abs(sent) <= largest))
             numbers[v_at + i] = moved
             numbers[now_at + i] = sent
     counts[row, VALUES] += n_values
     counts[row, CHANGES] += n_changes
     counts[row, ACTIVE] += n_active
+    counts[row, BEYOND] += n_beyond
 
 
 @compiled
@@ -734,11 +746,11 @@ def _step(  # noqa: PLR0912  (a branch per kind)
     elif node.kind == THRESHOLD:
         _compare(plan.table, plan.numbers, node, numbers, spikes, given, now, before, counts, row)
     elif node.kind == INTEGRATORS:
-        _integrate(plan.table, plan.numbers, node, numbers, given, now, before, counts, row)
+        _integrate(plan.table, plan.numbers, node, numbers, given, now, before, plan.largest[k], counts, row)
     elif node.kind == SIGMA_DELTA:
-        _send_on_change(plan.table, plan.numbers, node, numbers, given, now, before, counts, row)
+        _send_on_change(plan.table, plan.numbers, node, numbers, given, now, before, plan.largest[k], counts, row)
     elif node.kind == VARIANTS:
-        _fire_variants(plan.table, plan.numbers, node, numbers, given, now, before, counts, row)
+        _fire_variants(plan.table, plan.numbers, node, numbers, given, now, before, plan.largest[k], counts, row)
     elif node.kind == POTENTIALS:
         _observe(plan.table, plan.numbers, plan.nodes[node.observed], numbers, given, now)
     else:

@@ -45,6 +45,7 @@ from tdd_deploy.program import (
     Shape,
     Slice,
 )
+from tdd_deploy.program.bounds import largest_sent
 from tdd_deploy.program.exact import next_below
 
 from .arithmetic import NumberArray
@@ -185,12 +186,14 @@ class _Layout:
     def plan(self) -> Plan:
         """Return the tables."""
         dtype = self._program.dtype
+        limits = largest_sent(self._program)
         nodes = [tuple(row.fields.get(name, 0) for name in NODE.names or ()) for row in self._rows.values()]
         return Plan(
             nodes=np.array(nodes, NODE),
             table=self._table.array(np.uint32),
             weights=self._weights.array(np.int16 if dtype.kind == "i" else dtype),
             numbers=self._numbers.array(dtype),
+            largest=np.array([limits.get(name, 0) for name in self._rows], dtype),
         )
 
     def _put(self, node: Node) -> None:

@@ -252,14 +252,18 @@ def input_lines(data: Mapping[str, Any]) -> Iterator[str]:
     values = f"{stored}, rounded to float32," if stored == "float64" else stored
     encoder = f"; {data['encoder']} encoder ({data['encoder_from']})" if "encoder" in data else ""
     yield f"input: {values} times {scale_text(scale)} ({data['input']['scale_from']}){encoder}"
+    learned = data.get("scale_learned")
+    if learned is not None and learned != scale:
+        yield f"the network was trained on {stored} times {scale_text(learned)} (--input-scale {scale_text(learned)})"
     if "n_steps" in data:
         yield _steps_line(data)
-    rounding = data.get("sent", {}).get("rounding")
-    if rounding and rounding["rounded"]:
-        yield (
-            f"rounded to the network's integers: {rounding['rounded']:,} of {data['sent']['values']:,} input values, "
-            f"to multiples of {rounding['unit']:g}; {rounding['rounded_to_zero']:,} values other than 0 become 0"
-        )
+    for key, network in (("sent", "the network"), ("sent_in_integers", "the quantized network")):
+        rounding = data.get(key, {}).get("rounding")
+        if rounding and rounding["rounded"]:
+            yield (
+                f"rounded to {network}'s integers: {rounding['rounded']:,} of {data[key]['values']:,} input values, "
+                f"to multiples of {rounding['unit']:g}; {rounding['rounded_to_zero']:,} values other than 0 become 0"
+            )
     if "input_shape" in data:
         time = f"is {data['input']['shape'][0]} time steps of shape"
         is_open = data["static"] and len(data["input"]["shape"]) > 1 and data["name"].endswith(".npz")

@@ -379,13 +379,19 @@ def export(file: Path, *, target: str, out: Path, as_json: bool, **options: Any)
     program = exported.program
     if exported.data:
         _print_lines(_input_lines(exported.data))
-        if program.encoder == "direct" and program.input.scale == program.input.largest == 1:
-            click.echo(
-                "the input takes the integers 0 and 1, like all values of these samples (change it with --input-bits)"
-            )
+    if exported.input_of_integers:
+        click.echo(_integers_line(**exported.input_of_integers, is_measured=exported.data is not None))
     click.echo(
         f"{out}: {len(program.neuron_layers)} layers of neurons, {program.number_format}, program {program.digest[:12]}"
     )
+
+
+def _integers_line(*, unit: float, largest: float, is_measured: bool) -> str:
+    """Describe the values that the input of a quantized network takes, and the option that changes them."""
+    if unit == largest == 1:
+        return "the input takes the integers 0 and 1, like all values of these samples (change it with --input-bits)"
+    found = f"the input takes multiples of {unit:g}, from {-largest:g} to {largest:g} (--input-bits"
+    return f"{found})" if is_measured else f"{found}; --data measures the range)"
 
 
 @cli.command()
@@ -599,6 +605,7 @@ def prune(run: Path, *, out: Path, as_json: bool, **options: Any) -> None:
         _echo_json(pruned)
     else:
         _print_pruning(pruned)
+        _print_lines(_input_lines(pruned["data"]))
 
 
 @cli.command()
@@ -945,6 +952,7 @@ def _print_check(found: "Mapping[str, Any]") -> None:
     lines += [f"if: {line}" for line in found["conditions"]]
     lines += [f"assumed: {line}" for line in found["taken"]]
     lines += [f"not checked: {line}" for line in found["not_checked"]]
+    lines += _input_lines(found["data"]) if found["data"] else []
     for line in lines:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
 
@@ -1217,6 +1225,10 @@ def main() -> None:
     except (KeyboardInterrupt, click.Abort):
         click.echo("tdd-deploy: interrupted", err=True)
         code = 130
+    except MemoryError as error:
+        remedy = "Use a smaller --batch, or fewer --steps or --samples."
+        click.echo(f"tdd-deploy: this machine has too little memory ({error}). {remedy}", err=True)
+        code = 2
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # whoever read the output has left
         code = 0

@@ -13,7 +13,7 @@ from .data import Arrangement, Source, arrange, check_labels, encode
 from .data.encoders import Encoded, Frames, sent_on_change
 from .errors import BadData, BadOption, Violation
 from .program import Program
-from .program.bounds import largest_input
+from .program.bounds import MOST_STEPS, largest_input
 from .program.inputs import nearest_integers
 from .program.rounding import PIXELS
 
@@ -83,7 +83,7 @@ class Sent:
         """
         if self.nonzero and self.lost == self.nonzero:
             found = f"all {self.nonzero:,} nonzero values, {self.lowest:g} to {self.highest:g}, round to 0"
-            allowed = f"values of at least {0.5 / program.input.scale:g}, which the program's integers can hold"
+            allowed = f"values beyond {0.5 / program.input.scale:g}, half of the unit of the program's integers"
             remedy = "Choose a factor for stored values with --input-scale."
             raise BadData(subject, [Violation("x", found, allowed, remedy)])
         return self
@@ -185,21 +185,23 @@ class Feed:
         }
 
     def batches(
-        self, source: Source, size: int, *, first: int = 0, limit: int | None = None
+        self, source: Source, size: int, *, first: int = 0, limit: int | None = None, labels: bool = True
     ) -> Iterator[tuple[Encoded, NDArray[np.int64] | None]]:
         """Yield encoded inputs and labels, or None for labels; see ``Source.batches``.
+
+        Without ``labels`` they need not fit the outputs.
 
         Raises:
             BadData: a label without an output; fractions for an input of whole numbers; and whatever the source
                 raises.
         """
         shape = self.program.shapes[self.program.output.name]
-        if source.labelled and len(shape) != 1:
+        if labels and source.labelled and len(shape) != 1:
             found = f"the program's output has shape {shape}"
             raise BadData(source.name, [Violation("its labels", found, "one output per class, or data without y")])
         fitting = max(1, LARGEST_BATCH // math.prod(source.sample_shape))  # results do not depend on the batch size
         for batch in source.batches(min(size, fitting), first=first, limit=limit):
-            if batch.y is not None:
+            if labels and batch.y is not None:
                 check_labels(batch.y, shape[0], source.name, start=batch.start)
             frames = encode(
                 self.arrangement.view(batch.x),
@@ -227,7 +229,7 @@ class Feed:
         largest = self.program.input.largest
         remedy = "Choose a factor for stored values with --input-scale"
         magnitudes = np.unique(np.abs(x[x != 0]))
-        if source.stored == "uint8":
+        if source.stored == "uint8" and np.abs(x).max() / source.scale <= largest:
             remedy += ": 1 keeps bytes as they are"
         elif len(magnitudes) == 1:
             remedy += f": {source.scale / float(magnitudes[0]):g} makes them spikes"
@@ -245,6 +247,13 @@ def arranged(program: Program, source: Source, *, frames: bool) -> Arrangement:
 
 def _steps(steps: int | None, arrangement: Arrangement, program: Program, source: Source) -> tuple[int, str]:
     """Return the number of time steps, and where it comes from."""
+    n_steps, origin = _stated_steps(steps, arrangement, program, source)
+    if n_steps > MOST_STEPS:
+        raise BadOption("--steps", f"{n_steps} ({origin})", f"1 to {MOST_STEPS:,}")
+    return n_steps, origin
+
+
+def _stated_steps(steps: int | None, arrangement: Arrangement, program: Program, source: Source) -> tuple[int, str]:
     if steps is not None:
         return steps, "from --steps"
     if arrangement.n_steps is not None:

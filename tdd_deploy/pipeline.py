@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_type_hints
 
 import numpy as np
+from numpy.typing import NDArray
 
 from . import __version__
 from .config import read_options
 from .data import Binning, Source, is_file, open_data
+from .data.encoders import Encoded
 from .errors import (
     BadData,
     BadFile,
@@ -40,7 +42,7 @@ from .program import (
     with_delta_threshold,
     with_reading,
 )
-from .program.bounds import wrapping_layers
+from .program.bounds import MOST_STEPS, wrapping_layers
 from .program.inputs import input_kind
 from .program.outputs import predicted
 from .program.rounding import rounding_receivers
@@ -68,7 +70,7 @@ ANALYSIS_BATCH = 32
 MEASURED_BATCH = 256
 BASELINE = "baseline.json"
 CONVENTIONAL = "network.onnx"  # of an ANN
-BASELINE_VERSION = 1
+BASELINE_VERSION = 2
 Progress = Callable[[int, int], None]  # samples done, samples in all
 
 
@@ -139,8 +141,17 @@ class Exported:
             "number_format": self.program.number_format,
             "layers": [asdict(layer) for layer in self.layers],
             "calibration": asdict(self.calibration) if self.calibration else None,
+            "input": self.input_of_integers,
             "data": self.data,
         }
+
+    @property
+    def input_of_integers(self) -> dict[str, float] | None:
+        """What one integer of the input is, and the largest value; None without quantization, and for drawn spikes."""
+        if not self.layers or self.program.encoder != "direct":
+            return None
+        unit = 1 / self.program.input.scale
+        return {"unit": unit, "largest": unit * self.program.input.largest}
 
 
 def export(
@@ -236,6 +247,7 @@ def export(
     if bits is not None:
         exported = _quantized(
             program,
+            path=path,
             bits=bits,
             per=per,
             input_bits=input_bits,
@@ -256,6 +268,7 @@ def export(
 def _quantized(
     program: Program,
     *,
+    path: Path,
     bits: int,
     per: "Per",
     input_bits: int | None,
@@ -277,27 +290,47 @@ def _quantized(
     source = open_data(data, split="train", data_dir=data_dir, binning=binning, input_scale=input_scale)
     feed = Feed.of(program, source, steps=steps, frames=frames)
     made = quantize(program, bits=bits, per=per, input_bits=input_bits, **_seen(source, samples))
-    batches = feed.batches(source, CALIBRATION_SAMPLES, limit=samples)
-    calibration = calibrate(program, made.program, batches, n_steps=feed.n_steps)
-    return Exported(program=made.program, layers=made.layers, calibration=calibration, data=feed.as_json(source))
+    sent: list[Sent] = []
+
+    def batches() -> Iterator[tuple[Encoded, NDArray[np.int64] | None]]:
+        for encoded, labels in feed.batches(source, CALIBRATION_SAMPLES, limit=samples):
+            sent.append(Sent.of(encoded, made.program))
+            yield encoded, labels
+
+    calibration = calibrate(program, made.program, batches(), n_steps=feed.n_steps)
+    found = {**_data_json(feed, source, path), "sent_in_integers": sent_json(sum(sent, Sent()), made.program)}
+    return Exported(program=made.program, layers=made.layers, calibration=calibration, data=found)
+
+
+def _data_json(feed: Feed, source: Source, path: Path) -> dict[str, Any]:
+    """Return how samples become inputs; of a run, also the scale that it learned values of this type with."""
+    found = feed.as_json(source)
+    try:
+        learned = json.loads((path / "train.json").read_text(encoding="utf-8"))["data"]["input"]
+        scale = float(learned["scale"]) if learned["stored"] == source.stored else None
+    except (OSError, ValueError, LookupError, TypeError):  # no run
+        scale = None
+    return {**found, "scale_learned": scale}
 
 
 def _with_steps(program: Program, steps: int | None) -> Program:
     """Return a program that states the time steps that a user chose; without a choice, unchanged."""
     if steps is None:
         return program
-    if steps < 1:
-        raise BadOption("--steps", str(steps), "1 or more")
+    if not 1 <= steps <= MOST_STEPS:
+        raise BadOption("--steps", str(steps), f"1 to {MOST_STEPS:,}")
     return replace(program, n_steps=steps)
 
 
 def _seen(source: Source, samples: int) -> dict[str, Any]:
     """Measure an input for ``quantize``: the least power of two, from 1 on, that bounds it, and values.
 
-    If all values are 0 and 1, the input sends spikes.
+    If all values are 0 and 1, the input sends spikes. Values that are all 0 say nothing.
     """
     batches = [batch.x for batch in source.batches(CALIBRATION_SAMPLES, limit=samples)]
     largest = max(float(np.abs(x).max()) for x in batches)
+    if not largest:
+        return {}
     is_binary = all(((x == 0) | (x == 1)).all() for x in batches)
     bound = 2.0 ** math.ceil(math.log2(max(largest, 1.0)))
     return {"largest_input": bound, "samples": batches[0], "binary_input": is_binary}
@@ -400,7 +433,7 @@ def simulate(
     source = opened(split=split)
     feed = Feed.of(program, source, steps=steps, encoder=encoder, seed=seed, threshold=input_threshold, frames=frames)
     program = _calibrated(program, opened(split="train"), feed) if code == "auto" else with_code(program, code)
-    run_on = feed.as_json(source)
+    run_on = _data_json(feed, source, path)
     if twin is not None:
         _check_twin(baseline, twin, program, run_on)
     placement, unplaced = _placed(program, prices)
@@ -543,31 +576,43 @@ def check(
     if code is None:
         code = "spike" if chip.spikes.kind == "binary" else "delta"
         taken.append(f"edges send in {code} code (--code)")
-    seen = None
+    seen = looked_at = None
     if data is not None:
         source = open_data(data, split=split, data_dir=data_dir, binning=binning, input_scale=input_scale)
         seen = _seen_of(program, source, frames=frames, samples=samples)
-        taken += [f"{program.input.name} {seen.found}"] if seen.is_binary else []
+        looked_at = {
+            "name": source.name,
+            "split": source.split,
+            "input": source.as_json(),
+            "binned": source.binned.as_json() if source.binned else None,
+            "files": source.digests,
+        }
+        if seen is None:
+            taken.append(f"all values of {source.name} ({source.split}) are 0, and do not show what the input sends")
+        elif seen.is_binary:
+            taken.append(f"{program.input.name} {seen.found}")
     else:
         _check_without_data(data_dir, split, binning, input_scale, samples, frames=frames)
         kind = input_kind(program)
         taken += [f"{program.input.name} sends spikes, as the network states"] if kind == "spikes" else []
     setting = Setting(program=with_code(program, code), chip=chip, weight_bits=weight_bits, n_chips=chips, seen=seen)
-    return examine(setting, taken=tuple(taken))
+    return examine(setting, taken=tuple(taken), data=looked_at)
 
 
-def _seen_of(program: Program, source: Source, *, frames: bool, samples: int | None) -> "Seen":
-    """Examine what samples send into a program."""
+def _seen_of(program: Program, source: Source, *, frames: bool, samples: int | None) -> "Seen | None":
+    """Examine what samples send into a program; None if all of it is 0, which shows nothing."""
     from .simulator.check import DRAWN, Seen
 
     steps = arranged(program, source, frames=frames).n_steps or 1  # values are examined but not executed
     feed = Feed.of(program, source, steps=steps, frames=frames)
     if feed.encoder != "direct":
         return Seen(is_binary=True, found=f"sends spikes that its encoder draws ({feed.encoder})")
-    batches = feed.batches(source, MEASURED_BATCH, limit=samples)
+    batches = feed.batches(source, MEASURED_BATCH, limit=samples, labels=False)
     sent = sum((Sent.of(encoded, program) for encoded, _ in batches), Sent())
     n_samples = source.n_samples if samples is None else min(samples, source.n_samples)
     of_data = f"{n_samples:,} samples of {source.name} ({source.split})"
+    if not sent.nonzero:
+        return None
     if sent.is_binary:
         return Seen(is_binary=True, found=f"sends spikes: all {sent.values:,} values of {of_data} are 0 or 1")
     found = f"sends numbers: {sent.other:,} of {sent.values:,} values of {of_data} are not sent as 0 or 1"
@@ -880,6 +925,8 @@ def verify(
     machines, left_out = chosen.all_there() if against is None else (chosen.named(against), [])
     n_samples = min(samples, source.n_samples)
     sent = Sent()
+    sent_in_integers: dict[str, Any] = {}
+    rounded = Sent()
     hops: list[list[Hop]] = []
     seconds: dict[str, float] = {}
     right: dict[str, int] = {}
@@ -888,6 +935,11 @@ def verify(
         inputs = np.stack([encoded.at(t) for t in range(feed.n_steps)])
         found = [machine(inputs) for machine in machines]
         sent += Sent.of(encoded, program)
+        if program.number_format != "integer":
+            integers = next((each.program for each in found if each.program.number_format == "integer"), None)
+            if integers is not None:
+                rounded += Sent.of(encoded, integers)
+                sent_in_integers = {"sent_in_integers": sent_json(rounded, integers)}
         for recorded in found:
             seconds[recorded.machine] = seconds.get(recorded.machine, 0.0) + recorded.seconds
             if labels is not None:
@@ -902,7 +954,11 @@ def verify(
         accuracies={name: n / n_samples for name, n in right.items()},
         n_samples=n_samples,
         left_out=tuple(left_out),
-        data={**feed.as_json(source), "sent": sent_json(sent.checked(program, source.name), program)},
+        data={
+            **_data_json(feed, source, path),
+            "sent": sent_json(sent.checked(program, source.name), program),
+            **sent_in_integers,
+        },
     )
 
 
@@ -1140,7 +1196,11 @@ def _baseline_json(
         "network": options.network,
         "input_shape": facts["input_shape"],
         "n_classes": facts["n_classes"],
-        "data": {name: facts[name] for name in ("name", "train_samples", "sha256")} | {"splits": splits},
+        "data": {
+            **{name: facts[name] for name in ("name", "train_samples", "sha256")},
+            "input_scale": facts["input"]["scale"],
+            "splits": splits,
+        },
         **measured.as_json(),
     }
 
@@ -1173,6 +1233,7 @@ def _is_whole(found: Mapping[str, Any]) -> bool:
     try:
         names = [layer["name"] for layer in found["layers"] if layer["kind"] and layer["macs"] >= 0]
         splits = found["data"]["splits"]
+        has_scale = found["data"]["input_scale"] > 0
         are_whole = [
             list(row["effective_macs"]) == names
             and sum(row["effective_macs"].values()) >= 0
@@ -1184,7 +1245,7 @@ def _is_whole(found: Mapping[str, Any]) -> bool:
         ]
     except (LookupError, TypeError, AttributeError):
         return False
-    return found.keys() >= parts and bool(are_whole) and all(are_whole)
+    return found.keys() >= parts and has_scale and bool(are_whole) and all(are_whole)
 
 
 def _option_types() -> dict[str, Any]:
@@ -1242,7 +1303,11 @@ def _recorded(out: Path, chosen: Mapping[str, Any]) -> dict[str, Any]:
             path, "is missing or damaged", "start the run anew, without --resume, in another folder"
         ) from error
     changed = [
-        Violation(room.flag(name), str(value), f"{options.get(name)}, as the run began")
+        Violation(
+            room.flag(name),
+            str(value),
+            f"{'not given' if options.get(name) is None else options[name]}, as the run began",
+        )
         for name, value in chosen.items()
         if options.get(name) != value
     ]
@@ -1311,6 +1376,8 @@ def _training_data(
         (whole,) = part.batches(wanted or part.n_samples, limit=wanted)
         x, y = whole.x, whole.y
         assert y is not None
+        if part is source and len(y) < 2:
+            raise BadData(name, [Violation("its training samples", "1", "2 or more, as batch norm needs")])
         if options.encoder == "poisson" and not (x.min() >= 0 and x.max() <= 1):
             raise BadData(name, [Violation("x", f"{x.min()} to {x.max()}", "0 to 1, the probability of a spike")])
         sha.update(np.ascontiguousarray(x).data)
@@ -1418,7 +1485,7 @@ def analyse(
     assert findings is not None  # a source without samples is refused
     analysis = Analysis(
         program=program.digest,
-        data=feed.as_json(source),
+        data=_data_json(feed, source, run),
         shapes={name: program.shapes[name] for name in names},
         findings=findings,
         epochs=finished.recorded["epochs"],
@@ -1485,7 +1552,9 @@ def prune(
     progress: Progress = lambda done, total: None,
     **given: Any,
 ) -> dict[str, Any]:
-    """Take weights out of a trained network, round by round, and let it learn on; return what train.json says of that.
+    """Take weights out of a trained network, round by round, and let it learn on.
+
+    Return what train.json then says of the rounds and the data.
 
     Args:
         run: a run folder; it stays as it is.
@@ -1544,7 +1613,7 @@ def prune(
             stopped = True
     if stopped:
         raise Interrupted(f"{out} holds the network after round {rows[-1].round} of {chosen.rounds}")
-    return pruned
+    return {**pruned, "data": facts}
 
 
 def _measured(each: "Round", source: Source, *, in_time: bool) -> PrunedRound:

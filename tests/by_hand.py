@@ -190,7 +190,11 @@ def result() -> Result:
 TWIN = {
     "network": "by hand",
     "quantisation": {"method": "post-training"},
-    "data": {"name": "by hand", "splits": {"test": {"n_samples": 4, "files": {"by_hand.npz": "def012"}}}},
+    "data": {
+        "name": "by hand",
+        "input_scale": 1.0,
+        "splits": {"test": {"n_samples": 4, "files": {"by_hand.npz": "def012"}}},
+    },
     "layers": [{"name": "fc", "kind": "dense", "macs": 4}, {"name": "readout", "kind": "dense", "macs": 2}],
     "results": [
         {"split": split, "bits": bits, "n_samples": 4, "accuracy": accuracy, "effective_macs": {"fc": 3, "readout": 1}}

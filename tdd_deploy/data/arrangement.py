@@ -1,5 +1,6 @@
 """How samples meet a program's input: all at once, or one frame per time step."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -66,13 +67,23 @@ def arrange(
 
 
 def _moving(sample_shape: tuple[int, ...], input_shape: tuple[int, ...]) -> str:
-    """Suggest moving the last axis to the front, if samples would then fit."""
+    """Suggest what would make samples fit: another axis in front, or the same values in another shape."""
     moved = (*sample_shape[-1:], *sample_shape[:-1])
     if moved == input_shape:
         return "If the last axis holds the channels, save numpy.moveaxis(x, -1, 1)."
     if moved[1:] == input_shape or (input_shape[:1] == (1,) and moved[1:] == input_shape[1:]):
         return "If the last axis is time, save numpy.moveaxis(x, -1, 1)."
+    if _are_flat(sample_shape, input_shape):
+        return f"Save x.reshape({_text('len(x)', *input_shape)})."
+    if _are_flat(sample_shape[1:], input_shape):
+        return f"If the axis after N is time, save x.reshape({_text('len(x)', sample_shape[0], *input_shape)})."
     return ""
+
+
+def _are_flat(shape: tuple[int, ...], other: tuple[int, ...]) -> bool:
+    """Say whether two shapes hold the same values in the same order, but for axes of 1 or one of them flattened."""
+    short, long = (tuple(n for n in axes if n != 1) for axes in (shape, other))
+    return short == long or (min(len(short), len(long)) == 1 and math.prod(short) == math.prod(long))
 
 
 def _ambiguous(sample_shape: tuple[int, ...], input_shape: tuple[int, ...]) -> Violation:

@@ -145,7 +145,7 @@ def _known(split: str, allowed: tuple[str, ...], hint: str = "") -> str:
 
 
 def _ranges(n: int) -> Mapping[str, range]:
-    cut = n * 9 // 10
+    cut = max(1, n * 9 // 10)  # a single sample is for training: calibration needs one
     return {"all": range(n), "train": range(cut), "val": range(cut, n)}
 
 

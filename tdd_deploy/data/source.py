@@ -166,8 +166,11 @@ class Source:
         finite = np.isfinite(x).reshape(len(x), -1).all(axis=1)
         if finite.all():
             return x
-        where = f"sample {start + int(np.argmin(finite))}"
-        raise BadData(self._subject, [Violation(where, "x holds NaN or infinity", "finite numbers of float32")])
+        sample = int(np.argmin(finite))
+        found = "x holds NaN or infinity"
+        if np.isfinite(stored[sample]).all():
+            found = f"x holds {np.abs(stored[sample].astype(np.float64)).max():g}, times {self.scale:g}"
+        raise BadData(self._subject, [Violation(f"sample {start + sample}", found, "finite numbers of float32")])
 
     def _check_whole(self, stored: npt.NDArray[Any], start: int) -> None:
         """Refuse integers that float32 might round."""

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from tdd_deploy.errors import BadData, Violation
 from tdd_deploy.neurons import LoihiLIF, Neuron
 from tdd_deploy.neurons.loihi import WRAP
 
@@ -74,6 +75,49 @@ def largest_finite(program: Program) -> float:
 def largest_input(program: Program) -> float:
     """Return the largest magnitude of inputs for which all sums of a program of floats are finite."""
     return largest_finite(program) / max(1.0, *largest_numbers(program).values())
+
+
+def largest_sent(program: Program) -> Mapping[str, float]:
+    """Return for each layer that sends numbers, of floats, up to which magnitude all sums of them are finite."""
+    graded = [layer.name for layer in program.neuron_layers if not layer.neuron.binary]
+    if program.number_format == "integer" or not graded:
+        return {}
+    largest = largest_numbers(program)
+    limit = largest_finite(program)
+    return {name: limit / max(1.0, *(largest[receiver] for receiver in _receivers(program, name))) for name in graded}
+
+
+def _receivers(program: Program, name: str) -> set[str]:
+    """Return the maps that a layer leads to, and the layers and the output after them."""
+    found: set[str] = set()
+    senders = [name]
+    while senders:
+        new = {edge.target for edge in program.outgoing[senders.pop()]} - found
+        found |= new
+        senders += [target for target in new if isinstance(program[target], LinearMap)]
+    return found
+
+
+def check_sent(program: Program, layers: Mapping[str, bool], *, step: int) -> None:
+    """Refuse numbers that are too large; ``layers`` says of each layer whether it sent such at a step, from 0.
+
+    Raises:
+        BadData: names the layers.
+    """
+    limits = largest_sent(program)
+    found = f"larger numbers, or NaN, at time step {step + 1}"
+    violations = [
+        Violation(
+            f"what {name} sends",
+            found,
+            f"up to {limits[name]:.6g}, so that all sums stay finite in {program.number_format}",
+            "Scale weights or inputs down.",
+        )
+        for name, is_beyond in layers.items()
+        if is_beyond
+    ]
+    if violations:
+        raise BadData("the samples", violations)
 
 
 def _largest_of_map(node: LinearMap, received: float) -> float:

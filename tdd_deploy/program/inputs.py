@@ -34,9 +34,15 @@ def as_input(program: Program, values: NDArray[Any]) -> Array:
 
 def _remedy(program: Program) -> str:
     """Suggest how samples can fit the range of an integer program; one that we quantized can get a wider range."""
+    if program.input.scale != 1:
+        how = "Scale values down with --input-scale"
+    elif program.input.largest == 1:
+        how = "Save x != 0 for spikes, or cut events with --bin-value binary"
+    else:
+        how = "Save smaller whole numbers"
     if "quantized_from" in program.provenance and program.encoder == "direct":
-        return "Scale values down with --input-scale, or find their range with export --bits and --data."
-    return "Scale values down with --input-scale."
+        return f"{how}, or find the range with export --bits and --data."
+    return f"{how}."
 
 
 def nearest_integers(program: Program, values: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

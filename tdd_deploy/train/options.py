@@ -11,6 +11,7 @@ from torch import nn
 from tdd_deploy.errors import BadOptions, Violation
 from tdd_deploy.neurons import IF, LIF, Neuron, Reset
 from tdd_deploy.program import Shape
+from tdd_deploy.program.bounds import MOST_STEPS
 from tdd_deploy.program.quantize import BITS
 
 from .ann import twin_of
@@ -220,7 +221,7 @@ def checked(options: TrainOptions) -> TrainOptions:
         if getattr(options, name) not in allowed
     ]
     numbers = {
-        "steps": (options.steps >= 1, "1 or more"),
+        "steps": (1 <= options.steps <= MOST_STEPS, f"1 to {MOST_STEPS:,}"),
         "epochs": (options.epochs >= 1, "1 or more"),
         "batch": (options.batch >= 2, "2 or more, as batch norm needs"),
         "seed": (0 <= options.seed < 2**63, "0 to 2**63 - 1"),

@@ -24,6 +24,7 @@ def test_the_twin_of_the_same_network_on_the_same_data_is_taken():
         (without("data", name="digits"), "its data", "digits (test)"),
         (without("data", splits={"val": {"files": {}}}), "its data", "by hand (val)"),
         (without("data", splits={"test": {"files": {"by_hand.npz": "0"}}}), "its data", "other files of by hand"),
+        (without("data", input_scale=1 / 256), "its data", "values times 0.00390625"),
     ],
 )
 def test_another_network_or_other_data_are_refused(twin, where, found):

@@ -259,7 +259,9 @@ def without(found: dict[str, Any], key: str) -> dict[str, Any]:
     [
         (lambda found: [], "is no baseline"),
         (lambda found: without(found, "schema_version"), "is no baseline"),
-        (lambda found: {**found, "schema_version": 2}, "is a baseline of schema 2, not 1; train the ANN again"),
+        (lambda found: {**found, "schema_version": 1}, "is a baseline of schema 1, not 2; train the ANN again"),
+        (lambda found: {**found, "data": without(found["data"], "input_scale")}, "is damaged"),
+        (lambda found: {**found, "data": {**found["data"], "input_scale": "1"}}, "is damaged"),
         *(
             (lambda found, name=name: without(found, name), "is damaged")
             for name in ("network", "input_shape", "n_classes", "data", "quantisation", "layers", "results")

@@ -78,9 +78,33 @@ def test_where_channels_may_be_the_last_axis_the_remedy_moves_them(sample, wante
     assert not arrange(np.moveaxis(np.zeros((2, *sample)), -1, 1).shape[1:], wanted, "mine").in_time
 
 
-def test_no_remedy_is_shown_that_would_not_help():
+@pytest.mark.parametrize(
+    ("sample", "wanted", "in_time"),
+    [
+        ((28, 28), (784,), False),
+        ((1, 28, 28), (784,), False),
+        ((784,), (1, 28, 28), False),
+        ((50,), (50, 1, 1), False),
+        ((7, 50), (1, 1, 50), True),
+        ((5, 64), (1, 8, 8), True),
+        ((5, 2, 8, 8), (128,), True),
+    ],
+)
+def test_where_the_same_values_would_fit_the_line_that_reshapes_them_is_shown(sample, wanted, in_time):
     with pytest.raises(BadData) as caught:
-        arrange((40, 2, 7, 6), (2, 8, 6), "mine")
+        arrange(sample, wanted, "mine")
+    remedy = caught.value.violations[0].remedy
+    assert remedy.startswith("If the axis after N is time, save " if in_time else "Save ")
+    _, shape = remedy.removesuffix("]).").split("x.reshape([len(x), ")
+    reshaped = tuple(int(n) for n in shape.split(", "))
+    assert np.zeros((3, *sample)).reshape(3, *reshaped).shape == (3, *reshaped)
+    assert arrange(reshaped, wanted, "mine").in_time == in_time
+
+
+@pytest.mark.parametrize(("sample", "wanted"), [((40, 2, 7, 6), (2, 8, 6)), ((8, 6, 2), (2, 6, 8)), ((4, 9), (6, 6))])
+def test_no_line_is_shown_that_would_not_help(sample, wanted):
+    with pytest.raises(BadData) as caught:
+        arrange(sample, wanted, "mine")
     assert caught.value.violations[0].remedy == ""
 
 

@@ -10,6 +10,7 @@ import nir
 import numpy as np
 import pytest
 
+from tdd_deploy import pipeline
 from tdd_deploy.data import encode, open_data
 from tdd_deploy.errors import BadData, BadOption, BadOptions, NotExportable
 from tdd_deploy.exporters.nir import write
@@ -128,10 +129,23 @@ def test_fractions_are_not_rounded_where_whole_numbers_are_taken(tmp_path: Path,
 def test_bytes_of_images_are_not_rounded_to_spikes(tmp_path: Path) -> None:
     file = net(tmp_path / "n.net")
     data = saved(tmp_path / "x.npz", x=np.full((2, 20, 16), 200, np.uint8))
+    with pytest.raises(BadData, match=r"x is 0.78125, which would be rounded; ") as refused:
+        simulate(file, data=data)
+    assert "1 keeps bytes as they are" not in str(refused.value)  # they are too large
+    with pytest.raises(BadData, match=r"a value: 200; allowed: -1 to 1, .* Save x != 0 for spikes") as refused:
+        simulate(file, data=data, input_scale=1.0)
+    assert "--input-scale" not in str(refused.value)  # fractions would be refused
+    spikes = saved(tmp_path / "spikes.npz", x=np.full((2, 20, 16), 200, np.uint8) != 0)
+    assert simulate(file, data=spikes).trace.n_samples == 2
+
+
+def test_bytes_that_are_whole_numbers_of_the_input_are_taken_with_a_scale_of_1(tmp_path: Path) -> None:
+    block = {"type": "input", "shape": [16], "weight": 1, "bias": 0, "neuron": OF_NET | {"vThMant": 2}}
+    file = net(tmp_path / "n.net", block)
+    data = saved(tmp_path / "x.npz", x=np.full((2, 20, 16), 200, np.uint8))
     with pytest.raises(BadData, match=r"x is 0.78125, which would be rounded; .*: 1 keeps bytes as they are"):
         simulate(file, data=data)
-    with pytest.raises(BadData, match=r"a value: 200; allowed: -1 to 1, .* Scale values down with --input-scale"):
-        simulate(file, data=data, input_scale=1.0)
+    assert simulate(file, data=data, input_scale=1.0).data["sent"]["highest"] == 200
 
 
 def test_values_that_an_input_block_rounds_are_counted_and_reported(tmp_path: Path, call: Call) -> None:
@@ -165,7 +179,10 @@ def test_samples_of_which_rounding_leaves_nothing_are_refused(run: Any, tmp_path
     (violation,) = caught.value.violations
     n = np.count_nonzero(raster())
     assert violation.found == f"all {n} nonzero values, 0 to 0.1, round to 0"
-    assert "values of at least 0.125" in violation.allowed
+    assert "values beyond 0.125" in violation.allowed
+    half = saved(tmp_path / "half.npz", x=0.125 * raster())  # rounds to the even 0
+    with pytest.raises(BadData, match="round to 0"):
+        run(tmp_path / "n.net", data=half)
     assert run(tmp_path / "n.net", data=saved(tmp_path / "zero.npz", x=np.zeros((2, 20, 16))))
 
 
@@ -225,8 +242,35 @@ def test_an_exported_file_states_the_steps_that_were_chosen_and_no_others(tmp_pa
         export(file, dialect=DIALECT, target="lava", out=tmp_path / "bundle")
     export(file, dialect=DIALECT, target="lava", out=tmp_path / "bundle", steps=7)
     assert json.loads((tmp_path / "bundle/manifest.json").read_text())["n_steps"] == 7
-    with pytest.raises(BadOption, match="--steps is 0; allowed: 1 or more"):
-        export(file, dialect=DIALECT, target="nir", out=tmp_path / "ours.nir", steps=0)
+    for steps in (0, 10**12):
+        with pytest.raises(BadOption, match=f"--steps is {steps}; allowed: 1 to 16,777,216"):
+            export(file, dialect=DIALECT, target="nir", out=tmp_path / "ours.nir", steps=steps)
+
+
+@pytest.mark.parametrize("command", ["simulate", "verify", "sweep"])
+def test_more_steps_than_states_stay_finite_for_are_refused(command: str, tmp_path: Path, call: Call) -> None:
+    """Their counts alone filled memory: an internal error in one command, and no answer in another."""
+    data = saved(tmp_path / "x.npz", x=raster()[:, 0])
+    more = ("--out", tmp_path / "swept") if command == "sweep" else ()
+    words = (command, foreign(tmp_path / "n.nir"), "--data", data, *more, "--dialect")
+    for given, origin in (
+        ((DIALECT, "--steps", 10**12), "from --steps"),
+        ((f"{DIALECT},steps={10**20}",), "from the network"),
+    ):
+        called = call(*words, *given)
+        assert called.code == 2
+        assert f"({origin}); allowed: 1 to 16,777,216" in called.err
+
+
+def test_too_little_memory_is_no_internal_error(tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise MemoryError("Unable to allocate 626. GiB")
+
+    monkeypatch.setattr(pipeline, "simulate", full)
+    called = call("simulate", tmp_path / "n.nir", "--data", "x.npz")
+    assert (called.code, called.out) == (2, "")
+    assert "too little memory (Unable to allocate 626. GiB). Use a smaller --batch" in called.err
+    assert "Traceback" not in called.err
 
 
 def test_calibration_also_needs_a_number_of_steps(tmp_path: Path) -> None:
@@ -427,8 +471,65 @@ def test_integers_of_an_input_that_sends_spikes_are_spikes(tmp_path: Path, call:
     assert verify(file, dialect=DIALECT, data=data, against=("event", "integer")).hops
     for given in (data, saved(tmp_path / "half.npz", x=raster(n=20) * 0.5)):
         called = call(*words[:-1], given, "--input-bits", 4, "--out", tmp_path / "q.nir")
-        assert "the input takes the integers" not in called.out
+        assert "the input takes multiples of 0.0625, from -1 to 1 (--input-bits)\n" in called.out
         assert read_program(tmp_path / "q.nir").input.largest == 16
+
+
+def test_what_quantizing_does_to_inputs_is_reported(tmp_path: Path, call: Call) -> None:
+    x = np.full((20, 16), 0.3, np.float32)
+    x[:, :4], x[0, 4] = 0.5, 0.01
+    file, data = foreign(tmp_path / "n.nir"), saved(tmp_path / "x.npz", x=x)
+    words = ("--dialect", DIALECT, "--data", data, "--steps", 3, "--samples", 18, "--input-bits", 2)
+    rounded = 18 * 12  # all but the halves; 0.3 becomes 0.25, and 0.01 becomes 0
+    said = f"rounded to the quantized network's integers: {rounded} of 288 input values, to multiples of 0.25; 1 values"
+    exported = call("export", file, *words, "--target", "nir", "--bits", 8, "--out", tmp_path / "q.nir")
+    compared = call("verify", file, *words, "--against", "event,integer")
+    assert (exported.code, exported.out.count(said), compared.out.count(said)) == (0, 1, 1)
+    assert "multiples of 0.25, from -1 to 1 (--input-bits)\n" in exported.out
+    floats = call("verify", file, *words[:-2], "--against", "reference,event")
+    assert (floats.code, "integers" in floats.out) == (0, False)
+    plain = call("export", file, "--dialect", DIALECT, "--target", "nir", "--bits", 8, "--out", tmp_path / "q.nir")
+    assert "from -1 to 1 (--input-bits; --data measures the range)\n" in plain.out
+
+
+def test_values_that_are_all_0_show_nothing(tmp_path: Path, call: Call) -> None:
+    """They were taken for spikes: the integers of the input became 0 and 1, and a chip of spikes had no objection."""
+    file, data = foreign(tmp_path / "n.nir"), saved(tmp_path / "x.npz", x=np.zeros((20, 20, 16), np.float32))
+    words = (file, "--dialect", DIALECT, "--data", data)
+    assert call("export", *words, "--target", "nir", "--bits", 8, "--out", tmp_path / "q.nir").code == 0
+    assert call("export", *words[:3], "--target", "nir", "--bits", 8, "--out", tmp_path / "plain.nir").code == 0
+    found, plain = (read_program(tmp_path / name) for name in ("q.nir", "plain.nir"))
+    assert (found.input.scale, found.input.largest) == (plain.input.scale, plain.input.largest)
+    assert found.input.largest > 1
+    checked = call("check", *words, "--target", "loihi1")
+    assert checked.code == 0
+    assert "with one condition" in checked.out
+    assert f"all values of {data} (all) are 0, and do not show what the input sends" in checked.out
+    assert call("check", tmp_path / "q.nir", "--target", "loihi1", "--data", data).code == 1
+
+
+def test_check_says_how_it_read_the_data(tmp_path: Path, call: Call) -> None:
+    data = saved(tmp_path / "x.npz", x=raster().astype(np.uint8) * 255)
+    words = ("check", foreign(tmp_path / "n.nir"), "--dialect", DIALECT, "--target", "loihi1", "--data", data)
+    assert "input: uint8 times 1/256 (bytes are read as pixels" in call(*words).out
+    found = json.loads(call(*words, "--json").out)["data"]
+    assert (found["input"]["scale"], found["name"]) == (2**-8, data)
+    assert json.loads(call(*words[:-2], "--json").out)["data"] is None
+
+
+def test_check_looks_at_inputs_whatever_their_labels(tmp_path: Path, call: Call) -> None:
+    data = saved(tmp_path / "x.npz", x=raster(), y=np.full(4, 9))
+    words = (foreign(tmp_path / "n.nir"), "--dialect", DIALECT, "--data", data)
+    assert call("check", *words, "--target", "loihi1").code == 0
+    assert "label is 9; allowed: 0 to 3" in call("simulate", *words).err
+
+
+@pytest.mark.parametrize("command", ["simulate", "export"])
+def test_a_single_sample_is_enough_to_calibrate(command: str, tmp_path: Path, call: Call) -> None:
+    more = {"simulate": ("--code", "auto"), "export": ("--target", "nir", "--bits", 8, "--out", tmp_path / "q.nir")}
+    data = saved(tmp_path / "x.npz", x=raster(n=1))
+    called = call(command, foreign(tmp_path / "n.nir"), "--dialect", DIALECT, "--data", data, *more[command])
+    assert (called.code, called.err) == (0, "")
 
 
 # Training
@@ -488,6 +589,34 @@ def test_training_reports_how_samples_are_read(tmp_path: Path, call: Call, one_t
         assert "input: bool times 1 (as stored)\n" in called.out
         shown = "the first of 20 in the data" if words else "each showing the whole sample"
         assert f"time steps per sample: 2 (from the options of the run), {shown}\n" in called.out
+
+
+def test_a_run_says_where_data_are_not_scaled_as_when_it_was_trained(
+    tmp_path: Path, call: Call, one_thread: None
+) -> None:
+    data = saved(tmp_path / "x.npz", x=np.arange(40 * 16, dtype=np.uint8).reshape(40, 4, 4), y=np.arange(40) % 2)
+    run = tmp_path / "run"
+    train(run, data=data, input_scale=1 / 64, network="mlp", method="tet", epochs=1, steps=2)
+    line = "the network was trained on uint8 times 1/64 (--input-scale 1/64)\n"
+    for words in (("simulate", run), ("verify", run, "--against", "reference,event"), ("analyse", run)):
+        assert line in call(*words, "--data", data, "--samples", 4).out
+        assert line not in call(*words, "--data", data, "--samples", 4, "--input-scale", "1/64").out
+    floats = saved(tmp_path / "floats.npz", x=np.ones((4, 4, 4)))  # other values have a scale of their own
+    assert "the network was trained" not in call("simulate", run, "--data", floats).out
+    pruned = call("prune", run, "--data", data, "--rounds", 1, "--epochs", 1, "--out", tmp_path / "pruned")
+    assert "input: uint8 times 1/64 (from --input-scale)\n" in pruned.out
+    resumed = call("train", "--data", data, "--resume", "--out", run, "--encoder", "poisson")
+    assert "--encoder: poisson; allowed: direct, as the run began" in resumed.err
+    resumed = call("train", "--data", data, "--resume", "--out", run, "--mixup", 0.5)
+    assert "--mixup: 0.5; allowed: not given, as the run began" in resumed.err
+
+
+@pytest.mark.parametrize("given", [{"train_samples": 1}, {}])
+def test_a_single_training_sample_is_refused(given: Mapping[str, Any], tmp_path: Path) -> None:
+    n = 20 if given else 2
+    data = saved(tmp_path / "x.npz", x=np.ones((n, 4, 4)), y=np.arange(n) % 2)
+    with pytest.raises(BadData, match="its training samples: 1; allowed: 2 or more"):
+        train(tmp_path / "run", data=data, network="mlp", epochs=1, **given)
 
 
 def test_training_refuses_targets_that_are_not_labels(tmp_path: Path) -> None:

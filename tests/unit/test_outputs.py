@@ -11,6 +11,7 @@ import nir
 import numpy as np
 import pytest
 
+from tdd_deploy.data import Frames
 from tdd_deploy.errors import BadData, BadOption, BadOptions, BadProgram, NotExportable, TddDeployError
 from tdd_deploy.exporters import TARGETS
 from tdd_deploy.exporters.nir import write
@@ -18,6 +19,7 @@ from tdd_deploy.machines import torch_machine
 from tdd_deploy.neurons import LI, LIF, LoihiLIF
 from tdd_deploy.pipeline import Verified, export, read_program, simulate, verify
 from tdd_deploy.program import (
+    Code,
     Dense,
     Edge,
     Flatten,
@@ -28,12 +30,14 @@ from tdd_deploy.program import (
     Program,
     Scale,
     build,
+    with_code,
     with_potential_output,
 )
 from tdd_deploy.program.outputs import unchanging
 from tdd_deploy.program.quantize import quantize
 from tdd_deploy.shares import check_finite
 from tdd_deploy.simulator import reference
+from tdd_deploy.simulator.engine import Engine
 from tests.commands import Call
 from tests.net_files import CUBA, SDNN, write_net
 
@@ -369,7 +373,7 @@ def test_an_output_that_is_not_finite_is_refused_with_its_sample_and_step(number
 
 @pytest.mark.parametrize("batch", [1, 2, 64])
 def test_a_recurrent_network_that_grows_beyond_floats_is_refused_where_it_does(batch: int, tmp_path: Path) -> None:
-    """Potentials that are sent have no bound: here they grow by 2**40 per step, beyond float32 at the fourth."""
+    """Potentials that are sent have no bound: here they grow by 2**40 per step, beyond float32 at the fifth."""
     nodes = [
         Input(name="input", shape=(1,)),
         NeuronLayer(name="li", shape=(1,), neuron=LI(beta=np.array(0.5))),
@@ -385,7 +389,7 @@ def test_a_recurrent_network_that_grows_beyond_floats_is_refused_where_it_does(b
         if is_finite:
             assert simulate(tmp_path / "n.nir", data=str(tmp_path / "x.npz"), batch=batch).trace.n_samples == 3
         else:
-            with pytest.raises(BadData, match="the output: NaN or infinite in sample 3, time step 7"):
+            with pytest.raises(BadData, match="what li sends: larger numbers, or NaN, at time step 6"):
                 simulate(tmp_path / "n.nir", data=str(tmp_path / "x.npz"), batch=batch)
 
 
@@ -412,6 +416,54 @@ def test_inputs_that_could_make_sums_infinite_are_refused(tmp_path: Path) -> Non
                     BadData, match=r"a value: 3\.35544e\+07; allowed: up to .*Scale values down with --input-scale"
                 ):
                     command()
+
+
+def tall(weight: float, *, more: float) -> Program:
+    """Numbers of a leaky integrator, times weights, into a layer that spikes."""
+    signs = np.array([[1.0, 1.0], [1.0, -1.0]])
+    return chain(
+        Input(name="input", shape=(2,)),
+        Dense(name="fc", weight=weight * signs),
+        NeuronLayer(name="li", shape=(2,), neuron=LI(beta=np.array(0.5))),
+        Dense(name="more", weight=more * signs),
+        layer(v_threshold=np.array(1.0)),
+        Output(name="out"),
+    )
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+@pytest.mark.parametrize("code", ["delta", "spike"])
+def test_numbers_whose_sums_could_be_infinite_are_refused_though_spikes_hide_them(compiled: bool, code: Code) -> None:
+    """A potential beyond float32 fired like any other, and the answer was finite: 0 and 1."""
+    x = np.ones((2, 3, 2), np.float32)
+    frames = Frames(static=False, values=x)
+    program = with_code(tall(2.0**70, more=2.0**60), code)
+    with pytest.raises(
+        BadData, match=r"what li sends: larger numbers, or NaN, at time step 1; allowed: up to 3.\d*e\+19"
+    ):
+        Engine(program, compiled=compiled).run(frames, n_steps=2)
+    # Sums of the layers before do not count: what follows is small.
+    program = with_code(tall(2.0**120, more=2.0**-60), code)
+    found = Engine(program, compiled=compiled).run(frames, n_steps=2, record=["li", "last"])
+    expected = reference.run(program, x[:2])
+    assert expected["last"].any()
+    assert np.array_equal(found.layers["last"].swapaxes(0, 1), expected["last"])
+    assert np.array_equal(found.layers["li"].swapaxes(0, 1), expected["li"])
+
+
+def test_an_infinite_potential_is_not_seen_by_other_samples(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It made the zeros that stand for missing states NaN, for all layers and samples that came afterwards."""
+    monkeypatch.setattr("tdd_deploy.simulator.plan.largest_sent", lambda program: {"li": np.inf})
+    program = with_code(tall(2.0**70, more=2.0**60), "spike")
+    x = np.zeros((3, 2, 2), np.float32)
+    x[:, 0] = 1  # infinite
+    x[:, 1] = 2.0**-65
+    with np.errstate(over="ignore", invalid="ignore"):
+        found = Engine(program, threads=1).run(Frames(static=False, values=x), n_steps=3, record=["li", "last"])
+        expected = reference.run(program, x[:, 1:])
+    assert expected["li"].any()
+    for name in ("li", "last"):
+        assert np.array_equal(found.layers[name][1:].swapaxes(0, 1), expected[name])
 
 
 def test_weights_near_the_largest_float_are_refused_when_a_file_is_read(tmp_path: Path) -> None:
