@@ -543,7 +543,7 @@ class _Parting:
 def _cause_of_integers(integers: Program) -> str:
     """Suggest finer integers, if finer ones are possible."""
     found = []
-    if int(integers.provenance.get("quantized_bits", 0)) < max(BITS):
+    if integers.provenance.get("quantized_bits") != str(max(BITS)):
         found.append("more --bits")
     if all(layer.neuron.parameters()["v_threshold"].ndim == 0 for layer in integers.neuron_layers):
         found.append("--per neuron")
