@@ -29,6 +29,11 @@ from .source import Source, Table
 
 APART = tuple(f"events_{name}" for name in FIELDS)
 NEEDED = ("t", "x")
+UNREAD = {  # arrays of a file of samples, and what an event file has in their place
+    "x": "Keep the events or x: these are two readings.",
+    "y": "Name them labels.",
+    "scale": "Leave it out; --input-scale multiplies what events are binned to.",
+}
 LARGEST_SENSOR = 1 << 14  # pixels in height or width
 REMEDY = "write it with numpy.savez(path, events=events, ends=ends, sensor=(height, width), labels=labels)"
 
@@ -66,13 +71,17 @@ def open_events(path: Path, binning: Binning) -> Source:
         BadFile: not a .npz, damaged, or without an array that is needed.
         BadData: an array or an event breaks a rule; all rules that are broken are named.
     """
-    members = npz_members(path, "events", *APART, "ends", "sensor", "labels")
+    members = npz_members(path, "events", *APART, "ends", "sensor", "labels", *UNREAD)
     columns = ["events"] if "events" in members else [name for name in APART if name in members]
     needed = ["events"] if "events" in members else [f"events_{name}" for name in NEEDED]
     if missing := [name for name in (*needed, "ends", "sensor") if name not in members]:
         raise BadFile(path, f"holds no array {', '.join(missing)} among its {names_in(path)}", REMEDY)
     fields = _fields(members, columns)
-    if found := [*_faults_of_events(members, columns), *_faults_of_shapes(members, has_rows="y" in fields)]:
+    if found := [
+        *_unread(members),
+        *_faults_of_events(members, columns),
+        *_faults_of_shapes(members, has_rows="y" in fields),
+    ]:
         raise BadData(str(path), found)
     n_events = members[columns[0]].shape[0]
     ends, size = (_values(members[name]) for name in ("ends", "sensor"))
@@ -105,6 +114,12 @@ def open_events(path: Path, binning: Binning) -> Source:
         scale_from=binning.counted,
         tables=(*tables, labels) if labels else tuple(tables),
     )
+
+
+def _unread(members: Mapping[str, Member]) -> Iterator[Violation]:
+    for name, remedy in UNREAD.items():
+        if name in members:
+            yield Violation(name, "an array beside events", "events, ends, sensor and labels", remedy)
 
 
 def _table(column: Member) -> Records:

@@ -175,6 +175,17 @@ def test_arrays_that_cannot_be_used_are_refused(tmp_path, arrays, found):
         open_data(write(tmp_path / "own.npz", [np.zeros(3, EVENT)] * 2, **arrays), binning=Binning(bin_us=1000))
 
 
+def test_arrays_that_an_event_file_does_not_read_are_refused_with_their_place(by_hand):
+    with np.load(by_hand) as file:
+        np.savez(by_hand, **file, x=np.zeros((2, 3)), y=np.zeros(2, int), scale=np.array(0.5))
+    with pytest.raises(BadData) as caught:
+        open_data(by_hand, binning=Binning(bins=2))
+    remedies = {violation.where: violation.remedy for violation in caught.value.violations}
+    assert remedies.keys() == {"x", "y", "scale"}
+    assert "labels" in remedies["y"]
+    assert "--input-scale" in remedies["scale"]
+
+
 def test_columns_apart_have_to_be_of_one_length(tmp_path):
     columns = {f"events_{name}": np.zeros(3, int) for name in "txy"}
     path = tmp_path / "own.npz"
