@@ -259,6 +259,10 @@ def export(
             samples=samples,
             steps=steps,
         )
+    if is_lava and steps is None and exported.data and exported.data["n_steps"] != program.n_steps:
+        in_data = exported.data["n_steps"]
+        known = f"not given; the network states {program.n_steps or 'no'} time steps, and {data} has {in_data}"
+        raise BadOption("--steps", known, f"the time steps of a sample in Lava, such as --steps {in_data}")
     coded = with_code(exported.program, code or ("spike" if is_onnx or mapping == "spike" else "delta"))
     chosen = {"mapping": mapping, "form": form, "fast": fast or None}
     TARGETS[target](coded, out, **{name: word for name, word in chosen.items() if word is not None})

@@ -247,6 +247,16 @@ def test_an_exported_file_states_the_steps_that_were_chosen_and_no_others(tmp_pa
             export(file, dialect=DIALECT, target="nir", out=tmp_path / "ours.nir", steps=steps)
 
 
+def test_a_bundle_for_lava_needs_a_choice_between_the_steps_of_network_and_data(tmp_path: Path) -> None:
+    export(foreign(tmp_path / "n.nir"), dialect=DIALECT, target="nir", out=tmp_path / "ours.nir", steps=6)
+    data, bundle = saved(tmp_path / "x.npz", x=raster(n=20)), tmp_path / "bundle"
+    with pytest.raises(BadOption, match=r"the network states 6 time steps, and .* has 20; .*--steps 20"):
+        export(tmp_path / "ours.nir", target="lava", data=data, out=bundle)
+    assert not bundle.exists()
+    export(tmp_path / "ours.nir", target="lava", data=data, out=bundle, steps=20)
+    assert json.loads((bundle / "manifest.json").read_text())["n_steps"] == 20
+
+
 @pytest.mark.parametrize("command", ["simulate", "verify", "sweep"])
 def test_more_steps_than_states_stay_finite_for_are_refused(command: str, tmp_path: Path, call: Call) -> None:
     """Their counts alone filled memory: an internal error in one command, and no answer in another."""
