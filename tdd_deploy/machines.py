@@ -152,8 +152,8 @@ def event_machine(program: Program, name: str, code: Code) -> Machine:
     from .simulator.engine import Engine
 
     coded = with_code(program, code)
-    engine = Engine(coded)
     layers = [layer.name for layer in program.neuron_layers]
+    engine = Engine(coded, potentials=[layer.name for layer in program.neuron_layers if layer.neuron.spiking])
 
     def run(inputs: Array) -> Recorded:
         engine.run(Frames(static=False, values=inputs[:, :1]), n_steps=1)  # compiles what is not compiled yet
@@ -161,7 +161,12 @@ def event_machine(program: Program, name: str, code: Code) -> Machine:
         result = engine.run(Frames(static=False, values=inputs), n_steps=len(inputs), record=layers)
         seconds = time.perf_counter() - begin
         return Recorded(
-            machine=name, program=coded, spikes=result.layers, output=result.output, potentials={}, seconds=seconds
+            machine=name,
+            program=coded,
+            spikes=result.layers,
+            output=result.output,
+            potentials=result.potentials,
+            seconds=seconds,
         )
 
     return run
