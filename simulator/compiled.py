@@ -48,6 +48,7 @@ class Compiled:
         self._routes = routes
         self._potentials = potentials
         self._planned = Planned(program, maps, routes, potentials)
+        self._graded = [layer.name for layer in program.neuron_layers if not layer.neuron.binary]  # they send numbers
 
     def run(self, frames: Frames, *, n_steps: int, record: Collection[str], margin: float) -> Result:
         """Execute one batch; see ``Engine.run``. ``margin`` is in the program's numbers, infinite for no early exit."""
@@ -66,11 +67,12 @@ class Compiled:
 
     def _check_sent(self, counts: IntArray) -> None:
         """Refuse numbers so large that sums of them may overflow, at the first step at which a layer sent such."""
-        graded = [layer.name for layer in self._program.neuron_layers if not layer.neuron.binary]
-        beyond = counts[[self._planned.place[name] for name in graded], :, Count.BEYOND] > 0  # [layer, step]
+        if not self._graded:
+            return
+        beyond = counts[[self._planned.place[name] for name in self._graded], :, Count.BEYOND] > 0  # [layer, step]
         if beyond.any():
             step = int(beyond.any(axis=0).argmax())
-            check_sent(self._program, dict(zip(graded, beyond[:, step], strict=True)), step=step)
+            check_sent(self._program, dict(zip(self._graded, beyond[:, step], strict=True)), step=step)
 
     def _spans(self, frames: Frames, n_steps: int) -> list[range]:
         """Cut time so that a span's input takes no more than ``STAGED`` bytes."""
