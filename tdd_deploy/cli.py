@@ -344,7 +344,8 @@ def _echo_baseline(run: Path, accuracy: float) -> None:
 @click.option(
     "--fast",
     is_flag=True,
-    help="onnx, floats: use Conv and Gemm, which OpenVINO may compute in bfloat16. Default: exact operators.",
+    help="onnx, floats: use Conv and Gemm. They are faster, but OpenVINO may compute them in bfloat16. "
+    "Default: exact operators.",
 )
 @click.option(
     "--code",
