@@ -76,7 +76,7 @@ def _convolved(node: Conv, digit: Tensor, weight: NDArray[np.int32], name: str) 
 
 
 def dilation_of(node: Conv) -> list[int]:
-    """Return the dilation, 1 where the kernel is one pixel wide: OpenVINO 2026.4 can crash on another one."""
+    """Return the dilation, 1 where the kernel is one pixel wide: another one would mean nothing there."""
     return [d if k > 1 else 1 for d, k in zip(node.dilation, node.weight.shape[2:], strict=True)]
 
 

@@ -360,7 +360,6 @@ def test_integers_are_scaled_and_shifted_element_by_element():
 
 
 def test_a_kernel_of_one_pixel_has_no_dilation():
-    """OpenVINO 2026.4.1 ended with a segmentation fault on some kernels of one pixel with a dilation."""
     conv = Conv(name="conv", weight=np.full((2, 1, 1, 3), 2), dilation=(2, 2), padding=(1, 2), stride=(1, 2))
     (node,) = [n for n in loaded(integers(conv, shape=(1, 6, 4))).graph.node if n.op_type == "ConvInteger"]
     assert {a.name: list(a.ints) for a in node.attribute if a.name == "dilations"} == {"dilations": [1, 2]}
