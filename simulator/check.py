@@ -119,11 +119,11 @@ def check(setting: Setting, *, taken: tuple[str, ...] = (), data: Mapping[str, A
     """Find every limit of a chip that a program breaks, and try what may help."""
     placement, faults = _examined(setting)
     tries = iter(range(TRIES))
-    mended = tuple(replace(fault, fix=_fix(setting, fault, faults, placement, tries)) for fault in faults)
+    fixed = tuple(replace(fault, fix=_fix(setting, fault, faults, placement, tries)) for fault in faults)
     return Checked(
         setting=setting,
         placement=placement,
-        faults=mended,
+        faults=fixed,
         taken=taken,
         conditions=tuple(_conditions(setting)),
         data=data,

@@ -75,6 +75,19 @@ class Sent:
         """Whether all values are spikes: 0 or 1."""
         return not self.other
 
+    def as_json(self, program: Program) -> dict[str, Any]:
+        """Return the counts as plain values; for integers also the values that rounding changed."""
+        rounded = {"rounded": self.rounded, "rounded_to_zero": self.lost, "unit": 1 / program.input.scale}
+        return {
+            "values": self.values,
+            "nonzero": self.nonzero,
+            "neither_0_nor_1": self.other,
+            "off_grid": self.off_grid,
+            "lowest": self.lowest,
+            "highest": self.highest,
+            "rounding": rounded if program.number_format == "integer" else None,
+        }
+
     def checked(self, program: Program, subject: str) -> Self:
         """Return these counts, unless rounding leaves nothing of the samples.
 
@@ -154,7 +167,9 @@ class Feed:
         return self.encoder == "direct" and not self.arrangement.in_time
 
     def _check_size(self, values: NDArray[np.floating]) -> None:
-        """Refuse inputs so large that sums of floats may overflow."""
+        """Refuse inputs so large that sums of floats may overflow; ``as_input`` bounds those of integers."""
+        if self.program.number_format == "integer":
+            return
         largest = float(np.abs(values).max(initial=0.0))
         if not largest <= self._largest:
             allowed = f"up to {self._largest:.6g}, so that all sums stay finite in {self.program.number_format}"
@@ -164,7 +179,7 @@ class Feed:
 
     @cached_property
     def _largest(self) -> float:
-        return math.inf if self.program.number_format == "integer" else largest_input(self.program)
+        return largest_input(self.program)
 
     def as_json(self, source: Source) -> dict[str, Any]:
         """Describe how samples become inputs, and where each choice comes from, for a report."""

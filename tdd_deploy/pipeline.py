@@ -219,7 +219,6 @@ def export(
     for_onnx = f"given with --target {target}", "only with --target onnx"
     for_codes = f"given with --target {target}", "only with --target lava or onnx"
     for_integers = "given, and nothing is quantized", "only with --bits, of a program in floats"
-    for_data = "given without --data", "only with --data"
     for_fused = f"given with --mapping {mapping}", "only with --mapping fused"
     faults = (
         ("--mapping", mapping is not None and not is_lava, for_lava),
@@ -234,13 +233,11 @@ def export(
         ("--per", per != "layer" and bits is None, for_integers),
         ("--input-bits", input_bits is not None and bits is None, for_integers),
         ("--data", data is not None and bits is None, for_integers),
-        ("--data-dir", data_dir is not None and data is None, for_data),
-        ("--bin-us or --bins", binning is not None and data is None, for_data),
-        ("--input-scale", input_scale is not None and data is None, for_data),
-        ("--frames", frames and data is None, for_data),
-        ("--samples", samples != CALIBRATION_SAMPLES and data is None, for_data),
     )
     found = [Violation(option, *words) for option, is_wrong, words in faults if is_wrong]
+    if data is None:
+        chosen_samples = samples if samples != CALIBRATION_SAMPLES else None
+        found += _without_data(data_dir, binning, input_scale, chosen_samples, frames=frames)
     if found:
         raise BadOptions("these options", found)
     exported = Exported(program=program)
@@ -302,7 +299,7 @@ def _quantized(
             yield encoded, labels
 
     calibration = calibrate(program, made.program, batches(), n_steps=feed.n_steps)
-    found = {**_data_json(feed, source, path), "sent_in_integers": sent_json(sum(sent, Sent()), made.program)}
+    found = {**_data_json(feed, source, path), "sent_in_integers": sum(sent, Sent()).as_json(made.program)}
     return Exported(program=made.program, layers=made.layers, calibration=calibration, data=found)
 
 
@@ -482,7 +479,7 @@ def simulate(
         sent = total.sent.checked(program, source.name)
     simulation = Simulation(
         program=program,
-        data={**run_on, "sent": sent_json(sent, program)},
+        data={**run_on, "sent": sent.as_json(program)},
         code=code,
         trace=total.trace,
         n_correct=total.n_correct if source.labelled else None,
@@ -596,7 +593,8 @@ def check(
         elif seen.is_binary:
             taken.append(f"{program.input.name} {seen.found}")
     else:
-        _check_without_data(data_dir, split, binning, input_scale, samples, frames=frames)
+        if needless := _without_data(data_dir, binning, input_scale, samples, frames=frames, split=split):
+            raise BadOptions("these options", needless)
         kind = input_kind(program)
         taken += [f"{program.input.name} sends spikes, as the network states"] if kind == "spikes" else []
     setting = Setting(program=with_code(program, code), chip=chip, weight_bits=weight_bits, n_chips=chips, seen=seen)
@@ -626,29 +624,27 @@ def _seen_of(program: Program, source: Source, *, frames: bool, samples: int | N
     return Seen(is_binary=False, found=f"{found}; values range from {sent.lowest:g} to {sent.highest:g}", remedy=remedy)
 
 
-def _check_without_data(
+def _without_data(
     data_dir: Path | None,
-    split: str | None,
     binning: Binning | None,
     input_scale: float | None,
     samples: int | None,
     *,
     frames: bool,
-) -> None:
-    """Refuse options about data without --data."""
+    split: str | None = None,
+) -> list[Violation]:
+    """List the options about data that were given without --data."""
     given = {
         "--data-dir": data_dir,
         "--split": split,
         "--bin-us or --bins": binning,
         "--input-scale": input_scale,
-        "--samples": samples,
         "--frames": frames or None,
+        "--samples": samples,
     }
-    found = [
+    return [
         Violation(option, "given without --data", "only with --data") for option, x in given.items() if x is not None
     ]
-    if found:
-        raise BadOptions("these options", found)
 
 
 def report(path: Path) -> dict[str, Any]:
@@ -929,7 +925,7 @@ def verify(
     machines, left_out = chosen.all_there() if against is None else (chosen.named(against), [])
     n_samples = min(samples, source.n_samples)
     sent = Sent()
-    sent_in_integers: dict[str, Any] = {}
+    integers: Program | None = None  # of a program in floats
     rounded = Sent()
     hops: list[list[Hop]] = []
     seconds: dict[str, float] = {}
@@ -941,9 +937,7 @@ def verify(
         sent += Sent.of(encoded, program)
         if program.number_format != "integer":
             integers = next((each.program for each in found if each.program.number_format == "integer"), None)
-            if integers is not None:
-                rounded += Sent.of(encoded, integers)
-                sent_in_integers = {"sent_in_integers": sent_json(rounded, integers)}
+            rounded += Sent() if integers is None else Sent.of(encoded, integers)
         for recorded in found:
             seconds[recorded.machine] = seconds.get(recorded.machine, 0.0) + recorded.seconds
             if labels is not None:
@@ -960,8 +954,8 @@ def verify(
         left_out=tuple(left_out),
         data={
             **_data_json(feed, source, path),
-            "sent": sent_json(sent.checked(program, source.name), program),
-            **sent_in_integers,
+            "sent": sent.checked(program, source.name).as_json(program),
+            **({} if integers is None else {"sent_in_integers": rounded.as_json(integers)}),
         },
     )
 
@@ -1046,20 +1040,6 @@ def _calibrated(program: Program, source: Source, feed: Feed) -> Program:
     engine = Engine(program)
     first, _ = next(feed.batches(source, CALIBRATION_SAMPLES, limit=CALIBRATION_SAMPLES))
     return choose_codes(program, engine.run(first, n_steps=feed.n_steps).trace)
-
-
-def sent_json(sent: Sent, program: Program) -> dict[str, Any]:
-    """Return counts of the values that an input received; in integers also the effect of rounding."""
-    rounded = {"rounded": sent.rounded, "rounded_to_zero": sent.lost, "unit": 1 / program.input.scale}
-    return {
-        "values": sent.values,
-        "nonzero": sent.nonzero,
-        "neither_0_nor_1": sent.other,
-        "off_grid": sent.off_grid,
-        "lowest": sent.lowest,
-        "highest": sent.highest,
-        "rounding": rounded if program.number_format == "integer" else None,
-    }
 
 
 def train(
