@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from tdd_deploy.commands.pipeline import prune, simulate, train
 from tdd_deploy.files import write_json
-from tdd_deploy.pipeline import prune, simulate, train
 
 TRAINED = {"method": "tet", "epochs": 25}
 PRUNED = {"rounds": 4, "epochs": 5}

@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
+from tdd_deploy.commands.pipeline import read_program, simulate, train
 from tdd_deploy.data import open_data
 from tdd_deploy.exporters import TARGETS
 from tdd_deploy.files import write_json
-from tdd_deploy.pipeline import read_program, simulate, train
-from tdd_deploy.program.quantize import quantize
+from tdd_deploy.program.quantization.quantize import quantize
 
 EPOCHS = 25
 BITS = (8, 4)

@@ -18,15 +18,15 @@ from typing import Any
 
 import numpy as np
 
+from tdd_deploy.commands.pipeline import read_program
 from tdd_deploy.data import Frames, open_data
 from tdd_deploy.files import write_json
-from tdd_deploy.machines import event_machine, lava_machine
-from tdd_deploy.pipeline import read_program
 from tdd_deploy.program import Program, with_code
-from tdd_deploy.program.quantize import quantize
-from tdd_deploy.simulator.compiled import THREADS
-from tdd_deploy.simulator.engine import Engine
-from tdd_deploy.verification import compare
+from tdd_deploy.program.quantization.quantize import quantize
+from tdd_deploy.simulator.engine.compiled import THREADS
+from tdd_deploy.simulator.engine.engine import Engine
+from tdd_deploy.verification.backends import event_machine, lava_machine
+from tdd_deploy.verification.comparison import compare
 
 RESULTS = Path(__file__).parent / "results" / "lava_speed.json"
 

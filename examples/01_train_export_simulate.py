@@ -6,7 +6,7 @@ python examples/01_train_export_simulate.py runs/example [--epochs 5]
 import argparse
 from pathlib import Path
 
-from tdd_deploy.pipeline import export, simulate, train
+from tdd_deploy.commands.pipeline import export, simulate, train
 
 
 def main() -> None:

@@ -14,8 +14,8 @@ from pathlib import Path
 import nir
 import numpy as np
 
+from tdd_deploy.commands.pipeline import inspect, read_program, simulate
 from tdd_deploy.errors import TddDeployError
-from tdd_deploy.pipeline import inspect, read_program, simulate
 
 DIALECTS = ["snntorch,reset=soft,reset_delay=yes", "spikingjelly"]
 PROFILE = "loihi1-davies2018"

@@ -23,9 +23,9 @@ from tdd_deploy.exporters import TARGETS
 from tdd_deploy.neurons import Arithmetic, Array, Neuron, State
 from tdd_deploy.program import Dense, Edge, Input, NeuronLayer, Output, Program, build, with_code
 from tdd_deploy.simulator import reference
-from tdd_deploy.simulator.engine import Engine
-from tdd_deploy.simulator.profiles import load_profile
-from tdd_deploy.simulator.report import priced
+from tdd_deploy.simulator.engine.engine import Engine
+from tdd_deploy.simulator.hardware.profiles import load_profile
+from tdd_deploy.simulator.reports.report import priced
 
 N_STEPS, BATCH = 60, 8
 

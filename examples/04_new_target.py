@@ -16,11 +16,11 @@ from pathlib import Path
 
 import numpy as np
 
+from tdd_deploy.commands.pipeline import export
 from tdd_deploy.errors import NotExportable, Violation
 from tdd_deploy.exporters import TARGETS
 from tdd_deploy.files import replacing
 from tdd_deploy.neurons import LIF
-from tdd_deploy.pipeline import export
 from tdd_deploy.program import Dense, Edge, Input, LinearMap, NeuronLayer, Output, Program, build
 from tdd_deploy.program.bounds import wrapping_layers
 from tdd_deploy.simulator import reference

@@ -13,14 +13,14 @@ from pathlib import Path
 
 import numpy as np
 
+from tdd_deploy.commands.pipeline import export, lava_run
 from tdd_deploy.data import Frames
 from tdd_deploy.errors import MissingDependency, MissingEnvironment
 from tdd_deploy.exporters import TARGETS
 from tdd_deploy.neurons import LIF
-from tdd_deploy.pipeline import export, lava_run
 from tdd_deploy.program import Dense, Edge, Input, NeuronLayer, Output, build
 from tdd_deploy.program.inputs import as_input
-from tdd_deploy.simulator.engine import Engine
+from tdd_deploy.simulator.engine.engine import Engine
 
 SAMPLES = 4
 

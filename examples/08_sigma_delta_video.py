@@ -30,7 +30,7 @@ from tdd_deploy.program import (
     with_code,
     with_delta_threshold,
 )
-from tdd_deploy.simulator.engine import Engine
+from tdd_deploy.simulator.engine.engine import Engine
 
 SIZE, N_STEPS, PACE, NOISE = 16, 24, 4, 0.02  # pixels, frames, frames per pixel of movement, deviation of a pixel
 THRESHOLDS = (0.0, 0.02, 0.05, 0.1, 0.2, 0.4, 0.8)

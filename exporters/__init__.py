@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
-from . import nir
 from .lava.write import write as write_lava
+from .nir import write as nir
 from .onnx.write import write as write_onnx
 
 Target = Callable[..., None]  # takes a Program, a path, and options of its own by keyword

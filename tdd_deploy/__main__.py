@@ -1,5 +1,5 @@
 """``python -m tdd_deploy``, as ``torchrun -m tdd_deploy`` starts it."""
 
-from .cli import main
+from .cli.app import main
 
 main()

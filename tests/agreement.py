@@ -10,7 +10,7 @@ from tdd_deploy.exporters.onnx.write import model
 from tdd_deploy.program import with_code
 from tdd_deploy.program.inputs import as_input
 from tdd_deploy.simulator import reference
-from tdd_deploy.simulator.engine import Engine
+from tdd_deploy.simulator.engine.engine import Engine
 
 
 def assert_every_machine_agrees(net, program, inputs):

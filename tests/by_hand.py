@@ -11,12 +11,12 @@ import numpy as np
 
 from tdd_deploy.neurons import LIF
 from tdd_deploy.program import Dense, Edge, Input, NeuronLayer, Output, Program, build
-from tdd_deploy.simulator.chips import Chip, Limit, Mesh, Spikes, Synapses
 from tdd_deploy.simulator.counts import FIELDS, Counts, Trace
-from tdd_deploy.simulator.engine import Engine, Result
-from tdd_deploy.simulator.placement import Placement, place
-from tdd_deploy.simulator.profiles import Profile, load_profile
-from tdd_deploy.simulator.report import Priced, Simulation, priced
+from tdd_deploy.simulator.engine.engine import Engine, Result
+from tdd_deploy.simulator.hardware.chips import Chip, Limit, Mesh, Spikes, Synapses
+from tdd_deploy.simulator.hardware.placement import Placement, place
+from tdd_deploy.simulator.hardware.profiles import Profile, load_profile
+from tdd_deploy.simulator.reports.report import Priced, Simulation, priced
 from tests.zoo import Given
 
 # Input 0 reaches both neurons, input 1 reaches neuron 1 alone; one bias of two is zero.

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from tdd_deploy import cli
+from tdd_deploy.cli import app as cli
 from tests.commands import Call, Called
 
 
 @pytest.fixture(scope="session")
 def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A conv-small network trained on digits for one epoch."""
-    from tdd_deploy.pipeline import train
+    from tdd_deploy.commands.pipeline import train
 
     folder = tmp_path_factory.mktemp("trained") / "run"
     train(folder, data="digits", method="tet", epochs=1)

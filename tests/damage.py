@@ -23,9 +23,9 @@ import nir
 import numpy as np
 import onnx
 
-from tdd_deploy import cli
-from tdd_deploy.exporters.nir import lift
-from tdd_deploy.graph import lower
+from tdd_deploy.cli import app as cli
+from tdd_deploy.exporters.nir.write import lift
+from tdd_deploy.importers import lower
 from tests.by_hand import program
 from tests.camera import SENSOR, recordings
 from tests.camera import write as write_events

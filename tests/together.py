@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from tdd_deploy.errors import TddDeployError
-from tdd_deploy.train import Samples, TrainingData, TrainOptions, augment, checked, executing, fit
+from tdd_deploy.training import Samples, TrainingData, TrainOptions, augment, checked, executing, fit
 
 BATCH, N_BATCHES = 16, 3
 COMMON = {

@@ -5,9 +5,9 @@ import torch
 from torch import nn
 
 from tdd_deploy.neurons import IF, LIF
-from tdd_deploy.train.ann import calibrate, quantized, twin_of
-from tdd_deploy.train.architectures import Builder, make_network
-from tdd_deploy.train.network import Neurons
+from tdd_deploy.training.ann import calibrate, quantized, twin_of
+from tdd_deploy.training.architectures import Builder, make_network
+from tdd_deploy.training.network import Neurons
 
 
 def neuron(kind="lif", *, beta=0.5, threshold=1.0, reset_to=0.0, dtype=torch.float32, **choices):

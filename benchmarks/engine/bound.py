@@ -24,8 +24,8 @@ from tdd_deploy import __version__
 from tdd_deploy.files import write_json
 from tdd_deploy.neurons import LIF
 from tdd_deploy.program import Conv, Dense, Edge, Flatten, Input, NeuronLayer, Output, Program, build, with_code
-from tdd_deploy.simulator import kernels
-from tdd_deploy.simulator.engine import Engine
+from tdd_deploy.simulator.engine import kernels
+from tdd_deploy.simulator.engine.engine import Engine
 
 RESULTS = Path(__file__).parents[1] / "results" / "engine_bound.json"
 RATES = (0.001, 0.003, 0.01, 0.03, 0.1, 0.2, 0.3, 0.4, 0.5, 0.7)

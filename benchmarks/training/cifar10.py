@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from benchmarks.training.grid import Table
-from tdd_deploy.process import keep_freed_memory
+from tdd_deploy.training.malloc import keep_freed_memory
 
 FRONT = {"resnet19": 13, "resnet19-small": 13}  # layers of the stem and the first two stages, whose events cost most
 

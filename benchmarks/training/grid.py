@@ -11,8 +11,8 @@ from typing import Any
 import torch
 
 from tdd_deploy import __version__
+from tdd_deploy.commands.pipeline import simulate, train
 from tdd_deploy.files import write_json
-from tdd_deploy.pipeline import simulate, train
 
 RESULTS = Path(__file__).parent / "results"
 

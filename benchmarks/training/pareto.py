@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from benchmarks.training.grid import Table
-from tdd_deploy.process import keep_freed_memory
+from tdd_deploy.training.malloc import keep_freed_memory
 
 STICKY = {"reset_to": (1.0,)}  # a hard reset to the threshold: neurons that are driven stay on
 STICKY_FRONT = {"reset_to": (1.0, 1.0, 0.0), "beta": 0.7}  # in the layers whose events cost most

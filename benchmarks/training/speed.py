@@ -29,9 +29,9 @@ import snntorch  # noqa: E402
 from spikingjelly.activation_based import functional, layer, neuron, surrogate  # noqa: E402
 
 from tdd_deploy.files import write_json  # noqa: E402
-from tdd_deploy.process import keep_freed_memory  # noqa: E402
-from tdd_deploy.train import NETWORKS, TrainOptions  # noqa: E402
-from tdd_deploy.train.network import Connection  # noqa: E402
+from tdd_deploy.training import NETWORKS, TrainOptions  # noqa: E402
+from tdd_deploy.training.malloc import keep_freed_memory  # noqa: E402
+from tdd_deploy.training.network import Connection  # noqa: E402
 
 CLASSES, SIZE = 10, 28
 BATCH_NORMS = nn.BatchNorm1d | nn.BatchNorm2d

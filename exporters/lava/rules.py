@@ -10,7 +10,7 @@ from tdd_deploy.neurons import IF, LIF, CubaLIF, Firing, LoihiLIF, Threshold
 from tdd_deploy.neurons.loihi import UNIT
 from tdd_deploy.program import Conv, Dense, NeuronLayer, Place, Program, Scale, Slice
 from tdd_deploy.program.biases import currents_of_biases
-from tdd_deploy.program.quantize import LARGEST_THRESHOLD, READ_CURRENTS, is_only_read, rounded_bias
+from tdd_deploy.program.quantization.quantize import LARGEST_THRESHOLD, READ_CURRENTS, is_only_read, rounded_bias
 
 from .latency import Latencies, latencies
 

@@ -12,19 +12,7 @@ from operator import add
 import numpy as np
 from numpy.typing import NDArray
 
-from tdd_deploy.program import (
-    Code,
-    Conv,
-    Dense,
-    Edge,
-    Input,
-    LinearMap,
-    NeuronLayer,
-    Node,
-    Output,
-    Program,
-    Scale,
-)
+from tdd_deploy.program import Code, Conv, Dense, Edge, Input, LinearMap, NeuronLayer, Node, Output, Program, Scale
 from tdd_deploy.program.biases import currents_of_biases
 from tdd_deploy.program.bounds import worst_case_sums
 from tdd_deploy.program.program import arrays

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
+from tdd_deploy.commands.pipeline import read_program
+from tdd_deploy.commands.pipeline import train as train_into
 from tdd_deploy.data import Frames, open_data
-from tdd_deploy.pipeline import read_program
-from tdd_deploy.pipeline import train as train_into
-from tdd_deploy.simulator.engine import Engine
-from tdd_deploy.train import Samples, TrainOptions, checked, load
-from tdd_deploy.train.evaluation import evaluate
-from tdd_deploy.train.options import SPIKING
+from tdd_deploy.simulator.engine.engine import Engine
+from tdd_deploy.training import Samples, TrainOptions, checked, load
+from tdd_deploy.training.evaluation import evaluate
+from tdd_deploy.training.options import SPIKING
 from tests.agreement import assert_every_machine_agrees
 
 N_STEPS = 4

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tdd_deploy.exporters import TARGETS
-from tdd_deploy.graph import read
+from tdd_deploy.importers import read
 from tdd_deploy.neurons import IF, LIF, LoihiLIF
 from tdd_deploy.program import Conv, Dense, Edge, Flatten, Input, NeuronLayer, Output, Pool, Program, build
 

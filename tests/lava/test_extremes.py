@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from tdd_deploy.exporters.lava import environment
-from tdd_deploy.machines import event_machine, lava_machine, reference_machine
 from tdd_deploy.neurons import LoihiLIF
 from tdd_deploy.neurons.loihi import LIMIT, WRAP
 from tdd_deploy.program import Conv, Dense, Edge, Flatten, Input, NeuronLayer, Output, build
 from tdd_deploy.program.bounds import SUM_BITS, wrapping_layers
-from tdd_deploy.verification import compare
+from tdd_deploy.verification.backends import event_machine, lava_machine, reference_machine
+from tdd_deploy.verification.comparison import compare
 
 pytestmark = pytest.mark.skipif(environment.find() is None, reason="Lava is not set up: tdd-deploy lava setup")
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from tdd_deploy.exporters.lava import environment
-from tdd_deploy.machines import event_machine, lava_machine, reference_machine
-from tdd_deploy.verification import compare
+from tdd_deploy.verification.backends import event_machine, lava_machine, reference_machine
+from tdd_deploy.verification.comparison import compare
 from tests.lava.networks import grown
 
 N_NETWORKS = int(os.environ.get("TDD_DEPLOY_LAVA_NETWORKS", "20"))

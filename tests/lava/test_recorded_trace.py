@@ -9,11 +9,11 @@ import pytest
 
 from tdd_deploy.exporters.lava import environment
 from tdd_deploy.exporters.lava.plan import planned
-from tdd_deploy.machines import lava_machine
 from tdd_deploy.neurons import LIF, LoihiLIF
 from tdd_deploy.program import Dense, Edge, Input, NeuronLayer, Output, build
-from tdd_deploy.program.quantize import quantize
+from tdd_deploy.program.quantization.quantize import quantize
 from tdd_deploy.simulator import reference
+from tdd_deploy.verification.backends import lava_machine
 
 DT_S = 1e-4  # of the recordings
 SCALE = 250  # integers per float that the NIR paper's converter chose: the weight 0.04 is 10

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tdd_deploy.exporters.lava import environment
-from tdd_deploy.graph import read
+from tdd_deploy.importers import read
 from tdd_deploy.simulator import reference
 from tests.net_files import write_net
 

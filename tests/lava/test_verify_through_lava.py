@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tdd_deploy import pipeline
+from tdd_deploy.commands import pipeline
 from tdd_deploy.data import open_data
 from tdd_deploy.exporters.lava import environment, worker
 from tdd_deploy.exporters.lava.worker import LavaRun, run_bundle
 from tdd_deploy.files import sha256
-from tdd_deploy.machines import reference_machine
 from tdd_deploy.program import Conv, Program
+from tdd_deploy.verification.backends import reference_machine
 from tests.net_files import write_net
 
 pytestmark = pytest.mark.skipif(environment.find() is None, reason="Lava is not set up: tdd-deploy lava setup")

@@ -10,7 +10,7 @@ import numpy as np
 
 from tdd_deploy.program import Conv, Dense, Program
 from tdd_deploy.simulator import reference
-from tdd_deploy.simulator.engine import Engine
+from tdd_deploy.simulator.engine.engine import Engine
 from tests.zoo import Case, Given
 
 COUNTED = ("macs", "acs", "dense", "synops_stored")

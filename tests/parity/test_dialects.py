@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tdd_deploy.graph import read
+from tdd_deploy.importers import read
 from tdd_deploy.program import Program
 from tdd_deploy.simulator import reference
-from tdd_deploy.simulator.engine import Engine
+from tdd_deploy.simulator.engine.engine import Engine
 from tests.zoo import Given
 
 PYTHON = Path(__file__).parents[2] / ".venv-peers" / "bin" / "python"

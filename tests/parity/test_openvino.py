@@ -16,12 +16,12 @@ import pytest
 from tdd_deploy.exporters.onnx.rules import FORMS
 from tdd_deploy.exporters.onnx.run import OpenVino
 from tdd_deploy.exporters.onnx.write import model
-from tdd_deploy.machines import openvino_machine
 from tdd_deploy.neurons import LIF, VariantLIF
 from tdd_deploy.program import CODES, Conv, Dense, Edge, Input, NeuronLayer, Output, Pool, Program, build, with_code
 from tdd_deploy.program.inputs import as_input
-from tdd_deploy.program.quantize import quantize
+from tdd_deploy.program.quantization.quantize import quantize
 from tdd_deploy.simulator import reference
+from tdd_deploy.verification.backends import openvino_machine
 from tests.commands import Call
 from tests.property.test_integer_execution import grown, integer_case
 from tests.zoo import Case, with_delays
@@ -185,7 +185,7 @@ def test_a_loop_keeps_values_that_were_sent_some_steps_ago(number_format):
 
 @pytest.mark.parametrize("name", ["small.nir", "integers.nir"])
 def test_verify_compares_openvino(name, call: Call, tmp_path: Path):
-    from tdd_deploy.pipeline import read_program
+    from tdd_deploy.commands.pipeline import read_program
 
     program = read_program(GOLDEN / name)
     samples = np.random.default_rng(4).integers(0, 2, (6, *program.input.shape)).astype(np.float32)

@@ -10,7 +10,7 @@ import nir
 import numpy as np
 import pytest
 
-from tdd_deploy.exporters.nir import write
+from tdd_deploy.exporters.nir.write import write
 from tdd_deploy.neurons import IF, LI, LIF, CubaLIF, Neuron, VariantLIF
 from tdd_deploy.program import Conv, Dense, Edge, Flatten, Input, NeuronLayer, Node, Output, Pool, Program, build
 from tdd_deploy.simulator import reference

@@ -18,11 +18,11 @@ import pytest
 
 from tdd_deploy.neurons import LIF
 from tdd_deploy.program import Conv, Dense, Edge, Flatten, Input, LinearMap, NeuronLayer, Node, Output, Program, build
-from tdd_deploy.simulator.chips import Chip, load_chip
-from tdd_deploy.simulator.engine import Engine, Result
-from tdd_deploy.simulator.placement import Placement, place, senders_of
-from tdd_deploy.simulator.profiles import load_profile
-from tdd_deploy.simulator.report import priced
+from tdd_deploy.simulator.engine.engine import Engine, Result
+from tdd_deploy.simulator.hardware.chips import Chip, load_chip
+from tdd_deploy.simulator.hardware.placement import Placement, place, senders_of
+from tdd_deploy.simulator.hardware.profiles import load_profile
+from tdd_deploy.simulator.reports.report import priced
 from tests.parity.connections import synapses
 from tests.zoo import Given
 

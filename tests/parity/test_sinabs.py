@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from tdd_deploy.program import Dense, Edge, Flatten, Input, Output, Pool, build
-from tdd_deploy.simulator.engine import Engine
+from tdd_deploy.simulator.engine.engine import Engine
 from tests.parity.connections import Connection, connections, save, synapses
 from tests.zoo import Given, grow
 

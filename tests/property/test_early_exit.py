@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tdd_deploy.errors import BadOption
 from tdd_deploy.program import Edge, Input, Output, build
 from tdd_deploy.simulator.counts import FIELDS, Counts
-from tdd_deploy.simulator.engine import Engine
+from tdd_deploy.simulator.engine.engine import Engine
 from tests import by_hand
 from tests.property.test_execution import examples
 from tests.property.test_integer_execution import grown, integer_case

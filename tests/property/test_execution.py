@@ -34,7 +34,7 @@ from tdd_deploy.program.rounding import rounding_receivers
 from tdd_deploy.simulator import reference
 from tdd_deploy.simulator.arithmetic import FloatArithmetic
 from tdd_deploy.simulator.counts import FIELDS, Counts, Trace
-from tdd_deploy.simulator.engine import Engine, Result
+from tdd_deploy.simulator.engine.engine import Engine, Result
 from tests.zoo import Case, Given, cases, delayed_cases, grow, with_delays
 
 ANY = st.one_of(cases(), delayed_cases())

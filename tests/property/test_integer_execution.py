@@ -29,8 +29,8 @@ from tdd_deploy.program import (
 )
 from tdd_deploy.simulator import reference
 from tdd_deploy.simulator.counts import FIELDS
-from tdd_deploy.simulator.engine import Engine, Result
-from tdd_deploy.simulator.plan import is_covered
+from tdd_deploy.simulator.engine.engine import Engine, Result
+from tdd_deploy.simulator.engine.plan import is_covered
 from tests.zoo import Case, Given, Grower, with_delays
 
 BITS_24 = 2**23

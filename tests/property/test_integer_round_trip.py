@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tdd_deploy.errors import NotExportable
-from tdd_deploy.exporters.nir import lift, write
-from tdd_deploy.graph import lower, read
+from tdd_deploy.exporters.nir.write import lift, write
+from tdd_deploy.importers import lower, read
 from tdd_deploy.neurons import LoihiLIF
 from tdd_deploy.program import Dense, Edge, Input, NeuronLayer, Output, Program, build, with_code
-from tdd_deploy.program.quantize import quantize
+from tdd_deploy.program.quantization.quantize import quantize
 from tdd_deploy.simulator import reference
 from tests.lava.networks import grown
 from tests.property.test_round_trip import in_nirs_words, is_exportable

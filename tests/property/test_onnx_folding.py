@@ -13,10 +13,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
-from tdd_deploy.graph import read
+from tdd_deploy.importers import read
 from tdd_deploy.program import Program, Scale, with_code
 from tdd_deploy.simulator.counts import FIELDS
-from tdd_deploy.simulator.engine import Engine
+from tdd_deploy.simulator.engine.engine import Engine
 
 EPSILON = 2.0**-10
 CHANNELS, SIZE = 3, 8

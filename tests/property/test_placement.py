@@ -28,10 +28,10 @@ from tdd_deploy.program import (
 )
 from tdd_deploy.program.apply import apply
 from tdd_deploy.simulator import reference
-from tdd_deploy.simulator.chips import SHARING, Chip, Limit, Mesh, Spikes, Synapses
 from tdd_deploy.simulator.counts import FIELDS, Trace
-from tdd_deploy.simulator.engine import Engine
-from tdd_deploy.simulator.placement import Placement, place, placed_layers, senders_of
+from tdd_deploy.simulator.engine.engine import Engine
+from tdd_deploy.simulator.hardware.chips import SHARING, Chip, Limit, Mesh, Spikes, Synapses
+from tdd_deploy.simulator.hardware.placement import Placement, place, placed_layers, senders_of
 from tdd_deploy.simulator.routes import COSTS
 from tests import by_hand
 from tests.property.test_early_exit import leads

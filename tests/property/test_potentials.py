@@ -15,8 +15,8 @@ from tdd_deploy.errors import BadOption
 from tdd_deploy.neurons import Firing, LoihiLIF, Neuron, Threshold, VariantLIF
 from tdd_deploy.program import CODES, with_code, with_potential_output
 from tdd_deploy.simulator import reference
-from tdd_deploy.simulator.engine import Engine, Result
-from tdd_deploy.simulator.plan import is_covered
+from tdd_deploy.simulator.engine.engine import Engine, Result
+from tdd_deploy.simulator.engine.plan import is_covered
 from tests.property.test_execution import examples
 from tests.property.test_integer_execution import grown, integer_case
 from tests.zoo import Case, Given, with_delays

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tdd_deploy.errors import NotExportable
-from tdd_deploy.exporters.nir import NEURONS as HELD
-from tdd_deploy.exporters.nir import lift, write
-from tdd_deploy.graph import lower, read
+from tdd_deploy.exporters.nir.write import NEURONS as HELD
+from tdd_deploy.exporters.nir.write import lift, write
+from tdd_deploy.importers import lower, read
 from tdd_deploy.neurons import CubaLIF, Firing, I, Neuron, VariantLIF
 from tdd_deploy.program import Conv, NeuronLayer, Node, Program, Scale, build, with_code
 from tests.zoo import cases, grow

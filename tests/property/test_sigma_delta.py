@@ -8,7 +8,7 @@ import pytest
 from tdd_deploy.neurons import SigmaDelta
 from tdd_deploy.program import Conv, Dense, Edge, Flatten, Input, NeuronLayer, Output, Program, build, with_code
 from tdd_deploy.simulator import reference
-from tdd_deploy.simulator.engine import Engine
+from tdd_deploy.simulator.engine.engine import Engine
 from tests.zoo import Given
 
 N_STEPS, BATCH = 12, 2

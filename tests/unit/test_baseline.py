@@ -1,8 +1,8 @@
 import pytest
 
-from tdd_deploy.simulator.baseline import baseline_json, break_even, disagreements, fed_by_input
-from tdd_deploy.simulator.profiles import load_profile
-from tdd_deploy.simulator.report import priced
+from tdd_deploy.simulator.hardware.baseline import baseline_json, break_even, disagreements, fed_by_input
+from tdd_deploy.simulator.hardware.profiles import load_profile
+from tdd_deploy.simulator.reports.report import priced
 from tests import by_hand
 
 PROGRAM = by_hand.program()

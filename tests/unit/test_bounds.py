@@ -6,18 +6,7 @@ import numpy as np
 import pytest
 
 from tdd_deploy.errors import BadProgram
-from tdd_deploy.neurons import (
-    IF,
-    LIF,
-    CubaLI,
-    CubaLIF,
-    I,
-    LavaSigmaDelta,
-    LoihiLIF,
-    SigmaDelta,
-    Threshold,
-    VariantLIF,
-)
+from tdd_deploy.neurons import IF, LIF, CubaLI, CubaLIF, I, LavaSigmaDelta, LoihiLIF, SigmaDelta, Threshold, VariantLIF
 from tdd_deploy.program import Conv, Dense, Edge, Flatten, Input, NeuronLayer, Output, Pool, Scale, build
 from tdd_deploy.program.apply import apply
 from tdd_deploy.program.bounds import (
@@ -29,7 +18,7 @@ from tdd_deploy.program.bounds import (
     wrapping_layers,
 )
 from tdd_deploy.simulator import reference
-from tdd_deploy.simulator.engine import Engine
+from tdd_deploy.simulator.engine.engine import Engine
 from tests.zoo import Given, grow
 
 NEURON = IF(v_threshold=np.array(1.0), v_reset=np.array(0.0))

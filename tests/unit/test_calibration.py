@@ -7,8 +7,8 @@ import pytest
 
 from tdd_deploy.neurons import IF, LoihiLIF
 from tdd_deploy.program import Dense, Edge, Input, NeuronLayer, Output, build
-from tdd_deploy.program.quantize import quantize
-from tdd_deploy.simulator.calibration import calibrate
+from tdd_deploy.program.quantization.quantize import quantize
+from tdd_deploy.simulator.engine.calibration import calibrate
 from tests.zoo import Given
 
 NEURON = IF(v_threshold=np.array(1.0), v_reset=np.array(0.0))

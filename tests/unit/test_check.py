@@ -23,8 +23,8 @@ from tdd_deploy.program import (
     with_code,
     with_codes,
 )
-from tdd_deploy.simulator.check import Checked, Seen, Setting, cannot_run, check
-from tdd_deploy.simulator.chips import Chip, Limit, Neurons, Spikes, chip_names, load_chip
+from tdd_deploy.simulator.hardware.check import Checked, Seen, Setting, cannot_run, check
+from tdd_deploy.simulator.hardware.chips import Chip, Limit, Neurons, Spikes, chip_names, load_chip
 from tests import by_hand
 
 FIRE = {"v_threshold": np.array(1.0), "v_reset": np.array(0.0)}

@@ -1,8 +1,8 @@
 import pytest
 
 from tdd_deploy.errors import BadFile, BadOption, BadProfile
-from tdd_deploy.simulator.chips import LIMITS, SHARING, SPIKES, chip_names, load_chip
-from tdd_deploy.simulator.schema import CONFIDENCES
+from tdd_deploy.simulator.hardware.chips import LIMITS, SHARING, SPIKES, chip_names, load_chip
+from tdd_deploy.simulator.hardware.schema import CONFIDENCES
 
 
 @pytest.mark.parametrize("name", chip_names())

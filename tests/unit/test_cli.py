@@ -18,22 +18,24 @@ import numpy as np
 import onnx
 import pytest
 
-from tdd_deploy import __version__, cli, machines
+from tdd_deploy import __version__
+from tdd_deploy.cli import app as cli
 from tdd_deploy.data import BIN_VALUES, DATASETS, ENCODERS
 from tdd_deploy.errors import MissingDependency
 from tdd_deploy.exporters import TARGETS
 from tdd_deploy.exporters.lava.rules import MAPPINGS
 from tdd_deploy.exporters.onnx.rules import FORMS
-from tdd_deploy.machines import MACHINES
-from tdd_deploy.simulator.profiles import profile_names
-from tdd_deploy.simulator.report import SCHEMA_VERSION
-from tdd_deploy.simulator.tables import FORMATS, TABLES
-from tdd_deploy.train import METHODS, NETWORKS
-from tdd_deploy.train.augment import AUGMENTATIONS
-from tdd_deploy.train.execution import DEVICES
-from tdd_deploy.train.methods import READINGS, SCORES, STEP_LOSSES
-from tdd_deploy.train.options import NORMS, OPTIMIZER_DEFAULTS, SCHEDULES, STEPWISE_NORMS, STRATEGY_DEFAULTS, Weigh
-from tdd_deploy.train.strategies import TRANSMISSIONS
+from tdd_deploy.simulator.hardware.profiles import profile_names
+from tdd_deploy.simulator.reports.report import SCHEMA_VERSION
+from tdd_deploy.simulator.reports.tables import FORMATS, TABLES
+from tdd_deploy.training import METHODS, NETWORKS
+from tdd_deploy.training.augment import AUGMENTATIONS
+from tdd_deploy.training.execution import DEVICES
+from tdd_deploy.training.methods import READINGS, SCORES, STEP_LOSSES
+from tdd_deploy.training.options import NORMS, OPTIMIZER_DEFAULTS, SCHEDULES, STEPWISE_NORMS, STRATEGY_DEFAULTS, Weigh
+from tdd_deploy.training.strategies import TRANSMISSIONS
+from tdd_deploy.verification import backends as machines
+from tdd_deploy.verification.backends import MACHINES
 from tests import by_hand
 from tests.commands import Call
 
@@ -347,7 +349,7 @@ def test_an_interrupted_training_is_saved_and_goes_on(number: int, tmp_path: Pat
     command = [
         sys.executable,
         "-m",
-        "tdd_deploy.cli",
+        "tdd_deploy",
         "train",
         "--method",
         "tet",
@@ -384,7 +386,7 @@ def test_an_interrupted_training_is_saved_and_goes_on(number: int, tmp_path: Pat
 )
 def test_a_full_disk_is_answered_in_one_sentence(kib: int, words: str, run_folder: Path, tmp_path: Path) -> None:
     """A limit on every file's size stands for the disk."""
-    command = f"ulimit -f {kib}; exec {sys.executable} -m tdd_deploy.cli {words}"
+    command = f"ulimit -f {kib}; exec {sys.executable} -m tdd_deploy {words}"
     environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
     called = subprocess.run(
         ["bash", "-c", command.replace("RUN", str(run_folder))],
@@ -411,14 +413,14 @@ def test_a_fault_of_ours_is_exit_4(call: Call, run_folder: Path, monkeypatch: py
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("oh")
 
-    monkeypatch.setattr("tdd_deploy.pipeline.inspect", broken)
+    monkeypatch.setattr("tdd_deploy.commands.pipeline.inspect", broken)
     called = call("inspect", run_folder)
     assert called.code == 4
     assert "bug" in called.err
 
 
 def test_a_reader_who_leaves_is_no_error(run_folder: Path) -> None:
-    command = f"{sys.executable} -m tdd_deploy.cli inspect {run_folder} --json | head -c 1; echo ${{PIPESTATUS[0]}}"
+    command = f"{sys.executable} -m tdd_deploy inspect {run_folder} --json | head -c 1; echo ${{PIPESTATUS[0]}}"
     called = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
     assert called.stdout.strip().endswith("0")
     assert called.stderr == ""
@@ -427,7 +429,7 @@ def test_a_reader_who_leaves_is_no_error(run_folder: Path) -> None:
 @pytest.fixture(scope="module")
 def integer_file(run_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The trained network, quantized."""
-    from tdd_deploy.pipeline import export
+    from tdd_deploy.commands.pipeline import export
 
     path = tmp_path_factory.mktemp("integers") / "network.nir"
     export(run_folder, target="nir", out=path, bits=8)

@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tdd_deploy import cli, pipeline
+from tdd_deploy.cli import app as cli
+from tdd_deploy.commands import pipeline
 from tdd_deploy.data import open_data
 from tdd_deploy.errors import Interrupted
 from tdd_deploy.program import Conv, Dense
-from tdd_deploy.train import figures
-from tdd_deploy.train.prune import BY
+from tdd_deploy.training import figures
+from tdd_deploy.training.prune import BY
 from tests.commands import Call
 
 

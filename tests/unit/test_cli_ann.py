@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 import torch
 
-from tdd_deploy import pipeline
+from tdd_deploy.commands import pipeline
 from tdd_deploy.data import open_data
 from tdd_deploy.errors import BadFile, Interrupted
-from tdd_deploy.train.baseline import BITS
+from tdd_deploy.training.baseline import BITS
 from tests.commands import Call
 
 FAST = ("--method", "ann", "--network", "mlp", "--epochs", 2, "--train-samples", 256)

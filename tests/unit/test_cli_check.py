@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from tdd_deploy.commands.pipeline import check
 from tdd_deploy.errors import BadOption
-from tdd_deploy.exporters.nir import write
-from tdd_deploy.pipeline import check
+from tdd_deploy.exporters.nir.write import write
 from tdd_deploy.program import Program
-from tdd_deploy.simulator.chips import chip_names, load_chip
-from tdd_deploy.simulator.profiles import load_profile, profile_names
+from tdd_deploy.simulator.hardware.chips import chip_names, load_chip
+from tdd_deploy.simulator.hardware.profiles import load_profile, profile_names
 from tests.commands import Call
 from tests.unit.test_check import integers, mlp, recurrent, residual
 

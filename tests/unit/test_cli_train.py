@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 import torch
 
-from tdd_deploy import cli
-from tdd_deploy.pipeline import train, verify
-from tdd_deploy.train import TrainOptions, by_field
+from tdd_deploy.cli import app as cli
+from tdd_deploy.commands.pipeline import train, verify
+from tdd_deploy.training import TrainOptions, by_field
 from tests.commands import Call
 
 FAST = ["--network", "mlp", "--method", "tet", "--steps", "2", "--epochs", "1", "--train-samples", "128"]

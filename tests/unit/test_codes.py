@@ -8,8 +8,8 @@ from hypothesis import given, settings
 
 from tdd_deploy.neurons import IF
 from tdd_deploy.program import CODES, Dense, Edge, Input, NeuronLayer, Output, build, code_groups, with_code
-from tdd_deploy.simulator.codes import choose_codes
-from tdd_deploy.simulator.engine import Engine
+from tdd_deploy.simulator.engine.codes import choose_codes
+from tdd_deploy.simulator.engine.engine import Engine
 from tests.zoo import Given, cases
 
 EXAMPLES = settings(max_examples=int(os.environ.get("TDD_DEPLOY_EXAMPLES", "100")), deadline=None)

@@ -3,8 +3,8 @@ from typing import Literal
 
 import pytest
 
-from tdd_deploy.config import read_options
 from tdd_deploy.errors import BadFile, BadOptions
+from tdd_deploy.options.toml import read_options
 
 HINTS = {
     "epochs": int,

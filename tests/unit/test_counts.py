@@ -7,7 +7,7 @@ import pytest
 from tdd_deploy.program import Conv, Dense, Edge, Flatten, Input, Output, Pool, build, with_code
 from tdd_deploy.simulator import reference
 from tdd_deploy.simulator.counts import FIELDS, Counts
-from tdd_deploy.simulator.engine import Engine
+from tdd_deploy.simulator.engine.engine import Engine
 from tests import by_hand
 from tests.zoo import Given
 

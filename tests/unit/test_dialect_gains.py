@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tdd_deploy.errors import UnsupportedGraph
-from tdd_deploy.graph import lower
+from tdd_deploy.importers import lower
 from tdd_deploy.program import Conv, Program
 
 W = 0.1  # needs all bits: multiplying it by any neighbor of 1 changes it

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from tdd_deploy.errors import UnsupportedGraph
-from tdd_deploy.graph import lower
+from tdd_deploy.importers import lower
 from tdd_deploy.neurons import LIF, CubaLIF, Neuron, VariantLIF
 
 LIF_NODE = {"tau": 8e-4, "r": 8.0, "v_leak": 0.0, "v_threshold": 1.0, "v_reset": 0.0}

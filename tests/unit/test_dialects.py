@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from tdd_deploy.errors import BadFile, BadOption, BadOptions, TddDeployError, UnsupportedGraph
-from tdd_deploy.exporters.nir import write
-from tdd_deploy.graph import AmbiguousGraph, lower, read, survey
-from tdd_deploy.graph.dialects import DIALECTS, KEYS, chosen
+from tdd_deploy.exporters.nir.write import write
+from tdd_deploy.importers import AmbiguousGraph, lower, read, survey
+from tdd_deploy.importers.nir.dialects import DIALECTS, KEYS, chosen
 from tdd_deploy.neurons import IF, LIF, VariantLIF
 from tdd_deploy.simulator import reference
-from tdd_deploy.simulator.engine import Engine
+from tdd_deploy.simulator.engine.engine import Engine
 from tests.shared_data import needs, shared
 from tests.zoo import Given
 

@@ -4,9 +4,9 @@ import pytest
 from tdd_deploy.program import Conv, Dense
 from tdd_deploy.simulator import reference
 from tdd_deploy.simulator.counts import FIELDS, Counts, Layer
-from tdd_deploy.simulator.energy import COVERAGE, EXCLUDED, Seconds, price_counts
-from tdd_deploy.simulator.engine import Engine
-from tdd_deploy.simulator.profiles import load_profile, profile_names
+from tdd_deploy.simulator.engine.engine import Engine
+from tdd_deploy.simulator.hardware.energy import COVERAGE, EXCLUDED, Seconds, price_counts
+from tdd_deploy.simulator.hardware.profiles import load_profile, profile_names
 from tests import by_hand
 from tests.zoo import Given, grow
 

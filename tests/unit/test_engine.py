@@ -6,7 +6,7 @@ import pytest
 from tdd_deploy.program import Dense, Edge, Input, Output, build, with_code
 from tdd_deploy.simulator import reference
 from tdd_deploy.simulator.counts import FIELDS
-from tdd_deploy.simulator.engine import Engine
+from tdd_deploy.simulator.engine.engine import Engine
 from tests import by_hand
 from tests.zoo import Given, grow
 

@@ -13,7 +13,7 @@ import pytest
 
 from tdd_deploy.exporters import TARGETS
 from tdd_deploy.exporters.lava import environment
-from tdd_deploy.program.quantize import quantize
+from tdd_deploy.program.quantization.quantize import quantize
 from tests import by_hand
 
 EXAMPLES = Path(__file__).parents[2] / "examples"

@@ -7,8 +7,8 @@ import onnxruntime
 import pytest
 
 from tdd_deploy.errors import MissingDependency, NotExportable
-from tdd_deploy.exporters.conventional import write
-from tdd_deploy.graph import read
+from tdd_deploy.exporters.onnx.relu_network import write
+from tdd_deploy.importers import read
 from tdd_deploy.neurons import LIF, SigmaDelta
 from tdd_deploy.program import Conv, Dense, Edge, Flatten, Input, NeuronLayer, Output, Pool, Scale, build
 from tdd_deploy.simulator import reference

@@ -17,7 +17,7 @@ from tdd_deploy.exporters.lava.rules import MAPPINGS, violations
 from tdd_deploy.exporters.lava.write import write
 from tdd_deploy.neurons import IF, LI, LIF, CubaLIF, I, LoihiLIF, SigmaDelta, Threshold
 from tdd_deploy.program import Conv, Dense, Edge, Flatten, Input, NeuronLayer, Output, Pool, Program, Scale, build
-from tdd_deploy.program.quantize import quantize
+from tdd_deploy.program.quantization.quantize import quantize
 
 FIRE = {"v_threshold": np.array(1.0), "v_reset": np.array(0.0)}
 NEURON = IF(**FIRE)

@@ -12,22 +12,10 @@ import pytest
 import tdd_deploy
 from tdd_deploy.errors import BadFile, NotExportable, Refused
 from tdd_deploy.exporters import TARGETS
-from tdd_deploy.exporters.nir import LARGEST_DIAGONAL, lift, write
-from tdd_deploy.exporters.nir import NEURONS as HELD
-from tdd_deploy.graph import lower, read
-from tdd_deploy.neurons import (
-    IF,
-    LI,
-    LIF,
-    CubaLI,
-    CubaLIF,
-    I,
-    LoihiLIF,
-    Neuron,
-    SigmaDelta,
-    Threshold,
-    VariantLIF,
-)
+from tdd_deploy.exporters.nir.write import LARGEST_DIAGONAL, lift, write
+from tdd_deploy.exporters.nir.write import NEURONS as HELD
+from tdd_deploy.importers import lower, read
+from tdd_deploy.neurons import IF, LI, LIF, CubaLI, CubaLIF, I, LoihiLIF, Neuron, SigmaDelta, Threshold, VariantLIF
 from tdd_deploy.program import Conv, Dense, Edge, Flatten, Input, NeuronLayer, Output, Pool, Program, Scale, build
 from tdd_deploy.simulator.arithmetic import FloatArithmetic, IntegerArithmetic
 

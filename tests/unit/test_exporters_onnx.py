@@ -41,9 +41,9 @@ from tdd_deploy.program import (
     build,
     with_code,
 )
-from tdd_deploy.program.quantize import quantize
+from tdd_deploy.program.quantization.quantize import quantize
 from tdd_deploy.simulator import reference
-from tdd_deploy.simulator.engine import Engine
+from tdd_deploy.simulator.engine.engine import Engine
 from tests import by_hand
 from tests.zoo import Given
 
@@ -681,7 +681,7 @@ def test_an_interrupted_write_leaves_the_old_file_and_nothing_else(failure, rais
 def test_the_targets_are_there_without_onnx():
     code = (
         "import sys; sys.modules['onnx'] = sys.modules['onnxruntime'] = None; "
-        "import tdd_deploy.exporters, tdd_deploy.exporters.onnx.run, tdd_deploy.machines"
+        "import tdd_deploy.exporters, tdd_deploy.exporters.onnx.run, tdd_deploy.verification.backends"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
 

@@ -10,16 +10,16 @@ import nir
 import numpy as np
 import pytest
 
-from tdd_deploy import pipeline
+from tdd_deploy.commands import pipeline
+from tdd_deploy.commands.pipeline import analyse, export, prune, read_program, simulate, train, verify
 from tdd_deploy.data import encode, open_data
 from tdd_deploy.errors import BadData, BadOption, BadOptions, NotExportable
-from tdd_deploy.exporters.nir import write
-from tdd_deploy.feed import Feed, Sent
+from tdd_deploy.exporters.nir.write import write
 from tdd_deploy.neurons import LIF
-from tdd_deploy.pipeline import analyse, export, prune, read_program, simulate, train, verify
 from tdd_deploy.program import Dense, Edge, Flatten, Input, NeuronLayer, Output, Program, build
+from tdd_deploy.runtime.inputs import Feed, Sent
 from tdd_deploy.simulator import reference
-from tdd_deploy.simulator.tables import input_lines, scale_text
+from tdd_deploy.simulator.reports.tables import input_lines, scale_text
 from tests.commands import Call
 from tests.net_files import CUBA, write_net
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from tdd_deploy.errors import BadFile, BadProgram, TddDeployError, UnsupportedGraph
-from tdd_deploy.exporters.nir import lift, write
-from tdd_deploy.graph import lower, read
+from tdd_deploy.exporters.nir.write import lift, write
+from tdd_deploy.importers import lower, read
 from tdd_deploy.neurons import IF, LI, LIF, CubaLIF, I, Neuron, Threshold
 from tdd_deploy.program import Conv, Dense, Edge, Flatten, Input, NeuronLayer, Output, Pool, Program, Scale, build
 from tdd_deploy.simulator import reference

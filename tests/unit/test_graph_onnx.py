@@ -6,14 +6,14 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper
 
+from tdd_deploy.commands.pipeline import inspect
 from tdd_deploy.errors import BadFile, MissingDependency, TddDeployError, UnsupportedGraph
 from tdd_deploy.exporters import TARGETS
-from tdd_deploy.graph import read
+from tdd_deploy.importers import read
 from tdd_deploy.neurons import SigmaDelta
-from tdd_deploy.pipeline import inspect
 from tdd_deploy.program import Conv, Dense, Pool, with_code
 from tdd_deploy.simulator import reference
-from tdd_deploy.simulator.engine import Engine
+from tdd_deploy.simulator.engine.engine import Engine
 from tests import by_hand
 from tests.onnx_files import made, node, write
 

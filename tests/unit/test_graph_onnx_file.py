@@ -9,7 +9,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from tdd_deploy.errors import BadFile
-from tdd_deploy.graph import read
+from tdd_deploy.importers import read
 from tests.onnx_files import made, node, write
 
 RNG = np.random.default_rng(0)

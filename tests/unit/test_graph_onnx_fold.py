@@ -6,11 +6,11 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from tdd_deploy import pipeline
-from tdd_deploy.graph import read
+from tdd_deploy.commands import pipeline
+from tdd_deploy.importers import read
 from tdd_deploy.program import Conv, Dense, Scale
 from tdd_deploy.simulator import reference
-from tdd_deploy.simulator.engine import Engine
+from tdd_deploy.simulator.engine.engine import Engine
 from tests.onnx_files import node, write
 from tests.zoo import Given
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from tdd_deploy.graph import read
+from tdd_deploy.importers import read
 from tdd_deploy.program import Scale
 from tdd_deploy.simulator import reference
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from tdd_deploy.errors import BadFile, BadProgram, UnsupportedGraph, Violation
-from tdd_deploy.graph import read
+from tdd_deploy.importers import read
 from tdd_deploy.neurons import LIF
 from tdd_deploy.program import Conv, Dense, Flatten, Input, NeuronLayer, Output, Pool, Program, Scale
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from tdd_deploy.errors import BadFile
-from tdd_deploy.graph import read, survey
-from tdd_deploy.graph.hdf5 import unfinished
+from tdd_deploy.importers import read, survey
+from tdd_deploy.importers.hdf5 import unfinished
 from tests.net_files import CUBA, write_net
 
 DIALECT = "nir,dt=1e-4,integration=euler"

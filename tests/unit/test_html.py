@@ -11,10 +11,10 @@ from PIL import Image
 
 from tdd_deploy import __version__
 from tdd_deploy.errors import MissingDependency
-from tdd_deploy.simulator import html
-from tdd_deploy.simulator.html import write_html
-from tdd_deploy.simulator.profiles import load_profile, profile_names
-from tdd_deploy.simulator.report import priced
+from tdd_deploy.simulator.hardware.profiles import load_profile, profile_names
+from tdd_deploy.simulator.reports import html
+from tdd_deploy.simulator.reports.html import write_html
+from tdd_deploy.simulator.reports.report import priced
 from tests import by_hand
 
 

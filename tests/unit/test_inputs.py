@@ -4,10 +4,10 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from tdd_deploy.commands.pipeline import export, read_program
 from tdd_deploy.errors import BadData
-from tdd_deploy.exporters.nir import write
+from tdd_deploy.exporters.nir.write import write
 from tdd_deploy.neurons import IF
-from tdd_deploy.pipeline import export, read_program
 from tdd_deploy.program import Dense, Edge, Input, NeuronLayer, Output, build
 from tdd_deploy.program.inputs import as_input, input_kind
 

@@ -12,11 +12,11 @@ import pytest
 
 from tdd_deploy.neurons import LIF, LoihiLIF
 from tdd_deploy.program import Conv, Dense, Edge, Flatten, Input, NeuronLayer, Output, Pool, Program, build, with_code
-from tdd_deploy.simulator import compiled, kernels, plan
 from tdd_deploy.simulator.counts import FIELDS
-from tdd_deploy.simulator.engine import Engine, Result
-from tdd_deploy.simulator.kernels import BLOCK
-from tdd_deploy.simulator.plan import Planned, is_covered
+from tdd_deploy.simulator.engine import compiled, kernels, plan
+from tdd_deploy.simulator.engine.engine import Engine, Result
+from tdd_deploy.simulator.engine.kernels import BLOCK
+from tdd_deploy.simulator.engine.plan import Planned, is_covered
 from tests import by_hand
 from tests.zoo import Given
 
@@ -264,7 +264,7 @@ def test_a_cache_that_cannot_be_written_is_done_without(monkeypatch):
 
 def test_what_does_not_execute_does_not_load_the_compiler():
     code = (
-        "import sys, tdd_deploy.cli; from pathlib import Path; from tdd_deploy.pipeline import inspect; "
+        "import sys, tdd_deploy.cli.app; from pathlib import Path; from tdd_deploy.commands.pipeline import inspect; "
         "inspect(Path('tests/golden/small.nir')); sys.exit('numba' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

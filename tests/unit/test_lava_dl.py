@@ -9,18 +9,18 @@ import h5py
 import numpy as np
 import pytest
 
-from tdd_deploy import pipeline
+from tdd_deploy.commands import pipeline
+from tdd_deploy.commands.sweep import sweep
 from tdd_deploy.errors import BadFile, NotExportable, TddDeployError, UnsupportedGraph
-from tdd_deploy.graph import lava_dl as room
-from tdd_deploy.graph import read
+from tdd_deploy.importers import lava_dl as room
+from tdd_deploy.importers import read
 from tdd_deploy.neurons import LavaSigmaDelta, LoihiLIF
 from tdd_deploy.program import Conv, Dense, Program, with_code
 from tdd_deploy.program.apply import apply
 from tdd_deploy.simulator import reference
 from tdd_deploy.simulator.arithmetic import FloatArithmetic
 from tdd_deploy.simulator.counts import FIELDS
-from tdd_deploy.simulator.engine import Engine
-from tdd_deploy.sweep import sweep
+from tdd_deploy.simulator.engine.engine import Engine
 from tests.damage import is_in_a_global_heap
 from tests.net_files import CUBA, SDNN, write_net
 from tests.zoo import Given

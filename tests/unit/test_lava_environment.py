@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tdd_deploy import cli
+from tdd_deploy.cli import app as cli
 from tdd_deploy.errors import BadFile, BadOption, MissingDependency, MissingEnvironment, WorkerFailed
 from tdd_deploy.exporters.lava import doctor, environment, supervisor
 from tdd_deploy.exporters.lava.environment import find, home, pins, require, setup

@@ -6,7 +6,7 @@ import torch
 
 from tdd_deploy.neurons import LoihiLIF, Observing
 from tdd_deploy.simulator.arithmetic import IntegerArithmetic
-from tdd_deploy.train.arithmetic import TorchIntegers
+from tdd_deploy.training.arithmetic import TorchIntegers
 
 TOP = 2**23 - 1  # the largest v; u may reach one more
 FREE = {"v_threshold": TOP, "v_reset": 0, "du": 4095, "dv": 0, "bias": 0}  # never fires, forgets u, keeps v

@@ -12,11 +12,18 @@ import pytest
 from tdd_deploy.errors import BadOption, MissingEnvironment, NotExportable
 from tdd_deploy.exporters.lava import environment, worker
 from tdd_deploy.exporters.lava.worker import LavaRun
-from tdd_deploy.machines import Machine, event_machine, lava_machine, onnx_machine, openvino_machine, reference_machine
 from tdd_deploy.program import Program
-from tdd_deploy.program.quantize import quantize
+from tdd_deploy.program.quantization.quantize import quantize
 from tdd_deploy.simulator import reference
-from tdd_deploy.verification import compare
+from tdd_deploy.verification.backends import (
+    Machine,
+    event_machine,
+    lava_machine,
+    onnx_machine,
+    openvino_machine,
+    reference_machine,
+)
+from tdd_deploy.verification.comparison import compare
 from tests import by_hand
 
 PYTHON = Path("python-of-lava")

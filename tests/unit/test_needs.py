@@ -22,8 +22,8 @@ from tdd_deploy.program import (
     build,
 )
 from tdd_deploy.program.apply import apply
-from tdd_deploy.simulator.chips import Chip, Synapses, load_chip
-from tdd_deploy.simulator.needs import Needs
+from tdd_deploy.simulator.hardware.chips import Chip, Synapses, load_chip
+from tdd_deploy.simulator.hardware.needs import Needs
 from tests import by_hand
 
 LOIHI = load_chip("loihi1")

@@ -5,19 +5,7 @@ from dataclasses import fields
 import numpy as np
 import pytest
 
-from tdd_deploy.neurons import (
-    IF,
-    LI,
-    LIF,
-    NEURONS,
-    CubaLI,
-    CubaLIF,
-    I,
-    Observing,
-    SigmaDelta,
-    Threshold,
-    VariantLIF,
-)
+from tdd_deploy.neurons import IF, LI, LIF, NEURONS, CubaLI, CubaLIF, I, Observing, SigmaDelta, Threshold, VariantLIF
 from tdd_deploy.simulator.arithmetic import FloatArithmetic
 
 FIRES = {"v_threshold": np.array(1.0), "v_reset": np.array(0.0)}

@@ -11,14 +11,14 @@ import torch
 from scipy.integrate import solve_ivp
 
 from tdd_deploy.errors import UnsupportedGraph
-from tdd_deploy.exporters.nir import lift
+from tdd_deploy.exporters.nir.write import lift
 from tdd_deploy.exporters.onnx.rules import FORMS
 from tdd_deploy.exporters.onnx.run import Model
 from tdd_deploy.exporters.onnx.write import model
-from tdd_deploy.graph import lower
+from tdd_deploy.importers import lower
 from tdd_deploy.program import CODES, with_code
 from tdd_deploy.simulator import reference
-from tdd_deploy.simulator.engine import Engine
+from tdd_deploy.simulator.engine.engine import Engine
 from tests.zoo import Given
 
 DT = 1e-3

@@ -11,13 +11,12 @@ import nir
 import numpy as np
 import pytest
 
+from tdd_deploy.commands.pipeline import Verified, export, read_program, simulate, verify
 from tdd_deploy.data import Frames
 from tdd_deploy.errors import BadData, BadOption, BadOptions, BadProgram, NotExportable, TddDeployError
 from tdd_deploy.exporters import TARGETS
-from tdd_deploy.exporters.nir import write
-from tdd_deploy.machines import torch_machine
+from tdd_deploy.exporters.nir.write import write
 from tdd_deploy.neurons import LI, LIF, LoihiLIF
-from tdd_deploy.pipeline import Verified, export, read_program, simulate, verify
 from tdd_deploy.program import (
     Code,
     Dense,
@@ -34,10 +33,11 @@ from tdd_deploy.program import (
     with_potential_output,
 )
 from tdd_deploy.program.outputs import unchanging
-from tdd_deploy.program.quantize import quantize
-from tdd_deploy.shares import check_finite
+from tdd_deploy.program.quantization.quantize import quantize
+from tdd_deploy.runtime.shards import check_finite
 from tdd_deploy.simulator import reference
-from tdd_deploy.simulator.engine import Engine
+from tdd_deploy.simulator.engine.engine import Engine
+from tdd_deploy.verification.backends import torch_machine
 from tests.commands import Call
 from tests.net_files import CUBA, SDNN, write_net
 
@@ -453,7 +453,7 @@ def test_numbers_whose_sums_could_be_infinite_are_refused_though_spikes_hide_the
 
 def test_an_infinite_potential_is_not_seen_by_other_samples(monkeypatch: pytest.MonkeyPatch) -> None:
     """It made the zeros that stand for missing states NaN, for all layers and samples that came afterwards."""
-    monkeypatch.setattr("tdd_deploy.simulator.plan.largest_sent", lambda program: {"li": np.inf})
+    monkeypatch.setattr("tdd_deploy.simulator.engine.plan.largest_sent", lambda program: {"li": np.inf})
     program = with_code(tall(2.0**70, more=2.0**60), "spike")
     x = np.zeros((3, 2, 2), np.float32)
     x[:, 0] = 1  # infinite

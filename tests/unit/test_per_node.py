@@ -6,11 +6,11 @@ import nir
 import numpy as np
 import pytest
 
-from tdd_deploy import pipeline
+from tdd_deploy.commands import pipeline
 from tdd_deploy.errors import BadOptions, UnsupportedGraph
-from tdd_deploy.exporters.nir import write
-from tdd_deploy.graph import AmbiguousGraph, lower, read
-from tdd_deploy.graph.dialects import APPLIES_TO, DIALECTS, KEYS, OF_THE_FILE, chosen
+from tdd_deploy.exporters.nir.write import write
+from tdd_deploy.importers import AmbiguousGraph, lower, read
+from tdd_deploy.importers.nir.dialects import APPLIES_TO, DIALECTS, KEYS, OF_THE_FILE, chosen
 from tdd_deploy.neurons import CubaLIF, VariantLIF
 from tdd_deploy.program import Program
 from tdd_deploy.simulator import reference

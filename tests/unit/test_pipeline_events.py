@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tdd_deploy import feed
+from tdd_deploy.commands.pipeline import analyse, export, prune, read_program, simulate, train, verify
+from tdd_deploy.commands.sweep import sweep
 from tdd_deploy.data import Binning, open_data
 from tdd_deploy.errors import BadData, BadFile, BadOption, BadOptions
-from tdd_deploy.exporters.nir import write
+from tdd_deploy.exporters.nir.write import write
 from tdd_deploy.neurons import LIF
-from tdd_deploy.pipeline import analyse, export, prune, read_program, simulate, train, verify
 from tdd_deploy.program import Conv, Dense, Edge, Flatten, Input, NeuronLayer, Output, build
+from tdd_deploy.runtime import inputs as feed
 from tdd_deploy.simulator import reference
-from tdd_deploy.sweep import sweep
 from tests.camera import EVENT, SENSOR, recordings
 from tests.camera import write as write_events
 

@@ -12,8 +12,9 @@ import h5py
 import pytest
 
 from tdd_deploy.errors import BadFile
-from tdd_deploy.graph import hdf5, probe
-from tdd_deploy.graph.probe import ending_of
+from tdd_deploy.importers import hdf5
+from tdd_deploy.importers.nir import probe
+from tdd_deploy.importers.nir.probe import ending_of
 
 ROOM = 256 << 20
 LONG_S = 100  # time limit that no reader of these tests reaches

@@ -5,13 +5,8 @@ import pytest
 
 from tdd_deploy.errors import BadFile, BadOption, BadProfile
 from tdd_deploy.simulator.counts import FIELDS
-from tdd_deploy.simulator.profiles import (
-    MILLIWATTS,
-    PICOJOULES,
-    load_profile,
-    profile_names,
-)
-from tdd_deploy.simulator.schema import CONFIDENCES
+from tdd_deploy.simulator.hardware.profiles import MILLIWATTS, PICOJOULES, load_profile, profile_names
+from tdd_deploy.simulator.hardware.schema import CONFIDENCES
 
 FIGURES = Path(__file__).parents[3] / "shared/reference/energy-figures.toml"
 in_figures = pytest.mark.skipif(not FIGURES.exists(), reason="the collected figures stand beside the repository")

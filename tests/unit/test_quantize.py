@@ -11,7 +11,14 @@ from tdd_deploy.neurons import IF, LI, LIF, CubaLIF, I, LoihiLIF, SigmaDelta, Th
 from tdd_deploy.neurons.loihi import WRAP
 from tdd_deploy.program import Conv, Dense, Edge, Flatten, Input, NeuronLayer, Output, Pool, Scale, build
 from tdd_deploy.program.bounds import worst_case_sums, wrapping_layers
-from tdd_deploy.program.quantize import LARGEST_BIAS, decay_of, largest_weight, quantize, rounded, rounded_bias
+from tdd_deploy.program.quantization.quantize import (
+    LARGEST_BIAS,
+    decay_of,
+    largest_weight,
+    quantize,
+    rounded,
+    rounded_bias,
+)
 from tdd_deploy.simulator import reference
 from tests.zoo import grow
 

@@ -8,8 +8,8 @@ from tdd_deploy.errors import BadFile, BadOption
 from tdd_deploy.neurons import LI
 from tdd_deploy.program import Dense, Edge, Input, NeuronLayer, Output, build
 from tdd_deploy.simulator import reference
-from tdd_deploy.simulator.engine import Engine
-from tdd_deploy.simulator.record import recording
+from tdd_deploy.simulator.engine.engine import Engine
+from tdd_deploy.simulator.engine.record import recording
 from tests import by_hand
 from tests.zoo import Given, grow
 

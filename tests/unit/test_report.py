@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from tdd_deploy.program import Dense, Edge, Flatten, Input, Output, Pool, build
-from tdd_deploy.simulator.chips import load_chip
 from tdd_deploy.simulator.counts import FIELDS
-from tdd_deploy.simulator.engine import Engine
-from tdd_deploy.simulator.placement import place
-from tdd_deploy.simulator.profiles import load_profile, profile_names
-from tdd_deploy.simulator.report import BY_CODE, SCHEMA_VERSION, priced, write_csv
+from tdd_deploy.simulator.engine.engine import Engine
+from tdd_deploy.simulator.hardware.chips import load_chip
+from tdd_deploy.simulator.hardware.placement import place
+from tdd_deploy.simulator.hardware.profiles import load_profile, profile_names
+from tdd_deploy.simulator.reports.report import BY_CODE, SCHEMA_VERSION, priced, write_csv
 from tdd_deploy.simulator.routes import COSTS
 from tests import by_hand
 from tests.zoo import Given, grow

@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
 
-from tdd_deploy.simulator import reference, scatter
-from tdd_deploy.simulator.engine import Engine
-from tdd_deploy.simulator.scatter import Events, channel_first, channel_last
+from tdd_deploy.simulator import reference
+from tdd_deploy.simulator.engine import scatter
+from tdd_deploy.simulator.engine.engine import Engine
+from tdd_deploy.simulator.engine.scatter import Events, channel_first, channel_last
 from tests.zoo import Given, grow
 
 

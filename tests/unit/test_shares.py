@@ -20,11 +20,11 @@ import numpy as np
 import psutil
 import pytest
 
-from tdd_deploy import cluster
+from tdd_deploy.commands.pipeline import simulate
 from tdd_deploy.data import open_data
 from tdd_deploy.errors import BadData, BadOption, BadOptions, WorkerFailed
-from tdd_deploy.pipeline import simulate
-from tdd_deploy.shares import Job, Share
+from tdd_deploy.runtime import dask as cluster
+from tdd_deploy.runtime.shards import Job, Share
 from tests import by_hand
 
 N = 403

@@ -6,11 +6,11 @@ import nir
 import numpy as np
 import pytest
 
-from tdd_deploy import pipeline
-from tdd_deploy import sweep as room
+from tdd_deploy.commands import pipeline
+from tdd_deploy.commands import sweep as room
+from tdd_deploy.commands.sweep import pareto, sweep
 from tdd_deploy.errors import BadFile, BadOption, Interrupted
-from tdd_deploy.graph import AmbiguousGraph
-from tdd_deploy.sweep import pareto, sweep
+from tdd_deploy.importers import AmbiguousGraph
 
 PROFILES = ("loihi2", "cmos45-horowitz")  # the first has no prices
 

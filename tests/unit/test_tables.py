@@ -5,7 +5,7 @@ import io
 
 import pytest
 
-from tdd_deploy.simulator.tables import (
+from tdd_deploy.simulator.reports.tables import (
     FORMATS,
     TABLES,
     Table,

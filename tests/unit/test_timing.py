@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from tdd_deploy.simulator.profiles import load_profile
-from tdd_deploy.simulator.timing import run_time
+from tdd_deploy.simulator.hardware.profiles import load_profile
+from tdd_deploy.simulator.hardware.timing import run_time
 from tests import by_hand
 
 DAVIES = load_profile("loihi1-davies2018")

@@ -6,18 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from tdd_deploy.train import Samples, TrainOptions, checked
-from tdd_deploy.train.ann import (
-    Grid,
-    IntegerMap,
-    StoredPool,
-    StoredRelu,
-    calibrate,
-    listening,
-    weight_grid,
-)
-from tdd_deploy.train.baseline import BITS
-from tdd_deploy.train.evaluation import evaluate
+from tdd_deploy.training import Samples, TrainOptions, checked
+from tdd_deploy.training.ann import Grid, IntegerMap, StoredPool, StoredRelu, calibrate, listening, weight_grid
+from tdd_deploy.training.baseline import BITS
+from tdd_deploy.training.evaluation import evaluate
 from tests.untrained import images, in_integers, twin
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -8,14 +8,14 @@ import torch
 from torch import nn
 
 from tdd_deploy.errors import BadOption
-from tdd_deploy.exporters.nir import write
-from tdd_deploy.graph import read
+from tdd_deploy.exporters.nir.write import write
+from tdd_deploy.importers import read
 from tdd_deploy.neurons import Threshold
 from tdd_deploy.program import Edge, Input, NeuronLayer, Output, Pool, build
 from tdd_deploy.simulator import reference
-from tdd_deploy.train.architectures import NETWORKS, make_network
-from tdd_deploy.train.lower import lower
-from tdd_deploy.train.network import AnyOf, Both, Neurons
+from tdd_deploy.training.architectures import NETWORKS, make_network
+from tdd_deploy.training.lower import lower
+from tdd_deploy.training.network import AnyOf, Both, Neurons
 from tests.agreement import assert_every_machine_agrees
 from tests.untrained import network, neurons, pixels, spikes, tiny_resnet
 

@@ -6,7 +6,7 @@ import torch
 
 from tdd_deploy.neurons import NEURONS, LoihiLIF
 from tdd_deploy.simulator.arithmetic import FloatArithmetic, IntegerArithmetic
-from tdd_deploy.train.arithmetic import TorchArithmetic, TorchIntegers, arithmetic_of
+from tdd_deploy.training.arithmetic import TorchArithmetic, TorchIntegers, arithmetic_of
 
 THRESHOLD = 1.0
 # v, spike where v > 1, spike where v >= 1, triangle max(0, 1 - |v - 1|); all exact in float32

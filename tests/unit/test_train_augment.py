@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from tdd_deploy.errors import BadOptions
-from tdd_deploy.train import Samples, TrainingData, TrainOptions, checked
-from tdd_deploy.train.augment import Augmentation, make_augmentation
+from tdd_deploy.training import Samples, TrainingData, TrainOptions, checked
+from tdd_deploy.training.augment import Augmentation, make_augmentation
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

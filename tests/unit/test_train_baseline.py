@@ -5,11 +5,11 @@ import pytest
 import torch
 
 from tdd_deploy.program import Conv, Dense
-from tdd_deploy.simulator.scatter import ready
-from tdd_deploy.train import Samples
-from tdd_deploy.train.ann import IntegerMap, listening, twin_of
-from tdd_deploy.train.baseline import BITS, measure, weighted_layers
-from tdd_deploy.train.lower import lower
+from tdd_deploy.simulator.engine.scatter import ready
+from tdd_deploy.training import Samples
+from tdd_deploy.training.ann import IntegerMap, listening, twin_of
+from tdd_deploy.training.baseline import BITS, measure, weighted_layers
+from tdd_deploy.training.lower import lower
 from tests.untrained import images, in_integers, network, twin
 
 pytestmark = pytest.mark.usefixtures("one_thread")

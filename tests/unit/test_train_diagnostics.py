@@ -6,17 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from tdd_deploy.simulator.engine import Engine
-from tdd_deploy.train.arithmetic import slope
-from tdd_deploy.train.diagnostics import (
-    Activity,
-    remainder,
-    remainders,
-    shrinking,
-    smooth_firing,
-)
-from tdd_deploy.train.lower import lower
-from tdd_deploy.train.methods import fan_out
+from tdd_deploy.simulator.engine.engine import Engine
+from tdd_deploy.training.arithmetic import slope
+from tdd_deploy.training.diagnostics import Activity, remainder, remainders, shrinking, smooth_firing
+from tdd_deploy.training.lower import lower
+from tdd_deploy.training.methods import fan_out
 from tests.untrained import network, pixels, tiny_resnet
 from tests.zoo import Given
 

@@ -12,8 +12,8 @@ import torch
 from safetensors.torch import load_file
 
 from tdd_deploy.errors import Interrupted
-from tdd_deploy.train import fit
-from tdd_deploy.train.distributed import Processes
+from tdd_deploy.training import fit
+from tdd_deploy.training.distributed import Processes
 from tests.together import BATCH, CASES, N_BATCHES, STOPPED_AT, Ear, case, data
 
 ROOT = Path(__file__).parents[2]

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from tdd_deploy.train import Samples, TrainOptions, checked, evaluation
-from tdd_deploy.train.evaluation import batch_size, evaluate
+from tdd_deploy.training import Samples, TrainOptions, checked, evaluation
+from tdd_deploy.training.evaluation import batch_size, evaluate
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

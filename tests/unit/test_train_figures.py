@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from tdd_deploy.errors import MissingDependency
-from tdd_deploy.train import figures
-from tdd_deploy.train.analysis import Analysis, Findings
-from tdd_deploy.train.diagnostics import Activity
+from tdd_deploy.training import figures
+from tdd_deploy.training.analysis import Analysis, Findings
+from tdd_deploy.training.diagnostics import Activity
 
 
 @pytest.fixture(autouse=True)

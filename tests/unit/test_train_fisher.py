@@ -5,9 +5,9 @@ import pytest
 import torch
 from torch import nn
 
-from tdd_deploy.train import fisher
-from tdd_deploy.train.fisher import Information, centroid, information, recorded_traces
-from tdd_deploy.train.network import Connection, Network, Part
+from tdd_deploy.training import fisher
+from tdd_deploy.training.fisher import Information, centroid, information, recorded_traces
+from tdd_deploy.training.network import Connection, Network, Part
 from tests.untrained import network, pixels, tiny_resnet
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -10,12 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from tdd_deploy.errors import MissingDependency, NotExportable
-from tdd_deploy.graph import lower, read
+from tdd_deploy.importers import lower, read
 from tdd_deploy.neurons import LIF
 from tdd_deploy.program import Conv
 from tdd_deploy.simulator import reference
-from tdd_deploy.simulator.engine import Engine
-from tdd_deploy.train import to_nir
+from tdd_deploy.simulator.engine.engine import Engine
+from tdd_deploy.training import to_nir
 from tests.zoo import Given
 
 pytest.importorskip("nirtorch", reason="nirtorch is missing: pip install 'tdd-deploy[nirtorch]'")

@@ -14,10 +14,10 @@ import pytest
 import torch
 
 from tdd_deploy.neurons import IF, LIF, CubaLIF, Observing
-from tdd_deploy.train import fused
-from tdd_deploy.train.arithmetic import TorchArithmetic
-from tdd_deploy.train.fused import BLOCK, charge_fire_reset, is_fused
-from tdd_deploy.train.network import fire
+from tdd_deploy.training import fused
+from tdd_deploy.training.arithmetic import TorchArithmetic
+from tdd_deploy.training.fused import BLOCK, charge_fire_reset, is_fused
+from tdd_deploy.training.network import fire
 from tests.kept import most_kept
 from tests.untrained import neuron
 

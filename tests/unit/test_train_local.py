@@ -8,12 +8,12 @@ import torch
 from torch import nn
 
 from tdd_deploy.errors import BadOption
-from tdd_deploy.train.architectures import make_network
-from tdd_deploy.train.local import borders, cut
-from tdd_deploy.train.lower import lower
-from tdd_deploy.train.methods import Ddla, L1Delta, TetLoss
-from tdd_deploy.train.network import Connection, Neurons
-from tdd_deploy.train.strategies import Batch, Local, Objective, Online, Unrolling
+from tdd_deploy.training.architectures import make_network
+from tdd_deploy.training.local import borders, cut
+from tdd_deploy.training.lower import lower
+from tdd_deploy.training.methods import Ddla, L1Delta, TetLoss
+from tdd_deploy.training.network import Connection, Neurons
+from tdd_deploy.training.strategies import Batch, Local, Objective, Online, Unrolling
 from tests.kept import most_kept
 from tests.untrained import network, neurons, pixels, tiny_resnet
 

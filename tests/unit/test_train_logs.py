@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from tdd_deploy.train.logs import Board, write_metrics
+from tdd_deploy.training.logs import Board, write_metrics
 
 HISTORY = [
     {"epoch": 1, "loss": 1 / 3, "accuracy": 0.5},
@@ -58,7 +58,7 @@ def test_tensorboard_shows_every_epoch_once_after_a_resumed_run_too(tmp_path):
 def test_without_tensorboard_it_says_what_to_install():
     code = (
         "import sys; sys.modules['tensorboard'] = None; "
-        "from tdd_deploy.train.logs import require_tensorboard; require_tensorboard()"
+        "from tdd_deploy.training.logs import require_tensorboard; require_tensorboard()"
     )
     called = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert "train --tensorboard needs tensorboard; install it with: pip install 'tdd-deploy[tensorboard]'" in (

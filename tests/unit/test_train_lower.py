@@ -9,8 +9,8 @@ from tdd_deploy.data import Frames
 from tdd_deploy.neurons import IF, LIF, Threshold
 from tdd_deploy.program import Conv, Dense, Flatten, NeuronLayer, Pool
 from tdd_deploy.program.apply import apply
-from tdd_deploy.simulator.engine import Engine
-from tdd_deploy.train.lower import lower
+from tdd_deploy.simulator.engine.engine import Engine
+from tdd_deploy.training.lower import lower
 from tests.agreement import assert_every_machine_agrees
 from tests.untrained import network, tiny_resnet
 

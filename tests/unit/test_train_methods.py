@@ -6,10 +6,10 @@ import torch
 
 from tdd_deploy.data import Frames
 from tdd_deploy.program import with_code
-from tdd_deploy.simulator.engine import Engine
-from tdd_deploy.train.architectures import Builder
-from tdd_deploy.train.lower import lower
-from tdd_deploy.train.methods import (
+from tdd_deploy.simulator.engine.engine import Engine
+from tdd_deploy.training.architectures import Builder
+from tdd_deploy.training.lower import lower
+from tdd_deploy.training.methods import (
     READINGS,
     Ddla,
     L1Delta,
@@ -23,7 +23,7 @@ from tdd_deploy.train.methods import (
     kept_mask,
     layer_weights,
 )
-from tdd_deploy.train.network import Unrolled
+from tdd_deploy.training.network import Unrolled
 from tests.untrained import network, neurons, pixels, shaken, tiny_resnet
 
 N_STEPS, BATCH, N_CLASSES = 4, 3, 5

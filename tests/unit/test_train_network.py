@@ -8,9 +8,9 @@ from torch import nn
 from tdd_deploy.data import Frames
 from tdd_deploy.neurons import IF, LIF
 from tdd_deploy.program.exact import bound_of, grid_of
-from tdd_deploy.simulator.engine import Engine
-from tdd_deploy.train.lower import lower
-from tdd_deploy.train.network import Connection, Map, Network, Neurons, Part, SumPool, fire
+from tdd_deploy.simulator.engine.engine import Engine
+from tdd_deploy.training.lower import lower
+from tdd_deploy.training.network import Connection, Map, Network, Neurons, Part, SumPool, fire
 from tests.agreement import assert_every_machine_agrees
 from tests.untrained import network, neuron, neurons, pixels, tiny_resnet
 
@@ -355,7 +355,7 @@ def test_learned_numbers_get_the_gradients_that_autograd_finds(kind, mpbn):
 
 def eager(each, current):
     """The neuron's own step, with torch's own autograd."""
-    from tdd_deploy.train.arithmetic import TorchArithmetic
+    from tdd_deploy.training.arithmetic import TorchArithmetic
 
     state, sent = (torch.zeros_like(current[0]),), []
     for step in current:
@@ -369,7 +369,7 @@ def eager(each, current):
 
 def mpbn_by_hand(each, current, norm):
     """Step by step: what is compared is normalised, and v after it is not. Returns spikes and potentials."""
-    from tdd_deploy.train.arithmetic import TorchArithmetic
+    from tdd_deploy.training.arithmetic import TorchArithmetic
 
     v, sent, potentials = torch.zeros_like(current[0]), [], []
     for step in current:

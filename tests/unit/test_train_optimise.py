@@ -3,8 +3,8 @@ import math
 import pytest
 import torch
 
-from tdd_deploy.train import TrainOptions, checked
-from tdd_deploy.train.optimise import averaged, learning_rate, make_optimizer
+from tdd_deploy.training import TrainOptions, checked
+from tdd_deploy.training.optimise import averaged, learning_rate, make_optimizer
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

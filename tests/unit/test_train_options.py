@@ -5,11 +5,11 @@ import torch
 
 from tdd_deploy.errors import BadOptions
 from tdd_deploy.neurons import IF, LIF
-from tdd_deploy.train import METHODS, NETWORKS, TrainOptions, by_field, checked
-from tdd_deploy.train.ann import Twin
-from tdd_deploy.train.methods import READINGS, SCORES, Ddla, L1Delta, L1Onset, L1Spikes
-from tdd_deploy.train.network import Neurons
-from tdd_deploy.train.options import METHOD_DEFAULTS, SPIKING, STRATEGY_DEFAULTS
+from tdd_deploy.training import METHODS, NETWORKS, TrainOptions, by_field, checked
+from tdd_deploy.training.ann import Twin
+from tdd_deploy.training.methods import READINGS, SCORES, Ddla, L1Delta, L1Onset, L1Spikes
+from tdd_deploy.training.network import Neurons
+from tdd_deploy.training.options import METHOD_DEFAULTS, SPIKING, STRATEGY_DEFAULTS
 
 OF_METHODS = tuple(dict.fromkeys(name for defaults in METHOD_DEFAULTS.values() for name in defaults))
 OTHERS = {  # values that are no method's default

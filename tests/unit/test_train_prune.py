@@ -12,11 +12,11 @@ from torch.optim import Optimizer
 
 from tdd_deploy.errors import BadOption, BadOptions, Interrupted
 from tdd_deploy.program import Conv, Dense
-from tdd_deploy.train import prune as room
-from tdd_deploy.train.fisher import information
-from tdd_deploy.train.options import TrainOptions, checked
-from tdd_deploy.train.prune import PruneOptions, prune
-from tdd_deploy.train.samples import Samples, TrainingData
+from tdd_deploy.training import prune as room
+from tdd_deploy.training.fisher import information
+from tdd_deploy.training.options import TrainOptions, checked
+from tdd_deploy.training.prune import PruneOptions, prune
+from tdd_deploy.training.samples import Samples, TrainingData
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

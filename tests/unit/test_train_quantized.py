@@ -5,11 +5,11 @@ from torch import nn
 
 from tdd_deploy.program import Conv, Dense, Program, Scale
 from tdd_deploy.program.inputs import as_input
-from tdd_deploy.program.quantize import Quantized, best_input_bits, quantize
+from tdd_deploy.program.quantization.quantize import Quantized, best_input_bits, quantize
 from tdd_deploy.simulator import reference
-from tdd_deploy.train.lower import lower
-from tdd_deploy.train.network import Connection, Network, Part
-from tdd_deploy.train.quantized import in_integers, largest_input, straight_through
+from tdd_deploy.training.lower import lower
+from tdd_deploy.training.network import Connection, Network, Part
+from tdd_deploy.training.quantized import in_integers, largest_input, straight_through
 from tests.agreement import assert_every_machine_agrees
 from tests.untrained import network, pixels, tiny_resnet
 

@@ -9,14 +9,14 @@ import torch
 from safetensors.torch import save_file
 
 from tdd_deploy.errors import BadFile
-from tdd_deploy.exporters.nir import write
-from tdd_deploy.graph import read
-from tdd_deploy.machines import event_machine, reference_machine, torch_machine
-from tdd_deploy.program.quantize import quantize
-from tdd_deploy.train import load, load_run, replay
-from tdd_deploy.train.lower import lower
-from tdd_deploy.train.options import TrainOptions, checked
-from tdd_deploy.verification import compare
+from tdd_deploy.exporters.nir.write import write
+from tdd_deploy.importers import read
+from tdd_deploy.program.quantization.quantize import quantize
+from tdd_deploy.training import load, load_run, replay
+from tdd_deploy.training.lower import lower
+from tdd_deploy.training.options import TrainOptions, checked
+from tdd_deploy.verification.backends import event_machine, reference_machine, torch_machine
+from tdd_deploy.verification.comparison import compare
 from tests.untrained import pixels, shaken
 
 N_STEPS, SHAPE = 3, (2, 8, 8)

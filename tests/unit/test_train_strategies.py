@@ -8,19 +8,9 @@ import pytest
 import torch
 from torch import nn
 
-from tdd_deploy.train.methods import (
-    SCORES,
-    Ddla,
-    L1Delta,
-    L1Onset,
-    L1Spikes,
-    RateLoss,
-    RmpLoss,
-    TetLoss,
-    kept_mask,
-)
-from tdd_deploy.train.network import Connection, Gate, Network, Neurons, Part
-from tdd_deploy.train.strategies import Batch, Objective, Online, Unrolling
+from tdd_deploy.training.methods import SCORES, Ddla, L1Delta, L1Onset, L1Spikes, RateLoss, RmpLoss, TetLoss, kept_mask
+from tdd_deploy.training.network import Connection, Gate, Network, Neurons, Part
+from tdd_deploy.training.strategies import Batch, Objective, Online, Unrolling
 from tests.kept import most_kept
 from tests.untrained import network, neuron, pixels, tiny_resnet
 

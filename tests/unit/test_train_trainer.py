@@ -16,16 +16,16 @@ from safetensors.torch import load_file
 from tdd_deploy.data import Frames, open_data
 from tdd_deploy.errors import BadFile, BadOption, BadOptions, Interrupted
 from tdd_deploy.program import Dense
-from tdd_deploy.program.quantize import quantize
-from tdd_deploy.simulator.engine import Engine
-from tdd_deploy.train import Samples, TrainingData, TrainOptions, augment, checked, fit, trainer
-from tdd_deploy.train.lower import lower
-from tdd_deploy.train.methods import SCORES, TetLoss
-from tdd_deploy.train.network import Neurons
-from tdd_deploy.train.options import SPIKING
-from tdd_deploy.train.samples import encoded
-from tdd_deploy.train.strategies import Unrolling
-from tdd_deploy.train.trainer import evaluate
+from tdd_deploy.program.quantization.quantize import quantize
+from tdd_deploy.simulator.engine.engine import Engine
+from tdd_deploy.training import Samples, TrainingData, TrainOptions, augment, checked, fit, trainer
+from tdd_deploy.training.lower import lower
+from tdd_deploy.training.methods import SCORES, TetLoss
+from tdd_deploy.training.network import Neurons
+from tdd_deploy.training.options import SPIKING
+from tdd_deploy.training.samples import encoded
+from tdd_deploy.training.strategies import Unrolling
+from tdd_deploy.training.trainer import evaluate
 
 SMALL = {"network": "mlp", "steps": 3, "epochs": 4, "batch": 16, "learning_rate": 0.02}
 N_BATCHES = 6  # 100 // 16

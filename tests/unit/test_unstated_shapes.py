@@ -9,9 +9,9 @@ import h5py
 import numpy as np
 import pytest
 
-from tdd_deploy import pipeline
+from tdd_deploy.commands import pipeline
 from tdd_deploy.errors import UnsupportedGraph
-from tdd_deploy.graph import read
+from tdd_deploy.importers import read
 from tdd_deploy.program import Conv
 
 DIALECT = "nir,dt=1e-4,integration=euler"

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tdd_deploy.machines import reference_machine
 from tdd_deploy.neurons import LI, LIF, LoihiLIF, Neuron, SigmaDelta, loihi
 from tdd_deploy.program import Dense, Edge, Input, NeuronLayer, Node, Output, Program, build
-from tdd_deploy.program.quantize import quantize
+from tdd_deploy.program.quantization.quantize import quantize
 from tdd_deploy.simulator.arithmetic import IntegerArithmetic
-from tdd_deploy.verification import (
+from tdd_deploy.verification.backends import reference_machine
+from tdd_deploy.verification.comparison import (
     EXACT,
     FLOATS,
     QUANTIZED,

@@ -1,0 +1,1 @@
+"""The event engine: programs as tables, compiled loops, recording, calibration."""

@@ -1,0 +1,1 @@
+"""What hardware holds, how long it takes and what it costs: chips, profiles, placement, energy."""

@@ -1,0 +1,308 @@
+"""What a simulation says: one JSON object, and rows for tables."""
+
+import csv
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tdd_deploy.errors import BadOption
+from tdd_deploy.files import replacing
+from tdd_deploy.program import NeuronLayer, Program, with_potential_output
+from tdd_deploy.program.rounding import PIXELS, SPIKES, rounding_receivers_of
+from tdd_deploy.simulator.counts import FIELDS, Counts, Trace
+from tdd_deploy.simulator.hardware.baseline import baseline_json, break_even, fed_by_input
+from tdd_deploy.simulator.hardware.energy import UNPLACED, Energy, Seconds, price_counts
+from tdd_deploy.simulator.hardware.placement import Placement, placement_json
+from tdd_deploy.simulator.hardware.profiles import Profile
+from tdd_deploy.simulator.hardware.timing import BASIS, run_time
+from tdd_deploy.simulator.routes import COSTS
+
+SCHEMA_VERSION = 3
+GIVEN = "the time per step that was given"
+BY_CODE = ("events", "input_events", "synops_effective", "synops_stored", "acs", "macs", "bias_adds", *COSTS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Priced:
+    """The energy of one run: as executed, and in one code throughout."""
+
+    executed: Energy
+    spike_code: Energy
+    delta_code: Energy
+
+
+@dataclass(frozen=True, kw_only=True)
+class Simulation:
+    """A finished simulation; counts are sums over its samples."""
+
+    program: Program
+    data: Mapping[str, Any]  # name, split, encoder, seed, static, files with their hashes
+    code: str  # what was asked for: auto, delta or spike
+    trace: Trace
+    n_correct: int | None  # None: the data has no labels
+    energies: tuple[Priced, ...] = ()  # one per profile
+    placement: Placement | None = None  # by which messages were counted
+    caveats: tuple[str, ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)  # as they were given, for people
+    baseline: Mapping[str, Any] | None = None  # what train --method ann measured of its dense twin
+    early_exit: float | None = None  # the margin
+    output: Any = None  # one array, if the output is the same in all samples and time steps
+
+    @property
+    def energy(self) -> Priced | None:
+        """The energy by the profile that was named first."""
+        return self.energies[0] if self.energies else None
+
+    @property
+    def accuracy(self) -> float | None:
+        """Fraction of samples whose largest output, summed over time, is their label."""
+        return None if self.n_correct is None else self.n_correct / self.trace.n_samples
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the simulation as plain values."""
+        n_layers, n_steps = self.trace.executed.spikes.shape
+        n_running = self.trace.n_running
+        steps = [{"step": t + 1, "samples": int(n_running[t]), **self._row((slice(None), t))} for t in range(n_steps)]
+        layers = [
+            {"name": layer.name, "kind": layer.kind, "shape": list(layer.shape), **self._row((row, slice(None)))}
+            for row, layer in enumerate(self.trace.layers)
+        ]
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "program": self._program_json(),
+            "data": dict(self.data),
+            "versions": {name: metadata.version(name) for name in ("tdd-deploy", "numpy", "numba")},
+            "options": dict(self.options),
+            "accuracy": self.accuracy,
+            "output": self._output_json(),
+            "steps": steps,
+            "layers": layers,
+            "early_exit": self._early_exit_json(),
+            "overlap": self._overlap_json(),
+            "caveats": list(self.caveats),
+            "placement": None if self.placement is None else placement_json(self.placement),
+            "totals": {
+                "samples": self.trace.n_samples,
+                **self._row((slice(n_layers), slice(n_steps))),
+                "saved_by_repeating_input": self.saved_by_repeating_input,
+            },
+            "energy": None if self.energy is None else _energy_json(self.energy.executed),
+            "energies": [self._short_json(priced) for priced in self.energies],
+            "baseline": self._baseline_json(),
+        }
+
+    @property
+    def saved_by_repeating_input(self) -> int | None:
+        """Effective synaptic operations saved merely since a static input is sent once; None for other inputs."""
+        if not self.data["static"]:
+            return None
+        row = {layer.name: i for i, layer in enumerate(self.trace.layers)}
+        first = [row[name] for name in fed_by_input(self.program) & row.keys()]
+        saved = self.trace.spike_code.synops_effective - self.trace.executed.synops_effective
+        return int(saved[first, 1:].sum())
+
+    def _overlap_json(self) -> dict[str, list[float | None]] | None:
+        """Return for each layer that spikes, at each step from the second on, which share was there a step ago.
+
+        None when samples ended early: their spikes of the step before are not told from those of the others.
+        """
+        if self.early_exit is not None:
+            return None
+        counts, shares = self.trace.executed, {}
+        for row, layer in enumerate(self.trace.layers):
+            node = self.program[layer.name]
+            if isinstance(node, NeuronLayer) and node.neuron.binary:
+                spikes, changes = counts.spikes[row], counts.delta_events[row]
+                stayed = (spikes[1:] + spikes[:-1] - changes[1:]) / 2
+                pairs = zip(stayed.tolist(), spikes[1:].tolist(), strict=True)
+                shares[layer.name] = [both / now if now else None for both, now in pairs]
+        return shares if len(counts.spikes[0]) > 1 else None
+
+    def _output_json(self) -> dict[str, Any]:
+        """Describe the output, and whether it ever changes: it may be 0 throughout, or equal for all samples."""
+        program = self.program
+        is_zero = self.output is not None and not np.any(self.output)
+        return {
+            "reading": program.output.reading,
+            "sources": [edge.source for edge in program.incoming[program.output.name]],
+            "silent_layer": _silent_layer(program) if is_zero else None,
+            "always_zero": is_zero,
+            "never_changes": is_zero or (self.output is not None and self.trace.n_samples > 1),
+        }
+
+    def _early_exit_json(self) -> dict[str, Any] | None:
+        if self.early_exit is None:
+            return None
+        n_running = self.trace.n_running
+        mean = float(n_running.sum() / self.trace.n_samples)
+        return {"margin": self.early_exit, "mean_steps": mean, "steps_saved": 1 - mean / len(n_running)}
+
+    def _short_json(self, priced: Priced) -> dict[str, Any]:
+        codes = {f"{code}_pj": _sums(getattr(priced, code))["dynamic_pj"] for code in ("spike_code", "delta_code")}
+        profile = priced.executed.profile
+        return {
+            "profile": profile.name,
+            "title": profile.title,
+            **_sums(priced.executed),
+            **codes,
+            "points": [vars(point) for point in profile.points],
+            "break_even": break_even(self.program, self.trace, priced.executed),
+        }
+
+    def _baseline_json(self) -> dict[str, Any] | None:
+        if self.baseline is None:
+            return None
+        return baseline_json(self.baseline, self.data["split"], [priced.executed.profile for priced in self.energies])
+
+    def _rounding(self) -> tuple[str, ...]:
+        """Find layers whose currents can round, for the inputs of this run."""
+        sent = self.data["sent"]
+        if not sent["neither_0_nor_1"]:
+            return rounding_receivers_of(self.program, SPIKES)
+        on_grid = replace(PIXELS, bound=max(abs(sent["lowest"]), abs(sent["highest"])))
+        return rounding_receivers_of(self.program, None if sent["off_grid"] else on_grid)
+
+    def _program_json(self) -> dict[str, Any]:
+        program = self.program
+        codes = {f"{edge.source} -> {edge.target}": edge.code for edge in program.edges}
+        return {
+            **program.provenance,
+            "digest": program.digest,
+            "number_format": program.number_format,
+            "dt_s": program.dt_s,
+            "integration": program.integration,
+            "code": self.code,
+            "codes": codes,
+            "rounding": list(self._rounding()),
+        }
+
+    def _row(self, cells: tuple[Any, Any]) -> dict[str, Any]:
+        trace = self.trace
+        energy = self.energy if self.energy and self.energy.executed.terms else None  # None: nothing has a price
+        unknown = () if self.placement else COSTS
+        row: dict[str, Any] = {name: _sum(trace.executed, name, cells) for name in FIELDS if name not in unknown}
+        row["energy_pj"] = None if energy is None else float(energy.executed.per_cell_pj[cells].sum())
+        for code, counts in (("spike_code", trace.spike_code), ("delta_code", trace.delta_code)):
+            priced = None if energy is None else float(getattr(energy, code).per_cell_pj[cells].sum())
+            named = {name: _sum(counts, name, cells) for name in BY_CODE if name not in unknown}
+            row[code] = {**named, "energy_pj": priced}
+        return row
+
+
+def _silent_layer(program: Program) -> str | None:
+    """Find the layer whose potential the output could read instead of spikes that never come."""
+    if program.output.reading == "potential":
+        return None
+    try:
+        read = with_potential_output(program)
+    except BadOption:
+        return None
+    return read.incoming[read.output.name][0].source
+
+
+def priced(
+    trace: Trace,
+    profile: Profile,
+    program: Program,
+    *,
+    placement: Placement | None = None,
+    unplaced: str = UNPLACED,
+    step_time_s: float | None = None,
+    clock_mhz: float | None = None,
+) -> Priced:
+    """Price a run as executed and in one code throughout.
+
+    Args:
+        trace: what was counted, messages by the same placement.
+        profile: the prices.
+        program: what was run.
+        placement: on the profile's chip.
+        unplaced: why there is none.
+        step_time_s: that the hardware takes per step; by default, what follows from the profile's latencies.
+        clock_mhz: instead of the profile's.
+    """
+
+    def price(counts: Counts) -> Energy:
+        seconds = None
+        if step_time_s is not None:
+            seconds = Seconds(*[step_time_s * float(trace.n_running.sum())] * 2)
+        elif placement is not None:
+            rows = trace.layers, trace.n_running
+            seconds = run_time(program, counts, *rows, profile=profile, placement=placement)
+        return price_counts(
+            counts,
+            trace.layers,
+            profile,
+            seconds=seconds,
+            time_basis=BASIS if step_time_s is None else GIVEN,
+            clock_mhz=clock_mhz,
+            n_chips=None if placement is None else placement.n_chips,
+            unplaced=unplaced,
+        )
+
+    return Priced(**{code: price(getattr(trace, code)) for code in ("executed", "spike_code", "delta_code")})
+
+
+def mean_text(mean: float) -> str:
+    """Return a mean for people: whole numbers, but what is small is not shown as nothing."""
+    return f"{mean:,.0f}" if mean >= 10 or mean == int(mean) else f"{mean:.2f}"
+
+
+def write_csv(path: Path, report: Mapping[str, Any]) -> None:
+    """Write one line per time step of what ``Simulation.as_json`` returned."""
+    rows = [_flat(step) for step in report["steps"]]
+    with replacing(path) as part, part.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in row.items():
+        flat |= {f"{name}_{inner}": v for inner, v in value.items()} if isinstance(value, dict) else {name: value}
+    return flat
+
+
+def _sum(counts: Counts, name: str, cells: tuple[Any, Any]) -> int:
+    return int(np.sum(getattr(counts, name)[cells]))
+
+
+def _sums(energy: Energy) -> dict[str, float | None]:
+    """Return dynamic energy, None where nothing has a price, and static energy, None where the time is not known."""
+    names = ("dynamic_pj", "low_pj", "high_pj")
+    static = ("static_low_pj", "static_high_pj")
+    return {
+        **{name: getattr(energy, name) if energy.terms else None for name in names},
+        **{name: getattr(energy, name) for name in static},
+    }
+
+
+def _energy_json(energy: Energy) -> dict[str, Any]:
+    return {
+        "profile": energy.profile.name,
+        "title": energy.profile.title,
+        "remark": energy.profile.remark,
+        **_sums(energy),
+        "seconds": None if energy.seconds is None else {**asdict(energy.seconds), "basis": energy.time_basis},
+        "terms": [
+            {
+                "term": term.price.term,
+                "counts": list(term.price.counts),
+                "count": int(term.count.sum()),
+                "price_pj": term.price.value_pj,
+                "low_price_pj": term.price.low_pj,
+                "high_price_pj": term.price.high_pj,
+                "energy_pj": float(term.energy_pj.sum()),
+                "confidence": term.price.confidence,
+                "source": term.price.source,
+                "range_source": term.price.range_source,
+            }
+            for term in energy.terms
+        ],
+        "not_priced": list(energy.not_priced),
+    }

@@ -1,0 +1,1 @@
+"""The commands as functions: each does one whole job and returns what it found."""

@@ -1,0 +1,136 @@
+"""HDF5 files that nobody vouches for.
+
+On a damaged file the HDF5 library can loop forever, die, or ask for all memory, and no exception comes back. So a file
+is read twice, the first time by a process that may end (``probe.py``).
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+
+import h5py
+
+from tdd_deploy.errors import BadFile, TddDeployError
+
+from .nir.probe import ending_of, reason
+
+SMALL = 64 << 20  # bytes that any file may hold
+COMPRESSED = 200  # times the size of a file: the bytes that may come out of it
+SECONDS = 5  # of CPU time that reading a file may take, and one more for every so many bytes:
+BYTES_PER_SECOND = 10 << 20
+ROOM = 512 << 20  # bytes of memory that it may take, or so many times the file's size:
+TIMES = 8
+DEEPEST = 64  # a graph in a graph takes two
+
+
+SIGNATURE = b"\x89HDF\r\n\x1a\n"
+HEADER = 64  # bytes, more than the superblock of a file needs
+END_AT = {0: 40, 1: 44, 2: 28, 3: 28}  # where the superblock of each version stores the length of its file
+NO_ADDRESS = 2**63  # larger numbers cannot be lengths of files
+IS_OPEN = 0b101  # flags in a superblock of version 3: a program is writing
+
+
+@contextmanager
+def opened(path: Path, *, remedy: str) -> Iterator[h5py.File]:
+    """Open a file; whatever goes wrong, also while it is read, becomes BadFile.
+
+    Raises:
+        BadFile: it is damaged, holds more than groups, texts and numbers, or unpacks to far more than its size.
+    """
+    if found := unfinished(path):
+        raise BadFile(path, found, "write or copy it again")
+    if found := fault_of(path):
+        raise BadFile(path, f"is damaged ({found})", "write it again")
+    try:
+        with h5py.File(path, "r") as file:
+            size = n_bytes(file)
+            if size is None:
+                found = "holds more than groups, texts and numbers, links to other files, or is nested too deeply"
+                raise BadFile(path, found, remedy)
+            if size > _most(path):
+                raise BadFile(path, f"unpacks to {size:,} bytes, {COMPRESSED} times its size and more", remedy)
+            yield file
+    except TddDeployError:
+        raise
+    except Exception as error:  # h5py raises anything on a damaged file
+        raise BadFile(path, f"is damaged ({reason(error)})", "write it again") from error
+
+
+def unfinished(path: Path) -> str:
+    """Describe how an HDF5 file is incomplete, by its superblock; empty if it is complete.
+
+    Source: HDF5 File Format Specification 3.0, II.A.
+    """
+    with path.open("rb") as file:
+        header = file.read(HEADER)
+    size = path.stat().st_size
+    if not header.startswith(SIGNATURE):
+        return ""
+    if size < HEADER:
+        return f"was half written: it ends after {size} bytes, within its header"
+    version = header[8]
+    if version == 3 and header[11] & IS_OPEN:
+        return "is still being written, or the program that wrote it did not close it"
+    start = END_AT.get(version, HEADER)
+    end = int.from_bytes(header[start : start + 8], "little")  # 0 for an unknown version
+    return f"was half written: it holds {size:,} of {end:,} bytes" if size < end < NO_ADDRESS else ""
+
+
+def fault_of(path: Path) -> str:
+    """Return what would happen to those who read a file, nothing when they live."""
+    about = path.stat()
+    return _fault(path, about.st_size, about.st_mtime_ns)
+
+
+@lru_cache(maxsize=64)
+def _fault(path: Path, size: int, _changed: int) -> str:
+    seconds, room = SECONDS + size // BYTES_PER_SECOND, max(ROOM, TIMES * size)
+    return ending_of(lambda: _read_all(path), seconds=seconds, room=room)
+
+
+def _read_all(path: Path) -> None:
+    """Do all that is done to a file, one array in memory."""
+    with h5py.File(path, "r") as file:
+        size = n_bytes(file)
+        if size is not None and size <= _most(path):
+            file.visititems(_read)
+
+
+def _read(_name: str, item: h5py.Group | h5py.Dataset) -> None:
+    if isinstance(item, h5py.Dataset):
+        item[()]
+
+
+def _most(path: Path) -> int:
+    """Return how many bytes may come out of a file."""
+    return max(SMALL, COMPRESSED * path.stat().st_size)
+
+
+def n_bytes(group: h5py.Group, *, depth: int = 0, seen: set[int] | None = None) -> int | None:
+    """Return how many bytes the numbers of a group take; None unless it holds nothing but groups, texts and numbers.
+
+    Each must be in this file, and be named once: links that repeat a group would repeat it without an end.
+    """
+    seen = set() if seen is None else seen
+    total = 0
+    for name in group:
+        if depth >= DEEPEST or not isinstance(group.get(name, getlink=True), h5py.HardLink):
+            return None
+        item = group[name]
+        address = h5py.h5o.get_info(item.id).addr
+        if address in seen:
+            return None
+        seen.add(address)
+        size = n_bytes(item, depth=depth + 1, seen=seen) if isinstance(item, h5py.Group) else _plain_bytes(item)
+        if size is None:
+            return None
+        total += size
+    return total
+
+
+def _plain_bytes(item: h5py.Dataset | h5py.Datatype) -> int | None:
+    if not isinstance(item, h5py.Dataset) or item.is_virtual or item.external:
+        return None
+    is_plain = item.dtype.kind in "biufS" or h5py.check_string_dtype(item.dtype) is not None
+    return int(item.size or 0) * item.dtype.itemsize if is_plain else None

@@ -1,0 +1,1 @@
+"""ReLU networks in ONNX become Programs."""

@@ -1,0 +1,1 @@
+"""Floats become the integers of Loihi 2."""

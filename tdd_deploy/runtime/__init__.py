@@ -1,0 +1,1 @@
+"""Samples as inputs of a program, and a simulation in shards."""

@@ -1,0 +1,102 @@
+"""A finished run's network, executed in torch as it is deployed."""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from tdd_deploy.errors import BadFile
+from tdd_deploy.program import Input, Program
+from tdd_deploy.program.quantization.quantize import quantize
+
+from .lower import lower
+from .methods import fan_out
+from .network import Network
+from .options import OF_DATA, TrainOptions, by_field, checked
+from .quantized import in_integers
+
+REMEDY = "name the folder of a finished run"
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """Spikes and potentials by layer, and the outputs, each ``[n_steps, batch, ...]``."""
+
+    spikes: Mapping[str, NDArray[np.generic]]
+    potentials: Mapping[str, NDArray[np.generic]]  # of neurons; a gate has none
+    outputs: NDArray[np.generic]
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A finished run; its networks are in evaluation mode."""
+
+    recorded: Mapping[str, Any]  # train.json
+    options: TrainOptions
+    network: Network  # as it was trained, in floats
+    deployed: Network  # the same, or of a run with ``--qat`` its integers
+
+    @cached_property
+    def fan_out(self) -> dict[str, NDArray[np.float32]]:
+        """The synaptic operations of an event of each neuron; see ``methods.fan_out``."""
+        return {name: of_neurons.numpy() for name, of_neurons in fan_out(self.network).items()}
+
+
+def load(folder: Path, program: Program) -> Network:
+    """Return the network of a run folder as it is deployed; see ``load_run``."""
+    return load_run(folder, program).deployed
+
+
+def load_run(folder: Path, program: Program) -> Finished:
+    """Return what a run folder holds.
+
+    Args:
+        folder: with train.json and network.safetensors.
+        program: what stands in its network.nir.
+
+    Raises:
+        BadFile: the folder holds no finished run, or not the one that gave this program.
+    """
+    try:
+        recorded = json.loads((folder / "train.json").read_text(encoding="utf-8"))
+        given = by_field(recorded["options"])
+        options = checked(TrainOptions(**{k: v for k, v in given.items() if k not in OF_DATA}))
+        network = options.make_network(tuple(recorded["data"]["input_shape"]), recorded["data"]["n_classes"])
+        network.load_state_dict(load_file(folder / "network.safetensors"))
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
+        raise BadFile(folder, "holds no finished run that torch can replay", REMEDY) from error
+    network.eval()
+    lowered, deployed = lower(network, n_steps=options.steps, encoder=options.encoder), network
+    if options.qat is not None:
+        made = quantize(lowered, bits=options.qat, **_of_input(program.input))
+        lowered, deployed = made.program, in_integers(network, made)
+    if lowered != program:
+        raise BadFile(folder / "network.nir", "is not what the run's network.safetensors gives", REMEDY)
+    return Finished(recorded, options, network, deployed)
+
+
+def _of_input(border: Input) -> dict[str, Any]:
+    """Return what ``quantize`` knew about an input: spikes, or numbers with their bits."""
+    if border.scale == border.largest == 1:
+        return {"binary_input": True}
+    return {"input_bits": round(math.log2(border.largest)), "largest_input": border.largest / border.scale}
+
+
+@torch.inference_mode()
+def replay(network: Network, inputs: NDArray[np.floating]) -> Replayed:
+    """Execute a network on encoded inputs ``[n_steps, batch, *shape]``."""
+    run = network.unroll(torch.from_numpy(np.require(inputs, np.float32, ("C", "W"))), len(inputs))
+    return Replayed(
+        spikes={name: tap.numpy() for name, tap in run.taps.items()},
+        potentials={name: u.numpy() for name, u in run.potentials.items()},
+        outputs=run.outputs.numpy(),
+    )

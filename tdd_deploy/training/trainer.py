@@ -1,0 +1,364 @@
+"""The training loop: resumable to the bit, on one process or on several."""
+
+import copy
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from threading import Event
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import save
+from torch import nn
+
+from tdd_deploy.errors import BadFile, BadOption, BadOptions, BadProgram, Interrupted, Violation
+from tdd_deploy.files import replacing
+from tdd_deploy.program import Program
+from tdd_deploy.program.quantization.quantize import Quantized, best_input_bits, quantize
+
+from . import checkpoint
+from .augment import drawn, make_augmentation
+from .chance import generator_of, seeded
+from .checkpoint import Progress
+from .distributed import CPU, norms_of_all
+from .evaluation import evaluate, n_correct
+from .execution import Execution
+from .fisher import FISHER, information
+from .interrupts import interrupt_flag
+from .lower import lower
+from .network import Network
+from .optimise import averaged, learning_rate, make_optimizer
+from .options import TrainOptions, flag
+from .quantized import in_integers, largest_input, straight_through
+from .samples import TrainingData, encoded
+from .strategies import Batch, heads_of
+
+CALIBRATION_SAMPLES = 1024
+QAT_FROM = 0.6  # of a run's batches; before, the network learns in floats, and its batch norm settles
+
+
+@dataclass(frozen=True)
+class EpochMetrics:
+    """One finished epoch; events are per validation sample, over all time steps. An ANN has none."""
+
+    epoch: int
+    loss: float
+    train_accuracy: float
+    accuracy: float
+    raw_events: float | None
+    delta_events: float | None
+    learning_rate: float
+
+
+class Watcher(Protocol):
+    """Is told how a run goes on."""
+
+    def batch(self, done: int, total: int, loss: float) -> None:
+        """Take note of a finished batch."""
+        ...
+
+    def epoch(self, history: list[dict[str, Any]]) -> None:
+        """Take note of a finished epoch: the last of ``history``, EpochMetrics and perhaps ``fisher_t``."""
+        ...
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A finished run; its network is that of the kept epoch, the last unless ``patience`` chose."""
+
+    network: Network
+    program: Program | None  # what is deployed; None of an ANN
+    history: list[dict[str, Any]]
+    kept_epoch: int
+
+
+def fit(
+    options: TrainOptions,
+    data: TrainingData,
+    folder: Path,
+    *,
+    resume: bool,
+    watcher: Watcher,
+    execution: Execution | None = None,
+) -> Trained:
+    """Train to the last epoch, ``checkpoint.pt`` kept after each; write ``network.safetensors`` at the end.
+
+    Args:
+        options: checked options; with ``resume`` the same as those of the checkpoint.
+        data: with labels.
+        folder: an existing folder.
+        resume: go on from the folder's checkpoint.
+        watcher: is told of every batch and epoch, in the first process.
+        execution: where the run is computed; by default in this process alone, on the CPU.
+
+    Raises:
+        Interrupted: SIGINT or SIGTERM came, to any process; the state after the last finished batch is saved.
+        BadOptions: ``resume`` with other options than before, or options that do not fit the data.
+        BadOption: the run diverged, or its batches cannot be shared evenly.
+        BadFile: ``resume`` without a checkpoint of this run; a file cannot be written.
+        WorkerFailed: another process has ended.
+    """
+    run = _Run(options, data, folder / "checkpoint.pt", Execution() if execution is None else execution)
+    if resume:
+        run.restore()
+    else:
+        run.save()
+    with interrupt_flag() as interrupted:
+        while not run.is_over:
+            run.epoch(watcher, interrupted)
+    run.keep()
+    if run.processes.is_first:
+        with replacing(folder / "network.safetensors") as part:
+            part.write_bytes(save({name: value.contiguous() for name, value in run.kept.state_dict().items()}))
+    return Trained(run.kept, run.program(), run.progress.history, run.kept_epoch)
+
+
+def n_threads() -> int:
+    """Return how many threads torch sums with; the order of its sums, so the last bit of weights, depends on it."""
+    return torch.get_num_threads()
+
+
+class _Run:
+    """One run's network, optimizer and progress; every random choice comes from (seed, epoch), so none has a state."""
+
+    def __init__(self, options: TrainOptions, data: TrainingData, path: Path, execution: Execution) -> None:
+        self.options = options
+        self.data = data
+        self.path = path
+        self.execution = execution
+        self.processes = execution.processes
+        self.progress = Progress()
+        n = len(data.train.y)
+        self.n_batches = max(1, n // options.batch)  # a last, smaller batch would unsettle batch norm
+        if min(options.batch, n) % self.processes.n:
+            found = f"{min(options.batch, n)} samples, with {self.processes.n} processes"
+            raise BadOption("--batch", found, "a multiple of their number, so that each has as many")
+        self.augmentation = make_augmentation(options, data)
+        with seeded(options.seed):
+            self.network = options.make_network(data.input_shape, data.n_classes)
+            self.strategy = options.make_strategy(self.network, data.n_classes)
+        self.heads = heads_of(self.strategy)
+        self.objective = options.make_objective(self.network)
+        learning = nn.ModuleList([self.network, self.heads])
+        learning.to(execution.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        norms_of_all(learning, self.processes)
+        self.parameters = list(learning.parameters())
+        self.optimizer = make_optimizer(options, self.parameters)
+        self.averaged = averaged(options, self.network)
+        self.best = None if options.patience is None else copy.deepcopy(self.network)
+
+    @property
+    def kept(self) -> Network:
+        """What is measured and deployed: the network, or the average of what it was."""
+        if self.averaged is None:
+            return self.network
+        average = self.averaged.module
+        assert isinstance(average, Network)
+        return average
+
+    @property
+    def is_over(self) -> bool:
+        """Whether all epochs are done, or too many without a higher accuracy."""
+        epoch, patience = self.progress.epoch, self.options.patience
+        return epoch >= self.options.epochs or (patience is not None and epoch - self.kept_epoch >= patience)
+
+    @property
+    def kept_epoch(self) -> int:
+        """The epoch whose network is deployed as things stand; 0 before the first."""
+        history = self.progress.history
+        if self.options.patience is None or not history:
+            return self.progress.epoch
+        best: int = max(history, key=lambda epoch: epoch["accuracy"])["epoch"]  # the first of several
+        return best
+
+    def keep(self) -> None:
+        """Take back the network of the kept epoch."""
+        if self.best is not None:
+            self.kept.load_state_dict(self.best.state_dict())
+
+    def program(self) -> Program | None:
+        """Return the program that is deployed; an ANN has none."""
+        if self.options.is_ann:
+            return None
+        return self._lowered() if self.options.qat is None else self._quantized().program
+
+    @property
+    def _parts(self) -> dict[str, Any]:
+        """What has a state that must be saved."""
+        parts = {"network": self.network, "heads": self.heads, "optimizer": self.optimizer}
+        optional = {"averaged": self.averaged, "best": self.best}
+        return parts | {name: part for name, part in optional.items() if part is not None}
+
+    def restore(self) -> None:
+        saved = checkpoint.load(self.path)
+        now = self.options.as_json()
+        changed = [
+            Violation(flag(name), str(now.get(name)), f"{before}, as the run began")
+            for name, before in saved["options"].items()
+            if now.get(name) != before
+        ]
+        if changed:
+            raise BadOptions("--resume continues a run as it began", changed)
+        try:
+            for name, part in self._parts.items():
+                part.load_state_dict(saved[name])
+            self.progress = Progress(**saved["progress"])
+        except (RuntimeError, ValueError, TypeError, LookupError, AttributeError) as error:
+            raise BadFile(
+                self.path, "is not a checkpoint of this run", "start the run anew in another folder"
+            ) from error
+
+    def save(self) -> None:
+        if self.processes.is_first:
+            checkpoint.save(self.path, options=self.options.as_json(), progress=self.progress, parts=self._parts)
+
+    def epoch(self, watcher: Watcher, interrupted: Event) -> None:
+        """Learn from what is left of an epoch, and measure what came of it."""
+        progress, options = self.progress, self.options
+        order = torch.randperm(len(self.data.train.y), generator=self._generator(0))
+        for batch in range(progress.batch, self.n_batches):
+            chosen = order[batch * options.batch : (batch + 1) * options.batch].numpy()
+            self._learn(chosen)
+            progress.batch = batch + 1
+            if self.processes.is_first:
+                watcher.batch(progress.batch, self.n_batches, progress.loss / progress.seen)
+            if self.processes.any(interrupted.is_set()):
+                self.save()
+                self.processes.wait()  # who ends first may take the others with it
+                raise Interrupted(
+                    f"saved after batch {progress.batch} of epoch {progress.epoch + 1}; --resume continues"
+                )
+        self._check_finite()
+        metrics = EpochMetrics(
+            epoch=progress.epoch + 1,
+            loss=progress.loss / progress.seen,
+            train_accuracy=progress.correct / progress.seen,
+            **self._measured(),
+            learning_rate=self.optimizer.param_groups[0]["lr"],
+        )
+        self.progress = Progress(
+            epoch=metrics.epoch,
+            history=[*progress.history, asdict(metrics) | self._information()],
+            input_bits=progress.input_bits,
+        )
+        if self.best is not None and self.kept_epoch == metrics.epoch:
+            self.best.load_state_dict(self.kept.state_dict())
+        self.save()
+        if self.processes.is_first:
+            watcher.epoch(self.progress.history)
+
+    def _measured(self) -> Mapping[str, Any]:
+        network, execution = self._deployed(), self.execution
+        if network is not self.kept:  # integers, whose neurons know the CPU alone
+            execution = replace(execution, device=CPU)
+        found = evaluate(network, self.data.validation, self.options, in_time=self.data.in_time, execution=execution)
+        return asdict(found)
+
+    def _information(self) -> dict[str, float]:
+        """Return the Fisher information of the network in floats after each time step, where it is asked for."""
+        if self.options.fisher == 0:
+            return {}
+        part, train = slice(self.options.fisher), self.data.train
+        chance = torch.Generator().manual_seed(0)
+        x = encoded(train.x[part], self.options, in_time=self.data.in_time, generator=chance)
+        here, labels = self.execution.device, torch.from_numpy(train.y[part])
+        found = information(self.kept, x.to(here), labels.to(here), self.options.steps)
+        return {f"{FISHER}{step}": trace for step, trace in enumerate(found.traces, 1)}
+
+    def _check_finite(self) -> None:
+        """Refuse to go on with a network that is no longer made of numbers."""
+        finite = all(bool(values.isfinite().all()) for values in self.network.state_dict().values())
+        if not (finite and math.isfinite(self.progress.loss)):
+            raise self._diverged()
+
+    def _diverged(self) -> BadOption:
+        rate, epoch = self.options.learning_rate, self.progress.epoch + 1
+        return BadOption("--learning-rate", f"{rate}, and the run diverged in epoch {epoch}", "a smaller one")
+
+    def _lowered(self) -> Program:
+        return lower(self.kept, n_steps=self.options.steps, encoder=self.options.encoder)
+
+    def _quantized(self) -> Quantized:
+        """Return the integers of the network as it stands."""
+        assert self.options.qat is not None
+        self._check_finite()
+        try:
+            program = self._lowered()
+        except BadProgram as error:  # finite weights, but what batch norm makes of them is not
+            raise self._diverged() from error
+        bits, largest = self.options.qat, self._largest_input
+        if self._sends_spikes:
+            return quantize(program, bits=bits, binary_input=True)
+        if self.progress.input_bits is None:
+            x = self.data.train.x[:CALIBRATION_SAMPLES]
+            self.progress.input_bits = best_input_bits(program, x, bits=bits, largest_input=largest)
+        return quantize(program, bits=bits, input_bits=self.progress.input_bits, largest_input=largest)
+
+    @cached_property
+    def _sends_spikes(self) -> bool:
+        """Whether all training values are 0 and 1."""
+        return all(bool(((x == 0) | (x == 1)).all()) for x in (self.data.train.x, self.data.validation.x))
+
+    @cached_property
+    def _largest_input(self) -> float:
+        return largest_input(self.data.train.x, self.data.validation.x)
+
+    def _is_for_integers(self) -> bool:
+        return self.options.qat is not None and self._done >= QAT_FROM * self._total
+
+    def _learning(self) -> Network:
+        """Return the network through which the next batch is learned."""
+        if self._is_for_integers():
+            return straight_through(self.network, self._quantized())
+        self.network.train()
+        return self.network
+
+    def _deployed(self) -> Network:
+        """Return the network as it would be deployed now."""
+        return in_integers(self.network, self._quantized()) if self._is_for_integers() else self.kept
+
+    def _learn(self, rows: NDArray[np.int64]) -> None:
+        """Take one step along the gradient of one batch."""
+        self.optimizer.param_groups[0]["lr"] = learning_rate(self.options, self._done, self.n_batches)
+        generator = self._generator(self.progress.batch + 1)
+        network = self._learning()
+        inputs, targets = drawn(rows, self.data, self.options, self.augmentation, generator)
+        labels = torch.from_numpy(self.data.train.y[rows])
+        batch = Batch(
+            self.execution.part(inputs, dim=1),
+            self.execution.part(targets),
+            self.options.steps,
+            self.objective,
+            generator,
+            self.processes,
+        )
+        self.optimizer.zero_grad(set_to_none=True)
+        with self.execution.autocast(enabled=self.options.amp):
+            learned = self.strategy.learn(network, batch)
+        self.processes.average_gradients(self.parameters)
+        if self.options.clip is not None:
+            nn.utils.clip_grad_norm_(self.parameters, self.options.clip)
+        self.optimizer.step()
+        if self.averaged is not None:
+            self.averaged.update_parameters(self.network)
+        right = n_correct(learned.outputs, self.processes.part(labels))
+        loss, correct = self.processes.sums([learned.loss / self.processes.n, right])
+        self.progress.seen += len(labels)
+        self.progress.loss += loss * len(labels)
+        self.progress.correct += int(correct)
+
+    @property
+    def _done(self) -> int:
+        return self.progress.epoch * self.n_batches + self.progress.batch
+
+    @property
+    def _total(self) -> int:
+        return self.options.epochs * self.n_batches
+
+    def _generator(self, number: int) -> torch.Generator:
+        """Return the generator for the epoch's order (0), or for one of its batches, from 1."""
+        return generator_of(self.options.seed, self.progress.epoch, number)

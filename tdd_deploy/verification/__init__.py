@@ -1,0 +1,1 @@
+"""The same samples on several backends, compared."""
