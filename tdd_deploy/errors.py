@@ -1,14 +1,21 @@
 """Every error a user can meet, each with what was found, what is allowed and how to get there.
 
+A message has one of three shapes: a value out of range (``batch must be 1 or more (got 0).``), options that exclude
+each other (one whole sentence), or something that is missing or damaged (what, where, and a remedy as an imperative).
+
+Messages name parameters, never flags of the command line. In the source, a parameter stands in backticks, alone or with
+a value: "Use `threads`", "Use `input_scale=1/256`". ``str`` drops the backticks; the command line writes flags instead.
+
+
 TddDeployError            exit code 2: a file, an option or a number the user can mend
 ├── BadFile               one file cannot be read or written
-├── BadOption             one option has a value that is not allowed
 ├── DataNotFound          a data set is not where it was looked for
 ├── Refused               one or more violations, all reported at once
 │   ├── BadProgram        a Program breaks a rule
 │   ├── UnsupportedGraph  a NIR graph holds what no Program can hold
 │   ├── NotExportable     a Program holds what the target cannot hold
 │   ├── BadOptions        options that are not allowed, or not together
+│   │   └── BadOption     one option has a value that is not allowed
 │   ├── BadData           the samples do not fit the program, or are damaged
 │   └── BadProfile        an energy profile has an unknown key or a missing number
 ├── WorkerFailed          a process that we started failed, or took too long
@@ -17,10 +24,31 @@ TddDeployError            exit code 2: a file, an option or a number the user ca
 └── Interrupted           exit code 130: Ctrl-C; what was done is saved
 """
 
-from collections.abc import Sequence
+import difflib
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
+
+PARAMETER = re.compile(r"`([a-z][a-z_0-9]*)(?:=([^`]*))?`")
+
+
+def without_backticks(text: str) -> str:
+    """Drop the backticks around the names of parameters: the form for Python."""
+    return PARAMETER.sub(lambda found: found[0].strip("`"), text)
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Suggest the known word that is closest to another one; without a close one, return an empty text."""
+    near = difflib.get_close_matches(word, list(known), n=1)
+    return f"Did you mean {near[0]}?" if near else ""
+
+
+def as_sentence(text: str) -> str:
+    """Return a text that begins with a capital letter, unless it begins with a name, and ends with a period."""
+    first = text[:1].upper() if text[:1].isalpha() and text.split(" ", 1)[0].isalpha() else text[:1]
+    return f"{first}{text[1:]}{'' if text.endswith(('.', '?')) else '.'}"
 
 
 class TddDeployError(Exception):
@@ -28,29 +56,27 @@ class TddDeployError(Exception):
 
     exit_code: ClassVar[int] = 2
 
+    @property
+    def message(self) -> str:
+        """The whole message, parameters in backticks."""
+        return super().__str__()
+
+    def __str__(self) -> str:
+        return without_backticks(self.message)
+
 
 @dataclass(eq=False)
 class BadFile(TddDeployError):
-    """One file cannot be read or written."""
+    """One file cannot be read or written: ``found`` is a predicate, ``remedy`` an imperative."""
 
     path: Path | str
     found: str
     remedy: str
 
-    def __str__(self) -> str:
-        return f"{self.path}: {self.found}; {self.remedy}."
-
-
-@dataclass(eq=False)
-class BadOption(TddDeployError):
-    """One option has a value that is not allowed."""
-
-    option: str
-    found: str
-    allowed: str
-
-    def __str__(self) -> str:
-        return f"{self.option} is {self.found}; allowed: {self.allowed}."
+    @property
+    def message(self) -> str:
+        """The whole message, parameters in backticks."""
+        return f"{self.path} {self.found}. {as_sentence(self.remedy)}"
 
 
 @dataclass(eq=False)
@@ -61,23 +87,31 @@ class DataNotFound(TddDeployError):
     looked_in: Sequence[Path]
     remedy: str
 
-    def __str__(self) -> str:
+    @property
+    def message(self) -> str:
+        """The whole message, parameters in backticks."""
         places = ", ".join(str(path) for path in self.looked_in) or "no folder, since none was named"
-        return f"data set {self.name} not found; looked in {places}; {self.remedy}."
+        return f"data set {self.name} was not found; looked in {places}. {as_sentence(self.remedy)}"
 
 
 @dataclass(frozen=True)
 class Violation:
-    """One broken rule: where, what was found, what is allowed, and how to get there."""
+    """One broken rule.
+
+    With ``allowed`` it is a value out of range: "WHERE must be ALLOWED (got FOUND)". Without, ``found`` is a predicate:
+    "WHERE FOUND", such as "`step_time` needs `energy`" or "fc.weight is missing".
+    """
 
     where: str
     found: str
-    allowed: str
+    allowed: str = ""
     remedy: str = ""
 
     def __str__(self) -> str:
-        remedy = f" {self.remedy}" if self.remedy else ""
-        return f"{self.where}: {self.found}; allowed: {self.allowed}.{remedy}"
+        fault = (
+            f"{self.where} must be {self.allowed} (got {self.found})" if self.allowed else f"{self.where} {self.found}"
+        )
+        return f"{fault}. {as_sentence(self.remedy)}" if self.remedy else f"{fault}."
 
 
 @dataclass(eq=False)
@@ -87,7 +121,9 @@ class Refused(TddDeployError):
     subject: str
     violations: Sequence[Violation]
 
-    def __str__(self) -> str:
+    @property
+    def message(self) -> str:
+        """The whole message, parameters in backticks."""
         if len(self.violations) == 1:
             return f"{self.subject}: {self.violations[0]}"
         lines = "".join(f"\n  - {violation}" for violation in self.violations)
@@ -107,7 +143,24 @@ class NotExportable(Refused):
 
 
 class BadOptions(Refused):
-    """Options that are not allowed, or not together."""
+    """Options that are not allowed, or not together; without a subject, a single violation is the whole message."""
+
+    @property
+    def message(self) -> str:
+        """The whole message, parameters in backticks."""
+        if self.subject:
+            return super().message
+        if len(self.violations) == 1:
+            return str(self.violations[0])
+        return Refused("these options", self.violations).message
+
+
+class BadOption(BadOptions):
+    """One option has a value that is not allowed."""
+
+    def __init__(self, option: str, found: str, allowed: str = "", remedy: str = "") -> None:
+        """Take the name of a parameter, and what ``Violation`` takes."""
+        super().__init__("", (Violation(f"`{option}`", found, allowed, remedy),))
 
 
 class BadData(Refused):
@@ -127,8 +180,10 @@ class MissingDependency(TddDeployError):
     install: str  # what pip is told
     exit_code: ClassVar[int] = 3
 
-    def __str__(self) -> str:
-        return f"{self.needed_for} needs {self.package}; install it with: pip install {self.install}"
+    @property
+    def message(self) -> str:
+        """The whole message, parameters in backticks."""
+        return f"{self.needed_for} needs {self.package}. Install it with: pip install {self.install}"
 
 
 @dataclass(eq=False)
@@ -141,11 +196,13 @@ class WorkerFailed(TddDeployError):
     last_lines: Sequence[str] = ()
     log: Path | None = None  # where all that it wrote is kept
 
-    def __str__(self) -> str:
-        remedy = f"; {self.remedy}" if self.remedy else ""
+    @property
+    def message(self) -> str:
+        """The whole message, parameters in backticks."""
+        remedy = f". {as_sentence(self.remedy)}" if self.remedy else ""
         lines = "".join(f"\n  | {line}" for line in self.last_lines)
         log = f"\nthe whole log: {self.log}" if self.log else ""
-        return f"{self.subject}: {self.found}{remedy}{lines}{log}"
+        return f"{self.subject} {self.found}{remedy}{lines}{log}"
 
 
 @dataclass(eq=False)
@@ -158,8 +215,12 @@ class MissingEnvironment(TddDeployError):
     remedy: str
     exit_code: ClassVar[int] = 3
 
-    def __str__(self) -> str:
-        return f"{self.needed_for} needs {self.missing}; looked in {', '.join(self.looked_in)}; {self.remedy}."
+    @property
+    def message(self) -> str:
+        """The whole message, parameters in backticks."""
+        return (
+            f"{self.needed_for} needs {self.missing}; looked in {', '.join(self.looked_in)}. {as_sentence(self.remedy)}"
+        )
 
 
 @dataclass(eq=False)
@@ -169,5 +230,7 @@ class Interrupted(TddDeployError):
     saved: str
     exit_code: ClassVar[int] = 130
 
-    def __str__(self) -> str:
+    @property
+    def message(self) -> str:
+        """The whole message, parameters in backticks."""
         return f"interrupted; {self.saved}"
