@@ -64,6 +64,7 @@ class Declaration:
     within: Range | None = None
     flag: str | None = None  # without dashes, if it is not the field's name
     heading: str = ""  # in the help of a command with many options
+    repeated: bool = False  # several values are given by repeating the flag, not with commas
 
 
 def option(
@@ -74,10 +75,11 @@ def option(
     within: Range | None = None,
     flag: str | None = None,
     heading: str = "",
+    repeated: bool = False,
 ) -> T:
     """Declare a field of ``Options`` with its default."""
-    declaration = Declaration(help=help, metavar=metavar, within=within, flag=flag, heading=heading)
-    return cast(T, field(default=default, metadata={"option": declaration}))
+    declaration = Declaration(help=help, metavar=metavar, within=within, flag=flag, heading=heading, repeated=repeated)
+    return field(default=default, metadata={"option": declaration})
 
 
 @dataclass(frozen=True)
@@ -252,7 +254,9 @@ def _option(name: str, hint: Any, default: object, declaration: Declaration) -> 
 
 
 class Gathered(dict[type[Options], Options]):
-    """Options of several classes, each found by its class."""
+    """Options of several classes, each found by its class; ``given`` holds the values that are no defaults."""
+
+    given: Mapping[str, object]
 
     def __getitem__(self, owner: type[O]) -> O:
         """Return the options of a class."""
@@ -276,6 +280,7 @@ def gather(given: Mapping[str, object], *owners: type[Options]) -> Gathered:
         if name not in known
     ]
     gathered = Gathered()
+    gathered.given = given
     for owner in owners:
         values: dict[str, object] = {}
         wrong: list[Violation] = []
