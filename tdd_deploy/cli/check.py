@@ -11,7 +11,7 @@ from tdd_deploy.options.declare import Gathered
 from tdd_deploy.options.model import Model
 from tdd_deploy.options.placement import Placement
 
-from .console import console, echo_json, json_option, make_table
+from .console import console, echo_json, json_option, make_table, say
 from .flags import PATH, with_options
 
 

@@ -4,7 +4,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -48,40 +48,11 @@ def say(lines: Iterable[str]) -> None:
         out.print(with_flags(line), highlight=False, markup=False, soft_wrap=True)
 
 
-@contextmanager
-def samples_progress(what: str) -> Iterator[Callable[[int, int], None]]:
+def samples_progress(what: str) -> AbstractContextManager[Callable[[int, int], None]]:
     """Show a bar on stderr, on a terminal only."""
-    if not sys.stderr.isatty():
-        yield lambda done, total: None
-        return
-    from rich.console import Console
+    from tdd_deploy.runtime.progress import progress_of
 
-    with bar_of(what, Console(stderr=True)) as update:
-        yield update
-
-
-@contextmanager
-def bar_of(what: str, out: "Console") -> Iterator[Callable[[int, int], None]]:
-    """Show a bar with the number of finished samples per second."""
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        ProgressColumn,
-        Task,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-    from rich.text import Text
-
-    class Speed(ProgressColumn):
-        def render(self, task: Task) -> Text:
-            return Text(f"{task.speed:,.0f} samples/s" if task.speed else "")
-
-    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), Speed(), TimeRemainingColumn())
-    with Progress(*columns, console=out, transient=True) as bar:
-        task = bar.add_task(what, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+    return progress_of(what, None)
 
 
 @contextmanager

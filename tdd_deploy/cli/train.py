@@ -33,7 +33,7 @@ def train(*, options: Gathered, resume: bool, out: Path) -> None:
     keep_freed_memory()
     config: Path | None = click.get_current_context().params["config"]
     with training_progress() as watcher:
-        finished = run(out, options.given, resume=resume, config=config, watcher=watcher)
+        finished = run(out, options.given, resume=resume, config=config, watcher=watcher).as_json()
     if not is_first():
         return
     say(input_lines(finished["data"]))

@@ -1,5 +1,6 @@
 """``tdd-deploy verify``."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 

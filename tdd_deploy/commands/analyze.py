@@ -19,7 +19,7 @@ from tdd_deploy.training import figures
 from tdd_deploy.training.analysis import Analysis, examine, rasters
 from tdd_deploy.training.replay import Finished
 
-from .load import chosen_samples, describe_inputs, load, open_chosen
+from .load import chosen_samples, describe_inputs, load
 
 BATCH = 32
 
@@ -51,7 +51,7 @@ def analyze(
         figures.require()
         refuse_file(out)
     program, finished = finished_run(Path(run))
-    source = open_chosen(data)
+    source = data.open_chosen()
     n_samples = chosen_samples(source, data)
     names = finished.deployed.layers
     if options.sample >= n_samples:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from tdd_deploy.data import Choice, Source
-from tdd_deploy.errors import BadOption
 from tdd_deploy.importers import read
 from tdd_deploy.options.encoding import Coding, Encoding, Output
 from tdd_deploy.options.model import Model
@@ -98,7 +97,7 @@ def load_all(
     if coding.delta_threshold is not None:
         program = with_delta_threshold(program, coding.delta_threshold)
     program = with_reading(program, output.output)
-    source = open_chosen(data)
+    source = data.open_chosen()
     inputs = EncodedInputs.of(program, source, encoding, frames=data.options.frames)
     coded = with_code(program, coding.code) if coding.code != "auto" else _calibrated(inputs, data.open("train"))
     return Loaded(
@@ -108,17 +107,6 @@ def load_all(
         code=coding.code,
         description=describe_inputs(inputs, source, path or path_of(network)),
     )
-
-
-def open_chosen(data: Choice) -> Source:
-    """Open the chosen part of the data.
-
-    Raises:
-        BadOption: no data were chosen.
-    """
-    if data.options.data is None:
-        raise BadOption("data", "is missing", remedy="Name a data set or an .npz, or give arrays as x and y.")
-    return data.open()
 
 
 def describe_inputs(inputs: EncodedInputs, source: Source, path: Path | None) -> dict[str, Any]:

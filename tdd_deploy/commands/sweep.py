@@ -25,7 +25,7 @@ from tdd_deploy.run_folder import RunFolder
 from tdd_deploy.runtime.run import run
 from tdd_deploy.simulator.reports.tables import input_lines
 
-from .load import CALIBRATION_SAMPLES, chosen_samples, load, load_all, open_chosen
+from .load import CALIBRATION_SAMPLES, chosen_samples, load, load_all
 from .pricing import Prices, place_program, price
 from .quantization import NEEDS_FLOATS, quantize
 from .simulate import summarize
@@ -164,7 +164,7 @@ def sweep(
 
 def _known(job: _Sweep) -> dict[str, Any]:
     """Return the entries by which an unfinished sweep recognizes its own points."""
-    source = open_chosen(job.data)
+    source = job.data.open_chosen()
     binning = job.data.binning
     return {
         "data": source.name,

@@ -29,6 +29,35 @@ MEASURED_BATCH = 256
 OWNERS = (LearnedData, TrainOptions, Place)
 
 
+@dataclass(frozen=True, kw_only=True)
+class TrainedRun:
+    """A finished run; a path to its folder wherever a network is taken."""
+
+    path: Path
+    recorded: Mapping[str, Any]  # train.json
+
+    @property
+    def history(self) -> list[dict[str, Any]]:
+        """The measurements after each epoch."""
+        epochs: list[dict[str, Any]] = self.recorded["epochs"]
+        return epochs
+
+    @property
+    def accuracy(self) -> float:
+        """The validation accuracy of the kept epoch."""
+        return float(self.history[self.recorded["kept_epoch"] - 1]["accuracy"])
+
+    def __fspath__(self) -> str:
+        return str(self.path)
+
+    def __repr__(self) -> str:
+        return f"TrainedRun({str(self.path)!r}, epochs={len(self.history)}, accuracy={self.accuracy:.1%})"
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the contents of train.json."""
+        return dict(self.recorded)
+
+
 def train(
     out: str | PathLike[str],
     given: Mapping[str, object] = {},
@@ -37,8 +66,8 @@ def train(
     config: Path | None = None,
     whole: Source | None = None,
     watcher: Watcher | None = None,
-) -> dict[str, Any]:
-    """Train a network into a run folder; return the contents of its train.json.
+) -> TrainedRun:
+    """Train a network into a run folder.
 
     Started by torchrun, it is one of several processes that do so together; the first writes the files.
 
@@ -81,7 +110,8 @@ def train(
             "epochs": [] if before is None else before.epochs,
         }
         run = _Run(folder=folder, options=options, data=data, learned=learned, recorded=recorded)
-        return run.execute(execution, resume=resume, tensorboard=place.tensorboard, watcher=watcher)
+        finished = run.execute(execution, resume=resume, tensorboard=place.tensorboard, watcher=watcher)
+    return TrainedRun(path=folder.path, recorded=finished)
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from tdd_deploy.verification.backends import Backends
 from tdd_deploy.verification.comparison import Comparison, compare, informed, joined
 from tdd_deploy.verification.recording import Recorded
 
-from .load import Network, chosen_samples, describe_inputs, load, open_chosen, path_of
+from .load import Network, chosen_samples, describe_inputs, load, path_of
 from .quantization import NEEDS_FLOATS, quantize_for
 
 SCHEMA_VERSION = 2
@@ -121,7 +121,7 @@ def verify(
     program = with_reading(load(network, model), output.output)
     if program.number_format == "integer" and quantization.is_chosen:
         raise BadOptions("", tuple(quantization.needless(NEEDS_FLOATS)))
-    source = open_chosen(data)
+    source = data.open_chosen()
     inputs = EncodedInputs.of(program, source, Encoding(steps=steps.steps), frames=data.options.frames)
     n_samples = chosen_samples(source, data)
     path = path_of(network)

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
+from tdd_deploy.errors import BadOption
 from tdd_deploy.options.dataset import Dataset, StoredData
 
 from .binning import Binning
@@ -45,6 +46,17 @@ class Choice:
             binning=self.binning,
             input_scale=self.options.input_scale,
         )
+
+    def open_chosen(self) -> Source:
+        """Open the chosen part.
+
+        Raises:
+            BadOption: no data were chosen.
+        """
+        if self.options.data is None:
+            remedy = "name a data set or an .npz, or in Python give arrays as x and y"
+            raise BadOption("data", "is missing", remedy=remedy)
+        return self.open()
 
     def absolute(self) -> Self:
         """Return the same choice with absolute paths, for processes that run elsewhere."""
