@@ -8,6 +8,7 @@ from .base import Arithmetic, Array, Firing, State
 UNIT = 64  # LSB of v per unit of weight: the chip shifts sums left by 6 bits
 DECAY = 4096  # what du and dv are fractions of
 LIMIT = 2**23  # u and v are 24 bits wide
+BITS = range(2, 9)  # that a weight can have, sign included
 WRAP = LIMIT // UNIT  # sums of smaller magnitude cannot wrap u when it has no memory
 
 
