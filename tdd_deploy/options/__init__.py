@@ -1,1 +1,1 @@
-"""Options of the commands, declared once."""
+"""Options of the commands, each declared once: one frozen dataclass per concern. Standard library only."""
