@@ -43,7 +43,8 @@ if TYPE_CHECKING:
     from tdd_deploy.exporters.lava.doctor import Check
     from tdd_deploy.exporters.lava.rules import LavaMapping
     from tdd_deploy.exporters.lava.worker import LavaRun
-    from tdd_deploy.program.quantization.scales import LayerReport, Per
+    from tdd_deploy.options.vocabulary import Per
+    from tdd_deploy.program.quantization.scales import LayerReport
     from tdd_deploy.simulator.engine.calibration import Calibration
     from tdd_deploy.simulator.hardware.check import Checked, Seen
     from tdd_deploy.simulator.hardware.placement import Placement

@@ -7,7 +7,7 @@ branches share it.
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 from tdd_deploy.errors import BadOptions, NotExportable, Violation
 from tdd_deploy.neurons import IF, LIF, CubaLIF, LoihiLIF, Threshold
 from tdd_deploy.neurons.loihi import BITS
+from tdd_deploy.options.vocabulary import Per
 from tdd_deploy.program.biases import currents_of_biases
 from tdd_deploy.program.nodes import Input, NeuronLayer, Place, Slice
 from tdd_deploy.program.program import Program
 
 from .paths import Paths
-from .scales import PER, Per, Quantized, Quantizer
+from .scales import Quantized, Quantizer
 
 SHRINK = 0.001  # by how much more a sum that wraps after rounding is made smaller; doubled at each attempt
 INPUT_BITS = range(1, 9)  # tried
@@ -113,8 +114,8 @@ def _check_options(*, bits: int, per: str, input_bits: int | None, largest_input
     found = []
     if bits not in BITS:
         found.append(Violation("`bits`", str(bits), "2 to 8"))
-    if per not in PER:
-        found.append(Violation("`per`", repr(per), " or ".join(PER)))
+    if per not in get_args(Per):
+        found.append(Violation("`per`", repr(per), " or ".join(get_args(Per))))
     if input_bits is not None and not 1 <= input_bits <= LARGEST_INPUT_BITS:
         found.append(Violation("`input_bits`", str(input_bits), f"1 to {LARGEST_INPUT_BITS}"))
     if not 0 < largest_input < np.inf:

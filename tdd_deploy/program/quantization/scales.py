@@ -4,13 +4,13 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from itertools import chain, count
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tdd_deploy.neurons import IF, Firing, LoihiLIF, Neuron, Reset
 from tdd_deploy.neurons.loihi import DECAY, UNIT, WRAP
+from tdd_deploy.options.vocabulary import Per
 from tdd_deploy.program.biases import currents_of_biases
 from tdd_deploy.program.bounds import worst_case_sums
 from tdd_deploy.program.build import build
@@ -28,8 +28,6 @@ from .loihi_numbers import (
 )
 from .paths import Paths, is_weighted
 
-Per = Literal["layer", "neuron"]
-PER: tuple[Per, ...] = ("layer", "neuron")
 STRETCHES = np.linspace(1, 3, 33)  # of the scale, tried where few bits make clipping worth it
 FEW_BITS = 6
 
