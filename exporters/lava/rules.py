@@ -10,7 +10,8 @@ from tdd_deploy.neurons import IF, LIF, CubaLIF, Firing, LoihiLIF, Threshold
 from tdd_deploy.neurons.loihi import UNIT
 from tdd_deploy.program import Conv, Dense, NeuronLayer, Place, Program, Scale, Slice
 from tdd_deploy.program.biases import currents_of_biases
-from tdd_deploy.program.quantization.quantize import LARGEST_THRESHOLD, READ_CURRENTS, is_only_read, rounded_bias
+from tdd_deploy.program.quantization.loihi_numbers import LARGEST_THRESHOLD, rounded_bias
+from tdd_deploy.program.quantization.quantize import READ_CURRENTS, is_only_read
 
 from .latency import Latencies, latencies
 

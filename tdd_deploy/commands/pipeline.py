@@ -43,7 +43,8 @@ if TYPE_CHECKING:
     from tdd_deploy.exporters.lava.doctor import Check
     from tdd_deploy.exporters.lava.rules import LavaMapping
     from tdd_deploy.exporters.lava.worker import LavaRun
-    from tdd_deploy.program.quantization.quantize import LayerReport, Per
+    from tdd_deploy.options.vocabulary import Per
+    from tdd_deploy.program.quantization.scales import LayerReport
     from tdd_deploy.simulator.engine.calibration import Calibration
     from tdd_deploy.simulator.hardware.check import Checked, Seen
     from tdd_deploy.simulator.hardware.placement import Placement
@@ -761,7 +762,7 @@ def _caveats(program: Program, profiles: "Sequence[Profile]", *, input_is_binary
 
 def _weight_bits(program: Program) -> int:
     """Return the bits of a program's weights on a chip: its own, or for floats those that export would give it."""
-    from tdd_deploy.program.quantization.quantize import bits_of
+    from tdd_deploy.program.quantization.loihi_numbers import bits_of
 
     return bits_of(program) if program.number_format == "integer" else DEPLOYED_BITS
 

@@ -10,9 +10,9 @@ from torch import nn
 
 from tdd_deploy.errors import BadOptions, Violation
 from tdd_deploy.neurons import IF, LIF, Neuron, Reset
+from tdd_deploy.neurons.loihi import BITS
 from tdd_deploy.program import Shape
 from tdd_deploy.program.bounds import MOST_STEPS
-from tdd_deploy.program.quantization.quantize import BITS
 
 from .ann import twin_of
 from .architectures import NETWORKS, SpikeDrivenTransformer, make_network

@@ -18,7 +18,8 @@ from torch import nn
 from tdd_deploy.errors import BadFile, BadOption, BadOptions, BadProgram, Interrupted, Violation
 from tdd_deploy.files import replacing
 from tdd_deploy.program import Program
-from tdd_deploy.program.quantization.quantize import Quantized, best_input_bits, quantize
+from tdd_deploy.program.quantization.quantize import best_input_bits, quantize
+from tdd_deploy.program.quantization.scales import Quantized
 
 from . import checkpoint
 from .augment import drawn, make_augmentation

@@ -9,10 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tdd_deploy.neurons import LoihiLIF, SigmaDelta
-from tdd_deploy.neurons.loihi import LIMIT
+from tdd_deploy.neurons.loihi import BITS, LIMIT
 from tdd_deploy.program import NeuronLayer, Node, Program
 from tdd_deploy.program.outputs import predicted
-from tdd_deploy.program.quantization.quantize import BITS
 
 Array = NDArray[Any]
 NEAR = 1e-5  # of the threshold: as close as float32 sums in different orders come

@@ -5,7 +5,8 @@ from torch import nn
 
 from tdd_deploy.program import Conv, Dense, Program, Scale
 from tdd_deploy.program.inputs import as_input
-from tdd_deploy.program.quantization.quantize import Quantized, best_input_bits, quantize
+from tdd_deploy.program.quantization.quantize import best_input_bits, quantize
+from tdd_deploy.program.quantization.scales import Quantized
 from tdd_deploy.simulator import reference
 from tdd_deploy.training.lower import lower
 from tdd_deploy.training.network import Connection, Network, Part
