@@ -14,9 +14,9 @@ from tdd_deploy.simulator.arithmetic import NumberArray
 from tdd_deploy.simulator.counts import IntArray, Layer
 from tdd_deploy.simulator.routes import Found, Route
 
-from . import kernels
 from .batch import Frames, Result
-from .kernels import N_COUNTS, Count, Memory
+from .kernels import run as kernels
+from .kernels.tables import N_COUNTS, Count, Memory
 from .plan import Planned, potential_of
 from .scatter import Synapses, channel_first, channel_last
 from .tally import Synops, Tally
