@@ -299,6 +299,7 @@ def train(out: Path, *, resume: bool, **given: Any) -> None:
     Several processes train together with torchrun --nproc-per-node N -m tdd_deploy train ...
     """
     from tdd_deploy.commands.pipeline import train as run
+    from tdd_deploy.run_folder import RunFolder
     from tdd_deploy.training.malloc import keep_freed_memory
 
     keep_freed_memory()
@@ -312,22 +313,23 @@ def train(out: Path, *, resume: bool, **given: Any) -> None:
         _echo_baseline(out, last["accuracy"])
         return
     click.echo(
-        f"{out / 'network.nir'}: validation accuracy {last['accuracy']:.1%}, "
+        f"{RunFolder(out).nir}: validation accuracy {last['accuracy']:.1%}, "
         f"{last['raw_events']:,.0f} spikes and {last['delta_events']:,.0f} delta events per sample"
     )
 
 
 def _echo_baseline(run: Path, accuracy: float) -> None:
     """Say in a line what an ANN costs and knows."""
-    from tdd_deploy.commands.pipeline import BASELINE, read_baseline
+    from tdd_deploy.run_folder import RunFolder, read_baseline
 
     found = read_baseline(run)
     split = found["results"][-1]["split"]
     of_split = (row for row in found["results"] if row["split"] == split)
     accuracies = (f"{row['accuracy']:.1%} in {'floats' if row['bits'] is None else row['bits']}" for row in of_split)
+    macs = sum(row["macs"] for row in found["layers"])
     click.echo(
-        f"{run / BASELINE}: validation accuracy {accuracy:.1%}, {sum(row['macs'] for row in found['layers']):,} dense "
-        f"MACs per sample; of {split} {', '.join(accuracies)} bits, quantized after training"
+        f"{RunFolder(run).baseline}: validation accuracy {accuracy:.1%}, {macs:,} dense MACs per sample; "
+        f"of {split} {', '.join(accuracies)} bits, quantized after training"
     )
 
 

@@ -13,12 +13,13 @@ from tdd_deploy.data import Binning, open_data
 from tdd_deploy.errors import BadFile, BadOption, Interrupted
 from tdd_deploy.files import make_folder, replacing, write_json
 from tdd_deploy.program import Code, Program
+from tdd_deploy.run_folder import RunFolder
 from tdd_deploy.simulator.reports.tables import input_lines
 
 from .pipeline import export, read_program, simulate
 
 SCHEMA_VERSION = 1
-TRAINED = ("method", "keep", "lambda", "steps", "qat")  # options of a training run that rows are told with
+TRAINED = ("method", "keep", "lambda", "steps", "qat")  # options of a training run that rows name
 Choice = Code | Literal["auto"]
 
 
@@ -178,7 +179,7 @@ def _run(
     with tempfile.TemporaryDirectory() as folder:
         file = path
         if point.bits is not None:
-            file = Path(folder) / "network.nir"
+            file = RunFolder(Path(folder)).nir
             given = {name: common[name] for name in ("data", "data_dir", "binning", "input_scale", "frames", "steps")}
             export(path, target="nir", out=file, bits=point.bits, **reading, **given)
         simulation = simulate(
@@ -207,12 +208,9 @@ def _run(
 
 
 def _trained(path: Path) -> dict[str, Any]:
-    """Return the options that a run was trained with, where it says so."""
-    try:
-        options = json.loads((path / "train.json").read_text(encoding="utf-8"))["options"]
-        return {name: options[name] for name in TRAINED}
-    except (OSError, ValueError, KeyError, TypeError):  # a .nir file, or a folder of another tool
-        return {}
+    """Return the options of a run that its rows name; none for a .nir file, or a folder of another tool."""
+    options = RunFolder(path).options
+    return {name: options[name] for name in TRAINED} if options.keys() >= set(TRAINED) else {}
 
 
 def _finished(path: Path, grid: Grid) -> dict[Point, dict[str, Any]]:
