@@ -313,22 +313,22 @@ def train(out: Path, *, resume: bool, **given: Any) -> None:
         _echo_baseline(out, last["accuracy"])
         return
     click.echo(
-        f"{RunFolder(out).nir}: validation accuracy {last['accuracy']:.1%}, "
+        f"{RunFolder(out).network_nir}: validation accuracy {last['accuracy']:.1%}, "
         f"{last['raw_events']:,.0f} spikes and {last['delta_events']:,.0f} delta events per sample"
     )
 
 
 def _echo_baseline(run: Path, accuracy: float) -> None:
     """Say in a line what an ANN costs and knows."""
-    from tdd_deploy.run_folder import RunFolder, read_baseline
+    from tdd_deploy.run_folder import RunFolder
 
-    found = read_baseline(run)
+    found = RunFolder.read_baseline(run)
     split = found["results"][-1]["split"]
     of_split = (row for row in found["results"] if row["split"] == split)
     accuracies = (f"{row['accuracy']:.1%} in {'floats' if row['bits'] is None else row['bits']}" for row in of_split)
     macs = sum(row["macs"] for row in found["layers"])
     click.echo(
-        f"{RunFolder(run).baseline}: validation accuracy {accuracy:.1%}, {macs:,} dense MACs per sample; "
+        f"{RunFolder(run).baseline_json}: validation accuracy {accuracy:.1%}, {macs:,} dense MACs per sample; "
         f"of {split} {', '.join(accuracies)} bits, quantized after training"
     )
 

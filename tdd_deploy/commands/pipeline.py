@@ -36,7 +36,7 @@ from tdd_deploy.program.bounds import MOST_STEPS, wrapping_layers
 from tdd_deploy.program.inputs import input_kind
 from tdd_deploy.program.outputs import predicted
 from tdd_deploy.program.rounding import rounding_receivers
-from tdd_deploy.run_folder import BASELINE_VERSION, RunFolder, network_file, read_baseline
+from tdd_deploy.run_folder import BASELINE_VERSION, RunFolder
 from tdd_deploy.runtime.inputs import Feed, Sent, arranged
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def read_program(path: Path, *, dialect: str | None = None, strict: bool = False
     """
     from tdd_deploy.importers import read
 
-    return read(network_file(path), dialect=dialect, strict=strict)
+    return read(RunFolder.network_of(path), dialect=dialect, strict=strict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -377,7 +377,7 @@ def simulate(
         _check_report_folder(out)
     prices = [load_profile(name) for name in profiles]
     _check_hardware(prices, step_time=step_time, clock=clock)
-    twin = None if baseline is None else read_baseline(baseline)
+    twin = None if baseline is None else RunFolder.read_baseline(baseline)
     program = _as_asked(
         read_program(path, dialect=dialect, strict=strict), delta_threshold=delta_threshold, output=output
     )
@@ -929,7 +929,7 @@ def inspect(path: Path, *, dialect: str | None = None, strict: bool = False) -> 
     try:
         program = read_program(path, dialect=dialect, strict=strict)
     except AmbiguousGraph:
-        return survey(network_file(path), strict=strict)
+        return survey(RunFolder.network_of(path), strict=strict)
     nodes = [
         {
             "name": node.name,
@@ -1064,8 +1064,8 @@ def train(
         processes.wait()  # until all have seen the folder as it was
         board: Board | None = None
         if processes.is_first:
-            make_folder(out)
-            write_json(run.record, recorded)
+            run.make()
+            write_json(run.train_json, recorded)
             if place["tensorboard"]:
                 board = room.Board(run.tensorboard, epochs=len(recorded["epochs"]))
         journal = _Journal(run, recorded, watcher, board)
@@ -1086,9 +1086,9 @@ def train(
                     _baseline_json(options, trained.network, learned, facts, measured_on),
                 )
             else:
-                TARGETS["nir"](trained.program, run.nir)
-            room.write_metrics(run.metrics, trained.history)
-            write_json(run.record, finished)
+                TARGETS["nir"](trained.program, run.network_nir)
+            room.write_metrics(run.metrics_csv, trained.history)
+            write_json(run.train_json, finished)
     return finished
 
 
@@ -1096,9 +1096,9 @@ def _write_ann(run: RunFolder, program: Program, measured: Mapping[str, Any]) ->
     """Write what an ANN is as a baseline, and where onnx is installed, as a network for ``simulate``."""
     from tdd_deploy.exporters.onnx import relu_network
 
-    write_json(run.baseline, measured)
+    write_json(run.baseline_json, measured)
     if find_spec("onnx") is not None:
-        relu_network.write(program, run.onnx)
+        relu_network.write(program, run.network_onnx)
 
 
 def _baseline_json(
@@ -1165,8 +1165,8 @@ class _Journal:
     def epoch(self, history: list[dict[str, Any]]) -> None:
         from tdd_deploy.training import write_metrics
 
-        write_json(self.run.record, {**self.recorded, "epochs": history})
-        write_metrics(self.run.metrics, history)
+        write_json(self.run.train_json, {**self.recorded, "epochs": history})
+        write_metrics(self.run.metrics_csv, history)
         if self.board is not None:
             self.board.epoch(history)
         if self.watcher is not None:
@@ -1217,7 +1217,7 @@ def _train_options(choices: Mapping[str, Any], run: RunFolder, *, resume: bool) 
     except TypeError as error:
         if not resume:
             raise
-        raise BadFile(run.record, f"is damaged ({error})", "start a new run in another folder") from error
+        raise BadFile(run.train_json, f"is damaged ({error})", "start a new run in another folder") from error
 
 
 def _steps_of_events(opened: Callable[..., Source], binning: Binning | None) -> dict[str, Any]:
@@ -1481,11 +1481,11 @@ def prune(
                 if each.number == 0:
                     continue
                 pruned = _pruning_json(run, program, finished.recorded, chosen, rows)
-                with replacing(made.weights) as file:
+                with replacing(made.network_safetensors) as file:
                     file.write_bytes(each.tensors)
-                TARGETS["nir"](each.program, made.nir)
+                TARGETS["nir"](each.program, made.network_nir)
                 recorded = {**finished.recorded, "program": each.program.digest, "versions": _versions()}
-                write_json(made.record, {**recorded, "data": facts, "pruning": pruned})
+                write_json(made.train_json, {**recorded, "data": facts, "pruning": pruned})
         except Interrupted as interrupted:
             if not pruned:
                 raise Interrupted("no round was finished, so nothing was written") from interrupted

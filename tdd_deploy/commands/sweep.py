@@ -179,7 +179,7 @@ def _run(
     with tempfile.TemporaryDirectory() as folder:
         file = path
         if point.bits is not None:
-            file = RunFolder(Path(folder)).nir
+            file = RunFolder(Path(folder)).network_nir
             given = {name: common[name] for name in ("data", "data_dir", "binning", "input_scale", "frames", "steps")}
             export(path, target="nir", out=file, bits=point.bits, **reading, **given)
         simulation = simulate(
@@ -196,7 +196,7 @@ def _run(
     n, totals = report["totals"]["samples"], report["totals"]
     return {
         **asdict(point),
-        "trained": _trained(path),
+        "trained": RunFolder(path).options(TRAINED),
         "accuracy": report["accuracy"],
         "inputs": list(input_lines(report["data"])),
         **{name: totals[name] / n for name in ("spikes", "delta_events", "synops_effective")},
@@ -205,12 +205,6 @@ def _run(
             for energy in report["energies"]
         },
     }
-
-
-def _trained(path: Path) -> dict[str, Any]:
-    """Return the options of a run that its rows name; none for a .nir file, or a folder of another tool."""
-    options = RunFolder(path).options
-    return {name: options[name] for name in TRAINED} if options.keys() >= set(TRAINED) else {}
 
 
 def _finished(path: Path, grid: Grid) -> dict[Point, dict[str, Any]]:

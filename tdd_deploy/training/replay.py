@@ -72,7 +72,7 @@ def load_run(folder: Path, program: Program) -> Finished:
         given = by_field(recorded["options"])
         options = checked(TrainOptions(**{k: v for k, v in given.items() if k not in OF_DATA}))
         network = options.make_network(tuple(recorded["data"]["input_shape"]), recorded["data"]["n_classes"])
-        network.load_state_dict(load_file(run.weights))
+        network.load_state_dict(load_file(run.network_safetensors))
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
         raise BadFile(folder, "holds no finished run that torch can replay", REMEDY) from error
     network.eval()
@@ -81,7 +81,7 @@ def load_run(folder: Path, program: Program) -> Finished:
         made = quantize(lowered, bits=options.qat, **_of_input(program.input))
         lowered, deployed = made.program, in_integers(network, made)
     if lowered != program:
-        raise BadFile(run.nir, f"does not hold the network of the run's {run.weights.name}", REMEDY)
+        raise BadFile(run.network_nir, f"does not hold the network of the run's {run.network_safetensors.name}", REMEDY)
     return Finished(recorded, options, network, deployed)
 
 

@@ -104,7 +104,7 @@ def fit(
         WorkerFailed: another process has ended.
     """
     files = RunFolder(folder)
-    run = _Run(options, data, files.checkpoint, Execution() if execution is None else execution)
+    run = _Run(options, data, files.checkpoint_pt, Execution() if execution is None else execution)
     if resume:
         run.restore()
     else:
@@ -114,7 +114,7 @@ def fit(
             run.epoch(watcher, interrupted)
     run.keep()
     if run.processes.is_first:
-        with replacing(files.weights) as part:
+        with replacing(files.network_safetensors) as part:
             part.write_bytes(save({name: value.contiguous() for name, value in run.kept.state_dict().items()}))
     return Trained(run.kept, run.program(), run.progress.history, run.kept_epoch)
 

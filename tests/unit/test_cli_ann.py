@@ -15,7 +15,7 @@ import torch
 from tdd_deploy.commands import pipeline
 from tdd_deploy.data import open_data
 from tdd_deploy.errors import BadFile, Interrupted
-from tdd_deploy.run_folder import read_baseline
+from tdd_deploy.run_folder import RunFolder
 from tdd_deploy.training.baseline import BITS
 from tests.commands import Call
 
@@ -52,8 +52,8 @@ def test_a_run_leaves_everything_but_a_nir_file(ann_run: Path) -> None:
 
 
 def test_the_baseline_says_what_was_measured_on_what(ann_run: Path) -> None:
-    found = read_baseline(ann_run)
-    assert found == read_baseline(ann_run / "baseline.json")
+    found = RunFolder.read_baseline(ann_run)
+    assert found == RunFolder.read_baseline(ann_run / "baseline.json")
     assert (found["network"], found["input_shape"], found["n_classes"]) == ("mlp", [1, 8, 8], 10)
     assert (found["data"]["name"], found["data"]["train_samples"]) == ("digits", 256)
     assert found["data"]["splits"] == {"val": {"n_samples": 200, "files": {}}, "test": {"n_samples": 500, "files": {}}}
@@ -84,7 +84,7 @@ def test_of_an_npz_validation_and_the_whole_file_are_measured(call: Call, tmp_pa
     np.savez(path, x=(rng.random((100, 9)) + y[:, None]).astype("f4"), y=y)
     words = ("--method", "ann", "--network", "mlp", "--epochs", 3, "--batch", 16)
     assert call("train", "--data", path, *words, "--out", tmp_path / "run").code == 0
-    found = read_baseline(tmp_path / "run")
+    found = RunFolder.read_baseline(tmp_path / "run")
     files = open_data(str(path)).digests
     assert files.keys() == {"own.npz"}
     assert found["data"]["splits"] == {
@@ -96,7 +96,7 @@ def test_the_last_line_says_what_it_costs_and_knows(call: Call, tmp_path: Path) 
     out = tmp_path / "run"
     said = call("train", *FAST, "--tensorboard", "--out", out)
     assert (said.code, said.out.count("\n")) == (0, 4)
-    found = read_baseline(out)
+    found = RunFolder.read_baseline(out)
     last = found["results"][-len(BITS) - 1]["accuracy"]
     assert said.out.splitlines()[-1].startswith(f"{out / 'baseline.json'}: validation accuracy ")
     assert "25,856 dense MACs per sample" in said.out
@@ -135,7 +135,7 @@ def test_the_network_of_the_best_epoch_is_measured(tmp_path: Path) -> None:
     run = pipeline.train(tmp_path / "run", data="digits", method="ann", network="mlp", train_samples=256, **words)
     best = run["epochs"][run["kept_epoch"] - 1]["accuracy"]
     assert best > run["epochs"][-1]["accuracy"]
-    assert read_baseline(tmp_path / "run")["results"][0]["accuracy"] == best
+    assert RunFolder.read_baseline(tmp_path / "run")["results"][0]["accuracy"] == best
 
 
 @pytest.mark.parametrize(
@@ -182,7 +182,9 @@ def test_what_is_for_spikes_alone_refuses_an_ann(
 
 def test_as_a_sigma_delta_network_it_knows_the_same_and_multiplies_what_its_baseline_says(ann_run: Path) -> None:
     simulation = pipeline.simulate(ann_run, data="digits")
-    (row,) = (each for each in read_baseline(ann_run)["results"] if each["split"] == "test" and each["bits"] is None)
+    (row,) = (
+        each for each in RunFolder.read_baseline(ann_run)["results"] if each["split"] == "test" and each["bits"] is None
+    )
     assert simulation.accuracy == row["accuracy"]
     layers = {layer["name"]: layer for layer in simulation.as_json()["layers"]}
     for name, macs in row["effective_macs"].items():
@@ -278,7 +280,7 @@ def test_a_baseline_that_is_damaged_is_refused(change: Any, told: str, ann_run: 
     found = json.loads((ann_run / "baseline.json").read_text())
     (tmp_path / "baseline.json").write_text(json.dumps(change(found)))
     with pytest.raises(BadFile) as refused:
-        read_baseline(tmp_path)
+        RunFolder.read_baseline(tmp_path)
     assert told in str(refused.value)
 
 
@@ -286,13 +288,13 @@ def test_a_folder_without_a_baseline_is_told_where_one_comes_from(tmp_path: Path
     with pytest.raises(
         BadFile, match=r"is missing or not a text file. Name the folder of a finished run of train with method=ann"
     ):
-        read_baseline(tmp_path)
+        RunFolder.read_baseline(tmp_path)
     (tmp_path / "baseline.json").write_text("{")
     with pytest.raises(BadFile, match="is not JSON"):
-        read_baseline(tmp_path)
+        RunFolder.read_baseline(tmp_path)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is none")
 def test_a_baseline_is_measured_where_the_network_learned(tmp_path: Path) -> None:
     pipeline.train(tmp_path / "run", data="digits", method="ann", epochs=1, device="cuda")
-    assert read_baseline(tmp_path / "run")["results"][0]["accuracy"] > 0.5
+    assert RunFolder.read_baseline(tmp_path / "run")["results"][0]["accuracy"] > 0.5
