@@ -72,6 +72,20 @@ def write_json(path: Path, content: Any) -> None:
         part.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 
+def read_json(path: Path, remedy: str) -> Any:
+    """Read a JSON file.
+
+    Raises:
+        BadFile: it is missing, not a text file, or not JSON; the error has the caller's remedy.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadFile(path, "is missing or not a text file", remedy) from error
+    except (ValueError, RecursionError) as error:
+        raise BadFile(path, f"is not JSON ({error})", remedy) from error
+
+
 def make_folder(path: Path) -> None:
     """Make a folder, and those above it, unless it is there.
 

@@ -68,7 +68,7 @@ def baseline_json(baseline: Mapping[str, Any], split: str, profiles: Sequence[Pr
     ]
     return {
         "network": baseline["network"],
-        "quantisation": baseline["quantisation"],
+        "quantisation": baseline["quantization"],
         "caveat": CAVEAT,
         "results": rows,
     }

@@ -1,7 +1,6 @@
 """The commands as functions: each does one whole job and returns what it found."""
 
 import hashlib
-import json
 import math
 import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,7 +19,7 @@ from tdd_deploy import __version__
 from tdd_deploy.data import Binning, Source, is_file, open_data
 from tdd_deploy.data.encoders import Encoded
 from tdd_deploy.errors import BadData, BadFile, BadOption, BadOptions, Interrupted, MissingDependency, Violation
-from tdd_deploy.files import appearing, make_folder, replacing, write_json
+from tdd_deploy.files import appearing, make_folder, read_json, replacing, write_json
 from tdd_deploy.options.toml import read_options
 from tdd_deploy.program import (
     Code,
@@ -37,6 +36,7 @@ from tdd_deploy.program.bounds import MOST_STEPS, wrapping_layers
 from tdd_deploy.program.inputs import input_kind
 from tdd_deploy.program.outputs import predicted
 from tdd_deploy.program.rounding import rounding_receivers
+from tdd_deploy.run_folder import BASELINE_VERSION, RunFolder
 from tdd_deploy.runtime.inputs import Feed, Sent, arranged
 
 if TYPE_CHECKING:
@@ -61,9 +61,6 @@ DEPLOYED_BITS = 8  # of a weight on Loihi 2
 ANALYSED_SAMPLES = 64
 ANALYSIS_BATCH = 32
 MEASURED_BATCH = 256
-BASELINE = "baseline.json"
-CONVENTIONAL = "network.onnx"  # of an ANN
-BASELINE_VERSION = 2
 Progress = Callable[[int, int], None]  # samples done, samples in all
 
 
@@ -83,38 +80,7 @@ def read_program(path: Path, *, dialect: str | None = None, strict: bool = False
     """
     from tdd_deploy.importers import read
 
-    return read(network_file(path), dialect=dialect, strict=strict)
-
-
-def network_file(path: Path) -> Path:
-    """Return the file that holds the network of a run folder; any other path as it is."""
-    return _network_of(path) if path.is_dir() else path
-
-
-def _network_of(folder: Path) -> Path:
-    """Return the file of a run folder's network."""
-    for name in ("network.nir", CONVENTIONAL):
-        if (folder / name).exists():
-            return folder / name
-    if _is_ann(folder):
-        found = f"is the run of an ANN (--method ann) without {CONVENTIONAL}"
-        remedy = (
-            "train it where onnx is installed (pip install 'tdd-deploy[onnx]'), or give it to simulate as --baseline"
-        )
-        raise BadFile(folder, found, remedy)
-    if (folder / "checkpoint.pt").exists():
-        remedy = f"finish the training: run train again with --out {folder} --resume"
-        raise BadFile(folder, "is an unfinished run without network.nir", remedy)
-    raise BadFile(folder, "is a folder without network.nir", "name a .nir file or a folder that train wrote")
-
-
-def _is_ann(folder: Path) -> bool:
-    """Say whether a folder is a run of ``train --method ann``, finished or not."""
-    try:
-        method = json.loads((folder / "train.json").read_text(encoding="utf-8"))["options"]["method"]
-    except (OSError, ValueError, LookupError, TypeError):
-        return False
-    return bool(method == "ann")
+    return read(RunFolder.network_of(path), dialect=dialect, strict=strict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -298,13 +264,7 @@ def _quantized(
 
 def _data_json(feed: Feed, source: Source, path: Path) -> dict[str, Any]:
     """Return how samples become inputs; of a run, also the scale that it learned values of this type with."""
-    found = feed.as_json(source)
-    try:
-        learned = json.loads((path / "train.json").read_text(encoding="utf-8"))["data"]["input"]
-        scale = float(learned["scale"]) if learned["stored"] == source.stored else None
-    except (OSError, ValueError, LookupError, TypeError):  # no run
-        scale = None
-    return {**found, "scale_learned": scale}
+    return {**feed.as_json(source), "scale_learned": RunFolder(path).learned_scale(source.stored)}
 
 
 def _with_steps(program: Program, steps: int | None) -> Program:
@@ -418,7 +378,7 @@ def simulate(
         _check_report_folder(out)
     prices = [load_profile(name) for name in profiles]
     _check_hardware(prices, step_time=step_time, clock=clock)
-    twin = None if baseline is None else read_baseline(baseline)
+    twin = None if baseline is None else RunFolder.read_baseline(baseline)
     program = _as_asked(
         read_program(path, dialect=dialect, strict=strict), delta_threshold=delta_threshold, output=output
     )
@@ -653,7 +613,7 @@ def report(path: Path) -> dict[str, Any]:
 
     file = path / "report.json" if path.is_dir() else path
     remedy = "name a folder that tdd-deploy simulate --out wrote"
-    found = _loaded(file, remedy)
+    found = read_json(file, remedy)
     parts = {"schema_version", "program", "data", "steps", "layers", "totals", "energy", "energies"}
     if not isinstance(found, dict) or not parts <= found.keys():
         raise BadFile(file, "is no report of a simulation", remedy)
@@ -661,16 +621,6 @@ def report(path: Path) -> dict[str, Any]:
         version = f"is a report of schema {found['schema_version']}, not {SCHEMA_VERSION}"
         raise BadFile(file, version, "simulate again")
     return dict(found)
-
-
-def _loaded(file: Path, remedy: str) -> Any:
-    """Return what a file of JSON holds."""
-    try:
-        return json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadFile(file, "is missing or not a text file", remedy) from error
-    except json.JSONDecodeError as error:
-        raise BadFile(file, f"is not JSON ({error})", remedy) from error
 
 
 def compare(paths: Sequence[Path]) -> dict[str, dict[str, Any]]:
@@ -980,7 +930,7 @@ def inspect(path: Path, *, dialect: str | None = None, strict: bool = False) -> 
     try:
         program = read_program(path, dialect=dialect, strict=strict)
     except AmbiguousGraph:
-        return survey(network_file(path), strict=strict)
+        return survey(RunFolder.network_of(path), strict=strict)
     nodes = [
         {
             "name": node.name,
@@ -1079,7 +1029,8 @@ def train(
     if config is not None:
         chosen = {**read_options(config, "train", _option_types()), **chosen}
     place = {name: chosen.pop(name, None) for name in place}
-    before = _recorded(out, chosen) if resume else {}
+    run = RunFolder(out)
+    before = _recorded(run, chosen) if resume else {}
     choices = {"data": "digits", "frames": False, **before.get("options", chosen)}
     of_data = {name: choices.pop(name, None) for name in room.OF_DATA}
     data, frames, binning = of_data["data"], of_data["frames"], _binning_of(of_data, choices.get("steps"))
@@ -1087,7 +1038,7 @@ def train(
     opened = partial(open_data, data, data_dir=place["data_dir"], binning=binning, input_scale=input_scale)
     _check_method(choices.get("method"), frames=frames, binning=binning)
     choices = _steps_of_events(opened, binning) | choices
-    options = _train_options(choices, out, resume=resume)
+    options = _train_options(choices, run, resume=resume)
     if not resume and out.is_dir() and any(out.iterdir()):
         raise BadFile(out, "is not empty", "name a new folder, or continue its run with --resume")
     if place["tensorboard"]:
@@ -1114,11 +1065,11 @@ def train(
         processes.wait()  # until all have seen the folder as it was
         board: Board | None = None
         if processes.is_first:
-            make_folder(out)
-            write_json(out / "train.json", recorded)
+            run.make()
+            write_json(run.train_json, recorded)
             if place["tensorboard"]:
-                board = room.Board(out / "tensorboard", epochs=len(recorded["epochs"]))
-        journal = _Journal(out, recorded, watcher, board)
+                board = room.Board(run.tensorboard, epochs=len(recorded["epochs"]))
+        journal = _Journal(run, recorded, watcher, board)
         with nullcontext() if board is None else closing(board):
             trained = room.fit(options, learned, out, resume=resume, watcher=journal, execution=execution)
         finished = {
@@ -1131,24 +1082,24 @@ def train(
         if processes.is_first:
             if trained.program is None:
                 _write_ann(
-                    out,
+                    run,
                     room.lower(trained.network, n_steps=1, encoder=options.encoder),
                     _baseline_json(options, trained.network, learned, facts, measured_on),
                 )
             else:
-                TARGETS["nir"](trained.program, out / "network.nir")
-            room.write_metrics(out / "metrics.csv", trained.history)
-            write_json(out / "train.json", finished)
+                TARGETS["nir"](trained.program, run.network_nir)
+            room.write_metrics(run.metrics_csv, trained.history)
+            write_json(run.train_json, finished)
     return finished
 
 
-def _write_ann(out: Path, program: Program, measured: Mapping[str, Any]) -> None:
+def _write_ann(run: RunFolder, program: Program, measured: Mapping[str, Any]) -> None:
     """Write what an ANN is as a baseline, and where onnx is installed, as a network for ``simulate``."""
-    from tdd_deploy.exporters.onnx import relu_network as conventional
+    from tdd_deploy.exporters.onnx import relu_network
 
-    write_json(out / BASELINE, measured)
+    write_json(run.baseline_json, measured)
     if find_spec("onnx") is not None:
-        conventional.write(program, out / CONVENTIONAL)
+        relu_network.write(program, run.network_onnx)
 
 
 def _baseline_json(
@@ -1182,49 +1133,6 @@ def _baseline_json(
     }
 
 
-def read_baseline(path: Path) -> dict[str, Any]:
-    """Read what ``train --method ann`` measured.
-
-    Args:
-        path: a run folder, or the baseline.json in it.
-
-    Raises:
-        BadFile: no such file, damaged, or of another schema.
-    """
-    file = path / BASELINE if path.is_dir() else path
-    remedy = "name the folder of a finished run of tdd-deploy train --method ann"
-    found = _loaded(file, remedy)
-    if not isinstance(found, dict) or "schema_version" not in found:
-        raise BadFile(file, "is no baseline", remedy)
-    if found["schema_version"] != BASELINE_VERSION:
-        version = f"is a baseline of schema {found['schema_version']}, not {BASELINE_VERSION}"
-        raise BadFile(file, version, "train the ANN again")
-    if not _is_whole(found):
-        raise BadFile(file, "is damaged", remedy)
-    return found
-
-
-def _is_whole(found: Mapping[str, Any]) -> bool:
-    """Say whether a baseline has all parts, and results, each of its layers and of one of its splits."""
-    parts = {"network", "input_shape", "n_classes", "quantisation"}
-    try:
-        names = [layer["name"] for layer in found["layers"] if layer["kind"] and layer["macs"] >= 0]
-        splits = found["data"]["splits"]
-        has_scale = found["data"]["input_scale"] > 0
-        are_whole = [
-            list(row["effective_macs"]) == names
-            and sum(row["effective_macs"].values()) >= 0
-            and splits[row["split"]]["n_samples"] == row["n_samples"]
-            and splits[row["split"]].keys() >= {"files"}
-            and row["accuracy"] * row["n_samples"] <= row["n_samples"] >= row["n_correct"]
-            and row.keys() >= {"bits"}
-            for row in found["results"]
-        ]
-    except (LookupError, TypeError, AttributeError):
-        return False
-    return found.keys() >= parts and has_scale and bool(are_whole) and all(are_whole)
-
-
 def _option_types() -> dict[str, Any]:
     """Return what a configuration file may say of ``train``."""
     from tdd_deploy.training import TrainOptions
@@ -1244,9 +1152,9 @@ def _option_types() -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class _Journal:
-    """Keeps train.json and metrics.csv true after every epoch, and passes on what it is told."""
+    """Keeps the record and the metrics of a run true after every epoch, and informs a watcher."""
 
-    out: Path
+    run: RunFolder
     recorded: Mapping[str, Any]
     watcher: "Watcher | None"
     board: "Board | None"
@@ -1258,27 +1166,21 @@ class _Journal:
     def epoch(self, history: list[dict[str, Any]]) -> None:
         from tdd_deploy.training import write_metrics
 
-        write_json(self.out / "train.json", {**self.recorded, "epochs": history})
-        write_metrics(self.out / "metrics.csv", history)
+        write_json(self.run.train_json, {**self.recorded, "epochs": history})
+        write_metrics(self.run.metrics_csv, history)
         if self.board is not None:
             self.board.epoch(history)
         if self.watcher is not None:
             self.watcher.epoch(history)
 
 
-def _recorded(out: Path, chosen: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the train.json of a run; refuse options other than those it began with."""
+def _recorded(run: RunFolder, chosen: Mapping[str, Any]) -> dict[str, Any]:
+    """Read what a run recorded; refuse options other than those it began with."""
     from tdd_deploy import training as room
 
-    path = out / "train.json"
-    try:
-        recorded = json.loads(path.read_text(encoding="utf-8"))
-        options = room.by_field(recorded["options"])
-        known = {"data": recorded["data"], "epochs": recorded["epochs"], "options": options}
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
-        raise BadFile(
-            path, "is missing or damaged", "start the run anew, without --resume, in another folder"
-        ) from error
+    recorded = run.read_record("start a new run in another folder, without `resume`")
+    options = room.by_field(recorded["options"])
+    known = {"data": recorded["data"], "epochs": recorded["epochs"], "options": options}
     changed = [
         Violation(
             room.flag(name),
@@ -1307,8 +1209,8 @@ def _binning_of(of_data: Mapping[str, Any], steps: int | None) -> Binning | None
     return binning and binning.in_steps(steps)
 
 
-def _train_options(choices: Mapping[str, Any], out: Path, *, resume: bool) -> "TrainOptions":
-    """Return the checked options of a run; to resume one, from its train.json."""
+def _train_options(choices: Mapping[str, Any], run: RunFolder, *, resume: bool) -> "TrainOptions":
+    """Check the options of a run; to resume one, those that it recorded."""
     from tdd_deploy import training as room
 
     try:
@@ -1316,7 +1218,7 @@ def _train_options(choices: Mapping[str, Any], out: Path, *, resume: bool) -> "T
     except TypeError as error:
         if not resume:
             raise
-        raise BadFile(out / "train.json", f"is damaged ({error})", "start a new run in another folder") from error
+        raise BadFile(run.train_json, f"is damaged ({error})", "start a new run in another folder") from error
 
 
 def _steps_of_events(opened: Callable[..., Source], binning: Binning | None) -> dict[str, Any]:
@@ -1473,11 +1375,11 @@ def analyse(
 
 
 def _finished_run(folder: Path, room: Any) -> "tuple[Program, Finished]":
-    """Return what stands in a run's network.nir, and its network in torch."""
+    """Read the program of a finished run, and its network in torch."""
     if not folder.is_dir():
         raise BadFile(folder, "is not a run folder", "name a folder that train wrote")
-    if _is_ann(folder):
-        raise BadFile(folder, "is the run of an ANN (--method ann)", "name the run of a spiking network")
+    if RunFolder(folder).is_ann:
+        raise BadFile(folder, "is the run of an ANN (`method=ann`)", "name the run of a spiking network")
     program = read_program(folder)
     return program, room.load_run(folder, program)
 
@@ -1572,6 +1474,7 @@ def prune(
     pruned: dict[str, Any] = {}
     stopped = False
     with appearing(out) as part:
+        made = RunFolder(part)
         try:
             for each in rounds_of(finished.network, finished.options, learned, chosen):
                 rows.append(_measured(each, validation, in_time=in_time))
@@ -1579,11 +1482,11 @@ def prune(
                 if each.number == 0:
                     continue
                 pruned = _pruning_json(run, program, finished.recorded, chosen, rows)
-                with replacing(part / "network.safetensors") as file:
+                with replacing(made.network_safetensors) as file:
                     file.write_bytes(each.tensors)
-                TARGETS["nir"](each.program, part / "network.nir")
+                TARGETS["nir"](each.program, made.network_nir)
                 recorded = {**finished.recorded, "program": each.program.digest, "versions": _versions()}
-                write_json(part / "train.json", {**recorded, "data": facts, "pruning": pruned})
+                write_json(made.train_json, {**recorded, "data": facts, "pruning": pruned})
         except Interrupted as interrupted:
             if not pruned:
                 raise Interrupted("no round was finished, so nothing was written") from interrupted

@@ -92,7 +92,7 @@ class Round:
     pruned: int
     evaluation: Evaluation  # on validation samples
     program: Program
-    tensors: bytes  # of network.safetensors
+    tensors: bytes  # of all parameters, in the format of safetensors
 
     @property
     def sparsity(self) -> float:

@@ -20,6 +20,7 @@ from tdd_deploy.files import replacing
 from tdd_deploy.program import Program
 from tdd_deploy.program.quantization.quantize import best_input_bits, quantize
 from tdd_deploy.program.quantization.scales import Quantized
+from tdd_deploy.run_folder import RunFolder
 
 from . import checkpoint
 from .augment import drawn, make_augmentation
@@ -86,7 +87,7 @@ def fit(
     watcher: Watcher,
     execution: Execution | None = None,
 ) -> Trained:
-    """Train to the last epoch, ``checkpoint.pt`` kept after each; write ``network.safetensors`` at the end.
+    """Train to the last epoch; save a checkpoint after each, and the weights at the end.
 
     Args:
         options: checked options; with ``resume`` the same as those of the checkpoint.
@@ -103,7 +104,8 @@ def fit(
         BadFile: ``resume`` without a checkpoint of this run; a file cannot be written.
         WorkerFailed: another process has ended.
     """
-    run = _Run(options, data, folder / "checkpoint.pt", Execution() if execution is None else execution)
+    files = RunFolder(folder)
+    run = _Run(options, data, files.checkpoint_pt, Execution() if execution is None else execution)
     if resume:
         run.restore()
     else:
@@ -113,7 +115,7 @@ def fit(
             run.epoch(watcher, interrupted)
     run.keep()
     if run.processes.is_first:
-        with replacing(folder / "network.safetensors") as part:
+        with replacing(files.network_safetensors) as part:
             part.write_bytes(save({name: value.contiguous() for name, value in run.kept.state_dict().items()}))
     return Trained(run.kept, run.program(), run.progress.history, run.kept_epoch)
 

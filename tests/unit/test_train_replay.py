@@ -30,7 +30,7 @@ def run_folder(folder, *, name="network.nir", **chosen):
     torch.manual_seed(0)
     net = shaken(options.make_network(SHAPE, 4)).eval()
     folder.mkdir()
-    recorded = {"options": options.as_json(), "data": {"input_shape": SHAPE, "n_classes": 4}}
+    recorded = {"options": options.as_json(), "data": {"input_shape": SHAPE, "n_classes": 4}, "epochs": []}
     (folder / "train.json").write_text(json.dumps(recorded))
     save_file(net.state_dict(), folder / "network.safetensors")
     program = lower(net, n_steps=N_STEPS, encoder=options.encoder)
@@ -104,7 +104,7 @@ def test_a_run_for_integers_has_its_floats_too(tmp_path):
 def test_a_folder_that_is_not_the_run_of_its_file_is_refused(fault, tmp_path):
     net, program = run_folder(tmp_path / "run", network="mlp")
     folder = tmp_path / "run"
-    words = "is not what the run's network.safetensors gives"
+    words = "network.nir does not hold the network of the run's network.safetensors"
     if fault == "weights":
         net["fc2"].weights.weight.data[3, 4] += 0.5
         save_file(net.state_dict(), folder / "network.safetensors")
