@@ -44,7 +44,7 @@ BIN_VALUES = ("count", "binary")
 MAPPINGS = ("fused", "stock", "spike")
 FORMS = ("step", "scan")
 PRUNED_BY = ("fisher", "magnitude")
-MACHINES = ("torch", "reference", "event", "onnx", "openvino", "integer", "lava")
+BACKENDS = ("torch", "reference", "event", "onnx", "openvino", "integer", "lava")
 
 CODES = ("auto", "delta", "spike")
 ROWS = ("layer", "step", "term", "profile", "placement", "twin")
@@ -518,7 +518,7 @@ def sweep(runs: tuple[Path, ...], *, profiles: tuple[str, ...], as_json: bool, *
 @click.option("--split", help="train, val or test; all, train or val of an .npz. Default: test, or all.")
 @click.option("--samples", type=click.IntRange(1), default=20, show_default=True, help="How many, from the first on.")
 @click.option("--steps", type=click.IntRange(1), help=STEPS)
-@click.option("--against", help=f"Backends, with commas: {','.join(MACHINES)}. Default: all that are installed.")
+@click.option("--against", help=f"Backends, with commas: {','.join(BACKENDS)}. Default: all that are installed.")
 @click.option("--bits", type=int, help="Of a weight, for integer and lava. Default: 8.")
 @per
 @input_bits
@@ -534,7 +534,7 @@ def sweep(runs: tuple[Path, ...], *, profiles: tuple[str, ...], as_json: bool, *
 def verify(file: Path, *, against: str | None, as_json: bool, **options: Any) -> None:
     """Run samples on several backends and compare each one with the one before it.
 
-    Exit code 1 when two backends differ, or when nothing was compared. The first difference is shown with its layer,
+    Exit code 1 when two backends differ, or when nothing was compared. The first divergence is shown with its layer,
     time step and neuron.
     FILE is a .nir, .net or .onnx file, or a run folder; torch needs the folder.
     """
@@ -546,7 +546,7 @@ def verify(file: Path, *, against: str | None, as_json: bool, **options: Any) ->
     if as_json:
         _echo_json(verified.as_json())
     else:
-        _print_hops(verified)
+        _print_comparisons(verified)
         _print_lines(_input_lines(verified.data))
     if not verified.passed:
         raise click.exceptions.Exit(1)
@@ -858,41 +858,47 @@ def _print_quantization(exported: "Exported") -> None:
         )
 
 
-def _print_hops(verified: "Verified") -> None:
-    """Print a row per backend, compared with the row above; then the bounds, and the first differences."""
-    has_messages = any(hop.messages for hop in verified.hops)  # rarely; without it the table fits 80 columns
+def _print_comparisons(verified: "Verified") -> None:
+    """Print a row per backend, compared with the row above; then the bounds, and the first divergences."""
+    has_messages = any(each.messages for each in verified.comparisons)  # rarely; without it the table fits 80 columns
     compared = ("spikes differing", *(("messages",) if has_messages else ()), "outputs", "predictions")
     left = ("", "backend")
     table = _table(*left, *compared, "max |dv| / threshold", "ms per sample", left=left, overflow="fold")
-    table.add_row("", verified.hops[0].before)
-    for hop in verified.hops:
-        milliseconds = 1e3 * verified.seconds[hop.after] / verified.n_samples
+    table.add_row("", verified.comparisons[0].before)
+    for each in verified.comparisons:
+        milliseconds = 1e3 * verified.seconds[each.after] / verified.n_samples
         table.add_row(
-            "ok" if hop.passed else "NO",
-            hop.after,
-            f"{hop.differing:,} of {hop.spikes:,}",
-            *([f"{hop.messages_differing:,} of {hop.messages:,}"] if has_messages else []),
-            "other units" if hop.outputs is None else f"{hop.outputs_differing:,} of {hop.outputs:,}",
-            f"{hop.predictions_differing:,} of {hop.n_samples:,}",
-            "-" if hop.largest_dv is None else f"{hop.largest_dv:.2g}",
+            "ok" if each.passed else "NO",
+            each.after,
+            f"{each.differing:,} of {each.spikes:,}",
+            *([f"{each.messages_differing:,} of {each.messages:,}"] if has_messages else []),
+            "other units" if each.outputs is None else f"{each.outputs_differing:,} of {each.outputs:,}",
+            f"{each.predictions_differing:,} of {each.n_samples:,}",
+            "-" if each.largest_dv is None else f"{each.largest_dv:.2g}",
             f"{milliseconds:,.2f}",
         )
     console = _console()
     console.print(table)
     console.print("each row is compared with the row above", highlight=False)
-    for bound in dict.fromkeys(hop.bound for hop in verified.hops):
-        names = "; ".join(hop.after for hop in verified.hops if hop.bound == bound)
+    for bound in dict.fromkeys(each.bound for each in verified.comparisons):
+        names = "; ".join(each.after for each in verified.comparisons if each.bound == bound)
         console.print(f"allowed: {bound.words} ({names})", highlight=False, markup=False, soft_wrap=True)
-    for hop in verified.hops:
-        if hop.first is not None:
-            console.print(f"{hop.before} -> {hop.after}: {hop.first}", highlight=False, markup=False, soft_wrap=True)
-        if hop.not_compared:
-            found = (
-                f"{hop.not_compared:,} messages and outputs that come after the first differing spike of their sample"
+    for each in verified.comparisons:
+        if each.first_divergence is not None:
+            console.print(
+                f"{each.before} -> {each.after}: {each.first_divergence}", highlight=False, markup=False, soft_wrap=True
             )
-            line = f"{hop.before} -> {hop.after}: not compared: {found}"
+        if each.not_compared:
+            found = (
+                f"{each.not_compared:,} messages and outputs that come after the first differing spike of their sample"
+            )
+            line = f"{each.before} -> {each.after}: not compared: {found}"
             console.print(line, highlight=False, markup=False, soft_wrap=True)
-    zero = [name for name in verified.hops[-1].always_zero if all(name in hop.always_zero for hop in verified.hops)]
+    zero = [
+        name
+        for name in verified.comparisons[-1].always_zero
+        if all(name in each.always_zero for each in verified.comparisons)
+    ]
     if zero:
         console.print(f"always 0 on every backend: {', '.join(zero)}", markup=False, soft_wrap=True)
     for line in verified.left_out:

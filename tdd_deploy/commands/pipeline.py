@@ -37,7 +37,7 @@ from tdd_deploy.program.bounds import MOST_STEPS, wrapping_layers
 from tdd_deploy.program.inputs import input_kind
 from tdd_deploy.program.outputs import predicted
 from tdd_deploy.program.rounding import rounding_receivers
-from tdd_deploy.runtime.inputs import Feed, Sent, arranged
+from tdd_deploy.runtime.inputs import EncodedInputs, InputCounts, arranged
 
 if TYPE_CHECKING:
     from tdd_deploy.exporters.lava.doctor import Check
@@ -53,7 +53,8 @@ if TYPE_CHECKING:
     from tdd_deploy.training.analysis import Analysis
     from tdd_deploy.training.prune import PruneOptions, Round
     from tdd_deploy.training.replay import Finished
-    from tdd_deploy.verification.comparison import Hop, Recorded
+    from tdd_deploy.verification.comparison import Comparison
+    from tdd_deploy.verification.recording import Recorded
 
 CALIBRATION_SAMPLES = 64
 DEPLOYED_BITS = 8  # of a weight on Loihi 2
@@ -281,23 +282,26 @@ def _quantized(
     from tdd_deploy.simulator.engine.calibration import calibrate
 
     source = open_data(data, split="train", data_dir=data_dir, binning=binning, input_scale=input_scale)
-    feed = Feed.of(program, source, steps=steps, frames=frames)
+    encoded_inputs = EncodedInputs.of(program, source, steps=steps, frames=frames)
     made = quantize(program, bits=bits, per=per, input_bits=input_bits, **_seen(source, samples))
-    sent: list[Sent] = []
+    sent: list[InputCounts] = []
 
     def batches() -> Iterator[tuple[Encoded, NDArray[np.int64] | None]]:
-        for encoded, labels in feed.batches(source, CALIBRATION_SAMPLES, limit=samples):
-            sent.append(Sent.of(encoded, made.program))
+        for encoded, labels in encoded_inputs.batches(source, CALIBRATION_SAMPLES, limit=samples):
+            sent.append(InputCounts.of(encoded, made.program))
             yield encoded, labels
 
-    calibration = calibrate(program, made.program, batches(), n_steps=feed.n_steps)
-    found = {**_data_json(feed, source, path), "sent_in_integers": sum(sent, Sent()).as_json(made.program)}
+    calibration = calibrate(program, made.program, batches(), n_steps=encoded_inputs.n_steps)
+    found = {
+        **_data_json(encoded_inputs, source, path),
+        "sent_in_integers": sum(sent, InputCounts()).as_json(made.program),
+    }
     return Exported(program=made.program, layers=made.layers, calibration=calibration, data=found)
 
 
-def _data_json(feed: Feed, source: Source, path: Path) -> dict[str, Any]:
+def _data_json(encoded_inputs: EncodedInputs, source: Source, path: Path) -> dict[str, Any]:
     """Return how samples become inputs; of a run, also the scale that it learned values of this type with."""
-    found = feed.as_json(source)
+    found = encoded_inputs.as_json(source)
     try:
         learned = json.loads((path / "train.json").read_text(encoding="utf-8"))["data"]["input"]
         scale = float(learned["scale"]) if learned["stored"] == source.stored else None
@@ -424,9 +428,13 @@ def simulate(
     binning = binning and binning.in_steps(steps)
     opened = partial(open_data, data, data_dir=data_dir, binning=binning, input_scale=input_scale)
     source = opened(split=split)
-    feed = Feed.of(program, source, steps=steps, encoder=encoder, seed=seed, threshold=input_threshold, frames=frames)
-    program = _calibrated(program, opened(split="train"), feed) if code == "auto" else with_code(program, code)
-    run_on = _data_json(feed, source, path)
+    encoded_inputs = EncodedInputs.of(
+        program, source, steps=steps, encoder=encoder, seed=seed, threshold=input_threshold, frames=frames
+    )
+    program = (
+        _calibrated(program, opened(split="train"), encoded_inputs) if code == "auto" else with_code(program, code)
+    )
+    run_on = _data_json(encoded_inputs, source, path)
     if twin is not None:
         _check_twin(baseline, twin, program, run_on)
     placement, unplaced = _placed(program, prices)
@@ -445,8 +453,8 @@ def simulate(
                 binning=binning,
                 input_scale=input_scale,
                 frames=frames,
-                steps=feed.n_steps,
-                encoder=feed.encoder,
+                steps=encoded_inputs.n_steps,
+                encoder=encoded_inputs.encoder,
                 seed=seed,
                 threshold=input_threshold,
                 batch=batch,
@@ -460,10 +468,12 @@ def simulate(
             take = None
             potentials = [x.name for x in program.neuron_layers if record_potentials and x.neuron.spiking]
             if record is not None:
-                sizes = {"n_samples": n_samples, "n_steps": feed.n_steps}
+                sizes = {"n_samples": n_samples, "n_steps": encoded_inputs.n_steps}
                 take = stack.enter_context(recording(record, program, potentials=potentials, **sizes)).take
             engine = Engine(program, threads=threads, routes=routes, potentials=potentials)
-            shares = execute(source, feed, engine, range(n_samples), batch=batch, early_exit=early_exit, take=take)
+            shares = execute(
+                source, encoded_inputs, engine, range(n_samples), batch=batch, early_exit=early_exit, take=take
+            )
         for share in shares:
             total = share if total is None else total + share
             progress(total.trace.n_samples, n_samples)
@@ -598,11 +608,11 @@ def _seen_of(program: Program, source: Source, *, frames: bool, samples: int | N
     from tdd_deploy.simulator.hardware.check import DRAWN, Seen
 
     steps = arranged(program, source, frames=frames).n_steps or 1  # values are examined but not executed
-    feed = Feed.of(program, source, steps=steps, frames=frames)
-    if feed.encoder != "direct":
-        return Seen(is_binary=True, found=f"sends spikes that its encoder draws ({feed.encoder})")
-    batches = feed.batches(source, MEASURED_BATCH, limit=samples, labels=False)
-    sent = sum((Sent.of(encoded, program) for encoded, _ in batches), Sent())
+    encoded_inputs = EncodedInputs.of(program, source, steps=steps, frames=frames)
+    if encoded_inputs.encoder != "direct":
+        return Seen(is_binary=True, found=f"sends spikes that its encoder draws ({encoded_inputs.encoder})")
+    batches = encoded_inputs.batches(source, MEASURED_BATCH, limit=samples, labels=False)
+    sent = sum((InputCounts.of(encoded, program) for encoded, _ in batches), InputCounts())
     n_samples = source.n_samples if samples is None else min(samples, source.n_samples)
     of_data = f"{n_samples:,} samples of {source.name} ({source.split})"
     if not sent.nonzero:
@@ -819,27 +829,27 @@ def _write_report(folder: Path, simulation: "Simulation") -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Verified:
-    """One or more comparisons of machines; ``left_out`` says why a machine is missing."""
+    """Comparisons of backends; ``left_out`` says why a backend is missing."""
 
-    hops: "tuple[Hop, ...]"
-    seconds: Mapping[str, float]  # per machine, for all samples
-    accuracies: Mapping[str, float]  # per machine; empty for data without labels
+    comparisons: "tuple[Comparison, ...]"
+    seconds: Mapping[str, float]  # per backend, for all samples
+    accuracies: Mapping[str, float]  # per backend; empty for data without labels
     n_samples: int
     left_out: tuple[str, ...]
     data: Mapping[str, Any] = field(default_factory=dict)  # how samples became inputs
 
     @property
     def passed(self) -> bool:
-        """Whether every hop kept its bound."""
-        return bool(self.hops) and all(hop.passed for hop in self.hops)
+        """Whether every comparison kept its bound."""
+        return bool(self.comparisons) and all(comparison.passed for comparison in self.comparisons)
 
     def as_json(self) -> dict[str, Any]:
         """Return plain values."""
         return {
-            "schema_version": 1,
+            "schema_version": 2,
             "passed": self.passed,
             **asdict(self),
-            "hops": [hop.as_json() for hop in self.hops],
+            "comparisons": [comparison.as_json() for comparison in self.comparisons],
         }
 
 
@@ -866,7 +876,7 @@ def verify(
     batch: int = 32,
     progress: Progress = lambda done, total: None,
 ) -> Verified:
-    """Run the same samples on several machines, each compared with the one before.
+    """Run the same samples on several backends and compare each with the one before.
 
     Args:
         path: a .nir, .net or .onnx file, or a run folder.
@@ -880,7 +890,7 @@ def verify(
         frames: the axis of x after N is time.
         samples: how many, from the first on.
         steps: time steps per sample; by default as in data with a time axis, else as stated.
-        against: names of ``machines.MACHINES``, executed in that order; by default all that are there.
+        against: names of ``backends.BACKENDS``, executed in that order; by default all that are there.
         bits: of a weight, where the program is quantized on the way to ``integer`` and ``lava``; 8 by default.
         per: one scale per ``layer`` or per ``neuron``.
         input_bits: of an analog input; by default those that lose least.
@@ -891,13 +901,13 @@ def verify(
         progress: receives the number of finished samples.
 
     Raises:
-        BadOption: no such machine, or too few of them.
+        BadOption: no such backend, or too few of them.
         BadOptions: options of quantisation, for a program that is in integers.
         MissingEnvironment: Lava was asked for and is not set up.
         TddDeployError: anything wrong with the file, the data or an option.
     """
     from tdd_deploy.program.quantization.quantize import quantize
-    from tdd_deploy.verification.backends import Machines
+    from tdd_deploy.verification.backends import Backends
     from tdd_deploy.verification.comparison import joined
 
     program = with_reading(read_program(path, dialect=dialect, strict=strict), output)
@@ -907,61 +917,61 @@ def verify(
         raise BadOptions("these options", [Violation(option, *words) for option, is_given in given if is_given])
     binning = binning and binning.in_steps(steps)
     source = open_data(data, split=split, data_dir=data_dir, binning=binning, input_scale=input_scale)
-    feed = Feed.of(program, source, steps=steps, frames=frames)
+    encoded_inputs = EncodedInputs.of(program, source, steps=steps, frames=frames)
 
     def quantized() -> Program:
         weight_bits = DEPLOYED_BITS if bits is None else bits
         return quantize(program, bits=weight_bits, per=per, input_bits=input_bits, **_seen(source, samples)).program
 
-    chosen = Machines(path=path, program=program, quantized=quantized, mapping=mapping, timeout_s=timeout_s)
-    machines, left_out = chosen.all_there() if against is None else (chosen.named(against), [])
+    chosen = Backends(path=path, program=program, quantized=quantized, mapping=mapping, timeout_s=timeout_s)
+    backends, left_out = chosen.available() if against is None else (chosen.named(against), [])
     n_samples = min(samples, source.n_samples)
-    sent = Sent()
+    sent = InputCounts()
     integers: Program | None = None  # of a program in floats
-    rounded = Sent()
-    hops: list[list[Hop]] = []
+    rounded = InputCounts()
+    comparisons: list[list[Comparison]] = []
     seconds: dict[str, float] = {}
     right: dict[str, int] = {}
     done = 0
-    for encoded, labels in feed.batches(source, batch, limit=samples):
-        inputs = np.stack([encoded.at(t) for t in range(feed.n_steps)])
-        found = [machine(inputs) for machine in machines]
-        sent += Sent.of(encoded, program)
+    for encoded, labels in encoded_inputs.batches(source, batch, limit=samples):
+        inputs = np.stack([encoded.at(t) for t in range(encoded_inputs.n_steps)])
+        found = [backend(inputs) for backend in backends]
+        sent += InputCounts.of(encoded, program)
         if program.number_format != "integer":
             integers = next((each.program for each in found if each.program.number_format == "integer"), None)
-            rounded += Sent() if integers is None else Sent.of(encoded, integers)
+            rounded += InputCounts() if integers is None else InputCounts.of(encoded, integers)
         for recorded in found:
-            seconds[recorded.machine] = seconds.get(recorded.machine, 0.0) + recorded.seconds
+            seconds[recorded.backend] = seconds.get(recorded.backend, 0.0) + recorded.seconds
             if labels is not None:
                 correct = int((predicted(recorded.output) == labels).sum())
-                right[recorded.machine] = right.get(recorded.machine, 0) + correct
-        hops.append(_side_by_side(found))
+                right[recorded.backend] = right.get(recorded.backend, 0) + correct
+        comparisons.append(_side_by_side(found))
         done += inputs.shape[1]
         progress(done, n_samples)
     return Verified(
-        hops=tuple(joined(batches) for batches in zip(*hops, strict=True)),
+        comparisons=tuple(joined(batches) for batches in zip(*comparisons, strict=True)),
         seconds=seconds,
         accuracies={name: n / n_samples for name, n in right.items()},
         n_samples=n_samples,
         left_out=tuple(left_out),
         data={
-            **_data_json(feed, source, path),
+            **_data_json(encoded_inputs, source, path),
             "sent": sent.checked(program, source.name).as_json(program),
             **({} if integers is None else {"sent_in_integers": rounded.as_json(integers)}),
         },
     )
 
 
-def _side_by_side(found: "Sequence[Recorded]") -> "list[Hop]":
-    """Compare each machine with the one before."""
-    from tdd_deploy.verification.comparison import compare, informed
+def _side_by_side(found: "Sequence[Recorded]") -> "list[Comparison]":
+    """Compare each backend with the one before."""
+    from tdd_deploy.verification.comparison import compare, with_known_potentials
 
-    hops = []
+    comparisons = []
     before = found[0]
     for after in found[1:]:
-        hops.append(compare(before, after))
-        before = informed(before, after, hops[-1])
-    return hops
+        comparisons.append(compare(before, after))
+        before = with_known_potentials(before, after, comparisons[-1])
+    return comparisons
 
 
 def inspect(path: Path, *, dialect: str | None = None, strict: bool = False) -> dict[str, Any]:
@@ -1025,13 +1035,13 @@ def _overflow(program: Program) -> dict[str, str]:
     return {"layers whose current can wrap": ", ".join(wrapping_layers(program)) or "none, whatever the input"}
 
 
-def _calibrated(program: Program, source: Source, feed: Feed) -> Program:
+def _calibrated(program: Program, source: Source, encoded_inputs: EncodedInputs) -> Program:
     from tdd_deploy.simulator.engine.codes import choose_codes
     from tdd_deploy.simulator.engine.engine import Engine
 
     engine = Engine(program)
-    first, _ = next(feed.batches(source, CALIBRATION_SAMPLES, limit=CALIBRATION_SAMPLES))
-    return choose_codes(program, engine.run(first, n_steps=feed.n_steps).trace)
+    first, _ = next(encoded_inputs.batches(source, CALIBRATION_SAMPLES, limit=CALIBRATION_SAMPLES))
+    return choose_codes(program, engine.run(first, n_steps=encoded_inputs.n_steps).trace)
 
 
 def train(
@@ -1446,22 +1456,22 @@ def analyse(
     for layer in layers:
         if layer not in names:
             raise BadOption("--layer", repr(layer), " or ".join(names))
-    feed = Feed.of(program, source, frames=frames)
+    encoded_inputs = EncodedInputs.of(program, source, frames=frames)
     findings = None
     spikes: Mapping[str, Any] = {}
     done = 0
-    for encoded, labels in feed.batches(source, ANALYSIS_BATCH, limit=samples):
+    for encoded, labels in encoded_inputs.batches(source, ANALYSIS_BATCH, limit=samples):
         inputs = encoded.values[None] if encoded.static else encoded.values
-        found = examine(finished, inputs, labels, feed.n_steps)
+        found = examine(finished, inputs, labels, encoded_inputs.n_steps)
         findings = found if findings is None else findings + found
         if done <= sample < done + inputs.shape[1]:
-            spikes = rasters(finished, inputs[:, [sample - done]], feed.n_steps)
+            spikes = rasters(finished, inputs[:, [sample - done]], encoded_inputs.n_steps)
         done += inputs.shape[1]
         progress(done, n_samples)
     assert findings is not None  # a source without samples is refused
     analysis = Analysis(
         program=program.digest,
-        data=_data_json(feed, source, run),
+        data=_data_json(encoded_inputs, source, run),
         shapes={name: program.shapes[name] for name in names},
         findings=findings,
         epochs=finished.recorded["epochs"],
@@ -1597,10 +1607,10 @@ def _measured(each: "Round", source: Source, *, in_time: bool) -> PrunedRound:
     from tdd_deploy.simulator.engine.engine import Engine
 
     engine = Engine(each.program)
-    feed = Feed.of(each.program, source, frames=in_time)
+    encoded_inputs = EncodedInputs.of(each.program, source, frames=in_time)
     synops = dict.fromkeys(("delta", "spike"), 0)
-    for frames, _ in feed.batches(source, CALIBRATION_SAMPLES, limit=None):
-        trace = engine.run(frames, n_steps=feed.n_steps).trace
+    for frames, _ in encoded_inputs.batches(source, CALIBRATION_SAMPLES, limit=None):
+        trace = engine.run(frames, n_steps=encoded_inputs.n_steps).trace
         synops["delta"] += trace.delta_code.total("synops_effective")
         synops["spike"] += trace.spike_code.total("synops_effective")
     return PrunedRound(

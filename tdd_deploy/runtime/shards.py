@@ -18,7 +18,7 @@ from tdd_deploy.simulator.counts import Trace
 from tdd_deploy.simulator.engine.engine import Engine, Result
 from tdd_deploy.simulator.routes import Route
 
-from .inputs import Feed, Sent
+from .inputs import EncodedInputs, InputCounts
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Share:
 
     trace: Trace
     n_correct: int  # 0 without labels
-    sent: Sent  # by the input
+    sent: InputCounts  # by the input
     output: NDArray[Any] | None  # in all samples and steps; None if it changes, or if skipped steps hide it
 
     def __add__(self, other: "Share") -> "Share":
@@ -92,7 +92,7 @@ class Job:
 
 def execute(
     source: Source,
-    feed: Feed,
+    encoded_inputs: EncodedInputs,
     engine: Engine,
     samples: range,
     *,
@@ -108,8 +108,8 @@ def execute(
     """
     record = () if take is None else [layer.name for layer in engine.program.neuron_layers]
     start = samples.start
-    for frames, labels in feed.batches(source, batch, first=samples.start, limit=len(samples)):
-        result = engine.run(frames, n_steps=feed.n_steps, record=record, early_exit=early_exit)
+    for frames, labels in encoded_inputs.batches(source, batch, first=samples.start, limit=len(samples)):
+        result = engine.run(frames, n_steps=encoded_inputs.n_steps, record=record, early_exit=early_exit)
         check_finite(result.output, start=start)
         start += len(result.output)
         if take is not None:
@@ -117,7 +117,7 @@ def execute(
         n_correct = 0 if labels is None else int((predicted(result.output) == labels).sum())
         output = unchanging(result.output)
         is_hidden = early_exit is not None and output is not None and output.any()
-        sent = Sent.of(frames, engine.program)
+        sent = InputCounts.of(frames, engine.program)
         yield Share(result.trace, n_correct, sent, None if is_hidden else output)
 
 
@@ -135,7 +135,7 @@ def check_finite(output: NDArray[Any], *, start: int) -> None:
 
 
 @lru_cache(maxsize=2)  # a worker has many shares of one job, one after the other
-def _ready(job: Job) -> tuple[Source, Feed, Engine]:
+def _ready(job: Job) -> tuple[Source, EncodedInputs, Engine]:
     """Open the data and lay out the program."""
     if job.version != __version__:
         raise WorkerFailed("a worker", f"has tdd-deploy {__version__}, not {job.version}", "install the same")
@@ -145,7 +145,7 @@ def _ready(job: Job) -> tuple[Source, Feed, Engine]:
     if source.fingerprints != job.files:
         files = ", ".join(map(str, source.files))
         raise WorkerFailed("a worker", f"has other bytes in {files}", "let all processes see the same files")
-    feed = Feed.of(
+    encoded_inputs = EncodedInputs.of(
         job.program,
         source,
         steps=job.steps,
@@ -154,4 +154,4 @@ def _ready(job: Job) -> tuple[Source, Feed, Engine]:
         threshold=job.threshold,
         frames=job.frames,
     )
-    return source, feed, Engine(job.program, threads=1, routes=job.routes)
+    return source, encoded_inputs, Engine(job.program, threads=1, routes=job.routes)
