@@ -3,15 +3,15 @@
 import numpy as np
 import pytest
 import torch
-
 from tdd_deploy.commands.pipeline import read_program, simulate
 from tdd_deploy.commands.pipeline import train as train_into
+from tdd_deploy.training.options import SPIKING
+
 from tdd_deploy.data import open_data
 from tdd_deploy.program.quantization.quantize import quantize
 from tdd_deploy.training import Samples, TrainOptions, checked, load_run
 from tdd_deploy.training.evaluation import evaluate
 from tdd_deploy.training.lower import lower
-from tdd_deploy.training.options import SPIKING
 from tests.agreement import assert_every_backend_agrees
 
 N_STEPS = 4

@@ -2,14 +2,14 @@
 
 import numpy as np
 import pytest
-
 from tdd_deploy.commands.pipeline import read_program
 from tdd_deploy.commands.pipeline import train as train_into
+from tdd_deploy.training.options import SPIKING
+
 from tdd_deploy.data import Frames, open_data
 from tdd_deploy.simulator.engine.engine import Engine
 from tdd_deploy.training import Samples, TrainOptions, checked, load
 from tdd_deploy.training.evaluation import evaluate
-from tdd_deploy.training.options import SPIKING
 from tests.agreement import assert_every_backend_agrees
 
 N_STEPS = 4

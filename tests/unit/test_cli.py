@@ -17,6 +17,7 @@ import h5py
 import numpy as np
 import onnx
 import pytest
+from tdd_deploy.training.options import NORMS, OPTIMIZER_DEFAULTS, SCHEDULES, STEPWISE_NORMS, STRATEGY_DEFAULTS, Weigh
 
 from tdd_deploy import __version__
 from tdd_deploy.cli import app as cli
@@ -32,7 +33,6 @@ from tdd_deploy.training import METHODS, NETWORKS
 from tdd_deploy.training.augment import AUGMENTATIONS
 from tdd_deploy.training.execution import DEVICES
 from tdd_deploy.training.methods import READINGS, SCORES, STEP_LOSSES
-from tdd_deploy.training.options import NORMS, OPTIMIZER_DEFAULTS, SCHEDULES, STEPWISE_NORMS, STRATEGY_DEFAULTS, Weigh
 from tdd_deploy.training.strategies import TRANSMISSIONS
 from tdd_deploy.verification import backends
 from tdd_deploy.verification.backends import BACKENDS

@@ -10,8 +10,8 @@ from typing import Any
 import nir
 import numpy as np
 import pytest
-
 from tdd_deploy.commands.pipeline import Verified, export, read_program, simulate, verify
+
 from tdd_deploy.data import Frames
 from tdd_deploy.errors import BadData, BadOption, BadOptions, BadProgram, NotExportable, TddDeployError
 from tdd_deploy.exporters import TARGETS

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-
 from tdd_deploy.commands.pipeline import export, read_program, simulate, train, verify
+
 from tdd_deploy.data import encode, open_data
 from tdd_deploy.errors import BadData, BadFile, BadOption, BadOptions, DataNotFound, MissingDependency
 from tdd_deploy.simulator import reference

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-
 from tdd_deploy.commands.pipeline import analyse, export, prune, read_program, simulate, train, verify
+
 from tdd_deploy.commands.sweep import sweep
 from tdd_deploy.data import Binning, open_data
 from tdd_deploy.errors import BadData, BadFile, BadOption, BadOptions

@@ -9,9 +9,9 @@ from typing import Any
 import nir
 import numpy as np
 import pytest
+from tdd_deploy.commands.pipeline import analyse, export, prune, read_program, simulate, train, verify
 
 from tdd_deploy.commands import pipeline
-from tdd_deploy.commands.pipeline import analyse, export, prune, read_program, simulate, train, verify
 from tdd_deploy.data import encode, open_data
 from tdd_deploy.errors import BadData, BadOption, BadOptions, NotExportable
 from tdd_deploy.exporters.nir.write import write

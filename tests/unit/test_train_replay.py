@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
+from tdd_deploy.training.options import TrainOptions, checked
 
 from tdd_deploy.errors import BadFile
 from tdd_deploy.exporters.nir.write import write
@@ -14,7 +15,6 @@ from tdd_deploy.importers import read
 from tdd_deploy.program.quantization.quantize import quantize
 from tdd_deploy.training import load, load_run, replay
 from tdd_deploy.training.lower import lower
-from tdd_deploy.training.options import TrainOptions, checked
 from tdd_deploy.verification.backends import event_backend, reference_backend, torch_backend
 from tdd_deploy.verification.comparison import compare
 from tests.untrained import pixels, shaken
