@@ -13,8 +13,8 @@ from pathlib import Path
 
 import nir
 import numpy as np
-
 from tdd_deploy.commands.pipeline import inspect, read_program, simulate
+
 from tdd_deploy.errors import TddDeployError
 
 DIALECTS = ["snntorch,reset=soft,reset_delay=yes", "spikingjelly"]

@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from tdd_deploy.training.options import checked
 
 from tdd_deploy.files import write_json
 from tdd_deploy.training import TrainOptions
 from tdd_deploy.training.malloc import keep_freed_memory
-from tdd_deploy.training.options import checked
 from tdd_deploy.training.strategies import Batch
 from tests.kept import most_kept
 

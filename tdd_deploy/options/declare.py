@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, fields
 from fractions import Fraction
 from functools import cache
 from numbers import Integral, Real
-from os import PathLike
+from os import PathLike, fspath
 from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, Self, TypeVar, Union, cast, get_args, get_origin, get_type_hints
@@ -135,6 +135,8 @@ class Option:
                 converted = _fraction(value)
             case str() | PathLike() if self.kind is Path:
                 converted = Path(value)
+            case PathLike() if self.kind is str:
+                converted = fspath(value)
             case int() | str() if self.kind is str and (isinstance(value, str) or str(value) in self.words):
                 converted = str(value)  # 8 for the word "8"
             case _:
@@ -274,11 +276,7 @@ def gather(given: Mapping[str, object], *owners: type[Options]) -> Gathered:
         BadOptions: every unknown name, wrong type, value out of range, and conflict, of all classes.
     """
     known = {each.name: each for owner in owners for each in options_of(owner)}
-    found = [
-        Violation(f"`{name}`", "is not an option here", remedy=did_you_mean(name, known))
-        for name in given
-        if name not in known
-    ]
+    found = [_unknown(name, known) for name in given if name not in known]
     gathered = Gathered()
     gathered.given = given
     for owner in owners:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 from tdd_deploy.commands.pipeline import read_program, train
+
 from tdd_deploy.data import open_data
 from tests.parity.connections import Connection, connections, save
 from tests.zoo import Case, grow

@@ -12,9 +12,9 @@ import click
 import numpy as np
 import pytest
 import torch
+from tdd_deploy.commands.pipeline import train, verify
 
 from tdd_deploy.cli import app as cli
-from tdd_deploy.commands.pipeline import train, verify
 from tdd_deploy.training import TrainOptions, by_field
 from tests.commands import Call
 

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 import torch
+from tdd_deploy.training.options import METHOD_DEFAULTS, SPIKING, STRATEGY_DEFAULTS
 
 from tdd_deploy.errors import BadOptions
 from tdd_deploy.training import Samples, TrainingData, TrainOptions, checked, fit
 from tdd_deploy.training.methods import STEP_LOSSES
-from tdd_deploy.training.options import METHOD_DEFAULTS, SPIKING, STRATEGY_DEFAULTS
 from tdd_deploy.training.strategies import TRANSMISSIONS, Batch
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -2,6 +2,7 @@ from dataclasses import fields, replace
 
 import pytest
 import torch
+from tdd_deploy.training.options import METHOD_DEFAULTS, SPIKING, STRATEGY_DEFAULTS
 
 from tdd_deploy.errors import BadOptions
 from tdd_deploy.neurons import IF, LIF
@@ -9,7 +10,6 @@ from tdd_deploy.training import METHODS, NETWORKS, TrainOptions, by_field, check
 from tdd_deploy.training.ann import Twin
 from tdd_deploy.training.methods import READINGS, SCORES, Ddla, L1Delta, L1Onset, L1Spikes
 from tdd_deploy.training.network import Neurons
-from tdd_deploy.training.options import METHOD_DEFAULTS, SPIKING, STRATEGY_DEFAULTS
 
 OF_METHODS = tuple(dict.fromkeys(name for defaults in METHOD_DEFAULTS.values() for name in defaults))
 OTHERS = {  # values that are no method's default

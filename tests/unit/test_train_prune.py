@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load
+from tdd_deploy.training.options import TrainOptions, checked
 from torch.optim import Optimizer
 
 from tdd_deploy.errors import BadOption, BadOptions, Interrupted
 from tdd_deploy.program import Conv, Dense
 from tdd_deploy.training import prune as room
 from tdd_deploy.training.fisher import information
-from tdd_deploy.training.options import TrainOptions, checked
 from tdd_deploy.training.prune import PruneOptions, prune
 from tdd_deploy.training.samples import Samples, TrainingData
 

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from tdd_deploy.training.options import SPIKING
 
 from tdd_deploy.data import Frames, open_data
 from tdd_deploy.errors import BadFile, BadOption, BadOptions, Interrupted
@@ -22,7 +23,6 @@ from tdd_deploy.training import Samples, TrainingData, TrainOptions, augment, ch
 from tdd_deploy.training.lower import lower
 from tdd_deploy.training.methods import SCORES, TetLoss
 from tdd_deploy.training.network import Neurons
-from tdd_deploy.training.options import SPIKING
 from tdd_deploy.training.samples import encoded
 from tdd_deploy.training.strategies import Unrolling
 from tdd_deploy.training.trainer import evaluate
