@@ -68,7 +68,7 @@ def test_a_file_has_the_permissions_that_open_would_give_it(tmp_path, umask, mas
 
 
 def test_a_folder_in_the_place_of_the_file_is_named(tmp_path):
-    with pytest.raises(BadFile, match=r"is a folder; name a file\.$"), replacing(tmp_path):
+    with pytest.raises(BadFile, match=r"is a folder\. Name a file\.$"), replacing(tmp_path):
         pytest.fail("the body must not run")
 
 
@@ -77,7 +77,7 @@ def test_a_missing_folder_is_named(tmp_path):
     with pytest.raises(BadFile) as caught, replacing(path):
         pytest.fail("the body must not run")
     assert str(caught.value) == (
-        f"{path}: cannot be written ({os.strerror(errno.ENOENT)}); name a file in a folder you can write to."
+        f"{path} cannot be written ({os.strerror(errno.ENOENT)}). Name a file in a folder you can write to."
     )
 
 
@@ -120,9 +120,9 @@ def test_a_folder_is_made_with_those_above_it_and_may_be_there_already(tmp_path)
 
 def test_a_file_where_a_folder_should_be_is_named(tmp_path):
     (tmp_path / "a").write_text("x")
-    with pytest.raises(BadFile, match=r"is a file; name a folder"):
+    with pytest.raises(BadFile, match=r"is a file. Name a folder"):
         make_folder(tmp_path / "a")
-    with pytest.raises(BadFile, match=r"cannot be made \(.*\); name a folder where you can write"):
+    with pytest.raises(BadFile, match=r"cannot be made \(.*\)\. Name a folder where you can write"):
         make_folder(tmp_path / "a" / "b")
 
 
@@ -148,7 +148,7 @@ def test_an_empty_folder_is_replaced_and_no_other(tmp_path):
     path.mkdir()
     with appearing(path) as part:
         (part / "a").write_text("a")
-    with pytest.raises(BadFile, match="is not an empty folder; name a new folder"), appearing(path):
+    with pytest.raises(BadFile, match=r"is not an empty folder\. Name a new folder"), appearing(path):
         pass
     with pytest.raises(BadFile, match="is not an empty folder"), appearing(path / "a"):
         pass
