@@ -6,7 +6,7 @@ from typing import Any, Literal, Self
 import numpy as np
 import numpy.typing as npt
 
-from tdd_deploy.errors import BadOptions, Violation
+from tdd_deploy.errors import BadOptions, Violation, did_you_mean
 
 BIN_VALUES = ("count", "binary")
 MOST_BINS = 1 << 20
@@ -21,11 +21,11 @@ class Binning:
 
     Attributes:
         bin_us: microseconds of every time step, from a sample's first event on.
-        bins: time steps of every sample; from its first to its last event it is cut into so many equal windows.
+        bins: time steps of every sample: equal windows from its first to its last event.
         bin_value: ``count``: a pixel's events in a time step, as tonic's ToFrame; ``binary``: 1 where there are any.
-        downsample: so many pixels in height and width are summed to one.
+        downsample: pixels in height and in width that are summed to one.
         n_steps: with ``bin_us``, time steps of every sample: a longer one is cut, a shorter one followed by silence.
-            None: as many as the longest of the file needs.
+            None: as many as the longest sample of the file needs.
     """
 
     bin_us: int | None = None
@@ -43,44 +43,49 @@ class Binning:
         bin_value: Literal["count", "binary"] | None,
         downsample: int | None,
     ) -> Self | None:
-        """Return what these options say; None when none of the first four is given.
+        """Make a Binning of options; without any of them, return None.
 
         Raises:
             BadOptions: they are not allowed, or not together.
         """
-        given = {"--bin-us": bin_us, "--bins": bins, "--bin-value": bin_value, "--downsample": downsample}
-        chosen = {option: value for option, value in given.items() if value is not None}
+        given = {"bin_us": bin_us, "bins": bins, "bin_value": bin_value, "downsample": downsample}
+        chosen = [f"`{option}`" for option, value in given.items() if value is not None]
         if not chosen:
             return None
         found = [
-            Violation(option, str(value), "1 or more" if most is None else f"1 to {most:,}")
+            Violation(f"`{option}`", str(value), "1 or more" if most is None else f"1 to {most:,}")
             for option, value, most in (
-                ("--bin-us", bin_us, LONGEST_US),
-                ("--bins", bins, MOST_BINS),
-                ("--downsample", downsample, None),
+                ("bin_us", bin_us, LONGEST_US),
+                ("bins", bins, MOST_BINS),
+                ("downsample", downsample, None),
             )
             if value is not None and not 1 <= value <= (most or value)
         ]
-        if (bin_us is None) == (bins is None):
-            allowed = "--bin-us, the length of a time step, or --bins, how many there are"
-            found.append(Violation(" and ".join(chosen), "given", f"with one of these: {allowed}"))
+        if bin_us is not None and bins is not None:
+            remedy = "Give either the length of a time step or their number."
+            found.append(Violation("`bin_us`", "cannot be combined with `bins`", remedy=remedy))
+        elif bin_us is None and bins is None:
+            remedy = "Give `bin_us`, the length of a time step, or `bins`, their number."
+            need = "needs" if len(chosen) == 1 else "need"
+            found.append(Violation(" and ".join(chosen), f"{need} `bin_us` or `bins`", remedy=remedy))
         if bin_value not in (None, *BIN_VALUES):
-            found.append(Violation("--bin-value", str(bin_value), " or ".join(BIN_VALUES)))
+            remedy = did_you_mean(str(bin_value), BIN_VALUES)
+            found.append(Violation("`bin_value`", str(bin_value), " or ".join(BIN_VALUES), remedy))
         if found:
-            raise BadOptions("how events are cut", found)
+            raise BadOptions("", found)
         return cls(bin_us=bin_us, bins=bins, bin_value=bin_value or "count", downsample=downsample or 1)
 
     @property
     def counted(self) -> str:
-        """What one value means, for reports."""
+        """The meaning of one value, for reports."""
         return "counts of events" if self.bin_value == "count" else "1 where there are events"
 
     def in_steps(self, n_steps: int | None) -> Self:
-        """Return the same with so many time steps, where ``bins`` does not say how many."""
+        """Copy the binning with this number of time steps, unless ``bins`` states one."""
         return self if self.bins else replace(self, n_steps=n_steps)
 
     def steps_for(self, longest_us: int) -> int:
-        """Return the time steps of every sample, when the last event of the longest is so late."""
+        """Return the time steps of every sample, given the time of the last event of the longest."""
         return self.bins or self.n_steps or longest_us // self._us + 1
 
     def step_of(self, t: Times) -> npt.NDArray[np.int64]:
@@ -95,13 +100,13 @@ class Binning:
 
 @dataclass(frozen=True, kw_only=True)
 class Binned:
-    """What a report says of samples that were events: how they were cut, and what that left out."""
+    """How events became samples, for a report: how they were cut, and what that left out."""
 
     binning: Binning
     n_steps: int
     sensor: tuple[int, int]  # height, width
     polarities: int
-    n_cut: int | None  # samples that go on behind the last step; None: known only to who reads them all
+    n_cut: int | None  # samples that go on after the last step; None: unknown unless all are read
 
     def as_json(self) -> dict[str, Any]:
         """Return plain values."""
