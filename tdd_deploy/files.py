@@ -100,6 +100,16 @@ def make_folder(path: Path) -> None:
         raise BadFile(path, f"cannot be made ({error.strerror})", "name a folder where you can write") from error
 
 
+def refuse_file(path: Path) -> None:
+    """Refuse a file where a folder will be written.
+
+    Raises:
+        BadFile: the path is a file.
+    """
+    if path.exists() and not path.is_dir():
+        raise BadFile(path, "is a file", "name a folder")
+
+
 def sha256(path: Path) -> str:
     """Return the SHA-256 of a file's bytes."""
     with path.open("rb") as file:

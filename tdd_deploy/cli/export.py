@@ -14,7 +14,7 @@ from tdd_deploy.options.quantization import Quantization
 from tdd_deploy.options.vocabulary import TARGETS
 
 from .console import console, echo_json, json_option, make_table, say
-from .flags import PATH, Words, with_options
+from .flags import PATH, with_options, word_option
 
 if TYPE_CHECKING:
     from tdd_deploy.commands.quantization import Quantized
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("file", type=PATH)
-@click.option("--target", type=Words(TARGETS), required=True, help="Write the network for this target.")
+@word_option("--target", words=TARGETS, required=True, help="Write the network for this target.")
 @click.option("--out", type=PATH, required=True, help="Write this file; lava: folder.")
 @with_options(Model, Quantization, Export, StatedSteps, CalibrationData)
 @json_option

@@ -1,7 +1,7 @@
 """Flags of the command line, made from the fields of options; and sentences that name flags."""
 
 import tomllib
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cache, wraps
 from pathlib import Path
 from typing import Any, TypeVar
@@ -37,34 +37,23 @@ def _flag(plain: str, name: str, value: str | None) -> str:
     return flag if value in (None, "True") else f"{flag} {value}"
 
 
-class Words(click.Choice[str]):
-    """One of some words; the options class refuses others, with a suggestion."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Return the word as it is."""
-        return value
+def word_option(*names: str, words: Sequence[str], **given: Any) -> Callable[[Command], Command]:
+    """Add an option whose value is one of some words; the command refuses others, with a suggestion."""
+    return click.option(*names, **_words(words), **given)
 
 
-class Number(click.ParamType):
-    """A number, or a fraction such as 1/256; the options class parses it."""
+def _words(words: Sequence[str]) -> dict[str, Any]:
+    def complete(context: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+        return [word for word in words if word.startswith(incomplete)]
 
-    name = "float"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Return the text as it is."""
-        return value
+    return {"metavar": f"[{'|'.join(words)}]", "shell_complete": complete}
 
 
-class Listed(click.ParamType):
-    """Several values with commas between them."""
-
-    name = "text"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Return the values as a tuple of texts; a list of a TOML file is kept."""
-        if isinstance(value, list | tuple):
-            return tuple(value)
-        return tuple(word.strip() for word in str(value).split(",") if word.strip())
+def _listed(value: object) -> tuple[object, ...]:
+    """Split a text at its commas; a list of a TOML file is kept."""
+    if isinstance(value, list | tuple):
+        return tuple(value)
+    return tuple(word.strip() for word in str(value).split(",") if word.strip())
 
 
 class Flag(click.Option):
@@ -78,22 +67,16 @@ class Flag(click.Option):
         if declared.kind is bool:
             super().__init__(names, is_flag=True, default=None, help=_help(declared))
             return
-        super().__init__(
-            names,
-            type=_type(declared),
-            metavar=declared.declaration.metavar,
-            multiple=declared.declaration.repeated,
-            required=required,
-            help=_help(declared),
-        )
+        how = {"type": _TYPES[declared.kind], "metavar": declared.declaration.metavar}
+        if declared.words:
+            how |= _words(declared.words)
+        if declared.is_listed and not declared.declaration.repeated:
+            how |= {"type": _listed, "metavar": f"{declared.kind.__name__.upper()},..."}
+        repeated = declared.declaration.repeated
+        super().__init__(names, multiple=repeated, required=required, help=_help(declared), **how)
 
 
-def _type(declared: Option) -> Any:
-    if declared.is_listed and not declared.declaration.repeated:
-        return Listed()
-    if declared.words:
-        return Words(declared.words)
-    return {int: click.INT, float: Number(), Path: PATH, str: click.STRING}[declared.kind]
+_TYPES = {int: click.INT, float: click.UNPROCESSED, Path: PATH, str: click.STRING}  # numbers may be fractions
 
 
 def _help(declared: Option) -> str:

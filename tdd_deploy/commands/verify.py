@@ -17,7 +17,7 @@ from tdd_deploy.program.outputs import predicted
 from tdd_deploy.runtime.inputs import EncodedInputs, InputCounts
 from tdd_deploy.runtime.shards import Progress
 from tdd_deploy.verification.backends import Backends
-from tdd_deploy.verification.comparison import Comparison, compare, informed, joined
+from tdd_deploy.verification.comparison import Comparison, compare, joined, with_known_potentials
 from tdd_deploy.verification.recording import Recorded
 
 from .load import Network, chosen_samples, describe_inputs, load, path_of
@@ -156,5 +156,5 @@ def _in_turn(found: Sequence[Recorded]) -> list[Comparison]:
     before = found[0]
     for after in found[1:]:
         comparisons.append(compare(before, after))
-        before = informed(before, after, comparisons[-1])
+        before = with_known_potentials(before, after, comparisons[-1])
     return comparisons

@@ -3,6 +3,7 @@
 from .arrangement import Arrangement, arrange
 from .binning import BIN_VALUES, Binning
 from .catalog import DATASETS, is_file, open_data
+from .choice import Choice
 from .encoders import ENCODERS, Frames, encode
 from .labels import check_labels
 from .source import Batch, Source
@@ -14,6 +15,7 @@ __all__ = [
     "Arrangement",
     "Batch",
     "Binning",
+    "Choice",
     "Frames",
     "Source",
     "arrange",

@@ -22,7 +22,7 @@ LARGEST_BATCH = 1 << 26  # numbers: 256 MiB, as long recordings of a camera come
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sent:
+class InputCounts:
     """Counts of the values that an input received. A static input counts once; randomly drawn spikes do not count."""
 
     values: int = 0
@@ -60,11 +60,11 @@ class Sent:
             lost=nonzero - int(np.count_nonzero(sent)),
         )
 
-    def __add__(self, other: "Sent") -> "Sent":
+    def __add__(self, other: "InputCounts") -> "InputCounts":
         if not self.values or not other.values:
             return self if self.values else other
         names = ("values", "nonzero", "other", "off_grid", "rounded", "lost")
-        return Sent(
+        return InputCounts(
             **{name: getattr(self, name) + getattr(other, name) for name in names},
             lowest=min(self.lowest, other.lowest),
             highest=max(self.highest, other.highest),
@@ -103,7 +103,7 @@ class Sent:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Feed:
+class EncodedInputs:
     """How the samples of a source become inputs of a program."""
 
     program: Program
@@ -135,7 +135,7 @@ class Feed:
             steps: time steps.
             encoder: of samples.
             seed: of a random encoder.
-            threshold: see ``Feed.threshold``.
+            threshold: see ``EncodedInputs.threshold``.
             frames: the axis of x after N is time.
 
         Raises:

@@ -573,7 +573,10 @@ def test_no_chip_target_holds_a_sigma_delta_network_and_onnx_does(sigma_delta_ne
         with pytest.raises(NotExportable, match="SigmaDelta"):
             pipeline.export(net, target=target, out=tmp_path / target)
     verified = pipeline.verify(net, data=str(frames), against=("reference", "onnx"))
-    assert [(hop.after, hop.outputs_differing) for hop in verified.hops] == [("onnx, step", 0), ("onnx, scan", 0)]
+    assert [(comparison.after, comparison.outputs_differing) for comparison in verified.comparisons] == [
+        ("onnx, step", 0),
+        ("onnx, scan", 0),
+    ]
 
 
 def test_a_net_of_spikes_goes_on_to_nir_and_back(tmp_path):

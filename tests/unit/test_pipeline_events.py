@@ -10,15 +10,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-
 from tdd_deploy.commands.pipeline import analyse, export, prune, read_program, simulate, train, verify
+
 from tdd_deploy.commands.sweep import sweep
 from tdd_deploy.data import Binning, open_data
 from tdd_deploy.errors import BadData, BadFile, BadOption, BadOptions
 from tdd_deploy.exporters.nir.write import write
 from tdd_deploy.neurons import LIF
 from tdd_deploy.program import Conv, Dense, Edge, Flatten, Input, NeuronLayer, Output, build
-from tdd_deploy.runtime import inputs as feed
+from tdd_deploy.runtime import inputs as runtime_inputs
 from tdd_deploy.simulator import reference
 from tests.camera import EVENT, SENSOR, recordings
 from tests.camera import write as write_events
@@ -236,13 +236,13 @@ def test_long_recordings_come_in_smaller_batches(monkeypatch: pytest.MonkeyPatch
     path = network(tmp_path / "network.nir")
     whole = simulate(path, data=data, binning=Binning(bins=4)).as_json()["totals"]
     taken: list[int] = []
-    batches = feed.Source.batches
+    batches = runtime_inputs.Source.batches
 
-    def watched(self: feed.Source, size: int, **given: Any) -> Any:
+    def watched(self: runtime_inputs.Source, size: int, **given: Any) -> Any:
         taken.append(size)
         return batches(self, size, **given)
 
-    monkeypatch.setattr(feed, "LARGEST_BATCH", 2 * 4 * 2 * SENSOR[0] * SENSOR[1])
-    monkeypatch.setattr(feed.Source, "batches", watched)
+    monkeypatch.setattr(runtime_inputs, "LARGEST_BATCH", 2 * 4 * 2 * SENSOR[0] * SENSOR[1])
+    monkeypatch.setattr(runtime_inputs.Source, "batches", watched)
     assert simulate(path, data=data, binning=Binning(bins=4)).as_json()["totals"] == whole
     assert taken == [2]

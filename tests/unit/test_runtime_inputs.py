@@ -9,15 +9,15 @@ from typing import Any
 import nir
 import numpy as np
 import pytest
+from tdd_deploy.commands.pipeline import analyse, export, prune, read_program, simulate, train, verify
 
 from tdd_deploy.commands import pipeline
-from tdd_deploy.commands.pipeline import analyse, export, prune, read_program, simulate, train, verify
 from tdd_deploy.data import encode, open_data
 from tdd_deploy.errors import BadData, BadOption, BadOptions, NotExportable
 from tdd_deploy.exporters.nir.write import write
 from tdd_deploy.neurons import LIF
 from tdd_deploy.program import Dense, Edge, Flatten, Input, NeuronLayer, Output, Program, build
-from tdd_deploy.runtime.inputs import Feed, Sent
+from tdd_deploy.runtime.inputs import EncodedInputs, InputCounts
 from tdd_deploy.simulator import reference
 from tdd_deploy.simulator.reports.tables import input_lines, scale_text
 from tests.commands import Call
@@ -189,14 +189,14 @@ def test_samples_of_which_rounding_leaves_nothing_are_refused(run: Any, tmp_path
 def test_counts_of_sent_values_add_up_over_batches() -> None:
     program = ours(3)
     parts = [[0.0, 1.0, 0.5], [0.0, 0.0, 0.0], [-2.0, 0.3, 1.0]]
-    whole = Sent.of(frames_of(parts), program)
-    assert sum((Sent.of(frames_of([part]), program) for part in parts), Sent()) == whole
-    assert whole == Sent(values=9, nonzero=5, other=3, off_grid=1, lowest=-2.0, highest=1.0)
+    whole = InputCounts.of(frames_of(parts), program)
+    assert sum((InputCounts.of(frames_of([part]), program) for part in parts), InputCounts()) == whole
+    assert whole == InputCounts(values=9, nonzero=5, other=3, off_grid=1, lowest=-2.0, highest=1.0)
     assert not whole.is_binary
-    assert Sent.of(frames_of([[0, 1, 1]]), program).is_binary
-    assert Sent.of(frames_of([[3e38, 0, 1]]), program).off_grid == 0
+    assert InputCounts.of(frames_of([[0, 1, 1]]), program).is_binary
+    assert InputCounts.of(frames_of([[3e38, 0, 1]]), program).off_grid == 0
     drawn = encode(np.ones((1, 3), np.float32), in_time=False, encoder="poisson", n_steps=2, seed=0, start=0)
-    assert Sent.of(drawn, program) == Sent()
+    assert InputCounts.of(drawn, program) == InputCounts()
 
 
 @pytest.mark.parametrize(
@@ -459,9 +459,9 @@ def test_currents_that_can_round_are_those_of_the_inputs_that_were_sent(tmp_path
     assert rounding(images.astype(int) * 2**14) == ["lif"]
 
 
-def test_a_feed_reports_its_choices(tmp_path: Path) -> None:
+def test_encoded_inputs_report_its_choices(tmp_path: Path) -> None:
     source = open_data(saved(tmp_path / "x.npz", x=raster().astype("f8")))
-    found = Feed.of(ours(16), source, steps=6).as_json(source)
+    found = EncodedInputs.of(ours(16), source, steps=6).as_json(source)
     lines = list(input_lines(found))
     assert lines[0] == "input: float64, rounded to float32, times 1 (as stored); direct encoder (from the network)"
     assert lines[1] == "time steps per sample: 6 (from --steps), the first of 20 in the data"
@@ -478,7 +478,7 @@ def test_integers_of_an_input_that_sends_spikes_are_spikes(tmp_path: Path, call:
     assert call("check", tmp_path / "q.nir", "--target", "loihi1").code == 0
     sent = simulate(tmp_path / "q.nir", data=data).as_json()["data"]["sent"]
     assert (sent["nonzero"], sent["neither_0_nor_1"]) == (np.count_nonzero(raster(n=20)), 0)
-    assert verify(file, dialect=DIALECT, data=data, against=("event", "integer")).hops
+    assert verify(file, dialect=DIALECT, data=data, against=("event", "integer")).comparisons
     for given in (data, saved(tmp_path / "half.npz", x=raster(n=20) * 0.5)):
         called = call(*words[:-1], given, "--input-bits", 4, "--out", tmp_path / "q.nir")
         assert "the input takes multiples of 0.0625, from -1 to 1 (--input-bits)\n" in called.out
@@ -581,7 +581,7 @@ def test_integers_that_learned_from_spikes_take_spikes(bytes_in_time: str, tmp_p
     assert (border.scale, border.largest) == (1, 1)
     verified = verify(tmp_path / "run", **reading, against=("torch", "reference", "event"))
     assert verified.passed
-    assert sum(hop.spikes for hop in verified.hops) > 0
+    assert sum(comparison.spikes for comparison in verified.comparisons) > 0
 
 
 def test_training_reports_how_samples_are_read(tmp_path: Path, call: Call, one_thread: None) -> None:
