@@ -1,8 +1,8 @@
-"""A program laid out as tables, for the loops in kernels.py.
+"""Lay out a program as tables for the compiled loops.
 
 Every node has values: a layer's spikes, a map's sums. A map with weights adds what changed in its source to the sums it
 held; so a node needs its own values and its source's, of this step and the one before, whatever the code of its edges.
-Where several edges meet, a node of kind SUM stands before the receiver.
+Where several edges meet, a node of kind SUM precedes the receiver.
 """
 
 import math
@@ -63,9 +63,8 @@ KINDS = {
 }
 SPIKING = (Kind.NEURONS, Kind.THRESHOLD)  # their values are 0 and 1
 SENDERS = (Kind.INPUT, *KINDS.values())  # their changes are counted
-MANY = (
-    0.46  # the share of inputs from which on, changed or not, all are multiplied: where the times cross in benchmarks/
-)
+# From this fraction of changed inputs on, all inputs are multiplied: the times cross here in benchmarks/.
+MANY = 0.46
 PADDING = 64  # vectors begin at multiples of this
 
 
@@ -92,7 +91,7 @@ class Planned:
 
     @contextmanager
     def lent(self) -> Iterator[Memory]:
-        """Lend memory for one sample, again and again: new memory takes longer than a small network's sample."""
+        """Lend memory for one sample, and reuse it: to allocate it takes longer than to execute a small network."""
         try:
             memory = self._spare.pop()
         except IndexError:
@@ -127,7 +126,7 @@ def _read(program: Program) -> tuple[str, ...]:
 
 
 def is_covered(program: Program) -> bool:
-    """Say whether the compiled loops know every node of a program, and may be compiled."""
+    """Decide whether the compiled loops know every node of a program, and may be compiled."""
     is_compiling = not numba.config.DISABLE_JIT  # type: ignore[attr-defined]
     return is_compiling and all(_is_known(node) for node in program.nodes)
 
@@ -159,7 +158,7 @@ class _Row:
 class _Layout:
     """Tables in the making; a SUM before node x is named ``x/sum``, which no node can be named.
 
-    ``counted_at`` says for each sender and table of its route which node counts it.
+    ``counted_at`` names, for each sender and table of its route, the node that counts it.
     """
 
     def __init__(
@@ -197,7 +196,7 @@ class _Layout:
         )
 
     def _put(self, node: Node) -> None:
-        """Add a node, behind a sum when it needs one."""
+        """Add a node, after a sum if it needs one."""
         edges = tuple((edge.source, edge.delay) for edge in self._program.incoming[node.name])
         if isinstance(node, Output) and node.reading == "potential":
             edges = ((potential_of(edges[0][0]), 0),)
@@ -269,7 +268,7 @@ class _Layout:
             self.n_numbers += stride
 
     def _slots(self, name: str) -> int:
-        """Return how many steps of its values a node keeps: what its receivers ask for, and its own last ones."""
+        """Return for how many steps a node keeps its values: as many as its receivers or its own changes need."""
         asked = [
             delay + (2 if row.kind == Kind.SYNAPSES else 1)
             for row in self._rows.values()
@@ -350,7 +349,7 @@ class _Layout:
 
 
 def _variant(neuron: VariantLIF) -> Variant:
-    """Return what the compiled loops are told of a variant's words."""
+    """Translate the words of a variant into the flags of the compiled loops."""
     words = {
         Variant.SOFT: neuron.reset == "soft",
         Variant.NEVER_RESETS: neuron.reset == "none",
@@ -389,7 +388,7 @@ def _last(shape: Shape) -> Shape:
 
 
 def _block(parameter: NumberArray) -> NumberArray:
-    """Lay out a parameter, channel last; as one block where all blocks are the same, as when channels share numbers."""
+    """Lay out a parameter, channel last; as one block where all blocks are equal, as when channels share numbers."""
     flat = channel_last(parameter[None])[0].ravel() if parameter.ndim else parameter[None]
     block = np.resize(flat, BLOCK)
     return block if np.array_equal(flat, np.resize(block, flat.size)) else flat

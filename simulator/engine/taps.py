@@ -8,7 +8,7 @@ from tdd_deploy.simulator.arithmetic import NumberArray
 from .kernels.tables import AT_ONCE
 from .scatter import IntArray, flat_channel_last, targets
 
-Tap = tuple[int, int, int]  # the tap, the place it reaches, how many taps and places in a row
+Tap = tuple[int, int, int]  # the first tap of a run, the place that it reaches, the length of the run
 
 
 def as_conv(node: Dense | Conv | Pool | Scale, in_shape: Shape) -> Conv:
@@ -61,7 +61,7 @@ def rows_of(conv: Conv, in_shape: Shape) -> list[list[Tap]]:
 
 
 def columns_of(conv: Conv, in_shape: Shape) -> list[list[Tap]]:
-    """Return for each column of the input the taps that reach a column; neighbours in one, unless groups part them."""
+    """Return for each column of the input the taps that reach a column; without groups, neighbors form one run."""
     reached = [targets(conv, in_shape, 1, tap) for tap in _column_order(conv)]
     columns = []
     for x in range(in_shape[2]):

@@ -1,8 +1,7 @@
 """``tdd-deploy check``."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -13,6 +12,9 @@ from tdd_deploy.options.placement import Placement
 
 from .console import console, echo_json, json_option, make_table, say
 from .flags import PATH, with_options
+
+if TYPE_CHECKING:
+    from tdd_deploy.simulator.hardware.check import Checked
 
 
 @click.command()
@@ -36,15 +38,16 @@ def check(file: Path, *, target: str, options: Gathered, as_json: bool) -> None:
     if as_json:
         echo_json(checked.as_json())
     else:
-        _print(checked.as_json())
+        _print(checked)
     if not checked.fits:
         raise click.exceptions.Exit(1)
 
 
-def _print(found: Mapping[str, Any]) -> None:
+def _print(checked: "Checked") -> None:
     """Print where layers lie, what is broken, and what is left open."""
     from tdd_deploy.simulator.reports.tables import by_placed_layer, input_lines
 
+    found = checked.as_json()
     placed = by_placed_layer(found["placement"])
     table = make_table(*placed.head, left=(placed.head[0], "block"))
     for row in placed.rows:
@@ -55,14 +58,10 @@ def _print(found: Mapping[str, Any]) -> None:
     verdict = f"does not fit ({n} found)" if n else "no published limit is broken"
     verdict += ", with one condition" if found["conditions"] and not n else ""
     lines = [f"{found['target']}{chips}: {verdict}. {found['title']}. {found['remark']}"]
-    for fault in found["faults"]:
-        lines += [
-            f"  - {fault['rule']}, {fault['where']}: {fault['found']}; allowed: {fault['allowed']}: {fault['why']}.",
-            f"    source: {fault['source']}",
-            *([f"    {fault['fix']}"] if fault["fix"] else []),
-        ]
+    for fault in checked.faults:
+        lines += [f"  - {fault}", f"    source: {fault.source}"]
     lines += [f"if: {line}" for line in found["conditions"]]
-    lines += [f"assumed: {line}" for line in found["taken"]]
+    lines += [f"assumed: {line}" for line in found["assumptions"]]
     lines += [f"not checked: {line}" for line in found["not_checked"]]
     lines += input_lines(found["data"]) if found["data"] else []
     say(lines)

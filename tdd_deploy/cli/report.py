@@ -7,7 +7,7 @@ import click
 from .console import echo_json
 from .flags import PATH, with_options
 
-ROWS = ("layer", "step", "term", "profile", "placement", "twin")
+ROWS = ("layer", "step", "term", "profile", "placement", "ann_baseline")
 FORMATS = ("md", "csv", "latex", "json")
 table_format = click.option(
     "--format", "as_format", type=click.Choice(FORMATS), default="md", show_default=True, help="Print in this format."

@@ -67,7 +67,7 @@ def check(
     elif input_kind(program) == "spikes":
         assumptions.append(f"{program.input.name} sends spikes, as the network states")
     setting = Setting(program=with_code(program, code), chip=chip, weight_bits=bits, n_chips=options.chips, seen=seen)
-    return examine(setting, taken=tuple(assumptions), data=looked_at)
+    return examine(setting, assumptions=tuple(assumptions), data=looked_at)
 
 
 def _chip(target: str) -> Chip:

@@ -59,7 +59,7 @@ def find_events(
 ) -> Any:  # fmt: skip
     """Write what a map with weights receives, in its code, to ``at`` and ``numbers``; count both codes.
 
-    What the values cost in spike code follows from what it was the step before, and from what changed.
+    What the values cost in spike code follows from its cost in the step before, and from what changed.
     """
     n = _find_routed(table, node, k, values, words, now, before, stride, found, at, kept, counts, row)
     effective = stored = graded = np.int64(0)
@@ -129,7 +129,7 @@ def _find_routed(
     table: Array, node: Any, k: int, values: Array, words: Array, now: Any, before: Any, stride: Any,
     found: Array, at: Array, kept: Array, counts: Array, row: int,
 ) -> Any:  # fmt: skip
-    """Find what changed in a source, and count its messages if that is this node's to do; return how many changed."""
+    """Find what changed in a source, and count its messages if this node has to; return how many changed."""
     n = _find_changes(values, words, now, before, stride, found, at)
     if node.has_costs:
         _count_messages(table, node, k, values, now, before, at, n, kept, counts, row)
@@ -140,7 +140,7 @@ def _find_routed(
 def route(
     table: Array, node: Any, k: int, source: Any, now: Any, before: Any, memory: Memory, counts: Array, row: int
 ) -> None:
-    """Count the messages of a source that no map does."""
+    """Count the messages of a source if no map counts them."""
     found, at, kept = memory.found, memory.at, memory.kept
     values, words = memory.spikes, memory.spike_words
     numbers, number_words = memory.numbers, memory.number_words

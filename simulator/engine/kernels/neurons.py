@@ -73,7 +73,7 @@ def _keep(x: Any, fraction: Any) -> Any:
 
 @compiled
 def _parameter(table: Array, node: Any, parameter: Any, start: Any) -> Any:
-    """Return where a parameter of neurons from ``start`` on begins; where blocks are the same, it stands there once."""
+    """Return where a parameter of neurons from ``start`` on begins; equal blocks are stored once."""
     place = node.parameters + TWO * parameter
     return table[place] + start * table[place + ONE]
 
@@ -260,7 +260,7 @@ def send_on_change(
     table: Array, given: Array, node: Any, numbers: Array, current: Any, now: Any, before: Any, largest: Any,
     counts: Array, row: int,
 ) -> None:  # fmt: skip
-    """Send anew what has moved, block by block."""
+    """Resend values that have moved far enough, block by block."""
     n_values, n_changes, n_active, n_beyond = np.int32(0), np.int32(0), np.int32(0), np.int32(0)
     for start in range(ZERO, node.size, BLOCK_SIZE):
         limit, bias = _parameter(table, node, LIMIT_V, start), _parameter(table, node, BIAS, start)

@@ -25,10 +25,10 @@ class Kind(IntEnum):
     SUM = 1
     FLATTEN = 2
     SYNAPSES = 3
-    NEURONS = 4  # LIF and its kin
+    NEURONS = 4  # LIF, IF, CubaLIF, LoihiLIF
     THRESHOLD = 5
-    INTEGRATORS = 6  # LI, CubaLI and I: their values are their potentials
-    SIGMA_DELTA = 7  # their values are those that receivers hold
+    INTEGRATORS = 6  # LI, CubaLI, I: their values are their potentials
+    SIGMA_DELTA = 7  # their values are the ones that receivers hold
     VARIANTS = 8  # VariantLIF: their values are counts of spikes
     ROUTE = 9  # counts messages if no receiving map can
     POTENTIALS = 10  # potentials that the neurons of the next node are about to compare with their thresholds
@@ -82,9 +82,9 @@ NODE = np.dtype(
             *("n_rows", "n_columns", "block"),  # taps, and the channels that one tap reaches
             *("groups", "channels_in", "width_in", "channels_out", "width_out"),
             *("many", "pairs"),  # events from which on all inputs are multiplied; places that taps connect
-            *("has_costs", "costs"),  # of what the source sends, on the mesh
+            *("has_costs", "costs"),  # what events of the source cost on the mesh
             "events",  # where the values of events are
-            *("order", "first", "n_ordered"),  # flattened: so many values from the first place on, and zeros
+            *("order", "first", "n_ordered"),  # flattened: this many values from the first place on, then zeros
             "observed",  # the node that has these potentials
         )
     ]
