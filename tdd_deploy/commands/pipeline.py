@@ -41,8 +41,8 @@ from tdd_deploy.runtime.inputs import Feed, Sent, arranged
 
 if TYPE_CHECKING:
     from tdd_deploy.exporters.lava.doctor import Check
-    from tdd_deploy.exporters.lava.rules import LavaMapping
     from tdd_deploy.exporters.lava.worker import LavaRun
+    from tdd_deploy.options.vocabulary import Mapping as LavaMapping
     from tdd_deploy.options.vocabulary import Per
     from tdd_deploy.program.quantization.scales import LayerReport
     from tdd_deploy.simulator.engine.calibration import Calibration

@@ -19,9 +19,9 @@ from tdd_deploy.program.inputs import as_input
 from .comparison import Recorded
 
 if TYPE_CHECKING:
-    from tdd_deploy.exporters.lava.rules import LavaMapping
-    from tdd_deploy.exporters.onnx.rules import Form
     from tdd_deploy.exporters.onnx.run import Runner
+    from tdd_deploy.options.vocabulary import Form
+    from tdd_deploy.options.vocabulary import Mapping as LavaMapping
 
 Array = NDArray[Any]
 Machine = Callable[[Array], Recorded]  # inputs [n_steps, batch, *shape], encoded
