@@ -18,9 +18,9 @@ from tdd_deploy.program.inputs import as_input
 from .recording import Array, Recorded
 
 if TYPE_CHECKING:
-    from tdd_deploy.exporters.lava.rules import LavaMapping
-    from tdd_deploy.exporters.onnx.rules import Form
     from tdd_deploy.exporters.onnx.run import Runner
+    from tdd_deploy.options.vocabulary import Form
+    from tdd_deploy.options.vocabulary import Mapping as LavaMapping
 
 Backend = Callable[[Array], Recorded]  # inputs [n_steps, batch, *shape], encoded
 BACKENDS = ("torch", "reference", "event", "onnx", "openvino", "integer", "lava")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tdd_deploy.exporters.lava import environment
-from tdd_deploy.exporters.lava.plan import planned
+from tdd_deploy.exporters.lava.plan import plan_bundle
 from tdd_deploy.neurons import LIF, LoihiLIF
 from tdd_deploy.program import Dense, Edge, Input, NeuronLayer, Output, build
 from tdd_deploy.program.quantization.quantize import quantize
@@ -73,7 +73,7 @@ def test_integers_give_the_recorded_potentials_and_spikes_one_step_earlier():
 
 
 def test_the_bundle_says_that_lava_is_that_step_late():
-    plan = planned(as_converted(), "spike")
+    plan = plan_bundle(as_converted(), "spike")
     assert [layer["latency"] for layer in plan.manifest["neurons"]] == [1]
 
 
