@@ -4,7 +4,7 @@ Wherever a file is taken, a path, a ``Program`` or arrays go in; a typed result 
 as on the command line, and checked by the same classes.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 from tdd_deploy.commands.load import Network
 from tdd_deploy.commands.load import load as load_program
 from tdd_deploy.data import Choice, Source, open_arrays
+from tdd_deploy.data.arrays import Batches
 from tdd_deploy.errors import BadOption
 from tdd_deploy.options import keywords
 from tdd_deploy.options.analysis import AnalysisOptions
@@ -52,7 +53,7 @@ if TYPE_CHECKING:
     from tdd_deploy.training.analysis import Analysis
 
 FilePath = str | PathLike[str]
-X = ArrayLike | Iterable[tuple[ArrayLike, ArrayLike]] | Source
+X = ArrayLike | Batches | Source
 
 # The options of each function; the keywords of ``options/keywords.py`` are made from this table.
 OPTIONS: Mapping[str, tuple[type[Options], ...]] = {
@@ -129,8 +130,9 @@ def train(
     require_torch("train")
     from tdd_deploy.commands.train import train as run
 
-    given, whole = _with_arrays(options, x, y)
-    return run(out, given, resume=resume, whole=whole, watcher=watcher)
+    given = _named(options, x, y)
+    scale = gather(given, *OPTIONS["train"])[LearnedData].input_scale
+    return run(out, given, resume=resume, whole=_whole(x, y, scale), watcher=watcher)
 
 
 def quantize(
@@ -421,31 +423,33 @@ def prune(
     require_torch("prune")
     from tdd_deploy.commands.prune import prune as job
 
-    given, whole = _with_arrays(options, x, y)
-    gathered = gather(given, *OPTIONS["prune"])
+    gathered = gather(_named(options, x, y), *OPTIONS["prune"])
+    whole = _whole(x, y, None)
     with progress_of("pruning", progress) as update:
         return job(run, gathered[NamedData], out, options=gathered[PruneOptions], whole=whole, progress=update)
 
 
 def _gather(function: str, options: Mapping[str, object], x: X | None, y: ArrayLike | None) -> tuple[Gathered, Choice]:
     """Return the checked options of a function, and the data that they or arrays give."""
-    given, whole = _with_arrays(options, x, y)
-    gathered = gather(given, *OPTIONS[function])
+    gathered = gather(_named(options, x, y), *OPTIONS[function])
     (data,) = (each for each in gathered.values() if isinstance(each, StoredData))
     steps = next((each.steps for each in gathered.values() if isinstance(each, Steps)), None)
-    return gathered, Choice(options=data, steps=steps, whole=whole)
+    return gathered, Choice(options=data, steps=steps, whole=_whole(x, y, data.input_scale))
 
 
-def _with_arrays(
-    options: Mapping[str, object], x: X | None, y: ArrayLike | None
-) -> tuple[dict[str, object], Source | None]:
-    """Return options that name data, and the data in memory, if there are any."""
+def _named(options: Mapping[str, object], x: X | None, y: ArrayLike | None) -> dict[str, object]:
+    """Return options that name the data, also data in memory."""
     if x is None:
         if y is not None:
             raise BadOption("y", "needs x")
-        return dict(options), None
+        return dict(options)
     if "data" in options:
         raise BadOption("data", "cannot be combined with x", remedy="give one of the two")
-    if isinstance(x, str | PathLike):
-        return {**options, "data": fspath(x)}, None
-    return {**options, "data": ARRAYS}, x if isinstance(x, Source) else open_arrays(x, y)
+    return {**options, "data": fspath(x) if isinstance(x, str | PathLike) else ARRAYS}
+
+
+def _whole(x: X | None, y: ArrayLike | None, input_scale: float | None) -> Source | None:
+    """Open data in memory; return None for named data."""
+    if x is None or isinstance(x, str | PathLike):
+        return None
+    return x.scaled(input_scale) if isinstance(x, Source) else open_arrays(x, y, input_scale=input_scale)
