@@ -32,14 +32,14 @@ from .verify import verify
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="tdd-deploy", message="%(prog)s %(version)s")
 def cli() -> None:
-    r"""Spiking networks from the trainer to the chip, executed as changes between time steps.
+    """Spiking networks from the trainer to the chip, executed as changes between time steps.
 
     \b
     A first round, on data that comes with it:
       tdd-deploy train --data digits --out runs/digits
       tdd-deploy simulate runs/digits --data digits --energy
       tdd-deploy export runs/digits --target nir --out digits.nir
-    """
+    """  # noqa: D301  (click wants the character itself)
 
 
 for command in (

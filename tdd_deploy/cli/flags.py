@@ -67,7 +67,8 @@ class Flag(click.Option):
         if declared.kind is bool:
             super().__init__(names, is_flag=True, default=None, help=_help(declared))
             return
-        how: dict[str, Any] = {"type": _TYPES[declared.kind], "metavar": declared.declaration.metavar}
+        metavar = declared.declaration.metavar or ("FLOAT" if declared.kind is float else None)
+        how: dict[str, Any] = {"type": _TYPES[declared.kind], "metavar": metavar}
         if declared.words:
             how |= _words(declared.words)
         if declared.is_listed and not declared.declaration.repeated:

@@ -78,7 +78,7 @@ def summarize(loaded: Loaded, total: Shard, coding: Coding, execution: Execution
         n_correct=total.n_correct if loaded.source.labelled else None,
         early_exit=execution.early_exit,
         output=total.output,
-        outputs=total.outputs,
+        # outputs=total.outputs,
         options={
             "samples": loaded.n_samples,
             "output": loaded.program.output.reading,
