@@ -3,13 +3,15 @@
 import numpy as np
 import pytest
 import torch
-from tdd_deploy.commands.pipeline import read_program, simulate
-from tdd_deploy.commands.pipeline import train as train_into
-from tdd_deploy.training.options import SPIKING
 
+from tdd_deploy import load as read_program
+from tdd_deploy import simulate
+from tdd_deploy import train as train_into
 from tdd_deploy.data import open_data
+from tdd_deploy.options.training import TrainOptions
+from tdd_deploy.options.vocabulary import SPIKING
 from tdd_deploy.program.quantization.quantize import quantize
-from tdd_deploy.training import Samples, TrainOptions, checked, load_run
+from tdd_deploy.training import Samples, load_run
 from tdd_deploy.training.evaluation import evaluate
 from tdd_deploy.training.lower import lower
 from tests.agreement import assert_every_backend_agrees
@@ -26,7 +28,7 @@ def digits(split, n=100):
 
 def trained(folder, **chosen):
     """Train into a run folder; return the network in torch's integers, and the program of the file."""
-    options = checked(TrainOptions(steps=N_STEPS, epochs=2, **chosen))
+    options = TrainOptions(steps=N_STEPS, epochs=2, **chosen).checked()
     finished = train_into(folder, data="digits", steps=N_STEPS, epochs=2, **chosen)
     program = read_program(folder)
     run = load_run(folder, program)

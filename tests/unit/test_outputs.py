@@ -10,8 +10,10 @@ from typing import Any
 import nir
 import numpy as np
 import pytest
-from tdd_deploy.commands.pipeline import Verified, export, read_program, simulate, verify
 
+from tdd_deploy import export, simulate, verify
+from tdd_deploy import load as read_program
+from tdd_deploy.commands.verify import Verified
 from tdd_deploy.data import Frames
 from tdd_deploy.errors import BadData, BadOption, BadOptions, BadProgram, NotExportable, TddDeployError
 from tdd_deploy.exporters import TARGETS

@@ -19,8 +19,8 @@ import distributed
 import numpy as np
 import psutil
 import pytest
-from tdd_deploy.commands.pipeline import simulate
 
+from tdd_deploy import simulate
 from tdd_deploy.data import open_data
 from tdd_deploy.errors import BadData, BadOption, BadOptions, WorkerFailed
 from tdd_deploy.runtime import dask as cluster

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
-from tdd_deploy.training.options import TrainOptions, checked
 
 from tdd_deploy.errors import BadFile
 from tdd_deploy.exporters.nir.write import write
 from tdd_deploy.importers import read
+from tdd_deploy.options.training import TrainOptions
 from tdd_deploy.program.quantization.quantize import quantize
 from tdd_deploy.training import load, load_run, replay
 from tdd_deploy.training.lower import lower
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 def run_folder(folder, *, name="network.nir", **chosen):
     """A run that ends as it began, with its batch norm shaken; returns its program as the file holds it."""
-    options = checked(TrainOptions(steps=N_STEPS, **chosen))
+    options = TrainOptions(steps=N_STEPS, **chosen).checked()
     torch.manual_seed(0)
     net = shaken(options.make_network(SHAPE, 4)).eval()
     folder.mkdir()
