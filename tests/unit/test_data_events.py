@@ -272,7 +272,7 @@ def test_events_need_binning_and_other_data_refuse_it(by_hand, tmp_path):
         open_data(by_hand)
     np.savez(tmp_path / "x.npz", x=np.zeros(3))
     for name in ("digits", str(tmp_path / "x.npz")):
-        with pytest.raises(BadOptions, match="need events of a camera, and .* holds none"):
+        with pytest.raises(BadOptions, match=r"need events of a camera, and .* holds none"):
             open_data(name, binning=Binning(bins=3))
 
 
