@@ -12,7 +12,7 @@ import pytest
 
 from tdd_deploy.commands import pipeline
 from tdd_deploy.commands.pipeline import analyse, export, prune, read_program, simulate, train, verify
-from tdd_deploy.data import encode, open_data
+from tdd_deploy.data import encode, open_arrays, open_data
 from tdd_deploy.errors import BadData, BadOption, BadOptions, NotExportable
 from tdd_deploy.exporters.nir.write import write
 from tdd_deploy.neurons import LIF
@@ -468,6 +468,18 @@ def test_encoded_inputs_report_its_choices(tmp_path: Path) -> None:
     assert lines[0] == "input: float64, rounded to float32, times 1 (as stored); direct encoder (from the network)"
     assert lines[1] == "time steps per sample: 6 (from `steps`), the first of 20 in the data"
     assert len(lines) == 2
+
+
+def test_arrays_in_memory_are_inputs_like_a_file(tmp_path: Path) -> None:
+    file, memory = open_data(saved(tmp_path / "x.npz", x=raster())), open_arrays(raster())
+    found, expected = (EncodedInputs.of(ours(16), source) for source in (memory, file))
+    ((encoded, labels),), ((other, _),) = found.batches(memory, 4), expected.batches(file, 4)
+    assert np.array_equal(encoded.values, other.values)
+    assert encoded.values.any()
+    assert labels is None
+    report = found.as_json(memory)
+    assert report["files"] == memory.digests
+    assert {**report, "name": "", "files": {}} == {**expected.as_json(file), "name": "", "files": {}}
 
 
 def test_integers_of_an_input_that_sends_spikes_are_spikes(tmp_path: Path, call: Call) -> None:
