@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tdd_deploy import analyze, export, prune, load as read_program, simulate, train, verify
 
-from tdd_deploy import sweep
+from tdd_deploy import analyze, export, prune, simulate, sweep, train, verify
+from tdd_deploy import load as read_program
 from tdd_deploy.data import Binning, open_data
 from tdd_deploy.errors import BadData, BadFile, BadOption, BadOptions
 from tdd_deploy.exporters.nir.write import write
