@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from tdd_deploy.simulator.hardware.placement import Placement
     from tdd_deploy.simulator.hardware.profiles import Profile
     from tdd_deploy.simulator.reports.report import Simulation
-    from tdd_deploy.training import Board, TrainingData, TrainOptions, Twin, Watcher
+    from tdd_deploy.training import Board, ReluNetwork, TrainingData, TrainOptions, Watcher
     from tdd_deploy.training.analysis import Analysis
     from tdd_deploy.training.prune import PruneOptions, Round
     from tdd_deploy.training.replay import Finished
@@ -1103,12 +1103,12 @@ def _write_ann(run: RunFolder, program: Program, measured: Mapping[str, Any]) ->
 
 def _baseline_json(
     options: "TrainOptions",
-    network: "Twin",
+    network: "ReluNetwork",
     learned: "TrainingData",
     facts: Mapping[str, Any],
     sources: Sequence[Source],
 ) -> dict[str, Any]:
-    """Measure a trained twin; return what baseline.json says."""
+    """Measure a trained ReLU network; return the contents of its baseline."""
     from tdd_deploy.training import Samples, measure
 
     def samples(source: Source) -> Iterator[Samples]:

@@ -1,6 +1,6 @@
-"""Training in torch: networks, losses, the loop. torch is imported here and nowhere else."""
+"""Training in torch: networks, losses, the loop. No other package imports torch."""
 
-from .ann import Twin
+from .ann import ReluNetwork
 from .architectures import NETWORKS
 from .baseline import measure
 from .execution import executing
@@ -21,11 +21,11 @@ __all__ = [
     "Board",
     "EpochMetrics",
     "Network",
+    "ReluNetwork",
     "Samples",
     "TrainOptions",
     "Trained",
     "TrainingData",
-    "Twin",
     "Watcher",
     "by_field",
     "checked",

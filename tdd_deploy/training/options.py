@@ -14,7 +14,7 @@ from tdd_deploy.program import Shape
 from tdd_deploy.program.bounds import MOST_STEPS
 from tdd_deploy.program.quantization.quantize import BITS
 
-from .ann import twin_of
+from .ann import relu_network_of
 from .architectures import NETWORKS, SpikeDrivenTransformer, make_network
 from .augment import AUGMENTATIONS
 from .local import cut
@@ -155,7 +155,7 @@ class TrainOptions:
             neurons=self.make_neurons,
             analog_input=self.encoder == "direct",
         )
-        return twin_of(network) if self.is_ann else network
+        return relu_network_of(network) if self.is_ann else network
 
     def make_strategy(self, network: Network, n_classes: int) -> Strategy:
         """Return how gradients are found; the heads that ``stdl`` needs get their first weights from torch's generator.

@@ -40,7 +40,7 @@ def as_encoded(options, x):
 
 @pytest.mark.parametrize("reset", ["hard", "soft"])
 @pytest.mark.parametrize("method", SPIKING)
-def test_a_trained_network_fires_the_same_spikes_on_every_machine(tmp_path, method, reset):
+def test_a_trained_network_fires_the_same_spikes_on_every_backend(tmp_path, method, reset):
     net, program, options = trained(tmp_path / "run", method=method, reset=reset)
     samples = digits("test")
     assert_every_machine_agrees(net, program, as_encoded(options, samples.x))

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from tdd_deploy.training import TrainOptions, checked
-from tdd_deploy.training.optimise import averaged, learning_rate, make_optimizer
+from tdd_deploy.training.optimize import averaged, learning_rate, make_optimizer
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -6,7 +6,7 @@ import torch
 from tdd_deploy.errors import BadOptions
 from tdd_deploy.neurons import IF, LIF
 from tdd_deploy.training import METHODS, NETWORKS, TrainOptions, by_field, checked
-from tdd_deploy.training.ann import Twin
+from tdd_deploy.training.ann import ReluNetwork
 from tdd_deploy.training.methods import READINGS, SCORES, Ddla, L1Delta, L1Onset, L1Spikes
 from tdd_deploy.training.network import Neurons
 from tdd_deploy.training.options import METHOD_DEFAULTS, SPIKING, STRATEGY_DEFAULTS
@@ -359,12 +359,12 @@ def test_an_ann_begins_with_the_weights_of_the_spiking_network(network):
     for method in ("ann", "tet"):
         torch.manual_seed(0)
         networks.append(checked(TrainOptions.of(method=method, network=network)).make_network((1, 8, 8), 10))
-    twin, spiking = networks
-    assert isinstance(twin, Twin)
-    assert not any(isinstance(part.module, Neurons) for part in twin.parts)
-    assert (twin.layers, twin.shapes) == (spiking.layers, spiking.shapes)
+    relu, spiking = networks
+    assert isinstance(relu, ReluNetwork)
+    assert not any(isinstance(part.module, Neurons) for part in relu.parts)
+    assert (relu.layers, relu.shapes) == (spiking.layers, spiking.shapes)
     for name, value in spiking.state_dict().items():
-        assert torch.equal(twin.state_dict()[name], value)
+        assert torch.equal(relu.state_dict()[name], value)
 
 
 @pytest.mark.parametrize("network", NETWORKS)

@@ -53,7 +53,7 @@ def inputs_of(options, x):
         ("tdd-ddla", "soft", 4, "conv-small"),
     ],
 )
-def test_a_network_trained_for_integers_fires_the_same_spikes_on_every_machine(tmp_path, method, reset, qat, network):
+def test_a_network_trained_for_integers_fires_the_same_spikes_on_every_backend(tmp_path, method, reset, qat, network):
     net, program, _, options = trained(tmp_path / "run", method=method, reset=reset, qat=qat, network=network)
     test = digits("test")
     assert_every_machine_agrees(net, program, inputs_of(options, test.x))
