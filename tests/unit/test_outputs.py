@@ -400,7 +400,7 @@ def huge(scale: float) -> Program:
 
 
 def test_inputs_that_could_make_sums_infinite_are_refused(tmp_path: Path) -> None:
-    """Half of the largest float32 is just below 2**127: sums up to 4 * 2**100 leave room for inputs below 2**25."""
+    """Half of the largest float32 is just below 2**127: sums up to 4 * 2**100 allow inputs below 2**25."""
     write(huge(2.0**100), tmp_path / "n.nir")
     x = np.ones((2, N_STEPS, 3), np.float32)
     for largest, is_allowed in ((2.0**24, True), (-(2.0**25), False)):
@@ -452,7 +452,7 @@ def test_numbers_whose_sums_could_be_infinite_are_refused_though_spikes_hide_the
 
 
 def test_an_infinite_potential_is_not_seen_by_other_samples(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It made the zeros that stand for missing states NaN, for all layers and samples that came afterwards."""
+    """It once made the zeros of missing states NaN, for all layers and samples that came afterwards."""
     monkeypatch.setattr("tdd_deploy.simulator.engine.plan.largest_sent", lambda program: {"li": np.inf})
     program = with_code(tall(2.0**70, more=2.0**60), "spike")
     x = np.zeros((3, 2, 2), np.float32)
