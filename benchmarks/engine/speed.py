@@ -30,7 +30,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from tdd_deploy import __version__
-from tdd_deploy.commands.pipeline import read_program
+from tdd_deploy import load as read_program
 from tdd_deploy.data import Frames, open_data
 from tdd_deploy.exporters.onnx.rules import FORMS
 from tdd_deploy.exporters.onnx.run import Model

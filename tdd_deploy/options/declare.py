@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, fields
 from fractions import Fraction
 from functools import cache
 from numbers import Integral, Real
-from os import PathLike
+from os import PathLike, fspath
 from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, Self, TypeVar, Union, cast, get_args, get_origin, get_type_hints
@@ -64,6 +64,7 @@ class Declaration:
     within: Range | None = None
     flag: str | None = None  # without dashes, if it is not the field's name
     heading: str = ""  # in the help of a command with many options
+    repeated: bool = False  # several values are given by repeating the flag, not with commas
 
 
 def option(
@@ -74,10 +75,11 @@ def option(
     within: Range | None = None,
     flag: str | None = None,
     heading: str = "",
+    repeated: bool = False,
 ) -> T:
     """Declare a field of ``Options`` with its default."""
-    declaration = Declaration(help=help, metavar=metavar, within=within, flag=flag, heading=heading)
-    return cast(T, field(default=default, metadata={"option": declaration}))
+    declaration = Declaration(help=help, metavar=metavar, within=within, flag=flag, heading=heading, repeated=repeated)
+    return field(default=default, metadata={"option": declaration})
 
 
 @dataclass(frozen=True)
@@ -133,6 +135,8 @@ class Option:
                 converted = _fraction(value)
             case str() | PathLike() if self.kind is Path:
                 converted = Path(value)
+            case PathLike() if self.kind is str:
+                converted = fspath(value)
             case int() | str() if self.kind is str and (isinstance(value, str) or str(value) in self.words):
                 converted = str(value)  # 8 for the word "8"
             case _:
@@ -252,7 +256,9 @@ def _option(name: str, hint: Any, default: object, declaration: Declaration) -> 
 
 
 class Gathered(dict[type[Options], Options]):
-    """Options of several classes, each found by its class."""
+    """Options of several classes, each found by its class; ``given`` holds the values that are no defaults."""
+
+    given: Mapping[str, object]
 
     def __getitem__(self, owner: type[O]) -> O:
         """Return the options of a class."""
@@ -270,12 +276,9 @@ def gather(given: Mapping[str, object], *owners: type[Options]) -> Gathered:
         BadOptions: every unknown name, wrong type, value out of range, and conflict, of all classes.
     """
     known = {each.name: each for owner in owners for each in options_of(owner)}
-    found = [
-        Violation(f"`{name}`", "is not an option here", remedy=did_you_mean(name, known))
-        for name in given
-        if name not in known
-    ]
+    found = [_unknown(name, known) for name in given if name not in known]
     gathered = Gathered()
+    gathered.given = given
     for owner in owners:
         values: dict[str, object] = {}
         wrong: list[Violation] = []

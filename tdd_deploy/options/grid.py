@@ -29,6 +29,7 @@ class Grid(Batch):
     profiles: tuple[str, ...] = option(
         DEFAULT_PROFILES,
         flag="profile",
+        repeated=True,
         help="Price by this profile, a name that tdd-deploy profiles lists or a path to a .toml; repeat it to compare.",
     )
 

@@ -18,6 +18,7 @@ class Pricing(Options):
     profiles: tuple[str, ...] = option(
         (),
         flag="profile",
+        repeated=True,
         help="With `energy`: price by this profile, a name that tdd-deploy profiles lists or a path to a .toml; repeat "
         f"it to compare. Default: {', '.join(DEFAULT_PROFILES)}.",
     )

@@ -65,7 +65,7 @@ LEARNING, PLACE = "How it learns", "Where it learns"
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainingData(StoredData):
+class LearnedData(StoredData):
     """The data that a network learns from."""
 
     data: str | None = option("digits", help=f"Learn from these samples: {NAMES}.", heading=HEADING)

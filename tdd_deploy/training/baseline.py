@@ -61,7 +61,7 @@ class Baseline:
     def as_json(self) -> dict[str, Any]:
         """Return plain values."""
         return {
-            "quantisation": {
+            "quantization": {
                 "method": "post-training, batch norm folded in",
                 "weights": "symmetric, a scale per output channel, clipped for least squared error",
                 "activations": "unsigned, a scale per layer, clipped for least squared error on training samples",

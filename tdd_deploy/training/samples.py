@@ -1,17 +1,14 @@
 """What is learned from, and how a network takes it."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from tdd_deploy.options.training import TrainOptions
 from tdd_deploy.program import Shape
-
-if TYPE_CHECKING:
-    from .options import TrainOptions
 
 
 @dataclass(frozen=True)
@@ -33,7 +30,7 @@ class TrainingData:
     in_time: bool
 
 
-def encoded(x: NDArray[np.float32], options: "TrainOptions", *, in_time: bool, generator: torch.Generator) -> Tensor:
+def encoded(x: NDArray[np.float32], options: TrainOptions, *, in_time: bool, generator: torch.Generator) -> Tensor:
     """Return samples as networks take them: ``[n_steps, batch, ...]``, or ``[1, batch, ...]`` when nothing changes."""
     values = torch.from_numpy(x)
     if in_time:

@@ -17,12 +17,15 @@ from torch import nn
 
 from tdd_deploy.errors import BadFile, BadOption, BadOptions, BadProgram, Interrupted, Violation
 from tdd_deploy.files import replacing
+from tdd_deploy.options.training import TrainOptions
 from tdd_deploy.program import Program
 from tdd_deploy.program.quantization.quantize import best_input_bits, quantize
 from tdd_deploy.program.quantization.scales import Quantized
+from tdd_deploy.run_folder import RunFolder
 
 from . import checkpoint
 from .augment import drawn, make_augmentation
+from .build import make_network, make_objective, make_strategy
 from .chance import generator_of, seeded
 from .checkpoint import Progress
 from .distributed import CPU, norms_of_all
@@ -33,7 +36,6 @@ from .interrupts import interrupt_flag
 from .lower import lower
 from .network import Network
 from .optimise import averaged, learning_rate, make_optimizer
-from .options import TrainOptions, flag
 from .quantized import in_integers, largest_input, straight_through
 from .samples import TrainingData, encoded
 from .strategies import Batch, heads_of
@@ -86,7 +88,7 @@ def fit(
     watcher: Watcher,
     execution: Execution | None = None,
 ) -> Trained:
-    """Train to the last epoch, ``checkpoint.pt`` kept after each; write ``network.safetensors`` at the end.
+    """Train to the last epoch; save a checkpoint after each, and the weights at the end.
 
     Args:
         options: checked options; with ``resume`` the same as those of the checkpoint.
@@ -103,7 +105,8 @@ def fit(
         BadFile: ``resume`` without a checkpoint of this run; a file cannot be written.
         WorkerFailed: another process has ended.
     """
-    run = _Run(options, data, folder / "checkpoint.pt", Execution() if execution is None else execution)
+    files = RunFolder(folder)
+    run = _Run(options, data, files.checkpoint_pt, Execution() if execution is None else execution)
     if resume:
         run.restore()
     else:
@@ -113,7 +116,7 @@ def fit(
             run.epoch(watcher, interrupted)
     run.keep()
     if run.processes.is_first:
-        with replacing(folder / "network.safetensors") as part:
+        with replacing(files.network_safetensors) as part:
             part.write_bytes(save({name: value.contiguous() for name, value in run.kept.state_dict().items()}))
     return Trained(run.kept, run.program(), run.progress.history, run.kept_epoch)
 
@@ -140,10 +143,10 @@ class _Run:
             raise BadOption("--batch", found, "a multiple of their number, so that each has as many")
         self.augmentation = make_augmentation(options, data)
         with seeded(options.seed):
-            self.network = options.make_network(data.input_shape, data.n_classes)
-            self.strategy = options.make_strategy(self.network, data.n_classes)
+            self.network = make_network(options, data.input_shape, data.n_classes)
+            self.strategy = make_strategy(options, self.network, data.n_classes)
         self.heads = heads_of(self.strategy)
-        self.objective = options.make_objective(self.network)
+        self.objective = make_objective(options, self.network)
         learning = nn.ModuleList([self.network, self.heads])
         learning.to(execution.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         norms_of_all(learning, self.processes)
@@ -198,12 +201,12 @@ class _Run:
         saved = checkpoint.load(self.path)
         now = self.options.as_json()
         changed = [
-            Violation(flag(name), str(now.get(name)), f"{before}, as the run began")
+            Violation(f"`{name}`", str(now.get(name)), f"{before}, as the run began")
             for name, before in saved["options"].items()
             if now.get(name) != before
         ]
         if changed:
-            raise BadOptions("--resume continues a run as it began", changed)
+            raise BadOptions("`resume` continues a run as it began", changed)
         try:
             for name, part in self._parts.items():
                 part.load_state_dict(saved[name])

@@ -85,7 +85,7 @@ def test_a_baseline_is_measured_in_floats_and_in_8_6_4_3_and_2_bits_of_an_image_
     net, x = twin(), images().numpy()
     found = measure(net, x, {"val": [Samples(x, np.arange(40) % 10)]})
     assert [result.bits for result in found.results] == [None, 8, 6, 4, 3, 2]
-    assert found.as_json()["quantisation"]["input_bits"] == 8
+    assert found.as_json()["quantization"]["input_bits"] == 8
 
 
 def test_integers_of_8_bits_fill_their_range():

@@ -11,7 +11,7 @@ from tdd_deploy.simulator import reference
 from tdd_deploy.training.lower import lower
 from tdd_deploy.training.network import Connection, Network, Part
 from tdd_deploy.training.quantized import in_integers, largest_input, straight_through
-from tests.agreement import assert_every_machine_agrees
+from tests.agreement import assert_every_backend_agrees
 from tests.untrained import network, pixels, tiny_resnet
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -164,11 +164,11 @@ RESIDUAL = {
 
 @pytest.mark.parametrize("bits", [8, 3])
 @pytest.mark.parametrize("choice", RESIDUAL)
-def test_a_residual_network_in_integers_is_its_program_on_every_machine(choice, bits):
+def test_a_residual_network_in_integers_is_its_program_on_every_backend(choice, bits):
     net = tiny_resnet(**RESIDUAL[choice])
     found = quantized(net, bits)
     exact = in_integers(net, found)
-    assert_every_machine_agrees(exact, found.program, pixels(N_STEPS, 4, *net.input_shape))
+    assert_every_backend_agrees(exact, found.program, pixels(N_STEPS, 4, *net.input_shape))
     potentials = {}
     inputs = pixels(N_STEPS, 4, *net.input_shape)
     reference.run(found.program, inputs, potentials=potentials)
