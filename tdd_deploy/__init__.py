@@ -7,20 +7,38 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .api import check, export, load, open_data, price, quantize, simulate, train, verify
+    from .api import (
+        analyze,
+        check,
+        export,
+        inspect,
+        load,
+        open_data,
+        price,
+        prune,
+        quantize,
+        simulate,
+        sweep,
+        train,
+        verify,
+    )
     from .program import Program
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Program",
+    "analyze",
     "check",
     "export",
+    "inspect",
     "load",
     "open_data",
     "price",
+    "prune",
     "quantize",
     "simulate",
+    "sweep",
     "train",
     "verify",
 ]

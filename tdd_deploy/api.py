@@ -1,29 +1,42 @@
 """The front door: the functions of ``import tdd_deploy as td``.
 
-Wherever a file is taken, a path, a ``Program`` or arrays go in; a typed result comes out. Options are keywords, named as
-on the command line, and checked by the same classes.
+Wherever a file is taken, a path, a ``Program`` or arrays go in; a typed result comes out. Options are keywords, named
+as on the command line, and checked by the same classes.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from os import PathLike, fspath
 from pathlib import Path
-from typing import TYPE_CHECKING, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 from numpy.typing import ArrayLike
 
 from tdd_deploy.commands.load import Network
 from tdd_deploy.commands.load import load as load_program
 from tdd_deploy.data import Choice, Source, open_arrays
+from tdd_deploy.data.arrays import Batches
 from tdd_deploy.errors import BadOption
 from tdd_deploy.options import keywords
-from tdd_deploy.options.dataset import ARRAYS, CalibrationData, ComparedData, Dataset, SeenData, StoredData
+from tdd_deploy.options.analysis import AnalysisOptions
+from tdd_deploy.options.dataset import (
+    ARRAYS,
+    AnalyzedData,
+    CalibrationData,
+    ComparedData,
+    Dataset,
+    NamedData,
+    SeenData,
+    StoredData,
+)
 from tdd_deploy.options.declare import Gathered, Options, gather
-from tdd_deploy.options.encoding import Coding, Encoding, Output, StatedSteps, Steps
+from tdd_deploy.options.encoding import Coding, Encoding, Output, SeededSteps, StatedSteps, Steps
 from tdd_deploy.options.execution import Execution
 from tdd_deploy.options.export import Export
+from tdd_deploy.options.grid import Grid
 from tdd_deploy.options.model import Model
 from tdd_deploy.options.placement import Placement
 from tdd_deploy.options.pricing import Pricing
+from tdd_deploy.options.pruning import PruneOptions
 from tdd_deploy.options.quantization import ComparedQuantization, Quantization
 from tdd_deploy.options.training import LearnedData, Place, TrainOptions
 from tdd_deploy.options.verification import Verification
@@ -37,9 +50,10 @@ if TYPE_CHECKING:
     from tdd_deploy.simulator.hardware.check import Checked
     from tdd_deploy.simulator.reports.report import Simulation
     from tdd_deploy.training import Watcher
+    from tdd_deploy.training.analysis import Analysis
 
 FilePath = str | PathLike[str]
-X = ArrayLike | Iterable[tuple[ArrayLike, ArrayLike]] | Source
+X = ArrayLike | Batches | Source
 
 # The options of each function; the keywords of ``options/keywords.py`` are made from this table.
 OPTIONS: Mapping[str, tuple[type[Options], ...]] = {
@@ -52,6 +66,10 @@ OPTIONS: Mapping[str, tuple[type[Options], ...]] = {
     "check": (Model, Placement, SeenData),
     "verify": (Model, ComparedData, Steps, Verification, ComparedQuantization, Output),
     "export": (Model, Quantization, Export, StatedSteps, CalibrationData),
+    "inspect": (Model,),
+    "sweep": (Model, Dataset, SeededSteps, Grid),
+    "analyze": (AnalyzedData, AnalysisOptions),
+    "prune": (NamedData, PruneOptions),
 }
 
 
@@ -112,8 +130,9 @@ def train(
     require_torch("train")
     from tdd_deploy.commands.train import train as run
 
-    given, whole = _with_arrays(options, x, y)
-    return run(out, given, resume=resume, whole=whole, watcher=watcher)
+    given = _named(options, x, y)
+    scale = gather(given, *OPTIONS["train"])[LearnedData].input_scale
+    return run(out, given, resume=resume, whole=_whole(x, y, scale), watcher=watcher)
 
 
 def quantize(
@@ -296,25 +315,141 @@ def export(
     )
 
 
+def inspect(network: Network, **options: Unpack[keywords.Inspect]) -> "dict[str, Any]":
+    """Describe a network, every choice named, as plain values.
+
+    Args:
+        network: a .nir, .net or .onnx file, a run folder, or a Program.
+        options: how a file of another tool is read.
+
+    Raises:
+        TddDeployError: the file cannot be read.
+    """
+    from tdd_deploy.commands.inspect import inspect as run
+
+    return run(network, model=gather(options, Model)[Model])
+
+
+def sweep(
+    runs: Sequence[FilePath],
+    out: FilePath,
+    x: X | None = None,
+    y: ArrayLike | None = None,
+    *,
+    progress: Shown = None,
+    **options: Unpack[keywords.Sweep],
+) -> "dict[str, Any]":
+    """Simulate every combination of networks, codes, bits and thresholds; return the contents of sweep.json.
+
+    Args:
+        runs: .nir or .net files, or run folders.
+        out: a folder for sweep.json, sweep.csv and sweep.svg; an unfinished sweep in it continues.
+        x: samples ``[N, ...]`` or a torch DataLoader; without them, the option ``data`` names some.
+        y: labels ``[N]``.
+        progress: receives the numbers of finished and of all points; by default a bar on a terminal or in a notebook.
+        options: the data, and the axes.
+
+    Raises:
+        TddDeployError: anything wrong with a file, the data or an option.
+    """
+    from tdd_deploy.commands.sweep import sweep as run
+
+    gathered, choice = _gather("sweep", options, x, y)
+    steps = gathered[SeededSteps]
+    with progress_of("sweeping", progress) as update:
+        return run(runs, choice, Path(out), grid=gathered[Grid], model=gathered[Model], steps=steps, progress=update)
+
+
+def analyze(
+    run: FilePath,
+    x: X | None = None,
+    y: ArrayLike | None = None,
+    *,
+    out: FilePath | None = None,
+    progress: Shown = None,
+    **options: Unpack[keywords.Analyze],
+) -> "Analysis":
+    """Analyze what a trained network sends from step to step: what repeats, where deltas pay, where information lies.
+
+    Args:
+        run: a run folder.
+        x: samples ``[N, ...]`` or a torch DataLoader; without them, the option ``data`` names some.
+        y: labels ``[N]``.
+        out: a folder for analysis.json and pictures.
+        progress: receives the numbers of finished and of all samples; by default a bar on a terminal or in a notebook.
+        options: the data, and what is drawn.
+
+    Raises:
+        MissingDependency: torch is not installed.
+        TddDeployError: anything wrong with the folder, the data or an option.
+    """
+    from tdd_deploy.commands.torch import require_torch
+
+    require_torch("analyze")
+    from tdd_deploy.commands.analyze import analyze as job
+
+    gathered, choice = _gather("analyze", options, x, y)
+    folder = None if out is None else Path(out)
+    with progress_of("analyzing", progress) as update:
+        return job(run, choice, options=gathered[AnalysisOptions], out=folder, progress=update)
+
+
+def prune(
+    run: FilePath,
+    out: FilePath,
+    x: X | None = None,
+    y: ArrayLike | None = None,
+    *,
+    progress: Shown = None,
+    **options: Unpack[keywords.Prune],
+) -> "dict[str, Any]":
+    """Remove weights from a trained network, round by round, and let it learn on; return the rounds.
+
+    Args:
+        run: a run folder; it stays as it is.
+        out: a new run folder.
+        x: the samples that it was trained on; without them, the option ``data`` names them.
+        y: labels ``[N]``.
+        progress: receives the numbers of finished and of all rounds; by default a bar on a terminal or in a notebook.
+        options: the data, how much is removed, and how long the network learns.
+
+    Raises:
+        MissingDependency: torch is not installed.
+        Interrupted: Ctrl-C; the finished rounds are kept.
+        TddDeployError: anything wrong with a folder, the data or an option.
+    """
+    from tdd_deploy.commands.torch import require_torch
+
+    require_torch("prune")
+    from tdd_deploy.commands.prune import prune as job
+
+    gathered = gather(_named(options, x, y), *OPTIONS["prune"])
+    whole = _whole(x, y, None)
+    with progress_of("pruning", progress) as update:
+        return job(run, gathered[NamedData], out, options=gathered[PruneOptions], whole=whole, progress=update)
+
+
 def _gather(function: str, options: Mapping[str, object], x: X | None, y: ArrayLike | None) -> tuple[Gathered, Choice]:
     """Return the checked options of a function, and the data that they or arrays give."""
-    given, whole = _with_arrays(options, x, y)
-    gathered = gather(given, *OPTIONS[function])
+    gathered = gather(_named(options, x, y), *OPTIONS[function])
     (data,) = (each for each in gathered.values() if isinstance(each, StoredData))
     steps = next((each.steps for each in gathered.values() if isinstance(each, Steps)), None)
-    return gathered, Choice(options=data, steps=steps, whole=whole)
+    return gathered, Choice(options=data, steps=steps, whole=_whole(x, y, data.input_scale))
 
 
-def _with_arrays(
-    options: Mapping[str, object], x: X | None, y: ArrayLike | None
-) -> tuple[dict[str, object], Source | None]:
-    """Return options that name data, and the data in memory, if there are any."""
+def _named(options: Mapping[str, object], x: X | None, y: ArrayLike | None) -> dict[str, object]:
+    """Return options that name the data, also data in memory."""
     if x is None:
         if y is not None:
             raise BadOption("y", "needs x")
-        return dict(options), None
+        return dict(options)
     if "data" in options:
         raise BadOption("data", "cannot be combined with x", remedy="give one of the two")
-    if isinstance(x, str | PathLike):
-        return {**options, "data": fspath(x)}, None
-    return {**options, "data": ARRAYS}, x if isinstance(x, Source) else open_arrays(x, y)
+    return {**options, "data": fspath(x) if isinstance(x, str | PathLike) else ARRAYS}
+
+
+def _whole(x: X | None, y: ArrayLike | None, input_scale: float | None) -> Source | None:
+    """Open data in memory; return None for named data."""
+    if x is None or isinstance(x, str | PathLike):
+        return None
+    return x.scaled(input_scale) if isinstance(x, Source) else open_arrays(x, y, input_scale=input_scale)

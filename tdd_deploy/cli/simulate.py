@@ -173,5 +173,5 @@ def _energies_table(report: Mapping[str, Any]) -> "Table":
     columns = ("profile", "nJ run", "low", "high", "nJ plain", "nJ deltas", "static, low", "static, high")
     table = make_table(*columns, left=("profile",))
     for name, *figures in by_profile(report).rows:
-        table.add_row(name, *("" if figure is None else mean_text(float(figure)) for figure in figures))
+        table.add_row(str(name), *("" if figure is None else mean_text(float(figure)) for figure in figures))
     return table

@@ -13,6 +13,8 @@ from typing import Any
 from tdd_deploy.data import Choice
 from tdd_deploy.errors import BadOption, Interrupted
 from tdd_deploy.files import make_folder, refuse_file, replacing, write_json
+from tdd_deploy.options.dataset import CalibrationData, StoredData
+from tdd_deploy.options.declare import gather, options_of
 from tdd_deploy.options.encoding import Coding, Encoding, SeededSteps
 from tdd_deploy.options.execution import Execution
 from tdd_deploy.options.grid import Grid
@@ -25,7 +27,7 @@ from tdd_deploy.run_folder import RunFolder
 from tdd_deploy.runtime.run import run
 from tdd_deploy.simulator.reports.tables import input_lines
 
-from .load import CALIBRATION_SAMPLES, chosen_samples, load, load_all
+from .load import chosen_samples, load, load_all
 from .pricing import Prices, place_program, price
 from .quantization import NEEDS_FLOATS, quantize
 from .simulate import summarize
@@ -108,8 +110,8 @@ class _Sweep:
     @cache  # noqa: B019  (a sweep lives as long as its command)
     def _quantized(self, path: Path, bits: int) -> Program:
         """Return a network in integers, its input bounded by training samples."""
-        calibrated = replace(self.data.options, samples=CALIBRATION_SAMPLES)
-        data = replace(self.data, options=calibrated)
+        stored = {each.name: getattr(self.data.options, each.name) for each in options_of(StoredData)}
+        data = replace(self.data, options=gather(stored, CalibrationData)[CalibrationData])
         return quantize(self.programs[path], Quantization(bits=bits), data=data).program
 
 

@@ -8,8 +8,9 @@ from tdd_deploy.errors import BadOption
 from tdd_deploy.options.dataset import Dataset, StoredData
 
 from .binning import Binning
-from .catalog import is_file, open_data, part_of
+from .catalog import is_file, open_data
 from .source import Source
+from .splits import SPLITS_OF_ONE, check_split, split_of
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -37,7 +38,7 @@ class Choice:
         if split is None and isinstance(self.options, Dataset):
             split = self.options.split
         if self.whole is not None:
-            return part_of(self.whole, split).scaled(self.options.input_scale)
+            return self.whole if split is None else split_of(self.whole, check_split(split, SPLITS_OF_ONE))
         assert self.options.data is not None  # a command without samples asks for none
         return open_data(
             self.options.data,

@@ -9,13 +9,12 @@ worker. What excludes each other stands in the class that holds the fields: ``Op
 import math
 from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
-from fractions import Fraction
 from functools import cache
 from numbers import Integral, Real
-from os import PathLike
+from os import PathLike, fspath
 from pathlib import Path
 from types import UnionType
-from typing import Any, Literal, Self, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Self, TypeVar, Union, cast, get_args, get_origin
 
 from tdd_deploy.errors import BadOptions, Violation, did_you_mean
 
@@ -135,6 +134,8 @@ class Option:
                 converted = _fraction(value)
             case str() | PathLike() if self.kind is Path:
                 converted = Path(value)
+            case PathLike() if self.kind is str:
+                converted = fspath(value)
             case int() | str() if self.kind is str and (isinstance(value, str) or str(value) in self.words):
                 converted = str(value)  # 8 for the word "8"
             case _:
@@ -164,6 +165,8 @@ class Option:
 
 def _fraction(text: str) -> float:
     """Parse a number, or a fraction such as 1/256."""
+    from fractions import Fraction  # noqa: PLC0415  (most runs need none)
+
     try:
         return float(Fraction(text))
     except (ValueError, ZeroDivisionError, OverflowError) as error:
@@ -225,9 +228,8 @@ def options_of(owner: type[Options]) -> tuple[Option, ...]:
 @cache
 def _options_of(hashable: Hashable) -> tuple[Option, ...]:
     owner = cast(type[Options], hashable)
-    hints = get_type_hints(owner)
     return tuple(
-        _option(each.name, hints[each.name], each.default, each.metadata["option"])
+        _option(each.name, each.type, each.default, each.metadata["option"])
         for each in fields(owner)
         if "option" in each.metadata
     )
@@ -274,11 +276,7 @@ def gather(given: Mapping[str, object], *owners: type[Options]) -> Gathered:
         BadOptions: every unknown name, wrong type, value out of range, and conflict, of all classes.
     """
     known = {each.name: each for owner in owners for each in options_of(owner)}
-    found = [
-        Violation(f"`{name}`", "is not an option here", remedy=did_you_mean(name, known))
-        for name in given
-        if name not in known
-    ]
+    found = [_unknown(name, known) for name in given if name not in known]
     gathered = Gathered()
     gathered.given = given
     for owner in owners:

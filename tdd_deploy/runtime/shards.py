@@ -67,7 +67,7 @@ class Job:
         program: what is executed.
         data: what is read.
         split: the part of the data.
-        encoding: how samples become inputs; steps and encoder are decided.
+        encoding: how samples become inputs; the number of steps is decided.
         execution: the size of a batch, and the margin of an early exit.
         routes: see ``Engine``.
         files: identifies each file of the data, by name.
@@ -93,14 +93,11 @@ class Job:
         routes: Mapping[str, Route] | None,
     ) -> Self:
         """Return the job that executes samples of a source as these inputs."""
-        encoding = Encoding(
-            steps=inputs.n_steps, encoder=inputs.encoder, seed=inputs.seed, input_threshold=inputs.threshold
-        )
         return cls(
             program=inputs.program,
             data=data.absolute(),
             split=source.split,
-            encoding=encoding,
+            encoding=replace(inputs.encoding, steps=inputs.n_steps),
             execution=replace(execution, workers=None, scheduler=None, threads=1),
             routes=routes,
             files=source.fingerprints,

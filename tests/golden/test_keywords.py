@@ -15,6 +15,7 @@ HEAD = '''"""The keywords of each function of the front door, made from the opti
 Do not edit: pytest tests/golden/test_keywords.py --update-golden writes this file.
 """
 
+from collections.abc import Sequence
 from os import PathLike
 from typing import TypedDict
 
@@ -29,7 +30,7 @@ def annotation(hint: object) -> str:
         return f"vocabulary.{WORDS[hint]}"
     args = getattr(hint, "__args__", ())
     if getattr(hint, "__origin__", None) is tuple:
-        return f"tuple[{annotation(args[0])}, ...]"
+        return f"Sequence[{annotation(args[0])}]"
     if args:
         return " | ".join(annotation(each) for each in args)
     if hint is type(None):

@@ -533,7 +533,7 @@ def test_a_file_of_floats_says_nothing_of_integers():
 def test_a_neuron_of_floats_in_an_integer_file_is_refused():
     graph = lift(integers())
     graph.nodes["n"] = nir.IF(r=np.full(2, 1e3), v_threshold=np.ones(2), v_reset=np.zeros(2))
-    assert unread(graph) == {"n": "IF in a program of integer"}
+    assert unread(graph) == {"n": "IF"}
 
 
 # Files

@@ -3,8 +3,9 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from tdd_deploy.commands.pipeline import export, read_program
 
+from tdd_deploy import export
+from tdd_deploy import load as read_program
 from tdd_deploy.errors import BadData
 from tdd_deploy.exporters.nir.write import write
 from tdd_deploy.neurons import IF

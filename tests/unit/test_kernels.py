@@ -269,7 +269,7 @@ def test_a_cache_that_cannot_be_written_is_done_without(monkeypatch):
 
 def test_what_does_not_execute_does_not_load_the_compiler():
     code = (
-        "import sys, tdd_deploy.cli.app; from pathlib import Path; from tdd_deploy.commands.pipeline import inspect; "
+        "import sys, tdd_deploy.cli.app; from pathlib import Path; from tdd_deploy import inspect; "
         "inspect(Path('tests/golden/small.nir')); sys.exit('numba' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
