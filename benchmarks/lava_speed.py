@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from tdd_deploy.commands.pipeline import read_program
+from tdd_deploy import load as read_program
 from tdd_deploy.data import Frames, open_data
 from tdd_deploy.files import write_json
 from tdd_deploy.program import Program, with_code

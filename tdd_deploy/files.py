@@ -72,6 +72,20 @@ def write_json(path: Path, content: Any) -> None:
         part.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 
+def read_json(path: Path, remedy: str) -> Any:
+    """Read a JSON file.
+
+    Raises:
+        BadFile: it is missing, not a text file, or not JSON; the error has the caller's remedy.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadFile(path, "is missing or not a text file", remedy) from error
+    except (ValueError, RecursionError) as error:
+        raise BadFile(path, f"is not JSON ({error})", remedy) from error
+
+
 def make_folder(path: Path) -> None:
     """Make a folder and its parents, unless it exists.
 
@@ -84,6 +98,16 @@ def make_folder(path: Path) -> None:
         raise BadFile(path, "is a file", "name a folder") from error
     except OSError as error:
         raise BadFile(path, f"cannot be made ({error.strerror})", "name a folder where you can write") from error
+
+
+def refuse_file(path: Path) -> None:
+    """Refuse a file where a folder will be written.
+
+    Raises:
+        BadFile: the path is a file.
+    """
+    if path.exists() and not path.is_dir():
+        raise BadFile(path, "is a file", "name a folder")
 
 
 def sha256(path: Path) -> str:

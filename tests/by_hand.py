@@ -189,7 +189,7 @@ def result() -> Result:
 # What train --method ann would write of its dense twin: as many multiplications, on the same data.
 TWIN = {
     "network": "by hand",
-    "quantisation": {"method": "post-training"},
+    "quantization": {"method": "post-training"},
     "data": {
         "name": "by hand",
         "input_scale": 1.0,

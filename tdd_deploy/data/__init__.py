@@ -2,19 +2,20 @@
 
 from .arrangement import Arrangement, arrange
 from .arrays import open_arrays
-from .binning import BIN_VALUES, Binning
+from .binning import Binning
 from .catalog import DATASETS, is_file, open_data
+from .choice import Choice
 from .encoders import ENCODERS, Frames, check_encoder, encode
 from .labels import check_labels
 from .source import Batch, Source
 
 __all__ = [
-    "BIN_VALUES",
     "DATASETS",
     "ENCODERS",
     "Arrangement",
     "Batch",
     "Binning",
+    "Choice",
     "Frames",
     "Source",
     "arrange",

@@ -1,16 +1,13 @@
 """How the events of a camera become time steps: windows of time, counts per pixel and polarity."""
 
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from tdd_deploy.errors import BadOptions, Violation, did_you_mean
-
-BIN_VALUES = ("count", "binary")
-MOST_BINS = 1 << 20
-LONGEST_US = 1 << 40  # 13 days: times MOST_BINS still within int64
+from tdd_deploy.options.dataset import StoredData
+from tdd_deploy.options.vocabulary import BinValue
 
 Times = npt.NDArray[np.int64]  # of the events of one sample, in us, from its first event on
 
@@ -30,50 +27,21 @@ class Binning:
 
     bin_us: int | None = None
     bins: int | None = None
-    bin_value: Literal["count", "binary"] = "count"
+    bin_value: BinValue = "count"
     downsample: int = 1
     n_steps: int | None = None
 
     @classmethod
-    def of(
-        cls,
-        *,
-        bin_us: int | None,
-        bins: int | None,
-        bin_value: Literal["count", "binary"] | None,
-        downsample: int | None,
-    ) -> Self | None:
-        """Make a Binning of options; without any of them, return None.
-
-        Raises:
-            BadOptions: they are not allowed, or not together.
-        """
-        given = {"bin_us": bin_us, "bins": bins, "bin_value": bin_value, "downsample": downsample}
-        chosen = [f"`{option}`" for option, value in given.items() if value is not None]
-        if not chosen:
+    def of(cls, options: StoredData) -> Self | None:
+        """Return how checked options cut events; None if none of them is given."""
+        if not options.cuts_events:
             return None
-        found = [
-            Violation(f"`{option}`", str(value), "1 or more" if most is None else f"1 to {most:,}")
-            for option, value, most in (
-                ("bin_us", bin_us, LONGEST_US),
-                ("bins", bins, MOST_BINS),
-                ("downsample", downsample, None),
-            )
-            if value is not None and not 1 <= value <= (most or value)
-        ]
-        if bin_us is not None and bins is not None:
-            remedy = "Give either the length of a time step or their number."
-            found.append(Violation("`bin_us`", "cannot be combined with `bins`", remedy=remedy))
-        elif bin_us is None and bins is None:
-            remedy = "Give `bin_us`, the length of a time step, or `bins`, their number."
-            need = "needs" if len(chosen) == 1 else "need"
-            found.append(Violation(" and ".join(chosen), f"{need} `bin_us` or `bins`", remedy=remedy))
-        if bin_value not in (None, *BIN_VALUES):
-            remedy = did_you_mean(str(bin_value), BIN_VALUES)
-            found.append(Violation("`bin_value`", str(bin_value), " or ".join(BIN_VALUES), remedy))
-        if found:
-            raise BadOptions("", found)
-        return cls(bin_us=bin_us, bins=bins, bin_value=bin_value or "count", downsample=downsample or 1)
+        return cls(
+            bin_us=options.bin_us,
+            bins=options.bins,
+            bin_value=options.bin_value or "count",
+            downsample=options.downsample or 1,
+        )
 
     @property
     def counted(self) -> str:

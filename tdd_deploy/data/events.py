@@ -8,8 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from tdd_deploy.errors import BadData, Violation
+from tdd_deploy.options.dataset import LONGEST_US
 
-from .binning import LONGEST_US, Binned, Binning
+from .binning import Binned, Binning
 
 MOST_VALUES = 1 << 28  # of a sample: a GiB of float32
 FIELDS = ("t", "x", "y", "p")

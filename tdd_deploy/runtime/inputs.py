@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Self
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from tdd_deploy.data import Arrangement, Source, arrange, check_encoder, check_labels, encode
 from tdd_deploy.data.encoders import Encoded, Frames, sent_on_change
 from tdd_deploy.errors import BadData, BadOption, Violation
+from tdd_deploy.options.encoding import Encoding
 from tdd_deploy.program import Program
 from tdd_deploy.program.bounds import MOST_STEPS, largest_input
 from tdd_deploy.program.inputs import nearest_integers
@@ -109,70 +110,59 @@ class EncodedInputs:
     Attributes:
         program: receives the samples.
         arrangement: how a sample fits the program's input.
+        encoding: what the user chose.
         encoder: one of ``data.ENCODERS``.
-        encoder_from: where the encoder comes from, for reports.
         n_steps: time steps of every sample.
         n_steps_from: where the number of time steps comes from, for reports.
-        seed: of a random encoder.
-        threshold: an input value is resent only after it has changed by more than this.
     """
 
     program: Program
     arrangement: Arrangement
+    encoding: Encoding
     encoder: str
-    encoder_from: str
     n_steps: int
     n_steps_from: str
-    seed: int
-    threshold: float
 
     @classmethod
     def of(
         cls,
         program: Program,
         source: Source,
+        encoding: Encoding = Encoding(),
         *,
-        steps: int | None = None,
-        encoder: str | None = None,
-        seed: int = 0,
-        threshold: float = 0.0,
         frames: bool = False,
     ) -> Self:
-        """Choose how samples become inputs; where an argument is None, the data or the program decide.
+        """Choose how samples become inputs; where an option is None, the data or the program decide.
 
         Args:
             program: receives the samples.
             source: the samples.
-            steps: time steps of every sample.
-            encoder: one of ``data.ENCODERS``.
-            seed: of a random encoder.
-            threshold: an input value is resent only after it has changed by more than this.
+            encoding: time steps, encoder, seed and threshold.
             frames: whether the axis of x after N is time.
 
         Raises:
-            BadOption: an unknown encoder; a threshold below zero, or with drawn spikes; the number of steps is unknown.
+            BadOption: a threshold for drawn spikes; the number of steps is unknown.
             BadData: the samples do not fit, or fit in two ways.
         """
-        encoder_from = "from `encoder`" if encoder else "from the network"
-        encoder = encoder or program.encoder
+        encoder = encoding.encoder or program.encoder
         check_encoder(encoder)
-        if not 0 <= threshold < math.inf:
-            raise BadOption("input_threshold", f"{threshold:g}", "0 or more")
-        if threshold and encoder != "direct":
+        if encoding.input_threshold and encoder != "direct":
             found = f"cannot be combined with the {encoder} encoder, whose spikes are drawn"
             raise BadOption("input_threshold", found, remedy="Use `encoder=direct`.")
         arrangement = arranged(program, source, frames=frames)
-        n_steps, n_steps_from = _steps(steps, arrangement, program, source)
+        n_steps, n_steps_from = _steps(encoding.steps, arrangement, program, source)
         return cls(
             program=program,
             arrangement=arrangement,
+            encoding=encoding,
             encoder=encoder,
-            encoder_from=encoder_from,
             n_steps=n_steps,
             n_steps_from=n_steps_from,
-            seed=seed,
-            threshold=threshold,
         )
+
+    def for_program(self, program: Program) -> Self:
+        """Return the same inputs for a program that differs in what its edges send."""
+        return replace(self, program=program)
 
     @property
     def is_static(self) -> bool:
@@ -199,13 +189,13 @@ class EncodedInputs:
             "name": source.name,
             "split": source.split,
             "encoder": self.encoder,
-            "encoder_from": self.encoder_from,
-            "seed": self.seed,
+            "encoder_from": "from `encoder`" if self.encoding.encoder else "from the network",
+            "seed": self.encoding.seed,
             "n_steps": self.n_steps,
             "n_steps_from": self.n_steps_from,
             "n_steps_of_data": self.arrangement.n_steps,
             "static": self.is_static,
-            "input_threshold": self.threshold,
+            "input_threshold": self.encoding.input_threshold,
             "input": source.as_json(),
             "binned": source.binned.as_json() if source.binned else None,
             "files": source.digests,
@@ -235,14 +225,14 @@ class EncodedInputs:
                 in_time=self.arrangement.in_time,
                 encoder=self.encoder,
                 n_steps=self.n_steps,
-                seed=self.seed,
+                seed=self.encoding.seed,
                 start=batch.start,
             )
             if isinstance(frames, Frames):
                 self._check_size(frames.values)
                 self._check_whole(batch.x, batch.start, source)
-                if self.threshold:
-                    frames = sent_on_change(frames, self.threshold)
+                if self.encoding.input_threshold:
+                    frames = sent_on_change(frames, self.encoding.input_threshold)
             yield frames, batch.y
 
     def _check_whole(self, x: NDArray[np.float32], start: int, source: Source) -> None:

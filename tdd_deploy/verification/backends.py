@@ -18,9 +18,9 @@ from tdd_deploy.program.inputs import as_input
 from .recording import Array, Recorded
 
 if TYPE_CHECKING:
-    from tdd_deploy.exporters.lava.rules import LavaMapping
-    from tdd_deploy.exporters.onnx.rules import Form
     from tdd_deploy.exporters.onnx.run import Runner
+    from tdd_deploy.options.vocabulary import Form
+    from tdd_deploy.options.vocabulary import Mapping as LavaMapping
 
 Backend = Callable[[Array], Recorded]  # inputs [n_steps, batch, *shape], encoded
 BACKENDS = ("torch", "reference", "event", "onnx", "openvino", "integer", "lava")
@@ -30,7 +30,7 @@ BACKENDS = ("torch", "reference", "event", "onnx", "openvino", "integer", "lava"
 class Backends:
     """The backends that can execute one file; ``quantized`` makes integers of a program in floats."""
 
-    path: Path
+    path: Path | None
     program: Program
     quantized: Callable[[], Program]
     mapping: "LavaMapping"
@@ -95,7 +95,7 @@ class Backends:
         return self.program if self.program.number_format == "integer" else self.quantized()
 
 
-def torch_backend(path: Path, program: Program) -> Backend:
+def torch_backend(path: Path | None, program: Program) -> Backend:
     """Load the trained network itself, as torch evaluates it.
 
     Raises:
@@ -106,8 +106,8 @@ def torch_backend(path: Path, program: Program) -> Backend:
     if program.output.reading != "spikes":
         found = f"cannot include torch, since the program's output is a {program.output.reading}"
         raise BadOption("against", found, remedy="Use `output=spikes`, or leave torch out.")
-    if not path.is_dir():
-        found = f"cannot include torch, since {path} is not a run folder"
+    if path is None or not path.is_dir():
+        found = f"cannot include torch, since {path or 'a Program'} is not a run folder"
         raise BadOption("against", found, remedy="Name a run folder, or leave torch out.")
     try:
         from tdd_deploy import training as train

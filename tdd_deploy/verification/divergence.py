@@ -7,9 +7,8 @@ from typing import Any
 import numpy as np
 
 from tdd_deploy.neurons import LoihiLIF, SigmaDelta
-from tdd_deploy.neurons.loihi import LIMIT
+from tdd_deploy.neurons.loihi import BITS, LIMIT
 from tdd_deploy.program import NeuronLayer, Node, Program
-from tdd_deploy.program.quantization.quantize import BITS
 
 from .recording import NEAR_OUTPUT, QUANTIZED, Array, Recorded, bound_between, by_sample, thresholds
 

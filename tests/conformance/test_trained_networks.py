@@ -3,13 +3,14 @@
 import numpy as np
 import pytest
 
-from tdd_deploy.commands.pipeline import read_program
-from tdd_deploy.commands.pipeline import train as train_into
+from tdd_deploy import load as read_program
+from tdd_deploy import train as train_into
 from tdd_deploy.data import Frames, open_data
+from tdd_deploy.options.training import TrainOptions
+from tdd_deploy.options.vocabulary import SPIKING
 from tdd_deploy.simulator.engine.engine import Engine
-from tdd_deploy.training import Samples, TrainOptions, checked, load
+from tdd_deploy.training import Samples, load
 from tdd_deploy.training.evaluation import evaluate
-from tdd_deploy.training.options import SPIKING
 from tests.agreement import assert_every_backend_agrees
 
 N_STEPS = 4
@@ -28,7 +29,7 @@ def trained(folder, **chosen):
     chosen = {"steps": N_STEPS, "epochs": 2} | chosen
     train_into(folder, data="digits", **chosen)
     program = read_program(folder)
-    return load(folder, program), program, checked(TrainOptions(**chosen))
+    return load(folder, program), program, TrainOptions(**chosen).checked()
 
 
 def as_encoded(options, x):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tdd_deploy.commands import pipeline
+import tdd_deploy as td
 from tdd_deploy.data import open_data
 from tdd_deploy.exporters.lava import environment, worker
 from tdd_deploy.exporters.lava.worker import LavaRun, run_bundle
@@ -24,7 +24,7 @@ CHANNEL = 5
 @pytest.fixture(scope="module")
 def integer_file(run_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("integers") / "network.nir"
-    pipeline.export(run_folder, target="nir", out=path, bits=8)
+    td.export(run_folder, target="nir", out=path, bits=8)
     return path
 
 
@@ -58,7 +58,7 @@ def sabotaged(bundle: Path, *arguments: Any, **options: Any) -> LavaRun:
 
 @pytest.mark.parametrize("mapping", ["fused", "stock", "spike"])
 def test_a_trained_network_is_the_same_in_lava(mapping: Any, integer_file: Path) -> None:
-    verified = pipeline.verify(
+    verified = td.verify(
         integer_file, data="digits", samples=3, batch=2, against=["reference", "lava"], mapping=mapping
     )
     (comparison,) = verified.comparisons
@@ -74,7 +74,7 @@ def test_sums_of_a_layer_without_neurons_are_the_same_in_lava(tmp_path: Path) ->
     net = write_net(tmp_path / "some.net", {"type": "dense", "shape": [3], "weight": weight})
     rng = np.random.default_rng(0)
     np.savez(tmp_path / "x.npz", x=rng.random((2, 30, 600)) < 0.6)
-    verified = pipeline.verify(net, data=str(tmp_path / "x.npz"), against=["reference", "lava"])
+    verified = td.verify(net, data=str(tmp_path / "x.npz"), against=["reference", "lava"])
     (comparison,) = verified.comparisons
     assert (comparison.n_samples, comparison.spikes, comparison.differing, comparison.largest_dv) == (
         2,
@@ -83,20 +83,20 @@ def test_sums_of_a_layer_without_neurons_are_the_same_in_lava(tmp_path: Path) ->
         0,
     )
     inputs = np.load(tmp_path / "x.npz")["x"].swapaxes(0, 1)
-    held = reference_backend(pipeline.read_program(net), "")(inputs).potentials["layer0"]
+    held = reference_backend(td.load(net), "")(inputs).potentials["layer0"]
     assert np.abs(np.diff(held, axis=1)).max() > 2**23  # wraps
 
 
 def test_a_planted_fault_is_found_and_named(integer_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The event engine cannot say its potentials; those of the reference, which agrees with it, stand beside Lava's."""
     monkeypatch.setattr(worker, "run_bundle", sabotaged)
-    verified = pipeline.verify(integer_file, data="digits", samples=2, against=["reference", "event", "lava"])
+    verified = td.verify(integer_file, data="digits", samples=2, against=["reference", "event", "lava"])
     *before, comparison = verified.comparisons
     assert all(found.passed for found in before)
     found = comparison.first_divergence
     assert found is not None
     assert (found.layer, found.neuron[0]) == ("conv1_spikes", CHANNEL)
-    program = pipeline.read_program(integer_file)
+    program = td.load(integer_file)
     inputs = np.repeat(next(open_data("digits").batches(2)).x[None], 6, axis=0)
     right, wrong = (reference_backend(p, "")(inputs) for p in (program, with_changed_weight(program)))
     apart = right.spikes["conv1_spikes"] != wrong.spikes["conv1_spikes"]

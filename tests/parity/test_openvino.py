@@ -185,7 +185,7 @@ def test_a_loop_keeps_values_that_were_sent_some_steps_ago(number_format):
 
 @pytest.mark.parametrize("name", ["small.nir", "integers.nir"])
 def test_verify_compares_openvino(name, call: Call, tmp_path: Path):
-    from tdd_deploy.commands.pipeline import read_program
+    from tdd_deploy import load as read_program
 
     program = read_program(GOLDEN / name)
     samples = np.random.default_rng(4).integers(0, 2, (6, *program.input.shape)).astype(np.float32)

@@ -25,14 +25,15 @@ from tdd_deploy.errors import MissingDependency
 from tdd_deploy.exporters import TARGETS
 from tdd_deploy.exporters.lava.rules import MAPPINGS
 from tdd_deploy.exporters.onnx.rules import FORMS
+from tdd_deploy.options.training import NORMS, OPTIMIZER_DEFAULTS, SCHEDULES, STRATEGY_DEFAULTS
+from tdd_deploy.options.vocabulary import METHODS, STEPWISE_NORMS, Weigh
 from tdd_deploy.simulator.hardware.profiles import profile_names
 from tdd_deploy.simulator.reports.report import SCHEMA_VERSION
 from tdd_deploy.simulator.reports.tables import FORMATS, TABLES
-from tdd_deploy.training import METHODS, NETWORKS
+from tdd_deploy.training import NETWORKS
 from tdd_deploy.training.augment import AUGMENTATIONS
 from tdd_deploy.training.execution import DEVICES
 from tdd_deploy.training.methods import READINGS, SCORES, STEP_LOSSES
-from tdd_deploy.training.options import NORMS, OPTIMIZER_DEFAULTS, SCHEDULES, STEPWISE_NORMS, STRATEGY_DEFAULTS, Weigh
 from tdd_deploy.training.strategies import TRANSMISSIONS
 from tdd_deploy.verification import backends
 from tdd_deploy.verification.backends import BACKENDS
@@ -413,7 +414,7 @@ def test_a_fault_of_ours_is_exit_4(call: Call, run_folder: Path, monkeypatch: py
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("oh")
 
-    monkeypatch.setattr("tdd_deploy.commands.pipeline.inspect", broken)
+    monkeypatch.setattr("tdd_deploy.commands.td.inspect", broken)
     called = call("inspect", run_folder)
     assert called.code == 4
     assert "bug" in called.err
@@ -429,7 +430,7 @@ def test_a_reader_who_leaves_is_no_error(run_folder: Path) -> None:
 @pytest.fixture(scope="module")
 def integer_file(run_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The trained network, quantized."""
-    from tdd_deploy.commands.pipeline import export
+    from tdd_deploy import export
 
     path = tmp_path_factory.mktemp("integers") / "network.nir"
     export(run_folder, target="nir", out=path, bits=8)

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tdd_deploy.commands.pipeline import export, read_program, simulate, train, verify
+from tdd_deploy import export, simulate, train, verify
+from tdd_deploy import load as read_program
 from tdd_deploy.data import encode, open_data
 from tdd_deploy.errors import BadData, BadFile, BadOption, BadOptions, DataNotFound, MissingDependency
 from tdd_deploy.simulator import reference
@@ -154,7 +155,7 @@ def test_memory_does_not_grow_with_the_number_of_samples(run_folder: Path, tmp_p
     for n in (100, 1_000, 40_000):  # the first compiles, if need be
         np.savez(tmp_path / f"{n}.npz", x=np.zeros((n, 1, 8, 8), "f4"))
         code = (
-            "import re; from pathlib import Path; from tdd_deploy.commands.pipeline import simulate; "
+            "import re; from pathlib import Path; from tdd_deploy import simulate; "
             f"simulate(Path({str(run_folder)!r}), data={str(tmp_path / f'{n}.npz')!r}, steps=1, batch=100); "
             "print(re.search(r'VmHWM:\\s+(\\d+) kB', Path('/proc/self/status').read_text()).group(1))"
         )

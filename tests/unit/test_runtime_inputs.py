@@ -10,8 +10,8 @@ import nir
 import numpy as np
 import pytest
 
-from tdd_deploy.commands import pipeline
-from tdd_deploy.commands.pipeline import analyse, export, prune, read_program, simulate, train, verify
+from tdd_deploy import analyze, export, prune, simulate, train, verify
+from tdd_deploy import load as read_program
 from tdd_deploy.data import encode, open_arrays, open_data
 from tdd_deploy.errors import BadData, BadOption, BadOptions, NotExportable
 from tdd_deploy.exporters.nir.write import write
@@ -278,7 +278,7 @@ def test_too_little_memory_is_no_internal_error(tmp_path: Path, call: Call, monk
     def full(*_: object, **__: object) -> None:
         raise MemoryError("Unable to allocate 626. GiB")
 
-    monkeypatch.setattr(pipeline, "simulate", full)
+    monkeypatch.setattr("tdd_deploy.commands.simulate.simulate", full)
     called = call("simulate", tmp_path / "n.nir", "--data", "x.npz")
     assert (called.code, called.out) == (2, "")
     assert "too little memory (Unable to allocate 626. GiB). Use a smaller --batch" in called.err
@@ -351,11 +351,10 @@ def test_events_are_in_time_without_an_option(tmp_path: Path) -> None:
     events = np.zeros(40, [("t", "i8"), ("x", "i2")])
     events["t"], events["x"] = np.arange(40) * 100, np.arange(40) % 16
     data = saved(tmp_path / "e.npz", events=events, ends=[40], sensor=[16])
-    from tdd_deploy.data import Binning
 
     for shape in ((16,), (1, 16)):
         write(ours(*shape), tmp_path / "n.nir")
-        report = simulate(tmp_path / "n.nir", data=data, binning=Binning(bin_us=1000)).as_json()
+        report = simulate(tmp_path / "n.nir", data=data, bin_us=1000).as_json()
         assert (report["data"]["n_steps"], report["data"]["input"]["scale_from"]) == (4, "counts of events")
         assert report["data"]["n_steps_from"] == "from the bins of events"
         assert report["data"]["sent"]["nonzero"] == 40
@@ -582,7 +581,7 @@ def test_training_keeps_the_scale_that_was_chosen(bytes_in_time: str, tmp_path: 
         train(run, resume=True, input_scale=0.5)
     reading: dict[str, Any] = {"data": bytes_in_time, "input_scale": 1.0}
     assert verify(run, **reading, against=("torch", "reference", "event")).passed
-    analysed = analyse(run, **reading, samples=8).as_json()["data"]
+    analysed = analyze(run, **reading, samples=8).as_json()["data"]
     assert (analysed["input"]["scale"], analysed["n_steps_from"]) == (1.0, "from the data")
     assert prune(run, data=bytes_in_time, out=tmp_path / "pruned", rounds=1, epochs=1, samples=8)["rounds"]
 
