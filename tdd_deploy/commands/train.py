@@ -21,7 +21,7 @@ from tdd_deploy.options.declare import Gathered, gather
 from tdd_deploy.options.training import OF_DATA, LearnedData, Place, TrainOptions
 from tdd_deploy.options.vocabulary import ANN
 from tdd_deploy.run_folder import BASELINE_VERSION, RunFolder
-from tdd_deploy.training import Board, Samples, TrainingData, Twin, Watcher
+from tdd_deploy.training import Board, ReluNetwork, Samples, TrainingData, Watcher
 
 from .training_data import Learned, is_in_time, training_data
 
@@ -214,13 +214,13 @@ class _Run:
 
     def _write_ann(self, network: training.Network) -> None:
         """Write the ANN as a baseline, and where onnx is installed, as a network for ``simulate``."""
-        assert isinstance(network, Twin)
+        assert isinstance(network, ReluNetwork)
         lowered = training.lower(network, n_steps=1, encoder=self.options.encoder)
         write_json(self.folder.baseline_json, self._baseline(network))
         if find_spec("onnx") is not None:
             relu_network.write(lowered, self.folder.network_onnx)
 
-    def _baseline(self, network: Twin) -> dict[str, Any]:
+    def _baseline(self, network: ReluNetwork) -> dict[str, Any]:
         """Measure a trained ANN; return the contents of baseline.json."""
         sources = (self.data.open("val"), self.data.open())  # the latter is what simulate reads by default
         learned, facts = self.learned.data, self.learned.facts
