@@ -18,7 +18,7 @@ def replacing(path: Path) -> Iterator[Path]:
     """Give a temporary name beside ``path``; rename it when all went well, remove it otherwise.
 
     Raises:
-        BadFile: ``path`` is a folder, its folder is missing or not writable, or the disk has no room.
+        BadFile: ``path`` is a folder, its folder is missing or not writable, or the disk is full.
     """
     if path.is_dir():
         raise BadFile(path, "is a folder", "name a file")
@@ -36,7 +36,7 @@ def replacing(path: Path) -> Iterator[Path]:
         part.replace(path)
     except OSError as error:
         raise BadFile(
-            path, f"cannot be written ({error.strerror})", "name a file on a disk with room for it"
+            path, f"cannot be written ({error.strerror})", "name a file on a disk with enough space"
         ) from error
     finally:
         part.unlink(missing_ok=True)
