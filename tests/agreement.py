@@ -13,7 +13,7 @@ from tdd_deploy.simulator import reference
 from tdd_deploy.simulator.engine.engine import Engine
 
 
-def assert_every_machine_agrees(net, program, inputs):
+def assert_every_backend_agrees(net, program, inputs):
     """Compare every spike and every output, given inputs ``[n_steps, batch, ...]``; -0 is 0."""
     n_steps = len(inputs)
     with torch.no_grad():

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 
 from tdd_deploy.errors import TddDeployError
-from tdd_deploy.training import Samples, TrainingData, TrainOptions, augment, checked, executing, fit
+from tdd_deploy.options.training import TrainOptions
+from tdd_deploy.training import Samples, TrainingData, augment, executing, fit
 
 BATCH, N_BATCHES = 16, 3
 COMMON = {
@@ -37,7 +38,7 @@ STOPPED_AT = 4  # batches into the whole run
 
 
 def case(name: str) -> TrainOptions:
-    return checked(TrainOptions(**COMMON | CASES[name]))
+    return TrainOptions(**COMMON | CASES[name]).checked()
 
 
 def data() -> TrainingData:
@@ -98,7 +99,7 @@ def main(folder: Path) -> None:
 
         for name in CASES:
             run(name, case(name), name)
-        run("uneven", checked(TrainOptions(**COMMON | {"batch": 15})), "uneven")
+        run("uneven", TrainOptions(**COMMON | {"batch": 15}).checked(), "uneven")
         run("begun alone", case("bptt"), "begun alone", resume=True)
         if rank == execution.processes.n - 1:
             stop_at(STOPPED_AT)

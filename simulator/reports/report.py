@@ -1,4 +1,4 @@
-"""What a simulation says: one JSON object, and rows for tables."""
+"""The result of a simulation: one JSON object, and rows for tables."""
 
 import csv
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ from tdd_deploy.simulator.hardware.profiles import Profile
 from tdd_deploy.simulator.hardware.timing import BASIS, run_time
 from tdd_deploy.simulator.routes import COSTS
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 GIVEN = "the time per step that was given"
 BY_CODE = ("events", "input_events", "synops_effective", "synops_stored", "acs", "macs", "bias_adds", *COSTS)
 
@@ -41,14 +41,14 @@ class Simulation:
 
     program: Program
     data: Mapping[str, Any]  # name, split, encoder, seed, static, files with their hashes
-    code: str  # what was asked for: auto, delta or spike
+    code: str  # as requested: auto, delta or spike
     trace: Trace
-    n_correct: int | None  # None: the data has no labels
+    n_correct: int | None  # None: the data have no labels
     energies: tuple[Priced, ...] = ()  # one per profile
     placement: Placement | None = None  # by which messages were counted
     caveats: tuple[str, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)  # as they were given, for people
-    baseline: Mapping[str, Any] | None = None  # what train --method ann measured of its dense twin
+    baseline: Mapping[str, Any] | None = None  # what training with the method ann measured of its ANN baseline
     early_exit: float | None = None  # the margin
     output: Any = None  # one array, if the output is the same in all samples and time steps
 
@@ -106,21 +106,21 @@ class Simulation:
         return int(saved[first, 1:].sum())
 
     def _overlap_json(self) -> dict[str, list[float | None]] | None:
-        """Return for each layer that spikes, at each step from the second on, which share was there a step ago.
+        """Return for each layer that spikes, at each step from the second on, the fraction that was there a step ago.
 
-        None when samples ended early: their spikes of the step before are not told from those of the others.
+        None when samples ended early: their spikes of the step before cannot be separated from the others.
         """
         if self.early_exit is not None:
             return None
-        counts, shares = self.trace.executed, {}
+        counts, fractions = self.trace.executed, {}
         for row, layer in enumerate(self.trace.layers):
             node = self.program[layer.name]
             if isinstance(node, NeuronLayer) and node.neuron.binary:
                 spikes, changes = counts.spikes[row], counts.delta_events[row]
                 stayed = (spikes[1:] + spikes[:-1] - changes[1:]) / 2
                 pairs = zip(stayed.tolist(), spikes[1:].tolist(), strict=True)
-                shares[layer.name] = [both / now if now else None for both, now in pairs]
-        return shares if len(counts.spikes[0]) > 1 else None
+                fractions[layer.name] = [both / now if now else None for both, now in pairs]
+        return fractions if len(counts.spikes[0]) > 1 else None
 
     def _output_json(self) -> dict[str, Any]:
         """Describe the output, and whether it ever changes: it may be 0 throughout, or equal for all samples."""
@@ -217,13 +217,13 @@ def priced(
     """Price a run as executed and in one code throughout.
 
     Args:
-        trace: what was counted, messages by the same placement.
+        trace: the counts; messages were counted by the same placement.
         profile: the prices.
-        program: what was run.
-        placement: on the profile's chip.
+        program: what was executed.
+        placement: on the chip of the profile.
         unplaced: why there is none.
-        step_time_s: that the hardware takes per step; by default, what follows from the profile's latencies.
-        clock_mhz: instead of the profile's.
+        step_time_s: the time of a step on the hardware; by default, it follows from the latencies of the profile.
+        clock_mhz: replaces the clock of the profile.
     """
 
     def price(counts: Counts) -> Energy:
@@ -248,7 +248,7 @@ def priced(
 
 
 def mean_text(mean: float) -> str:
-    """Return a mean for people: whole numbers, but what is small is not shown as nothing."""
+    """Format a mean for people: as a whole number, unless it is small."""
     return f"{mean:,.0f}" if mean >= 10 or mean == int(mean) else f"{mean:.2f}"
 
 

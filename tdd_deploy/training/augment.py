@@ -7,7 +7,6 @@ CutMix, Yun et al., ICCV 2019.
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -16,12 +15,10 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812  (torch's own convention)
 
 from tdd_deploy.errors import BadOption, BadOptions, MissingDependency, Violation
+from tdd_deploy.options.training import TrainOptions
 
 from .chance import seeded
 from .samples import TrainingData, encoded
-
-if TYPE_CHECKING:
-    from .options import TrainOptions
 
 AUGMENTATIONS = ("crop-flip", "randaugment")
 SMALL = 16  # pixels; a crop removes less from smaller images
@@ -94,7 +91,7 @@ class Augmentation:
         return made
 
 
-def make_augmentation(options: "TrainOptions", data: TrainingData) -> Augmentation | None:
+def make_augmentation(options: TrainOptions, data: TrainingData) -> Augmentation | None:
     """Make the augmentation of a run; None without one.
 
     Raises:
@@ -119,7 +116,7 @@ def make_augmentation(options: "TrainOptions", data: TrainingData) -> Augmentati
 def drawn(
     rows: NDArray[np.int64],
     data: TrainingData,
-    options: "TrainOptions",
+    options: TrainOptions,
     augmentation: Augmentation | None,
     generator: torch.Generator,
 ) -> tuple[Tensor, Tensor]:

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from tdd_deploy.options.training import TrainOptions
+
 from .ann import ReluNetwork
 from .execution import Execution, exact_sums
 from .network import Network
-from .options import TrainOptions
 from .samples import Samples, encoded
 
 MOST_SAMPLES = 256  # in one batch

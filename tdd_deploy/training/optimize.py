@@ -7,8 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from tdd_deploy.options.training import TrainOptions
+
 from .network import Network
-from .options import TrainOptions
 
 Tensors = tuple[Tensor, ...] | list[Tensor]
 

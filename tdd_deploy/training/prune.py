@@ -10,16 +10,18 @@ import math
 import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Literal, get_args
 
 import torch
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from tdd_deploy.errors import BadOption, BadOptions, Interrupted, Violation
+from tdd_deploy.errors import BadOption, Interrupted
+from tdd_deploy.options.pruning import PruneOptions
+from tdd_deploy.options.training import TrainOptions
 from tdd_deploy.program import Program
 
 from .augment import drawn, make_augmentation
+from .build import make_objective, make_strategy
 from .chance import generator_of, seeded
 from .evaluation import Evaluation, evaluate
 from .fisher import Information, information
@@ -27,60 +29,8 @@ from .interrupts import interrupt_flag
 from .lower import lower
 from .network import Network
 from .optimize import learning_rate, make_optimizer
-from .options import TrainOptions
 from .samples import TrainingData, encoded
 from .strategies import Batch, heads_of
-
-By = Literal["fisher", "magnitude"]
-BY: tuple[By, ...] = get_args(By)
-
-
-@dataclass(frozen=True, kw_only=True)
-class PruneOptions:
-    """The options of pruning.
-
-    Attributes:
-        sparsity: the fraction of weights that are zero at the end.
-        rounds: the number of rounds; each removes the same fraction of the weights that are left.
-        epochs: the epochs of learning after each round.
-        by: the importance: Fisher information, or magnitude.
-        samples: the number of training samples, from the first on, for the Fisher information.
-        learning_rate: the rate at the start of a round; it falls to 0 along a cosine.
-
-    """
-
-    sparsity: float = 0.8
-    rounds: int = 4
-    epochs: int = 5
-    by: By = "fisher"
-    samples: int = 256
-    learning_rate: float = 1e-3
-
-    def checked(self) -> "PruneOptions":
-        """Return the options; raise BadOptions with every value that is not allowed."""
-        numbers = {
-            "sparsity": (0 < self.sparsity < 1, "above 0 and below 1"),
-            "rounds": (self.rounds >= 1, "1 or more"),
-            "epochs": (self.epochs >= 0, "0 or more"),
-            "by": (self.by in BY, " or ".join(BY)),
-            "samples": (self.samples >= 1, "1 or more"),
-            "learning_rate": (0 < self.learning_rate < 1, "above 0 and below 1"),
-        }
-        found = [
-            Violation(f"`{name}`", str(getattr(self, name)), allowed)
-            for name, (fine, allowed) in numbers.items()
-            if not fine
-        ]
-        if found:
-            raise BadOptions("", found)
-        return self
-
-    def sparsity_after(self, number: int, start: float) -> float:
-        """Return the sparsity after a round, counted from 1, given the sparsity at the start."""
-        if number == self.rounds:
-            return self.sparsity
-        kept: float = ((1 - self.sparsity) / (1 - start)) ** (number / self.rounds)
-        return 1 - (1 - start) * kept
 
 
 @dataclass(frozen=True)
@@ -137,10 +87,10 @@ class _Pruning:
         self.chosen = chosen
         self.left = {name: (c.weights.weight.detach() != 0).float() for name, c in network.connections.items()}
         with seeded(options.seed):
-            self.strategy = options.make_strategy(network, data.n_classes)
+            self.strategy = make_strategy(options, network, data.n_classes)
         self.heads = heads_of(self.strategy)
         self.augmentation = make_augmentation(options, data)
-        self.objective = options.make_objective(network)
+        self.objective = make_objective(options, network)
         self.n_batches = max(1, len(data.train.y) // options.batch)
 
     def measured(self, number: int) -> Round:

@@ -18,7 +18,7 @@ from tdd_deploy.neurons import LIF, LoihiLIF, Neuron
 from tdd_deploy.neurons.loihi import UNIT
 from tdd_deploy.program import Conv, Dense, Flatten, NeuronLayer, Program, Scale
 from tdd_deploy.program.nodes import Array
-from tdd_deploy.program.quantization.quantize import Quantized
+from tdd_deploy.program.quantization.scales import Quantized
 
 from .network import Connection, Map, Network, Neurons, Part
 

@@ -14,14 +14,15 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from tdd_deploy.errors import BadFile
+from tdd_deploy.options.training import OF_DATA, TrainOptions
 from tdd_deploy.program import Input, Program
 from tdd_deploy.program.quantization.quantize import quantize
 from tdd_deploy.run_folder import RunFolder
 
+from .build import make_network
 from .lower import lower
 from .methods import fan_out
 from .network import Network
-from .options import OF_DATA, TrainOptions, by_field, checked
 from .quantized import in_integers
 
 REMEDY = "name the folder of a finished run"
@@ -69,9 +70,9 @@ def load_run(folder: Path, program: Program) -> Finished:
     run = RunFolder(folder)
     try:
         recorded = run.read_record(REMEDY)
-        given = by_field(recorded["options"])
-        options = checked(TrainOptions(**{k: v for k, v in given.items() if k not in OF_DATA}))
-        network = options.make_network(tuple(recorded["data"]["input_shape"]), recorded["data"]["n_classes"])
+        given = TrainOptions.from_json(recorded["options"])
+        options = TrainOptions(**{k: v for k, v in given.items() if k not in OF_DATA}).checked()
+        network = make_network(options, tuple(recorded["data"]["input_shape"]), recorded["data"]["n_classes"])
         network.load_state_dict(load_file(run.network_safetensors))
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
         raise BadFile(folder, "holds no finished run that torch can replay", REMEDY) from error

@@ -1,17 +1,14 @@
 """Samples for training, and their form as inputs of a network."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from tdd_deploy.options.training import TrainOptions
 from tdd_deploy.program import Shape
-
-if TYPE_CHECKING:
-    from .options import TrainOptions
 
 
 @dataclass(frozen=True)
@@ -33,7 +30,7 @@ class TrainingData:
     in_time: bool
 
 
-def encoded(x: NDArray[np.float32], options: "TrainOptions", *, in_time: bool, generator: torch.Generator) -> Tensor:
+def encoded(x: NDArray[np.float32], options: TrainOptions, *, in_time: bool, generator: torch.Generator) -> Tensor:
     """Encode samples as inputs: ``[n_steps, batch, ...]``, or ``[1, batch, ...]`` when all steps are the same."""
     values = torch.from_numpy(x)
     if in_time:

@@ -17,12 +17,15 @@ from torch import nn
 
 from tdd_deploy.errors import BadFile, BadOption, BadOptions, BadProgram, Interrupted, Violation
 from tdd_deploy.files import replacing
+from tdd_deploy.options.training import TrainOptions
 from tdd_deploy.program import Program
-from tdd_deploy.program.quantization.quantize import Quantized, best_input_bits, quantize
+from tdd_deploy.program.quantization.quantize import best_input_bits, quantize
+from tdd_deploy.program.quantization.scales import Quantized
 from tdd_deploy.run_folder import RunFolder
 
 from . import checkpoint
 from .augment import drawn, make_augmentation
+from .build import make_network, make_objective, make_strategy
 from .chance import generator_of, seeded
 from .checkpoint import Progress
 from .distributed import CPU, norms_of_all
@@ -33,7 +36,6 @@ from .interrupts import interrupt_flag
 from .lower import lower
 from .network import Network
 from .optimize import averaged, learning_rate, make_optimizer
-from .options import TrainOptions, by_field
 from .quantized import in_integers, largest_input, straight_through
 from .samples import TrainingData, encoded
 from .strategies import Batch, heads_of
@@ -141,10 +143,10 @@ class _Run:
             raise BadOption("batch", f"{min(options.batch, n)} samples", allowed)
         self.augmentation = make_augmentation(options, data)
         with seeded(options.seed):
-            self.network = options.make_network(data.input_shape, data.n_classes)
-            self.strategy = options.make_strategy(self.network, data.n_classes)
+            self.network = make_network(options, data.input_shape, data.n_classes)
+            self.strategy = make_strategy(options, self.network, data.n_classes)
         self.heads = heads_of(self.strategy)
-        self.objective = options.make_objective(self.network)
+        self.objective = make_objective(options, self.network)
         learning = nn.ModuleList([self.network, self.heads])
         learning.to(execution.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         norms_of_all(learning, self.processes)
@@ -197,10 +199,10 @@ class _Run:
 
     def restore(self) -> None:
         saved = checkpoint.load(self.path)
-        now = by_field(self.options.as_json())
+        now = TrainOptions.from_json(self.options.as_json())
         changed = [
             Violation(f"`{name}`", str(now.get(name)), f"{before}, as the run began")
-            for name, before in by_field(saved["options"]).items()
+            for name, before in TrainOptions.from_json(saved["options"]).items()
             if now.get(name) != before
         ]
         if changed:

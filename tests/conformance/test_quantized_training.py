@@ -4,15 +4,17 @@ import numpy as np
 import pytest
 import torch
 
-from tdd_deploy.commands.pipeline import read_program, simulate
-from tdd_deploy.commands.pipeline import train as train_into
+from tdd_deploy import load as read_program
+from tdd_deploy import simulate
+from tdd_deploy import train as train_into
 from tdd_deploy.data import open_data
+from tdd_deploy.options.training import TrainOptions
+from tdd_deploy.options.vocabulary import SPIKING
 from tdd_deploy.program.quantization.quantize import quantize
-from tdd_deploy.training import Samples, TrainOptions, checked, load_run
+from tdd_deploy.training import Samples, load_run
 from tdd_deploy.training.evaluation import evaluate
 from tdd_deploy.training.lower import lower
-from tdd_deploy.training.options import SPIKING
-from tests.agreement import assert_every_machine_agrees
+from tests.agreement import assert_every_backend_agrees
 
 N_STEPS = 4
 
@@ -26,7 +28,7 @@ def digits(split, n=100):
 
 def trained(folder, **chosen):
     """Train into a run folder; return the network in torch's integers, and the program of the file."""
-    options = checked(TrainOptions(steps=N_STEPS, epochs=2, **chosen))
+    options = TrainOptions(steps=N_STEPS, epochs=2, **chosen).checked()
     finished = train_into(folder, data="digits", steps=N_STEPS, epochs=2, **chosen)
     program = read_program(folder)
     run = load_run(folder, program)
@@ -56,7 +58,7 @@ def inputs_of(options, x):
 def test_a_network_trained_for_integers_fires_the_same_spikes_on_every_backend(tmp_path, method, reset, qat, network):
     net, program, _, options = trained(tmp_path / "run", method=method, reset=reset, qat=qat, network=network)
     test = digits("test")
-    assert_every_machine_agrees(net, program, inputs_of(options, test.x))
+    assert_every_backend_agrees(net, program, inputs_of(options, test.x))
     assert evaluate(net, test, options, in_time=False).accuracy > 0.5
 
 
@@ -73,7 +75,7 @@ def test_a_network_trained_for_integers_fires_the_same_spikes_on_every_backend(t
 )
 def test_other_neurons_encoders_and_bits_agree_too(tmp_path, encoder, chosen):
     net, program, _, options = trained(tmp_path / "run", network="mlp", encoder=encoder, **chosen)
-    assert_every_machine_agrees(net, program, inputs_of(options, digits("test").x))
+    assert_every_backend_agrees(net, program, inputs_of(options, digits("test").x))
 
 
 @pytest.mark.parametrize("qat", [8, 4])

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from tdd_deploy.commands import pipeline
+import tdd_deploy as td
 from tdd_deploy.data import open_data
 from tdd_deploy.errors import BadFile, Interrupted
 from tdd_deploy.run_folder import RunFolder
@@ -30,7 +30,7 @@ WORDS = (
 def ann_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The dense twin of an mlp, trained on digits for two epochs."""
     folder = tmp_path_factory.mktemp("ann") / "run"
-    pipeline.train(folder, data="digits", method="ann", network="mlp", epochs=2, train_samples=256)
+    td.train(folder, data="digits", method="ann", network="mlp", epochs=2, train_samples=256)
     return folder
 
 
@@ -115,9 +115,9 @@ def test_a_run_that_was_broken_off_ends_with_the_same_files(ann_run: Path, tmp_p
     out = tmp_path / "run"
     words = {"data": "digits", "method": "ann", "network": "mlp", "epochs": 2, "train_samples": 256}
     with pytest.raises(Interrupted):
-        pipeline.train(out, watcher=Stop(), **words)
+        td.train(out, watcher=Stop(), **words)
     assert not (out / "baseline.json").exists()
-    pipeline.train(out, resume=True)
+    td.train(out, resume=True)
     for name in ("baseline.json", "network.safetensors", "metrics.csv", "train.json"):
         assert (out / name).read_bytes() == (ann_run / name).read_bytes()
 
@@ -132,7 +132,7 @@ def test_a_finished_run_that_is_resumed_has_its_baseline_again(call: Call, ann_r
 
 def test_the_network_of_the_best_epoch_is_measured(tmp_path: Path) -> None:
     words = {"epochs": 30, "patience": 2, "learning_rate": 0.3, "schedule": "constant", "optimizer": "adam"}
-    run = pipeline.train(tmp_path / "run", data="digits", method="ann", network="mlp", train_samples=256, **words)
+    run = td.train(tmp_path / "run", data="digits", method="ann", network="mlp", train_samples=256, **words)
     best = run["epochs"][run["kept_epoch"] - 1]["accuracy"]
     assert best > run["epochs"][-1]["accuracy"]
     assert RunFolder.read_baseline(tmp_path / "run")["results"][0]["accuracy"] == best
@@ -181,7 +181,7 @@ def test_what_is_for_spikes_alone_refuses_an_ann(
 
 
 def test_as_a_sigma_delta_network_it_knows_the_same_and_multiplies_what_its_baseline_says(ann_run: Path) -> None:
-    simulation = pipeline.simulate(ann_run, data="digits")
+    simulation = td.simulate(ann_run, data="digits")
     (row,) = (
         each for each in RunFolder.read_baseline(ann_run)["results"] if each["split"] == "test" and each["bits"] is None
     )
@@ -189,12 +189,12 @@ def test_as_a_sigma_delta_network_it_knows_the_same_and_multiplies_what_its_base
     layers = {layer["name"]: layer for layer in simulation.as_json()["layers"]}
     for name, macs in row["effective_macs"].items():
         assert layers[name]["macs"] + layers[name]["acs"] == pytest.approx(500 * macs)
-    assert pipeline.verify(ann_run, data="digits", against=("torch", "reference", "event")).passed
+    assert td.verify(ann_run, data="digits", against=("torch", "reference", "event")).passed
 
 
 def test_a_delta_threshold_of_a_conventional_network_saves_multiplications(ann_run: Path) -> None:
     synops = [
-        pipeline.simulate(ann_run, data="digits", delta_threshold=theta).trace.executed.total("synops_effective")
+        td.simulate(ann_run, data="digits", delta_threshold=theta).trace.executed.total("synops_effective")
         for theta in (0.0, 0.1)
     ]
     assert synops[1] < synops[0]
@@ -296,5 +296,5 @@ def test_a_folder_without_a_baseline_is_told_where_one_comes_from(tmp_path: Path
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is none")
 def test_a_baseline_is_measured_where_the_network_learned(tmp_path: Path) -> None:
-    pipeline.train(tmp_path / "run", data="digits", method="ann", epochs=1, device="cuda")
+    td.train(tmp_path / "run", data="digits", method="ann", epochs=1, device="cuda")
     assert RunFolder.read_baseline(tmp_path / "run")["results"][0]["accuracy"] > 0.5

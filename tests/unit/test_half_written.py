@@ -37,7 +37,7 @@ def said_of(path: Path) -> str:
         read(path, dialect=DIALECT)
     with pytest.raises(BadFile):
         survey(path)
-    return str(refused.value).removeprefix(f"{path}: ")
+    return str(refused.value).removeprefix(f"{path} ")
 
 
 @pytest.mark.parametrize("fraction", [0.01, 0.3, 0.5, 0.99])
@@ -45,7 +45,7 @@ def test_a_truncated_file_is_refused_with_its_size_and_its_full_size(fraction: f
     content = whole.read_bytes()
     whole.write_bytes(content[: int(fraction * len(content))])
     kept = int(fraction * len(content))
-    assert said_of(whole) == f"was half written: it holds {kept:,} of {len(content):,} bytes; write or copy it again."
+    assert said_of(whole) == f"was half written: it holds {kept:,} of {len(content):,} bytes. Write or copy it again."
 
 
 def test_the_last_byte_counts(whole: Path) -> None:
@@ -59,12 +59,12 @@ def test_the_last_byte_counts(whole: Path) -> None:
 
 def test_a_file_that_ends_within_its_header_is_refused_by_name(whole: Path) -> None:
     whole.write_bytes(whole.read_bytes()[:40])
-    assert said_of(whole) == "was half written: it ends after 40 bytes, within its header; write or copy it again."
+    assert said_of(whole) == "was half written: it ends after 40 bytes, within its header. Write or copy it again."
 
 
 def test_an_empty_file_is_refused_by_name(whole: Path) -> None:
     whole.write_bytes(b"")
-    assert said_of(whole) == "is not a NIR file, as it is empty; name a .nir, .net or .onnx file."
+    assert said_of(whole) == "is not a NIR file, as it is empty. Name a .nir, .net or .onnx file."
 
 
 @pytest.mark.parametrize("version", ["earliest", "latest"])
@@ -98,14 +98,14 @@ def test_the_rest_of_a_failed_nir_write_is_called_half_written(tmp_path: Path) -
         nir.write(path, graph(n=nir.LIF(tau=one, r=one, v_leak=one, v_threshold=one, v_reset=one)))
     said = said_of(path)
     assert said.startswith("is a half-written NIR file: it has no node/type, node/edges")
-    assert said.endswith("; write it again.")
+    assert said.endswith(". Write it again.")
 
 
 @pytest.mark.parametrize("part", ["type", "nodes", "edges", "nodes/fc/type"])
 def test_a_missing_part_is_named(part: str, whole: Path) -> None:
     with h5py.File(whole, "a") as file:
         del file["node"][part]
-    assert said_of(whole) == f"is a half-written NIR file: it has no node/{part}; write it again."
+    assert said_of(whole) == f"is a half-written NIR file: it has no node/{part}. Write it again."
 
 
 def test_a_missing_part_of_an_inner_graph_is_named(tmp_path: Path) -> None:
@@ -130,7 +130,7 @@ def test_a_file_without_any_part_of_nir_is_not_called_half_written(tmp_path: Pat
     path = tmp_path / "other.h5"
     with h5py.File(path, "w") as file:
         file["numbers"] = np.arange(9)
-    assert said_of(path) == "is an HDF5 file without a NIR graph; name a .nir, .net or .onnx file."
+    assert said_of(path) == "is an HDF5 file without a NIR graph. Name a .nir, .net or .onnx file."
     with h5py.File(path, "a") as file:
         file["version"] = "1.0.8"
     assert "or is a half-written NIR file" in said_of(path)

@@ -11,7 +11,9 @@ import nir
 import numpy as np
 import pytest
 
-from tdd_deploy.commands.pipeline import Verified, export, read_program, simulate, verify
+from tdd_deploy import export, simulate, verify
+from tdd_deploy import load as read_program
+from tdd_deploy.commands.verify import Verified
 from tdd_deploy.data import Frames
 from tdd_deploy.errors import BadData, BadOption, BadOptions, BadProgram, NotExportable, TddDeployError
 from tdd_deploy.exporters import TARGETS
@@ -37,7 +39,7 @@ from tdd_deploy.program.quantization.quantize import quantize
 from tdd_deploy.runtime.shards import check_finite
 from tdd_deploy.simulator import reference
 from tdd_deploy.simulator.engine.engine import Engine
-from tdd_deploy.verification.backends import torch_machine
+from tdd_deploy.verification.backends import torch_backend
 from tests.commands import Call
 from tests.net_files import CUBA, SDNN, write_net
 
@@ -243,23 +245,25 @@ def test_a_target_that_cannot_read_a_potential_refuses_it_by_name(target: str, t
 def test_integers_are_made_before_their_potential_is_read(tmp_path: Path) -> None:
     with pytest.raises(NotExportable, match=r"out: reads a potential.*Quantize the program first, then"):
         quantize(with_potential_output(silent()))
-    with pytest.raises(BadOption, match="--against torch is for an output that reads a potential"):
-        torch_machine(tmp_path, with_potential_output(silent()))
+    with pytest.raises(BadOption, match="against cannot include torch, since the program's output is a potential"):
+        torch_backend(tmp_path, with_potential_output(silent()))
 
 
 def test_verify_compares_potentials_that_are_the_output(network: Path, tmp_path: Path) -> None:
     data, _ = samples(tmp_path)
     found = verify(network, data=str(data), output="potential")
     assert found.passed
-    assert [hop.outputs for hop in found.hops] == [N_SAMPLES * N_STEPS * 2] * 2  # the event engine, in two codes
+    assert [comparison.outputs for comparison in found.comparisons] == [
+        N_SAMPLES * N_STEPS * 2
+    ] * 2  # the event engine, in two codes
     assert {name: round(n * N_SAMPLES) for name, n in found.accuracies.items()} == {
         "reference": N_SAMPLES - 1, "event, delta code": N_SAMPLES - 1, "event, spike code": N_SAMPLES - 1
     }  # fmt: skip
     left_out = "\n".join(found.left_out)
     assert all(name in left_out for name in ("torch", "onnx", "integer"))
-    assert [hop.always_zero for hop in found.hops] == [("last",)] * 2
+    assert [comparison.always_zero for comparison in found.comparisons] == [("last",)] * 2
     plain = verify(network, data=str(data), against=["reference", "event"])
-    assert [hop.always_zero for hop in plain.hops] == [("last", "out")] * 2
+    assert [comparison.always_zero for comparison in plain.comparisons] == [("last", "out")] * 2
 
 
 # A run whose output never changes
@@ -500,10 +504,10 @@ def test_verify_compares_the_messages_of_a_sigma_delta_network_whose_output_stay
     np.savez(tmp_path / "x.npz", x=rng.random((4, 6, 16)))
     found = verify(file, data=str(tmp_path / "x.npz"), against=["reference", "event", "onnx"])
     assert found.passed
-    for hop in found.hops:
-        assert (hop.spikes, hop.messages, hop.outputs) == (0, 4 * 6 * (16 + 32 + 4), 4 * 6 * 4)
-        assert (hop.messages_differing, hop.not_compared) == (0, 0)
-        assert hop.always_zero == ("layer2", "output")
+    for comparison in found.comparisons:
+        assert (comparison.spikes, comparison.messages, comparison.outputs) == (0, 4 * 6 * (16 + 32 + 4), 4 * 6 * 4)
+        assert (comparison.messages_differing, comparison.not_compared) == (0, 0)
+        assert comparison.always_zero == ("layer2", "output")
     said = call("verify", file, "--data", tmp_path / "x.npz", "--against", "reference,event,onnx")
     assert said.code == 0
     assert "0 of 1,248" in said.out
@@ -511,8 +515,8 @@ def test_verify_compares_the_messages_of_a_sigma_delta_network_whose_output_stay
     report = json.loads(
         call("verify", file, "--data", tmp_path / "x.npz", "--against", "reference,event", "--json").out
     )
-    assert [hop["messages"] for hop in report["hops"]] == [1248, 1248]
+    assert [comparison["messages"] for comparison in report["comparisons"]] == [1248, 1248]
 
 
 def test_no_comparison_at_all_is_never_passed() -> None:
-    assert not Verified(hops=(), seconds={}, accuracies={}, n_samples=3, left_out=()).passed
+    assert not Verified(comparisons=(), seconds={}, accuracies={}, n_samples=3, left_out=()).passed

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from tdd_deploy.training import Samples, TrainOptions, checked
+from tdd_deploy.options.training import TrainOptions
+from tdd_deploy.training import Samples
 from tdd_deploy.training.ann import Grid, IntegerMap, StoredPool, StoredRelu, calibrate, recording, weight_grid
 from tdd_deploy.training.baseline import BITS
 from tdd_deploy.training.evaluation import evaluate
@@ -50,7 +51,7 @@ def test_a_relu_network_adds_shortcuts_before_the_relu():
 
 
 def test_an_ann_sends_no_events():
-    options = checked(TrainOptions(steps=1))
+    options = TrainOptions(steps=1).checked()
     found = evaluate(relu_network(), Samples(images().numpy(), np.arange(40) % 10), options, in_time=False)
     assert (found.raw_events, found.delta_events) == (None, None)
     assert 0 <= found.accuracy <= 1

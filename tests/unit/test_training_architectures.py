@@ -16,7 +16,7 @@ from tdd_deploy.simulator import reference
 from tdd_deploy.training.architectures import NETWORKS, make_network
 from tdd_deploy.training.lower import lower
 from tdd_deploy.training.network import AnyOf, Both, Neurons
-from tests.agreement import assert_every_machine_agrees
+from tests.agreement import assert_every_backend_agrees
 from tests.untrained import network, neurons, pixels, spikes, tiny_resnet
 
 N_STEPS = 4
@@ -274,21 +274,21 @@ def test_every_network_is_compared():
 def test_torch_the_file_and_the_simulators_agree_spike_for_spike(name, choice, tmp_path):
     net = network(name, input_shape=SMALL[name], n_classes=4, **CHOICES[choice]).eval()
     program = through_a_file(lower(net, n_steps=N_STEPS, encoder="direct"), tmp_path)
-    assert_every_machine_agrees(net, program, pixels(N_STEPS, 3, *SMALL[name], seed=7))
+    assert_every_backend_agrees(net, program, pixels(N_STEPS, 3, *SMALL[name], seed=7))
 
 
 @pytest.mark.parametrize("name", SMALL)
 def test_networks_for_spikes_agree_too(name, tmp_path):
     net = network(name, input_shape=SMALL[name], n_classes=4, analog_input=False).eval()
     program = through_a_file(lower(net, n_steps=N_STEPS, encoder="poisson"), tmp_path)
-    assert_every_machine_agrees(net, program, spikes(N_STEPS, 3, *SMALL[name]))
+    assert_every_backend_agrees(net, program, spikes(N_STEPS, 3, *SMALL[name]))
 
 
 @pytest.mark.parametrize("choice", ["hard", "soft", "mpbn"])
 def test_a_shortcut_of_spikes_agrees_too(choice, tmp_path):
     net = tiny_resnet(**CHOICES[choice]).eval()
     program = through_a_file(lower(net, n_steps=N_STEPS, encoder="direct"), tmp_path)
-    assert_every_machine_agrees(net, program, pixels(N_STEPS, 3, *net.input_shape, seed=8))
+    assert_every_backend_agrees(net, program, pixels(N_STEPS, 3, *net.input_shape, seed=8))
 
 
 @pytest.mark.parametrize("name", [*SMALL, "tiny"])

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from tdd_deploy.errors import BadOptions
-from tdd_deploy.training import Samples, TrainingData, TrainOptions, checked
+from tdd_deploy.options.training import TrainOptions
+from tdd_deploy.training import Samples, TrainingData
 from tdd_deploy.training.augment import Augmentation, make_augmentation
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -132,7 +133,7 @@ def data(*, input_shape=(1, 8, 8), in_time=False, least=0.0):
 
 
 def test_nothing_asked_for_is_nothing():
-    assert make_augmentation(checked(TrainOptions()), data()) is None
+    assert make_augmentation(TrainOptions().checked(), data()) is None
 
 
 @pytest.mark.parametrize(
@@ -143,7 +144,7 @@ def test_nothing_asked_for_is_nothing():
     ],
 )
 def test_only_images_are_augmented(given, why):
-    options = checked(TrainOptions(network="mlp", augment="crop-flip", mixup=0.2, cutmix=1.0))
+    options = TrainOptions(network="mlp", augment="crop-flip", mixup=0.2, cutmix=1.0).checked()
     with pytest.raises(BadOptions) as caught:
         make_augmentation(options, data(**given))
     assert [str(violation) for violation in caught.value.violations] == [
@@ -154,7 +155,7 @@ def test_only_images_are_augmented(given, why):
 
 
 def test_randaugment_needs_pixels_between_0_and_1():
-    options = checked(TrainOptions(augment="randaugment"))
+    options = TrainOptions(augment="randaugment").checked()
     assert make_augmentation(options, data()) is not None
     with pytest.raises(
         BadOptions, match=r"augment=randaugment needs pixels from 0 to 1 \(got -1\.0 to -1\.0\)\. Use augment=crop-flip"
@@ -165,8 +166,8 @@ def test_randaugment_needs_pixels_between_0_and_1():
 def test_without_kornia_all_but_augment_goes_on():
     code = (
         "import sys; sys.modules['kornia'] = None; from tests.unit.test_training_augment import *; "
-        "make_augmentation(checked(TrainOptions(mixup=0.2)), data()); "
-        "make_augmentation(checked(TrainOptions(augment='crop-flip')), data())"
+        "make_augmentation(TrainOptions(mixup=0.2).checked(), data()); "
+        "make_augmentation(TrainOptions(augment='crop-flip').checked(), data())"
     )
     called = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert called.returncode == 1

@@ -5,9 +5,10 @@ import pytest
 import torch
 
 from tdd_deploy.errors import BadOptions
-from tdd_deploy.training import Samples, TrainingData, TrainOptions, checked, fit
+from tdd_deploy.options.training import METHOD_DEFAULTS, STRATEGY_DEFAULTS, TrainOptions
+from tdd_deploy.options.vocabulary import SPIKING
+from tdd_deploy.training import Samples, TrainingData, fit
 from tdd_deploy.training.methods import STEP_LOSSES
-from tdd_deploy.training.options import METHOD_DEFAULTS, SPIKING, STRATEGY_DEFAULTS
 from tdd_deploy.training.strategies import TRANSMISSIONS, Batch
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -47,10 +48,10 @@ def test_every_combination_learns_or_is_refused_for_a_reason(strategy, loss, met
         expected = {where for where, holds in reasons(strategy, loss, method, transmit).items() if holds}
         if expected:
             with pytest.raises(BadOptions) as refused:
-                checked(options)
+                options.checked()
             assert {violation.where for violation in refused.value.violations} == expected
             continue
-        gradients, found = learned(checked(options))
+        gradients, found = learned(options.checked())
         assert found.outputs.shape == (3, 8, 3)
         assert 0 < found.loss < 100
         assert all(gradient.isfinite().all() for gradient in gradients.values())
@@ -81,7 +82,7 @@ def test_norms_learned_numbers_integers_and_encoders_go_together(tmp_path, chose
     rng = np.random.default_rng(0)
     samples = Samples((rng.integers(0, 256, (16, 1, 4, 4)) / 256).astype(np.float32), np.arange(16) % 3)
     data = TrainingData(train=samples, validation=samples, input_shape=(1, 4, 4), n_classes=3, in_time=False)
-    options = checked(TrainOptions(**given, qat=qat, encoder=encoder))
+    options = TrainOptions(**given, qat=qat, encoder=encoder).checked()
     trained = fit(options, data, tmp_path, resume=False, watcher=Silence())
     assert trained.program.number_format == ("float32" if qat is None else "integer")
     assert trained.history[-1]["loss"] < trained.history[0]["loss"]

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from tdd_deploy.training import Samples, TrainOptions, checked, evaluation
+from tdd_deploy.options.training import TrainOptions
+from tdd_deploy.training import Samples, evaluation
 from tdd_deploy.training.evaluation import batch_size, evaluate
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -10,7 +11,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 def network(name, shape, **options):
     torch.manual_seed(0)
-    return checked(TrainOptions(network=name, **options)).make_network(shape, 10)
+    return TrainOptions(network=name, **options).checked().make_network(shape, 10)
 
 
 def test_small_networks_are_measured_256_samples_at_a_time():
@@ -28,7 +29,7 @@ def test_large_networks_are_measured_as_memory_allows(monkeypatch):
 
 
 def test_what_is_found_does_not_depend_on_how_many_go_at_once(monkeypatch):
-    options = checked(TrainOptions(network="conv-small", steps=3))
+    options = TrainOptions(network="conv-small", steps=3).checked()
     net = network("conv-small", (1, 8, 8))
     rng = np.random.default_rng(0)
     samples = Samples((rng.integers(0, 256, (40, 1, 8, 8)) / 256).astype(np.float32), rng.integers(0, 10, 40))

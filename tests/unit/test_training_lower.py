@@ -11,7 +11,7 @@ from tdd_deploy.program import Conv, Dense, Flatten, NeuronLayer, Pool
 from tdd_deploy.program.apply import apply
 from tdd_deploy.simulator.engine.engine import Engine
 from tdd_deploy.training.lower import lower
-from tests.agreement import assert_every_machine_agrees
+from tests.agreement import assert_every_backend_agrees
 from tests.untrained import network, tiny_resnet
 
 N_STEPS, BATCH = 5, 4
@@ -69,7 +69,7 @@ def test_torch_the_reference_and_the_engine_agree_to_the_bit(name, neuron, reset
         assert (raster[1:] != raster[:-1]).any()
     program = lower(net, n_steps=N_STEPS, encoder="direct")
     assert program.dtype == np.float32
-    assert_every_machine_agrees(net, program, x)
+    assert_every_backend_agrees(net, program, x)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -78,7 +78,7 @@ def test_images_of_odd_sizes_and_several_channels_agree_too(input_shape, seed):
     net = random_network("conv-small", input_shape=input_shape, n_classes=3, seed=seed, reset="soft", beta=0.9)
     x = video(BATCH, *input_shape)
     program = lower(net, n_steps=N_STEPS, encoder="direct")
-    assert_every_machine_agrees(net, program, x)
+    assert_every_backend_agrees(net, program, x)
 
 
 @pytest.mark.parametrize("name", NETWORK_NAMES)
@@ -86,7 +86,7 @@ def test_a_network_for_spikes_agrees_on_spikes(name):
     net = random_network(name, analog_input=False)  # the first layer has the finer grid
     x = spikes(BATCH, 1, 8, 8)
     program = lower(net, n_steps=N_STEPS, encoder="poisson")
-    assert_every_machine_agrees(net, program, x)
+    assert_every_backend_agrees(net, program, x)
 
 
 @pytest.mark.parametrize("batch", [1, 3, 50])

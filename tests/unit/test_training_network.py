@@ -11,7 +11,7 @@ from tdd_deploy.program.exact import bound_of, grid_of
 from tdd_deploy.simulator.engine.engine import Engine
 from tdd_deploy.training.lower import lower
 from tdd_deploy.training.network import Connection, Map, Network, Neurons, Part, SumPool, fire
-from tests.agreement import assert_every_machine_agrees
+from tests.agreement import assert_every_backend_agrees
 from tests.untrained import network, neuron, neurons, pixels, tiny_resnet
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -450,7 +450,7 @@ def test_a_trained_mpbn_with_learned_numbers_fires_the_same_on_every_backend():
     net.eval()
     program = lower(net, n_steps=4, encoder="direct")
     assert len(np.unique(program["one"].neuron.v_threshold)) == 5  # one per channel
-    assert_every_machine_agrees(net, program, pixels(4, 3, *net.input_shape, seed=3))
+    assert_every_backend_agrees(net, program, pixels(4, 3, *net.input_shape, seed=3))
 
 
 # --- Shapes --------------------------------------------------------------------------------------------------------

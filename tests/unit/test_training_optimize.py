@@ -3,14 +3,14 @@ import math
 import pytest
 import torch
 
-from tdd_deploy.training import TrainOptions, checked
+from tdd_deploy.options.training import TrainOptions
 from tdd_deploy.training.optimize import averaged, learning_rate, make_optimizer
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def rates(n_batches, **options):
-    chosen = checked(TrainOptions(learning_rate=1.0, **options))
+    chosen = TrainOptions(learning_rate=1.0, **options).checked()
     return [learning_rate(chosen, done, n_batches) for done in range(chosen.epochs * n_batches)]
 
 
@@ -36,7 +36,7 @@ def test_a_warmup_may_end_within_an_epoch_and_between_two_batches():
 def moved(gradients, **options):
     """Where one parameter stands after each gradient, from 1 on."""
     parameter = torch.nn.Parameter(torch.ones(()))
-    optimizer = make_optimizer(checked(TrainOptions(learning_rate=0.1, **options)), [parameter])
+    optimizer = make_optimizer(TrainOptions(learning_rate=0.1, **options).checked(), [parameter])
     places = []
     for gradient in gradients:
         parameter.grad = torch.tensor(gradient)
@@ -57,7 +57,7 @@ def test_weight_decay_is_within_the_gradient_but_for_adamw():
 
 
 def test_the_average_keeps_its_fraction_and_less_at_first():
-    options = checked(TrainOptions(network="mlp", ema=0.3))
+    options = TrainOptions(network="mlp", ema=0.3).checked()
     network = options.make_network((4,), 2)
     norm = network["fc1"].norm
     average = averaged(options, network)
@@ -75,5 +75,5 @@ def test_the_average_keeps_its_fraction_and_less_at_first():
 
 
 def test_without_ema_there_is_no_average():
-    options = checked(TrainOptions(network="mlp"))
+    options = TrainOptions(network="mlp").checked()
     assert averaged(options, options.make_network((4,), 2)) is None

@@ -5,11 +5,12 @@ import torch
 
 from tdd_deploy.errors import BadOptions
 from tdd_deploy.neurons import IF, LIF
-from tdd_deploy.training import METHODS, NETWORKS, TrainOptions, by_field, checked
+from tdd_deploy.options.training import METHOD_DEFAULTS, STRATEGY_DEFAULTS, TrainOptions
+from tdd_deploy.options.vocabulary import METHODS, SPIKING
+from tdd_deploy.training import NETWORKS
 from tdd_deploy.training.ann import ReluNetwork
 from tdd_deploy.training.methods import READINGS, SCORES, Ddla, L1Delta, L1Onset, L1Spikes
 from tdd_deploy.training.network import Neurons
-from tdd_deploy.training.options import METHOD_DEFAULTS, SPIKING, STRATEGY_DEFAULTS
 
 OF_METHODS = tuple(dict.fromkeys(name for defaults in METHOD_DEFAULTS.values() for name in defaults))
 OTHERS = {  # values that are no method's default
@@ -19,7 +20,7 @@ OTHERS = {  # values that are no method's default
 
 def violations(**options):
     with pytest.raises(BadOptions) as caught:
-        checked(TrainOptions(**options))
+        TrainOptions(**options).checked()
     return {violation.where: violation for violation in caught.value.violations}
 
 
@@ -151,11 +152,11 @@ def test_numbers_are_allowed_up_to_their_limits_and_no_further(name, bad, good):
         found = violations(**{name: value})
         assert [violation.found for violation in found.values()] == [str(value)]
     for value in good:
-        assert getattr(checked(TrainOptions(**{name: value})), name) == value
+        assert getattr(TrainOptions(**{name: value}).checked(), name) == value
 
 
 def of_method(**options):
-    done = checked(TrainOptions.of(**options))
+    done = TrainOptions.of(**options).checked()
     return {name: getattr(done, name) for name in OF_METHODS if getattr(done, name) is not None}
 
 
@@ -178,8 +179,8 @@ def test_only_ddla_has_scores_and_all_but_tet_and_an_ann_have_a_weight():
 
 @pytest.mark.parametrize("method", METHODS)
 def test_options_once_checked_are_checked(method):
-    options = checked(TrainOptions.of(method=method))
-    assert checked(options) == options
+    options = TrainOptions.of(method=method).checked()
+    assert options.checked() == options
 
 
 def test_what_a_method_does_not_use_is_refused():
@@ -193,8 +194,8 @@ def test_what_a_method_does_not_use_is_refused():
 
 @pytest.mark.parametrize("method", SPIKING)
 def test_every_spiking_method_may_train_for_integers_and_none_does_unasked(method):
-    assert checked(TrainOptions(method=method)).qat is None
-    assert checked(TrainOptions(method=method, qat=8)).qat == 8
+    assert TrainOptions(method=method).checked().qat is None
+    assert TrainOptions(method=method, qat=8).checked().qat == 8
 
 
 def test_the_bits_that_are_allowed_are_named():
@@ -211,7 +212,7 @@ def test_the_weight_of_a_penalty_is_what_is_not_lambda_over_lambda(lambda_, weig
 
 
 def test_tet_has_no_penalty():
-    options = checked(TrainOptions(method="tet"))
+    options = TrainOptions(method="tet").checked()
     assert options.make_penalty() is None
     assert options.penalty_weight == 0
 
@@ -219,10 +220,10 @@ def test_tet_has_no_penalty():
 @pytest.mark.parametrize("reading", READINGS)
 @pytest.mark.parametrize("score", SCORES)
 def test_the_penalty_is_that_of_the_method(score, reading):
-    assert checked(TrainOptions(score=score, reading=reading, keep=0.3)).make_penalty() == Ddla(reading, 0.3)
-    assert checked(TrainOptions(method="l1-spikes")).make_penalty() == L1Spikes()
-    assert checked(TrainOptions(method="l1-delta")).make_penalty() == L1Delta()
-    assert checked(TrainOptions(method="l1-onset")).make_penalty() == L1Onset()
+    assert TrainOptions(score=score, reading=reading, keep=0.3).checked().make_penalty() == Ddla(reading, 0.3)
+    assert TrainOptions(method="l1-spikes").checked().make_penalty() == L1Spikes()
+    assert TrainOptions(method="l1-delta").checked().make_penalty() == L1Delta()
+    assert TrainOptions(method="l1-onset").checked().make_penalty() == L1Onset()
 
 
 def test_options_are_written_by_the_names_that_users_know():
@@ -253,9 +254,9 @@ def test_options_are_written_by_the_names_that_users_know():
     words |= {"loss": "rmp", "strategy": "bptt", "norm": "batch", "weigh": "synops", "transmit": "all"}
     words |= {"optimizer": "sgd", "schedule": "constant", "augment": "crop-flip"}
     more = {"beta": 0.125, "threshold": 2.0, "score": "jac", "reading": "D"}
-    options = checked(TrainOptions(**numbers, **words, **more, learn=("threshold",), reset_to=(0.0,), lambda_=0.5))
+    options = TrainOptions(**numbers, **words, **more, learn=("threshold",), reset_to=(0.0,), lambda_=0.5).checked()
     assert options.as_json() == {**numbers, **words, **more, "learn": ["threshold"], "reset_to": [0.0], "lambda": 0.5}
-    assert TrainOptions(**by_field(options.as_json())) == options
+    assert TrainOptions(**TrainOptions.from_json(options.as_json())) == options
 
 
 @pytest.mark.parametrize("reset", ["hard", "soft"])
@@ -270,20 +271,20 @@ def test_the_neuron_is_the_one_asked_for(reset):
 
 
 def test_a_hard_reset_leaves_a_fraction_of_the_threshold_per_layer():
-    options = checked(TrainOptions(threshold=2.0, reset_to=(0.25, 1.0)))
+    options = TrainOptions(threshold=2.0, reset_to=(0.25, 1.0)).checked()
     assert [options.make_neurons((3,), before).neuron.v_reset.item() for before in range(4)] == [0.5, 2.0, 2.0, 2.0]
 
 
 def test_checking_changes_nothing_that_was_given():
     options = TrainOptions(network="mlp", steps=3, seed=9, beta=0.9, keep=0.4)
-    done = checked(options)
+    done = options.checked()
     assert options.score is None
     assert replace(done, **{name: getattr(options, name) for name in OF_METHODS}) == options
 
 
 def test_the_defaults_of_a_strategy_are_filled_in_and_belong_to_it_alone():
     for strategy, defaults in STRATEGY_DEFAULTS.items():
-        done = checked(TrainOptions(method="tet", strategy=strategy))
+        done = TrainOptions(method="tet", strategy=strategy).checked()
         assert {name: getattr(done, name) for name in defaults} == defaults
         others = {"sltt_steps": 3, "local_parts": 3}.keys() - defaults.keys()
         assert violations(method="tet", strategy=strategy, **dict.fromkeys(others, 3)).keys() == {
@@ -316,7 +317,7 @@ def test_what_excludes_each_other_is_refused_with_the_reason(together, where, wh
 
 
 def test_an_ann_has_one_time_step_where_none_are_given():
-    assert checked(TrainOptions.of(method="ann")).steps == 1
+    assert TrainOptions.of(method="ann").checked().steps == 1
     assert TrainOptions.of(method="tet") == TrainOptions(method="tet")
     assert TrainOptions.of(method="ann", steps=4).steps == 4  # never quietly changed, but refused
     assert violations(method="ann", steps=4).keys() == {"--steps"}
@@ -358,7 +359,7 @@ def test_an_ann_begins_with_the_weights_of_the_spiking_network(network):
     networks = []
     for method in ("ann", "tet"):
         torch.manual_seed(0)
-        networks.append(checked(TrainOptions.of(method=method, network=network)).make_network((1, 8, 8), 10))
+        networks.append(TrainOptions.of(method=method, network=network).checked().make_network((1, 8, 8), 10))
     relu, spiking = networks
     assert isinstance(relu, ReluNetwork)
     assert not any(isinstance(part.module, Neurons) for part in relu.parts)
@@ -369,4 +370,4 @@ def test_an_ann_begins_with_the_weights_of_the_spiking_network(network):
 
 @pytest.mark.parametrize("network", NETWORKS)
 def test_every_network_may_be_named(network):
-    assert checked(TrainOptions(network=network)).network == network
+    assert TrainOptions(network=network).checked().network == network

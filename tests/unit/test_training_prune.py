@@ -11,16 +11,16 @@ from safetensors.torch import load
 from torch.optim import Optimizer
 
 from tdd_deploy.errors import BadOption, BadOptions, Interrupted
+from tdd_deploy.options.training import TrainOptions
 from tdd_deploy.program import Conv, Dense
 from tdd_deploy.training import prune as room
 from tdd_deploy.training.fisher import information
-from tdd_deploy.training.options import TrainOptions, checked
 from tdd_deploy.training.prune import PruneOptions, prune
 from tdd_deploy.training.samples import Samples, TrainingData
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-OPTIONS = checked(TrainOptions(network="mlp", method="tet", steps=3, batch=16))
+OPTIONS = TrainOptions(network="mlp", method="tet", steps=3, batch=16).checked()
 CHOSEN = PruneOptions(sparsity=0.8, rounds=2, epochs=1, samples=24)
 
 
@@ -176,7 +176,7 @@ def test_a_pruned_network_is_pruned_further() -> None:
     ],
 )
 def test_a_run_goes_on_learning_as_it_did(options) -> None:
-    of_run = checked(TrainOptions(**{"network": "mlp", "steps": 3, "batch": 16, **options}))
+    of_run = TrainOptions(**{"network": "mlp", "steps": 3, "batch": 16, **options}).checked()
     shape = (1, 8, 8) if of_run.network == "conv-small" else (12,)
     data = data_of(shape)
     if of_run.encoder == "poisson":

@@ -5,12 +5,13 @@ from torch import nn
 
 from tdd_deploy.program import Conv, Dense, Program, Scale
 from tdd_deploy.program.inputs import as_input
-from tdd_deploy.program.quantization.quantize import Quantized, best_input_bits, quantize
+from tdd_deploy.program.quantization.quantize import best_input_bits, quantize
+from tdd_deploy.program.quantization.scales import Quantized
 from tdd_deploy.simulator import reference
 from tdd_deploy.training.lower import lower
 from tdd_deploy.training.network import Connection, Network, Part
 from tdd_deploy.training.quantized import in_integers, largest_input, straight_through
-from tests.agreement import assert_every_machine_agrees
+from tests.agreement import assert_every_backend_agrees
 from tests.untrained import network, pixels, tiny_resnet
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -167,7 +168,7 @@ def test_a_residual_network_in_integers_is_its_program_on_every_backend(choice, 
     net = tiny_resnet(**RESIDUAL[choice])
     found = quantized(net, bits)
     exact = in_integers(net, found)
-    assert_every_machine_agrees(exact, found.program, pixels(N_STEPS, 4, *net.input_shape))
+    assert_every_backend_agrees(exact, found.program, pixels(N_STEPS, 4, *net.input_shape))
     potentials = {}
     inputs = pixels(N_STEPS, 4, *net.input_shape)
     reference.run(found.program, inputs, potentials=potentials)

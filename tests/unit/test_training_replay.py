@@ -11,11 +11,11 @@ from safetensors.torch import save_file
 from tdd_deploy.errors import BadFile
 from tdd_deploy.exporters.nir.write import write
 from tdd_deploy.importers import read
+from tdd_deploy.options.training import TrainOptions
 from tdd_deploy.program.quantization.quantize import quantize
 from tdd_deploy.training import load, load_run, replay
 from tdd_deploy.training.lower import lower
-from tdd_deploy.training.options import TrainOptions, checked
-from tdd_deploy.verification.backends import event_machine, reference_machine, torch_machine
+from tdd_deploy.verification.backends import event_backend, reference_backend, torch_backend
 from tdd_deploy.verification.comparison import compare
 from tests.untrained import pixels, shaken
 
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 def run_folder(folder, *, name="network.nir", **chosen):
     """A run that ends as it began, with its batch norm shaken; returns its program as the file holds it."""
-    options = checked(TrainOptions(steps=N_STEPS, **chosen))
+    options = TrainOptions(steps=N_STEPS, **chosen).checked()
     torch.manual_seed(0)
     net = shaken(options.make_network(SHAPE, 4)).eval()
     folder.mkdir()
@@ -53,16 +53,16 @@ CHOICES = [
 def test_a_run_is_replayed_as_every_backend_executes_its_file(chosen, tmp_path):
     _, program = run_folder(tmp_path / "run", **chosen)
     inputs = pixels(N_STEPS, 5, *SHAPE)
-    found = torch_machine(tmp_path / "run", program)(inputs)
+    found = torch_backend(tmp_path / "run", program)(inputs)
     others = [
-        reference_machine(program, "reference")(inputs),
-        event_machine(program, "event, delta code", "delta")(inputs),
-        event_machine(program, "event, spike code", "spike")(inputs),
+        reference_backend(program, "reference")(inputs),
+        event_backend(program, "event, delta code", "delta")(inputs),
+        event_backend(program, "event, spike code", "spike")(inputs),
     ]
     for other in others:
-        hop = compare(found, other)
-        assert hop.passed
-        assert hop.differing == 0
+        comparison = compare(found, other)
+        assert comparison.passed
+        assert comparison.differing == 0
     for layer, potentials in found.potentials.items():
         assert np.array_equal(potentials, others[0].potentials[layer])
 
@@ -82,13 +82,17 @@ def test_spikes_outputs_and_potentials_are_those_of_the_network_and_gates_have_n
 def test_a_spike_of_a_gate_that_differs_is_found(tmp_path):
     _, program = run_folder(tmp_path / "run", network="sdt-2-64")
     inputs = pixels(N_STEPS, 5, *SHAPE)
-    found, right = torch_machine(tmp_path / "run", program)(inputs), reference_machine(program, "reference")(inputs)
+    found, right = torch_backend(tmp_path / "run", program)(inputs), reference_backend(program, "reference")(inputs)
     spikes = {name: raster.copy() for name, raster in found.spikes.items()}
     spikes["block1_masked"][2, 1, 7, 1, 0] = 1 - spikes["block1_masked"][2, 1, 7, 1, 0]
-    hop = compare(right, replace(found, spikes=spikes))
-    assert hop.differing == 1
-    assert (hop.parted.layer, hop.parted.sample, hop.parted.neuron) == ("block1_masked", 2, (7, 1, 0))
-    assert hop.parted.potentials is None
+    comparison = compare(right, replace(found, spikes=spikes))
+    assert comparison.differing == 1
+    assert (
+        comparison.first_difference.layer,
+        comparison.first_difference.sample,
+        comparison.first_difference.neuron,
+    ) == ("block1_masked", 2, (7, 1, 0))
+    assert comparison.first_difference.potentials is None
 
 
 def test_a_run_for_integers_has_its_floats_too(tmp_path):

@@ -15,14 +15,15 @@ from safetensors.torch import load_file
 
 from tdd_deploy.data import Frames, open_data
 from tdd_deploy.errors import BadFile, BadOption, BadOptions, Interrupted
+from tdd_deploy.options.training import TrainOptions
+from tdd_deploy.options.vocabulary import SPIKING
 from tdd_deploy.program import Dense
 from tdd_deploy.program.quantization.quantize import quantize
 from tdd_deploy.simulator.engine.engine import Engine
-from tdd_deploy.training import Samples, TrainingData, TrainOptions, augment, checked, fit, trainer
+from tdd_deploy.training import Samples, TrainingData, augment, fit, trainer
 from tdd_deploy.training.lower import lower
 from tdd_deploy.training.methods import SCORES, TetLoss
 from tdd_deploy.training.network import Neurons
-from tdd_deploy.training.options import SPIKING
 from tdd_deploy.training.samples import encoded
 from tdd_deploy.training.strategies import Unrolling
 from tdd_deploy.training.trainer import evaluate
@@ -74,7 +75,7 @@ def small_data(*, n=100, n_steps=None):
 
 
 def small(**options):
-    return checked(TrainOptions(**SMALL | options))
+    return TrainOptions(**SMALL | options).checked()
 
 
 class Ear:
@@ -802,23 +803,23 @@ def digits():
     ("network", "method"), [*(("mlp", method) for method in SPIKING), ("conv-small", "tet"), ("conv-small", "tdd-ddla")]
 )
 def test_the_loss_falls_on_digits(tmp_path, network, method):
-    history, *_ = train(tmp_path, checked(TrainOptions(network=network, method=method, steps=4, epochs=2)), digits())
+    history, *_ = train(tmp_path, TrainOptions(network=network, method=method, steps=4, epochs=2).checked(), digits())
     assert history[1]["loss"] < 0.9 * history[0]["loss"]
     assert history[1]["train_accuracy"] > history[0]["train_accuracy"]
 
 
 @pytest.mark.parametrize("reset", ["hard", "soft"])
 def test_tet_knows_more_than_four_of_five_digits_after_three_epochs(tmp_path, reset):
-    options = checked(TrainOptions(method="tet", reset=reset, steps=4, epochs=3))
+    options = TrainOptions(method="tet", reset=reset, steps=4, epochs=3).checked()
     history, *_ = train(tmp_path, options, digits())
     assert history[-1]["accuracy"] > 0.8
 
 
 def test_a_penalty_on_spikes_leaves_fewer_of_them(tmp_path):
     common = {"steps": 4, "epochs": 3, "network": "mlp"}
-    tet = train(tmp_path / "tet", checked(TrainOptions(method="tet", **common)), digits())[0][-1]
+    tet = train(tmp_path / "tet", TrainOptions(method="tet", **common).checked(), digits())[0][-1]
     for method, lambda_ in (("tdd-ddla", 0.25), ("l1-spikes", 0.4), ("l1-delta", 0.4), ("l1-onset", 0.4)):
-        options = checked(TrainOptions(method=method, lambda_=lambda_, **common))
+        options = TrainOptions(method=method, lambda_=lambda_, **common).checked()
         found = train(tmp_path / method, options, digits())[0][-1]
         assert found["delta_events"] < tet["delta_events"]
         assert found["raw_events"] < tet["raw_events"]

@@ -1,4 +1,4 @@
-"""The machines that verify compares: all say the same, in the same shapes."""
+"""The backends that verify compares: all give the same, in the same shapes."""
 
 import json
 from collections.abc import Callable
@@ -16,12 +16,12 @@ from tdd_deploy.program import Program
 from tdd_deploy.program.quantization.quantize import quantize
 from tdd_deploy.simulator import reference
 from tdd_deploy.verification.backends import (
-    Machine,
-    event_machine,
-    lava_machine,
-    onnx_machine,
-    openvino_machine,
-    reference_machine,
+    Backend,
+    event_backend,
+    lava_backend,
+    onnx_backend,
+    openvino_backend,
+    reference_backend,
 )
 from tdd_deploy.verification.comparison import compare
 from tests import by_hand
@@ -61,17 +61,17 @@ def lava(monkeypatch: pytest.MonkeyPatch) -> FakeLava:
     return fake
 
 
-def test_every_machine_fires_the_spikes_counted_by_hand() -> None:
+def test_every_backend_fires_the_spikes_counted_by_hand() -> None:
     program = by_hand.program()
-    machines = [
-        reference_machine(program, "reference"),
-        event_machine(program, "delta", "delta"),
-        event_machine(program, "spike", "spike"),
-        onnx_machine(program, "onnx, step", "step"),
-        onnx_machine(program, "onnx, scan", "scan"),
+    backends = [
+        reference_backend(program, "reference"),
+        event_backend(program, "delta", "delta"),
+        event_backend(program, "spike", "spike"),
+        onnx_backend(program, "onnx, step", "step"),
+        onnx_backend(program, "onnx, scan", "scan"),
     ]
-    for machine in machines:
-        recorded = machine(by_hand.INPUTS)
+    for backend in backends:
+        recorded = backend(by_hand.INPUTS)
         assert recorded.spikes.keys() == {"hidden"}
         assert np.array_equal(recorded.spikes["hidden"], by_hand.SPIKES)
         assert np.array_equal(recorded.output, by_hand.OUTPUT)
@@ -82,45 +82,45 @@ POTENTIALS = [[[1, 3], [1.5, 4], [0, 2]], [[0.5, 2], [0.75, 2], [0.875, 3]]]
 
 
 @pytest.mark.parametrize(
-    "machine",
+    "backend",
     [
-        reference_machine(by_hand.program(), "reference"),
-        event_machine(by_hand.program(), "delta", "delta"),
-        event_machine(by_hand.program(), "spike", "spike"),
+        reference_backend(by_hand.program(), "reference"),
+        event_backend(by_hand.program(), "delta", "delta"),
+        event_backend(by_hand.program(), "spike", "spike"),
     ],
 )
-def test_potentials_are_those_before_the_reset(machine: Machine) -> None:
+def test_potentials_are_those_before_the_reset(backend: Backend) -> None:
     """The potentials of neuron 0 in by_hand's comments, and of neuron 1, whose currents are 3, 4, 2 and 2, 2, 3."""
-    assert machine(by_hand.INPUTS).potentials["hidden"].tolist() == POTENTIALS
+    assert backend(by_hand.INPUTS).potentials["hidden"].tolist() == POTENTIALS
 
 
-def test_the_event_machine_sends_one_code_throughout() -> None:
+def test_the_event_backend_sends_one_code_throughout() -> None:
     for code in ("delta", "spike"):
-        recorded = event_machine(by_hand.program(), "event", code)(by_hand.INPUTS)  # type: ignore[arg-type]
+        recorded = event_backend(by_hand.program(), "event", code)(by_hand.INPUTS)  # type: ignore[arg-type]
         assert {edge.code for edge in recorded.program.edges} == {code}
 
 
 @pytest.mark.parametrize(
     "make",
     [
-        reference_machine,
-        lambda program, name: event_machine(program, name, "delta"),
-        lambda program, name: onnx_machine(program, name, "step"),
-        lambda program, name: onnx_machine(program, name, "scan"),
+        reference_backend,
+        lambda program, name: event_backend(program, name, "delta"),
+        lambda program, name: onnx_backend(program, name, "step"),
+        lambda program, name: onnx_backend(program, name, "scan"),
     ],
 )
-def test_a_machine_holds_no_state_from_batch_to_batch(make: Callable[..., Any]) -> None:
-    machine = make(by_hand.program(), "machine")
-    alone = machine(by_hand.INPUTS[:, 1:])
-    machine(by_hand.INPUTS)
-    again = machine(by_hand.INPUTS[:, 1:])
+def test_a_backend_holds_no_state_from_batch_to_batch(make: Callable[..., Any]) -> None:
+    backend = make(by_hand.program(), "backend")
+    alone = backend(by_hand.INPUTS[:, 1:])
+    backend(by_hand.INPUTS)
+    again = backend(by_hand.INPUTS[:, 1:])
     assert np.array_equal(alone.output, again.output)
     assert np.array_equal(alone.output, by_hand.OUTPUT[1:])
 
 
 @pytest.mark.parametrize("mapping", ["fused", "stock", "spike"])
 def test_lava_gets_integers_sample_first_and_gives_what_it_wrote(mapping: str, lava: FakeLava) -> None:
-    recorded = lava_machine(INTEGERS, "lava", mapping, timeout_s=12)(by_hand.INPUTS)  # type: ignore[arg-type]
+    recorded = lava_backend(INTEGERS, "lava", mapping, timeout_s=12)(by_hand.INPUTS)  # type: ignore[arg-type]
     assert np.array_equal(lava.x, np.rint(by_hand.INPUTS * 16).swapaxes(0, 1))
     assert lava.x.dtype == np.int32
     assert lava.asked["python"] == PYTHON
@@ -128,17 +128,17 @@ def test_lava_gets_integers_sample_first_and_gives_what_it_wrote(mapping: str, l
     assert lava.asked["potentials"] == (recorded.potentials != {}) == (mapping == "fused")
     assert lava.manifest["mapping"] == mapping
     assert recorded.seconds == 1.5
-    assert compare(reference_machine(INTEGERS, "reference")(by_hand.INPUTS), recorded).passed
+    assert compare(reference_backend(INTEGERS, "reference")(by_hand.INPUTS), recorded).passed
 
 
 def test_lavas_bundle_is_of_as_many_steps_as_the_inputs(lava: FakeLava) -> None:
     assert INTEGERS.n_steps == 3
-    lava_machine(INTEGERS, "lava", "fused", timeout_s=12)(np.concatenate([by_hand.INPUTS] * 2))
+    lava_backend(INTEGERS, "lava", "fused", timeout_s=12)(np.concatenate([by_hand.INPUTS] * 2))
     assert lava.manifest["n_steps"] == 6
 
 
 def test_nothing_of_a_run_of_lava_is_left(lava: FakeLava) -> None:
-    lava_machine(INTEGERS, "lava", "fused", timeout_s=12)(by_hand.INPUTS)
+    lava_backend(INTEGERS, "lava", "fused", timeout_s=12)(by_hand.INPUTS)
     assert not lava.asked["folder"].exists()
 
 
@@ -149,29 +149,31 @@ def test_a_program_that_lava_cannot_hold_is_refused_before_it_runs(lava: FakeLav
         for node in INTEGERS.nodes
     )
     with pytest.raises(NotExportable, match="soft reset"):
-        lava_machine(replace(INTEGERS, nodes=nodes), "lava", "stock", timeout_s=12)
+        lava_backend(replace(INTEGERS, nodes=nodes), "lava", "stock", timeout_s=12)
     assert lava.asked == {}
 
 
 def test_without_its_environment_lava_says_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("TDD_DEPLOY_LAVA_HOME", str(tmp_path))
     with pytest.raises(MissingEnvironment, match="tdd-deploy lava setup"):
-        lava_machine(INTEGERS, "lava", "fused", timeout_s=12)
+        lava_backend(INTEGERS, "lava", "fused", timeout_s=12)
 
 
 def test_float64_is_refused_for_openvino_with_the_runtime_that_takes_it() -> None:
     program = replace(by_hand.program(), number_format="float64")
-    with pytest.raises(BadOption, match=r"float64, which OpenVINO computes in float32; .*--against onnx runs float64"):
-        openvino_machine(program, "step")
+    with pytest.raises(
+        BadOption, match=r"float64, which OpenVINO computes in float32\. Use against=onnx, which runs float64"
+    ):
+        openvino_backend(program, "step")
 
 
 def test_the_precision_of_a_runtime_is_named_where_it_differs_alone() -> None:
     program = by_hand.program()
-    right = reference_machine(program, "reference")(by_hand.INPUTS)
+    right = reference_backend(program, "reference")(by_hand.INPUTS)
     remark = "other, computed with INFERENCE_PRECISION_HINT bf16"
-    same = replace(right, machine="other", precision=remark)
-    assert compare(right, same).parted is None
+    same = replace(right, backend="other", precision=remark)
+    assert compare(right, same).first_difference is None
     other = replace(same, output=same.output + 1)
     found = compare(right, other)
-    assert found.first is not None
-    assert found.first.cause.endswith(f"; {remark}")
+    assert found.first_divergence is not None
+    assert found.first_divergence.cause.endswith(f"; {remark}")

@@ -1,4 +1,4 @@
-"""Static programs of ReLUs as plain ONNX: onnxruntime and our own reader agree with the program."""
+"""ReLU networks as plain ONNX: onnxruntime and our own importer agree with the program."""
 
 import sys
 
@@ -44,7 +44,7 @@ def program(neuron=None, *, delay=0, number_format="float32"):
     return build(nodes, edges, dt_s=1e-3, n_steps=1, number_format=number_format)
 
 
-def test_onnxruntime_and_our_reader_give_what_the_program_gives(tmp_path):
+def test_onnxruntime_and_our_importer_give_the_outputs_of_the_program(tmp_path):
     written = program()
     path = tmp_path / "network.onnx"
     write(written, path)
@@ -60,14 +60,20 @@ def test_onnxruntime_and_our_reader_give_what_the_program_gives(tmp_path):
 @pytest.mark.parametrize(
     ("changed", "found"),
     [
-        ({"neuron": relu(delta_threshold=0.1)}, "SigmaDelta with ReLU and a delta_threshold of 0"),
-        ({"neuron": relu(activation="none")}, "allowed: SigmaDelta with ReLU"),
-        ({"neuron": LIF(beta=np.array(0.5), v_threshold=np.array(1.0), v_reset=np.array(0.0))}, "one: LIF; allowed"),
-        ({"delay": 1}, "edge three -> sums: delay 1; allowed: 0"),
-        ({"number_format": "float64"}, "number_format: float64; allowed: float32"),
+        (
+            {"neuron": relu(delta_threshold=0.1)},
+            r"a delta_threshold of 0 \(got SigmaDelta .* a delta_threshold of 0\.1\)",
+        ),
+        ({"neuron": relu(activation="none")}, r"must be SigmaDelta .*activation relu .*\(got .*activation none"),
+        (
+            {"neuron": LIF(beta=np.array(0.5), v_threshold=np.array(1.0), v_reset=np.array(0.0))},
+            r"one must be SigmaDelta .*\(got LIF\)",
+        ),
+        ({"delay": 1}, "edge three -> sums has delay 1, but"),
+        ({"number_format": "float64"}, r"number_format must be float32 \(got float64\)"),
     ],
 )
-def test_what_is_no_conventional_network_is_refused(tmp_path, changed, found):
+def test_a_program_that_is_no_relu_network_is_refused(tmp_path, changed, found):
     with pytest.raises(NotExportable, match=found):
         write(program(**changed), tmp_path / "network.onnx")
     assert not any(tmp_path.iterdir())
@@ -75,5 +81,5 @@ def test_what_is_no_conventional_network_is_refused(tmp_path, changed, found):
 
 def test_without_onnx_the_line_that_installs_it_is_given(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnx", None)
-    with pytest.raises(MissingDependency, match=r"needs onnx; .* 'tdd-deploy\[onnx\]'"):
+    with pytest.raises(MissingDependency, match=r"a ReLU network in ONNX needs onnx\. .* 'tdd-deploy\[onnx\]'"):
         write(program(), tmp_path / "network.onnx")

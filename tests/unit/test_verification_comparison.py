@@ -1,4 +1,4 @@
-"""Two machines side by side: what differs, what may, and every likely cause provoked by a fault of its kind."""
+"""Two backends side by side: what differs, what may, and every likely cause provoked by a fault of its kind."""
 
 import json
 from collections.abc import Callable
@@ -13,19 +13,10 @@ from tdd_deploy.neurons import LI, LIF, LoihiLIF, Neuron, SigmaDelta, loihi
 from tdd_deploy.program import Dense, Edge, Input, NeuronLayer, Node, Output, Program, build
 from tdd_deploy.program.quantization.quantize import quantize
 from tdd_deploy.simulator.arithmetic import IntegerArithmetic
-from tdd_deploy.verification.backends import reference_machine
-from tdd_deploy.verification.comparison import (
-    EXACT,
-    FLOATS,
-    QUANTIZED,
-    Difference,
-    Hop,
-    Recorded,
-    bound_between,
-    compare,
-    informed,
-    joined,
-)
+from tdd_deploy.verification.backends import reference_backend
+from tdd_deploy.verification.comparison import Comparison, compare, joined, with_known_potentials
+from tdd_deploy.verification.divergence import Divergence
+from tdd_deploy.verification.recording import EXACT, FLOATS, QUANTIZED, Recorded, bound_between
 
 N_STEPS, N_SAMPLES, N_IN, N_OUT = 12, 4, 6, 3
 
@@ -82,14 +73,14 @@ def inputs(n_in: int = N_IN, n_samples: int = N_SAMPLES, n_steps: int = N_STEPS)
 
 
 def executed(program: Program, given: np.ndarray | None = None, name: str = "right") -> Recorded:
-    return reference_machine(program, name)(inputs() if given is None else given)
+    return reference_backend(program, name)(inputs() if given is None else given)
 
 
-def first(before: Recorded, after: Recorded) -> Difference:
-    hop = compare(before, after)
-    assert not hop.passed
-    assert hop.first is not None
-    return hop.first
+def first(before: Recorded, after: Recorded) -> Divergence:
+    comparison = compare(before, after)
+    assert not comparison.passed
+    assert comparison.first_divergence is not None
+    return comparison.first_divergence
 
 
 def edited(recorded: Recorded, layer: str, places: list[tuple[int, ...]]) -> Recorded:
@@ -97,7 +88,7 @@ def edited(recorded: Recorded, layer: str, places: list[tuple[int, ...]]) -> Rec
     spikes = {name: array.copy() for name, array in recorded.spikes.items()}
     for place in places:
         spikes[layer][place] = 1 - spikes[layer][place]
-    return replace(recorded, machine="wrong", spikes=spikes)
+    return replace(recorded, backend="wrong", spikes=spikes)
 
 
 def shifted(recorded: Recorded, steps: int) -> Recorded:
@@ -110,7 +101,7 @@ def shifted(recorded: Recorded, steps: int) -> Recorded:
 
     return replace(
         recorded,
-        machine="wrong",
+        backend="wrong",
         spikes={name: moved(array) for name, array in recorded.spikes.items()},
         potentials={name: moved(array) for name, array in recorded.potentials.items()},
         output=moved(recorded.output),
@@ -129,7 +120,7 @@ def reset_at(program: Program, given: np.ndarray, begins: list[int]) -> Recorded
 
     return replace(
         parts[0],
-        machine="wrong",
+        backend="wrong",
         spikes={name: whole([part.spikes[name] for part in parts]) for name in parts[0].spikes},
         potentials={name: whole([part.potentials[name] for part in parts]) for name in parts[0].potentials},
         output=whole([part.output for part in parts]),
@@ -140,15 +131,15 @@ def blind(recorded: Recorded) -> Recorded:
     return replace(recorded, potentials={})
 
 
-# What a hop is
+# What is compared
 
 
-def test_a_machine_agrees_with_itself() -> None:
-    hop = compare(executed(program(integers())), executed(program(integers()), name="again"))
-    assert (hop.before, hop.after, hop.bound) == ("right", "again", EXACT)
-    assert (hop.spikes, hop.differing) == (N_SAMPLES * N_STEPS * (8 + 5), 0)
-    assert (hop.outputs_differing, hop.predictions_differing, hop.largest_dv) == (0, 0, 0.0)
-    assert (hop.n_samples, hop.passed, hop.parted) == (N_SAMPLES, True, None)
+def test_a_backend_agrees_with_itself() -> None:
+    comparison = compare(executed(program(integers())), executed(program(integers()), name="again"))
+    assert (comparison.before, comparison.after, comparison.bound) == ("right", "again", EXACT)
+    assert (comparison.spikes, comparison.differing) == (N_SAMPLES * N_STEPS * (8 + 5), 0)
+    assert (comparison.outputs_differing, comparison.predictions_differing, comparison.largest_dv) == (0, 0, 0.0)
+    assert (comparison.n_samples, comparison.passed, comparison.first_difference) == (N_SAMPLES, True, None)
 
 
 @pytest.mark.parametrize(
@@ -165,8 +156,8 @@ def test_the_bound_follows_from_both_number_formats(formats: tuple[str, str], bo
     made = {"integer": program(integers())}
     made |= {name: program(floats(), number_format=name) for name in ("float32", "float64")}
     assert bound_between(made[formats[0]], made[formats[1]]) is bound
-    hop = compare(executed(made[formats[0]]), executed(made[formats[1]]))
-    assert (hop.outputs_differing is None) == (hop.largest_dv is None) == (bound is QUANTIZED)
+    comparison = compare(executed(made[formats[0]]), executed(made[formats[1]]))
+    assert (comparison.outputs_differing is None) == (comparison.largest_dv is None) == (bound is QUANTIZED)
 
 
 def test_the_first_difference_is_first_in_time_then_in_execution_order_then_by_sample() -> None:
@@ -186,7 +177,7 @@ def test_a_difference_names_layer_step_sample_neuron_both_spikes_both_v_and_the_
     spike = int(right.spikes["first"][1, 3, 6])
     v = int(right.potentials["first"][1, 3, 6])
     assert str(first(right, wrong)).startswith(
-        f"first difference: layer first, step 4, sample 1, neuron [6]: "
+        f"first divergence: layer first, step 4, sample 1, neuron [6]: "
         f"spikes {spike} and {1 - spike}, v {v} and {v}, threshold 1000; likely cause: "
     )
 
@@ -225,9 +216,9 @@ def test_outputs_in_other_units_are_judged_by_predictions() -> None:
     turned = -right.output.astype(np.int32)
     after = replace(quantized, spikes=right.spikes, output=turned)
     found = first(right, after)
-    hop = compare(right, after)
-    assert hop.outputs_differing is None
-    assert hop.predictions_differing > 0
+    comparison = compare(right, after)
+    assert comparison.outputs_differing is None
+    assert comparison.predictions_differing > 0
     assert (found.layer, found.step) == ("out", N_STEPS)
     totals = right.output[found.sample].sum(axis=0)
     assert found.neuron == (int(totals.argmin()),)
@@ -239,8 +230,8 @@ def test_potentials_that_are_sent_are_no_spikes() -> None:
     li = LI(beta=np.asarray(0.5))
     right = executed(program(floats(), last=li))
     sums = right.spikes["second"] * np.float32(1 + 1e-6)
-    hop = compare(right, replace(right, spikes={**right.spikes, "second": sums}))
-    assert (hop.passed, hop.differing, hop.spikes) == (True, 0, N_SAMPLES * N_STEPS * 8)
+    comparison = compare(right, replace(right, spikes={**right.spikes, "second": sums}))
+    assert (comparison.passed, comparison.differing, comparison.spikes) == (True, 0, N_SAMPLES * N_STEPS * 8)
     assert not compare(right, executed(program(floats(), last=LI(beta=np.asarray(0.25))))).passed
 
 
@@ -249,16 +240,26 @@ def sigma_delta(threshold: float = 0.25) -> Program:
 
 
 def with_messages(recorded: Recorded, layer: str, messages: np.ndarray) -> Recorded:
-    return replace(recorded, machine="wrong", spikes={**recorded.spikes, layer: messages})
+    return replace(recorded, backend="wrong", spikes={**recorded.spikes, layer: messages})
 
 
 def test_the_messages_of_a_sigma_delta_network_are_compared() -> None:
     right = executed(sigma_delta())
     assert all(messages.any() for messages in right.spikes.values())
-    hop = compare(right, executed(sigma_delta()))
+    comparison = compare(right, executed(sigma_delta()))
     n = N_SAMPLES * N_STEPS
-    assert (hop.passed, hop.spikes, hop.messages, hop.outputs) == (True, 0, n * (8 + 5), n * N_OUT)
-    assert (hop.messages_differing, hop.outputs_differing, hop.not_compared, hop.always_zero) == (0, 0, 0, ())
+    assert (comparison.passed, comparison.spikes, comparison.messages, comparison.outputs) == (
+        True,
+        0,
+        n * (8 + 5),
+        n * N_OUT,
+    )
+    assert (
+        comparison.messages_differing,
+        comparison.outputs_differing,
+        comparison.not_compared,
+        comparison.always_zero,
+    ) == (0, 0, 0, ())
 
 
 def test_messages_may_be_rounded_up_to_a_fraction_of_the_largest_in_their_layer() -> None:
@@ -268,8 +269,8 @@ def test_messages_may_be_rounded_up_to_a_fraction_of_the_largest_in_their_layer(
     for fraction, passes in ((0.9, True), (1.1, False)):
         moved = messages.copy()
         moved[place] = messages[place] + fraction * 1e-4 * messages.max()
-        hop = compare(right, with_messages(right, "first", moved))
-        assert (hop.passed, hop.messages_differing) == (passes, int(not passes))
+        comparison = compare(right, with_messages(right, "first", moved))
+        assert (comparison.passed, comparison.messages_differing) == (passes, int(not passes))
     found = first(right, with_messages(right, "first", moved))
     assert (found.layer, found.number, found.step, found.sample, found.neuron) == ("first", 0, 6, 2, (3,))
     assert found.values == (messages[place], moved[place])
@@ -280,9 +281,9 @@ def test_a_message_that_differs_hides_no_later_one() -> None:
     right = executed(sigma_delta())
     wrong = right.spikes["first"].copy()
     wrong[1, 4:] += 1
-    hop = compare(right, with_messages(right, "first", wrong))
-    assert (hop.messages_differing, hop.messages) == (8 * (N_STEPS - 4), N_SAMPLES * N_STEPS * (8 + 5))
-    assert (hop.outputs, hop.not_compared) == (N_SAMPLES * N_STEPS * N_OUT, 0)
+    comparison = compare(right, with_messages(right, "first", wrong))
+    assert (comparison.messages_differing, comparison.messages) == (8 * (N_STEPS - 4), N_SAMPLES * N_STEPS * (8 + 5))
+    assert (comparison.outputs, comparison.not_compared) == (N_SAMPLES * N_STEPS * N_OUT, 0)
 
 
 def test_messages_and_outputs_after_the_first_spike_of_their_sample_that_differs_are_not_compared() -> None:
@@ -292,19 +293,19 @@ def test_messages_and_outputs_after_the_first_spike_of_their_sample_that_differs
     wrong = replace(wrong, output=right.output.copy())
     wrong.output[1, 4:] += 1
     wrong.output[2, 11, 2] += 1
-    hop = compare(right, wrong)
+    comparison = compare(right, wrong)
     later = N_STEPS - 4  # of step 5, "second" and the output come after "first"
-    assert (hop.differing, hop.messages_differing, hop.outputs_differing) == (2, 5, 1)
-    assert hop.messages == (N_SAMPLES * N_STEPS - later) * 5
-    assert hop.outputs == (N_SAMPLES * N_STEPS - later) * N_OUT
-    assert hop.not_compared == later * (5 + N_OUT)
+    assert (comparison.differing, comparison.messages_differing, comparison.outputs_differing) == (2, 5, 1)
+    assert comparison.messages == (N_SAMPLES * N_STEPS - later) * 5
+    assert comparison.outputs == (N_SAMPLES * N_STEPS - later) * N_OUT
+    assert comparison.not_compared == later * (5 + N_OUT)
 
 
 def test_numbers_of_a_layer_that_comes_before_the_spike_are_compared_in_its_step() -> None:
     right = executed(program(LI(beta=np.asarray(0.5)), last=floats()))
-    hop = compare(right, edited(right, "second", [(0, 4, 3)]))
-    assert hop.messages == N_SAMPLES * N_STEPS * 8 - (N_STEPS - 5) * 8
-    assert hop.outputs == N_SAMPLES * N_STEPS * N_OUT - (N_STEPS - 4) * N_OUT
+    comparison = compare(right, edited(right, "second", [(0, 4, 3)]))
+    assert comparison.messages == N_SAMPLES * N_STEPS * 8 - (N_STEPS - 5) * 8
+    assert comparison.outputs == N_SAMPLES * N_STEPS * N_OUT - (N_STEPS - 4) * N_OUT
 
 
 def test_integers_are_compared_even_after_a_difference() -> None:
@@ -312,19 +313,19 @@ def test_integers_are_compared_even_after_a_difference() -> None:
     wrong = edited(right, "first", [(1, 4, 6)])
     wrong = replace(wrong, output=right.output.copy())
     wrong.output[1, 4:, 0] += 2
-    hop = compare(right, wrong)
-    assert (hop.outputs_differing, hop.outputs) == (N_STEPS - 4, N_SAMPLES * N_STEPS * N_OUT)
-    assert hop.not_compared == 0
+    comparison = compare(right, wrong)
+    assert (comparison.outputs_differing, comparison.outputs) == (N_STEPS - 4, N_SAMPLES * N_STEPS * N_OUT)
+    assert comparison.not_compared == 0
 
 
-def test_a_machine_whose_messages_differ_borrows_no_potentials() -> None:
+def test_a_backend_whose_messages_differ_borrows_no_potentials() -> None:
     mixed = program(floats(), last=SigmaDelta(delta_threshold=np.asarray(0.5)))
     right = executed(mixed)
     assert right.potentials
     other = with_messages(blind(right), "second", right.spikes["second"] + 1)
-    assert informed(right, other, compare(right, other)) is other
+    assert with_known_potentials(right, other, compare(right, other)) is other
     same = blind(right)
-    assert informed(right, same, compare(right, same)).potentials == right.potentials
+    assert with_known_potentials(right, same, compare(right, same)).potentials == right.potentials
 
 
 def test_a_change_as_large_as_its_threshold_is_called_rounding_and_a_larger_one_is_not() -> None:
@@ -346,44 +347,44 @@ def test_a_few_messages_may_differ() -> None:
 
 
 def test_nothing_compared_is_never_ok() -> None:
-    hop = compare(executed(program(integers())), executed(program(integers())))
+    comparison = compare(executed(program(integers())), executed(program(integers())))
     for kind in ("spikes", "messages", "outputs"):
         only = {"spikes": 0, "messages": 0, "outputs": 0} | {kind: 1}
-        assert replace(hop, **only).passed
+        assert replace(comparison, **only).passed
     for outputs in (0, None):
-        assert not replace(hop, spikes=0, messages=0, outputs=outputs).passed
+        assert not replace(comparison, spikes=0, messages=0, outputs=outputs).passed
 
 
 def test_layers_that_stay_0_on_both_backends_are_named() -> None:
     never = program(integers(), last=integers(v_threshold=2**23 - 1))
     right = executed(never)
-    hop = compare(right, executed(never))
-    assert (hop.passed, hop.always_zero) == (True, ("second", "out"))
+    comparison = compare(right, executed(never))
+    assert (comparison.passed, comparison.always_zero) == (True, ("second", "out"))
     once = edited(right, "second", [(3, 2, 1)])
     assert compare(right, once).always_zero == compare(once, right).always_zero == ("out",)
-    assert joined([hop, compare(right, once)]).always_zero == ("out",)
+    assert joined([comparison, compare(right, once)]).always_zero == ("out",)
 
 
 @pytest.mark.parametrize(
     ("bits", "per", "advice"),
     [
-        (8, "layer", ["--per neuron"]),
-        (4, "layer", ["more --bits", "--per neuron"]),
-        (4, "neuron", ["more --bits"]),
+        (8, "layer", ["`per=neuron`"]),
+        (4, "layer", ["more `bits`", "`per=neuron`"]),
+        (4, "neuron", ["more `bits`"]),
         (8, "neuron", []),
     ],
 )
 def test_the_advice_against_rounding_names_only_options_that_are_not_in_use(
     bits: int, per: str, advice: list[str]
 ) -> None:
-    """Weights of both layers differ from neuron to neuron, so ``--per neuron`` gives each a threshold of its own."""
+    """Weights of both layers differ from neuron to neuron, so ``per=neuron`` gives each a threshold of its own."""
     before = executed(program(floats()))
     made = quantize(before.program, bits=bits, per=per, input_bits=8).program  # type: ignore[arg-type]
     after = executed(made, name="integers")
     turned = edited(after, "first", [(0, t, n) for t in range(N_STEPS) for n in range(8)])
     found = first(before, turned).cause
     assert found.startswith("the rounding to integers")
-    assert [word for word in ("more --bits", "--per neuron") if word in found] == advice
+    assert [word for word in ("more `bits`", "`per=neuron`") if word in found] == advice
 
 
 def test_a_few_float_spikes_may_differ_but_no_integer_spike() -> None:
@@ -402,16 +403,16 @@ def test_a_threshold_of_zero_has_no_part_in_the_largest_difference() -> None:
     right = executed(program(integers(v_threshold=heights), last=integers()))
     v = right.potentials["first"].copy()
     v[0, 0] += np.array([999, 10, 0, 30, 0, 0, 0, 0])
-    hop = compare(right, replace(right, potentials={**right.potentials, "first": v}))
-    assert hop.largest_dv == 0.015
+    comparison = compare(right, replace(right, potentials={**right.potentials, "first": v}))
+    assert comparison.largest_dv == 0.015
 
 
-def test_a_hop_is_plain_json() -> None:
+def test_a_comparison_is_plain_json() -> None:
     right = executed(program(integers()))
-    hop = compare(right, edited(right, "first", [(1, 3, 6)]))
-    plain = json.loads(json.dumps(hop.as_json(), allow_nan=False))
-    assert (plain["bound"], plain["passed"], plain["first"]["neuron"]) == ("0 differing", False, [6])
-    assert compare(right, right).as_json()["first"] is None
+    comparison = compare(right, edited(right, "first", [(1, 3, 6)]))
+    plain = json.loads(json.dumps(comparison.as_json(), allow_nan=False))
+    assert (plain["bound"], plain["passed"], plain["first_divergence"]["neuron"]) == ("0 differing", False, [6])
+    assert compare(right, right).as_json()["first_divergence"] is None
 
 
 def test_potentials_beyond_float32_are_compared_and_still_plain_json() -> None:
@@ -419,16 +420,16 @@ def test_potentials_beyond_float32_are_compared_and_still_plain_json() -> None:
     v = right.potentials["first"].copy()
     v[1, 3, 6] = np.inf
     right = replace(right, potentials={**right.potentials, "first": v})
-    hop = compare(right, edited(right, "first", [(1, 3, 6)]))
-    assert hop.largest_dv == 0
-    assert not hop.passed
-    assert json.loads(json.dumps(hop.as_json(), allow_nan=False))["first"]["potentials"] is None
+    comparison = compare(right, edited(right, "first", [(1, 3, 6)]))
+    assert comparison.largest_dv == 0
+    assert not comparison.passed
+    assert json.loads(json.dumps(comparison.as_json(), allow_nan=False))["first_divergence"]["potentials"] is None
 
 
 # Batches
 
 
-def split(before: Recorded, after: Recorded, sizes: list[int]) -> list[Hop]:
+def split(before: Recorded, after: Recorded, sizes: list[int]) -> list[Comparison]:
     edges = np.cumsum([0, *sizes])
 
     def part(recorded: Recorded, a: int, b: int) -> Recorded:
@@ -443,7 +444,7 @@ def split(before: Recorded, after: Recorded, sizes: list[int]) -> list[Hop]:
 
 @pytest.mark.parametrize("sizes", [[4], [1, 3], [2, 1, 1], [1, 1, 1, 1]])
 @pytest.mark.parametrize("kind", ["integers", "outputs", "floats to integers", "messages"])
-def test_a_joined_hop_does_not_depend_on_the_batches(sizes: list[int], kind: str) -> None:
+def test_joined_comparisons_does_not_depend_on_the_batches(sizes: list[int], kind: str) -> None:
     right = executed(program(floats() if kind == "floats to integers" else integers()))
     wrong = executed(program(integers()), name="wrong")
     if kind == "integers":
@@ -456,12 +457,12 @@ def test_a_joined_hop_does_not_depend_on_the_batches(sizes: list[int], kind: str
         wrong = with_messages(right, "first", messages)
     elif kind == "outputs":
         wrong = replace(right, output=right.output + np.eye(N_SAMPLES)[:, :1, None].astype(int) * 2)
-    whole, hop = compare(right, wrong), joined(split(right, wrong, sizes))
+    whole, comparison = compare(right, wrong), joined(split(right, wrong, sizes))
     assert not whole.passed
-    assert whole.first is not None
-    assert hop.first is not None
-    assert replace(hop, parted=None) == replace(whole, parted=None)
-    assert replace(hop.first, cause="") == replace(whole.first, cause="")
+    assert whole.first_divergence is not None
+    assert comparison.first_divergence is not None
+    assert replace(comparison, first_difference=None) == replace(whole, first_difference=None)
+    assert replace(comparison.first_divergence, cause="") == replace(whole.first_divergence, cause="")
 
 
 def test_a_bound_holds_over_all_samples_and_not_in_every_batch() -> None:
@@ -470,19 +471,19 @@ def test_a_bound_holds_over_all_samples_and_not_in_every_batch() -> None:
     right = executed(made, inputs(n_samples=33))
     after = replace(right, program=program(integers()), output=right.output.copy())
     after.output[32] *= -1
-    hops = split(right, after, [32, 1])
-    assert [hop.passed for hop in hops] == [True, False]
-    assert joined(hops).passed
-    assert joined(hops).first is None
+    comparisons = split(right, after, [32, 1])
+    assert [comparison.passed for comparison in comparisons] == [True, False]
+    assert joined(comparisons).passed
+    assert joined(comparisons).first_divergence is None
 
 
-def test_a_machine_without_potentials_borrows_those_of_one_that_sent_the_same() -> None:
+def test_a_backend_without_potentials_borrows_those_of_one_that_sent_the_same() -> None:
     right = executed(program(integers()))
-    same, wrong = blind(replace(right, machine="same")), edited(blind(right), "first", [(0, 0, 0)])
-    assert informed(right, same, compare(right, same)).potentials is right.potentials
-    assert informed(right, wrong, compare(right, wrong)).potentials == {}
+    same, wrong = blind(replace(right, backend="same")), edited(blind(right), "first", [(0, 0, 0)])
+    assert with_known_potentials(right, same, compare(right, same)).potentials is right.potentials
+    assert with_known_potentials(right, wrong, compare(right, wrong)).potentials == {}
     of_floats = replace(right, program=program(floats()))
-    assert informed(of_floats, same, compare(of_floats, same)).potentials == {}
+    assert with_known_potentials(of_floats, same, compare(of_floats, same)).potentials == {}
 
 
 # Causes
@@ -536,7 +537,7 @@ def test_a_comparison_with_at_least_is_named() -> None:
     }
     found = first(*(executed(made[compare]) for compare in (">", ">=")))
     assert found.potentials == (256, 256)
-    assert "> on one machine, and >= on the other" in found.cause
+    assert "> on one backend and >= on the other" in found.cause
 
 
 def crowd(**changed: Any) -> tuple[Program, np.ndarray]:
@@ -572,7 +573,7 @@ def test_a_wrap_that_is_left_out_is_named(sign: int, monkeypatch: pytest.MonkeyP
 @pytest.mark.parametrize("neuron", [integers(), floats()])
 @pytest.mark.parametrize(("steps", "word"), [(1, "late"), (-1, "early")])
 @pytest.mark.parametrize("is_blind", [False, True])
-def test_a_machine_out_of_step_is_named(neuron: Neuron, steps: int, word: str, is_blind: bool) -> None:
+def test_a_backend_out_of_step_is_named(neuron: Neuron, steps: int, word: str, is_blind: bool) -> None:
     right = executed(program(neuron))
     wrong = shifted(right, steps)
     found = first(blind(right), wrong) if is_blind else first(right, wrong)
@@ -610,7 +611,7 @@ def test_a_missing_reset_is_named_without_potentials() -> None:
     made = program(integers())
     found = first(blind(executed(made)), blind(reset_at(made, inputs(), [0])))
     assert found.potentials is None
-    assert "v not to be read from one of them" in str(found)
+    assert "v unknown on one of them" in str(found)
     assert "left over" in found.cause
 
 
@@ -659,16 +660,16 @@ def test_float_rounding_is_named_and_integers_do_not_round() -> None:
     assert "rounding:" not in found.cause
 
 
-def test_a_fault_that_works_later_is_dated_from_where_the_potentials_part() -> None:
+def test_a_fault_that_works_later_is_dated_from_where_the_potentials_differ() -> None:
     """Neurons gather one bias at every step, and fire at different steps."""
     silent = np.zeros((N_STEPS, N_SAMPLES, N_IN), np.float32)
     made = [program(integers(dv=0, bias=bias), last=integers()) for bias in (400, 0)]
     found = first(*(executed(each, silent) for each in made))
     assert (found.step, found.potentials) == (3, (1200, 0))
-    assert found.cause == "a bias that is missing, or is added twice (v parts from step 1 on)"
+    assert found.cause == "a bias that is missing, or is added twice (v differs from step 1 on)"
 
 
-def test_integers_that_part_from_floats_are_shown_in_one_unit() -> None:
+def test_integers_that_differ_from_floats_are_shown_in_one_unit() -> None:
     """Thresholds of 1 and 1000, so potentials of the floats are shown times 1000."""
     right, after = executed(program(floats())), executed(program(integers()))
     found = first(right, after)
@@ -676,7 +677,7 @@ def test_integers_that_part_from_floats_are_shown_in_one_unit() -> None:
     assert found.potentials is not None
     assert found.potentials[0] == 1000 * right.potentials[found.layer][place]
     assert found.potentials[1] == after.potentials[found.layer][place]
-    assert "--bits" in found.cause
+    assert "`bits`" in found.cause
 
 
 @pytest.mark.parametrize("fault", [blind, lambda recorded: shifted(recorded, 1)])
@@ -690,6 +691,6 @@ def test_images_have_three_indices(fault: Callable[[Recorded], Recorded]) -> Non
     given = 2 * np.random.default_rng(0).random((5, 3, 2, 3, 4)).astype(np.float32)
     right = executed(made, given)
     wrong = fault(edited(right, "first", [(1, 2, 1, 2, 3)]))
-    hop = compare(right, wrong)
-    assert hop.parted is not None
-    assert len(hop.parted.neuron) == 3
+    comparison = compare(right, wrong)
+    assert comparison.first_difference is not None
+    assert len(comparison.first_difference.neuron) == 3
