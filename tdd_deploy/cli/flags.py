@@ -1,6 +1,5 @@
 """Flags of the command line, made from the fields of options; and sentences that name flags."""
 
-import tomllib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cache, wraps
 from pathlib import Path
@@ -65,7 +64,7 @@ class Flag(click.Option):
         self.heading = declared.declaration.heading
         names = [declared.name, f"--{declared.key}"]
         if declared.kind is bool:
-            super().__init__(names, is_flag=True, default=None, help=_help(declared))
+            super().__init__(names, is_flag=True, default=None)
             return
         metavar = declared.declaration.metavar or ("FLOAT" if declared.kind is float else None)
         how: dict[str, Any] = {"type": _TYPES[declared.kind], "metavar": metavar}
@@ -74,7 +73,12 @@ class Flag(click.Option):
         if declared.is_listed and not declared.declaration.repeated:
             how |= {"type": _listed, "metavar": f"{declared.kind.__name__.upper()},..."}
         repeated = declared.declaration.repeated
-        super().__init__(names, multiple=repeated, required=required, help=_help(declared), **how)
+        super().__init__(names, multiple=repeated, required=required, **how)
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        """Return the flag and its help, when somebody asks for it."""
+        self.help = _help(self.declared)
+        return super().get_help_record(ctx)
 
 
 _TYPES = {int: click.INT, float: click.UNPROCESSED, Path: PATH, str: click.STRING}  # numbers may be fractions
@@ -167,6 +171,8 @@ def read_table(path: Path, command: str, known: Mapping[str, click.Option]) -> d
         BadFile: missing, not TOML, or without the table.
         BadOptions: every unknown key, and every value of another type.
     """
+    import tomllib
+
     try:
         table: object = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:

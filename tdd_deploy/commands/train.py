@@ -1,6 +1,5 @@
 """Train a network into a run folder."""
 
-import json
 import platform
 from collections.abc import Iterator, Mapping
 from contextlib import closing, nullcontext
@@ -21,7 +20,7 @@ from tdd_deploy.options.declare import Gathered, gather
 from tdd_deploy.options.training import OF_DATA, LearnedData, Place, TrainOptions
 from tdd_deploy.options.vocabulary import ANN
 from tdd_deploy.run_folder import BASELINE_VERSION, RunFolder
-from tdd_deploy.training import Board, Samples, TrainingData, Twin, Watcher
+from tdd_deploy.training import Board, ReluNetwork, Samples, TrainingData, Watcher
 
 from .training_data import Learned, is_in_time, training_data
 
@@ -84,7 +83,7 @@ def train(
         TddDeployError: anything wrong with the folder, the data or an option.
     """
     folder = RunFolder(Path(out))
-    place = gather(given, *OWNERS)[Place]
+    place = _gather(given)[Place]
     before = _before(folder, given) if resume else None
     options, data = _decide(given if before is None else before.options, whole)
     if not resume and folder.path.is_dir() and any(folder.path.iterdir()):
@@ -126,13 +125,10 @@ class _Before:
 def _before(folder: RunFolder, given: Mapping[str, object]) -> _Before:
     """Read the train.json of a run; refuse options other than those it began with."""
     remedy = "Start the run again in another folder, without `resume`."
-    try:
-        recorded = json.loads(folder.train_json.read_text(encoding="utf-8"))
-        options = TrainOptions.from_json(recorded["options"])
-        found = _Before(options=options, facts=recorded["data"], epochs=recorded["epochs"])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise BadFile(folder.train_json, "is missing or damaged", remedy) from error
-    chosen = gather(given, *OWNERS)
+    recorded = folder.read_record(remedy)
+    options = TrainOptions.from_json(recorded["options"])
+    found = _Before(options=options, facts=recorded["data"], epochs=recorded["epochs"])
+    chosen = _gather(given)
     values = {
         name: getattr(chosen[owner], name) for owner in OWNERS[:2] for name in given if hasattr(chosen[owner], name)
     }
@@ -146,7 +142,7 @@ def _before(folder: RunFolder, given: Mapping[str, object]) -> _Before:
     if changed:
         raise BadOptions("`resume` continues a run as it began", changed)
     try:
-        gather({name: value for name, value in options.items() if value is not None}, *OWNERS)
+        _gather({name: value for name, value in options.items() if value is not None})
     except BadOptions as error:
         raise BadFile(folder.train_json, f"is damaged ({error})", remedy) from error
     return found
@@ -154,10 +150,9 @@ def _before(folder: RunFolder, given: Mapping[str, object]) -> _Before:
 
 def _decide(choices: Mapping[str, object], whole: Source | None) -> tuple[TrainOptions, Choice]:
     """Return the checked options of a run, and its data, opened in as many time steps as they have."""
-    is_ann = choices.get("method") == ANN
-    given: dict[str, object] = {"steps": 1} if is_ann else {}
-    given |= {name: value for name, value in choices.items() if value is not None}
-    gathered: Gathered = gather(given, *OWNERS)
+    given = {name: value for name, value in choices.items() if value is not None}
+    gathered = _gather(given)
+    is_ann = gathered[TrainOptions].is_ann
     options = gathered[LearnedData]
     steps = gathered[TrainOptions].steps if "steps" in choices else None
     data = Choice(options=options, steps=steps, whole=whole)
@@ -166,7 +161,12 @@ def _decide(choices: Mapping[str, object], whole: Source | None) -> tuple[TrainO
         raise BadOption(option, "cannot be combined with `method=ann`, which has no time steps")
     if options.cuts_events and "steps" not in choices:
         given["steps"] = data.open("train").sample_shape[0]
-    return gather(given, *OWNERS)[TrainOptions].checked(), data
+    return _gather(given)[TrainOptions].checked(), data
+
+
+def _gather(given: Mapping[str, object]) -> Gathered:
+    """Return checked options; an ANN has one time step unless another number is given."""
+    return gather(({"steps": 1} if given.get("method") == ANN else {}) | dict(given), *OWNERS)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -214,13 +214,13 @@ class _Run:
 
     def _write_ann(self, network: training.Network) -> None:
         """Write the ANN as a baseline, and where onnx is installed, as a network for ``simulate``."""
-        assert isinstance(network, Twin)
+        assert isinstance(network, ReluNetwork)
         lowered = training.lower(network, n_steps=1, encoder=self.options.encoder)
         write_json(self.folder.baseline_json, self._baseline(network))
         if find_spec("onnx") is not None:
             relu_network.write(lowered, self.folder.network_onnx)
 
-    def _baseline(self, network: Twin) -> dict[str, Any]:
+    def _baseline(self, network: ReluNetwork) -> dict[str, Any]:
         """Measure a trained ANN; return the contents of baseline.json."""
         sources = (self.data.open("val"), self.data.open())  # the latter is what simulate reads by default
         learned, facts = self.learned.data, self.learned.facts

@@ -9,13 +9,12 @@ worker. What excludes each other stands in the class that holds the fields: ``Op
 import math
 from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
-from fractions import Fraction
 from functools import cache
 from numbers import Integral, Real
 from os import PathLike, fspath
 from pathlib import Path
 from types import UnionType
-from typing import Any, Literal, Self, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Self, TypeVar, Union, cast, get_args, get_origin
 
 from tdd_deploy.errors import BadOptions, Violation, did_you_mean
 
@@ -166,6 +165,8 @@ class Option:
 
 def _fraction(text: str) -> float:
     """Parse a number, or a fraction such as 1/256."""
+    from fractions import Fraction  # noqa: PLC0415  (most runs need none)
+
     try:
         return float(Fraction(text))
     except (ValueError, ZeroDivisionError, OverflowError) as error:
@@ -227,9 +228,8 @@ def options_of(owner: type[Options]) -> tuple[Option, ...]:
 @cache
 def _options_of(hashable: Hashable) -> tuple[Option, ...]:
     owner = cast(type[Options], hashable)
-    hints = get_type_hints(owner)
     return tuple(
-        _option(each.name, hints[each.name], each.default, each.metadata["option"])
+        _option(each.name, each.type, each.default, each.metadata["option"])
         for each in fields(owner)
         if "option" in each.metadata
     )

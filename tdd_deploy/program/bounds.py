@@ -158,7 +158,7 @@ def _gain(kept: float) -> float:
 
 
 def _bounded(node: LinearMap, total: Array) -> Array:
-    """Bound the output of a linear map by magnitudes: those of its weights and of its input."""
+    """Bound the output of a linear map by the magnitudes of its weights and of its input."""
     magnitudes = with_arrays(node, lambda array: np.abs(array.astype(np.float64)))
     assert isinstance(magnitudes, LinearMap)
     with np.errstate(invalid="ignore"):  # a weight of 0 after an unbounded potential

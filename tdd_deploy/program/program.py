@@ -22,7 +22,7 @@ NumberFormat = Literal["float32", "float64", "integer"]
 
 @dataclass(frozen=True)
 class Edge:
-    """What ``source`` sends to ``target``: this step's values, or those of ``delay`` steps before.
+    """A connection: ``target`` receives the values that ``source`` sends in this step, or sent ``delay`` steps before.
 
     ``code`` is the form in which they are sent: the values themselves (spike), or their changes since the step before
     (delta).

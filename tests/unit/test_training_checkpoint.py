@@ -73,7 +73,7 @@ def test_saving_over_a_folder_is_refused(tmp_path):
 
 
 def test_a_missing_checkpoint_is_answered_with_what_to_do(tmp_path):
-    with pytest.raises(BadFile, match=r"none\.pt: there is no checkpoint; start the run anew in another folder\."):
+    with pytest.raises(BadFile, match=r"none\.pt is missing\. Start a new run in another folder\."):
         load(tmp_path / "none.pt")
 
 

@@ -107,9 +107,9 @@ def test_without_matplotlib_the_install_line_is_told(monkeypatch: pytest.MonkeyP
 
 
 def test_on_and_off_differ_in_lightness_too() -> None:
-    def lightness(colour: str) -> float:
-        red, green, blue = (int(colour[at : at + 2], 16) for at in (1, 3, 5))
+    def lightness(color: str) -> float:
+        red, green, blue = (int(color[at : at + 2], 16) for at in (1, 3, 5))
         return (0.2126 * red + 0.7152 * green + 0.0722 * blue) / 255
 
-    shades = [lightness(colour) for colour in (figures.APPEARED, figures.VANISHED, figures.SILENT)]
+    shades = [lightness(color) for color in (figures.APPEARED, figures.VANISHED, figures.SILENT)]
     assert all(after - before > 0.2 for before, after in pairwise(shades))

@@ -72,8 +72,8 @@ def test_spikes_outputs_and_potentials_are_those_of_the_network_and_gates_have_n
     inputs = pixels(N_STEPS, 2, *SHAPE)
     found = replay(load(tmp_path / "run", program), inputs)
     run = net.unroll(torch.from_numpy(inputs), N_STEPS)
-    assert found.spikes.keys() == run.taps.keys()
-    assert all(np.array_equal(found.spikes[name], tap.numpy()) for name, tap in run.taps.items())
+    assert found.spikes.keys() == run.spikes.keys()
+    assert all(np.array_equal(found.spikes[name], raster.numpy()) for name, raster in run.spikes.items())
     assert np.array_equal(found.outputs, run.outputs.detach().numpy())
     gates = {"patch3_pool", *(f"block{n}_{gate}" for n in (1, 2) for gate in ("key_value", "masked"))}
     assert found.spikes.keys() - found.potentials.keys() == gates

@@ -1,4 +1,4 @@
-"""How parameters follow their gradients: the optimizer, its learning rate, and the average of networks."""
+"""The optimizer, its learning rate, and the moving average of networks."""
 
 import math
 from collections.abc import Iterable
@@ -15,7 +15,7 @@ Tensors = tuple[Tensor, ...] | list[Tensor]
 
 
 def make_optimizer(options: TrainOptions, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-    """Return the optimizer that is asked for."""
+    """Make the optimizer of a run."""
     rate, decay = options.learning_rate, options.weight_decay
     if options.optimizer == "sgd":
         assert options.momentum is not None
@@ -25,7 +25,7 @@ def make_optimizer(options: TrainOptions, parameters: Iterable[nn.Parameter]) ->
 
 
 def learning_rate(options: TrainOptions, done: int, n_batches: int) -> float:
-    """Return the learning rate of the batch behind ``done`` others, ``n_batches`` of which are an epoch."""
+    """Return the learning rate after ``done`` batches, given ``n_batches`` per epoch."""
     warming = options.warmup * n_batches
     if done < warming:
         return options.learning_rate * (done + 1) / math.ceil(warming)
@@ -36,9 +36,9 @@ def learning_rate(options: TrainOptions, done: int, n_batches: int) -> float:
 
 
 def averaged(options: TrainOptions, network: Network) -> AveragedModel | None:
-    """Return the exponential moving average of a network, its statistics included; None when it is not asked for.
+    """Make the exponential moving average of a network and its statistics; None for a run without one.
 
-    Of n networks behind the first it keeps ``(1 + n) / (10 + n)`` at most, so that the first is soon forgotten.
+    After n updates it keeps at most the fraction ``(1 + n) / (10 + n)``, so that it soon forgets the first network.
     """
     if options.ema is None:
         return None

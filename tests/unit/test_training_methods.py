@@ -49,22 +49,28 @@ def one_earlier(values):
     return torch.cat([torch.zeros_like(values[:1]), values[:-1]]).detach()
 
 
-def all_of(tap, score=None):
+def all_of(raster, score=None):
     """All steps of a sample; the score given is that of each step itself."""
-    return Sent(tap, one_earlier(tap), None if score is None else one_earlier(score), 0, len(tap))
+    return Sent(raster, one_earlier(raster), None if score is None else one_earlier(score), 0, len(raster))
 
 
-def by_steps(tap, score=None):
+def by_steps(raster, score=None):
     """The same, step by step, as a serial strategy sees it."""
-    whole = all_of(tap, score)
+    whole = all_of(raster, score)
     return [
-        Sent(tap[t : t + 1], whole.before[t : t + 1], None if score is None else whole.score[t : t + 1], t, len(tap))
-        for t in range(len(tap))
+        Sent(
+            raster[t : t + 1],
+            whole.before[t : t + 1],
+            None if score is None else whole.score[t : t + 1],
+            t,
+            len(raster),
+        )
+        for t in range(len(raster))
     ]
 
 
-def numpy_of(tap):
-    return tap.detach().numpy()
+def numpy_of(raster):
+    return raster.detach().numpy()
 
 
 def pressed_by(score, keep):
@@ -85,8 +91,8 @@ def outputs_and_labels(n_steps=N_STEPS):
     return outputs, [4, 0, 2]
 
 
-def run_of(outputs, taps=None, potentials=None):
-    return Unrolled(torch.as_tensor(outputs), taps or {}, potentials or {}, {})
+def run_of(outputs, rasters=None, potentials=None):
+    return Unrolled(torch.as_tensor(outputs), rasters or {}, potentials or {}, {})
 
 
 def cross_entropy(outputs, target):
@@ -133,12 +139,12 @@ def test_rmp_adds_a_tenth_of_the_mean_square_between_potentials_and_their_spikes
     outputs, labels = outputs_and_labels(2)
     potentials = {"a": torch.tensor([[0.5], [1.5]]), "b": torch.tensor([[2.0, -1.0, 0.0], [1.0, 0.0, 0.0]])}
     potentials = {name: u.double()[:, None].requires_grad_() for name, u in potentials.items()}
-    taps = {name: (u > 1).double().requires_grad_() for name, u in potentials.items()}
-    found = RmpLoss()(run_of(outputs, taps, potentials), torch.tensor(labels))
+    rasters = {name: (u > 1).double().requires_grad_() for name, u in potentials.items()}
+    found = RmpLoss()(run_of(outputs, rasters, potentials), torch.tensor(labels))
     of_a, of_b = (0.25 + 0.25) / 2, (1 + 1 + 0 + 1 + 0 + 0) / 6
     expected = TetLoss()(run_of(outputs), torch.tensor(labels)).item() + 0.1 * (of_a + of_b) / 2
     assert found.item() == pytest.approx(expected, rel=1e-12)
-    gradients = torch.autograd.grad(found, [*potentials.values(), *taps.values()], allow_unused=True)
+    gradients = torch.autograd.grad(found, [*potentials.values(), *rasters.values()], allow_unused=True)
     assert gradients[0].flatten().tolist() == pytest.approx([0.1 / 2 * 2 * 0.5 / 2] * 2)
     assert gradients[2] is gradients[3] is None  # the spikes are where the potentials go, and stay
 
@@ -166,39 +172,39 @@ def test_a_mask_keeps_the_highest_scores():
 
 
 def test_with_nothing_kept_reading_f_is_l1_on_the_spikes_after_the_first_step():
-    tap = a_tap()
-    by_hand = numpy_of(tap)[1:].mean()
+    raster = a_tap()
+    by_hand = numpy_of(raster)[1:].mean()
     assert by_hand > 0.1
-    assert Ddla("F", 0)(all_of(tap, a_score())).item() == pytest.approx(by_hand, rel=1e-12)
-    later = Sent(tap[1:], one_earlier(tap)[1:], None, 0, N_STEPS - 1)  # as if the sample began at t = 2
+    assert Ddla("F", 0)(all_of(raster, a_score())).item() == pytest.approx(by_hand, rel=1e-12)
+    later = Sent(raster[1:], one_earlier(raster)[1:], None, 0, N_STEPS - 1)  # as if the sample began at t = 2
     assert L1Spikes()(later).item() == pytest.approx(by_hand, rel=1e-12)
 
 
 def test_with_nothing_kept_reading_d_is_the_share_of_changes_after_the_first_step():
-    tap = a_tap()
-    by_hand = (numpy_of(tap)[1:] != numpy_of(tap)[:-1]).mean()
+    raster = a_tap()
+    by_hand = (numpy_of(raster)[1:] != numpy_of(raster)[:-1]).mean()
     assert by_hand > 0.1
-    assert Ddla("D", 0)(all_of(tap, a_score())).item() == pytest.approx(by_hand, rel=1e-12)
+    assert Ddla("D", 0)(all_of(raster, a_score())).item() == pytest.approx(by_hand, rel=1e-12)
 
 
 @pytest.mark.parametrize("reading", READINGS)
 def test_with_everything_kept_the_penalty_and_its_gradient_are_zero(reading):
-    tap = a_tap(binary=False)
-    penalty = Ddla(reading, 1)(all_of(tap, a_score()))
+    raster = a_tap(binary=False)
+    penalty = Ddla(reading, 1)(all_of(raster, a_score()))
     assert penalty.item() == 0
-    (gradient,) = torch.autograd.grad(penalty, tap)
+    (gradient,) = torch.autograd.grad(penalty, raster)
     assert gradient.eq(0).all()
 
 
-def test_the_later_steps_are_those_behind_the_first_and_are_not_cut_again():
-    tap, score = a_tap(), a_score()
-    later = all_of(tap, score).later
+def test_the_later_steps_are_those_after_the_first_and_are_not_cut_again():
+    raster, score = a_tap(), a_score()
+    later = all_of(raster, score).later
     assert (later.start, later.n_steps) == (1, N_STEPS)
-    assert torch.equal(later.now, tap[1:])
-    assert torch.equal(later.before, tap[:-1])
+    assert torch.equal(later.now, raster[1:])
+    assert torch.equal(later.before, raster[:-1])
     assert torch.equal(later.score, score[:-1])
     assert later.later is later
-    assert by_steps(tap)[0].later is None
+    assert by_steps(raster)[0].later is None
 
 
 @pytest.mark.parametrize("reading", READINGS)
@@ -209,29 +215,29 @@ def test_one_step_has_no_penalty(reading):
 @pytest.mark.parametrize("keep", [0, 0.3, 0.5, 1])
 @pytest.mark.parametrize("reading", READINGS)
 def test_what_is_pressed_is_what_had_a_low_score_one_step_before(reading, keep):
-    tap, score = a_tap(binary=False), a_score()
-    values, pressed = numpy_of(tap), pressed_by(score.numpy()[:-1], keep)
+    raster, score = a_tap(binary=False), a_score()
+    values, pressed = numpy_of(raster), pressed_by(score.numpy()[:-1], keep)
     what = values[1:] if reading == "F" else np.diff(values, axis=0)
-    found = Ddla(reading, keep)(all_of(tap, score))
+    found = Ddla(reading, keep)(all_of(raster, score))
     assert found.item() == pytest.approx(((pressed * what) ** 2).mean(), rel=1e-12)
     # Reading D presses what its own later step can change: the former step is a constant. Nothing is pressed at t = 1.
     expected = np.zeros_like(values)
     expected[1:] = 2 * pressed * what / values[1:].size
-    np.testing.assert_allclose(torch.autograd.grad(found, tap)[0].numpy(), expected, rtol=1e-12)
+    np.testing.assert_allclose(torch.autograd.grad(found, raster)[0].numpy(), expected, rtol=1e-12)
 
 
 def test_an_image_is_ranked_as_a_whole():
-    tap = torch.rand(2, 1, 2, 2, 3, generator=generator(), dtype=torch.float64).requires_grad_()
+    raster = torch.rand(2, 1, 2, 2, 3, generator=generator(), dtype=torch.float64).requires_grad_()
     score = torch.rand(2, 1, 2, 2, 3, generator=generator(1), dtype=torch.float64)
-    penalty = Ddla("F", 0.25)(all_of(tap, score))
-    (gradient,) = torch.autograd.grad(penalty, tap)
+    penalty = Ddla("F", 0.25)(all_of(raster, score))
+    (gradient,) = torch.autograd.grad(penalty, raster)
     spared = gradient[1, 0].eq(0).flatten().nonzero().flatten().tolist()
     assert spared == sorted(score[0, 0].flatten().topk(3).indices.tolist())
 
 
 def test_the_more_is_kept_the_smaller_the_penalty():
-    tap, score = a_tap(n=100), a_score(n=100)
-    penalties = [Ddla("F", keep)(all_of(tap, score)).item() for keep in (0, 0.25, 0.5, 0.75, 1)]
+    raster, score = a_tap(n=100), a_score(n=100)
+    penalties = [Ddla("F", keep)(all_of(raster, score)).item() for keep in (0, 0.25, 0.5, 0.75, 1)]
     assert penalties == sorted(penalties, reverse=True)
     assert penalties[0] > penalties[1] > penalties[3] > penalties[4] == 0
 
@@ -246,41 +252,41 @@ def hand_made():
 
 
 def test_l1_on_spikes_is_their_mean():
-    tap = hand_made()
-    penalty = L1Spikes()(all_of(tap))
+    raster = hand_made()
+    penalty = L1Spikes()(all_of(raster))
     assert penalty.item() == pytest.approx(7 / 12)
-    assert torch.autograd.grad(penalty, tap)[0].flatten().tolist() == pytest.approx([1 / 12] * 12)
+    assert torch.autograd.grad(penalty, raster)[0].flatten().tolist() == pytest.approx([1 / 12] * 12)
 
 
 def test_l1_on_changes_counts_the_spikes_of_the_first_step_and_holds_the_former_step_constant():
-    tap = hand_made()
-    penalty = L1Delta()(all_of(tap))
+    raster = hand_made()
+    penalty = L1Delta()(all_of(raster))
     assert penalty.item() == pytest.approx((3 + 1 + 2) / 12)
     signs = [[0, 1, 1, 1], [0, 0, -1, 0], [1, -1, 0, 0]]  # of what is new at each step; the step before pulls nothing
-    (gradient,) = torch.autograd.grad(penalty, tap)
+    (gradient,) = torch.autograd.grad(penalty, raster)
     assert (12 * gradient[:, 0]).tolist() == [pytest.approx(row) for row in signs]
 
 
 def test_l1_on_onsets_counts_spikes_where_there_was_none_before():
-    tap = hand_made()
-    penalty = L1Onset()(all_of(tap))
+    raster = hand_made()
+    penalty = L1Onset()(all_of(raster))
     assert penalty.item() == pytest.approx((3 + 0 + 1) / 12)
-    (gradient,) = torch.autograd.grad(penalty, tap)
+    (gradient,) = torch.autograd.grad(penalty, raster)
     free = [[1, 1, 1, 1], [1, 0, 0, 0], [1, 0, 1, 0]]  # who was silent a step before would pay
     assert (12 * gradient[:, 0]).tolist() == [pytest.approx(row) for row in free]
 
 
 def test_half_of_all_changes_are_onsets_when_a_sample_ends_in_silence():
-    tap = torch.cat([a_tap(n=50), torch.zeros(1, BATCH, 50)])
-    assert L1Delta()(all_of(tap)).item() == pytest.approx(2 * L1Onset()(all_of(tap)).item())
+    raster = torch.cat([a_tap(n=50), torch.zeros(1, BATCH, 50)])
+    assert L1Delta()(all_of(raster)).item() == pytest.approx(2 * L1Onset()(all_of(raster)).item())
 
 
 def test_l1_on_changes_is_the_share_of_delta_events_of_a_network():
     run = network("conv-small").unroll(torch.from_numpy(pixels(1, BATCH, 1, 8, 8)), N_STEPS)
-    for tap in run.spikes:
-        by_hand = np.count_nonzero(np.diff(numpy_of(tap), axis=0, prepend=0)) / tap.numel()
-        assert L1Delta()(all_of(tap)).item() == pytest.approx(by_hand, rel=1e-6)
-    assert L1Delta()(all_of(torch.zeros_like(tap))).item() == 0
+    for raster in run.spikes.values():
+        by_hand = np.count_nonzero(np.diff(numpy_of(raster), axis=0, prepend=0)) / raster.numel()
+        assert L1Delta()(all_of(raster)).item() == pytest.approx(by_hand, rel=1e-6)
+    assert L1Delta()(all_of(torch.zeros_like(raster))).item() == 0
 
 
 PENALTIES = [L1Spikes(), L1Delta(), L1Onset(), Ddla("F", 0.3), Ddla("D", 0.3), Ddla("F", 0), Ddla("D", 0)]
@@ -288,22 +294,22 @@ PENALTIES = [L1Spikes(), L1Delta(), L1Onset(), Ddla("F", 0.3), Ddla("D", 0.3), D
 
 @pytest.mark.parametrize("penalty", PENALTIES, ids=str)
 def test_the_penalties_of_single_steps_add_up_to_that_of_all(penalty):
-    tap, score = a_tap(binary=False), a_score()
-    whole = penalty(all_of(tap, score))
-    parts = sum(penalty(sent) for sent in by_steps(tap, score))
+    raster, score = a_tap(binary=False), a_score()
+    whole = penalty(all_of(raster, score))
+    parts = sum(penalty(sent) for sent in by_steps(raster, score))
     assert whole.item() > 0
     assert parts.item() == pytest.approx(whole.item(), rel=1e-12)
-    found, expected = (torch.autograd.grad(value, tap)[0] for value in (parts, whole))
+    found, expected = (torch.autograd.grad(value, raster)[0] for value in (parts, whole))
     torch.testing.assert_close(found, expected, rtol=1e-12, atol=0)
 
 
 @pytest.mark.parametrize("penalty", PENALTIES, ids=str)
 @pytest.mark.parametrize("cut", [1, 2, 3])
 def test_the_penalties_of_two_pieces_add_up_to_that_of_all(penalty, cut):
-    tap, score = a_tap(binary=False), a_score()
-    whole = all_of(tap, score)
+    raster, score = a_tap(binary=False), a_score()
+    whole = all_of(raster, score)
     pieces = [
-        Sent(tap[part], whole.before[part], whole.score[part], part.start, N_STEPS)
+        Sent(raster[part], whole.before[part], whole.score[part], part.start, N_STEPS)
         for part in (slice(0, cut), slice(cut, N_STEPS))
     ]
     assert sum(penalty(sent) for sent in pieces).item() == pytest.approx(penalty(whole).item(), rel=1e-12)
@@ -394,9 +400,9 @@ def test_without_padding_the_simulator_counts_so_many_synops_per_event(code):
     synops = sum(int(executed.synops_effective[row[name]].sum()) for name in net.connections if name not in ("a", "e"))
     costs = mean_fan_out(net)
     assert costs == {"one": 5, "two": 8, "three": 9, "four": 3}
-    behind_the_sum = int(executed.synops_effective[row["e"]].sum())
+    after_the_sum = int(executed.synops_effective[row["e"]].sum())
     assert synops == sum(events[name] * costs[name] for name in ("one", "two", "four"))
-    assert 0 < behind_the_sum <= events["three"] * costs["three"]  # changes that meet in a sum are one
+    assert 0 < after_the_sum <= events["three"] * costs["three"]  # changes that meet in a sum are one
 
 
 def test_layers_weigh_one_or_by_the_synops_of_all_their_neurons():

@@ -8,7 +8,7 @@ from tdd_deploy.neurons import IF, LIF
 from tdd_deploy.options.training import METHOD_DEFAULTS, STRATEGY_DEFAULTS, TrainOptions
 from tdd_deploy.options.vocabulary import METHODS, SPIKING
 from tdd_deploy.training import NETWORKS
-from tdd_deploy.training.ann import Twin
+from tdd_deploy.training.ann import ReluNetwork
 from tdd_deploy.training.methods import READINGS, SCORES, Ddla, L1Delta, L1Onset, L1Spikes
 from tdd_deploy.training.network import Neurons
 
@@ -360,12 +360,12 @@ def test_an_ann_begins_with_the_weights_of_the_spiking_network(network):
     for method in ("ann", "tet"):
         torch.manual_seed(0)
         networks.append(TrainOptions.of(method=method, network=network).checked().make_network((1, 8, 8), 10))
-    twin, spiking = networks
-    assert isinstance(twin, Twin)
-    assert not any(isinstance(part.module, Neurons) for part in twin.parts)
-    assert (twin.layers, twin.shapes) == (spiking.layers, spiking.shapes)
+    relu, spiking = networks
+    assert isinstance(relu, ReluNetwork)
+    assert not any(isinstance(part.module, Neurons) for part in relu.parts)
+    assert (relu.layers, relu.shapes) == (spiking.layers, spiking.shapes)
     for name, value in spiking.state_dict().items():
-        assert torch.equal(twin.state_dict()[name], value)
+        assert torch.equal(relu.state_dict()[name], value)
 
 
 @pytest.mark.parametrize("network", NETWORKS)

@@ -162,7 +162,7 @@ def test_every_layout_in_memory_gives_the_same(layout, kind, dtype):
     found = gradients(in_one_pass, kind, dtype, current=current)
     assert_same(found, gradients(eager, kind, dtype, current=current), dtype)
     if layout == "channels last":
-        assert found[0][0].stride() == current.stride()  # so that the convolution behind need not copy
+        assert found[0][0].stride() == current.stride()  # so that the next convolution need not copy
 
 
 @each_dtype
@@ -257,7 +257,7 @@ def test_what_is_asked_is_not_changed(kind):
 THREADS = """
 import torch
 from tdd_deploy.neurons import LIF
-from tdd_deploy.train.fused import charge_fire_reset
+from tdd_deploy.training.fused import charge_fire_reset
 torch.set_num_threads(1)
 number = torch.tensor(0.5)
 charge_fire_reset(LIF(beta=number, v_threshold=number, v_reset=number), torch.rand(1, 4, 8), 2)

@@ -1,4 +1,4 @@
-"""What of a dense twin is counted and measured."""
+"""Counts and measurements of an ANN baseline."""
 
 import numpy as np
 import pytest
@@ -7,10 +7,10 @@ import torch
 from tdd_deploy.program import Conv, Dense
 from tdd_deploy.simulator.engine.scatter import ready
 from tdd_deploy.training import Samples
-from tdd_deploy.training.ann import IntegerMap, listening, twin_of
+from tdd_deploy.training.ann import IntegerMap, recording, relu_network_of
 from tdd_deploy.training.baseline import BITS, measure, weighted_layers
 from tdd_deploy.training.lower import lower
-from tests.untrained import images, in_integers, network, twin
+from tests.untrained import images, in_integers, network, relu_network
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -26,7 +26,7 @@ def test_macs_are_the_dense_multiplications_of_the_spiking_program(name, shape):
             (edge,) = program.incoming[node.name]
             kind = "dense" if isinstance(node, Dense) else "conv"
             expected.append((node.name, kind, ready(node, program.shapes[edge.source]).dense))
-    layers = weighted_layers(twin_of(spiking).eval())
+    layers = weighted_layers(relu_network_of(spiking).eval())
     assert [(layer.name, layer.kind, layer.macs) for layer in layers] == expected
 
 
@@ -45,17 +45,17 @@ def macs_by_hand(x, weight, stride, padding):
 
 @pytest.mark.parametrize("bits", [None, 3])
 def test_effective_macs_are_those_whose_factors_are_not_zero(bits):
-    net = twin("tiny resnet")
+    net = relu_network("tiny resnet")
     for connection in net.connections.values():
         connection.weights.weight.data[::2, ::2] = 0  # also before batch norm is folded in
     x = images(3, (2, 6, 6))
     data = {"val": [Samples(x[:2].numpy(), np.array([0, 1])), Samples(x[2:].numpy(), np.array([2]))]}
     found = {result.bits: result for result in measure(net, x.numpy(), data).results}[bits]
     version = net if bits is None else in_integers(net, bits, x)
-    with torch.no_grad(), listening(version, object) as heard:
+    with torch.no_grad(), recording(version, object) as recorded:
         version.step(x)
     for name, connection in net.connections.items():
-        received, module = heard[name][0], version[name]
+        received, module = recorded[name][0], version[name]
         if bits is not None:
             received = module.received.integers(received)
         weight = (connection.folded()[0] if bits is None else module.weight).detach().numpy()
@@ -69,7 +69,7 @@ def test_effective_macs_are_those_whose_factors_are_not_zero(bits):
 
 
 def test_a_result_does_not_depend_on_how_samples_are_cut():
-    net, x, y = twin("mlp"), images(30).numpy(), np.arange(30) % 10
+    net, x, y = relu_network("mlp"), images(30).numpy(), np.arange(30) % 10
     whole, parts = (
         measure(net, x, {"val": [Samples(x[i : i + n], y[i : i + n]) for i in range(0, 30, n)]}) for n in (30, 7)
     )
@@ -82,7 +82,7 @@ def test_a_result_does_not_depend_on_how_samples_are_cut():
 
 
 def test_a_baseline_is_measured_in_floats_and_in_8_6_4_3_and_2_bits_of_an_image_of_8():
-    net, x = twin(), images().numpy()
+    net, x = relu_network(), images().numpy()
     found = measure(net, x, {"val": [Samples(x, np.arange(40) % 10)]})
     assert [result.bits for result in found.results] == [None, 8, 6, 4, 3, 2]
     assert found.as_json()["quantization"]["input_bits"] == 8
@@ -90,12 +90,12 @@ def test_a_baseline_is_measured_in_floats_and_in_8_6_4_3_and_2_bits_of_an_image_
 
 def test_integers_of_8_bits_fill_their_range():
     """Weights reach -127 or 127 in every map, as they are symmetric; the input and activations go from 0 to 255."""
-    net, x = twin(), images()
+    net, x = relu_network(), images()
     made = in_integers(net, 8)
-    with torch.no_grad(), listening(made, IntegerMap) as heard:
+    with torch.no_grad(), recording(made, IntegerMap) as recorded:
         made.step(x)
-    assert len(heard) == len(net.connections) > 1
-    for name, (received, _) in heard.items():
+    assert len(recorded) == len(net.connections) > 1
+    for name, (received, _) in recorded.items():
         assert made[name].weight.abs().max() == 127
         assert (made[name].received.low, made[name].received.high) == (0, 255)
         assert made[name].received.integers(received).max() >= 254  # the middle of the last bin of its histogram

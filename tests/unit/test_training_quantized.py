@@ -133,10 +133,10 @@ def test_what_learns_fires_as_the_integers_do_but_for_rare_spikes(bits, reset, n
     x = images(shape=net.input_shape)
     learning = straight_through(net, found).unroll(x, N_STEPS)
     exact = in_integers(net, found).unroll(x, N_STEPS)
-    assert learning.taps.keys() == exact.taps.keys() == {*net.layers}
-    for layer, spikes in learning.taps.items():
-        assert 0.02 < exact.taps[layer].double().mean() < 0.98
-        assert (spikes != exact.taps[layer]).double().mean() < 0.002, layer
+    assert learning.spikes.keys() == exact.spikes.keys() == {*net.layers}
+    for layer, spikes in learning.spikes.items():
+        assert 0.02 < exact.spikes[layer].double().mean() < 0.98
+        assert (spikes != exact.spikes[layer]).double().mean() < 0.002, layer
     agree = learning.outputs.detach().sum(0).argmax(1) == exact.outputs.sum(0).argmax(1)
     assert agree.double().mean() >= 0.95
 
@@ -148,7 +148,7 @@ def test_integers_are_integers_and_their_unit_gives_the_outputs_in_numbers(name)
     x = images(shape=net.input_shape)
     learning = straight_through(net, found).unroll(x, N_STEPS)
     exact = in_integers(net, found).unroll(x, N_STEPS)
-    assert {tap.dtype for tap in (*exact.spikes, exact.outputs)} == {torch.int64}
+    assert {raster.dtype for raster in (*exact.spikes.values(), exact.outputs)} == {torch.int64}
     in_numbers = exact.outputs * found.program.output.unit
     assert (in_numbers - learning.outputs).abs().quantile(0.9) < 1e-5  # the others saw a rare spike
 

@@ -35,7 +35,7 @@ CONNECTIONS = {
     "dense": lambda: Connection(nn.Linear(40, 16, bias=False), nn.BatchNorm1d(16), 8),
     "dense with bias": lambda: Connection(nn.Linear(40, 16), nn.BatchNorm1d(16), 0),
     "dense without norm": lambda: Connection(nn.Linear(40, 16), None, 0),
-    "dense behind sums of 9": lambda: Connection(nn.Linear(40, 16), nn.BatchNorm1d(16), 0, largest=9, gain=1 / 9),
+    "dense after sums of 9": lambda: Connection(nn.Linear(40, 16), nn.BatchNorm1d(16), 0, largest=9, gain=1 / 9),
     "dense without anything": lambda: Connection(nn.Linear(40, 16, bias=False), None, 0),
 }
 
@@ -205,10 +205,10 @@ def test_a_part_takes_the_sum_of_its_sources_and_outputs_add_up():
     ]
     run = Network(parts, ("b", "c"), (1,)).unroll(torch.tensor([1.0, -2.0]).reshape(2, 1, 1), 2)
     assert run.outputs.flatten().tolist() == [9 + 55, -2 * (9 + 55)]
-    assert run.taps == run.potentials == run.states == {}
+    assert run.spikes == run.potentials == run.states == {}
 
 
-def test_what_is_sent_is_what_receivers_get_and_taps_keep_what_was_fired():
+def test_receivers_get_what_is_sent_and_a_run_keeps_what_was_fired():
     net = tiny_resnet().eval()
     x = torch.from_numpy(pixels(1, 3, *net.input_shape))
     asked = {}
@@ -219,24 +219,23 @@ def test_what_is_sent_is_what_receivers_get_and_taps_keep_what_was_fired():
 
     with torch.no_grad():
         run, plain = net.unroll(x, 2, send=send), net.unroll(x, 2)
-    assert list(asked) == list(run.taps) == list(net.layers)
-    assert all(asked[name] is tap for name, tap in run.taps.items())
-    assert torch.equal(run.taps["stem_spikes"], plain.taps["stem_spikes"])
-    assert plain.taps["stem_spikes"].any()
+    assert list(asked) == list(run.spikes) == list(net.layers)
+    assert all(asked[name] is raster for name, raster in run.spikes.items())
+    assert torch.equal(run.spikes["stem_spikes"], plain.spikes["stem_spikes"])
+    assert plain.spikes["stem_spikes"].any()
     of_bias = net["one_a"](torch.zeros(1, 5, 6, 6))  # what is left of one_a's current
     expected = fire(net["one_inner"].neuron, of_bias.expand(1, 3, -1, -1, -1), 2).spikes
-    assert torch.equal(run.taps["one_inner"], expected)
+    assert torch.equal(run.spikes["one_inner"], expected)
 
 
 def test_what_spikes_in_a_graph_is_given_back_under_its_name():
     net = tiny_resnet().eval()
     run = net.unroll(torch.from_numpy(pixels(3, 2, *net.input_shape)), 3)
-    assert list(run.taps) == list(run.potentials) == list(run.states) == list(net.layers)
+    assert list(run.spikes) == list(run.potentials) == list(run.states) == list(net.layers)
     assert net.layers == ("stem_spikes", "one_inner", "one", "two_inner", "two")
-    for name, tap in run.taps.items():
-        assert torch.equal(tap, (run.potentials[name] > 1).float())
-        assert tap.shape == (3, 2, *net.shapes[name])
-    assert all(map(torch.equal, run.spikes, run.taps.values()))
+    for name, raster in run.spikes.items():
+        assert torch.equal(raster, (run.potentials[name] > 1).float())
+        assert raster.shape == (3, 2, *net.shapes[name])
 
 
 def test_sums_over_windows_are_sums_of_integers_too():
@@ -284,7 +283,7 @@ def test_a_neuron_under_constant_current_fires_as_worked_out_by_hand(neuron, pot
     run = one_neuron(neuron).train(training).unroll(torch.ones(1, 1, 1), 6)
     spikes = [int(v > 1 or (v == 1 and neuron.compare == ">=")) for v in potentials]
     assert run.potentials["spikes"].flatten().tolist() == potentials
-    assert run.taps["spikes"].flatten().tolist() == spikes
+    assert run.spikes["spikes"].flatten().tolist() == spikes
     assert run.outputs.flatten().tolist() == [1 + 2 * spike for spike in spikes]
 
 
@@ -292,7 +291,7 @@ def test_the_steps_of_a_sample_are_run_in_order():
     x = torch.tensor([0.0, 2.0, 0.0, 1.0, 1.0]).reshape(5, 1, 1)
     # LIF, beta 1/2, hard, current 0.75 x: v is 0, 1.5 (spike), 0, 0.75, 1.125 (spike)
     run = one_neuron(neuron()).unroll(x, 5)
-    assert run.taps["spikes"].flatten().tolist() == [0, 1, 0, 0, 1]
+    assert run.spikes["spikes"].flatten().tolist() == [0, 1, 0, 0, 1]
 
 
 @pytest.mark.parametrize("beta", [0.0, 0.25, 0.9])
@@ -301,7 +300,7 @@ def test_with_a_reset_to_the_threshold_what_fires_stays_on_and_sends_one_change(
     net = network("mlp", beta=beta, threshold=0.8, reset_to=0.8).eval()
     x = pixels(1, 5, 1, 8, 8)
     run = net.unroll(torch.from_numpy(x), n_steps)
-    first = run.taps["fc1_spikes"]  # the layer whose current is constant
+    first = run.spikes["fc1_spikes"]  # the layer whose current is constant
     onset = first.argmax(0)
     assert (first == (torch.arange(n_steps).reshape(-1, 1, 1) >= onset) * first.any(0)).all()
     assert (onset[first.any(0)] > 0).any() or beta == 0
@@ -333,7 +332,7 @@ def test_a_learned_threshold_takes_the_reset_level_along_and_a_decay_stays_a_fra
 @pytest.mark.parametrize("kind", ["lif", "if"])
 @pytest.mark.parametrize("mpbn", [False, True])
 def test_learned_numbers_get_the_gradients_that_autograd_finds(kind, mpbn):
-    """The parameters stand behind a sigmoid and an exponential, whose slopes are written out."""
+    """The parameters pass through a sigmoid and an exponential, whose slopes are written out."""
     learned = ("beta", "threshold")[kind == "if" :]
     numbers = {"beta": 0.6} if kind == "lif" else {}
     module = neurons(kind, learned=learned, mpbn=mpbn, threshold=0.9, reset_to=0.3, **numbers)((7,), 0).train()
@@ -462,7 +461,7 @@ def test_shapes_are_steps_then_samples_then_the_layers(training):
     net = network("conv-small", input_shape=(3, 9, 6), n_classes=4).train(training)
     run = net.unroll(torch.rand(1, 5, 3, 9, 6), 2)
     assert run.outputs.shape == (2, 5, 4)
-    assert [tap.shape for tap in run.spikes] == [
+    assert [raster.shape for raster in run.spikes.values()] == [
         (2, 5, 32, 9, 6),
         (2, 5, 64, 5, 3),  # stride 2 halves, rounding up
         (2, 5, 64, 3, 2),
@@ -473,10 +472,10 @@ def test_shapes_are_steps_then_samples_then_the_layers(training):
 
 
 @pytest.mark.parametrize("name", ["mlp", "conv-small"])
-def test_taps_are_spikes_and_nothing_else(name):
+def test_layers_send_spikes_and_nothing_else(name):
     run = network(name).eval().unroll(torch.rand(1, 8, 1, 8, 8), 4)
-    for tap in run.spikes:
-        assert set(tap.unique().tolist()) == {0.0, 1.0}
+    for raster in run.spikes.values():
+        assert set(raster.unique().tolist()) == {0.0, 1.0}
 
 
 def test_a_flat_sample_is_no_hindrance_to_a_dense_network():

@@ -139,8 +139,8 @@ def test_nothing_asked_for_is_nothing():
 @pytest.mark.parametrize(
     ("given", "why"),
     [
-        ({"input_shape": (64,)}, "with samples of shape (64,); allowed: only with images."),
-        ({"in_time": True}, "with samples in time; allowed: only with images."),
+        ({"input_shape": (64,)}, "needs images (got samples of shape (64,))."),
+        ({"in_time": True}, "needs images (got samples in time)."),
     ],
 )
 def test_only_images_are_augmented(given, why):
@@ -148,26 +148,28 @@ def test_only_images_are_augmented(given, why):
     with pytest.raises(BadOptions) as caught:
         make_augmentation(options, data(**given))
     assert [str(violation) for violation in caught.value.violations] == [
-        f"--augment: crop-flip, {why}",
-        f"--mixup: 0.2, {why}",
-        f"--cutmix: 1.0, {why}",
+        f"`augment` {why}",
+        f"`mixup` {why}",
+        f"`cutmix` {why}",
     ]
 
 
 def test_randaugment_needs_pixels_between_0_and_1():
     options = TrainOptions(augment="randaugment").checked()
     assert make_augmentation(options, data()) is not None
-    with pytest.raises(BadOptions, match=r"randaugment, with pixels of -1\.0 to -1\.0; allowed: crop-flip, or"):
+    with pytest.raises(
+        BadOptions, match=r"augment=randaugment needs pixels from 0 to 1 \(got -1\.0 to -1\.0\)\. Use augment=crop-flip"
+    ):
         make_augmentation(options, data(least=-1.0))
 
 
 def test_without_kornia_all_but_augment_goes_on():
     code = (
-        "import sys; sys.modules['kornia'] = None; from tests.unit.test_train_augment import *; "
+        "import sys; sys.modules['kornia'] = None; from tests.unit.test_training_augment import *; "
         "make_augmentation(TrainOptions(mixup=0.2).checked(), data()); "
         "make_augmentation(TrainOptions(augment='crop-flip').checked(), data())"
     )
     called = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert called.returncode == 1
-    assert "train --augment needs kornia; install it with: pip install 'tdd-deploy[augment]'" in called.stderr
+    assert "train with augment needs kornia. Install it with: pip install 'tdd-deploy[augment]'" in called.stderr
     assert "mixup" not in called.stderr

@@ -126,11 +126,13 @@ def test_only_the_first_connection_leaves_room_for_pixels(name, analog_input):
 
 @pytest.mark.parametrize("name", [name for name, made in NETWORKS.items() if made.needs_images])
 def test_convolutions_refuse_samples_that_are_no_images(name):
-    with pytest.raises(BadOption, match=rf"--network is {name}, with samples of shape \(64,\); allowed: mlp"):
+    with pytest.raises(
+        BadOption, match=rf"network={name} needs images \(got samples of shape \(64,\)\)\. Use network=mlp"
+    ):
         plain(name, (64,))
 
 
-def test_the_average_of_a_pool_is_a_gain_behind_its_sum():
+def test_the_average_of_a_pool_is_a_gain_after_its_sum():
     net = tiny_resnet()
     readout = net.connections["readout"]
     assert (readout.largest, readout.gain) == (9, 1 / 9)  # 3 x 3 places are left of 6 x 6
@@ -143,7 +145,7 @@ def test_the_average_of_a_pool_is_a_gain_behind_its_sum():
 
 
 def test_the_grid_knows_how_large_the_sums_of_a_pool_are():
-    """Bounds grow by the window, so that the weights behind it are on a grid where 9 spikes of a channel still add."""
+    """Bounds grow by the window, so that the weights after it are on a grid where 9 spikes of a channel still add."""
     readout = tiny_resnet().connections["readout"]
     weight, bias = (value.detach().double().numpy() for value in (readout.weights.weight, readout.weights.bias))
     bound = (np.abs(weight / 9).sum(axis=1) * 9 + np.abs(bias)).max()
@@ -231,7 +233,7 @@ def test_the_gradient_of_a_gate_is_that_of_what_it_computes():
     assert x.grad.flatten().tolist() == [0, 1, 0, 0]
 
 
-# --- One network, every machine ------------------------------------------------------------------------------------
+# --- One network, every backend ------------------------------------------------------------------------------------
 
 SMALL = {
     "mlp": (1, 8, 8),
@@ -300,8 +302,8 @@ def test_all_steps_at_once_are_step_after_step(name):
             one = net.step(x[t], states)
             states = one.states
             outputs.append(one.outputs[0])
-            for layer, tap in whole.taps.items():
-                assert torch.equal(one.taps[layer][0], tap[t]), f"{layer}, step {t}"
+            for layer, raster in whole.spikes.items():
+                assert torch.equal(one.spikes[layer][0], raster[t]), f"{layer}, step {t}"
             for layer, potentials in whole.potentials.items():
                 assert torch.equal(one.potentials[layer][0], potentials[t]), f"{layer}, step {t}"
     assert torch.equal(torch.stack(outputs), whole.outputs)
@@ -317,7 +319,7 @@ def test_a_static_sample_is_the_same_sample_at_every_step(name):
     with torch.no_grad():
         static, repeated = net.unroll(x, 3), net.unroll(x.expand(3, *x.shape[1:]), 3)
     assert torch.equal(static.outputs, repeated.outputs)
-    assert all(map(torch.equal, static.spikes, repeated.spikes))
+    assert all(map(torch.equal, static.spikes.values(), repeated.spikes.values()))
 
 
 @pytest.mark.parametrize("reset", ["hard", "soft"])

@@ -84,7 +84,7 @@ class Spy:
 
 
 def seen_by(strategy, net, score, *, loss=None, layers=None, transmit="all", keep=1.0, **choices):
-    """What a penalty is told per layer; of a serial strategy per step, then per layer."""
+    """The arguments of a penalty per layer; of a serial strategy per step, then per layer."""
     spy = Spy()
     weights = dict.fromkeys(layers or net.layers, 1.0)
     objective = Objective(loss or TetLoss(), spy, 1.0, weights, score, transmit, keep)
@@ -135,9 +135,9 @@ def test_a_penalty_is_added_per_layer_with_its_weights(layers):
     run = net.unroll(batch.x, N_STEPS)
     total = TetLoss()(run, batch.targets)
     for name, weight in layers.items():
-        tap = run.taps[name]
-        before = torch.cat([torch.zeros_like(tap[:1]), tap[:-1].detach()])
-        total = total + 0.7 * weight * (tap - before).abs().mean()
+        raster = run.spikes[name]
+        before = torch.cat([torch.zeros_like(raster[:1]), raster[:-1].detach()])
+        total = total + 0.7 * weight * (raster - before).abs().mean()
     total.backward()
     assert found[0].loss == pytest.approx(total.item(), rel=1e-6)
     for name, parameter in net.named_parameters():
@@ -169,21 +169,21 @@ def test_the_score_at_a_step_is_the_gradient_of_the_loss_of_the_step_before():
     net = plain()
     batch = batch_for(net, Objective(TetLoss()))
     run = net.unroll(batch.x, N_STEPS)
-    for tap in run.taps.values():
-        tap.retain_grad()
+    for raster in run.spikes.values():
+        raster.retain_grad()
     TetLoss()(run, batch.targets).backward()
     for score in ("grad", "gsc"):
-        for sent, tap in zip(seen_by(Unrolling(), net, score), run.taps.values(), strict=True):
-            expected = (tap.grad * tap if score == "gsc" else tap.grad).abs()
+        for sent, raster in zip(seen_by(Unrolling(), net, score), run.spikes.values(), strict=True):
+            expected = (raster.grad * raster if score == "gsc" else raster.grad).abs()
             assert torch.equal(sent.score[1:], expected[:-1])
             assert not sent.score.requires_grad
             assert sent.score[0].eq(0).all()
-            assert torch.equal(sent.now, tap)
-            assert torch.equal(sent.before, torch.cat([torch.zeros_like(tap[:1]), tap[:-1]]))
+            assert torch.equal(sent.now, raster)
+            assert torch.equal(sent.before, torch.cat([torch.zeros_like(raster[:1]), raster[:-1]]))
             assert not sent.before.requires_grad
             assert expected.max() > 0
             if score == "gsc":
-                assert expected[tap == 0].eq(0).all()
+                assert expected[raster == 0].eq(0).all()
 
 
 class Passing(Gate):
@@ -249,8 +249,8 @@ def test_jac_counts_every_layer_that_spikes_reach_through_maps():
     sent = seen_by(Unrolling(), net, "jac", n_steps=2, targets=torch.zeros(BATCH, dtype=torch.long))
     batch = batch_for(net, Objective(TetLoss()), n_steps=2)
     run = tiny_resnet().unroll(batch.x, 2)
-    moved = run.taps["one_inner"].sum() + run.taps["one"].sum()
-    (expected,) = torch.autograd.grad(moved, run.taps["stem_spikes"])
+    moved = run.spikes["one_inner"].sum() + run.spikes["one"].sum()
+    (expected,) = torch.autograd.grad(moved, run.spikes["stem_spikes"])
     torch.testing.assert_close(sent[0].score[1], expected[0].abs())
     assert expected.any()
 
@@ -559,7 +559,7 @@ def test_as_many_steps_as_there_are_is_all_of_them(k):
 
 
 @pytest.mark.parametrize("k", [1, 2, 3])
-def test_k_steps_drawn_at_random_are_learned_from_and_those_behind_the_last_are_not_run(k):
+def test_k_steps_drawn_at_random_are_learned_from_and_those_after_the_last_are_not_run(k):
     net = plain()
     found = learned(Online(k), net, Objective(TetLoss()))
     chosen = torch.randperm(N_STEPS, generator=generator(3))[:k].tolist()

@@ -108,9 +108,9 @@ def test_events_are_those_that_the_engine_counts(name: str) -> None:
     net = (tiny_resnet() if name == "tiny resnet" else network(name)).eval()
     x = pixels(4, 3, *net.input_shape)
     with torch.inference_mode():
-        taps = net.unroll(torch.from_numpy(x), 4).taps
+        rasters = net.unroll(torch.from_numpy(x), 4).spikes
     synapses = {layer: of_neurons.numpy() for layer, of_neurons in fan_out(net).items()}
-    made = Activity.of({layer: tap.numpy() for layer, tap in taps.items()}, synapses)
+    made = Activity.of({layer: raster.numpy() for layer, raster in rasters.items()}, synapses)
     trace = Engine(lower(net, n_steps=4, encoder="direct")).run(Given(x), n_steps=4).trace
     row = {layer.name: number for number, layer in enumerate(trace.layers)}
     rows = [row[layer] for layer in made.layers]
@@ -118,8 +118,8 @@ def test_events_are_those_that_the_engine_counts(name: str) -> None:
     np.testing.assert_array_equal(made.deltas, trace.executed.delta_events[rows])
     assert made.spikes.sum() > made.stayed.sum() > 0
     if name in ("mlp", "conv-small"):  # elsewhere deltas meet in sums and shortcuts, and a sum has synapses of its own
-        behind_input = row[next(iter(net.connections))]
-        executed = np.delete(trace.executed.synops_effective, behind_input, axis=0).sum(0)
+        after_input = row[next(iter(net.connections))]
+        executed = np.delete(trace.executed.synops_effective, after_input, axis=0).sum(0)
         np.testing.assert_array_equal(made.delta_synops.sum(0), executed)
 
 
@@ -155,7 +155,7 @@ def test_theorem_1_holds_at_every_layer_and_counts_every_changed_current() -> No
     x = torch.from_numpy(pixels(1, 4, *net.input_shape))
     found = remainders(net, x, 5)
     with torch.no_grad():
-        taps = net.unroll(x, 5).taps
+        rasters = net.unroll(x, 5).spikes
         before = {"conv2_spikes": ("conv2", "conv1_spikes"), "conv3_spikes": ("conv3", "conv2_spikes")}
         for each in found:
             assert each.within == each.cases
@@ -164,7 +164,7 @@ def test_theorem_1_holds_at_every_layer_and_counts_every_changed_current() -> No
                 assert each.cases == 0  # a static image: the current never changes
             if each.layer in before:
                 connection, source = before[each.layer]
-                currents = net.connections[connection](taps[source].flatten(0, 1)).unflatten(0, (5, 4))
+                currents = net.connections[connection](rasters[source].flatten(0, 1)).unflatten(0, (5, 4))
                 assert each.cases == int((currents[1:] != currents[:-1]).sum()) > 0
     assert [each.layer for each in found] == list(net.layers)
 

@@ -43,7 +43,7 @@ def gradients(*modules):
 # --- Where ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_border_is_the_only_way_from_what_is_before_to_what_is_behind():
+def test_a_border_is_the_only_way_between_upstream_and_downstream():
     """Inside a block there is a shortcut beside the neurons; between blocks there is none."""
     assert borders(tiny_resnet()) == ["stem_spikes", "one", "two"]
     assert borders(network("mlp")) == ["fc1_spikes", "fc2_spikes"]
@@ -63,12 +63,12 @@ def test_parts_have_about_as_many_activations_each():
     """conv-small on 8 x 8: 2048, 1024, 256 and 128 neurons; half of 3456 is nearest to 2048."""
     assert parts_of(network("conv-small")).borders == ("conv1_spikes",)
     assert parts_of(network("conv-small"), 3).borders == ("conv1_spikes", "conv2_spikes")
-    # 540 neurons behind one another: 180, 180, 180, 63, 63; half is 333, thirds are 222 and 444
+    # 540 neurons in a chain: 180, 180, 180, 63, 63; half is 333, thirds are 222 and 444
     assert parts_of(tiny_resnet()).borders == ("stem_spikes",)
 
 
 def test_more_parts_than_places_are_refused():
-    with pytest.raises(BadOption, match=r"--local-parts is 3, and the network can be cut into 2; allowed: 2 to 2"):
+    with pytest.raises(BadOption, match=r"local_parts must be at most 2, as this network can be cut into 2 \(got 3\)"):
         parts_of(network("mlp"), 3)
     with pytest.raises(BadOption, match="can be cut into 4"):
         parts_of(network("conv-small"), 5)
@@ -79,7 +79,7 @@ def test_more_parts_than_places_are_refused():
 
 
 @pytest.mark.parametrize("n_parts", [2, 3, 4])
-def test_parts_one_behind_the_other_are_the_network_itself(n_parts):
+def test_parts_one_after_the_other_are_the_network_itself(n_parts):
     net = network("conv-small").eval()
     local = parts_of(net, n_parts)
     x = torch.from_numpy(pixels(N_STEPS, 3, 1, 8, 8))
@@ -88,9 +88,9 @@ def test_parts_one_behind_the_other_are_the_network_itself(n_parts):
         value = x
         for part, border in zip(local.networks, (*local.borders, None), strict=True):
             run = part.eval().unroll(value, N_STEPS)
-            for name in run.taps.keys() & whole.taps.keys():
-                assert torch.equal(run.taps[name], whole.taps[name])
-            value = run.taps.get(border)
+            for name in run.spikes.keys() & whole.spikes.keys():
+                assert torch.equal(run.spikes[name], whole.spikes[name])
+            value = run.spikes.get(border)
     assert torch.equal(run.outputs, whole.outputs)
     shared = {id(p) for part in local.networks for p in part.parameters()} - {id(p) for p in local.heads.parameters()}
     assert shared == {id(p) for p in net.parameters()}
@@ -99,7 +99,7 @@ def test_parts_one_behind_the_other_are_the_network_itself(n_parts):
 @pytest.mark.parametrize(
     ("budget", "layers"),
     [
-        # behind conv1's 2048 neurons: conv2 has 1024, conv3 256, fc1 128; the last ones first
+        # after conv1's 2048 neurons: conv2 has 1024, conv3 256, fc1 128; the last ones first
         (0.0, []),
         (127 / 2048, []),
         (128 / 2048, ["fc1_spikes"]),
@@ -131,7 +131,7 @@ def test_every_network_can_be_cut(name, budget):
         for part, border in zip(local.networks, (*local.borders, None), strict=True):
             run = part.unroll(value, 1)
             assert run.outputs.shape == (1, 2, 4)
-            value = run.taps.get(border)
+            value = run.spikes.get(border)
 
 
 def test_heads_are_no_part_of_what_is_deployed():
@@ -162,7 +162,7 @@ class Heard:
     given: list = field(default_factory=list)
 
     def __call__(self, run, targets):
-        self.given.append({name: tap.detach() for name, tap in run.taps.items()})
+        self.given.append({name: raster.detach() for name, raster in run.spikes.items()})
         return TetLoss()(run, targets)
 
 
@@ -244,7 +244,7 @@ def test_heads_learn():
     for part, border in zip(local.networks, (*local.borders, None), strict=True):
         run = part.unroll(value, N_STEPS)
         assert TetLoss()(run, batch.targets) < 0.5 * math.log(4)  # of chance: every head has learned by itself
-        value = run.taps.get(border)
+        value = run.spikes.get(border)
 
 
 def test_a_penalty_counts_the_layers_of_the_network_and_none_of_a_head():

@@ -42,7 +42,7 @@ def start(words, n=2, **given):
 
 
 def ended(processes, timeout=300):
-    """What each process said, and its exit code."""
+    """The output and the exit code of each process."""
     try:
         return [(*each.communicate(timeout=timeout), each.returncode) for each in processes]
     finally:
@@ -65,12 +65,12 @@ def interrupted_alone(folder):
 
 @pytest.fixture(scope="module")
 def together(tmp_path_factory):
-    """The folder of all runs of two processes, and what each of the two said."""
+    """The folder of all runs of two processes, and the results of each of the two."""
     folder = tmp_path_factory.mktemp("together")
     interrupted_alone(folder / "begun alone")
     for out, err, code in ended(start(["-m", "tests.together", str(folder)])):
         assert (out, err, code) == ("", "", 0)
-    return folder, [json.loads((folder / f"said-{rank}.json").read_text()) for rank in range(2)]
+    return folder, [json.loads((folder / f"results-{rank}.json").read_text()) for rank in range(2)]
 
 
 def alone(folder, name):
@@ -103,21 +103,21 @@ def test_the_first_process_alone_tells_and_writes(together):
     assert sorted(path.name for path in (folder / "bptt").iterdir()) == ["checkpoint.pt", "network.safetensors"]
 
 
-def test_a_batch_that_cannot_be_shared_evenly_is_refused(together):
-    for said in together[1]:
-        assert said["uneven"]["error"] == (
-            "--batch is 15 samples, with 2 processes; allowed: a multiple of their number, so that each has as many."
+def test_a_batch_that_cannot_be_divided_evenly_is_refused(together):
+    for results in together[1]:
+        assert results["uneven"]["error"] == (
+            "batch must be a multiple of 2, the number of processes (got 15 samples)."
         )
 
 
-def test_what_one_process_began_two_go_on_with(tmp_path, together):
+def test_a_run_that_one_process_began_is_continued_by_two(tmp_path, together):
     alone(tmp_path / "alone", "bptt")
     assert_equal_networks(tmp_path / "alone", together[0] / "begun alone")
 
 
-def test_a_signal_to_any_process_stops_all_at_the_same_batch_and_one_may_go_on(tmp_path, together):
+def test_a_signal_to_any_process_stops_all_at_the_same_batch_and_one_may_continue(tmp_path, together):
     folder, (first, second) = together
-    message = f"interrupted; saved after batch {STOPPED_AT - N_BATCHES} of epoch 2; --resume continues"
+    message = f"interrupted; saved after batch {STOPPED_AT - N_BATCHES} of epoch 2; resume continues"
     assert first["stopped"] == {"error": message, "batches": STOPPED_AT}
     assert second["stopped"]["error"] == message
     fit(case("bptt"), data(), folder / "stopped", resume=True, watcher=Ear())
@@ -142,7 +142,7 @@ def test_parts_are_even_and_in_order():
 TRAIN = ["-m", "tdd_deploy", "train", "--network", "mlp", "--method", "tet", "--device", "cpu"]
 
 
-def test_when_one_process_is_killed_the_other_says_so_and_ends(tmp_path):
+def test_when_one_process_is_killed_the_other_reports_it_and_ends(tmp_path):
     out = tmp_path / "run"
     processes = start([*TRAIN, "--epochs", "2000", "--out", str(out)])
     deadline = time.monotonic() + 200
@@ -151,7 +151,7 @@ def test_when_one_process_is_killed_the_other_says_so_and_ends(tmp_path):
     processes[1].kill()
     (_, err, code), _ = ended(processes, timeout=30)
     assert code == 2
-    assert "tdd-deploy: process 0 of 2: another one has ended or is not answering" in err
+    assert "tdd-deploy: process 0 of 2 lost another one, which has ended or does not answer. See its output; " in err
     assert "Traceback" not in err
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from tdd_deploy.options.training import TrainOptions
-from tdd_deploy.training.optimise import averaged, learning_rate, make_optimizer
+from tdd_deploy.training.optimize import averaged, learning_rate, make_optimizer
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

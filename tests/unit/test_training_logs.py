@@ -61,6 +61,6 @@ def test_without_tensorboard_it_says_what_to_install():
         "from tdd_deploy.training.logs import require_tensorboard; require_tensorboard()"
     )
     called = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert "train --tensorboard needs tensorboard; install it with: pip install 'tdd-deploy[tensorboard]'" in (
+    assert "train with tensorboard needs tensorboard. Install it with: pip install 'tdd-deploy[tensorboard]'" in (
         called.stderr
     )

@@ -54,7 +54,7 @@ def by_torch(net, inputs):
     """Return what each layer of neurons sent, and the outputs, ``[n_steps, batch, ...]``."""
     with torch.no_grad():
         run = net.unroll(torch.from_numpy(inputs), N_STEPS)
-    return {name: tap.numpy() for name, tap in run.taps.items()}, run.outputs.numpy()
+    return {name: raster.numpy() for name, raster in run.spikes.items()}, run.outputs.numpy()
 
 
 @pytest.mark.parametrize("inputs", INPUTS)
@@ -101,7 +101,7 @@ def test_the_outputs_do_not_depend_on_the_batch_a_sample_is_in(batch):
 
 
 @pytest.mark.parametrize("name", [*NETWORK_NAMES, "tiny resnet", "sdt-2-64"])
-def test_the_changes_of_the_taps_are_the_delta_events_of_the_engine(name):
+def test_changes_of_spikes_are_the_delta_events_of_the_engine(name):
     net = tiny_resnet(reset="soft").eval() if name == "tiny resnet" else random_network(name, reset="soft")
     x = pixels(BATCH, *net.input_shape)
     rasters, _ = by_torch(net, x)

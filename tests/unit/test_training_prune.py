@@ -73,7 +73,7 @@ def test_what_is_zero_stays_zero_while_the_rest_learns(monkeypatch: pytest.Monke
     step = torch.optim.AdamW.step
 
     def watched(self: Optimizer, *args, **given):
-        result = step(self, *args, **given)  # with the hooks behind it
+        result = step(self, *args, **given)  # with the hooks after it
         seen.append({name: c.weights.weight.detach() == 0 for name, c in net.connections.items()})
         return result
 
@@ -144,7 +144,7 @@ def test_every_connection_keeps_a_weight() -> None:
     assert {name: int((w != 0).sum()) for name, w in weights_of(last.tensors).items()}["readout"] == 1
 
 
-def test_a_sparsity_that_empties_connections_or_is_behind_is_refused() -> None:
+def test_a_sparsity_that_empties_connections_or_is_reached_already_is_refused() -> None:
     most = N_WEIGHTS - 3
     *_, last = prune(network_for(), OPTIONS, data_of(), replace(CHOSEN, sparsity=most / N_WEIGHTS, rounds=1, epochs=0))
     assert last.pruned == most
@@ -225,16 +225,16 @@ def test_an_interrupt_comes_between_two_batches() -> None:
 def test_a_run_that_diverges_says_so() -> None:
     data = data_of()
     data = replace(data, train=replace(data.train, x=data.train.x * np.float32(1e30)))
-    with pytest.raises(BadOption, match="--learning-rate"):
+    with pytest.raises(BadOption, match=r"learning_rate=.* made learning diverge in round 1"):
         list(prune(network_for(), OPTIONS, data, replace(CHOSEN, by="magnitude")))
 
 
-def test_all_faults_of_the_options_are_told_at_once() -> None:
+def test_all_faults_of_the_options_are_reported_at_once() -> None:
     wrong = PruneOptions(sparsity=1.0, rounds=0, epochs=-1, by="chance", samples=0, learning_rate=0.0)  # type: ignore[arg-type]
-    with pytest.raises(BadOptions) as told:
+    with pytest.raises(BadOptions) as refused:
         wrong.checked()
-    flags = ("--sparsity", "--rounds", "--epochs", "--by", "--samples", "--learning-rate")
-    assert [violation.where for violation in told.value.violations] == list(flags)
+    names = ["sparsity", "rounds", "epochs", "by", "samples", "learning_rate"]
+    assert [violation.where for violation in refused.value.violations] == [f"`{name}`" for name in names]
     assert CHOSEN.checked() is CHOSEN
 
 

@@ -8,7 +8,7 @@ import pytest
 ALLOCATE = """
 import resource, sys
 import numpy as np
-from tdd_deploy.process import keep_freed_memory
+from tdd_deploy.training.malloc import keep_freed_memory
 if "keep" in sys.argv:
     keep_freed_memory()
 for _ in range(10):
