@@ -10,7 +10,7 @@ from click.core import ParameterSource
 
 from tdd_deploy import options
 from tdd_deploy.errors import PARAMETER, BadFile, BadOptions, Violation, did_you_mean
-from tdd_deploy.options.declare import Option, Options, gather, options_of
+from tdd_deploy.options.declare import Declaration, Option, Options, gather, options_of
 
 PATH = click.Path(path_type=Path)
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -142,8 +142,17 @@ def _read_config(context: click.Context, param: click.Parameter, path: Path | No
         known = {
             _key(each): each for each in context.command.params if isinstance(each, click.Option) and each is not param
         }
-        context.default_map = read_table(path, context.command.name or "", known)
+        context.default_map = read_table(path, _name(context), known)
     return path
+
+
+def _name(context: click.Context) -> str:
+    """Return the name of a command, with the group that it is in: train, or lava run."""
+    names = [str(context.command.name)]
+    while context.parent is not None and context.parent.parent is not None:  # the outermost group is the program
+        context = context.parent
+        names.insert(0, str(context.command.name))
+    return " ".join(names)
 
 
 def _key(param: click.Option) -> str:
@@ -153,6 +162,11 @@ def _key(param: click.Option) -> str:
 def read_table(path: Path, command: str, known: Mapping[str, click.Option]) -> dict[str, Any]:
     """Read the table of a command: values by the names of parameters.
 
+    Args:
+        path: the file.
+        command: its name; of a command in a group, such as lava run, the table is [lava.run].
+        known: the options of the command, by their keys.
+
     Raises:
         BadFile: missing, not TOML, or without the table.
         BadOptions: every unknown key, and every value of another type.
@@ -160,14 +174,16 @@ def read_table(path: Path, command: str, known: Mapping[str, click.Option]) -> d
     import tomllib
 
     try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+        table: object = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise BadFile(path, "is missing or not a text file", "name a .toml file") from error
     except tomllib.TOMLDecodeError as error:
         raise BadFile(path, f"is not TOML ({error})", TOML) from error
-    table = tables.get(command)
+    title = f"[{command.replace(' ', '.')}]"
+    for name in command.split():
+        table = table.get(name) if isinstance(table, dict) else None
     if not isinstance(table, dict):
-        raise BadFile(path, f"has no table [{command}]", TOML)
+        raise BadFile(path, f"has no table {title}", TOML)
     found, values = [], {}
     for key, value in table.items():
         param = known.get(key.replace("_", "-"))
@@ -176,23 +192,38 @@ def read_table(path: Path, command: str, known: Mapping[str, click.Option]) -> d
             found.append(Violation(key, f"is no option of tdd-deploy {command}", remedy=remedy))
         elif param.name in values:
             found.append(Violation(key, "is given twice, once with - and once with _"))
-        elif isinstance(param, Flag) and (fault := _fault(key, value, param.declared)):
+        elif fault := _fault(key, value, param):
             found.append(fault)
         else:
-            values[str(param.name)] = value
+            values[str(param.name)] = [value] if param.multiple and not isinstance(value, list) else value
     if found:
-        raise BadOptions(f"{path}, table [{command}]", found)
+        raise BadOptions(f"{path}, table {title}", found)
     return values
 
 
-def _fault(key: str, value: object, declared: Option) -> Violation | None:
+def _fault(key: str, value: object, param: click.Option) -> Violation | None:
     """Return what is wrong with the type of a value."""
+    declared = param.declared if isinstance(param, Flag) else _declared(param)
     try:
         declared.converted(value)
     except TypeError:
         fault = declared.refusal(value)
         return Violation(key, fault.found, fault.allowed)
     return None
+
+
+def _declared(param: click.Option) -> Option:
+    """Describe an option of a command that no field declares."""
+    kind = bool if param.is_flag else float if param.type is click.FLOAT else str
+    return Option(
+        name=str(param.name),
+        kind=kind,
+        words=(),
+        is_listed=False,
+        is_optional=False,
+        default=None,
+        declaration=Declaration(help=""),
+    )
 
 
 class Grouped(click.Command):

@@ -1,6 +1,5 @@
 """Train a network into a run folder."""
 
-import json
 import platform
 from collections.abc import Iterator, Mapping
 from contextlib import closing, nullcontext
@@ -126,12 +125,9 @@ class _Before:
 def _before(folder: RunFolder, given: Mapping[str, object]) -> _Before:
     """Read the train.json of a run; refuse options other than those it began with."""
     remedy = "Start the run again in another folder, without `resume`."
-    try:
-        recorded = json.loads(folder.train_json.read_text(encoding="utf-8"))
-        options = TrainOptions.from_json(recorded["options"])
-        found = _Before(options=options, facts=recorded["data"], epochs=recorded["epochs"])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise BadFile(folder.train_json, "is missing or damaged", remedy) from error
+    recorded = folder.read_record(remedy)
+    options = TrainOptions.from_json(recorded["options"])
+    found = _Before(options=options, facts=recorded["data"], epochs=recorded["epochs"])
     chosen = gather(given, *OWNERS)
     values = {
         name: getattr(chosen[owner], name) for owner in OWNERS[:2] for name in given if hasattr(chosen[owner], name)
