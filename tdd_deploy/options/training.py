@@ -124,7 +124,9 @@ class TrainOptions(Options):
         heading=NETWORK,
     )
     norm: Norm = option(
-        "batch", help="Normalize currents (batch), or potentials too (mpbn). tab and tebn are refused with the reason.", heading=NETWORK
+        "batch",
+        help="Normalize currents (batch), or potentials too (mpbn). tab and tebn are refused with the reason.",
+        heading=NETWORK,
     )
     qat: int | None = option(
         None,
@@ -193,7 +195,10 @@ class TrainOptions(Options):
         heading=LEARNING,
     )
     seed: int = option(
-        0, within=Range(0, 2**63 - 1), help="Draw first weights, batches, changes of images and spikes with this seed.", heading=LEARNING
+        0,
+        within=Range(0, 2**63 - 1),
+        help="Draw first weights, batches, changes of images and spikes with this seed.",
+        heading=LEARNING,
     )
     strategy: Strategy = option(
         "bptt",
@@ -331,7 +336,7 @@ def _numbers(options: TrainOptions) -> Iterator[Violation]:
         allowed = f"at least 0 and below the {options.epochs} epochs of the run"
         yield Violation("`warmup`", shortest(options.warmup), allowed)
     if not options.reset_to:
-        yield Violation("`reset_to`", "nothing", "0 to 1, or several")
+        yield Violation("`reset_to`", "nothing", "one or more numbers from 0 to 1")
     if options.beta == 0 and "beta" in options.learn:
         yield Violation("`learn=beta`", "cannot be combined with `beta=0`", remedy="Use a `beta` above 0.")
 
