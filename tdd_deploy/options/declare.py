@@ -186,6 +186,11 @@ class Options:
         """
         return gather(given, cls)[cls]
 
+    @classmethod
+    def completed(cls, given: Mapping[str, object]) -> Mapping[str, object]:
+        """Add defaults that depend on other options."""
+        return given
+
     def conflicts(self) -> Iterator[Violation]:
         """Yield which values exclude each other, each as one whole sentence."""
         yield from ()
@@ -289,7 +294,7 @@ def gather(given: Mapping[str, object], *owners: type[Options]) -> Gathered:
                 values[each.name] = each.converted(given[each.name])
             except TypeError:
                 wrong.append(each.refusal(given[each.name]))
-        gathered[owner] = owner(**values)
+        gathered[owner] = owner(**owner.completed(values))
         found += [*wrong, *gathered[owner].violations()]
     if found:
         raise BadOptions("", found)

@@ -260,6 +260,11 @@ class TrainOptions(Options):
     )
     amp: bool = option(False, help="Compute connections in bfloat16; neurons stay in float32.", heading=PLACE)
 
+    @classmethod
+    def completed(cls, given: Mapping[str, object]) -> Mapping[str, object]:
+        """Give an ANN one time step."""
+        return {"steps": 1, **given} if given.get("method") == ANN else given
+
     @property
     def is_ann(self) -> bool:
         """Whether an ANN baseline is trained."""
