@@ -166,15 +166,15 @@ def as_latex(table: Table) -> str:
     )
 
 
-TABLES: dict[str, Callable[[Report], Table]] = {
+TABLES: dict[Row, Callable[[Report], Table]] = {
     "layer": by_layer,
     "step": by_step,
     "term": by_term,
     "profile": by_profile,
     "placement": by_placement,
-    "ann_baseline": by_ann_baseline,
+    "ann-baseline": by_ann_baseline,
 }
-FORMATS: dict[str, Callable[[Table], str]] = {"md": as_markdown, "csv": as_csv, "latex": as_latex}
+FORMATS: dict[TableFormat, Callable[[Table], str]] = {"md": as_markdown, "csv": as_csv, "latex": as_latex}
 
 
 def _counts(label: str, rows: Sequence[tuple[str, Mapping[str, Any]]], report: Report) -> Table:
