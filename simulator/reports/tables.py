@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tdd_deploy.options.vocabulary import Row, TableFormat
+
 Cell = str | float | None
 Report = Mapping[str, Any]  # what Simulation.as_json gave
 
