@@ -5,7 +5,7 @@ from pathlib import Path
 from tdd_deploy.errors import BadOption
 from tdd_deploy.program import Program
 
-from .lava_dl import is_net, read_net
+from .lava_dl.read import is_net, read_net
 from .nir.file import read as read_nir
 from .nir.file import survey
 from .nir.lower import lower

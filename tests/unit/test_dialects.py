@@ -10,7 +10,7 @@ import pytest
 from tdd_deploy.errors import BadFile, BadOption, BadOptions, TddDeployError, UnsupportedGraph
 from tdd_deploy.exporters.nir.write import write
 from tdd_deploy.importers import AmbiguousGraph, lower, read, survey
-from tdd_deploy.importers.nir.dialects import DIALECTS, KEYS, chosen
+from tdd_deploy.importers.nir.dialects import DIALECTS, KEYS, parse_dialect
 from tdd_deploy.neurons import IF, LIF, VariantLIF
 from tdd_deploy.simulator import reference
 from tdd_deploy.simulator.engine.engine import Engine
@@ -218,7 +218,7 @@ def test_only_what_matters_for_the_graph_has_to_be_said():
 )
 def test_a_dialect_that_cannot_be_read_is_told_with_what_can(text, faults):
     with pytest.raises(BadOptions) as refused:
-        chosen(text)
+        parse_dialect(text)
     for fault, violation in zip(faults, refused.value.violations, strict=True):
         assert fault in str(violation)
 
@@ -233,7 +233,7 @@ def test_every_key_can_be_given():
         "numbers": "float64", "steps": "7",
     }  # fmt: skip
     assert given.keys() == set(KEYS)
-    said = chosen(",".join(["nir", *(f"{key}={value}" for key, value in given.items())]))
+    said = parse_dialect(",".join(["nir", *(f"{key}={value}" for key, value in given.items())]))
     assert (said.choices.dt, said.choices.compare, said.choices.v_min, said.choices.steps) == (2e-3, ">=", -2.0, 7)
     assert str(said).count("=") == len(given)
 

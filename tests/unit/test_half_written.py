@@ -10,7 +10,7 @@ import pytest
 
 from tdd_deploy.errors import BadFile
 from tdd_deploy.importers import read, survey
-from tdd_deploy.importers.hdf5 import unfinished
+from tdd_deploy.importers.hdf5 import find_missing_end
 from tests.net_files import CUBA, write_net
 
 DIALECT = "nir,dt=1e-4,integration=euler"
@@ -53,7 +53,7 @@ def test_the_last_byte_counts(whole: Path) -> None:
     whole.write_bytes(content[:-1])
     assert f"it holds {len(content) - 1:,} of {len(content):,} bytes" in said_of(whole)
     whole.write_bytes(content)
-    assert unfinished(whole) == ""
+    assert find_missing_end(whole) == ""
     assert read(whole, dialect=DIALECT).input.shape == (2,)
 
 
@@ -72,7 +72,7 @@ def test_every_form_of_header_is_known(version: Literal["earliest", "latest"], t
     path = tmp_path / "some.nir"
     with h5py.File(path, "w", libver=version) as file:
         file["numbers"] = np.arange(1000)
-    assert unfinished(path) == ""
+    assert find_missing_end(path) == ""
     assert "without a NIR graph" in said_of(path)
     content = path.read_bytes()
     path.write_bytes(content[: len(content) - 8])

@@ -12,8 +12,8 @@ import pytest
 from tdd_deploy.commands import pipeline
 from tdd_deploy.commands.sweep import sweep
 from tdd_deploy.errors import BadFile, NotExportable, TddDeployError, UnsupportedGraph
-from tdd_deploy.importers import lava_dl as room
 from tdd_deploy.importers import read
+from tdd_deploy.importers.lava_dl.read import read_net
 from tdd_deploy.neurons import LavaSigmaDelta, LoihiLIF
 from tdd_deploy.program import Conv, Dense, Program, with_code
 from tdd_deploy.program.apply import apply
@@ -504,7 +504,7 @@ def test_a_damaged_file_is_read_or_refused_in_a_sentence(tmp_path, seed):
     path.write_bytes(content[: rng.integers(1, len(content))] if seed % 4 == 0 else content)
     try:
         read(path)
-        room.read_net(path)
+        read_net(path)
     except TddDeployError as error:
         said = str(error)
     else:

@@ -10,7 +10,7 @@ from tdd_deploy.commands import pipeline
 from tdd_deploy.errors import BadOptions, UnsupportedGraph
 from tdd_deploy.exporters.nir.write import write
 from tdd_deploy.importers import AmbiguousGraph, lower, read
-from tdd_deploy.importers.nir.dialects import APPLIES_TO, DIALECTS, KEYS, OF_THE_FILE, chosen
+from tdd_deploy.importers.nir.dialects import APPLIES_TO, DIALECTS, KEYS, OF_THE_FILE, parse_dialect
 from tdd_deploy.neurons import CubaLIF, VariantLIF
 from tdd_deploy.program import Program
 from tdd_deploy.simulator import reference
@@ -184,7 +184,7 @@ def test_two_values_for_one_layer_are_named() -> None:
 )
 def test_a_choice_for_a_node_that_cannot_be_read_is_refused(text: str, where: str) -> None:
     with pytest.raises(BadOptions) as refused:
-        chosen(text)
+        parse_dialect(text)
     assert [violation.where for violation in refused.value.violations] == [where]
 
 
@@ -213,7 +213,7 @@ def test_words_of_snntorch_are_recorded_in_one_spelling(word: str, recorded: str
 
 @pytest.mark.parametrize("word", ["ge", ">="])
 def test_a_comparison_is_recorded_in_one_spelling(word: str) -> None:
-    assert str(chosen(f"nir,compare={word}")) == "nir,compare=ge"
+    assert str(parse_dialect(f"nir,compare={word}")) == "nir,compare=ge"
 
 
 def test_each_choice_for_a_node_goes_with_the_program(tmp_path: Path) -> None:

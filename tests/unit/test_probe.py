@@ -12,9 +12,8 @@ import h5py
 import pytest
 
 from tdd_deploy.errors import BadFile
-from tdd_deploy.importers import hdf5
-from tdd_deploy.importers.nir import probe
-from tdd_deploy.importers.nir.probe import ending_of
+from tdd_deploy.importers import hdf5, probe
+from tdd_deploy.importers.probe import ending_of
 
 ROOM = 256 << 20
 LONG_S = 100  # time limit that no reader of these tests reaches
@@ -135,7 +134,7 @@ def test_a_file_that_no_reader_survives_is_refused_in_a_sentence(
     monkeypatch.setattr(hdf5, "SECONDS", 1)
     if reader is sleep:
         monkeypatch.setattr(probe, "PATIENCE", 1)
-    with pytest.raises(BadFile) as refused, hdf5.opened(path, remedy="name a NIR file"):
+    with pytest.raises(BadFile) as refused, hdf5.open_hdf5(path, remedy="name a NIR file"):
         pytest.fail("a file is opened after the probe alone")
     assert str(refused.value) == f"{path}: is damaged ({said}); write it again."
 
@@ -151,5 +150,5 @@ def test_a_file_is_probed_once_until_it_changes(tmp_path: Path, monkeypatch: pyt
     for k in (1, 1, 2):
         path.write_bytes(bytes(k))
         os.utime(path, ns=(k, k))
-        assert hdf5.fault_of(path) == ""
+        assert hdf5.find_fault(path) == ""
         assert len(probed.read_text()) == k

@@ -88,7 +88,7 @@ def not_understood(metadata: Mapping[str, Any]) -> Iterator[Violation]:
             yield Violation(f"metadata {key}", short(value), known.allowed)
 
 
-def choices(metadata: Mapping[str, Any]) -> Choices:
+def read_choices(metadata: Mapping[str, Any]) -> Choices:
     """Return the choices of metadata that are understood."""
     return Choices(
         dt_s=float(metadata["dt_s"]),

@@ -211,7 +211,7 @@ class Chosen:
         return replace(self.choices, **self.of_nodes.get(node, {}))
 
 
-def chosen(text: str) -> Chosen:
+def parse_dialect(text: str) -> Chosen:
     """Parse ``NAME[,KEY=VALUE...]``, in which ``KEY[NODE]=VALUE`` is a choice for one node.
 
     Raises:
@@ -309,7 +309,7 @@ def _allowed(key: str, hint: Any) -> str:
     return {"steps": "a whole number, 1 or more", "v_min": "a number, or none"}.get(key, "a number above 0")
 
 
-def unsaid(found: Chosen, kinds: Mapping[str, str]) -> list[Violation]:
+def open_choices(found: Chosen, kinds: Mapping[str, str]) -> list[Violation]:
     """List the choices for a graph that are still open.
 
     Args:

@@ -12,15 +12,15 @@ import nir
 
 from tdd_deploy.errors import BadFile
 from tdd_deploy.files import sha256
-from tdd_deploy.importers.hdf5 import opened
+from tdd_deploy.importers.hdf5 import open_hdf5
+from tdd_deploy.importers.probe import reason
 from tdd_deploy.program import Program
 
 from .choices import WRITER
 from .lower import lower, lower_plain, restore
-from .plain import GRAPH, kind_of, missing_parts, plain_group
-from .probe import reason
+from .plain import GRAPH, kind_of, missing_parts, read_group
 from .rules import refuse, unknown_kinds
-from .survey import surveyed
+from .survey import survey_graph
 
 REMEDY = "name a .nir, .net or .onnx file"
 NAMED = 5  # missing parts of a file
@@ -44,7 +44,7 @@ def read(path: Path, *, dialect: str | None = None, strict: bool = False) -> Pro
     digest = _digest(path)
     with _graph_in(path) as group:
         kinds = {name: kind_of(node) for name, node in group["nodes"].items()}
-        plain = None if WRITER in group.get("metadata", {}) else plain_group(group)
+        plain = None if WRITER in group.get("metadata", {}) else read_group(group)
     if plain is None:
         refuse(str(path), unknown_kinds(kinds))
         program = lower(_graph(path), subject=str(path), dialect=dialect)
@@ -70,8 +70,8 @@ def survey(path: Path, *, strict: bool = False) -> dict[str, Any]:
         UnsupportedGraph: it cannot be settled; with ``strict``, it would have to be repaired.
     """
     with _graph_in(path) as group:
-        plain = plain_group(group)
-    return surveyed(restore(plain, subject=str(path), strict=strict))
+        plain = read_group(group)
+    return survey_graph(restore(plain, subject=str(path), strict=strict))
 
 
 @contextmanager
@@ -81,7 +81,7 @@ def _graph_in(path: Path) -> Iterator[h5py.Group]:
         what = "it is a zip archive, such as PyTorch saves" if zipfile.is_zipfile(path) else "it is not HDF5"
         what = what if path.stat().st_size else "it is empty"
         raise BadFile(path, f"is not a NIR file, as {what}", REMEDY)
-    with opened(path, remedy=REMEDY) as file:
+    with open_hdf5(path, remedy=REMEDY) as file:
         root = file.get("node")
         parts = {"type", "nodes", "edges"} & set(root) if isinstance(root, h5py.Group) else set()
         if not parts:

@@ -1,4 +1,4 @@
-"""A graph that another tool wrote as a Program, by the rules of the dialect that it is said to be in."""
+"""A graph that another tool wrote becomes a Program, by the rules of the dialect that the user named."""
 
 import math
 from collections.abc import Iterable, Iterator
@@ -10,22 +10,35 @@ from numpy.typing import NDArray
 
 from tdd_deploy.errors import Violation
 from tdd_deploy.neurons import IF, LI, LIF, CubaLI, CubaLIF, I, Neuron, Threshold, VariantLIF
-from tdd_deploy.program import Conv, Dense, Edge, Input, LinearMap, NeuronLayer, Node, Output, Program, Scale, build
+from tdd_deploy.program import (
+    Conv,
+    Dense,
+    Edge,
+    Input,
+    LinearMap,
+    NeuronLayer,
+    Node,
+    Output,
+    Program,
+    Scale,
+    Shape,
+    build,
+)
 from tdd_deploy.program.nodes import INPUTS, OUTPUTS
 from tdd_deploy.program.recurrence import recurrence
 
 from .dialects import Choices, Chosen
 from .ends import with_one_input_and_output
+from .pass_through import ROUNDED, bypass
 from .plain import Pair
-from .restore import Cells, Restored
+from .restore import Restored, RestoredLayer
 from .rules import refuse
 from .soft_reset import Parts, with_soft_resets
-from .wires import ROUNDED, joined
 
 Array = NDArray[np.float64]
 
 
-def lower_foreign(graph: Restored, said: Chosen, *, subject: str) -> Program:
+def lower_foreign(graph: Restored, chosen: Chosen, *, subject: str) -> Program:
     """Turn a restored graph into a Program.
 
     Gains and leaks of neurons go into the maps before them; where there are none, a Scale or a map is put there.
@@ -34,7 +47,7 @@ def lower_foreign(graph: Restored, said: Chosen, *, subject: str) -> Program:
         UnsupportedGraph: it holds what no Program can hold; every reason is named.
         BadProgram: it breaks a rule of ``program/verify.py``.
     """
-    found = _Lowering(graph, said)
+    found = _Lowering(graph, chosen)
     refuse(subject, found.violations)
     parts = with_one_input_and_output(with_soft_resets(Parts(found.nodes, found.delays)), graph.outputs)
     looped = recurrence(
@@ -44,16 +57,16 @@ def lower_foreign(graph: Restored, said: Chosen, *, subject: str) -> Program:
     return build(
         parts.nodes.values(),
         [Edge(*pair, steps + int(pair in looped.delayed)) for pair, steps in parts.edges.items()],
-        dt_s=said.choices.dt or 1.0,
-        n_steps=said.choices.steps,
-        integration="euler" if said.choices.integration == "euler" else "exact",
-        number_format=said.choices.numbers,
-        provenance={"dialect": str(said), **dict(_told(graph, looped.opened))},
+        dt_s=chosen.choices.dt or 1.0,
+        n_steps=chosen.choices.steps,
+        integration="euler" if chosen.choices.integration == "euler" else "exact",
+        number_format=chosen.choices.numbers,
+        provenance={"dialect": str(chosen), **dict(_assumptions(graph, looped.opened))},
         subject=subject,
     )
 
 
-def _told(graph: Restored, opened: Iterable[str]) -> Iterator[tuple[str, str]]:
+def _assumptions(graph: Restored, opened: Iterable[str]) -> Iterator[tuple[str, str]]:
     """Yield what was repaired or assumed, for the provenance."""
     if graph.repairs:
         yield "repaired", "; ".join(graph.repairs)
@@ -76,7 +89,7 @@ class _Lowering:
     """Nodes, and how many steps each edge takes, in the making."""
 
     graph: Restored
-    said: Chosen
+    chosen: Chosen
     nodes: dict[str, Node] = field(default_factory=dict)
     delays: dict[Pair, int] = field(default_factory=dict)
     violations: list[Violation] = field(default_factory=list)
@@ -87,20 +100,20 @@ class _Lowering:
         self.nodes |= {name: Input(name=name, shape=shape) for name, shape in graph.inputs.items()}
         self.nodes |= {name: Output(name=name) for name in graph.outputs}
         self.nodes |= graph.maps
-        edges = joined(graph.edges, graph.wires, self.said.choices.dt or 1.0)
+        edges = bypass(graph.edges, graph.pass_through, dt_s=self.chosen.choices.dt or 1.0)
         self.delays |= edges.delays
         self.violations += edges.violations
-        for name, cells in graph.cells.items():
-            self._lower(name, cells)
+        for name, layer in graph.layers.items():
+            self._lower(name, layer)
         if self.violations:
             return
         self._delay(
             pair
             for pair in self.delays
-            if isinstance(self.nodes[pair[1]], Dense | Conv) and self.said.of(pair[1]).map_delay == "yes"
+            if isinstance(self.nodes[pair[1]], Dense | Conv) and self.chosen.of(pair[1]).map_delay == "yes"
         )
-        firing = {name for name, cells in graph.cells.items() if "v_threshold" in cells.values}
-        late = {name for name in firing if self.said.of(name).spike_delay == "yes"}
+        firing = {name for name, layer in graph.layers.items() if "v_threshold" in layer.values}
+        late = {name for name in firing if self.chosen.of(name).spike_delay == "yes"}
         self._delay(pair for pair in self.delays if pair[0] in late)
         self._push_delays()
 
@@ -120,22 +133,22 @@ class _Lowering:
             self.delays[pair] += 1
 
     def _push_delays(self) -> None:
-        """Put a delay behind a linear map before it: an edge delays what neurons send."""
-        for _ in range(len(self.nodes) + 1):  # a way through all maps, and once to see that none is left
-            behind_maps = [pair for pair, taken in self.delays.items() if taken and self._is_map(pair[0])]
-            if not behind_maps:
+        """Move a delay after a linear map to before it, since edges delay only what neurons send."""
+        for _ in range(len(self.nodes) + 1):  # a path through all maps, and once to see that none is left
+            after_maps = [pair for pair, taken in self.delays.items() if taken and self._is_map(pair[0])]
+            if not after_maps:
                 return
-            for pair in behind_maps:
-                if not self._pushed(pair):
+            for pair in after_maps:
+                if not self._push(pair):
                     return
-        found = f"a delay on a cycle of linear maps, {behind_maps[0][0]} among them"
+        found = f"a delay on a cycle of linear maps, {after_maps[0][0]} among them"
         self.violations.append(Violation("the graph", found, "cycles with a layer of neurons in them"))
 
     def _is_map(self, name: str) -> bool:
         return isinstance(self.nodes[name], LinearMap)
 
-    def _pushed(self, pair: Pair) -> bool:
-        """Move the delay behind a map to the edges into it; say whether that could be done."""
+    def _push(self, pair: Pair) -> bool:
+        """Move the delay after a map to the edges into it; return whether that was possible."""
         source, target = pair
         outgoing = [other for other in self.delays if other[0] == source]
         if len(outgoing) > 1 or getattr(self.nodes[source], "bias", None) is not None:
@@ -152,23 +165,23 @@ class _Lowering:
 
     # ---- neurons
 
-    def _lower(self, name: str, cells: Cells) -> None:
-        faults = [*self._faults(name, cells), *self._ignored(name, cells)]
+    def _lower(self, name: str, layer: RestoredLayer) -> None:
+        faults = [*self._faults(name, layer), *self._ignored(name, layer)]
         if faults:
             self.violations += faults
             return
-        neuron, gain, drift = _Rules(self.said.of(name), cells, feeds_itself=self._feeds_itself(name)).neuron()
-        self.nodes[name] = NeuronLayer(name=name, shape=cells.shape, neuron=neuron)
-        self._feed(name, cells, gain, drift)
+        neuron, gain, drift = _Rules(self.chosen.of(name), layer, feeds_itself=self._feeds_itself(name)).neuron()
+        self.nodes[name] = NeuronLayer(name=name, shape=layer.shape, neuron=neuron)
+        self._feed(name, layer, gain, drift)
 
     def _feeds_itself(self, name: str) -> bool:
-        """Say whether a layer is recurrent: leads to itself, past one map at most."""
-        behind = {target for source, target in self.delays if source == name}
-        return name in behind or any((target, name) in self.delays for target in behind)
+        """Decide whether a layer is recurrent: it leads to itself, directly or through one map."""
+        targets = {target for source, target in self.delays if source == name}
+        return name in targets or any((target, name) in self.delays for target in targets)
 
-    def _faults(self, name: str, cells: Cells) -> Iterator[Violation]:
-        choices, values = self.said.of(name), cells.values
-        r_is, dt = self.said.dialect.r_is, choices.dt or 1.0
+    def _faults(self, name: str, layer: RestoredLayer) -> Iterator[Violation]:
+        choices, values = self.chosen.of(name), layer.values
+        r_is, dt = self.chosen.dialect.r_is, choices.dt or 1.0
         for key in ("tau", "tau_syn", "tau_mem"):
             if key not in values:
                 continue
@@ -178,7 +191,7 @@ class _Lowering:
             elif choices.integration == "euler" and (tau < dt * (1 - ROUNDED)).any():
                 remedy = self._remedy_of_a_short_tau(choices)
                 yield Violation(f"{name}.{key}", f"{tau.min():g} s, with dt {dt:g} s", "dt or more with euler", remedy)
-            elif r_is is not None and choices.gain == self.said.dialect.choices.gain and key != "tau_syn":
+            elif r_is is not None and choices.gain == self.chosen.dialect.choices.gain and key != "tau_syn":
                 expected = r_is(tau, dt)
                 if not np.allclose(values["r"], expected, rtol=1e-3):
                     found = f"{values['r'].flat[0]:g}"
@@ -186,7 +199,7 @@ class _Lowering:
                         f"{expected.flat[0]:g}, which {self._name} writes for tau {tau.flat[0]:g} s and dt {dt:g} s"
                     )
                     yield Violation(f"{name}.r", found, allowed, "Choose the dt of its export, or gain=nir.")
-        if cells.kind == "LI" and choices.start != "zero" and np.any(values["v_leak"]):
+        if layer.kind == "LI" and choices.start != "zero" and np.any(values["v_leak"]):
             yield Violation(f"{name}.v_leak", "not 0, where a potential that is sent starts", "0, or ,start=zero")
         if choices.start == "reset" and {"v_leak", "v_reset"} <= values.keys():
             away = values["v_leak"] != values["v_reset"]
@@ -205,27 +218,27 @@ class _Lowering:
             return "Drop tau=times_dt if the file states seconds."
         if self._is("norse"):
             return "Its own export writes tau times dt: add ,tau=times_dt."
-        if "dt" not in self.said.given and self.said.dialect.choices.dt is not None:
+        if "dt" not in self.chosen.given and self.chosen.dialect.choices.dt is not None:
             return "Add ,dt=... with the dt of its export, or name the dialect of the tool that wrote it."
         return "Choose a smaller dt, or integration=exact."
 
-    def _ignored(self, name: str, cells: Cells) -> Iterator[Violation]:
+    def _ignored(self, name: str, layer: RestoredLayer) -> Iterator[Violation]:
         """Yield a choice that snnTorch 1.0 accepts but ignores: its RSynaptic always resets in the next step."""
-        choices, is_said = self.said.of(name), "reset_delay" in self.said.of_nodes.get(name, {})
-        is_rsynaptic = self._is("snntorch") and cells.kind == "CubaLIF" and self._feeds_itself(name)
-        if is_rsynaptic and not is_said and choices.reset_delay == "no" and choices.reset != "none":
+        choices, is_specified = self.chosen.of(name), "reset_delay" in self.chosen.of_nodes.get(name, {})
+        is_rsynaptic = self._is("snntorch") and layer.kind == "CubaLIF" and self._feeds_itself(name)
+        if is_rsynaptic and not is_specified and choices.reset_delay == "no" and choices.reset != "none":
             found = "reset_delay=no, which an RSynaptic of snnTorch 1.0 ignores: it resets in the next step"
             allowed = f"reset_delay[{name}]=yes, as snnTorch computes, or reset_delay[{name}]=no"
             yield Violation(name, found, allowed, f"Add ,reset_delay[{name}]=yes to --dialect.")
 
     @property
     def _name(self) -> str:
-        return self.said.dialect.name
+        return self.chosen.dialect.name
 
     def _is(self, name: str) -> bool:
         return self._name == name
 
-    def _feed(self, name: str, cells: Cells, gain: Array, drift: Array) -> None:
+    def _feed(self, name: str, layer: RestoredLayer, gain: Array, drift: Array) -> None:
         """Put the gain and the constant current of a layer into the maps before it."""
         gain = np.where(np.abs(gain - 1) <= ROUNDED, 1.0, gain)
         into = [pair for pair in self.delays if pair[1] == name]
@@ -234,7 +247,7 @@ class _Lowering:
         maps = [self.nodes.get(source) for source, _ in into]
         outgoing = {source: sum(pair[0] == source for pair in self.delays) for source, _ in into}
         folded = [
-            _folded(node, gain, drift if at == 0 else np.zeros(()))
+            _fold(node, gain, drift if at == 0 else np.zeros(()))
             if isinstance(node, Dense | Conv) and outgoing[node.name] == 1
             else None
             for at, node in enumerate(maps)
@@ -242,7 +255,7 @@ class _Lowering:
         if into and all(node is not None for node in folded):
             self.nodes |= {node.name: node for node in folded if node is not None}
             return
-        made = _made(f"{name}.gain", cells, gain, drift)
+        made = _gain_map(f"{name}.gain", layer.shape, gain, drift)
         self.nodes[made.name] = made
         for pair in into:
             self.delays[pair[0], made.name] = self.delays.pop(pair)
@@ -254,12 +267,12 @@ class _Rules:
     """The choices, for one layer."""
 
     choices: Choices
-    cells: Cells
+    layer: RestoredLayer
     feeds_itself: bool
 
     def neuron(self) -> tuple[Neuron, Array, Array]:
         """Return the neuron, the gain of its current, and the constant current that its leak is."""
-        nothing, everything, kind = np.zeros(()), np.ones(()), self.cells.kind
+        nothing, everything, kind = np.zeros(()), np.ones(()), self.layer.kind
         if kind == "Threshold":
             return self._threshold(), everything, nothing
         if kind in ("I", "IF"):
@@ -276,7 +289,7 @@ class _Rules:
         return self._firing(synapse.kept, membrane.kept, CubaLIF), gain, membrane.drift
 
     def _leak(self, tau_key: str, r_key: str, gain: str | None) -> _Leak:
-        values, dt = self.cells.values, self.choices.dt or 1.0
+        values, dt = self.layer.values, self.choices.dt or 1.0
         ratio = dt / _tau(values[tau_key], self.choices)
         is_euler = self.choices.integration == "euler"
         kept = np.asarray(np.maximum(1 - ratio, 0) if is_euler else np.exp(-ratio))  # below 0 by rounding alone
@@ -292,11 +305,11 @@ class _Rules:
         return _Leak(kept, np.asarray(gained), np.asarray(lost * values["v_leak"] if is_driven else np.zeros(())))
 
     def _integrated(self) -> Array:
-        r = self.cells.values["r"]
+        r = self.layer.values["r"]
         return {"nir": r * (self.choices.dt or 1.0), "r": r, "one": np.ones(())}.get(self.choices.gain_if or "nir", r)
 
     def _firing(self, alpha: Array, beta: Array, kind: type[LIF] | type[CubaLIF] | None) -> Neuron:
-        choices, values = self.choices, self.cells.values
+        choices, values = self.choices, self.layer.values
         rest = self._rest()
         heights = {
             "v_threshold": _parameter(values["v_threshold"] - rest),
@@ -325,9 +338,9 @@ class _Rules:
         return CubaLIF(alpha=_parameter(alpha), beta=_parameter(beta), **chosen)
 
     def _resets_before_leaking(self, kind: type[LIF] | type[CubaLIF] | None) -> bool:
-        """Say whether a late hard reset is made before the leak, so that it is one at once: as snnTorch's Leaky has it.
+        """Decide whether a late hard reset is made before the leak, and so is one at once, as in snnTorch's Leaky.
 
-        Its Synaptic, RLeaky and RSynaptic lose what arrives in that step, too.
+        In Synaptic, RLeaky and RSynaptic the input of that step is lost, too.
         """
         return self.choices.reset == "hard" and kind is not CubaLIF and not self.feeds_itself
 
@@ -335,10 +348,10 @@ class _Rules:
         """Return where v starts and leaks to: all potentials are held as distances from there."""
         if self.choices.start == "zero":
             return np.zeros(())
-        return self.cells.values["v_reset" if self.cells.kind == "IF" else "v_leak"]
+        return self.layer.values["v_reset" if self.layer.kind == "IF" else "v_leak"]
 
     def _threshold(self) -> Threshold:
-        height = _parameter(self.cells.values["threshold"])
+        height = _parameter(self.layer.values["threshold"])
         return Threshold(v_threshold=height, compare=self.choices.compare)
 
 
@@ -352,7 +365,7 @@ def _parameter(values: Array) -> Array:
     return np.asarray(values.flat[0]) if not np.ptp(values) else np.asarray(values)
 
 
-def _folded(node: Dense | Conv, gain: Array, drift: Array) -> Dense | Conv | None:
+def _fold(node: Dense | Conv, gain: Array, drift: Array) -> Dense | Conv | None:
     """Return a map with its outputs multiplied, and a constant added; None when they differ within a channel."""
     rows, added = (_per_row(values, node) for values in (gain, drift))
     if rows is None or added is None:
@@ -371,12 +384,12 @@ def _per_row(values: Array, node: Dense | Conv) -> Array | None:
     return np.asarray(np.broadcast_to(values, len(node.weight)))
 
 
-def _made(name: str, cells: Cells, gain: Array, drift: Array) -> LinearMap:
+def _gain_map(name: str, shape: Shape, gain: Array, drift: Array) -> LinearMap:
     """Build the map that multiplies each neuron's current and adds a constant."""
     factor, bias = _parameter(np.asarray(gain)), _parameter(np.asarray(drift))
-    if len(cells.shape) == 3 and np.any(drift):  # NIR has a node for a bias per channel, none for one per neuron
-        size = cells.shape[0]
-        depthwise = _folded(Conv(name=name, weight=np.ones((size, 1, 1, 1)), groups=size), factor, bias)
+    if len(shape) == 3 and np.any(drift):  # NIR has a node for a bias per channel, none for one per neuron
+        size = shape[0]
+        depthwise = _fold(Conv(name=name, weight=np.ones((size, 1, 1, 1)), groups=size), factor, bias)
         if depthwise is not None:
             return depthwise
     return Scale(name=name, factor=factor, bias=bias if np.any(drift) else None)

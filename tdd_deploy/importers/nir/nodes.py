@@ -19,7 +19,7 @@ Pair = tuple[int, int]
 FloatArray = NDArray[np.floating[Any]]
 
 
-def lowered(name: str, node: nir.NIRNode, choices: Choices) -> Node:
+def lower_node(name: str, node: nir.NIRNode, choices: Choices) -> Node:
     """Return a NIR node that keeps every rule of ``rules.py`` as a node of a Program."""
     match node:
         case nir.Input():

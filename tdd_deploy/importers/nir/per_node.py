@@ -11,7 +11,7 @@ from .dialects import APPLIES_TO, Chosen, did_you_mean
 from .rules import refuse
 
 
-def resolved(said: Chosen, kinds: Mapping[str, str], *, subject: str) -> Chosen:
+def assign_choices(said: Chosen, kinds: Mapping[str, str], *, subject: str) -> Chosen:
     """Assign every choice for a node to the layer that it names, or to each layer of the inner graph that it names.
 
     Args:

@@ -36,14 +36,14 @@ class PlainGraph:
     kind: ClassVar[str] = GRAPH
 
 
-def plain_group(group: h5py.Group) -> PlainGraph:
+def read_group(group: h5py.Group) -> PlainGraph:
     """Read a group of an HDF5 file that holds a graph.
 
     Raises:
         KeyError, ValueError, AttributeError: it is none.
     """
     return PlainGraph(
-        nodes={name: _plain_node(node) for name, node in group["nodes"].items()},
+        nodes={name: _group_node(node) for name, node in group["nodes"].items()},
         edges=tuple((source.decode(), target.decode()) for source, target in group["edges"][()]),
         metadata={key: _value(item) for key, item in group.get("metadata", {}).items()},
     )
@@ -70,10 +70,10 @@ def kind_of(node: Any) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _plain_node(group: h5py.Group) -> PlainNode | PlainGraph:
+def _group_node(group: h5py.Group) -> PlainNode | PlainGraph:
     kind = kind_of(group)
     if kind == GRAPH:
-        return plain_group(group)
+        return read_group(group)
     return PlainNode(
         kind,
         {k: _value(v) for k, v in group.items() if isinstance(v, h5py.Dataset) and k != "type"},
@@ -85,18 +85,18 @@ def _value(item: h5py.Dataset) -> Any:
     return value.decode() if isinstance(value, bytes) else value
 
 
-def plain_nir(graph: nir.NIRGraph) -> PlainGraph:
+def read_graph(graph: nir.NIRGraph) -> PlainGraph:
     """Read a graph in memory."""
     return PlainGraph(
-        nodes={name: _plain_nir_node(node) for name, node in graph.nodes.items()},
+        nodes={name: _graph_node(node) for name, node in graph.nodes.items()},
         edges=tuple((source, target) for source, target in graph.edges),
         metadata=graph.metadata,
     )
 
 
-def _plain_nir_node(node: nir.NIRNode) -> PlainNode | PlainGraph:
+def _graph_node(node: nir.NIRNode) -> PlainNode | PlainGraph:
     if isinstance(node, nir.NIRGraph):
-        return plain_nir(node)
+        return read_graph(node)
     values = node.to_dict()
     kind = values.pop("type")
     if isinstance(node, nir.Input | nir.Output):
@@ -108,18 +108,18 @@ def _plain_nir_node(node: nir.NIRNode) -> PlainNode | PlainGraph:
 class Flat:
     """A graph without graphs in it; ``repairs`` say what was mended, ``violations`` what could not be.
 
-    A node of the inner graph ``x`` is called ``x.name``. ``wires`` are nodes that pass on what they receive: the inputs
-    and outputs of inner graphs.
+    A node of the inner graph ``x`` is called ``x.name``. ``pass_through`` are nodes that send what they receive: the
+    inputs and outputs of inner graphs.
     """
 
     nodes: dict[str, PlainNode] = field(default_factory=dict)
     edges: list[Pair] = field(default_factory=list)
-    wires: set[str] = field(default_factory=set)
+    pass_through: set[str] = field(default_factory=set)
     repairs: list[str] = field(default_factory=list)
     violations: list[Violation] = field(default_factory=list)
 
 
-def flattened(graph: PlainGraph) -> Flat:
+def flatten_graph(graph: PlainGraph) -> Flat:
     """Put the nodes of inner graphs in place of them."""
     flat = Flat()
     _put(graph, "", flat)
@@ -142,7 +142,7 @@ def _put(graph: PlainGraph, prefix: str, flat: Flat) -> None:
             flat.violations.append(Violation(prefix + name, "a graph with several inputs or outputs, or none", inside))
             continue
         ends[name] = found
-        flat.wires |= {f"{prefix}{name}.{end}" for end in found}
+        flat.pass_through |= {f"{prefix}{name}.{end}" for end in found}
     renamed = _dangling(graph, prefix, flat)
     for pair in graph.edges:
         source, target = (renamed.get(name, name) for name in pair)

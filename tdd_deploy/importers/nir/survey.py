@@ -11,8 +11,8 @@ from tdd_deploy.errors import TddDeployError
 from tdd_deploy.program import Shape
 from tdd_deploy.program.describe import kind, parameters
 
-from .dialects import APPLIES_TO, DIALECTS, Choices, Chosen, Dialect, unsaid
-from .restore import Cells, Restored
+from .dialects import APPLIES_TO, DIALECTS, Choices, Chosen, Dialect, open_choices
+from .restore import Restored, RestoredLayer
 
 Array = NDArray[np.float64]
 MODELS = ("LIF", "CubaLIF", "IF", "LI", "CubaLI", "I", "Threshold")  # the first of these is shown
@@ -59,13 +59,13 @@ def readings(graph: Restored) -> tuple[Reading, ...]:
         Reading(
             option=_option(dialect, kinds),
             about=dialect.about,
-            does=_sketch(dialect.choices, graph.cells[shown]) if shown else "no layer of neurons: nothing is open",
+            does=_sketch(dialect.choices, graph.layers[shown]) if shown else "no layer of neurons: nothing is open",
         )
         for dialect in DIALECTS.values()
     )
 
 
-def surveyed(graph: Restored) -> dict[str, Any]:
+def survey_graph(graph: Restored) -> dict[str, Any]:
     """Return the nodes of a graph as they stand, and what is open, as plain values."""
     into: dict[str, list[str]] = {}
     for source, target in graph.edges:
@@ -86,60 +86,60 @@ def surveyed(graph: Restored) -> dict[str, Any]:
 
 def _per_node(graph: Restored) -> str:
     """Explain how to choose for one of several layers that fire; empty if there is only one."""
-    firing = [name for name, cells in graph.cells.items() if cells.kind in APPLIES_TO["reset"]]
+    firing = [name for name, layer in graph.layers.items() if layer.kind in APPLIES_TO["reset"]]
     return f"KEY[NODE]=VALUE sets a choice for one node, such as reset[{firing[-1]}]=none" if len(firing) > 1 else ""
 
 
 def _rows(graph: Restored) -> Iterable[tuple[str, str, Shape, str]]:
     for name, shape in graph.sent.items():
-        if name in graph.cells:
-            values = graph.cells[name].values
-            yield name, graph.cells[name].kind, shape, ", ".join(f"{key} {_range(v)}" for key, v in values.items())
+        if name in graph.layers:
+            values = graph.layers[name].values
+            yield name, graph.layers[name].kind, shape, ", ".join(f"{key} {_range(v)}" for key, v in values.items())
         elif name in graph.maps:
             yield name, kind(graph.maps[name]), shape, parameters(graph.maps[name])
-        elif name in graph.wires:
-            yield name, "Delay", shape, f"{graph.wires[name]:g} s"
+        elif name in graph.pass_through:
+            yield name, "Delay", shape, f"{graph.pass_through[name]:g} s"
         else:
             yield name, "Input" if name in graph.inputs else "Output", shape, ""
 
 
 def kinds_of(graph: Restored) -> dict[str, str]:
-    """Return the kind of every node by its name, without wires that take no time."""
+    """Return the kind of every node by its name, without pass-through nodes that take no time."""
     return {
         **dict.fromkeys(graph.inputs, "Input"),
         **dict.fromkeys(graph.outputs, "Output"),
         **{name: kind(node) for name, node in graph.maps.items()},
-        **{name: cells.kind for name, cells in graph.cells.items()},
-        **{name: "Delay" for name, seconds in graph.wires.items() if seconds},
+        **{name: layer.kind for name, layer in graph.layers.items()},
+        **{name: "Delay" for name, seconds in graph.pass_through.items() if seconds},
     }
 
 
 def _shown(graph: Restored) -> str:
-    ranked = sorted(graph.cells, key=lambda name: MODELS.index(graph.cells[name].kind))
+    ranked = sorted(graph.layers, key=lambda name: MODELS.index(graph.layers[name].kind))
     return ranked[0] if ranked else ""
 
 
 def _option(dialect: Dialect, kinds: Mapping[str, str]) -> str:
     open_keys = [
         fault.where.partition(": ")[2]
-        for fault in unsaid(Chosen(dialect=dialect, choices=dialect.choices, given={}), kinds)
+        for fault in open_choices(Chosen(dialect=dialect, choices=dialect.choices, given={}), kinds)
     ]
     return ",".join([dialect.name, *(f"{key}=..." for key in open_keys)])
 
 
-def _sketch(choices: Choices, cells: Cells) -> str:
+def _sketch(choices: Choices, layer: RestoredLayer) -> str:
     """Return what one layer does at each step, in a line."""
     said = []
-    if "tau" in cells.values or "tau_mem" in cells.values:
-        tau = cells.values["tau" if "tau" in cells.values else "tau_mem"].flat[0]
-        said.append(f"v = {_kept(choices, tau)} v + {_gained(choices, tau, cells)} x")
-    elif "r" in cells.values:
-        said.append(f"v = v + {_integrated(choices, cells.values)} x")
-    if "v_threshold" in cells.values:
-        height = _range(cells.values["v_threshold"])
+    if "tau" in layer.values or "tau_mem" in layer.values:
+        tau = layer.values["tau" if "tau" in layer.values else "tau_mem"].flat[0]
+        said.append(f"v = {_kept(choices, tau)} v + {_gained(choices, tau, layer)} x")
+    elif "r" in layer.values:
+        said.append(f"v = v + {_integrated(choices, layer.values)} x")
+    if "v_threshold" in layer.values:
+        height = _range(layer.values["v_threshold"])
         often = f"once or often (v / {height})" if choices.spikes is None else f"v / {height} times"
         said.append(f"fires {often}" if choices.spikes != "one" else f"fires at v {choices.compare} {height}")
-        said.append(_reset(choices, cells.values, height))
+        said.append(_reset(choices, layer.values, height))
     if choices.spike_delay == "yes":
         said.append("sends it a step later")
     return ", ".join(said)
@@ -157,8 +157,8 @@ def _kept(choices: Choices, tau: float) -> str:
     return f"{1 - ratio if choices.integration == 'euler' else np.exp(-ratio):.4g}"
 
 
-def _gained(choices: Choices, tau: float, cells: Cells) -> str:
-    r, gain = cells.values["r"].flat[0], choices.gain_of(cells.kind)
+def _gained(choices: Choices, tau: float, layer: RestoredLayer) -> str:
+    r, gain = layer.values["r"].flat[0], choices.gain_of(layer.kind)
     if gain is None:
         return "(1 or 1 - kept)"
     if gain != "nir":

@@ -10,18 +10,18 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain, product
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tdd_deploy.program import Conv, Dense, Edge, Flatten, LinearMap, Node, Pool, Scale, Shape
 from tdd_deploy.program.apply import apply
 
-from .operators import Array
-
 LARGEST_SPREAD = 1 << 24  # elements that a constant may have while it is passed through a map
 DEEPEST, MOST_STEPS = 32, 256  # limits of a search for weights: maps in a row, and maps in total
 
+Array = NDArray[Any]
 What = Literal["bias", "rows", "bias rows", "columns"]
 Change = tuple[str, What, Array]  # a map, its part that changes, and the summand or factor
 
@@ -58,7 +58,7 @@ class Affine(LinearMap):
         return Scale(name=self.name, factor=factor, bias=bias if np.any(bias) else None)
 
 
-def folded(
+def fold(
     nodes: Mapping[str, Node], edges: Iterable[Edge], shapes: Mapping[str, Shape]
 ) -> tuple[list[Node], list[Edge]]:
     """Rewrite a graph as one of the same function with as few ``Affine`` as possible, and turn these into maps.
