@@ -16,23 +16,23 @@ SPIKE_EXP = 6  # as netx sets it: messages of SDNN neurons are in 64ths
 
 @dataclass
 class Chain:
-    """The nodes of a program in the making, each behind the one before."""
+    """The nodes of a Program in the making, each after the one before."""
 
     nodes: list[Node] = field(default_factory=list)
     edges: list[Edge] = field(default_factory=list)
     violations: list[Violation] = field(default_factory=list)
-    shapes: list[Shape] = field(default_factory=list)  # that they send
+    shapes: list[Shape] = field(default_factory=list)  # shapes that the nodes send
 
     @property
     def shape(self) -> Shape:
-        """What the last one sends."""
+        """The shape that the last node sends."""
         return self.shapes[-1]
 
     def append(self, layer: Layer) -> None:
         """Add the nodes of a layer whose values are well formed."""
         n, is_first = layer.number, not self.nodes
         if layer.kind == "input" and not is_first:
-            self.violations.append(Violation(layer.named("type"), "an input", "an input as the first layer alone"))
+            self.violations.append(Violation(layer.named("type"), "is input, but only the first layer can be that"))
         elif layer.kind == "input":
             self._begin(layer)
         elif layer.kind == "flatten" and not is_first:
@@ -56,9 +56,8 @@ class Chain:
             self._map(layer, conv)
             self._fire(layer)
         else:
-            found = f"a layer of kind {layer.kind} comes first"
-            remedy = "Export the network with its input block."
-            self.violations.append(Violation(layer.named("type"), found, "input or dense, which say its shape", remedy))
+            allowed, remedy = "input or dense, which state its shape", "Export the network with its input block."
+            self.violations.append(Violation(layer.named("type"), layer.kind, allowed, remedy))
 
     def _begin(self, layer: Layer) -> None:
         weight = float(layer.weight.ravel()[0])
@@ -77,13 +76,15 @@ class Chain:
         try:
             shape = node.out_shape(self.shape)
         except ShapeError as error:
-            self.violations.append(Violation(layer.named("shape"), f"receives shape {self.shape}", str(error)))
+            self.violations.append(
+                Violation(f"layer/{layer.number}", f"receives shape {self.shape}, but takes {error}")
+            )
             shape = layer.shape
         self._put(node, shape)
 
     def _fire(self, layer: Layer) -> None:
         if layer.shape != self.shape:
-            self.violations.append(Violation(layer.named("shape"), f"{layer.shape}", f"{self.shape}, what arrives"))
+            self.violations.append(Violation(layer.named("shape"), f"{layer.shape}", f"{self.shape}, as computed"))
         elif not layer.is_sum:
             self._put(NeuronLayer(name=f"layer{layer.number}", shape=self.shape, neuron=_neuron(layer)), self.shape)
 

@@ -16,17 +16,17 @@ from tdd_deploy.errors import Violation
 from tdd_deploy.neurons.loihi import DECAY, UNIT
 from tdd_deploy.program import Shape
 
-MOST_NEURONS = 2**27  # of a layer
-MANTISSA = 2**15 - 1  # of a bias, which also carries the input: Lava stores it in 16 bits
-WEIGHTS = (-256, 254)  # of 8 bits and mixed signs; netx clips others
+MOST_NEURONS = 2**27  # per layer
+MANTISSA = 2**15 - 1  # largest bias: Lava stores it in 16 bits, and it also carries the input
+WEIGHTS = (-256, 254)  # the range of 8 bits with mixed signs; netx clips other weights
 
 Value = NDArray[Any] | str
-Values = Mapping[str, Value]  # of a layer; those of its neuron begin with neuron/
+Values = Mapping[str, Value]  # by key; the keys of a layer's neurons begin with neuron/
 
 
 @dataclass(frozen=True)
 class Whole:
-    """What a whole number must be; where ``default`` is None it must be there."""
+    """The range of a whole number; without a ``default`` it may not be missing."""
 
     low: int
     high: int
@@ -34,7 +34,7 @@ class Whole:
 
 
 NO_EXPONENT = {"neuron/wgtExp": Whole(0, 0, 0), "neuron/weight_exp": Whole(0, 0, 0)}  # netx does not read them
-MESSAGES = {"neuron/messageBits": Whole(0, 32, 0)}  # spikes, and sums of changes, are the same whatever they are
+MESSAGES = {"neuron/messageBits": Whole(0, 32, 0)}  # spikes, and sums of changes, do not depend on them
 CUBA = {
     "neuron/iDecay": Whole(0, DECAY),
     "neuron/vDecay": Whole(0, DECAY - 1),
@@ -45,20 +45,20 @@ CUBA = {
     **MESSAGES,
 }
 SDNN = {"neuron/vThMant": Whole(0, 2**17 - 1), "neuron/sigma_output": Whole(0, 1, 0), **NO_EXPONENT, **MESSAGES}
-SUM = SDNN | {"neuron/vThMant": Whole(0, 2**17 - 1, 0)}  # it has no threshold
+SUM = SDNN | {"neuron/vThMant": Whole(0, 2**17 - 1, 0)}  # a sum has no threshold
 NEURONS = {"LOIHI": CUBA, "CUBA": CUBA, "SDNN": SDNN}
 PAIRS = {"stride": Whole(1, 2**15, 1), "padding": Whole(0, 2**15, 0), "dilation": Whole(1, 2**15, 1)}
 GROUPS = {"groups": Whole(1, 2**15, 1)}
 KINDS = ("input", "dense", "conv", "flatten")
-UNUSED = {  # what the trainer needed, or the weights say
+UNUSED = {  # keys that only the trainer needed, or that follow from the weights
     *("inFeatures", "outFeatures", "inChannels", "outChannels", "kernelSize"),
     *("neuron/scaleRho", "neuron/tauRho", "neuron/theta"),
 }
 USED = {"type", "shape", "weight", "bias", "delay", "neuron/type", "neuron/activation", *PAIRS, *GROUPS}
 DIMENSIONS = {
     "input": "one number",
-    "dense": "[n_out, n_in], n_out as its shape says",
-    "conv": "[channels_out, channels_in / groups, height, width]",
+    "dense": "of shape [n_out, n_in], with n_out as in the shape of the layer",
+    "conv": "of shape [channels_out, channels_in / groups, height, width]",
 }
 
 
@@ -76,13 +76,13 @@ class Layer:
 
     @property
     def neuron(self) -> str | None:
-        """The kind of its neurons, None when there are none."""
+        """The kind of its neurons; None if it has none."""
         kind = self.values.get("neuron/type")
         return None if kind is None else str(kind)
 
     @property
     def wholes(self) -> dict[str, Whole]:
-        """What its whole numbers must be."""
+        """The rules of its whole numbers."""
         neuron = SUM if self.is_sum else NEURONS.get(self.neuron or "", {})
         return (GROUPS if self.kind == "conv" else {}) | neuron
 
@@ -93,25 +93,25 @@ class Layer:
 
     @property
     def is_sum(self) -> bool:
-        """Whether its neurons send what they hold, without a threshold."""
+        """Whether its neurons send their state, without a threshold."""
         return self.neuron == "SDNN" and self.kind != "input" and "neuron/sigma_output" in self.values
 
     def named(self, key: str) -> str:
-        """Return the name of a value for an error."""
+        """Name a value for an error."""
         return f"layer/{self.number}/{key}"
 
     def whole(self, key: str) -> int:
-        """Return a whole number that keeps its rule."""
+        """Read a whole number that keeps its rule."""
         return read_whole(self.values, key, self.wholes)
 
     def pair(self, key: str) -> tuple[int, int]:
-        """Return two whole numbers, vertical first."""
+        """Read two whole numbers, vertical first."""
         vertical, horizontal = np.broadcast_to(np.asarray(self.values.get(key, PAIRS[key].default)), 2)
         return int(vertical), int(horizontal)
 
     @property
     def shape(self) -> Shape:
-        """What it sends, as stated: (n,) or (channels, height, width)."""
+        """The shape that it states to send: (n,) or (channels, height, width)."""
         shape = tuple(int(n) for n in np.asarray(self.values["shape"]))
         return (math.prod(shape),) if self.kind == "dense" else shape
 
@@ -132,29 +132,28 @@ class Layer:
         return np.broadcast_to(bias.reshape(-1, *(1 for _ in self.shape[1:])), self.shape)
 
     def violations(self) -> Iterator[Violation]:
-        """Yield what no Program can hold of the layer, or netx does not read."""
+        """Yield the parts of the layer that no Program can hold, or that netx does not read."""
         if self.kind not in KINDS:
-            yield Violation(self.named("type"), short(self.kind), ", ".join(KINDS))
+            yield Violation(self.named("type"), short(self.kind), f"one of {', '.join(KINDS)}")
             return
         if self.kind == "flatten":
             return
         known = USED | UNUSED | self.wholes.keys()
         for key in sorted(self.values.keys() - known) if self.neuron in (None, *NEURONS) else ():
-            yield Violation(self.named(key), "an unknown key", "those that netx reads for such a layer")
+            yield Violation(self.named(key), "is an unknown key, which netx does not read for such a layer")
         yield from self._of_neurons()
         of_values = [*self._of_sizes(), *self._of_numbers()]
         yield from of_values or self._of_arrays()
 
     def _of_neurons(self) -> Iterator[Violation]:
         if self.neuron is None and self.kind == "conv":
-            yield Violation(
-                self.named("neuron"), "missing", ", ".join(NEURONS), "netx reads only dense layers without neurons."
-            )
+            remedy = f"Use neurons of kind {', '.join(NEURONS)}: netx reads only dense layers without neurons."
+            yield Violation(self.named("neuron"), "is missing", remedy=remedy)
         elif self.neuron is not None and self.neuron not in NEURONS:
-            yield Violation(self.named("neuron/type"), short(self.neuron), ", ".join(NEURONS))
+            yield Violation(self.named("neuron/type"), short(self.neuron), f"one of {', '.join(NEURONS)}")
         activation = str(self.values.get("neuron/activation", "relu"))
         if activation.lower() != "relu" and self.kind != "input" and not self.is_sum:
-            yield Violation(self.named("neuron/activation"), short(activation), "relu, which is what netx makes of any")
+            yield Violation(self.named("neuron/activation"), short(activation), "relu, which netx always uses")
         yield from misstated(f"layer/{self.number}", self.values, self.wholes)
 
     def _of_sizes(self) -> Iterator[Violation]:
@@ -171,9 +170,9 @@ class Layer:
         for key in {"weight", "bias", "delay"} & self.values.keys():
             value = self.values[key]
             if isinstance(value, str) or not value.size or not np.array_equal(value, np.rint(value)):
-                yield Violation(self.named(key), "not all whole numbers", "whole numbers, as lava-dl exports them")
+                yield Violation(self.named(key), "does not hold whole numbers alone, as lava-dl exports them")
         if self.kind != "input" and "weight" not in self.values:
-            yield Violation(self.named("weight"), "missing", "an array")
+            yield Violation(self.named("weight"), "is missing")
 
     def _of_arrays(self) -> Iterator[Violation]:
         """Yield what is wrong with arrays of whole numbers."""
@@ -182,11 +181,11 @@ class Layer:
             for key, default in (("weight", UNIT), ("bias", 0), ("delay", 0))
         )
         if delay.any():
-            yield Violation(self.named("delay"), "delays of single synapses", "none, or all 0", "Train without delays.")
+            yield Violation(self.named("delay"), "holds delays of single synapses", remedy="Train without delays.")
         if np.abs(bias).max() > MANTISSA:
             yield Violation(self.named("bias"), f"{np.abs(bias).max():g}", f"-{MANTISSA:,} to {MANTISSA:,}")
         if bias.size not in (1, 1 if self.kind == "input" else self.shape[0]):
-            yield Violation(self.named("bias"), f"{bias.size} numbers", "one, or one per channel")
+            yield Violation(self.named("bias"), f"{bias.size} numbers", "one number, or one per channel")
         low, high = (1, MANTISSA) if self.kind == "input" else WEIGHTS
         if not self._has_dimensions(weight.shape):
             yield Violation(self.named("weight"), f"shape {weight.shape}", DIMENSIONS[self.kind])
@@ -204,12 +203,12 @@ class Layer:
 
 
 def misstated(where: str, values: Values, rules: Mapping[str, Whole]) -> Iterator[Violation]:
-    """Yield whole numbers that are missing, or none, or not allowed."""
+    """Yield values that are missing, are not whole numbers, or are out of range."""
     for key, rule in rules.items():
         allowed = f"{rule.low} to {rule.high}" if rule.low < rule.high else f"{rule.low}"
         value = np.asarray(values.get(key, () if rule.default is None else rule.default))
         if key not in values and rule.default is None:
-            yield Violation(f"{where}/{key}", "missing", allowed)
+            yield Violation(f"{where}/{key}", "is missing", remedy=f"Write {allowed}.")
         elif value.size != 1 or value.dtype.kind not in "iufb" or not rule.low <= float(value.ravel()[0]) <= rule.high:
             yield Violation(f"{where}/{key}", _short(value), allowed)
         elif value.ravel()[0] != int(value.ravel()[0]):
@@ -226,4 +225,6 @@ def _sizes_fit(shape: NDArray[Any]) -> bool:
 
 
 def _short(value: NDArray[Any]) -> str:
+    if value.size == 1:
+        return str(value.item())
     return str(value.tolist()) if value.size < 5 else f"{value.size} values"

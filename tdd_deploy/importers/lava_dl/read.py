@@ -25,7 +25,7 @@ TIMES = {"Ts": Whole(1, 2**20, 1), "tSample": Whole(1, 2**30, 1)}
 
 
 def is_net(path: Path) -> bool:
-    """Say whether a file is one of lava-dl's; False also where that cannot be found out."""
+    """Decide whether a file is one of lava-dl; False also if the file cannot be read."""
     try:
         if not (path.is_file() and h5py.is_hdf5(path) and not find_fault(path)):
             return False
@@ -81,7 +81,7 @@ def _layers(path: Path, file: h5py.File) -> list[Layer]:
 
 
 def _values(group: Mapping[str, Any], prefix: str = "") -> dict[str, Value]:
-    """Return the numbers and texts of a group and of the groups in it."""
+    """Read the numbers and texts of a group and of the groups in it."""
     found: dict[str, Value] = {}
     for name, item in group.items():
         if isinstance(item, h5py.Group):
@@ -97,10 +97,10 @@ def _values(group: Mapping[str, Any], prefix: str = "") -> dict[str, Value]:
 
 
 def _assumed(layers: list[Layer]) -> dict[str, str]:
-    """Describe what a file leaves open and how it is read, for the provenance."""
+    """Describe how open points of a file are read, for the provenance."""
     bare = [f"layer{layer.number}" for layer in layers if layer.is_integrator]
-    said = [f"{name} has no neurons: as in netx, v adds up its input and never fires" for name in bare]
-    return {"assumed": "; ".join(said)} if said else {}
+    lines = [f"{name} has no neurons: as in netx, v adds up its input and never fires" for name in bare]
+    return {"assumed": "; ".join(lines)} if lines else {}
 
 
 def _are_sigma_delta(layers: list[Layer]) -> bool:
@@ -110,13 +110,14 @@ def _are_sigma_delta(layers: list[Layer]) -> bool:
 def _mixed(layers: list[Layer]) -> Iterator[Violation]:
     for layer in layers[:-1]:
         if layer.is_sum:
-            yield Violation(layer.named("neuron/sigma_output"), "in a layer with others behind it", "in the last one")
+            yield Violation(layer.named("neuron/sigma_output"), "is possible only in the last layer")
     kinds = sorted({layer.neuron for layer in layers if layer.neuron is not None})
     if _are_sigma_delta(layers) and len(kinds) > 1:
-        yield Violation("its layers", f"neurons of kinds {', '.join(kinds)}", "SDNN in all layers, or in none")
+        remedy = "Use SDNN in all layers, or in none."
+        yield Violation("the network", f"has neurons of kinds {', '.join(kinds)}", remedy=remedy)
     integrators = [layer for layer in layers if layer.is_integrator]
     for layer in integrators if _are_sigma_delta(layers) else ():
-        found = "missing, which in netx means neurons that integrate spikes, among SDNN layers"
-        yield Violation(layer.named("neuron"), found, "SDNN, with sigma_output in the last layer")
+        found = "is missing among SDNN layers, where netx makes neurons that integrate spikes"
+        yield Violation(layer.named("neuron"), found, remedy="Use SDNN, with sigma_output in the last layer.")
     if not kinds and not integrators:
-        yield Violation("its layers", "none with neurons", "1 or more")
+        yield Violation("the network", "has no neurons")

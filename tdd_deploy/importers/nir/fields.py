@@ -72,66 +72,79 @@ class Fields:
         if repair not in self.repairs:
             self.repairs.append(repair)
 
-    def unreadable(self, key: str, found: str, allowed: str, remedy: str = "") -> Unreadable:
-        """Make the error about a value, or with an empty key about the node."""
-        return Unreadable(Violation(f"{self.name}.{key}" if key else self.name, found, allowed, remedy))
+    def fault(self, found: str, remedy: str = "") -> Unreadable:
+        """Make the error about the node; ``found`` is a predicate."""
+        return Unreadable(Violation(self.name, found, remedy=remedy))
+
+    def fault_of(self, key: str, allowed: str, *, found: str = "", remedy: str = "") -> Unreadable:
+        """Make the error about a value that is missing or not allowed."""
+        return Unreadable(self._violation(key, allowed, found, remedy))
+
+    def _violation(self, key: str, allowed: str, found: str = "", remedy: str = "") -> Violation:
+        where = f"{self.name}.{key}"
+        if key not in self:
+            return Violation(where, "is missing", remedy=remedy)
+        return Violation(where, found or shorten(self.get(key)), allowed, remedy)
 
     def array(self, key: str, *, dims: int) -> Array:
-        """Read finite numbers in so many dimensions."""
+        """Read finite numbers in ``dims`` dimensions."""
         value = numbers(self.get(key))
-        if value is None or value.ndim != dims or not np.isfinite(value).all():
-            found = short(self.get(key)) if value is None else f"shape {value.shape}"
-            found = "NaN or infinite" if value is not None and value.ndim == dims else found
-            raise self.unreadable(key, found, f"finite numbers in {dims} dimensions")
+        allowed = f"finite numbers in {dims} dimensions"
+        if value is None:
+            raise self.fault_of(key, allowed)
+        if value.ndim != dims:
+            raise self.fault_of(key, allowed, found=f"shape {value.shape}")
+        if not np.isfinite(value).all():
+            raise self.fault_of(key, allowed, found="NaN or infinite")
         return value
 
     def finite(self, key: str) -> Array:
         """Read finite numbers of any shape."""
         value = numbers(self.get(key))
         if value is None or not np.isfinite(value).all():
-            raise self.unreadable(key, short(self.get(key)), "finite numbers")
+            raise self.fault_of(key, "finite numbers")
         return value
 
     def bias(self, size: int) -> Array | None:
         """Read a bias with one number for each output; None if there is none, or it is 0."""
         if "bias" not in self:
-            self.report(f"{self.name}: bias is missing, and is 0")
+            self.report(f"{self.name}: bias is missing, read as 0")
             return None
         value = numbers(self.get("bias"))
-        if value is None or value.size not in (1, size) or value.ndim > 1 or not np.isfinite(value).all():
-            is_finite = value is not None and np.isfinite(value).all()
-            found = f"shape {value.shape}" if value is not None and is_finite else "values that are not finite numbers"
-            raise self.unreadable("bias", found, f"{size} numbers, one for each output")
+        allowed = f"{size} finite numbers, one for each output"
+        if value is None or not np.isfinite(value).all():
+            raise self.fault_of("bias", allowed)
+        if value.size not in (1, size) or value.ndim > 1:
+            raise self.fault_of("bias", allowed, found=f"shape {value.shape}")
         if value.any() and value.shape != (size,):
-            self.report(f"{self.name}: bias {list(value.shape)} spread over {[size]}")
+            self.report(f"{self.name}: bias {list(value.shape)} is broadcast to {[size]}")
         return np.broadcast_to(value, size) if value.any() else None
 
     def whole(self, key: str, default: int) -> int:
         """Read a whole number of 1 or more."""
         if key not in self:
-            self.report(f"{self.name}: {key} is missing, and is {default}, by its weight")
+            self.report(f"{self.name}: {key} is missing, read as {default}, which follows from its weight")
             return default
         value = np.asarray(self.get(key))
         if value.dtype.kind not in "iu" or value.size != 1 or value.min() < 1:
-            raise self.unreadable(key, short(self.get(key)), "a whole number, 1 or more")
+            raise self.fault_of(key, "a whole number, 1 or more")
         return int(value.flat[0])
 
     def index(self, key: str) -> int:
         """Read the number of a dimension."""
         value = np.asarray(self.get(key))
         if value.dtype.kind not in "iu" or value.size != 1:
-            raise self.unreadable(key, short(self.get(key)), "the number of a dimension")
+            raise self.fault_of(key, "the number of a dimension")
         return int(value.flat[0])
 
     def pair(self, key: str, *, lowest: int, is_row: bool = False) -> tuple[int, int]:
         """Read one or two whole numbers as (vertical, horizontal)."""
         value = np.asarray(self.get(key))
         if value.dtype.kind not in "iu" or value.size not in ((1,) if is_row else (1, 2)) or value.ndim > 1:
-            what = "a whole number" if is_row else "one or two whole numbers"
-            raise self.unreadable(key, short(self.get(key)), what)
+            raise self.fault_of(key, "a whole number" if is_row else "one or two whole numbers")
         vertical, horizontal = (int(n) for n in np.broadcast_to(value.ravel(), 2))
         if min(vertical, horizontal) < lowest or max(vertical, horizontal) > LARGEST:
-            raise self.unreadable(key, f"{value}", f"{lowest} to {LARGEST:,}")
+            raise self.fault_of(key, f"{lowest} to {LARGEST:,}", found=f"{value}")
         return (int(lowest > 0), horizontal) if is_row else (vertical, horizontal)
 
     def sizes(self, key: str) -> Shape:
@@ -141,7 +154,7 @@ class Fields:
             self.report(f"{self.name}: its {key} is the number {sizes}, read as [{sizes}]")
             sizes = sizes.reshape(1)
         if sizes.dtype.kind not in "iu" or sizes.ndim != 1 or not sizes.size or sizes.min() < 1:
-            raise self.unreadable(key, short(self.get(key)), "one or more sizes, each 1 or more")
+            raise self.fault_of(key, "one or more sizes, each 1 or more")
         return tuple(int(size) for size in sizes)
 
     def parameters(self) -> dict[str, Array]:
@@ -150,11 +163,10 @@ class Fields:
         for key, default in NEURONS[self.kind].items():
             value = numbers(self.get(key)) if key in self else None
             if key not in self and default is not None:
-                self.report(f"{self.name}: {key} is missing, and is {default:g}, as where NIR did not have it yet")
+                self.report(f"{self.name}: {key} is missing, as in old files of NIR, read as {default:g}")
                 value = np.array(default)
             if value is None or not np.isfinite(value).all():
-                found = short(self.get(key)) if key in self else "missing"
-                violations.append(Violation(f"{self.name}.{key}", found, "finite numbers"))
+                violations.append(self._violation(key, "finite numbers"))
                 continue
             values[key] = value
         if violations:
@@ -163,17 +175,17 @@ class Fields:
 
 
 def as_image(shape: Shape) -> Shape:
-    """Return the shape of a signal of one dimension as that of an image of one row."""
+    """Convert the shape of a signal of one dimension to the shape of an image of one row."""
     return (shape[0], 1, shape[1]) if len(shape) == 2 else shape
 
 
 def without_row(shape: Shape) -> Shape:
-    """Return the shape of an image of one row as that of a signal of one dimension."""
+    """Convert the shape of an image of one row to the shape of a signal of one dimension."""
     return (shape[0], shape[2]) if len(shape) == 3 and shape[1] == 1 else shape
 
 
 def unbatched(shape: Shape) -> Shape:
-    """Return the shape of an image without a batch of 1."""
+    """Remove a batch of 1 from the shape of an image."""
     return shape[1:] if len(shape) == 4 and shape[0] == 1 else shape
 
 
@@ -208,6 +220,6 @@ def _squeezed(shape: Shape) -> Shape:
     return tuple(size for size in shape if size != 1)
 
 
-def short(value: Any) -> str:
+def shorten(value: Any) -> str:
     """Shorten a value for an error."""
-    return "missing" if value is None else np.array2string(np.asarray(value), threshold=4, edgeitems=2)[:80]
+    return np.array2string(np.asarray(value), threshold=4, edgeitems=2)[:80]

@@ -1,4 +1,4 @@
-"""NIR files, opened with care: whatever is in them, a reader gets a graph or a sentence."""
+"""NIR files, opened with care: whatever they hold, the result is a graph or a sentence about the fault."""
 
 import zipfile
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ NAMED = 5  # missing parts of a file
 
 
 def read(path: Path, *, dialect: str | None = None, strict: bool = False) -> Program:
-    """Read a NIR file; its name and SHA-256 go into the provenance.
+    """Read a NIR file, and write its name and SHA-256 into the provenance.
 
     Args:
         path: the file.
@@ -36,7 +36,7 @@ def read(path: Path, *, dialect: str | None = None, strict: bool = False) -> Pro
 
     Raises:
         BadFile: it cannot be read, or is not a NIR file, or is damaged.
-        BadOptions: no such dialect.
+        BadOptions: the dialect is unknown, or one of its choices is not allowed.
         AmbiguousGraph: another tool wrote it, and no dialect was named.
         UnsupportedGraph: it holds what no Program can hold, or leaves a choice open.
         BadProgram: its graph breaks a rule of ``program/verify.py``.
@@ -56,14 +56,14 @@ def read(path: Path, *, dialect: str | None = None, strict: bool = False) -> Pro
 def _digest(path: Path) -> str:
     try:
         if not path.is_file():
-            raise BadFile(path, "is a folder" if path.is_dir() else "there is no such file", REMEDY)
+            raise BadFile(path, "is a folder" if path.is_dir() else "is missing", REMEDY)
         return sha256(path)
     except OSError as error:
         raise BadFile(path, f"cannot be read ({error.strerror})", REMEDY) from error
 
 
 def survey(path: Path, *, strict: bool = False) -> dict[str, Any]:
-    """Return what stands in a file of another tool, and what each dialect would make of it, as plain values.
+    """Describe a file of another tool and what each dialect would make of it, as plain values.
 
     Raises:
         BadFile: it cannot be read, or is not a NIR file, or is damaged.
@@ -76,7 +76,7 @@ def survey(path: Path, *, strict: bool = False) -> dict[str, Any]:
 
 @contextmanager
 def _graph_in(path: Path) -> Iterator[h5py.Group]:
-    """Open the graph of a NIR file, whoever wrote it."""
+    """Open the graph of a NIR file of any tool."""
     if not h5py.is_hdf5(path):
         what = "it is a zip archive, such as PyTorch saves" if zipfile.is_zipfile(path) else "it is not HDF5"
         what = what if path.stat().st_size else "it is empty"

@@ -41,7 +41,7 @@ Array = NDArray[np.float64]
 def lower_foreign(graph: Restored, chosen: Chosen, *, subject: str) -> Program:
     """Turn a restored graph into a Program.
 
-    Gains and leaks of neurons go into the maps before them; where there are none, a Scale or a map is put there.
+    Gains and leaks of neurons go into the maps before them; without such a map, a Scale or a map is added.
 
     Raises:
         UnsupportedGraph: it holds what no Program can hold; every reason is named.
@@ -67,7 +67,7 @@ def lower_foreign(graph: Restored, chosen: Chosen, *, subject: str) -> Program:
 
 
 def _assumptions(graph: Restored, opened: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """Yield what was repaired or assumed, for the provenance."""
+    """Yield the repairs and the assumptions, for the provenance."""
     if graph.repairs:
         yield "repaired", "; ".join(graph.repairs)
     loops = [f"a loop that no input enters begins at {name}" for name in opened]
@@ -120,11 +120,11 @@ class _Lowering:
     def _check_ends(self) -> None:
         for kind, names in (("Input", self.graph.inputs), ("Output", self.graph.outputs)):
             if not names:
-                self.violations.append(Violation("the graph", f"no node of kind {kind}", "1 or more"))
+                self.violations.append(Violation("the graph", f"has no node of kind {kind}"))
         ends = (INPUTS, self.graph.inputs), (OUTPUTS, self.graph.outputs)
         for taken in (name for name, several in ends if len(several) > 1 and name in self.graph.sent):
-            found = "a node of this name, which stands for several in one"
-            self.violations.append(Violation(taken, found, "other names", "Rename it."))
+            found = "is the name of a node, but is reserved for all inputs or outputs together"
+            self.violations.append(Violation(taken, found, remedy="Rename the node."))
 
     # ---- edges
 
@@ -141,8 +141,8 @@ class _Lowering:
             for pair in after_maps:
                 if not self._push(pair):
                     return
-        found = f"a delay on a cycle of linear maps, {after_maps[0][0]} among them"
-        self.violations.append(Violation("the graph", found, "cycles with a layer of neurons in them"))
+        found = f"has a delay on a cycle of linear maps, {after_maps[0][0]} among them"
+        self.violations.append(Violation("the graph", found, remedy="Put a layer of neurons into the cycle."))
 
     def _is_map(self, name: str) -> bool:
         return isinstance(self.nodes[name], LinearMap)
@@ -152,10 +152,10 @@ class _Lowering:
         source, target = pair
         outgoing = [other for other in self.delays if other[0] == source]
         if len(outgoing) > 1 or getattr(self.nodes[source], "bias", None) is not None:
-            why = "it has a bias" if len(outgoing) == 1 else "others take this step's"
-            found = f"a delay behind the map {source}, and {why}"
-            allowed = "a delay behind neurons, or behind a map without a bias that leads to one node"
-            self.violations.append(Violation(f"edge {source} -> {target}", found, allowed))
+            why = "which has a bias" if len(outgoing) == 1 else "whose other targets receive it without a delay"
+            found = f"has a delay after the map {source}, {why}"
+            remedy = "Put the delay after neurons, or after a map without a bias that leads to one node."
+            self.violations.append(Violation(f"edge {source} -> {target}", found, remedy=remedy))
             return False
         taken, self.delays[pair] = self.delays[pair], 0
         for other in self.delays:
@@ -190,7 +190,8 @@ class _Lowering:
                 yield Violation(f"{name}.{key}", f"{tau.min():g}", "above 0 seconds")
             elif choices.integration == "euler" and (tau < dt * (1 - ROUNDED)).any():
                 remedy = self._remedy_of_a_short_tau(choices)
-                yield Violation(f"{name}.{key}", f"{tau.min():g} s, with dt {dt:g} s", "dt or more with euler", remedy)
+                found = f"{tau.min():g} s with dt {dt:g} s"
+                yield Violation(f"{name}.{key}", found, "dt or more with integration=euler", remedy)
             elif r_is is not None and choices.gain == self.chosen.dialect.choices.gain and key != "tau_syn":
                 expected = r_is(tau, dt)
                 if not np.allclose(values["r"], expected, rtol=1e-3):
@@ -200,13 +201,15 @@ class _Lowering:
                     )
                     yield Violation(f"{name}.r", found, allowed, "Choose the dt of its export, or gain=nir.")
         if layer.kind == "LI" and choices.start != "zero" and np.any(values["v_leak"]):
-            yield Violation(f"{name}.v_leak", "not 0, where a potential that is sent starts", "0, or ,start=zero")
+            found = f"{values['v_leak'][values['v_leak'] != 0][0]:g}"
+            remedy = "Choose start=zero if v starts at 0."
+            yield Violation(f"{name}.v_leak", found, "0, since v is sent and starts there", remedy)
         if choices.start == "reset" and {"v_leak", "v_reset"} <= values.keys():
             away = values["v_leak"] != values["v_reset"]
             if away.any():
-                found = f"{values['v_leak'].flat[0]:g}, where v leaks to and does not start"
-                remedy = "Choose start=rest or start=zero, if v starts elsewhere."
-                yield Violation(f"{name}.v_leak", found, f"v_reset, {values['v_reset'].flat[0]:g}", remedy)
+                found, start = (f"{values[key].flat[0]:g}" for key in ("v_leak", "v_reset"))
+                remedy = "Choose start=rest or start=zero if v starts elsewhere."
+                yield Violation(f"{name}.v_leak", found, f"{start} as v_reset is, where v starts", remedy)
         fires_often = choices.spikes == "many" and "v_threshold" in values
         if fires_often and np.any(values["v_threshold"] <= 0):
             yield Violation(
@@ -217,9 +220,9 @@ class _Lowering:
         if choices.tau == "times_dt":
             return "Drop tau=times_dt if the file states seconds."
         if self._is("norse"):
-            return "Its own export writes tau times dt: add ,tau=times_dt."
+            return "Its own export writes tau times dt: add ,tau=times_dt to `dialect`."
         if "dt" not in self.chosen.given and self.chosen.dialect.choices.dt is not None:
-            return "Add ,dt=... with the dt of its export, or name the dialect of the tool that wrote it."
+            return "Add ,dt=... to `dialect` with the dt of its export, or name the dialect of the tool that wrote it."
         return "Choose a smaller dt, or integration=exact."
 
     def _ignored(self, name: str, layer: RestoredLayer) -> Iterator[Violation]:
@@ -227,9 +230,9 @@ class _Lowering:
         choices, is_specified = self.chosen.of(name), "reset_delay" in self.chosen.of_nodes.get(name, {})
         is_rsynaptic = self._is("snntorch") and layer.kind == "CubaLIF" and self._feeds_itself(name)
         if is_rsynaptic and not is_specified and choices.reset_delay == "no" and choices.reset != "none":
-            found = "reset_delay=no, which an RSynaptic of snnTorch 1.0 ignores: it resets in the next step"
-            allowed = f"reset_delay[{name}]=yes, as snnTorch computes, or reset_delay[{name}]=no"
-            yield Violation(name, found, allowed, f"Add ,reset_delay[{name}]=yes to --dialect.")
+            found = "is an RSynaptic of snnTorch 1.0, which ignores reset_delay=no and resets in the next step"
+            remedy = f"Add ,reset_delay[{name}]=yes to `dialect`, as snnTorch computes, or ,reset_delay[{name}]=no."
+            yield Violation(name, found, remedy=remedy)
 
     @property
     def _name(self) -> str:
@@ -271,7 +274,7 @@ class _Rules:
     feeds_itself: bool
 
     def neuron(self) -> tuple[Neuron, Array, Array]:
-        """Return the neuron, the gain of its current, and the constant current that its leak is."""
+        """Make the neuron, the gain of its current, and the constant current that its leak causes."""
         nothing, everything, kind = np.zeros(()), np.ones(()), self.layer.kind
         if kind == "Threshold":
             return self._threshold(), everything, nothing
@@ -345,7 +348,7 @@ class _Rules:
         return self.choices.reset == "hard" and kind is not CubaLIF and not self.feeds_itself
 
     def _rest(self) -> Array:
-        """Return where v starts and leaks to: all potentials are held as distances from there."""
+        """Return where v starts and leaks to; all potentials are held as distances from there."""
         if self.choices.start == "zero":
             return np.zeros(())
         return self.layer.values["v_reset" if self.layer.kind == "IF" else "v_leak"]
@@ -356,17 +359,17 @@ class _Rules:
 
 
 def _tau(tau: Array, choices: Choices) -> Array:
-    """Return time constants in the unit of dt."""
+    """Convert time constants to the unit of dt."""
     return tau / (choices.dt or 1.0) if choices.tau == "times_dt" else tau
 
 
 def _parameter(values: Array) -> Array:
-    """Return one number of shape () when all are equal."""
+    """Reduce equal numbers to one of shape ()."""
     return np.asarray(values.flat[0]) if not np.ptp(values) else np.asarray(values)
 
 
 def _fold(node: Dense | Conv, gain: Array, drift: Array) -> Dense | Conv | None:
-    """Return a map with its outputs multiplied, and a constant added; None when they differ within a channel."""
+    """Multiply the outputs of a map and add a constant; None if these differ within a channel."""
     rows, added = (_per_row(values, node) for values in (gain, drift))
     if rows is None or added is None:
         return None
@@ -376,7 +379,7 @@ def _fold(node: Dense | Conv, gain: Array, drift: Array) -> Dense | Conv | None:
 
 
 def _per_row(values: Array, node: Dense | Conv) -> Array | None:
-    """Return a number per row of a weight, None when there are several."""
+    """Reduce values to one per row of a weight; None if a row has several."""
     if values.ndim == 3:
         if np.ptp(values, axis=(1, 2)).any():
             return None
@@ -385,7 +388,7 @@ def _per_row(values: Array, node: Dense | Conv) -> Array | None:
 
 
 def _gain_map(name: str, shape: Shape, gain: Array, drift: Array) -> LinearMap:
-    """Build the map that multiplies each neuron's current and adds a constant."""
+    """Make the map that multiplies the current of each neuron and adds a constant."""
     factor, bias = _parameter(np.asarray(gain)), _parameter(np.asarray(drift))
     if len(shape) == 3 and np.any(drift):  # NIR has a node for a bias per channel, none for one per neuron
         size = shape[0]

@@ -3,7 +3,7 @@
 import nir
 import numpy as np
 
-from tdd_deploy.errors import BadOptions, Violation
+from tdd_deploy.errors import BadOption, Violation
 from tdd_deploy.program import Edge, Program, build
 from tdd_deploy.program.recurrence import recurrence
 
@@ -49,7 +49,7 @@ def lower(
         strict: refuse what would have to be repaired.
 
     Raises:
-        BadOptions: no such dialect, or another one than that of the metadata.
+        BadOptions: the dialect is unknown, one of its choices is not allowed, or the metadata exclude it.
         AmbiguousGraph: another tool wrote it, and no dialect was named.
         UnsupportedGraph: it holds what no Program can hold, or leaves a choice open.
         BadProgram: it breaks a rule of ``program/verify.py``.
@@ -59,8 +59,8 @@ def lower(
     if WRITER not in graph.metadata:
         return lower_plain(read_graph(graph), subject=subject, dialect=dialect, strict=strict)
     if dialect not in (None, OURS):
-        wrote = f"for {subject}, which tdd-deploy wrote, and which says what it computes"
-        raise BadOptions(f"--dialect {dialect}", [Violation("--dialect", wrote, f"{OURS}, or no --dialect")])
+        fault = f"cannot be {dialect} for {subject}, since tdd-deploy wrote it with every choice"
+        raise BadOption("dialect", fault, remedy=f"Omit `dialect`, or use `dialect={OURS}`.")
     choices = _checked_choices(graph, subject)
     parts = _parts(graph, choices, subject=subject)
     found = recurrence(
@@ -93,7 +93,7 @@ def _parts(graph: nir.NIRGraph, choices: Choices, *, subject: str) -> Parts:
     if choices.number_format == "integer":
         border = Border.of(parts)
         refuse(subject, border.violations())
-        parts = border.folded(parts, choices.input_largest)
+        parts = border.fold(parts, choices.input_largest)
     outputs = {name: stated_shape(node, ()) or () for name, node in graph.nodes.items() if isinstance(node, nir.Output)}
     return with_one_input_and_output(parts, outputs)
 
@@ -119,7 +119,7 @@ def restore(graph: PlainGraph, *, subject: str, strict: bool) -> Restored:
     restored = restore_nodes(flatten_graph(graph))
     refuse(subject, restored.violations)
     if strict:
-        refuse(subject, (Violation("--strict", repair, "files that need no repair") for repair in restored.repairs))
+        refuse(subject, (Violation("`strict`", f"allows no repair: {repair}") for repair in restored.repairs))
     return restored
 
 

@@ -7,10 +7,17 @@ import numpy as np
 
 from tdd_deploy.program import Conv, Dense, Flatten, LinearMap, Pool, Scale, Shape
 
-from .fields import Array, Fields, fit, short, without_row
+from .fields import Array, Fields, fit, without_row
 from .plain import PlainNode, numbers
 
-DIMENSIONS = {"Affine": 1, "Linear": 1, "Conv1d": 2, "Conv2d": 3, "SumPool2d": 3, "AvgPool2d": 3}  # that a map takes
+DIMENSIONS = {
+    "Affine": 1,
+    "Linear": 1,
+    "Conv1d": 2,
+    "Conv2d": 3,
+    "SumPool2d": 3,
+    "AvgPool2d": 3,
+}  # dimensions that a map takes
 MAPS = ("Scale", "Flatten", *DIMENSIONS)
 
 
@@ -19,7 +26,7 @@ def read_map(fields: Fields, shape: Shape, *, targets: Sequence[PlainNode]) -> L
 
     Args:
         fields: its values.
-        shape: of what it receives.
+        shape: the shape that it receives.
         targets: the nodes that it leads to.
 
     Raises:
@@ -47,12 +54,12 @@ def _dense(fields: Fields) -> Dense:
 def _conv(fields: Fields, shape: Shape) -> Conv:
     is_row = fields.kind == "Conv1d"
     if is_row and len(without_row(shape)) != 2:
-        raise fields.unreadable("", f"receives shape {shape}", "(channels, n)")
+        raise fields.fault(f"receives shape {shape}, but takes (channels, n)")
     weight = fields.array("weight", dims=3 if is_row else 4)
     groups = fields.whole("groups", max(1, shape[0] // weight.shape[1]) if len(shape) == 3 else 1)
     if weight.shape[1] * groups != shape[0] or weight.shape[0] % groups:
         takes = f"{weight.shape[1] * groups} channels in {groups} groups"
-        raise fields.unreadable("", f"weight {list(weight.shape)}, receiving shape {shape}", takes)
+        raise fields.fault(f"receives shape {shape}, but its weight {list(weight.shape)} takes {takes}")
     stride, dilation = (fields.pair(key, lowest=1, is_row=is_row) for key in ("stride", "dilation"))
     weight = weight[:, :, None, :] if is_row else weight
     _check_stated_size(fields, shape[2:] if is_row else shape[1:])
@@ -75,8 +82,7 @@ def _check_stated_size(fields: Fields, size: Shape) -> None:
         return
     stated = numbers(fields.get("input_shape"))
     if stated is None or tuple(stated.ravel()) != size:
-        found = f"states that it receives {short(fields.get('input_shape'))}"
-        raise fields.unreadable("input_shape", found, f"{size}, which it receives")
+        raise fields.fault_of("input_shape", f"{size}, the size that it receives")
 
 
 def _padding(
@@ -89,11 +95,12 @@ def _padding(
     if word == "valid":
         return (0, 0), weight
     if word != "same" or stride != (1, 1):
-        allowed = "'valid', numbers, or with stride 1 'same'"
-        raise fields.unreadable("padding", f"{word!r}, with stride {stride}", allowed)
+        allowed = "'valid', numbers, or 'same' with stride 1"
+        raise fields.fault_of("padding", allowed, found=f"{word!r} with stride {stride}")
     totals = [d * (k - 1) for d, k in zip(dilation, weight.shape[2:], strict=True)]
     if any(total % 2 and d > 1 for total, d in zip(totals, dilation, strict=True)):
-        raise fields.unreadable("padding", "'same', which pads one side more", "with dilation 1, or an odd kernel")
+        allowed = "numbers, or 'same' with dilation 1 or an odd kernel"
+        raise fields.fault_of("padding", allowed, found="'same', which pads one side more")
     extra = [total % 2 for total in totals]
     weight = np.pad(weight, ((0, 0), (0, 0), (extra[0], 0), (extra[1], 0)))
     return ((totals[0] + extra[0]) // 2, (totals[1] + extra[1]) // 2), weight
@@ -114,9 +121,9 @@ def _scale(fields: Fields, shape: Shape) -> Scale:
     factor = fields.finite("scale")
     fitted = fit(factor, shape)
     if fitted is None:
-        raise fields.unreadable("scale", f"shape {factor.shape}", f"{shape}, which it receives")
+        raise fields.fault_of("scale", f"of shape {shape}, which it receives", found=f"shape {factor.shape}")
     if factor.shape not in (shape, without_row(shape)):
-        fields.report(f"{fields.name}: scale {list(factor.shape)} spread over {list(shape)}")
+        fields.report(f"{fields.name}: scale {list(factor.shape)} is broadcast to {list(shape)}")
     return Scale(name=fields.name, factor=fitted)
 
 
@@ -129,11 +136,13 @@ def _flatten(fields: Fields, shape: Shape, targets: Sequence[PlainNode]) -> Flat
     is_batched = n_stated == dims + 1 and start == 1
     if end != n_stated - 1 or not (start == 0 or is_batched):
         if start != 1 or end != n_stated - 1 or not _all_take_vectors(targets, math.prod(shape)):
-            found = f"flattens dimensions {start} to {end} of {list(shape)}"
-            raise fields.unreadable("", found, "all dimensions: start_dim 0, end_dim -1")
-        fields.report(f"{fields.name}: start_dim 1 counts a batch that is not there: all of {list(shape)} is flattened")
+            found = f"flattens dimensions {start} to {end} of {list(shape)}, not all of them"
+            raise fields.fault(found, remedy="Flatten all dimensions: start_dim 0, end_dim -1.")
+        fields.report(
+            f"{fields.name}: start_dim 1 counts a batch that does not exist: all of {list(shape)} is flattened"
+        )
     elif is_batched:
-        fields.report(f"{fields.name}: start_dim 1 counts a batch, which was left out")
+        fields.report(f"{fields.name}: start_dim 1 counts a batch, which is left out")
     return Flatten(name=fields.name)
 
 

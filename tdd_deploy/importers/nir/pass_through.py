@@ -40,7 +40,9 @@ def bypass(edges: Iterable[Pair], pass_through: Mapping[str, float], *, dt_s: fl
             target, taken = waiting.pop()
             if target in reached:
                 where = f"edge {source} -> {target}"
-                found.violations.append(Violation(where, "two ways lead here, past inner graphs or delays", "one"))
+                found.violations.append(
+                    Violation(where, "replaces two paths through inner graphs or delays", remedy="Keep one.")
+                )
             elif target in steps:
                 waiting += [(far, taken + steps[target]) for far in targets[target]]
             else:
@@ -55,6 +57,6 @@ def _steps(name: str, seconds: float, dt_s: float, violations: list[Violation]) 
     ratio = seconds / dt_s
     if not 0.5 <= ratio <= LONGEST or abs(ratio - round(ratio)) > ROUNDED * ratio:
         found = f"{seconds:g} s, {ratio:g} time steps of {dt_s:g} s"
-        violations.append(Violation(f"{name}.delay", found, f"whole time steps, up to {LONGEST:,}"))
+        violations.append(Violation(f"{name}.delay", found, f"a whole number of time steps, up to {LONGEST:,}"))
         return 0
     return round(ratio)

@@ -24,7 +24,6 @@ from .fields import (
     as_image,
     common_shape,
     fit,
-    short,
     unbatched,
     without_row,
 )
@@ -51,9 +50,9 @@ class Restored:
     outputs: dict[str, Shape] = field(default_factory=dict)
     maps: dict[str, LinearMap] = field(default_factory=dict)
     layers: dict[str, RestoredLayer] = field(default_factory=dict)
-    pass_through: dict[str, float] = field(default_factory=dict)  # nodes, and by how many seconds each delays
+    pass_through: dict[str, float] = field(default_factory=dict)  # the delay of each node in seconds
     edges: list[Pair] = field(default_factory=list)
-    sent: dict[str, Shape] = field(default_factory=dict)  # by each node
+    sent: dict[str, Shape] = field(default_factory=dict)  # shapes that nodes send
     repairs: list[str] = field(default_factory=list)
     violations: list[Violation] = field(default_factory=list)
 
@@ -75,7 +74,7 @@ class _Restorer:
     def run(self) -> Restored:
         unknown = {name for name, node in self._flat.nodes.items() if node.kind not in KINDS}
         self._refuse(
-            Violation(name, f"a node of kind {self._flat.nodes[name].kind or 'unknown'}", ", ".join(KINDS))
+            Violation(name, self._kind(name) or "no kind", f"a node of kind {', '.join(KINDS)}")
             for name in sorted(unknown)
         )
         if self._found.violations:
@@ -102,7 +101,9 @@ class _Restorer:
     def _index_edges(self) -> None:
         for (source, target), count in sorted(Counter(self._flat.edges).items()):
             if count > 1:
-                self._refuse([Violation(f"edge {source} -> {target}", f"stands {count} times", "once")])
+                self._refuse(
+                    [Violation(f"edge {source} -> {target}", f"occurs {count} times", remedy="Keep one of them.")]
+                )
         for source, target in self._flat.edges:
             self._connect(source, target)
 
@@ -118,17 +119,19 @@ class _Restorer:
             ends = [at for at in self._flat.nodes if not neighbors[at]]
             shape = self._stated(ends[0]) if kind == "Input" and len(ends) == 1 else ()
             if len(ends) != 1 or shape is None:
-                what = "one node at its end" if kind == "Output" else "one node at its begin, which states its shape"
-                found = f"no node of kind {kind}, and {len(ends)} nodes that could be joined to one"
-                self._refuse([Violation("the graph", found, f"an {kind}, or {what}")])
+                needed = (
+                    "a source instead of one that states its shape" if kind == "Input" else "a target instead of one"
+                )
+                found = f"has no node of kind {kind}, and {len(ends)} nodes without {needed}"
+                self._refuse([Violation("the graph", found, remedy=f"Add an {kind}.")])
                 continue
             name = self._free(kind.lower())
             self._flat.nodes[name] = PlainNode(kind, {"shape": np.array(shape)} if shape else {})
             pair = (name, ends[0]) if kind == "Input" else (ends[0], name)
             self._flat.edges.append(pair)
             self._connect(*pair)
-            beside = "before" if kind == "Input" else "behind"
-            self._found.repairs.append(f"the graph has no {kind}: one was put {beside} {ends[0]}")
+            place = "before" if kind == "Input" else "after"
+            self._found.repairs.append(f"the graph has no {kind}: one is added {place} {ends[0]}")
 
     def _free(self, name: str) -> str:
         """Make a name that no node has."""
@@ -173,12 +176,11 @@ class _Restorer:
         unreached = sorted(self._flat.nodes.keys() - self._sent.keys())
         layers = [name for name in unreached if self._kind(name) in NEURONS and self._sources[name]]
         for name in layers:
-            found = "no path leads to it from an input, and its parameters do not state its shape"
-            yield Violation(name, found, "parameters of the shape of the layer")
+            found = "is reached by no path from an input, and its parameters do not state its shape"
+            yield Violation(name, found, remedy="Give its parameters the shape of the layer.")
         for name in unreached:
             if not self._sources[name] or not layers:
-                allowed = "nodes that an input reaches"
-                yield Violation(name, "no path leads to it from an input", allowed, "Remove the node.")
+                yield Violation(name, "is reached by no path from an input", remedy="Remove the node.")
 
     def _settle(self, name: str, waiting: "deque[str]") -> None:
         received = next((self._sent[source] for source in self._sources[name] if source in self._sent), None)
@@ -188,7 +190,7 @@ class _Restorer:
             self._refuse(error.violations)
             return
         if math.prod(sent) > LARGEST:
-            self._refuse([Violation(name, f"sends {math.prod(sent):,} values", f"up to {LARGEST:,}")])
+            self._refuse([Violation(name, f"sends {math.prod(sent):,} values, more than {LARGEST:,}")])
             return
         self._sent[name] = sent
         waiting.extend(self._targets[name])
@@ -220,11 +222,11 @@ class _Restorer:
         if dims is None:
             dims = 3 if len(shape) > 3 else len(shape)
         if len(shape) == dims + 1 and shape[0] == 1:
-            fields.report(f"{fields.name}: its shape {shape} has a batch of 1 in front, left out")
+            fields.report(f"{fields.name}: the batch of 1 in its shape {shape} is left out")
             shape = shape[1:]
         if len(shape) > 3:
-            allowed = "one to three dimensions: (n,), (channels, n), (channels, h, w)"
-            raise fields.unreadable("shape", f"{shape}", allowed)
+            allowed = "(n,), (channels, n) or (channels, h, w), with a batch of 1 at most"
+            raise fields.fault_of("shape", allowed, found=f"{shape}")
         return as_image(shape)
 
     def _inferred(self, fields: Fields) -> Shape:
@@ -242,8 +244,8 @@ class _Restorer:
                 found.add(stated)
         shape = found.pop() if len(found) == 1 else None
         if shape is None:
-            allowed = "one or more sizes, each 1 or more, or nodes after it that all state the same shape"
-            raise fields.unreadable("shape", "states no sizes", allowed)
+            fault = "states no shape, and the nodes after it do not all state the same one"
+            raise fields.fault(fault, remedy="Write its shape into the file.")
         fields.report(f"{fields.name}: states no shape, read as {list(shape)}, which the nodes after it take")
         return shape
 
@@ -268,7 +270,7 @@ class _Restorer:
         try:
             sent = made.out_shape(shape)
         except ShapeError as error:
-            raise fields.unreadable("", f"receives shape {shape}", str(error)) from error
+            raise fields.fault(f"receives shape {shape}, but takes {error}") from error
         self._found.maps[fields.name] = made
         return sent
 
@@ -276,7 +278,7 @@ class _Restorer:
         """Insert a Flatten before a dense map, since no other reading is possible; return the shape that it sends."""
         name, size = fields.name, math.prod(shape)
         made = self._free(f"{name}.flatten")
-        fields.report(f"{name}: receives shape {list(shape)} and takes {size} numbers: flattened before it")
+        fields.report(f"{name}: receives shape {list(shape)} and takes {size} numbers: a Flatten is added before it")
         self._found.maps[made] = Flatten(name=made)
         self._sent[made] = (size,)
         into = [pair for pair in self._flat.edges if pair[1] == name]
@@ -297,8 +299,8 @@ def _output_shape(fields: Fields, received: Shape) -> Shape:
     stated = fields.sizes("shape")
     if as_image(stated) != received:
         if math.prod(stated) != math.prod(received):
-            raise fields.unreadable("", f"states that it receives shape {stated}", f"{received}, which it receives")
-        fields.report(f"{fields.name}: states shape {stated}, and receives {received}: read as the latter")
+            raise fields.fault(f"states that it receives shape {stated}, but receives {received}")
+        fields.report(f"{fields.name}: states shape {stated}, but receives {received}, which is used")
     return received
 
 
@@ -309,13 +311,13 @@ def _layer(fields: Fields, received: Shape | None) -> RestoredLayer:
     for key, value in values.items():
         fitted = fit(value, shape)
         if fitted is None:
-            what = f"a shape that spreads over {shape}, which it receives"
-            raise fields.unreadable(key, f"shape {value.shape}", what)
+            allowed = f"of a shape that broadcasts to {shape}, which the layer receives"
+            raise fields.fault_of(key, allowed, found=f"shape {value.shape}")
         if key in fields and value.shape not in (shape, without_row(shape)):
             changed.add(f"{key} {list(value.shape)}")
         spread[key] = fitted
     if changed:
-        fields.report(f"{fields.name}: {', '.join(sorted(changed))} spread over {list(shape)}")
+        fields.report(f"{fields.name}: {', '.join(sorted(changed))} broadcast to {list(shape)}")
     return RestoredLayer(fields.kind, shape, spread)
 
 
@@ -323,11 +325,10 @@ def _delay(fields: Fields, shape: Shape) -> float:
     """Read a delay in seconds, the same for all that it passes on."""
     delay = numbers(fields.get("delay"))
     if delay is None or not np.isfinite(delay).all() or delay.min() < 0:
-        raise fields.unreadable("delay", short(fields.get("delay")), "0 seconds or more")
+        raise fields.fault_of("delay", "0 seconds or more")
     if np.ptp(delay):
-        what = "one delay for all that it passes on"
         found = f"{delay.min():g} to {delay.max():g} s"
-        raise fields.unreadable("delay", found, what, "Use a Delay for each of them.")
+        raise fields.fault_of("delay", "the same for all values", found=found, remedy="Use one Delay for each of them.")
     if fit(delay, shape) is None:
-        raise fields.unreadable("delay", f"shape {delay.shape}", f"{shape}, which it receives")
+        raise fields.fault_of("delay", f"of shape {shape}, which it receives", found=f"shape {delay.shape}")
     return float(delay.flat[0])

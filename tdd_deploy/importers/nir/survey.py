@@ -1,4 +1,4 @@
-"""What a graph of another tool says, and what each dialect would make of it: for people who have to choose one."""
+"""The contents of another tool's graph, and what each dialect would make of it, for those who have to choose one."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -11,16 +11,16 @@ from tdd_deploy.errors import TddDeployError
 from tdd_deploy.program import Shape
 from tdd_deploy.program.describe import kind, parameters
 
-from .dialects import APPLIES_TO, DIALECTS, Choices, Chosen, Dialect, open_choices
+from .dialects import APPLIES_TO, DIALECTS, Choices, Dialect, open_keys
 from .restore import Restored, RestoredLayer
 
 Array = NDArray[np.float64]
-MODELS = ("LIF", "CubaLIF", "IF", "LI", "CubaLI", "I", "Threshold")  # the first of these is shown
+MODELS = ("LIF", "CubaLIF", "IF", "LI", "CubaLI", "I", "Threshold")  # in this order, the first that exists is shown
 
 
 @dataclass(frozen=True)
 class Reading:
-    """One dialect, with what it asks for, and what it would make of a graph."""
+    """One dialect with its open choices, and what it would make of a graph."""
 
     option: str
     about: str
@@ -36,23 +36,25 @@ class AmbiguousGraph(TddDeployError):
     readings: tuple[Reading, ...]
     per_node: str = ""  # how to choose for one of several nodes
 
-    def __str__(self) -> str:
+    @property
+    def message(self) -> str:
+        """The whole message, parameters in backticks."""
         differing = f"\nIf layers differ: {self.per_node}" if self.per_node else ""
         about = f" of {self.shown}" if self.shown else ""
-        lines = "".join(f"\n  --dialect {each.option}\n      {each.about}\n      {each.does}" for each in self.readings)
+        lines = "".join(f"\n  `dialect={each.option}`\n      {each.about}\n      {each.does}" for each in self.readings)
         return (
-            f"{self.subject}: another tool wrote it, and NIR does not define all that it computes. "
-            f"Choose a reading with --dialect; what each makes{about}:{lines}{differing}"
+            f"{self.subject} was written by another tool, and NIR does not define all that it computes. "
+            f"Choose a reading with `dialect`. What each makes{about}:{lines}{differing}"
         )
 
 
 def ambiguous(graph: Restored, subject: str) -> AmbiguousGraph:
-    """Return the error that lists every dialect with what it would do."""
+    """Make the error that lists every dialect with what it would do."""
     return AmbiguousGraph(subject, _shown(graph), readings(graph), _per_node(graph))
 
 
 def readings(graph: Restored) -> tuple[Reading, ...]:
-    """Return what each dialect would make of the first layer of neurons."""
+    """Describe what each dialect would make of the first layer of neurons."""
     kinds = kinds_of(graph)
     shown = _shown(graph)
     return tuple(
@@ -66,18 +68,24 @@ def readings(graph: Restored) -> tuple[Reading, ...]:
 
 
 def survey_graph(graph: Restored) -> dict[str, Any]:
-    """Return the nodes of a graph as they stand, and what is open, as plain values."""
+    """Describe the nodes of a graph and what is open, as plain values."""
     into: dict[str, list[str]] = {}
     for source, target in graph.edges:
         into.setdefault(target, []).append(source)
     per_node = _per_node(graph)
     return {
         "nodes": [
-            {"name": name, "kind": what, "shape": list(shape), "parameters": said, "from": sorted(into.get(name, []))}
-            for name, what, shape, said in _rows(graph)
+            {
+                "name": name,
+                "kind": what,
+                "shape": list(shape),
+                "parameters": described,
+                "from": sorted(into.get(name, [])),
+            }
+            for name, what, shape, described in _rows(graph)
         ],
         "repaired": list(graph.repairs),
-        "what each --dialect makes" + (f" of {_shown(graph)}" if _shown(graph) else ""): {
+        "what each dialect makes" + (f" of {_shown(graph)}" if _shown(graph) else ""): {
             each.option: f"{each.does} ({each.about})" for each in readings(graph)
         },
         **({"if layers differ": per_node} if per_node else {}),
@@ -104,7 +112,7 @@ def _rows(graph: Restored) -> Iterable[tuple[str, str, Shape, str]]:
 
 
 def kinds_of(graph: Restored) -> dict[str, str]:
-    """Return the kind of every node by its name, without pass-through nodes that take no time."""
+    """Map the name of every node to its kind, without pass-through nodes that take no time."""
     return {
         **dict.fromkeys(graph.inputs, "Input"),
         **dict.fromkeys(graph.outputs, "Output"),
@@ -120,29 +128,25 @@ def _shown(graph: Restored) -> str:
 
 
 def _option(dialect: Dialect, kinds: Mapping[str, str]) -> str:
-    open_keys = [
-        fault.where.partition(": ")[2]
-        for fault in open_choices(Chosen(dialect=dialect, choices=dialect.choices, given={}), kinds)
-    ]
-    return ",".join([dialect.name, *(f"{key}=..." for key in open_keys)])
+    return ",".join([dialect.name, *(f"{key}=..." for key in open_keys(dialect, kinds))])
 
 
 def _sketch(choices: Choices, layer: RestoredLayer) -> str:
-    """Return what one layer does at each step, in a line."""
-    said = []
+    """Describe what one layer does at each step, in a line."""
+    steps = []
     if "tau" in layer.values or "tau_mem" in layer.values:
         tau = layer.values["tau" if "tau" in layer.values else "tau_mem"].flat[0]
-        said.append(f"v = {_kept(choices, tau)} v + {_gained(choices, tau, layer)} x")
+        steps.append(f"v = {_kept(choices, tau)} v + {_gained(choices, tau, layer)} x")
     elif "r" in layer.values:
-        said.append(f"v = v + {_integrated(choices, layer.values)} x")
+        steps.append(f"v = v + {_integrated(choices, layer.values)} x")
     if "v_threshold" in layer.values:
         height = _range(layer.values["v_threshold"])
         often = f"once or often (v / {height})" if choices.spikes is None else f"v / {height} times"
-        said.append(f"fires {often}" if choices.spikes != "one" else f"fires at v {choices.compare} {height}")
-        said.append(_reset(choices, layer.values, height))
+        steps.append(f"fires {often}" if choices.spikes != "one" else f"fires at v {choices.compare} {height}")
+        steps.append(_reset(choices, layer.values, height))
     if choices.spike_delay == "yes":
-        said.append("sends it a step later")
-    return ", ".join(said)
+        steps.append("sends it a step later")
+    return ", ".join(steps)
 
 
 def _kept(choices: Choices, tau: float) -> str:

@@ -14,7 +14,8 @@ from tdd_deploy.program import Edge, Input, LinearMap, NeuronLayer, Node, Output
 from .fold import Affine
 from .signals import NO_PADS, Array, Op, Refused, Signal, require_no_pads
 
-MOST_VALUES = 1 << 28  # of a tensor for one sample
+MOST_VALUES = 1 << 28  # in a tensor for one sample
+ONE_SHAPE = "Use one shape of the input for all nodes that read it."
 
 
 @dataclass(kw_only=True)
@@ -26,7 +27,7 @@ class Builder:
     input: str = ""  # as the Program names it
     nodes: dict[str, Node] = field(default_factory=dict)
     edges: list[Edge] = field(default_factory=list)
-    shapes: dict[str, Shape] = field(default_factory=dict)  # that nodes send
+    shapes: dict[str, Shape] = field(default_factory=dict)  # shapes that nodes send
     taken: set[str] = field(default_factory=set)  # names that nodes have or had
     left_out: list[str] = field(default_factory=list)
     counted: list[str] = field(default_factory=list)  # pools that became convolutions, whose synapses count
@@ -72,7 +73,7 @@ class Builder:
         made = make(name)
         shape = made.out_shape(signal.shape)
         if math.prod(shape) > MOST_VALUES:
-            raise Refused(f"{math.prod(shape):,} values", f"at most {MOST_VALUES:,} for a sample")
+            raise Refused(f"sends {math.prod(shape):,} values for a sample, more than {MOST_VALUES:,}")
         return self._append(made, shape, signal, **fields)
 
     def add_neurons(self, wanted: str, signal: Signal) -> Signal:
@@ -95,14 +96,14 @@ class Builder:
     def reshape_input(self, shape: Shape, *, is_line: bool = False) -> Signal:
         """Give the input another shape; nothing may have read it in its former one."""
         if any(edge.source == self.input for edge in self.edges):
-            raise Refused("reshapes the input, which others read as it was", "one shape of the input for all")
+            raise Refused("reshapes the input, which other nodes read as it was", remedy=ONE_SHAPE)
         del self.nodes[self.input]
         return self.add_input(self.input, shape, is_line=is_line)
 
     def _append(self, node: Node, shape: Shape, signal: Signal, **fields: Any) -> Signal:
         require_no_pads(signal)
         if any(source not in self.nodes for source in signal.sources):
-            raise Refused("receives the input before it is reshaped", "one shape of the input for all that reads it")
+            raise Refused("receives the input before it is reshaped", remedy=ONE_SHAPE)
         self.nodes[node.name] = node
         self.shapes[node.name] = shape
         self.edges += [Edge(source, node.name) for source in signal.sources]

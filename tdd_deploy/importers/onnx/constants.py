@@ -1,4 +1,4 @@
-"""Operators on constants, of which exporters compute shapes and pads."""
+"""Operators on constants, from which exporters compute shapes and pads."""
 
 import math
 
@@ -27,7 +27,7 @@ def read_shape(builder: Builder, op: Op, x: Value) -> Value:
 def read_gather(builder: Builder, op: Op, x: Value, at: Value) -> Value:
     """Take elements of a constant."""
     if isinstance(x, Signal) or isinstance(at, Signal):
-        raise Refused("a part of a signal", "of a shape")
+        raise Refused("takes a part of a signal; only parts of constants are possible")
     axis = op.get("axis", 0)
     require_size(at.size * x.size // max(1, x.shape[axis]))
     return np.take(x, at, axis=axis)
@@ -36,7 +36,7 @@ def read_gather(builder: Builder, op: Op, x: Value, at: Value) -> Value:
 def read_slice(builder: Builder, op: Op, x: Value, *bounds: Value | None) -> Value:
     """Cut a part out of a constant."""
     if isinstance(x, Signal) or any(isinstance(bound, Signal) for bound in bounds):
-        raise Refused("a part of a signal", "of a shape")
+        raise Refused("takes a part of a signal; only parts of constants are possible")
     names = ("starts", "ends", "axes", "steps")
     given = [op.get(name, None) for name in names] if not bounds else [*bounds, None, None, None, None][:4]
     starts, ends, axes, steps = ([] if bound is None else np.asarray(bound).ravel().tolist() for bound in given)
@@ -50,7 +50,7 @@ def read_slice(builder: Builder, op: Op, x: Value, *bounds: Value | None) -> Val
 def read_constant_of_shape(builder: Builder, op: Op, shape: Value) -> Value:
     """Make a constant of one value."""
     if isinstance(shape, Signal):
-        raise Refused("a shape that depends on the input", "a constant")
+        raise Refused("has a shape that depends on the input")
     sizes = [int(n) for n in shape.ravel()]
     require_size(math.prod(sizes))
     value = array_of(op.attributes["value"]) if "value" in op.attributes else np.zeros(1, np.float32)
@@ -61,7 +61,7 @@ def read_concat(builder: Builder, op: Op, *parts: Value) -> Value:
     """Join constants."""
     constants = [part for part in parts if not isinstance(part, Signal)]
     if len(constants) < len(parts):
-        raise Refused("channels of several layers side by side", "sums of layers: Add")
+        raise Refused("puts channels of several layers side by side", remedy="Use sums of layers: Add.")
     require_size(sum(part.size for part in constants))
     return np.concatenate(constants, axis=op.get("axis", 0))
 
@@ -70,7 +70,7 @@ def read_cast(builder: Builder, op: Op, x: Value) -> Value:
     """Convert a constant to another type; a signal has to stay in float32."""
     if isinstance(x, Signal):
         if op.get("to", 1) != 1:
-            raise Refused(f"to type {type_name(op.get('to', 1))}", "float")
+            raise Refused(type_name(op.get("to", 1)), "float", part="to")
         return x
     import onnx  # noqa: PLC0415  (optional)
 

@@ -21,6 +21,7 @@ from .signals import (
 )
 
 FLOAT_MAX = float(np.finfo(np.float32).max)
+RELU = "Use the larger of a signal and 0, which is ReLU."
 
 
 def read_relu(builder: Builder, op: Op, x: Value) -> Signal:
@@ -37,23 +38,21 @@ def read_clip(builder: Builder, op: Op, x: Value, low: Value | None = None, high
         for name, value, default in (("min", low, -np.inf), ("max", high, np.inf))
     )
     if np.any(most < FLOAT_MAX):
-        raise Refused(
-            f"from {least} to {most}", "from 0 on, without an upper limit", "Train with ReLU instead of ReLU6."
-        )
+        raise Refused(f"clips values to the range from {least} to {most}", remedy="Train with ReLU instead of ReLU6.")
     if np.all(least <= -FLOAT_MAX):
         return x
     if np.any(least != 0):
-        raise Refused(f"from {least} on", "from 0 on", "Train with ReLU.")
+        raise Refused(f"clips values below {least}, not below 0", remedy="Train with ReLU.")
     return read_relu(builder, op, signal)
 
 
 def read_max(builder: Builder, op: Op, *values: Value) -> Signal:
     """Read the larger of a signal and 0 as ReLU."""
     if len(values) != 2:
-        raise Refused(f"the largest of {len(values)} values", "the larger of a signal and 0, which is ReLU")
+        raise Refused(f"computes the largest of {len(values)} values", remedy=RELU)
     signal, constant = _operands(op, *values)
     if np.any(constant):
-        raise Refused("the larger of a signal and another number than 0", "the larger of a signal and 0, which is ReLU")
+        raise Refused("computes the larger of a signal and a number that is not 0", remedy=RELU)
     _per_value(signal, constant)
     return read_relu(builder, op, signal)
 
@@ -61,10 +60,11 @@ def read_max(builder: Builder, op: Op, *values: Value) -> Signal:
 def read_batch_norm(builder: Builder, op: Op, x: Value, *statistics: Value) -> Signal:
     """Read a batch normalization as a factor and a shift for each channel."""
     if op.get("training_mode", 0):
-        raise Refused("training_mode=1", "0", "Export the network in evaluation mode: network.eval().")
+        remedy = "Export the network in evaluation mode: network.eval()."
+        raise Refused("1", "0", remedy, part="training_mode")
     signal = require_signal(x)
     if signal.channel_last:
-        raise Refused("an input that is channel last", "channel first")
+        raise Refused("receives an input that is channel last, not channel first")
     gamma, beta, mu, square = (_in_order(signal, require_weights(value, "statistics")) for value in statistics)
     factor = gamma / np.sqrt(square + float(op.get("epsilon", 1e-5)))
     return builder.add_affine(op, signal, factor, beta - mu * factor)
@@ -74,7 +74,8 @@ def _in_order(signal: Signal, statistics: Array) -> Array:
     """Shape statistics per channel so that they broadcast to a signal."""
     n = signal.shape[0]
     if statistics.shape != (n,):
-        raise Refused(f"statistics of shape {list(statistics.shape)}", f"[{n}], one for each channel")
+        allowed = f"of shape [{n}], one number for each channel"
+        raise Refused(f"shape {list(statistics.shape)}", allowed, part="statistics")
     ordered = statistics if signal.columns is None else statistics[np.argsort(signal.columns)]
     return ordered.reshape(-1, *[1] * (len(signal.shape) - 1))
 
@@ -123,7 +124,7 @@ def read_div(builder: Builder, op: Op, a: Value, b: Value) -> Value:
     if (known := _known(op, a, b)) is not None:
         return known
     signal = require_signal(a)
-    factor = 1 / _per_value(signal, require_weights(b, "a constant"))
+    factor = 1 / _per_value(signal, require_weights(b, "a divisor"))
     return builder.add_affine(op, signal, factor, 0 * _one(signal))
 
 
@@ -138,12 +139,12 @@ def _known(op: Op, a: Value | None, b: Value | None) -> Array | None:
 
 
 def _operands(op: Op, a: Value, b: Value) -> tuple[Signal, Array]:
-    """Return a signal and a constant, in whatever order they stand."""
+    """Sort two operands into a signal and a constant."""
     constant, signal = (b, a) if isinstance(a, Signal) else (a, b)
     if "axis" in op.attributes or op.get("broadcast", 0):
-        found = "constants along an axis, as before opset 7"
-        raise Refused(found, "opset 7 or later", "Convert it: onnx.version_converter.convert_version(model, 17).")
-    return require_signal(signal), require_weights(constant, "a constant")
+        remedy = "Convert it: onnx.version_converter.convert_version(model, 17)."
+        raise Refused("aligns a constant with an axis, as before opset 7", remedy=remedy)
+    return require_signal(signal), require_weights(constant, "a second operand")
 
 
 def _one(signal: Signal) -> Array:
@@ -155,8 +156,8 @@ def _per_value(signal: Signal, constant: Array) -> Array:
     in_file = signal.in_file
     sizes = (1,) * (len(in_file) + 1 - constant.ndim) + constant.shape
     if len(sizes) != len(in_file) + 1 or any(size not in (1, n) for size, n in zip(sizes, (1, *in_file), strict=True)):
-        allowed = f"a shape that is broadcast to {list(in_file)}, a sample"
-        raise Refused(f"a constant of shape {list(constant.shape)}", allowed)
+        allowed = f"of a shape that broadcasts to {list(in_file)}, a sample"
+        raise Refused(f"shape {list(constant.shape)}", allowed, part="the constant")
     values = constant.reshape(sizes[1:])
     if signal.channel_last:
         values = np.moveaxis(values, -1, 0)
@@ -169,7 +170,7 @@ def _sum(builder: Builder, op: Op, a: Signal, b: Signal) -> Signal:
     require_no_pads(a, b)
     same_order = a.columns is b.columns or np.array_equal(a.columns, b.columns)  # type: ignore[arg-type]
     if (a.shape, a.in_file) != (b.shape, b.in_file) or not same_order:
-        raise Refused(f"a sum of shapes {a.shape} and {b.shape}", "the same shape and order")
+        raise Refused(f"adds shapes {a.shape} and {b.shape}, which differ or are in another order")
     if a.sources == b.sources:
         return builder.add_affine(op, a, 2 * _one(a), 0 * _one(a))
     if {*a.sources} & {*b.sources}:  # an edge leads from node to node once

@@ -37,19 +37,18 @@ def _read_dropout(
     builder: Builder, op: Op, x: Value, ratio: Value | None = None, training: Value | None = None
 ) -> Value:
     if training is not None and (isinstance(training, Signal) or training.any()):
-        raise Refused("training_mode=True", "False", "Export the network in evaluation mode: network.eval().")
+        remedy = "Export the network in evaluation mode: network.eval()."
+        raise Refused("True", "False", remedy, part="training_mode")
     return x
 
 
 def _read_same_class(builder: Builder, op: Op, x: Value) -> Value:
     signal = require_signal(x)
     if op.node.output[0] != builder.output:
-        raise Refused("within the network", "at its output")
+        raise Refused("is within the network", remedy="Put it at the output.")
     default = 0 if op.kind == "ArgMax" else -1
     if len(signal.shape) != 1 or op.get("axis", default) not in (1, -1):
-        raise Refused(
-            f"over axis {op.get('axis', default)} of {len(signal.shape) + 1}", "over the classes of [N, classes]"
-        )
+        raise Refused(f"{op.get('axis', default)}", "that of the classes in [N, classes]", part="axis")
     builder.left_out.append(f"{op.kind} at the output, which does not change the class")
     return signal
 

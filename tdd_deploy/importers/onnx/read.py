@@ -1,7 +1,7 @@
-"""Conventional networks in: feed-forward ReLU networks of ONNX files become Programs of sigma-delta neurons.
+"""Feed-forward ReLU networks of ONNX files become Programs of sigma-delta neurons.
 
 A ReLU becomes a ``SigmaDelta`` that sends every change (its threshold can be raised later); all other nodes are linear.
-Factors and shifts (batch norm, constants) are folded into the maps around them (``onnx_fold.py``).
+Factors and shifts (batch norm, constants) are folded into the maps around them (``fold.py``).
 Values have no batch axis and are channel first; a tensor that is channel last in the file is marked.
 """
 
@@ -23,7 +23,7 @@ from .signals import Op, Refused, Signal, Value, array_of, type_name
 
 MOST_NODES = 10_000
 DT_S = 1e-3  # a static network has no time; a step is written as one millisecond
-FLOAT32 = 1  # as ONNX numbers types
+FLOAT32 = 1  # the number of this type in ONNX
 IN_FLOAT32 = "Export the network in float32: network.float(), with a float32 example."
 UNSUPPORTED = {
     "MaxPool": "Train with average pooling: a maximum is not linear, so changes do not pass through it.",
@@ -39,17 +39,17 @@ UNSUPPORTED = {
         ),
         "Use the float model from which it was quantized.",
     ),
-    **dict.fromkeys(("LSTM", "GRU", "RNN", "Loop", "Scan", "If"), "Only feed-forward networks without control flow."),
+    **dict.fromkeys(("LSTM", "GRU", "RNN", "Loop", "Scan", "If"), "Use a feed-forward network without control flow."),
 }
 
 
 def is_onnx(path: Path) -> bool:
-    """Say whether a file is named as one of ONNX."""
+    """Decide by its name whether a file is an ONNX file."""
     return path.suffix.lower() == ".onnx"
 
 
 def read_onnx(path: Path) -> Program:
-    """Read a conventional network with one float32 input and one output.
+    """Read a ReLU network with one float32 input and one output.
 
     The input is ``[N, n]``, ``[N, channels, height, width]``, or ``[N, channels, length]``, which gets a height of 1.
     It may hold Conv, Gemm, MatMul, Relu, AveragePool, GlobalAveragePool, ReduceMean over pixels, Add, Sum, Sub, Neg,
@@ -58,7 +58,7 @@ def read_onnx(path: Path) -> Program:
 
     Raises:
         MissingDependency: onnx is not installed.
-        BadFile: it cannot be read, or is damaged, or was exported by us from a spiking network.
+        BadFile: it cannot be read, is damaged, or is a spiking network that tdd-deploy exported.
         UnsupportedGraph: no Program can hold some nodes; all are named.
         BadProgram: it breaks a rule of ``program/verify.py``.
     """
@@ -110,31 +110,28 @@ class Reader:
             raise UnsupportedGraph(str(self._path), found)
 
     def _unreadable(self) -> Iterator[Violation]:
-        """Yield what is wrong before any node is looked at closely."""
+        """Yield what is wrong with the graph as a whole."""
         n_nodes = len(self._graph.node)
         if n_nodes > MOST_NODES:
-            yield Violation("the graph", f"{n_nodes:,} nodes", f"at most {MOST_NODES:,}")
+            yield Violation("the graph", f"has {n_nodes:,} nodes, more than {MOST_NODES:,}")
         if self._functions:
             names = ", ".join(function.name for function in self._functions[:3])
             remedy = "Inline them: onnx.inliner.inline_local_functions(model)."
-            yield Violation("the model", f"has functions of its own ({names})", "none", remedy)
+            yield Violation("the model", f"has functions of its own ({names})", remedy=remedy)
         if self._graph.sparse_initializer:
-            yield Violation("the graph", "has sparse weights", "dense ones")
+            yield Violation("the graph", "has sparse weights", remedy="Store them as dense weights.")
         for kind in dict.fromkeys(node.op_type for node in self._graph.node if not _is_read(node)):
             of_kind = [node for node in self._graph.node if node.op_type == kind]
             names = ", ".join(node.name or next(iter(node.output), "a node") for node in of_kind)
-            yield Violation(names, f"is {kind}", f"one of {', '.join(sorted(READ))}", UNSUPPORTED.get(kind, ""))
+            yield Violation(names, kind, f"one of {', '.join(sorted(READ))}", UNSUPPORTED.get(kind, ""))
 
     def _initialize(self, tensor: Any) -> None:
         """Read a constant of the file."""
         try:
             self._values[tensor.name] = array_of(tensor)
         except (TypeError, ValueError, KeyError) as error:
-            shape = list(tensor.dims)
-            raise UnsupportedGraph(
-                str(self._path),
-                [Violation(f"weights {tensor.name}", f"a count of numbers that does not fit {shape}", "float32")],
-            ) from error
+            found = f"hold a count of numbers that does not fit shape {list(tensor.dims)}"
+            raise UnsupportedGraph(str(self._path), [Violation(f"weights {tensor.name}", found)]) from error
 
     def _enter(self) -> Builder:
         """Begin a Program with the input of the graph."""
@@ -147,7 +144,7 @@ class Reader:
         if not is_float or len(shape) not in (1, 2, 3) or min(shape) < 1 or math.prod(shape) > MOST_VALUES:
             axes = ", ".join(axis.dim_param or str(axis.dim_value) for axis in tensor.shape.dim)
             found = f"type {type_name(tensor.elem_type)}, shape [{axes}]"
-            allowed = "float32, [N, n], [N, channels, length] or [N, channels, height, width], all but N known"
+            allowed = "float32 of shape [N, n], [N, channels, length] or [N, channels, height, width], all but N known"
             remedy = "" if is_float else IN_FLOAT32
             self._refuse([Violation(f"input {entry.name}", found, allowed, remedy)])
         is_line = len(shape) == 2  # signals in time
@@ -165,7 +162,7 @@ class Reader:
                 kept = [each.name for each in inputs[:1]], [each.name for each in self._graph.output[:1]]
                 cut = f"onnx.utils.extract_model('{self._path.name}', 'one.onnx', {kept[0]}, {kept[1]})."
                 remedy = f"Keep one: {cut}" if kind == "outputs" and ends else ""
-                yield Violation("the graph", f"{len(ends)} {kind} ({names})", "one", remedy)
+                yield Violation("the graph", f"has {len(ends)} {kind} ({names}), not one", remedy=remedy)
 
     def _execute(self, node: Any, builder: Builder) -> None:
         """Execute one node on values that are known, or add it to the Program."""
@@ -177,9 +174,9 @@ class Reader:
         try:
             self._values[node.output[0]] = READ[node.op_type](builder, Op(node), *given)
         except Refused as refused:
-            self._violations.append(Violation(_label(node), *refused.args))
+            self._violations.append(refused.violation(_label(node)))
         except ShapeError as error:
-            self._violations.append(Violation(_label(node), "receives another shape", str(error)))
+            self._violations.append(Violation(_label(node), f"receives another shape than {error}"))
         except (
             ArithmeticError,
             AttributeError,
@@ -187,18 +184,18 @@ class Reader:
             TypeError,
             ValueError,
         ) as error:  # onnx does not check values
-            found = f"inputs or attributes that are not read ({type(error).__name__})"
+            found = f"has inputs or attributes that cannot be read ({type(error).__name__})"
             remedy = "If onnxruntime runs this file, please report it."
-            self._violations.append(Violation(_label(node), found, "what ONNX defines for it", remedy))
+            self._violations.append(Violation(_label(node), found, remedy=remedy))
 
     def _output(self) -> Signal:
         """Return what the graph sends to its output."""
         name = self._graph.output[0].name
         value = self._values.get(name)
         if not isinstance(value, Signal):
-            self._refuse([Violation(f"output {name}", "does not depend on the input", "what a layer gives")])
+            self._refuse([Violation(f"output {name}", "does not depend on the input")])
         elif value.channel_last or value.columns is not None or any(value.pads):
-            self._refuse([Violation(f"output {name}", "is channel last, or padded", "what a layer gives")])
+            self._refuse([Violation(f"output {name}", "is channel last, or padded")])
         assert isinstance(value, Signal)  # else refused
         return value
 

@@ -12,7 +12,7 @@ from .signals import Op, Refused, Signal, Value, read_axes, require_signal, requ
 
 
 def flatten_signal(builder: Builder, op: Op, signal: Signal) -> Signal:
-    """Add a Flatten, and for an image that is channel last in the file note the file's order."""
+    """Add a Flatten; the signal keeps the order of the file if that is channel last."""
     if len(signal.shape) == 1:
         return signal
     columns = None
@@ -25,14 +25,14 @@ def read_flatten(builder: Builder, op: Op, x: Value) -> Value:
     """Add a Flatten."""
     signal, axis = require_signal(x), int(op.get("axis", 1))
     if axis not in (1, -len(signal.in_file)):
-        raise Refused(f"axis {axis}", "1: each sample becomes a row")
+        raise Refused(f"{axis}", "1, so that each sample becomes a row", part="axis")
     return flatten_signal(builder, op, signal)
 
 
 def read_reshape(builder: Builder, op: Op, x: Value, shape: Value | None = None) -> Value:
     """Reshape a constant, flatten a signal, or give the input another shape."""
     if isinstance(shape, Signal):
-        raise Refused("a shape that depends on the input", "a constant")
+        raise Refused("has a shape that depends on the input")
     wanted = [int(n) for n in (op.get("shape", []) if shape is None else shape.ravel())]
     if not isinstance(x, Signal):
         return x.reshape(wanted)
@@ -44,7 +44,8 @@ def read_reshape(builder: Builder, op: Op, x: Value, shape: Value | None = None)
         made = _in_axes(builder, op, x, sizes)
         if made is not None:
             return made
-    raise Refused(f"to {wanted} from {list(x.in_file)}", "to [N, n], or of the input to an image")
+    remedy = "Reshape to [N, n], or reshape the input to an image."
+    raise Refused(f"reshapes {list(x.in_file)} to {wanted}", remedy=remedy)
 
 
 def _in_axes(builder: Builder, op: Op, x: Signal, sizes: Shape) -> Signal | None:
@@ -72,7 +73,7 @@ def read_squeeze(builder: Builder, op: Op, x: Value, axes: Value | None = None) 
         _in_axes(builder, op, x, left) if left and 0 not in wanted and math.prod(left) == math.prod(x.shape) else None
     )
     if made is None:
-        raise Refused(f"axes {wanted} of {list(x.in_file)}", "axes of one pixel")
+        raise Refused(f"{wanted} of {list(x.in_file)}", "axes of one pixel", part="axes")
     return made
 
 
@@ -87,7 +88,7 @@ def read_unsqueeze(builder: Builder, op: Op, x: Value, axes: Value | None = None
         sizes.insert(axis - 1, 1)
     made = _in_axes(builder, op, x, tuple(sizes)) if len(wanted) == 1 and wanted[0] else None
     if made is None:
-        raise Refused(f"another axis, {wanted}", "a height of 1, or a channel of the input")
+        raise Refused(f"{wanted}", "a height of 1, or a channel of the input", part="axes")
     return made
 
 
@@ -108,7 +109,8 @@ def read_transpose(builder: Builder, op: Op, x: Value) -> Value:
             *pixels, channels = x.in_file
             builder.left_out.append("Transpose at the input: samples are taken channel first")
             return builder.reshape_input((channels, *([1] if x.is_line else []), *pixels), is_line=x.is_line)
-    raise Refused(f"order {order} of {rank} axes", "[0, 3, 1, 2] at the input, [0, 2, 3, 1] before Flatten")
+    allowed = "[0, 3, 1, 2] at the input, or [0, 2, 3, 1] before Flatten"
+    raise Refused(f"{order}", allowed, part="perm")
 
 
 def read_pad(builder: Builder, op: Op, x: Value, pads: Value | None = None, *more: Value | None) -> Value:
@@ -117,10 +119,11 @@ def read_pad(builder: Builder, op: Op, x: Value, pads: Value | None = None, *mor
     signal = require_signal(x)
     fill = np.asarray(op.get("value", 0.0)) if value is None else require_weights(value, "a value")
     if op.get("mode", "constant") != "constant" or np.any(fill):
-        raise Refused(f"mode {op.get('mode', 'constant')}, value {fill}", "constant zeros")
+        found = f"pads with mode {op.get('mode', 'constant')} and value {fill}, not with constant zeros"
+        raise Refused(found)
     sizes = _pad_sizes(op, signal, pads, axes)
     if any(sizes) and (len(signal.shape) != 3 or signal.channel_last):
-        raise Refused(f"pads {sizes}", "zeros around the pixels of images, channel first")
+        raise Refused(f"{sizes}", "zeros around the pixels of images, channel first", part="pads")
     top, left, bottom, right = (a + b for a, b in zip(signal.pads, sizes, strict=True))
     return replace(signal, pads=(top, left, bottom, right))
 
@@ -128,16 +131,16 @@ def read_pad(builder: Builder, op: Op, x: Value, pads: Value | None = None, *mor
 def _pad_sizes(op: Op, signal: Signal, pads: Value | None, axes: Value | None) -> list[int]:
     """Read how many zeros are added around the pixels: top, left, bottom, right."""
     if isinstance(pads, Signal):
-        raise Refused("pads that depend on the input", "constants")
+        raise Refused("has pads that depend on the input")
     rank = len(signal.in_file) + 1
     given = op.get("pads", op.get("paddings", [])) if pads is None else pads.ravel().tolist()
     along = list(range(rank)) if axes is None else read_axes(op, axes, rank) or []
     if len(given) != 2 * len(along):
-        raise Refused(f"pads {list(given)}", f"two for each of {len(along)} axes")
+        raise Refused(f"{list(given)}", f"two numbers for each of {len(along)} axes", part="pads")
     around = {axis: (int(given[i]), int(given[i + len(along)])) for i, axis in enumerate(along)}
     n_pixels = 1 if signal.is_line else 2
     pixels = [around.pop(axis, (0, 0)) for axis in range(rank - n_pixels, rank)]
     if min(given, default=0) < 0 or any(any(pair) for pair in around.values()):
-        raise Refused(f"pads {list(given)}", "zeros around the pixels of images")
+        raise Refused(f"{list(given)}", "zeros around the pixels of images", part="pads")
     (top, bottom), (left, right) = [(0, 0)] * (2 - n_pixels) + pixels
     return [top, left, bottom, right]

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tdd_deploy.errors import Violation
 from tdd_deploy.program import Shape
 
 LARGEST_CONSTANT = 1 << 24  # elements that a constant may have after broadcasting
@@ -18,8 +19,18 @@ NO_PADS = (0, 0, 0, 0)
 Array = NDArray[Any]
 
 
+@dataclass(eq=False)
 class Refused(Exception):
-    """A node that no Program can hold: what was found, what is allowed, and how to get there."""
+    """A node that no Program can hold: the fields of ``Violation``, about the node or one part of it."""
+
+    found: str
+    allowed: str = ""
+    remedy: str = ""
+    part: str = ""  # the part of the node that is at fault
+
+    def violation(self, node: str) -> Violation:
+        """Make the violation about a node, by the name that errors use."""
+        return Violation(f"{self.part} of {node}" if self.part else node, self.found, self.allowed, self.remedy)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,42 +102,41 @@ def type_name(number: int) -> str:
 
 
 def require_weights(value: Value | None, what: str = "weights") -> Array:
-    """Return constants of float32 as float64: what is folded into them is rounded once, in the end."""
+    """Convert constants of float32 to float64, so that folding rounds them only once."""
     if value is None:
-        raise Refused(f"no {what}", "all inputs and attributes that ONNX requires")
+        raise Refused(f"has no {what}")
     if isinstance(value, Signal):
-        raise Refused(f"{what} computed from the input", "constants")
+        raise Refused(f"receives {what} computed from the input; only constants are possible")
     if value.dtype != np.float32:
-        raise Refused(f"{what} of type {value.dtype}", "float32", "Export the network in float32.")
+        raise Refused(f"has {what} of type {value.dtype}, not float32", remedy="Export the network in float32.")
     return value.astype(np.float64)
 
 
 def require_signal(value: Value | None) -> Signal:
     """Return a value that has to depend on the network's input."""
     if not isinstance(value, Signal):
-        raise Refused("an input that does not depend on the network's", "a signal")
+        raise Refused("receives an input that does not depend on the network's input")
     return value
 
 
 def require_no_pads(*signals: Signal) -> None:
     """Refuse signals whose zeros of a Pad no map has added."""
     if any(any(signal.pads) for signal in signals):
-        raise Refused(
-            "receives the output of Pad", "Conv or AveragePool after Pad, with only ReLU or a factor between them"
-        )
+        remedy = "Put Conv or AveragePool after Pad, with only ReLU or a factor between them."
+        raise Refused("receives the output of Pad", remedy=remedy)
 
 
 def require_size(n: int) -> None:
     """Refuse constants that become large from a small file."""
     if n > LARGEST_CONSTANT:
-        raise Refused(f"a constant of {n:,} numbers", f"at most {LARGEST_CONSTANT:,}")
+        raise Refused(f"makes a constant of {n:,} numbers, more than {LARGEST_CONSTANT:,}")
 
 
 def read_axes(op: Op, axes: Value | None, rank: int) -> list[int] | None:
     """Read the axes of a node from an input or an attribute, counted from the first axis."""
     if isinstance(axes, Signal):
-        raise Refused("axes that depend on the input", "constants")
+        raise Refused("has axes that depend on the input")
     found = op.get("axes", None) if axes is None else axes.ravel().tolist()
     if found is not None and any(not -rank <= axis < rank for axis in found):
-        raise Refused(f"axes {list(found)}", f"axes of {rank}")
+        raise Refused(f"{list(found)}", f"{-rank} to {rank - 1}", part="axes")
     return None if found is None else [axis % rank for axis in found]
