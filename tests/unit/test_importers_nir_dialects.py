@@ -151,15 +151,15 @@ def graph_of(node, *, weight=None, type_check=False):
 def test_a_graph_of_another_tool_without_a_dialect_is_an_error_that_lists_them_all():
     with pytest.raises(AmbiguousGraph) as refused:
         lower(graph_of(lif()))
-    said = str(refused.value)
-    assert all(f"dialect={name}" in said for name in DIALECTS)
+    message = str(refused.value)
+    assert all(f"dialect={name}" in message for name in DIALECTS)
     assert all(f"`dialect={name}" in refused.value.message for name in DIALECTS)
-    assert "v = 0.9 v + 1 x, fires at v >= 0.3, then goes to 0" in said  # spikingjelly
-    assert "nir,dt=...,integration=..." in said
-    assert "v = (1 - dt / 0.001 or exp(-dt / 0.001)) v + 10 dt / 0.001 x" in said
-    assert "then loses 0.3, goes to 0 or stays, at once or a step later" in said  # snntorch
-    assert "v = (1 - dt / 0.001) v + 10 dt / 0.001 x" in said  # lava
-    assert "v = exp(-dt / 0.001) v + 1 x" in said  # rockpool
+    assert "v = 0.9 v + 1 x, fires at v >= 0.3, then goes to 0" in message  # spikingjelly
+    assert "nir,dt=...,integration=..." in message
+    assert "v = (1 - dt / 0.001 or exp(-dt / 0.001)) v + 10 dt / 0.001 x" in message
+    assert "then loses 0.3, goes to 0 or stays, at once or a step later" in message  # snntorch
+    assert "v = (1 - dt / 0.001) v + 10 dt / 0.001 x" in message  # lava
+    assert "v = exp(-dt / 0.001) v + 1 x" in message  # rockpool
 
 
 def test_one_graph_fires_50_40_or_0_times_by_its_dialect():

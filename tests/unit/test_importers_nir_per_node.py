@@ -208,9 +208,9 @@ def test_no_reset_delay_is_needed_for_a_layer_without_a_reset() -> None:
 
 @pytest.mark.parametrize(("word", "recorded"), [("subtract", "soft"), ("zero", "hard"), ("none", "none")])
 def test_words_of_snntorch_are_recorded_in_one_spelling(word: str, recorded: str) -> None:
-    said = lower(chain(one=lif()), dialect=f"snntorch,reset={word},reset_delay=no")
-    assert said == lower(chain(one=lif()), dialect=f"snntorch,reset={recorded},reset_delay=no")
-    assert said.provenance["dialect"] == f"snntorch,reset={recorded},reset_delay=no"
+    program = lower(chain(one=lif()), dialect=f"snntorch,reset={word},reset_delay=no")
+    assert program == lower(chain(one=lif()), dialect=f"snntorch,reset={recorded},reset_delay=no")
+    assert program.provenance["dialect"] == f"snntorch,reset={recorded},reset_delay=no"
 
 
 @pytest.mark.parametrize("word", ["ge", ">="])
@@ -259,9 +259,9 @@ def test_inspect_shows_the_choices_for_nodes_and_their_syntax(tmp_path: Path, ca
     ):
         read(tmp_path / "theirs.nir")
     assert "such as reset[two]=none" in call("inspect", tmp_path / "theirs.nir").out
-    said = call("inspect", tmp_path / "theirs.nir", "--dialect", f"{SNNTORCH},reset[two]=none")
-    assert said.code == 0
-    assert f"dialect: {SNNTORCH},reset[two]=none" in said.out
+    called = call("inspect", tmp_path / "theirs.nir", "--dialect", f"{SNNTORCH},reset[two]=none")
+    assert called.code == 0
+    assert f"dialect: {SNNTORCH},reset[two]=none" in called.out
     found = pipeline.inspect(tmp_path / "theirs.nir", dialect=f"{SNNTORCH},reset[two]=none")
     rows = {node["name"]: node["parameters"] for node in found["nodes"]}
     assert "soft reset, a step late" in rows["one"]

@@ -231,7 +231,7 @@ def test_a_graph_whose_two_missing_ends_cannot_be_added_is_refused_with_both(tmp
 
 
 @pytest.mark.parametrize(
-    ("batched", "plain", "behind"),
+    ("batched", "plain", "after"),
     [
         ((1, 3), (3,), {"fc": affine(2, 3)}),
         ((1, 3), (3,), {"first": lif(3), "fc": affine(2, 3)}),
@@ -243,10 +243,10 @@ def test_a_graph_whose_two_missing_ends_cannot_be_added_is_refused_with_both(tmp
     ],
 )
 def test_a_batch_of_one_before_the_shape_of_an_input_is_left_out(
-    batched: tuple[int, ...], plain: tuple[int, ...], behind: Nodes, tmp_path: Path
+    batched: tuple[int, ...], plain: tuple[int, ...], after: Nodes, tmp_path: Path
 ) -> None:
-    program, repairs = repaired(tmp_path, {"input": sized("Input", *batched), **behind})
-    expected, _ = repaired(tmp_path, {"input": sized("Input", *plain), **behind})
+    program, repairs = repaired(tmp_path, {"input": sized("Input", *batched), **after})
+    expected, _ = repaired(tmp_path, {"input": sized("Input", *plain), **after})
     assert program == expected
     batch = [repair for repair in repairs if repair.startswith("input:")]
     assert reports(batch, str(batched), "batch of 1")
@@ -901,8 +901,8 @@ def test_an_invalid_scale_is_named(scale: Any, found: str, allowed: str, tmp_pat
 # Flatten
 
 
-def flat_chain(node: Values, *behind: Values, shape: tuple[int, ...] = (2, 2, 3)) -> Nodes:
-    named = {f"n{k}": each for k, each in enumerate(behind)}
+def flat_chain(node: Values, *after: Values, shape: tuple[int, ...] = (2, 2, 3)) -> Nodes:
+    named = {f"n{k}": each for k, each in enumerate(after)}
     return {"input": sized("Input", *shape), "flat": node, **named, "output": {"type": "Output"}}
 
 

@@ -53,7 +53,7 @@ def program_of(neuron: Neuron) -> Program:
 def graph_of(text: str, *, scale: float = -0.5) -> nir.NIRGraph:
     """Return the graph of ``in>a a>m m>a``, two channels wide.
 
-    The first letter says the kind: m halves, r multiplies by ``scale``, t is a threshold of 1, l leaks by half; every
+    The first letter states the kind: m halves, r multiplies by ``scale``, t is a threshold of 1, l leaks by half; every
     other node but in and out integrates.
     """
     edges = [tuple(edge.split(">")) for edge in text.split()]
@@ -459,7 +459,7 @@ def test_a_dead_end_and_an_edge_the_wrong_way_are_named(text):
 
 
 def test_a_node_that_nothing_leads_to_is_named():
-    with pytest.raises(BadProgram, match="b .*edge"):
+    with pytest.raises(BadProgram, match=r"b .*edge"):
         lower(graph_of("in>a a>out b>a"))
 
 
@@ -553,7 +553,7 @@ def test_standard_nodes_spike_as_soft_reset_does(soft):
         NeuronLayer(name="n_membrane", shape=(3, 4, 4), neuron=membrane),
         Scale(name="n_reset", factor=-(beta * soft.v_threshold)),
     ]
-    unrecognised = build(
+    unrecognized = build(
         [*(threshold if node.name == "n" else node for node in program.nodes), *parts],
         [Edge(source, target, int(target == "n_reset")) for source, target in generic.edges],
         dt_s=1e-3,
@@ -561,7 +561,7 @@ def test_standard_nodes_spike_as_soft_reset_does(soft):
         number_format="float64",
     )
     inputs = np.random.default_rng(0).integers(-8, 9, (20, 3, 2, 4, 4)) / 8  # dyadic, so that sums are exact
-    expected, found = run(lower(generic), inputs), run(unrecognised, inputs)
+    expected, found = run(lower(generic), inputs), run(unrecognized, inputs)
     assert expected["n"].any()
     np.testing.assert_array_equal(found["n"], expected["n"])
     np.testing.assert_array_equal(found["out"], expected["out"])

@@ -391,9 +391,11 @@ POOL = {"kernel_shape": [2, 2], "strides": [2, 2]}
         ([node("Max", "x a")], {"a": np.float32(1)}, "Use the larger of a signal and 0, which is ReLU"),
         ([node("Max", "x x")], {}, "a second operand computed from the input"),
         ([node("QuantizeLinear", "x s z", "q"), node("DequantizeLinear", "q s z")],
-         {"s": np.float32(1), "z": np.uint8(0)}, r"\(got QuantizeLinear\)\. Use the float model from which it was quantized"),
+         {"s": np.float32(1), "z": np.uint8(0)},
+         r"\(got QuantizeLinear\)\. Use the float model from which it was quantized"),
         ([node("Gemm", "f w b", "y", transB=1), node("Flatten", "x", "f")][::-1],
-         {"w": random(4, 192), "b": random(4, 1)}, r"bias of Gemm_y \(Gemm\) must be one number, or one for each of 4 outputs \(got shape \[4, 1\]\)"),
+         {"w": random(4, 192), "b": random(4, 1)},
+         r"bias of Gemm_y \(Gemm\) must be one number, or one for each of 4 outputs \(got shape \[4, 1\]\)"),
         ([node("Conv", "x w b")], {"w": random(5, 3, 3, 3), "b": random(4)},
          r"bias of Conv_y \(Conv\) must be of shape \[5\], .* \(got shape \[4\]\)"),
         ([node("Conv", "x w", group=2)], {"w": random(5, 3, 3, 3)},
@@ -432,7 +434,8 @@ POOL = {"kernel_shape": [2, 2], "strides": [2, 2]}
         ([node("Concat", "x x", axis=1)], {}, r"channels of several layers side by side\. Use sums of layers: Add"),
         ([node("MatMul", "x w")], {"w": random(8, 4)}, "Put Flatten before it"),
         ([node("Conv", "x w")], {"w": random(5, 4, 3, 3)}, r"receives another shape than \(4, height, width\)"),
-        ([node("Conv", "x w", pads=[0, 0, 1, 0], dilations=[2, 2])], {"w": random(5, 3, 2, 2)}, r"pads of .* must be alike on both sides at dilation 2 \(got \[0, 0, 1, 0\]\)"),
+        ([node("Conv", "x w", pads=[0, 0, 1, 0], dilations=[2, 2])], {"w": random(5, 3, 2, 2)},
+         r"pads of .* must be alike on both sides at dilation 2 \(got \[0, 0, 1, 0\]\)"),
         ([node("Transpose", "x", perm=[0, 2, 1, 3])], {},
          r"perm of .* must be \[0, 3, 1, 2\] at the input, or .* \(got \[0, 2, 1, 3\]\)"),
         ([node("Transpose", "x", perm=[0, 2, 3, 1])], {}, "output y is channel last"),
@@ -546,7 +549,7 @@ def test_constants_that_a_small_file_makes_huge_are_refused(tmp_path, kind):
 def test_weights_of_other_types_are_refused(tmp_path):
     path = write(tmp_path / "net.onnx", [node("Gemm", "x w")], {"w": np.zeros((6, 4))}, shape=("N", 6))
     with pytest.raises(
-        (UnsupportedGraph, BadFile), match="weights of type float64, not float32. Export the network in float32"
+        (UnsupportedGraph, BadFile), match=r"weights of type float64, not float32\. Export the network in float32"
     ):
         read(path)
 
