@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from tdd_deploy.commands.pipeline import prune, simulate, train
+from tdd_deploy import prune, simulate, train
 from tdd_deploy.files import write_json
 
 TRAINED = {"method": "tet", "epochs": 25}

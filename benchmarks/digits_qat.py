@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from tdd_deploy.commands.pipeline import read_program, simulate, train
+from tdd_deploy import load as read_program
+from tdd_deploy import simulate, train
 from tdd_deploy.data import open_data
 from tdd_deploy.exporters import TARGETS
 from tdd_deploy.files import write_json

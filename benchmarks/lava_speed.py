@@ -18,14 +18,14 @@ from typing import Any
 
 import numpy as np
 
-from tdd_deploy.commands.pipeline import read_program
+from tdd_deploy import load as read_program
 from tdd_deploy.data import Frames, open_data
 from tdd_deploy.files import write_json
 from tdd_deploy.program import Program, with_code
 from tdd_deploy.program.quantization.quantize import quantize
 from tdd_deploy.simulator.engine.compiled import THREADS
 from tdd_deploy.simulator.engine.engine import Engine
-from tdd_deploy.verification.backends import event_machine, lava_machine
+from tdd_deploy.verification.backends import event_backend, lava_backend
 from tdd_deploy.verification.comparison import compare
 
 RESULTS = Path(__file__).parent / "results" / "lava_speed.json"
@@ -56,16 +56,16 @@ def main() -> None:
     x = open_data(chosen.data, split="test", data_dir=chosen.data_dir).load()[0].reshape(-1, *program.input.shape)
     few, many = x[: chosen.samples], x[:512]
     inputs = np.repeat(few[None], program.n_steps, axis=0)
-    ours = event_machine(program, "engine", "delta")(inputs)
+    ours = event_backend(program, "engine", "delta")(inputs)
     lava: dict[str, Callable[[np.ndarray], Any]] = {
-        mapping: lava_machine(program, f"lava, {mapping}", mapping, timeout_s=3600) for mapping in ("fused", "stock")
+        mapping: lava_backend(program, f"lava, {mapping}", mapping, timeout_s=3600) for mapping in ("fused", "stock")
     }
     seconds: dict[str, list[float]] = {}
     for _ in range(chosen.rounds):
-        for mapping, machine in lava.items():
-            recorded = machine(inputs)
-            hop = compare(ours, recorded)
-            assert hop.passed, hop
+        for mapping, backend in lava.items():
+            recorded = backend(inputs)
+            comparison = compare(ours, recorded)
+            assert comparison.passed, comparison
             seconds.setdefault(f"lava, {mapping}", []).append(recorded.seconds / len(few))
         for batch, threads in ((1, 1), (64, 1), (64, THREADS)):
             took = engine_seconds(program, few if batch == 1 else many, batch=batch, threads=threads)

@@ -6,7 +6,7 @@ python examples/01_train_export_simulate.py runs/example [--epochs 5]
 import argparse
 from pathlib import Path
 
-from tdd_deploy.commands.pipeline import export, simulate, train
+from tdd_deploy import export, simulate, train
 
 
 def main() -> None:
@@ -20,7 +20,9 @@ def main() -> None:
     export(chosen.run, target="nir", out=chosen.run / "digits.nir")
 
     for code in ("spike", "delta", "auto"):
-        report = simulate(chosen.run / "digits.nir", data="digits", code=code, profiles=["loihi1-davies2018"]).as_json()
+        report = simulate(
+            chosen.run / "digits.nir", data="digits", code=code, energy=True, profiles=["loihi1-davies2018"]
+        ).as_json()
         totals, n = report["totals"], report["totals"]["samples"]
         print(
             f"{code:5} code: accuracy {report['accuracy']:.1%}; per sample {totals['events'] / n:,.0f} events, "

@@ -14,7 +14,8 @@ from pathlib import Path
 import nir
 import numpy as np
 
-from tdd_deploy.commands.pipeline import inspect, read_program, simulate
+from tdd_deploy import inspect, simulate
+from tdd_deploy import load as read_program
 from tdd_deploy.errors import TddDeployError
 
 DIALECTS = ["snntorch,reset=soft,reset_delay=yes", "spikingjelly"]
@@ -45,7 +46,7 @@ def main() -> None:
 
 def energy_nj(network: Path, data: Path, dialect: str) -> float:
     """Return the dynamic energy per sample; print what it is made of."""
-    report = simulate(network, data=str(data), dialect=dialect, code="spike", profiles=[PROFILE]).as_json()
+    report = simulate(network, data=str(data), dialect=dialect, code="spike", energy=True, profiles=[PROFILE]).as_json()
     totals, energy, n = report["totals"], report["energy"], report["totals"]["samples"]
     print(f"\nread as {dialect}")
     print(f"  {totals['spikes'] / n:,.0f} spikes, {totals['synops_effective'] / n:,.0f} synaptic operations per sample")

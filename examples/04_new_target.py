@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tdd_deploy.commands.pipeline import export
+from tdd_deploy import export
 from tdd_deploy.errors import NotExportable, Violation
 from tdd_deploy.exporters import TARGETS
 from tdd_deploy.files import replacing

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from tdd_deploy.commands.pipeline import export, lava_run
+from tdd_deploy import export
+from tdd_deploy.commands.lava import lava_run
 from tdd_deploy.data import Frames
 from tdd_deploy.errors import MissingDependency, MissingEnvironment
 from tdd_deploy.exporters import TARGETS

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
-from tdd_deploy.commands.pipeline import export
+from tdd_deploy import export
 from tdd_deploy.exporters import TARGETS
 from tdd_deploy.neurons import LIF
 from tdd_deploy.program import Dense, Edge, Input, NeuronLayer, Output, build

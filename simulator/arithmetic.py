@@ -36,7 +36,7 @@ class FloatArithmetic:
 
 
 class IntegerArithmetic(FloatArithmetic):
-    """32-bit integers; fractions are of 4096."""
+    """32-bit integers; a fraction is a number of 4096ths."""
 
     def keep(self, x: NumberArray, fraction: NumberArray) -> NumberArray:
         """Return ``x`` times ``fraction`` / 4096, rounded toward zero."""

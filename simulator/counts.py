@@ -30,9 +30,9 @@ class Counts:
         bias_adds: nonzero biases added.
         updates_active: neurons with a current, or with a state that was not at zero.
         updates_idle: the other neurons.
-        messages: events that neurons or the input sent, times the cores that each goes to.
-        hops_x: columns of the mesh that messages cross; this and the two beside it are zero without a placement.
-        hops_y: rows, likewise.
+        messages: events that neurons or the input sent, times the cores that each goes to; zero without a placement.
+        hops_x: columns of the mesh that messages cross; zero without a placement.
+        hops_y: rows of the mesh that messages cross; zero without a placement.
 
     """
 

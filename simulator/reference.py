@@ -1,6 +1,6 @@
 """The living definition: dense, plain numpy, one time step after the other, nothing but spikes.
 
-Slow and short. Every other machine is held to it, spike for spike.
+It is slow and short. Every other backend is compared with it, spike for spike.
 """
 
 from functools import partial, reduce
@@ -18,9 +18,9 @@ from .arithmetic import NumberArray, arithmetic_of
 def run(
     program: Program, inputs: NumberArray, *, potentials: dict[str, NumberArray] | None = None
 ) -> dict[str, NumberArray]:
-    """Execute a program on encoded inputs ``[n_steps, batch, *shape]``; return what every node sent, likewise.
+    """Execute a program on encoded inputs ``[n_steps, batch, *shape]``; return what every node sent in the same form.
 
-    ``potentials``, when given, gets what each layer of neurons compared with its threshold, likewise.
+    ``potentials``, when given, receives what each layer of neurons compared with its threshold.
     """
     n_steps, batch = inputs.shape[:2]
     arithmetic = Observing(arithmetic_of(program))

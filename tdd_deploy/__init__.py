@@ -1,3 +1,54 @@
-"""tdd-deploy: spiking networks from the trainer to the chip, executed as changes between time steps."""
+"""tdd-deploy: spiking networks from the trainer to the chip, executed as changes between time steps.
+
+Use it as ``import tdd_deploy as td``. Everything is loaded when it is first used.
+"""
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .api import (
+        analyze,
+        check,
+        export,
+        inspect,
+        load,
+        open_data,
+        price,
+        prune,
+        quantize,
+        simulate,
+        sweep,
+        train,
+        verify,
+    )
+    from .program import Program
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "Program",
+    "analyze",
+    "check",
+    "export",
+    "inspect",
+    "load",
+    "open_data",
+    "price",
+    "prune",
+    "quantize",
+    "simulate",
+    "sweep",
+    "train",
+    "verify",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{'program' if name == 'Program' else 'api'}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -24,7 +24,6 @@ TddDeployError            exit code 2: a file, an option or a number the user ca
 └── Interrupted           exit code 130: Ctrl-C; what was done is saved
 """
 
-import difflib
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -41,14 +40,20 @@ def without_backticks(text: str) -> str:
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Suggest the known word that is closest to another one; without a close one, return an empty text."""
+    import difflib  # noqa: PLC0415  (most runs need none)
+
     near = difflib.get_close_matches(word, list(known), n=1)
     return f"Did you mean {near[0]}?" if near else ""
 
 
 def as_sentence(text: str) -> str:
-    """Return a text that begins with a capital letter, unless it begins with a name, and ends with a period."""
-    first = text[:1].upper() if text[:1].isalpha() and text.split(" ", 1)[0].isalpha() else text[:1]
-    return f"{first}{text[1:]}{'' if text.endswith(('.', '?')) else '.'}"
+    """Return a text that ends with a period, unless it ends with a period or a question mark."""
+    return text if text.endswith((".", "?")) else f"{text}."
+
+
+def as_remedy(text: str) -> str:
+    """Return an imperative as a sentence of its own, with a capital letter."""
+    return as_sentence(text[:1].upper() + text[1:])
 
 
 class TddDeployError(Exception):
@@ -76,7 +81,7 @@ class BadFile(TddDeployError):
     @property
     def message(self) -> str:
         """The whole message, parameters in backticks."""
-        return f"{self.path} {self.found}. {as_sentence(self.remedy)}"
+        return f"{self.path} {self.found}. {as_remedy(self.remedy)}"
 
 
 @dataclass(eq=False)
@@ -91,7 +96,7 @@ class DataNotFound(TddDeployError):
     def message(self) -> str:
         """The whole message, parameters in backticks."""
         places = ", ".join(str(path) for path in self.looked_in) or "no folder, since none was named"
-        return f"data set {self.name} was not found; looked in {places}. {as_sentence(self.remedy)}"
+        return f"data set {self.name} was not found; looked in {places}. {as_remedy(self.remedy)}"
 
 
 @dataclass(frozen=True)
@@ -111,7 +116,7 @@ class Violation:
         fault = (
             f"{self.where} must be {self.allowed} (got {self.found})" if self.allowed else f"{self.where} {self.found}"
         )
-        return f"{fault}. {as_sentence(self.remedy)}" if self.remedy else f"{fault}."
+        return f"{as_sentence(fault)} {as_remedy(self.remedy)}" if self.remedy else as_sentence(fault)
 
 
 @dataclass(eq=False)
@@ -199,7 +204,7 @@ class WorkerFailed(TddDeployError):
     @property
     def message(self) -> str:
         """The whole message, parameters in backticks."""
-        remedy = f". {as_sentence(self.remedy)}" if self.remedy else ""
+        remedy = f". {as_remedy(self.remedy)}" if self.remedy else ""
         lines = "".join(f"\n  | {line}" for line in self.last_lines)
         log = f"\nthe whole log: {self.log}" if self.log else ""
         return f"{self.subject} {self.found}{remedy}{lines}{log}"
@@ -219,7 +224,7 @@ class MissingEnvironment(TddDeployError):
     def message(self) -> str:
         """The whole message, parameters in backticks."""
         return (
-            f"{self.needed_for} needs {self.missing}; looked in {', '.join(self.looked_in)}. {as_sentence(self.remedy)}"
+            f"{self.needed_for} needs {self.missing}; looked in {', '.join(self.looked_in)}. {as_remedy(self.remedy)}"
         )
 
 

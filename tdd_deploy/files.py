@@ -1,4 +1,4 @@
-"""Files that are whole or not there at all."""
+"""Files that are either whole or absent."""
 
 import hashlib
 import json
@@ -15,10 +15,10 @@ from .errors import BadFile
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give a temporary name beside ``path``; rename it when all went well, remove it otherwise.
+    """Yield a temporary file beside ``path``; rename it to ``path`` if all went well, remove it otherwise.
 
     Raises:
-        BadFile: ``path`` is a folder, its folder is missing or not writable, or the disk has no room.
+        BadFile: ``path`` is a folder, its folder is missing or not writable, or the disk is full.
     """
     if path.is_dir():
         raise BadFile(path, "is a folder", "name a file")
@@ -36,7 +36,7 @@ def replacing(path: Path) -> Iterator[Path]:
         part.replace(path)
     except OSError as error:
         raise BadFile(
-            path, f"cannot be written ({error.strerror})", "name a file on a disk with room for it"
+            path, f"cannot be written ({error.strerror})", "name a file on a disk with enough space"
         ) from error
     finally:
         part.unlink(missing_ok=True)
@@ -44,10 +44,10 @@ def replacing(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def appearing(folder: Path) -> Iterator[Path]:
-    """Give a temporary folder beside ``folder``, which must be empty or not there; rename it when all went well.
+    """Yield a temporary folder beside ``folder``, which must be empty or absent; rename it if all went well.
 
     Raises:
-        BadFile: the folder is there and not empty, or cannot be made.
+        BadFile: the folder is not empty, or cannot be made.
     """
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
         raise BadFile(folder, "is not an empty folder", "name a new folder")
@@ -72,8 +72,22 @@ def write_json(path: Path, content: Any) -> None:
         part.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 
+def read_json(path: Path, remedy: str) -> Any:
+    """Read a JSON file.
+
+    Raises:
+        BadFile: it is missing, not a text file, or not JSON; the error has the caller's remedy.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadFile(path, "is missing or not a text file", remedy) from error
+    except (ValueError, RecursionError) as error:
+        raise BadFile(path, f"is not JSON ({error})", remedy) from error
+
+
 def make_folder(path: Path) -> None:
-    """Make a folder, and those above it, unless it is there.
+    """Make a folder and its parents, unless it exists.
 
     Raises:
         BadFile: a file is in its place, or it cannot be made.
@@ -86,14 +100,24 @@ def make_folder(path: Path) -> None:
         raise BadFile(path, f"cannot be made ({error.strerror})", "name a folder where you can write") from error
 
 
+def refuse_file(path: Path) -> None:
+    """Refuse a file where a folder will be written.
+
+    Raises:
+        BadFile: the path is a file.
+    """
+    if path.exists() and not path.is_dir():
+        raise BadFile(path, "is a file", "name a folder")
+
+
 def sha256(path: Path) -> str:
-    """Return the SHA-256 of a file's bytes."""
+    """Compute the SHA-256 of a file's bytes."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def fingerprint(path: Path) -> str:
-    """Return a hash of a file's size, first and last MiB: enough to tell one data set from another, at any size."""
+    """Hash a file's size, first and last MiB: fast at any size, and enough to distinguish data sets."""
     size, n = path.stat().st_size, 1 << 20
     with path.open("rb") as file:
         first = file.read(n)

@@ -13,14 +13,14 @@ from tdd_deploy.simulator import reference
 from tdd_deploy.simulator.engine.engine import Engine
 
 
-def assert_every_machine_agrees(net, program, inputs):
+def assert_every_backend_agrees(net, program, inputs):
     """Compare every spike and every output, given inputs ``[n_steps, batch, ...]``; -0 is 0."""
     n_steps = len(inputs)
     with torch.no_grad():
         run = net.unroll(torch.from_numpy(inputs), n_steps)
     layers = [layer.name for layer in program.neuron_layers]
-    assert run.taps.keys() == {*layers}
-    expected = {name: tap.numpy() for name, tap in run.taps.items()}
+    assert run.spikes.keys() == {*layers}
+    expected = {name: raster.numpy() for name, raster in run.spikes.items()}
     assert expected
     assert all(raster.any() for raster in expected.values())
     expected["output"] = run.outputs.numpy()

@@ -13,7 +13,7 @@ from tests.commands import Call, Called
 @pytest.fixture(scope="session")
 def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A conv-small network trained on digits for one epoch."""
-    from tdd_deploy.commands.pipeline import train
+    from tdd_deploy import train
 
     folder = tmp_path_factory.mktemp("trained") / "run"
     train(folder, data="digits", method="tet", epochs=1)

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 
 from tdd_deploy.errors import TddDeployError
-from tdd_deploy.training import Samples, TrainingData, TrainOptions, augment, checked, executing, fit
+from tdd_deploy.options.training import TrainOptions
+from tdd_deploy.training import Samples, TrainingData, augment, executing, fit
 
 BATCH, N_BATCHES = 16, 3
 COMMON = {
@@ -37,7 +38,7 @@ STOPPED_AT = 4  # batches into the whole run
 
 
 def case(name: str) -> TrainOptions:
-    return checked(TrainOptions(**COMMON | CASES[name]))
+    return TrainOptions(**COMMON | CASES[name]).checked()
 
 
 def data() -> TrainingData:
@@ -65,7 +66,7 @@ class Ear:
 
 
 def stop_at(n_batches):
-    """Let this process have a signal while it learns a batch."""
+    """Send this process a signal while it learns a batch."""
     seen = 0
     encoded = augment.encoded
 
@@ -81,7 +82,7 @@ def stop_at(n_batches):
 
 def main(folder: Path) -> None:
     torch.set_num_threads(1)
-    said = {}
+    results = {}
     with executing("cpu") as execution:
         rank = execution.processes.rank
 
@@ -92,18 +93,18 @@ def main(folder: Path) -> None:
             execution.processes.wait()
             try:
                 trained = fit(options, data(), folder / where, resume=resume, watcher=ear, execution=execution)
-                said[name] = {"history": trained.history, "kept": trained.kept_epoch, "batches": ear.batches}
+                results[name] = {"history": trained.history, "kept": trained.kept_epoch, "batches": ear.batches}
             except TddDeployError as error:
-                said[name] = {"error": str(error), "batches": ear.batches}
+                results[name] = {"error": str(error), "batches": ear.batches}
 
         for name in CASES:
             run(name, case(name), name)
-        run("uneven", checked(TrainOptions(**COMMON | {"batch": 15})), "uneven")
+        run("uneven", TrainOptions(**COMMON | {"batch": 15}).checked(), "uneven")
         run("begun alone", case("bptt"), "begun alone", resume=True)
         if rank == execution.processes.n - 1:
             stop_at(STOPPED_AT)
         run("stopped", case("bptt"), "stopped")
-    (folder / f"said-{rank}.json").write_text(json.dumps(said))
+    (folder / f"results-{rank}.json").write_text(json.dumps(results))
 
 
 if __name__ == "__main__":

@@ -24,8 +24,8 @@ from tdd_deploy import __version__
 from tdd_deploy.files import write_json
 from tdd_deploy.neurons import LIF
 from tdd_deploy.program import Conv, Dense, Edge, Flatten, Input, NeuronLayer, Output, Program, build, with_code
-from tdd_deploy.simulator.engine import kernels
 from tdd_deploy.simulator.engine.engine import Engine
+from tdd_deploy.simulator.engine.kernels import synapses
 
 RESULTS = Path(__file__).parents[1] / "results" / "engine_bound.json"
 RATES = (0.001, 0.003, 0.01, 0.03, 0.1, 0.2, 0.3, 0.4, 0.5, 0.7)
@@ -69,7 +69,7 @@ def add_events(plan: Any, k: int, memory: Any, at: Any, repeats: int) -> None:
     node, n = plan.nodes[k], np.uint64(len(at))
     for _ in range(repeats):
         _put(node, memory, at)
-        kernels._add_events(plan.table, plan.weights, node, memory.at, n, memory.numbers, node.start)
+        synapses.add_events(plan.table, plan.weights, node, memory.at, n, memory.numbers, node.start)
 
 
 @numba.njit(nogil=True, error_model="numpy")
@@ -77,8 +77,8 @@ def multiply(plan: Any, k: int, memory: Any, at: Any, repeats: int) -> None:
     node, n = plan.nodes[k], np.uint64(len(at))
     for _ in range(repeats):
         _put(node, memory, at)
-        kernels._spread(memory.at, n, node.size_in, memory.numbers, node.events)
-        kernels._multiply(plan.table, plan.weights, node, memory.at, memory.numbers, node.start)
+        synapses.spread(memory.at, n, node.size_in, memory.numbers, node.events)
+        synapses.multiply(plan.table, plan.weights, node, memory.at, memory.numbers, node.start)
 
 
 @numba.njit(nogil=True, error_model="numpy")

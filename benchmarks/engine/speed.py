@@ -30,13 +30,14 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from tdd_deploy import __version__
-from tdd_deploy.commands.pipeline import read_program
+from tdd_deploy import load as read_program
 from tdd_deploy.data import Frames, open_data
-from tdd_deploy.exporters.onnx.rules import FORMS, Form
+from tdd_deploy.exporters.onnx.rules import FORMS
 from tdd_deploy.exporters.onnx.run import Model
 from tdd_deploy.exporters.onnx.write import model
 from tdd_deploy.files import write_json
 from tdd_deploy.neurons import LIF
+from tdd_deploy.options.vocabulary import Form
 from tdd_deploy.program import Conv, Dense, Edge, Flatten, Input, NeuronLayer, Node, Output, Program, build, with_code
 from tdd_deploy.simulator import reference
 from tdd_deploy.simulator.engine.engine import Engine, Result

@@ -10,8 +10,7 @@ from typing import Any
 
 import torch
 
-from tdd_deploy import __version__
-from tdd_deploy.commands.pipeline import simulate, train
+from tdd_deploy import __version__, simulate, train
 from tdd_deploy.files import write_json
 
 RESULTS = Path(__file__).parent / "results"

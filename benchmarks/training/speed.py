@@ -29,7 +29,8 @@ import snntorch  # noqa: E402
 from spikingjelly.activation_based import functional, layer, neuron, surrogate  # noqa: E402
 
 from tdd_deploy.files import write_json  # noqa: E402
-from tdd_deploy.training import NETWORKS, TrainOptions  # noqa: E402
+from tdd_deploy.options.training import TrainOptions  # noqa: E402
+from tdd_deploy.training import NETWORKS  # noqa: E402
 from tdd_deploy.training.malloc import keep_freed_memory  # noqa: E402
 from tdd_deploy.training.network import Connection  # noqa: E402
 

@@ -19,9 +19,8 @@ from typing import Any
 import torch
 
 from tdd_deploy.files import write_json
-from tdd_deploy.training import TrainOptions
+from tdd_deploy.options.training import TrainOptions
 from tdd_deploy.training.malloc import keep_freed_memory
-from tdd_deploy.training.options import checked
 from tdd_deploy.training.strategies import Batch
 from tests.kept import most_kept
 
@@ -38,7 +37,7 @@ class Learner:
     """A network with its strategy, one batch, and its optimizer."""
 
     def __init__(self, n_steps: int, batch: int, options: dict[str, Any]) -> None:
-        chosen = checked(TrainOptions(network="resnet19-small", method="tet", steps=n_steps, **options))
+        chosen = TrainOptions(network="resnet19-small", method="tet", steps=n_steps, **options).checked()
         torch.manual_seed(0)
         self.network = chosen.make_network((3, 32, 32), 10).to(memory_format=torch.channels_last)
         self.strategy = chosen.make_strategy(self.network, 10)

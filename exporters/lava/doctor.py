@@ -1,4 +1,4 @@
-"""What can be wrong with Lava's environment and this machine, each with a remedy."""
+"""Examine Lava's environment and this machine; every fault comes with a remedy."""
 
 import shutil
 import tempfile
@@ -16,14 +16,14 @@ from .worker import run_bundle
 
 SELFTEST = Path(__file__).with_name("selftest")
 SELFTEST_S = 60.0
-ROOM_MIB = 16  # of shared memory; a small network takes less than one
-# Weights 8 and 4 per step into neurons that keep what they hold and fire above 10.
+NEEDED_MIB = 16  # of shared memory; a small network takes less than one
+# Weights 8 and 4 per step into neurons that keep their potential and fire above 10.
 SPIKES = [[0, 0], [1, 0], [0, 1], [1, 0], [0, 0], [1, 1]]
 
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that was looked at; ``remedy`` is empty when it is well."""
+    """One thing that was examined; ``remedy`` is empty when it is in order."""
 
     name: str
     ok: bool
@@ -39,30 +39,28 @@ def doctor() -> list[Check]:
 def _environment() -> Iterator[Check]:
     python = environment.find()
     if python is None:
-        yield Check("environment", False, f"none in {environment.home()}", f"{environment.SETUP} makes it")
+        yield Check("environment", False, f"none in {environment.home()}", f"run {environment.SETUP}")
         return
     yield Check("environment", True, str(python))
-    anew = f"remove {environment.home() / 'env'} and run {environment.SETUP}"
+    rebuild = f"remove {environment.home() / 'env'} and run {environment.SETUP}"
     try:
         report = environment.report(python)
     except WorkerFailed as error:
-        yield Check("interpreter", False, str(error), anew)
+        yield Check("interpreter", False, str(error), rebuild)
         return
     fits = report["python"].startswith(f"{environment.PYTHON}.")
-    yield Check("interpreter", fits, f"Python {report['python']}", "" if fits else anew)
-    yield _packages(report["packages"], anew)
+    yield Check("interpreter", fits, f"Python {report['python']}", "" if fits else rebuild)
+    yield _packages(report["packages"], rebuild)
     numpy = report["packages"]["numpy"]
     below_2 = numpy.split(".")[0] in ("0", "1")
-    yield Check("numpy below 2", below_2, numpy, "" if below_2 else anew)
+    yield Check("numpy below 2", below_2, numpy, "" if below_2 else rebuild)
     imports = report["lava"] == "fine"
-    yield Check("lava imports", imports, "yes" if imports else report["lava"], "" if imports else anew)
+    yield Check("lava imports", imports, "yes" if imports else report["lava"], "" if imports else rebuild)
     yield _spikes(python)
 
 
 def _packages(found: dict[str, str], remedy: str) -> Check:
-    wrong = [
-        f"{name} {found[name]} in place of {pin}" for name, pin in environment.pins().items() if found[name] != pin
-    ]
+    wrong = [f"{name} {found[name]} instead of {pin}" for name, pin in environment.pins().items() if found[name] != pin]
     if wrong:
         return Check("packages", False, ", ".join(wrong), remedy)
     return Check("packages", True, f"{len(found)} as pinned, lava-nc {found['lava-nc']}")
@@ -77,16 +75,19 @@ def _spikes(python: Path) -> Check:
         with np.load(folder / "out.npz") as arrays:
             spikes = arrays["output"].tolist()
     except TddDeployError as error:
-        return Check(name, False, str(error), "see its log")
+        return Check(name, False, str(error), "read its log")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     if spikes != SPIKES:
-        return Check(name, False, f"spikes {spikes} in place of {SPIKES}", "please report this")
+        return Check(name, False, f"spikes {spikes} instead of {SPIKES}", "please report this")
     return Check(name, True, f"the right spikes in {run.seconds:.1f} s")
 
 
 def _shared_memory() -> Check:
-    name, remedy = f"{supervisor.SHARED_MEMORY}", f"make it larger; in docker: --shm-size={2 * ROOM_MIB}m"
+    name, remedy = (
+        str(supervisor.SHARED_MEMORY),
+        f"make it larger; docker has an option for it, shm-size={2 * NEEDED_MIB}m",
+    )
     try:
         memory = SharedMemory(create=True, size=1 << 12)
         memory.close()
@@ -94,18 +95,18 @@ def _shared_memory() -> Check:
         free = shutil.disk_usage(supervisor.SHARED_MEMORY).free >> 20
     except OSError as error:
         return Check(name, False, f"cannot be used ({error.strerror})", "mount it and make it writable")
-    return Check(name, free >= ROOM_MIB, f"{free} MiB free", "" if free >= ROOM_MIB else remedy)
+    return Check(name, free >= NEEDED_MIB, f"{free} MiB free", "" if free >= NEEDED_MIB else remedy)
 
 
 def _leftovers() -> Check:
-    """Look for what runs left whose supervisor is gone, too."""
+    """Look for processes and memory of runs whose supervisor is gone."""
     before, running, stored = supervisor.at_work(), list(supervisor.processes()), supervisor.segments()
     at_work = before | supervisor.at_work()  # runs begin and end while we look
     processes = [process for process, run_id in running if run_id not in at_work]
     segments = [path for path in stored if supervisor.run_of(path) not in at_work]
     if not processes and not segments:
-        return Check("leftovers of former runs", True, "none")
+        return Check("leftovers of earlier runs", True, "none")
     remedies = [f"kill -9 {' '.join(map(str, processes))}"] * bool(processes)
     remedies += [f"rm {' '.join(map(str, segments))}"] * bool(segments)
     found = f"{len(processes)} processes, {len(segments)} segments of shared memory"
-    return Check("leftovers of former runs", False, found, "; ".join(remedies))
+    return Check("leftovers of earlier runs", False, found, "; ".join(remedies))

@@ -1,4 +1,4 @@
-"""The Python 3.10 environment that Lava needs: made once, found again, examined."""
+"""The Python 3.10 environment that Lava needs: make it once, find it, examine it."""
 
 import contextlib
 import fcntl
@@ -15,14 +15,14 @@ from typing import Any
 from tdd_deploy.errors import BadFile, BadOption, MissingDependency, MissingEnvironment, WorkerFailed
 from tdd_deploy.files import make_folder, write_json
 
-Tell = Callable[[str], None]  # is told what is going on, a sentence at a time
+Progress = Callable[[str], None]  # receives a sentence about each step
 
 PYTHON = "3.10"  # the only one that Lava runs on
 REQUIREMENTS = Path(__file__).with_name("requirements.txt")
 HOME_VARIABLE = "TDD_DEPLOY_LAVA_HOME"
 SETUP = "tdd-deploy lava setup"
 LAST_LINES = 20
-QUESTION_S = 20.0  # for an interpreter to say its version
+QUESTION_S = 20.0  # for an interpreter to report its version
 REPORT_S = 60.0  # for an environment to import Lava
 
 VERSION = "import sys; sys.stdout.write('.'.join(map(str, sys.version_info[:3])))"
@@ -52,10 +52,10 @@ class Found:
 
 
 def home() -> Path:
-    """Return the folder of the environment and of the logs of failed runs.
+    """Find the folder of the environment and of the logs of failed runs.
 
     Raises:
-        MissingDependency: neither $TDD_DEPLOY_LAVA_HOME nor the package that knows the user's cache folder is there.
+        MissingDependency: $TDD_DEPLOY_LAVA_HOME is not set, and the package that finds cache folders is missing.
     """
     if given := os.environ.get(HOME_VARIABLE):
         return Path(given).expanduser().absolute()
@@ -67,7 +67,7 @@ def home() -> Path:
 
 
 def find() -> Path | None:
-    """Return the environment's interpreter, or None while it is not set up completely, as this version wants it."""
+    """Find the environment's interpreter; None until the setup of this version is complete."""
     python = _python()
     stamp = _stamp()
     try:
@@ -78,25 +78,25 @@ def find() -> Path | None:
 
 
 def require(needed_for: str) -> Path:
-    """Return the environment's interpreter.
+    """Find the environment's interpreter.
 
     Raises:
         MissingEnvironment: it is not set up.
     """
     python = find()
     if python is None:
-        raise MissingEnvironment(needed_for, "Lava's own environment", [str(_folder())], f"{SETUP} makes it")
+        raise MissingEnvironment(needed_for, "Lava's own environment", [str(_folder())], f"run {SETUP}")
     return python
 
 
-def setup(python: Path | None = None, tell: Tell = lambda sentence: None) -> Path:
-    """Make the environment unless it is there; return its interpreter.
+def setup(python: Path | None = None, progress: Progress = lambda sentence: None) -> Path:
+    """Make the environment unless it exists; return its interpreter.
 
-    One that was left half made is made anew. Two setups at once wait for each other.
+    An incomplete one is made again from scratch. Two setups at once wait for each other.
 
     Args:
         python: a Python 3.10; by default the first that is found on PATH, in pyenv or by uv.
-        tell: is told what is being done.
+        progress: receives a sentence about each step.
 
     Raises:
         BadOption: ``python`` is no Python 3.10.
@@ -106,18 +106,23 @@ def setup(python: Path | None = None, tell: Tell = lambda sentence: None) -> Pat
     """
     given = None if python is None else _checked(python)
     make_folder(home())
-    with _lock(tell) as lock:
+    with _lock(progress) as lock:
         there = find()
         if there is not None:
-            tell(f"Lava's environment is set up already: {_folder()}")
+            progress(f"Lava's environment is set up already: {_folder()}")
             return there
         base = given or _python_310()
-        _remove(_folder(), tell)
+        _remove(_folder(), progress)
         make_folder(_temporary())
-        _run([base.path, "-m", "venv", _folder()], lock, tell, f"making {_folder()} with {base.path} ({base.version})")
+        _run(
+            [base.path, "-m", "venv", _folder()],
+            lock,
+            progress,
+            f"making {_folder()} with {base.path} ({base.version})",
+        )
         install = ["install", "--no-deps", "--only-binary", ":all:", "--no-input", "--disable-pip-version-check"]
-        _run([_python(), "-m", "pip", *install, "-r", REQUIREMENTS], lock, tell, "installing Lava 0.10.0")
-        _run([_python(), "-m", "pip", "check"], lock, tell, "checking what was installed")
+        _run([_python(), "-m", "pip", *install, "-r", REQUIREMENTS], lock, progress, "installing Lava 0.10.0")
+        _run([_python(), "-m", "pip", "check"], lock, progress, "checking the installed packages")
         shutil.rmtree(_temporary(), ignore_errors=True)
         versions = {"python": base.version, **pins()}
         write_json(_stamp(), {"schema_version": 1, "requirements": _requirements_hash(), "versions": versions})
@@ -125,13 +130,13 @@ def setup(python: Path | None = None, tell: Tell = lambda sentence: None) -> Pat
 
 
 def pins() -> dict[str, str]:
-    """Return the version of every package in requirements.txt."""
+    """Read the version of every package in requirements.txt."""
     lines = REQUIREMENTS.read_text(encoding="utf-8").splitlines()
     return dict(line.split("==") for line in lines if line and not line.startswith("#"))
 
 
 def report(python: Path) -> Mapping[str, Any]:
-    """Ask an environment for its versions: ``python``, ``packages``, and ``lava``: "fine" or why it is not.
+    """Ask an environment for its versions ``python`` and ``packages``, and for ``lava``: "fine", or the import's error.
 
     Raises:
         WorkerFailed: it does not answer.
@@ -154,12 +159,12 @@ def _python() -> Path:
 
 
 def _stamp() -> Path:
-    """Return the file that is written last; it goes with its folder."""
+    """Return the file that is written last, in the folder of the environment."""
     return _folder() / "tdd-deploy.json"
 
 
 def _temporary() -> Path:
-    """Return where pip puts what it downloads: a killed pip leaves it, and it goes with its folder."""
+    """Return the folder for pip's downloads: a killed pip leaves them, and the next setup removes them."""
     return _folder() / "tmp"
 
 
@@ -168,37 +173,36 @@ def _requirements_hash() -> str:
 
 
 @contextlib.contextmanager
-def _lock(tell: Tell) -> Iterator[int]:
-    """Hold the lock; pip inherits it, so that one which outlives us is waited for."""
+def _lock(progress: Progress) -> Iterator[int]:
+    """Hold the lock; pip inherits it, so that the next setup waits for a pip that outlives us."""
     path = home() / "lock"
     try:
         file = path.open("a")
     except OSError as error:
-        raise BadFile(
-            path, f"cannot be written ({error.strerror})", f"set ${HOME_VARIABLE} to a folder of yours"
-        ) from error
+        remedy = f"set ${HOME_VARIABLE} to a folder you can write to"
+        raise BadFile(path, f"cannot be written ({error.strerror})", remedy) from error
     with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            tell("another setup is at work; waiting for it")
+            progress("waiting for another setup that is running")
             fcntl.flock(file, fcntl.LOCK_EX)
         yield file.fileno()
 
 
-def _remove(folder: Path, tell: Tell) -> None:
+def _remove(folder: Path, progress: Progress) -> None:
     if not folder.exists():
         return
-    tell(f"removing {folder}, which is not complete")
+    progress(f"removing {folder}, which is not complete")
     try:
         shutil.rmtree(folder)
     except OSError as error:
         raise BadFile(folder, f"cannot be removed ({error.strerror})", "remove it by hand") from error
 
 
-def _run(command: Sequence[object], lock: int, tell: Tell, what: str) -> None:
-    """Run a command that may fail; its output is shown when it does."""
-    tell(what)
+def _run(command: Sequence[object], lock: int, progress: Progress, step: str) -> None:
+    """Run one step of the setup; an error quotes the output of its command."""
+    progress(step)
     words = [str(word) for word in command]
     try:
         subprocess.run(
@@ -211,32 +215,32 @@ def _run(command: Sequence[object], lock: int, tell: Tell, what: str) -> None:
             pass_fds=[lock],
         )
     except OSError as error:
-        raise WorkerFailed(what, f"{words[0]} does not run ({error.strerror})") from error
+        raise WorkerFailed(step, f"failed: {words[0]} does not run ({error.strerror})") from error
     except subprocess.CalledProcessError as error:
         lines = [line for line in error.stdout.decode(errors="replace").splitlines() if line.strip()]
-        found = f"{' '.join(words)} failed (exit code {error.returncode})"
-        raise WorkerFailed(what, found, f"mend it and run {SETUP} again", lines[-LAST_LINES:]) from error
+        found = f"failed with exit code {error.returncode}: {' '.join(words)}"
+        raise WorkerFailed(step, found, f"fix the cause and run {SETUP} again", lines[-LAST_LINES:]) from error
 
 
 def _variables() -> dict[str, str]:
-    """Return our environment without what would lead another interpreter astray."""
-    astray = ("PYTHON", "VIRTUAL_ENV", "__PYVENV", "PIP_TARGET", "PIP_PREFIX", "PIP_USER")
-    ours = {name: value for name, value in os.environ.items() if not name.startswith(astray)}
+    """Return our environment without the variables that would mislead another interpreter."""
+    misleading = ("PYTHON", "VIRTUAL_ENV", "__PYVENV", "PIP_TARGET", "PIP_PREFIX", "PIP_USER")
+    ours = {name: value for name, value in os.environ.items() if not name.startswith(misleading)}
     return {**ours, "PYTHONNOUSERSITE": "1"}
 
 
 def _checked(python: Path) -> Found:
-    """Return an interpreter that was named; it must be what Lava needs."""
+    """Check that a named interpreter is one that Lava needs."""
     version = _version(python)
     if version is None:
-        raise BadOption("--python", f"{python}, which does not run", f"the path of a Python {PYTHON}")
+        raise BadOption("python", f"{python}, which does not run", f"the path of a Python {PYTHON}")
     if not _fits(version):
-        raise BadOption("--python", f"{python}, which is Python {version}", f"the path of a Python {PYTHON}")
+        raise BadOption("python", f"{python}, which is Python {version}", f"the path of a Python {PYTHON}")
     return Found(python.absolute(), version)
 
 
 def _python_310() -> Found:
-    """Return the first Python 3.10 that runs.
+    """Find the first Python 3.10 that runs.
 
     Raises:
         MissingEnvironment: there is none.
@@ -249,23 +253,23 @@ def _python_310() -> Found:
         SETUP,
         f"Python {PYTHON}",
         [f"PATH (python{PYTHON})", f"pyenv ({_pyenv() / 'versions'})", f"uv (uv python find {PYTHON})"],
-        f"get one with 'pyenv install {PYTHON}' or 'uv python install {PYTHON}', or name one with --python PATH",
+        f"get one with 'pyenv install {PYTHON}' or 'uv python install {PYTHON}', or name one with `python=PATH`",
     )
 
 
 def _candidates() -> Iterator[Path]:
-    """Yield interpreters that may be a Python 3.10; pyenv's ``python3.10`` is often a script that only complains."""
+    """Yield interpreters that may be a Python 3.10; pyenv's ``python3.10`` is often a script that only fails."""
     for folder in os.get_exec_path():
         yield Path(folder) / f"python{PYTHON}"
     versions = _pyenv() / "versions"
     yield from sorted(versions.glob(f"{PYTHON}.*/bin/python"), key=_patch, reverse=True)
     uv = shutil.which("uv")
-    if uv is not None and (told := _answer([uv, "python", "find", PYTHON])):
-        yield Path(told)
+    if uv is not None and (found := _answer([uv, "python", "find", PYTHON])):
+        yield Path(found)
 
 
 def _patch(python: Path) -> int:
-    """Return 13 for .../3.10.13/bin/python, and -1 for what is no release."""
+    """Read 13 from .../3.10.13/bin/python, and -1 from a path that is no release."""
     patch = python.parents[1].name.removeprefix(f"{PYTHON}.")
     return int(patch) if patch.isdecimal() else -1
 
@@ -275,7 +279,7 @@ def _pyenv() -> Path:
 
 
 def _version(python: Path) -> str | None:
-    """Return the version of an interpreter, or None when it does not run."""
+    """Ask an interpreter for its version; None when it does not run."""
     return _answer([python.absolute(), "-E", "-s", "-c", VERSION])
 
 
@@ -284,9 +288,9 @@ def _fits(version: str) -> bool:
 
 
 def _answer(command: Sequence[object]) -> str | None:
-    """Return what a command prints, or None when it does not run well."""
+    """Return the output of a command, or None when it fails."""
     try:
-        asked = subprocess.run(
+        answer = subprocess.run(
             [str(word) for word in command],
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -297,4 +301,4 @@ def _answer(command: Sequence[object]) -> str | None:
         )
     except (OSError, subprocess.SubprocessError, UnicodeDecodeError):
         return None
-    return asked.stdout.strip() or None
+    return answer.stdout.strip() or None

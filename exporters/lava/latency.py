@@ -1,4 +1,4 @@
-"""When each part of a network works in Lava: a synapse process sends last step's sum, so each is one step late."""
+"""Latencies in Lava: a synapse process sends the sum of the last step, so each is one step late."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,16 +8,17 @@ from tdd_deploy.program import Edge, Flatten, LinearMap, Node, Program
 
 @dataclass(frozen=True)
 class Latencies:
-    """Lava steps by which each node is late, and the steps that each edge must wait besides."""
+    """The Lava steps by which each node is late, and the additional steps that each edge must wait."""
 
     of: Mapping[str, int]
     waits: Mapping[Edge, int]
 
 
 def latencies(program: Program) -> Latencies | None:
-    """Return the least latencies at which everything that is added up arrives together; None when there are none.
+    """Find the least latencies at which all summands arrive together.
 
-    None means that a cycle passes more synapse processes than its delay has time steps.
+    Returns:
+        None if a cycle passes more synapse processes than its delay has time steps: then there are none.
     """
     late = {node.name: 0 for node in program.nodes}
     for _ in program.nodes:
@@ -36,5 +37,5 @@ def latencies(program: Program) -> Latencies | None:
 
 
 def _own(node: Node) -> int:
-    """Return the steps that a node itself is late; to flatten is a way of wiring, and no process."""
+    """Count the steps by which a node itself delays; Flatten is a way of wiring, and no process."""
     return int(isinstance(node, LinearMap) and not isinstance(node, Flatten))

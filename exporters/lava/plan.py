@@ -1,7 +1,7 @@
-"""A Program as processes of Lava: what stands in a bundle's manifest and weights.
+"""Plan a Program as processes of Lava: the manifest and the weights of a bundle.
 
-Pools become convolutions of ones, one group per channel; to flatten is a way of wiring. Where branches of unequal
-length meet, processes that only wait make them equal.
+Pools become convolutions of ones, one group per channel; Flatten is a way of wiring. Where branches of unequal length
+meet, processes that only wait make them equal.
 """
 
 from collections.abc import Iterator
@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from tdd_deploy import __version__
 from tdd_deploy.neurons import IF, LoihiLIF, Neuron
+from tdd_deploy.options.vocabulary import Mapping
 from tdd_deploy.program import Conv, Dense, Edge, Flatten, LinearMap, NeuronLayer, Pool, Program, Scale, with_code
 from tdd_deploy.program.biases import currents_of_biases
 
 from .latency import Latencies, latencies
-from .rules import LavaMapping
 
 Array = NDArray[Any]
 KIND = "tdd-deploy lava bundle"
@@ -31,19 +31,19 @@ class Plan:
     arrays: dict[str, Array]
 
 
-def planned(program: Program, mapping: LavaMapping) -> Plan:
-    """Lay a program out in Lava; it breaks no rule of ``rules.py``."""
+def plan_bundle(program: Program, mapping: Mapping) -> Plan:
+    """Plan the processes, edges and arrays of a program that breaks no rule of ``rules.py``."""
     if mapping != "fused":
         program = with_code(program, "delta" if mapping == "stock" else "spike")
     late = latencies(program)
-    assert late is not None, "a rule has been broken"
+    assert late is not None, "a rule is broken"
     return _Planner(program, mapping, late).plan()
 
 
 @dataclass
 class _Planner:
     program: Program
-    mapping: LavaMapping
+    mapping: Mapping
     late: Latencies
     arrays: dict[str, Array] = field(default_factory=dict)
 
@@ -128,7 +128,7 @@ class _Planner:
         """Yield the edges between processes; put those that only wait among the synapses."""
         for edge in self.program.edges:
             if isinstance(self.program[edge.source], Flatten):
-                continue  # wired through, below
+                continue  # wired through below
             for target, waits in self._ends(edge):
                 source = edge.source
                 for number in range(1, waits + 1):
@@ -141,7 +141,7 @@ class _Planner:
                 yield {"source": source, "target": target, "code": edge.code, "flatten": is_flattened}
 
     def _ends(self, edge: Edge, waits: int = 0) -> Iterator[tuple[str, int]]:
-        """Yield where an edge ends, through any number of flattenings, and the steps to wait on the way."""
+        """Yield the ends of an edge, through any number of Flatten nodes, and the steps to wait on the way."""
         waits += self.late.waits[edge]
         if not isinstance(self.program[edge.target], Flatten):
             yield edge.target, waits
@@ -151,7 +151,7 @@ class _Planner:
 
 
 def _as_weights(node: LinearMap, in_shape: tuple[int, ...]) -> Dense | Conv:
-    """Return a linear map as a dense one or a convolution, without bias."""
+    """Express a linear map as a dense map or a convolution, without bias."""
     match node:
         case Dense() | Conv():
             return replace(node, bias=None)
@@ -166,7 +166,7 @@ def _as_weights(node: LinearMap, in_shape: tuple[int, ...]) -> Dense | Conv:
 
 
 def _parameters(neuron: Neuron, bias: Array) -> dict[str, Array]:
-    """Return threshold, reset, bias and decays as Lava takes them; decays of floats are fractions lost."""
+    """Convert threshold, reset, bias and decays to Lava's; decays of floats are fractions lost."""
     if isinstance(neuron, LoihiLIF):
         return neuron.parameters()
     values = {name: value.astype(np.float64) for name, value in neuron.parameters().items()}

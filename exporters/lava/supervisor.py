@@ -1,8 +1,8 @@
-"""Runs one command, and leaves no process, no shared memory and no folder of it behind, whoever dies first.
+"""Run one command, and leave no process, no shared memory and no folder of it behind, whoever dies first.
 
-A script of the standard library alone, in a session of its own: it outlives whoever started it, and then clears up.
-Linux only, as Lava's processes are. Its stderr is the log of the command; stdin ends it (any byte, or the end); stdout
-gets one line of JSON, a ``Verdict``, after which the folders are kept until stdin ends.
+A script of the standard library alone, in a session of its own: it outlives the process that started it, and then
+cleans up. Linux only, like Lava's processes. Its stderr is the log of the command. Any byte on stdin, or its end, ends
+the run. stdout gets one line of JSON, a ``Verdict``; the folders are kept until stdin ends.
 
 usage: python -I -S supervisor.py RUN_ID ORDER      (ORDER: an ``Order`` as JSON)
 """
@@ -29,13 +29,13 @@ UNKILLABLE_S = 5.0  # how long a process may take to die of SIGKILL
 
 @dataclass(frozen=True)
 class Order:
-    """What to run, and for how long."""
+    """A command, and the limits of its run."""
 
     command: Sequence[str]
     folder: str  # where it runs
     timeout_s: float
     grace_s: float  # between SIGTERM and SIGKILL
-    parent: int  # process id of whoever gave the order
+    parent: int  # process id of the process that gave the order
     remove: Sequence[str]  # folders, at the very end
 
 
@@ -59,7 +59,7 @@ def run_of(segment: Path) -> str:
 
 
 def processes() -> Iterator[tuple[int, str]]:
-    """Yield process id and run id of every living process of ours; a zombie has no environment any more."""
+    """Yield process id and run id of every living process of ours; a zombie has no environment."""
     mark = f"{RUN_ID}="
     for process, entries in _facts("environ"):
         for entry in entries:
@@ -68,13 +68,13 @@ def processes() -> Iterator[tuple[int, str]]:
 
 
 def at_work() -> set[str]:
-    """Return the ids of runs that a living supervisor looks after."""
+    """Return the ids of runs that have a living supervisor."""
     commands = (words for _, words in _facts("cmdline"))
     return {words[4] for words in commands if len(words) > 5 and Path(words[3]).name == Path(__file__).name}
 
 
 def _facts(name: str) -> Iterator[tuple[int, list[str]]]:
-    """Yield process id and the words of a file in /proc, for every process that shows it to us."""
+    """Yield process id and the words of a file in /proc, for every process whose file we can read."""
     for path in Path("/proc").glob(f"[0-9]*/{name}"):
         with contextlib.suppress(OSError):  # ended meanwhile, or not ours
             yield int(path.parent.name), path.read_bytes().decode(errors="replace").split("\0")
@@ -93,7 +93,7 @@ def clear(run_id: str) -> list[int]:
 
 
 def supervise(run_id: str, order: Order) -> Verdict:
-    """Run the command until it ends, is too slow, or nobody waits for it any more; then clear up."""
+    """Run the command until it ends, is too slow, or nobody waits for it any more; then clean up."""
     try:
         worker = subprocess.Popen(
             order.command,
@@ -126,7 +126,7 @@ def _watch(worker: int, order: Order) -> Literal["exit", "timeout", "stop"]:
 
 
 def _stop(worker: int, run_id: str, grace_s: float) -> list[int]:
-    """Stop the worker's group and what left it; the worker is reaped later, so the group's number stays its own."""
+    """Stop the worker's group and processes that left it; reap the worker later, so that the group keeps its number."""
     until = time.monotonic() + grace_s
     for target in (worker, *_of(run_id)):
         _send(os.killpg if target == worker else os.kill, target, signal.SIGTERM)
@@ -137,7 +137,7 @@ def _stop(worker: int, run_id: str, grace_s: float) -> list[int]:
 
 
 def _nobody_waits(parent: int) -> bool:
-    """Wait a moment for a word from the parent; what it forked may hold the pipe open, so look who is parent too."""
+    """Wait a moment for the parent to end this; its forks may hold the pipe open, so compare the parent's id too."""
     readable, _, _ = select.select([sys.stdin], [], [], POLL_S)
     return bool(readable) or os.getppid() != parent
 
@@ -160,7 +160,7 @@ def main() -> None:
     """Obey the order on the command line."""
     run_id, order = sys.argv[1], Order(**json.loads(sys.argv[2]))
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, lambda *_: None)  # whoever wants an end to this ends the parent
+        signal.signal(number, lambda *_: None)  # to end this, end the parent
     try:
         verdict = supervise(run_id, order)
         with contextlib.suppress(BrokenPipeError):

@@ -1,10 +1,11 @@
-"""A bundle executed by Lava in processes of its own, of which nothing is left: see ``supervisor.py``."""
+"""Execute a bundle in Lava, in processes of its own that leave nothing behind: see ``supervisor.py``."""
 
 import contextlib
 import json
 import os
 import secrets
 import shutil
+import signal
 import string
 import subprocess
 import sys
@@ -26,19 +27,19 @@ from .supervisor import Order, Verdict
 TIMEOUT_S = 3600.0
 GRACE_S = 3.0
 BAD_INPUT = 2  # run.py's exit code after one sentence on stderr
-RUN_ID_LENGTH = 5  # multiprocessing leaves no more room in the name of a segment
+RUN_ID_LENGTH = 5  # multiprocessing leaves no more characters in the name of a segment
 LAST_LINES = 12
 TAIL_BYTES = 1 << 16
 
 
 @dataclass(frozen=True, kw_only=True)
 class LavaRun:
-    """What a run of Lava took, beside its outputs."""
+    """How long a run of Lava took, and the end of its log."""
 
     seconds: float  # of all Lava time steps, without the start
     start_seconds: float
     lava_steps: int
-    log: str  # the end of what Lava wrote
+    log: str  # the end of the output of Lava
 
 
 def run_bundle(
@@ -58,8 +59,8 @@ def run_bundle(
 
     Args:
         bundle: a folder with run.py.
-        inputs: what run.py reads: ``x``, [samples, n_steps, *shape] or [samples, *shape].
-        outputs: what run.py writes.
+        inputs: the file that run.py reads: ``x``, [samples, n_steps, *shape] or [samples, *shape].
+        outputs: the file that run.py writes.
         python: the interpreter that has Lava.
         layers: also write every layer's spikes.
         potentials: also write every layer's potential before the reset.
@@ -70,9 +71,9 @@ def run_bundle(
         WorkerFailed: Lava failed or was too slow, or run.py refused the inputs.
     """
     if not timeout_s > 0:
-        raise BadOption("--timeout", f"{timeout_s:g}", "seconds above 0")
-    _check_file(bundle / "run.py", "name a folder that export --target lava wrote")
-    _check_file(inputs, "name an .npz")
+        raise BadOption("timeout_s", f"{timeout_s:g}", "a number of seconds above 0")
+    _check_file(bundle / "run.py", "name a folder that an export to Lava wrote")
+    _check_file(inputs, "name an .npz file")
     flags = ["--layers"] * layers + ["--potentials"] * potentials
     with _folder_beside(outputs) as beside, _scratch_folder() as scratch:
         written = beside / "outputs.npz"
@@ -96,12 +97,12 @@ def run_bundle(
 
 def _check_file(path: Path, remedy: str) -> None:
     if not path.is_file():
-        raise BadFile(path, "no such file", remedy)
+        raise BadFile(path, "does not exist", remedy)
 
 
 @contextlib.contextmanager
 def _folder_beside(path: Path) -> Iterator[Path]:
-    """Give a folder from which a file can be renamed to ``path``."""
+    """Make a folder from which a file can be renamed to ``path``."""
     if path.is_dir():
         raise BadFile(path, "is a folder", "name a file")
     try:
@@ -118,14 +119,14 @@ def _folder_beside(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def _scratch_folder() -> Iterator[Path]:
-    """Give a folder for the log and for Lava's sockets, whose paths must be short."""
+    """Make a folder for the log and for Lava's sockets, whose paths must be short."""
     with tempfile.TemporaryDirectory(prefix="tdd-lava-", ignore_cleanup_errors=True) as name:
         yield Path(name)
 
 
 @contextlib.contextmanager
 def _supervised(order: Order, log: Path, scratch: Path) -> Iterator[Verdict]:
-    """Have the order obeyed; however this is left, the run has then ended and been cleared up."""
+    """Have a supervisor execute the order; afterwards the run has ended and left nothing, whatever happened."""
     run_id = _new_run_id()
     with log.open("wb") as stream:
         supervising = subprocess.Popen(
@@ -139,8 +140,8 @@ def _supervised(order: Order, log: Path, scratch: Path) -> Iterator[Verdict]:
     assert supervising.stdin is not None
     assert supervising.stdout is not None
     try:
-        told = supervising.stdout.readline()
-        yield Verdict(**json.loads(told)) if told else Verdict("no start", supervising.wait())
+        line = supervising.stdout.readline()
+        yield Verdict(**json.loads(line)) if line else Verdict("no start", supervising.wait())
     finally:
         with contextlib.suppress(BrokenPipeError):
             supervising.stdin.write(b".")
@@ -150,7 +151,7 @@ def _supervised(order: Order, log: Path, scratch: Path) -> Iterator[Verdict]:
 
 
 def _end(supervising: subprocess.Popen[bytes], run_id: str, grace_s: float) -> None:
-    """Wait until the supervisor has cleared up; do its work when it was killed."""
+    """Wait until the supervisor has cleaned up; do its work if it was killed."""
     try:
         code = supervising.wait(grace_s + 2 * supervisor.UNKILLABLE_S)
     except subprocess.TimeoutExpired:
@@ -169,7 +170,7 @@ def _new_run_id() -> str:
 
 
 def _environment(scratch: Path) -> dict[str, str]:
-    """Return the variables that Lava's processes see: nothing of ours can lead them astray."""
+    """Choose the variables that Lava's processes see: none of ours can mislead them."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LD_LIBRARY_PATH") if name in os.environ}
     threads = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
     return {
@@ -178,13 +179,13 @@ def _environment(scratch: Path) -> dict[str, str]:
         "LANG": "C.UTF-8",
         "PYTHONNOUSERSITE": "1",
         "PYTHONDONTWRITEBYTECODE": "1",
-        "PYTHONUNBUFFERED": "1",  # the log of a process that is killed is whole
+        "PYTHONUNBUFFERED": "1",  # so the log of a killed process is complete
         "TMPDIR": str(scratch),
     }
 
 
 def _judged(verdict: Verdict, written: Path, bundle: Path, log: Path, timeout_s: float) -> LavaRun:
-    """Return what a good run took.
+    """Return the times of a good run.
 
     Raises:
         WorkerFailed: it was not good.
@@ -192,30 +193,32 @@ def _judged(verdict: Verdict, written: Path, bundle: Path, log: Path, timeout_s:
     text = _tail(log)
     lines = [line.rstrip() for line in text.splitlines() if line.strip()]
     if (verdict.end, verdict.code) == ("exit", BAD_INPUT) and lines:
-        raise WorkerFailed(str(bundle), lines[-1])
+        raise WorkerFailed(str(bundle), f"cannot be run: {lines[-1]}")
     found, remedy = _fault(verdict, timeout_s)
     if not found:
         try:
             return _read(written, text)
         except (OSError, KeyError, ValueError, TypeError, zipfile.BadZipFile) as error:
-            found, remedy = f"its run.py ended well, but its outputs cannot be read ({error})", ""
+            found, remedy = f"ended well, but its outputs cannot be read ({error})", ""
     raise WorkerFailed(str(bundle), found, remedy, lines[-LAST_LINES:], _kept(log, bundle))
 
 
 def _fault(verdict: Verdict, timeout_s: float) -> tuple[str, str]:
-    """Return what went wrong and what would help; empty when nothing did."""
+    """Describe the fault of a run and its remedy; both are empty if there is none."""
     if verdict.stubborn:
-        return f"Lava's processes {', '.join(map(str, verdict.stubborn))} cannot be ended", "see what they wait for"
+        listed = ", ".join(map(str, verdict.stubborn))
+        return f"started processes that cannot be ended ({listed})", "find out what they wait for"
     match verdict.end:
         case "timeout":
-            return f"Lava was stopped after {timeout_s:g} s", "allow it more time with --timeout, or give fewer samples"
+            return f"was stopped after {timeout_s:g} s", "allow more time with `timeout_s`, or run fewer samples"
         case "no start":
-            return "Lava could not be started", "tdd-deploy lava doctor looks for the cause"
+            return "could not be started", "run tdd-deploy lava doctor to find the cause"
         case "stop":
-            return "Lava was stopped from outside", ""
+            return "was stopped from outside", ""
     if verdict.code < 0:
-        return f"Lava was ended by signal {-verdict.code}", "9 often means that memory ran out"
-    return (f"Lava failed (exit code {verdict.code})", "") if verdict.code else ("", "")
+        cause = ", often a sign that memory ran out" if -verdict.code == signal.SIGKILL else ""
+        return f"was ended by signal {-verdict.code}{cause}", ""
+    return (f"failed in Lava (exit code {verdict.code})", "") if verdict.code else ("", "")
 
 
 def _read(written: Path, log: str) -> LavaRun:
@@ -235,12 +238,12 @@ def _tail(log: Path) -> str:
 
 
 def _kept(log: Path, bundle: Path) -> Path | None:
-    """Move a log to where it is kept, if that is possible."""
+    """Copy a log to the folder of logs, if that is possible."""
     try:
         folder = environment.home() / "logs"
         make_folder(folder)
         path = folder / f"{bundle.absolute().name}-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}.log"
         shutil.copyfile(log, path)
     except (TddDeployError, OSError):
-        return None  # the last lines are told in any case
+        return None  # an error quotes the last lines in any case
     return path

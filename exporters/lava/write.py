@@ -1,4 +1,4 @@
-"""A Program as a folder that anybody with lava-nc can start."""
+"""Write a Program as a bundle: a folder that anybody with lava-nc can run."""
 
 import json
 import shutil
@@ -9,67 +9,70 @@ import numpy as np
 
 from tdd_deploy.errors import BadFile, BadOption, NotExportable
 from tdd_deploy.files import sha256
+from tdd_deploy.options.vocabulary import Mapping
 from tdd_deploy.program import Program
 
-from .plan import KIND, planned
-from .rules import MAPPINGS, LavaMapping, violations
+from .plan import KIND, plan_bundle
+from .rules import MAPPINGS, violations
 
-BUNDLE = Path(__file__).parent / "bundle"  # what is the same in every bundle
+BUNDLE = Path(__file__).parent / "bundle"  # the files that all bundles share
 MANIFEST = "manifest.json"
 
 
-def write(program: Program, folder: Path, *, mapping: LavaMapping = "fused") -> None:
-    """Write a bundle for Lava; a failure leaves what was there, and a former bundle is replaced.
+def write(program: Program, folder: Path, *, mapping: Mapping = "fused") -> None:
+    """Write a bundle for Lava; a failure changes nothing, and an existing bundle is replaced.
 
     An integer program runs in Lava's ``fixed_pt`` arithmetic, others in ``floating_pt``.
 
     Args:
         program: what to write.
-        folder: new, empty, or a former bundle.
-        mapping: ``fused`` (one process of ours per layer of neurons, codes as the program's edges have them), ``stock``
-            (Sigma, LIF, Delta: Lava's own processes, delta code), or ``spike`` (LIF alone, plain spikes).
+        folder: new, empty, or an existing bundle.
+        mapping: ``fused`` (one process of ours per layer of neurons, each edge in its own code), ``stock`` (Sigma, LIF,
+            Delta: Lava's own processes, delta code), or ``spike`` (LIF alone, plain spikes).
 
     Raises:
-        NotExportable: what the mapping cannot hold; every reason is named.
+        NotExportable: the mapping cannot hold the program; every reason is named.
         BadOption: no such mapping.
         BadFile: the folder holds something else, or cannot be written.
     """
     check(program, mapping)
     if not _is_free(folder):
-        raise BadFile(folder, "is there already, and no bundle", "name a new folder")
+        raise BadFile(folder, "exists already and is no bundle", "name a new folder")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         beside = tempfile.TemporaryDirectory(prefix=f".{folder.name}.", suffix=".part", dir=folder.parent)
     except OSError as error:
-        raise BadFile(folder, f"cannot be made ({error.strerror})", "name a folder where you can write") from error
+        raise BadFile(
+            folder, f"cannot be made ({error.strerror})", "name a folder in a place you can write to"
+        ) from error
     with beside as name:
-        part, former = Path(name) / "new", Path(name) / "former"
+        part, replaced = Path(name) / "new", Path(name) / "replaced"
         try:
             _fill(part, program, mapping)
             if folder.exists():
-                folder.rename(former)
+                folder.rename(replaced)
             part.rename(folder)
         except OSError as error:
             found = f"cannot be written ({error.strerror})"
-            raise BadFile(folder, found, "name a folder on a disk with room") from error
+            raise BadFile(folder, found, "name a folder on a disk with free space") from error
 
 
-def check(program: Program, mapping: LavaMapping) -> None:
-    """Raise what ``write`` raises for a program that a mapping cannot hold.
+def check(program: Program, mapping: Mapping) -> None:
+    """Refuse a program that a mapping cannot hold, as ``write`` does.
 
     Raises:
         NotExportable: every reason is named.
         BadOption: no such mapping.
     """
     if mapping not in MAPPINGS:
-        raise BadOption("--mapping", repr(mapping), " or ".join(MAPPINGS))
+        raise BadOption("mapping", repr(mapping), " or ".join(MAPPINGS))
     found = violations(program, mapping)
     if found:
-        raise NotExportable(f"this program does not fit Lava, mapping {mapping}", found)
+        raise NotExportable(f"this program does not fit Lava with `mapping={mapping}`", found)
 
 
 def _is_free(folder: Path) -> bool:
-    """Say whether there is nothing that must not be replaced; other tools have files named manifest.json too."""
+    """Whether the place is empty or holds a bundle; other tools have files named manifest.json too."""
     try:
         if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
             return True
@@ -79,8 +82,8 @@ def _is_free(folder: Path) -> bool:
     return isinstance(manifest, dict) and manifest.get("kind") == KIND
 
 
-def _fill(folder: Path, program: Program, mapping: LavaMapping) -> None:
-    plan = planned(program, mapping)
+def _fill(folder: Path, program: Program, mapping: Mapping) -> None:
+    plan = plan_bundle(program, mapping)
     shutil.copytree(BUNDLE, folder, ignore=shutil.ignore_patterns("__pycache__"))
     folder.chmod(0o755)
     np.savez_compressed(folder / "weights.npz", **plan.arrays)  # type: ignore[arg-type]

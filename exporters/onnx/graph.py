@@ -1,4 +1,4 @@
-"""An ONNX graph while it is made: values that numpy's operators work on, and the arithmetics of neurons on them."""
+"""Build an ONNX graph: values with numpy's operators, and the arithmetics of neurons on them."""
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
@@ -24,12 +24,12 @@ Operand: TypeAlias = "Tensor | Constant"
 
 @dataclass(frozen=True, eq=False)
 class Tensor:
-    """A value of a graph; what is done with it becomes a node of the graph."""
+    """A value of a graph; every operation on it adds a node to the graph."""
 
     graph: "Graph"
     dtype: np.dtype[Any]
 
-    __array_ufunc__ = None  # an array on the left leaves the operator to us
+    __array_ufunc__ = None  # so an array on the left lets this class handle the operator
 
     def __add__(self, other: Operand) -> "Tensor":
         return self.graph.node("Add", self, other)
@@ -50,9 +50,9 @@ class Tensor:
         return self.graph.node("Mul", other, self)
 
     def __floordiv__(self, other: Constant) -> "Tensor":
-        """Count how many whole ``other``, above 0, fit into this: the largest n for which n times it is not above this.
+        """Find the largest n for which n times ``other``, above 0, is not above this value.
 
-        Runtimes divide differently, by a reciprocal for one, so the quotient is corrected by products.
+        Runtimes divide differently, some by a reciprocal, so products correct the quotient.
         """
         near = self.graph.node("Div", self, other)
         near = near if self.dtype.kind == "i" else self.graph.node("Floor", near)
@@ -73,16 +73,16 @@ class Tensor:
         return self.graph.node("Div", self & -(2**bits), 2**bits)
 
     def passes(self, other: Operand, compare: Compare) -> "Tensor":
-        """Return 1 where this is above ``other``, or not below it, else 0, in the number format of this."""
+        """Return 1 where this value is above ``other``, or not below it, else 0, in the number format of this value."""
         op = "Greater" if compare == ">" else "GreaterOrEqual"
         return self.graph.node(op, self, other, dtype=np.dtype(bool)).to(self.dtype)
 
     def clip(self, low: Constant, high: Constant) -> "Tensor":
-        """Return what is not below ``low`` and not above ``high``."""
+        """Limit the value to ``low`` and ``high``."""
         return self.graph.node("Clip", self, low, high)
 
     def to(self, dtype: np.dtype[Any]) -> "Tensor":
-        """Return the same numbers in another format."""
+        """Convert the numbers to another format."""
         if dtype == self.dtype:
             return self
         return self.graph.node("Cast", self, dtype=dtype, to=helper.np_dtype_to_tensor_dtype(dtype))
@@ -92,7 +92,7 @@ class FloatArithmetic:
     """The arithmetic of neurons in the floats of ONNX."""
 
     def keep(self, x: Tensor, fraction: NDArray[Any]) -> Tensor | float:
-        """Return ``x`` times ``fraction``; NOTHING, which a sum leaves out, if no neuron keeps anything."""
+        """Multiply ``x`` by ``fraction``; return NOTHING, which a sum leaves out, if no neuron keeps anything."""
         return x * fraction if fraction.any() else NOTHING
 
     def fires(self, v: Tensor, v_threshold: Constant, compare: Compare) -> Tensor:
@@ -100,7 +100,7 @@ class FloatArithmetic:
         return v.passes(v_threshold, compare)
 
     def count(self, v: Tensor, v_threshold: Constant) -> Tensor:
-        """Return how many whole thresholds ``v`` holds; 0 where it is not above 0."""
+        """Count the whole thresholds in ``v``; 0 where it is not above 0."""
         return v.graph.node("Max", v, 0) // v_threshold
 
 
@@ -111,7 +111,7 @@ class IntegerArithmetic(FloatArithmetic):
     """
 
     def keep(self, x: Tensor, fraction: NDArray[Any]) -> Tensor | float:
-        """Return ``x`` times ``fraction`` / 4096, rounded toward zero."""
+        """Multiply ``x`` by ``fraction`` / 4096 and round toward zero."""
         if not fraction.any():
             return NOTHING
         if (fraction == DECAY).all():
@@ -139,8 +139,8 @@ class Graph:
     """Nodes and constants in the order of their creation; a value without a name is named after its node.
 
     Args:
-        prefix: of every name, within a loop.
-        fast: whether float32 is summed by Conv and Gemm.
+        prefix: the beginning of every name, within a loop.
+        fast: whether Conv and Gemm sum float32.
     """
 
     def __init__(self, *, prefix: str = "", fast: bool = False) -> None:
@@ -171,18 +171,18 @@ class Graph:
         self._shape = before
 
     def input(self, name: str, dtype: np.dtype[Any]) -> Tensor:
-        """Return an input of the graph."""
+        """Add an input to the graph."""
         tensor = Tensor(self, dtype)
         self._names[tensor] = name
         return tensor
 
     def node(self, op: str, *operands: Operand, dtype: np.dtype[Any] | None = None, **attributes: Any) -> Tensor:
-        """Return the result of an operator; constants are of the number format of the first tensor among its operands.
+        """Add an operator and return its result; constants get the number format of the first tensor operand.
 
         Args:
             op: a name of ONNX.
-            operands: what it takes.
-            dtype: of the result; by default that of the first tensor.
+            operands: tensors and constants.
+            dtype: number format of the result; by default the format of the first tensor.
             attributes: as ONNX names them.
         """
         given = next(operand for operand in operands if isinstance(operand, Tensor))
@@ -194,9 +194,9 @@ class Graph:
         return output
 
     def _operand(self, op: str, value: Constant, beside: Tensor) -> Tensor:
-        """Return a constant operand; within a loop, integers that multiply or divide get the size of the other operand.
+        """Make a constant operand; within a loop, integers that multiply or divide get the size of the other operand.
 
-        tract 0.23 mistakes a state for the one integer that multiplies or divides it, and then refuses the loop.
+        tract 0.23 mistakes a state for the single integer that multiplies or divides it, and then refuses the loop.
         """
         is_taken = self._prefix and op in ("Mul", "Div") and beside.dtype.kind == "i" and np.size(value) == 1
         if not is_taken:
@@ -208,7 +208,7 @@ class Graph:
         return self.constant(np.broadcast_to(np.reshape(value, ()), self._shape[first:]), beside.dtype)
 
     def constant(self, value: Constant, dtype: np.dtype[Any], name: str = "constant") -> Tensor:
-        """Return a constant: a parameter of the node at hand, a number, or an array called ``name``."""
+        """Make a constant: a parameter of the current node, a number, or an array called ``name``."""
         array = np.asarray(value, dtype)
         if id(value) in self._labels:
             name = f"{self._scope}.{self._labels[id(value)]}"
@@ -232,7 +232,7 @@ class Graph:
         return tensor
 
     def kept_apart(self, names: Iterable[str]) -> None:
-        """Copy the values of these names that other nodes take: some runtimes require this within loops."""
+        """Copy the values with these names if other nodes use them: some runtimes require this within loops."""
         taken = {tensor for node in self._nodes for tensor in node.inputs}
         by_name = {name: tensor for tensor, name in self._names.items()}
         for name in names:
@@ -242,12 +242,12 @@ class Graph:
                 self._names[self.node("Identity", tensor)] = name
 
     def hinted(self, tensor: Tensor, hint: str) -> Tensor:
-        """Return the value, which is called so when it gets no name."""
+        """Set the name that the value gets unless it is named later."""
         self._hints[tensor] = hint
         return tensor
 
     def protos(self) -> tuple[list[NodeProto], list[TensorProto]]:
-        """Return the nodes and the constants; a name that is taken gets a number."""
+        """Convert the nodes and the constants; a name that is taken gets a number."""
         names, taken = dict(self._names), set(self._names.values())
         for tensor, hint in self._hints.items():
             if tensor not in names:

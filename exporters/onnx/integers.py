@@ -1,4 +1,4 @@
-"""Sums of integers in ONNX's integer operators: the same in every runtime, however it computes floats.
+"""Sums of integers in ONNX's integer operators: equal in every runtime, however it computes floats.
 
 MatMulInteger and ConvInteger multiply 8 bits by 8 bits and add in 32. Wider numbers are split into digits, whose
 sums are shifted and added. Digits are balanced, so no digit exceeds its number: where the sums of a program stay
@@ -19,8 +19,8 @@ from .graph import Tensor
 INT8, UINT8, INT32 = np.dtype(np.int8), np.dtype(np.uint8), np.dtype(np.int32)
 
 # Inputs have digits of 7 bits, -64 to 63, and weights of 8: without VNNI, x86 processors add two products in 16 bits,
-# which saturate. The operand that onnxruntime multiplies faster as uint8 has a zero point: weights of a
-# convolution, inputs of a matrix (measured: 3 to 16 times as fast as two of int8).
+# which saturate. onnxruntime is faster (measured: 3 to 16 times) if one operand is uint8 with a zero point: the weights
+# of a convolution, and the inputs of a matrix.
 INPUT_BITS, WEIGHT_BITS = 7, 8
 
 
@@ -51,14 +51,14 @@ def sums(node: Dense | Conv, x: Tensor, shape: Shape, *, largest: int) -> Tensor
 
 
 def _matrix(digit: Tensor, weight: NDArray[np.int32], name: str) -> Tensor:
-    """Return a product of uint8, zero at 64, and int8."""
+    """Multiply uint8, zero at 64, by a matrix of int8."""
     graph, zero = digit.graph, 2 ** (INPUT_BITS - 1)
     matrix = graph.constant(np.ascontiguousarray(weight.T), INT8, name)
     return graph.node("MatMulInteger", (digit + zero).to(UINT8), matrix, graph.constant(zero, UINT8), dtype=INT32)
 
 
 def _convolved(node: Conv, digit: Tensor, weight: NDArray[np.int32], name: str) -> Tensor:
-    """Return a convolution of int8 with uint8, zero at 128."""
+    """Convolve int8 with uint8, zero at 128."""
     graph, zero = digit.graph, 2 ** (WEIGHT_BITS - 1)
     return graph.node(
         "ConvInteger",
@@ -76,12 +76,12 @@ def _convolved(node: Conv, digit: Tensor, weight: NDArray[np.int32], name: str) 
 
 
 def dilation_of(node: Conv) -> list[int]:
-    """Return the dilation, 1 where the kernel is one pixel wide: another one would mean nothing there."""
+    """Return the dilation, 1 where the kernel is one pixel wide: it has no meaning there."""
     return [d if k > 1 else 1 for d, k in zip(node.dilation, node.weight.shape[2:], strict=True)]
 
 
 def _weight_digits(weight: NDArray[np.int32]) -> tuple[int, list[NDArray[np.int32]]]:
-    """Return the shift that all weights allow, and the digits of the shifted weights, the lowest first."""
+    """Find the shift that all weights allow, and the digits of the shifted weights, the lowest first."""
     bits = int(np.bitwise_or.reduce(weight, axis=None))
     shift = (bits & -bits).bit_length() - 1 if bits else 0
     digits, rest = [], weight >> shift
@@ -97,7 +97,7 @@ def _weight_digits(weight: NDArray[np.int32]) -> tuple[int, list[NDArray[np.int3
 def _input_digits(x: Tensor, largest: int) -> Iterator[Tensor]:
     """Yield the digits of ``x``, the lowest first."""
     base = 2**INPUT_BITS
-    while largest >= base // 2:  # -64 is a digit, 64 is none
+    while largest >= base // 2:  # -64 is a digit, 64 is not
         digit = x.graph.node("BitwiseAnd", x + base // 2, base - 1) - base // 2
         yield digit
         x = x.graph.node("Div", x - digit, base)

@@ -22,7 +22,7 @@ from . import integers
 from .graph import Graph, Tensor
 
 FLOAT32 = np.dtype(np.float32)
-FEW_CHANNELS = 8  # measured: with fewer, columns are faster than a transposed convolution
+FEW_CHANNELS = 8  # with fewer, columns are faster than a transposed convolution (measured)
 
 
 def apply(graph: Graph, node: LinearMap, x: Tensor, shape: Shape, *, largest: int) -> Tensor:
@@ -62,8 +62,8 @@ def _arranged(graph: Graph, node: Flatten | Slice | Place, x: Tensor, shape: Sha
     flat = graph.node("Flatten", x, axis=1)
     if isinstance(node, Flatten):
         return flat
-    behind = node.size - node.start - math.prod(shape)
-    return graph.node("Pad", flat, _integers(graph, [0, node.start, 0, behind], "padding"))
+    after = node.size - node.start - math.prod(shape)
+    return graph.node("Pad", flat, _integers(graph, [0, node.start, 0, after], "padding"))
 
 
 def _sums(graph: Graph, node: LinearMap, x: Tensor, shape: Shape) -> Tensor:
@@ -92,7 +92,7 @@ def _convolved(graph: Graph, node: Conv, x: Tensor, shape: Shape) -> Tensor:
     """Convolve: in float64 as a matrix product, since onnxruntime has no other way; else transposed."""
     if x.dtype != FLOAT32:
         return _gathered(graph, node, x, shape)
-    behind = [d * (k - 1) - p for d, k, p in zip(node.dilation, node.weight.shape[2:], node.padding, strict=True)]
+    ends = [d * (k - 1) - p for d, k, p in zip(node.dilation, node.weight.shape[2:], node.padding, strict=True)]
     choices: dict[str, Any] = {
         "kernel_shape": node.weight.shape[2:],
         "dilations": integers.dilation_of(node),
@@ -102,10 +102,10 @@ def _convolved(graph: Graph, node: Conv, x: Tensor, shape: Shape) -> Tensor:
         weight = graph.constant(node.weight, x.dtype, "weight")
         pads = [*node.padding, *node.padding]  # before and after height and width
         return graph.node("Conv", x, weight, *_bias(graph, node, x), strides=node.stride, pads=pads, **choices)
-    if node.stride != (1, 1) or min(behind) < 0 or shape[0] // node.groups < FEW_CHANNELS:
+    if node.stride != (1, 1) or min(ends) < 0 or shape[0] // node.groups < FEW_CHANNELS:
         return _columns(graph, node, x, shape)
     weight = graph.constant(_transposed(node.weight, node.groups)[:, :, ::-1, ::-1], x.dtype, "weight")
-    return graph.node("ConvTranspose", x, weight, *_bias(graph, node, x), pads=[*behind, *behind], **choices)
+    return graph.node("ConvTranspose", x, weight, *_bias(graph, node, x), pads=[*ends, *ends], **choices)
 
 
 def _columns(graph: Graph, node: Conv, x: Tensor, shape: Shape) -> Tensor:
@@ -122,7 +122,7 @@ def _columns(graph: Graph, node: Conv, x: Tensor, shape: Shape) -> Tensor:
 
 
 def _taps(graph: Graph, node: Conv | Pool, x: Tensor, shape: Shape) -> list[Tensor]:
-    """Return the input at each place of a kernel, ``[batch, channel, y, x]``."""
+    """Slice the input at each tap of a kernel, ``[batch, channel, y, x]``."""
     (py, px), out = node.padding, node.out_shape(shape)[1:]
     kernel, dilation = (node.kernel, (1, 1)) if isinstance(node, Pool) else (node.weight.shape[2:], node.dilation)
     if py or px:
@@ -151,7 +151,7 @@ def _bias(graph: Graph, node: Dense | Conv, x: Tensor) -> list[Tensor]:
 
 
 def _gathered(graph: Graph, node: Conv, x: Tensor, shape: Shape) -> Tensor:
-    """Return a convolution as a product of matrices: onnxruntime has none of float64."""
+    """Convolve by a product of matrices: onnxruntime has no convolution in float64."""
     (py, px), groups = node.padding, node.groups
     n_out, per_group, *kernel = node.weight.shape
     padded = graph.node("Pad", x, _integers(graph, [0, 0, py, px, 0, 0, py, px], "padding"))
@@ -166,7 +166,7 @@ def _gathered(graph: Graph, node: Conv, x: Tensor, shape: Shape) -> Tensor:
 
 
 def _windows(node: Conv, shape: Shape) -> NDArray[np.int64]:
-    """Return which pixels of the padded image each tap of the kernel sees, ``[ky, kx, y, x]``."""
+    """Index the pixels of the padded image that each tap of the kernel sees, ``[ky, kx, y, x]``."""
     (py, px), (dy, dx), (sy, sx) = node.padding, node.dilation, node.stride
     height, width = shape[1] + 2 * py, shape[2] + 2 * px
     pixels = np.arange(height * width).reshape(height, width)

@@ -1,4 +1,4 @@
-"""A whole ONNX model: the graph of its form, what it is called, and what a person or a runner must know of it."""
+"""Build a whole ONNX model: the graph of its form, and metadata for people and runners."""
 
 import json
 from collections.abc import Iterable
@@ -8,10 +8,10 @@ import onnx
 from onnx import GraphProto, ModelProto, ValueInfoProto, helper
 
 from tdd_deploy import __version__
+from tdd_deploy.options.vocabulary import Form
 from tdd_deploy.program import Node, Program, Shape, describe
 
 from .graph import Graph
-from .rules import Form
 from .states import next_of, states
 from .step import add_step
 
@@ -45,7 +45,7 @@ def make(program: Program, form: Form, *, fast: bool, layers: bool) -> bytes:
 
 
 def _step(program: Program, recorded: list[str], *, fast: bool, prefix: str = "") -> GraphProto:
-    """Return the graph of one time step."""
+    """Build the graph of one time step."""
     graph = Graph(prefix=prefix, fast=fast)
     add_step(graph, program)
     kept, sent = _states(program, prefix), [program.output.name, *recorded]
@@ -60,7 +60,7 @@ def _step(program: Program, recorded: list[str], *, fast: bool, prefix: str = ""
 
 
 def _scan(program: Program, recorded: list[str], *, fast: bool) -> GraphProto:
-    """Return a loop over all time steps, whose body holds the weights."""
+    """Build a loop over all time steps, whose body holds the weights."""
     before, after = _states(program, "")
     sent = [program.output.name, *recorded]
     shown = _value(program, program.input.name, program.input.shape, STEPS, BATCH, doc=_shown(program))
@@ -98,7 +98,7 @@ def _value(program: Program, name: str, shape: Shape, *free: str, doc: str = "")
 
 
 def _properties(program: Program, form: Form, *, fast: bool) -> dict[str, str]:
-    """Return what the graph does not say: units, choices, names."""
+    """Collect the metadata: units, choices and names, which the graph does not contain."""
     found = {
         "tdd_deploy": __version__,
         "program": program.digest,

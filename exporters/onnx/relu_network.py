@@ -1,6 +1,6 @@
-"""Conventional ReLU networks out: a static program of sigma-delta neurons that send every change, as plain ONNX.
+"""A ReLU network as plain ONNX: a static program of sigma-delta neurons that send every change.
 
-What ``graph.onnx`` reads back to the same numbers, and what any other tool runs as the network that it is.
+The ONNX importer reads the file back to the same numbers, and any other tool runs it as the ReLU network that it is.
 """
 
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from tdd_deploy.files import replacing
 from tdd_deploy.neurons import SigmaDelta
 from tdd_deploy.program import Conv, Dense, Flatten, Input, NeuronLayer, Node, Output, Pool, Program, Scale
 
-OPSET, IR = 17, 8  # of 2022: old enough for any runtime
+OPSET, IR = 17, 8  # from 2022: old enough for any runtime
 BATCH = "N"
 Operation = tuple[str, dict[str, Any], dict[str, Any]]  # a node's kind, constants and attributes
 WITHOUT_NUMBERS: dict[type[Node], str] = {Flatten: "Flatten", NeuronLayer: "Relu", Output: "Identity"}
@@ -26,15 +26,15 @@ def write(program: Program, path: Path) -> None:
 
     Raises:
         MissingDependency: onnx is not installed.
-        NotExportable: every part that is no conventional network's.
+        NotExportable: the program is no ReLU network; every reason is named.
         BadFile: the file cannot be written.
     """
     try:
         import onnx  # noqa: PLC0415  (optional)
     except ImportError as error:
-        raise MissingDependency("onnx", "a conventional network in ONNX", "'tdd-deploy[onnx]'") from error
+        raise MissingDependency("onnx", "a ReLU network in ONNX", "'tdd-deploy[onnx]'") from error
     if found := list(_faults(program)):
-        raise NotExportable(f"{path} as a conventional network", found)
+        raise NotExportable(f"{path} as a ReLU network", found)
     helper, tensor = onnx.helper, onnx.numpy_helper.from_array
     weights: list[Any] = []
     nodes: list[Any] = []
@@ -72,11 +72,17 @@ def _faults(program: Program) -> Iterator[Violation]:
         yield Violation("number_format", program.number_format, "float32")
     for edge in program.edges:
         if edge.delay:
-            yield Violation(f"edge {edge.source} -> {edge.target}", f"delay {edge.delay}", "0: one forward pass")
+            found = f"has delay {edge.delay}, but a ReLU network is a single forward pass"
+            yield Violation(f"edge {edge.source} -> {edge.target}", found)
     for layer in program.neuron_layers:
         neuron = layer.neuron
         if not isinstance(neuron, SigmaDelta) or neuron.activation != "relu" or np.any(neuron.delta_threshold):
-            yield Violation(layer.name, type(neuron).__name__, "SigmaDelta with ReLU and a delta_threshold of 0")
+            allowed = "SigmaDelta neurons with activation relu and a delta_threshold of 0"
+            found = type(neuron).__name__
+            if isinstance(neuron, SigmaDelta):
+                largest = float(neuron.delta_threshold.max())
+                found += f" with activation {neuron.activation} and a delta_threshold of {largest:g}"
+            yield Violation(layer.name, found, allowed)
 
 
 def _operations(node: Node, shape: tuple[int, ...]) -> list[Operation]:

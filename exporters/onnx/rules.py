@@ -1,30 +1,30 @@
-"""What an ONNX model cannot hold of a Program; one short function per rule."""
+"""Rules for programs that an ONNX model can hold; one short function per rule."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from typing import Literal, get_args
+from typing import get_args
 
 from tdd_deploy.errors import BadOption, NotExportable, Violation
+from tdd_deploy.options.vocabulary import Form
 from tdd_deploy.program import Program
 from tdd_deploy.program.program import arrays
 
 from .states import next_of, states
 
-Form = Literal["step", "scan"]
 FORMS: tuple[Form, ...] = get_args(Form)
-LARGEST = 2**31 - 2**26  # bytes: protobuf ends below 2 GiB; 64 MiB are for what is no weight
+LARGEST = 2**31 - 2**26  # bytes: protobuf ends below 2 GiB; 64 MiB are for everything but weights
 Rule = Callable[[Program], Iterator[Violation]]
 
 
 def check(program: Program, form: Form) -> None:
-    """Raise what ``write`` raises for a program that no ONNX model can hold.
+    """Refuse a program that no ONNX model can hold, as ``write`` does.
 
     Raises:
         NotExportable: every reason is named.
         BadOption: no such form.
     """
     if form not in FORMS:
-        raise BadOption("--form", repr(form), " or ".join(FORMS))
+        raise BadOption("form", repr(form), " or ".join(FORMS))
     found = tuple(violation for rule in RULES for violation in rule(program))
     if found:
         raise NotExportable("this program does not fit ONNX", found)
@@ -36,7 +36,7 @@ def texts_can_be_stored(program: Program) -> Iterator[Violation]:
     texts += [("encoder", program.encoder), *((f"provenance {k!r}", k + v) for k, v in program.provenance.items())]
     for where, text in texts:
         if "\0" in text or text.encode(errors="replace").decode() != text:
-            yield Violation(where, repr(text), "Unicode text without NUL", "Rename it.")
+            yield Violation(where, repr(text), "Unicode text without NUL")
 
 
 def names_of_states_are_free(program: Program) -> Iterator[Violation]:
@@ -45,7 +45,7 @@ def names_of_states_are_free(program: Program) -> Iterator[Violation]:
     names += [name for state in states(program) for name in (state.name, next_of(state.name))]
     for name, count in Counter(names).items():
         if count > 1:
-            yield Violation(name, "the name of a node, and of a state of another", "names of their own", "Rename it.")
+            yield Violation(name, "is the name of a node and of another node's state", remedy="Rename the node.")
 
 
 def sizes_are_positive(program: Program) -> Iterator[Violation]:
@@ -53,22 +53,22 @@ def sizes_are_positive(program: Program) -> Iterator[Violation]:
     for node in program.nodes:
         shape = program.shapes[node.name]
         if 0 in shape:
-            yield Violation(node.name, f"sends shape {shape}", "dimensions of 1 or more")
+            yield Violation(node.name, f"sends shape {shape}, but ONNX needs dimensions of 1 or more")
 
 
 def weights_fit_one_file(program: Program) -> Iterator[Violation]:
     """A protobuf message ends below 2 GiB."""
     size = sum(array.nbytes for node in program.nodes for _, array in arrays(node))
     if size > LARGEST:
-        found = f"{size:,} bytes of weights and parameters"
-        yield Violation("the program", found, f"up to {LARGEST:,}, as ONNX files end at 2 GiB")
+        found = f"has {size:,} bytes of weights and parameters, but an ONNX file of 2 GiB holds {LARGEST:,}"
+        yield Violation("the program", found)
 
 
 def outputs_are_sent(program: Program) -> Iterator[Violation]:
     """A model's output takes the values that its last node sends, not potentials."""
     if program.output.reading != "spikes":
-        found = f"reads a {program.output.reading}"
-        yield Violation(program.output.name, found, "an output of spikes or sums", "Read its spikes instead.")
+        found = f"reads a {program.output.reading}, which an ONNX model does not send"
+        yield Violation(program.output.name, found, remedy="Read its spikes instead.")
 
 
 RULES: tuple[Rule, ...] = (

@@ -1,4 +1,4 @@
-"""An exported model, executed by onnxruntime or OpenVINO on one thread."""
+"""Execute an exported model in onnxruntime or OpenVINO, on one thread."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,7 +11,7 @@ from tdd_deploy.errors import MissingDependency
 from .states import next_of
 
 Array = NDArray[Any]
-SERIOUS = 3  # errors; onnxruntime tells of its own optimisations too
+SERIOUS = 3  # errors alone; onnxruntime also reports its own optimizations
 
 
 class Runner:
@@ -21,7 +21,7 @@ class Runner:
         is_loop: whether one call takes all time steps.
         shapes: of the inputs, free dimensions first, as the model lists them; all but the first are states.
         outputs: their names, as the model lists them.
-        precision: in which the runtime computes floats, where it chooses one.
+        precision: the precision in which the runtime computes floats, if it chooses one.
     """
 
     def __init__(
@@ -36,11 +36,11 @@ class Runner:
     def run(
         self, inputs: Array, states: Mapping[str, Array] | None = None
     ) -> tuple[dict[str, Array], dict[str, Array]]:
-        """Execute all time steps, one by one or in one call, as the model's form is.
+        """Execute all time steps, one by one or in one call, depending on the model's form.
 
         Args:
             inputs: ``[n_steps, batch, *shape]``, in the number format of the model.
-            states: by name, ``[batch, *shape]``, as a run before gave them; by default all zero.
+            states: by name, ``[batch, *shape]``, as an earlier run returned them; by default all zero.
 
         Returns:
             The outputs by name, ``[n_steps, batch, *shape]``, and the states after the last time step.
@@ -104,7 +104,7 @@ class OpenVino(Runner):
     Args:
         content: the bytes of the file.
         needed_for: the feature that an error names if OpenVINO is not installed.
-        precision: its INFERENCE_PRECISION_HINT, such as ``f32``; by default bfloat16 where the CPU has it.
+        precision: its INFERENCE_PRECISION_HINT, such as ``f32``; by default bfloat16 if the CPU has it.
 
     Raises:
         MissingDependency: OpenVINO is not installed.

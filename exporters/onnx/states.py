@@ -1,4 +1,4 @@
-"""What an exported model remembers between time steps: all of it is zero before the first."""
+"""The states of an exported model between time steps: all are zero before the first."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from tdd_deploy.program import Input, LinearMap, NeuronLayer, Program, Shape
 
 @dataclass(frozen=True)
 class State:
-    """One state: an input of the model, and what ``next_of`` names an output; ``[batch, *shape]``."""
+    """One state ``[batch, *shape]``: an input of the model, and an output with the name ``next_of``."""
 
     name: str
     shape: Shape
@@ -18,22 +18,22 @@ class State:
 
 
 def states(program: Program) -> tuple[State, ...]:
-    """Return the states in execution order of their nodes."""
+    """List the states in execution order of their nodes."""
     return tuple(_states(program))
 
 
 def next_of(name: str) -> str:
-    """Return the name of what a state is after the time step, or after all of them."""
+    """Name the output that holds a state after the time step, or after all time steps."""
     return f"{name}_next"
 
 
 def sent(name: str, steps: int) -> str:
-    """Return the name of what a node sent some steps ago."""
+    """Name the state that holds the value a node sent some steps ago."""
     return f"{name}.sent_{steps}"
 
 
 def held(name: str) -> str:
-    """Return the name of the sum that a receiver holds."""
+    """Name the state that holds the sum of a receiver."""
     return f"{name}.held"
 
 
@@ -50,16 +50,16 @@ def _states(program: Program) -> Iterator[State]:
         if isinstance(node, Input | NeuronLayer):
             for steps in range(1, _memory(program, node.name) + 1):
                 ago = "1 step ago" if steps == 1 else f"{steps} steps ago"
-                yield State(sent(node.name, steps), shape, f"what {node.name} sent {ago}")
+                yield State(sent(node.name, steps), shape, f"the value that {node.name} sent {ago}")
 
 
 def _memory(program: Program, name: str) -> int:
-    """Return how many of the values it sent are asked for again; a change is asked of two steps."""
+    """Count the values of earlier steps that the edges of a node need; a change needs two."""
     return max(edge.delay + (edge.code == "delta") for edge in program.outgoing[name])
 
 
 def _remembered(neuron: Neuron) -> tuple[str, ...]:
-    """List the states that a step reads, without those of which no neuron keeps anything."""
+    """List the states that a step reads, except those of which no neuron keeps anything."""
     before = tuple(_Seen(frozenset([name])) for name in neuron.states)
     after, values = neuron.step(_Seeing(), before, _Seen(frozenset()))
     read = frozenset[str]().union(*(value.states for value in (*after, values) if isinstance(value, _Seen)))
@@ -94,9 +94,9 @@ class _Seeing:
         return x if fraction.any() else 0
 
     def fires(self, v: _Seen, v_threshold: Any, compare: Compare) -> _Seen:
-        """Return a value of the states that spikes depend on."""
+        """Return a value that depends on the states of ``v``."""
         return v
 
     def count(self, v: _Seen, v_threshold: Any) -> _Seen:
-        """Return a value of the states that spikes depend on."""
+        """Return a value that depends on the states of ``v``."""
         return v

@@ -1,7 +1,7 @@
 """One time step of a Program as an ONNX graph.
 
-What a receiver takes follows ``simulator/engine.py``: it holds what delta edges brought, and takes what spike edges
-brought afresh. Biases of maps in delta code are constants of the receiver, so that every state begins at zero.
+Receivers work as in the event engine: they hold the sum of all changes from delta edges, and add the values that spike
+edges bring in this step. Biases of maps in delta code are constants of the receiver, so every state begins at zero.
 """
 
 from collections.abc import Iterable
@@ -23,7 +23,7 @@ from .states import held, next_of, sent, states
 
 
 def add_step(graph: Graph, program: Program) -> None:
-    """Make one time step: values are named after their nodes, and states as ``states`` says."""
+    """Add one time step: values are named after their nodes, and states as in ``states``."""
     step = _Step(graph, program)
     for node in program.nodes:
         with graph.of(node.name, arrays(node), program.shapes[node.name]):
@@ -33,7 +33,7 @@ def add_step(graph: Graph, program: Program) -> None:
 
 
 class _Step:
-    """What is known of a time step while it is made."""
+    """A time step under construction."""
 
     def __init__(self, graph: Graph, program: Program) -> None:
         self._graph = graph
@@ -44,7 +44,7 @@ class _Step:
         self._changes: dict[tuple[str, int], Tensor] = {}
 
     def take(self, node: Node) -> None:
-        """Give a node its turn."""
+        """Add the operators of a node."""
         name = node.name
         match node:
             case Input():
@@ -57,7 +57,7 @@ class _Step:
                 self._sent[name] = self._graph.named(self._current(name), name)
 
     def remember(self, name: str) -> None:
-        """Keep what a node sent for the steps to come."""
+        """Store the value that a node sent for later steps."""
         steps = 1
         while sent(name, steps) in self._states:
             self._graph.named(self._value(name, steps - 1), next_of(sent(name, steps)))
@@ -80,7 +80,7 @@ class _Step:
         return apply(self._graph, node, received, self._program.in_shape(node.name), largest=self._largest_into(edges))
 
     def _current(self, name: str) -> Tensor:
-        """Return what a receiver holds plus what arrived afresh."""
+        """Sum the changes that a receiver holds and the values that arrive in this step."""
         parts = []
         changes = self._messages(name, "delta")
         if changes:
@@ -96,14 +96,14 @@ class _Step:
         return [self._message(edge) for edge in self._program.incoming[name] if edge.code == code]
 
     def _message(self, edge: Edge) -> Tensor:
-        """Return what an edge carries, in its code."""
+        """Return the message of an edge, in its code."""
         if isinstance(self._program[edge.source], LinearMap):
             return self._sent[edge.source]
         take = self._value if edge.code == "spike" else self._change
         return take(edge.source, edge.delay)
 
     def _value(self, name: str, steps: int) -> Tensor:
-        """Return what the input or a layer sent some steps ago."""
+        """Return the value that the input or a layer sent some steps ago."""
         return self._states[sent(name, steps)] if steps else self._sent[name]
 
     def _change(self, name: str, steps: int) -> Tensor:
@@ -131,7 +131,7 @@ class _Step:
         return currents_of_biases(self._program)
 
     def _bias(self, name: str) -> NDArray[np.float64]:
-        """Return the biases behind delta edges into a receiver, of the shape of its current or one per channel."""
+        """Sum the biases that delta edges bring into a receiver, one per value of its current or per channel."""
         sources = [edge.source for edge in self._program.incoming[name] if edge.code == "delta"]
         biases = [self._biases[source] for source in sources if isinstance(self._program[source], LinearMap)]
         bias = sum(biases, np.zeros(self._program.in_shape(name)))

@@ -4,9 +4,10 @@ from pathlib import Path
 
 from tdd_deploy.errors import MissingDependency
 from tdd_deploy.files import replacing
+from tdd_deploy.options.vocabulary import Form
 from tdd_deploy.program import Program
 
-from .rules import Form, check
+from .rules import check
 
 
 def write(program: Program, path: Path, *, form: Form = "step", fast: bool = False) -> None:
@@ -19,8 +20,8 @@ def write(program: Program, path: Path, *, form: Form = "step", fast: bool = Fal
         program: what to write.
         path: the file.
         form: ``step`` is one time step, ``[batch, *shape]``; ``scan`` a loop over all, ``[n_steps, batch, *shape]``.
-        fast: sum float32 with Conv and Gemm, which are faster but which some runtimes compute in fewer bits; not
-            used for other number formats.
+        fast: sum float32 with Conv and Gemm: they are faster, but some runtimes compute them in fewer bits. Other
+            number formats ignore it.
 
     Raises:
         NotExportable: ONNX cannot hold the program; every reason is named.
@@ -39,14 +40,14 @@ def model(
     form: Form = "step",
     fast: bool = False,
     layers: bool = False,
-    needed_for: str = "export --target onnx",
+    needed_for: str = "an export to ONNX",
 ) -> bytes:
     """Build the bytes that ``write`` writes.
 
     Args:
         program: what to write.
-        form: as of ``write``.
-        fast: as of ``write``.
+        form: as for ``write``.
+        fast: as for ``write``.
         layers: whether the values that layers of neurons send are outputs too.
         needed_for: the feature that an error names if onnx is not installed.
 

@@ -30,8 +30,8 @@ class Result:
 
     output: NumberArray
     layers: dict[str, NumberArray]
-    count: Callable[[], Trace]  # says in words what was counted: for one small sample that takes longer than to run it
-    potentials: dict[str, NumberArray] = field(default_factory=dict)  # as layers compared them with their thresholds
+    count: Callable[[], Trace]  # names the counts: for one small sample, this takes longer than to execute it
+    potentials: dict[str, NumberArray] = field(default_factory=dict)  # what layers compared with their thresholds
 
     @cached_property
     def trace(self) -> Trace:
@@ -39,7 +39,7 @@ class Result:
         return self.count()
 
     def __add__(self, other: "Result") -> "Result":
-        """Return what both batches gave, one behind the other."""
+        """Join the results of two batches, sample after sample."""
         layers, potentials = (
             {name: np.concatenate([raster, after[name]]) for name, raster in before.items()}
             for before, after in ((self.layers, other.layers), (self.potentials, other.potentials))

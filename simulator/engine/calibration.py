@@ -1,4 +1,4 @@
-"""What quantisation changed, measured: spikes of the float program against those of the integer program."""
+"""Measure what quantization changed: compare the spikes of the float program and of the integer program."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from tdd_deploy.simulator import reference
 
 from .engine import Engine, Frames
 
-SUMMED = 16  # samples whose sums are looked at
+SUMMED = 16  # samples whose sums are examined
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +49,7 @@ def calibrate(
 
     Args:
         original: the float program.
-        quantized: what ``program/quantize.py`` made of it.
+        quantized: the same program in integers.
         batches: encoded samples, one batch or more, and their labels or None.
         n_steps: time steps per sample.
     """

@@ -1,4 +1,4 @@
-"""Which code pays where: chosen per group of edges from counts on calibration samples."""
+"""Choose a code for each group of edges, from counts on calibration samples."""
 
 from tdd_deploy.program import Code, Edge, Input, Program, code_groups, with_codes
 from tdd_deploy.simulator.counts import Trace
@@ -18,7 +18,7 @@ def choose_codes(program: Program, calibration: Trace) -> Program:
 
 
 def _cost(program: Program, trace: Trace, group: tuple[Edge, ...], code: str) -> tuple[int, int]:
-    """Return the synaptic operations behind a group of edges, and the events that enter it."""
+    """Return the synaptic operations that a group of edges causes, and the events that enter it."""
     counts = trace.delta_code if code == "delta" else trace.spike_code
     row = {layer.name: i for i, layer in enumerate(trace.layers)}
     synops = sum(int(counts.synops_effective[row[name]].sum()) for name in {e.target for e in group} & row.keys())

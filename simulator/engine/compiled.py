@@ -1,4 +1,4 @@
-"""A batch through the compiled loops: samples shared out to threads, rasters and counts put together."""
+"""Execute a batch in the compiled loops: threads take samples; their rasters and counts are put together."""
 
 import math
 from collections.abc import Callable, Collection, Mapping
@@ -14,9 +14,9 @@ from tdd_deploy.simulator.arithmetic import NumberArray
 from tdd_deploy.simulator.counts import IntArray, Layer
 from tdd_deploy.simulator.routes import Found, Route
 
-from . import kernels
 from .batch import Frames, Result
-from .kernels import N_COUNTS, Count, Memory
+from .kernels import run as kernels
+from .kernels.tables import N_COUNTS, Count, Memory
 from .plan import Planned, potential_of
 from .scatter import Synapses, channel_first, channel_last
 from .tally import Synops, Tally
@@ -24,8 +24,8 @@ from .tally import Synops, Tally
 Counted = tuple[IntArray, IntArray]  # of a thread: [node, n_steps, count], and samples executed per step
 THREADS = int(numba.config.NUMBA_NUM_THREADS)  # type: ignore[attr-defined]  # the variable, or our cores
 STAGED = 2**23  # bytes of input, laid out for the loops
-SHARE = 4  # samples that a thread takes at a time, at most: one on a busy core takes fewer
-WORTH = 500_000  # values that nodes send in a time for which it pays to start a thread
+AT_ONCE = 4  # samples that a thread takes at a time, at most: a thread on a busy core takes fewer in all
+WORTH = 500_000  # values that nodes send in the time for which it pays to start a thread
 
 
 class Compiled:
@@ -66,7 +66,7 @@ class Compiled:
         )
 
     def _check_sent(self, counts: IntArray) -> None:
-        """Refuse numbers so large that sums of them may overflow, at the first step at which a layer sent such."""
+        """Refuse numbers so large that their sums may overflow, and name the first step at which a layer sent some."""
         if not self._graded:
             return
         beyond = counts[[self._planned.place[name] for name in self._graded], :, Count.BEYOND] > 0  # [layer, step]
@@ -85,7 +85,7 @@ class Compiled:
         return np.stack([channel_last(as_input(self._program, x)).reshape(len(x), -1) for x in given])
 
     def _tally(self, counts: IntArray, n_running: IntArray) -> Tally:
-        """Say in the words of the counters what the loops counted, ``[node, n_steps, count]``."""
+        """Translate the counts of the loops, ``[node, n_steps, count]``, into named counts."""
         tally = Tally(self._layers, n_running)
         for layer in self._layers:
             node, found = self._program[layer.name], counts[self._planned.place[layer.name]].T
@@ -114,7 +114,7 @@ class Compiled:
 
 
 class _Run:
-    """A batch, span by span: what nodes sent, ``[batch, n_steps, n]``, bytes of those that spike; and what it cost."""
+    """One batch, span by span: what nodes sent, ``[batch, n_steps, n]``, and what that cost. Spikes are bytes."""
 
     def __init__(
         self, planned: Planned, program: Program, shape: tuple[int, int], *, record: Collection[str], margin: float
@@ -142,24 +142,24 @@ class _Run:
         is_whole = len(steps) == self._n_steps
         if not (is_whole or self._memories):
             self._memories = [self._planned.memory() for _ in range(self._batch)]
-        share = min(SHARE, -(-self._batch // n_threads)) if is_whole else 1
-        starts = iter(range(0, self._batch, share))
+        at_once = min(AT_ONCE, -(-self._batch // n_threads)) if is_whole else 1
+        starts = iter(range(0, self._batch, at_once))
 
-        def take_shares() -> Counted:
+        def take_samples() -> Counted:
             plan = self._planned.plan
             counts, n_running = np.zeros((self.counts[..., 0].size, N_COUNTS), np.int64), np.zeros_like(self.n_running)
             with self._planned.lent() as memory:
                 for first in starts:
                     if self._decided[first]:
                         continue
-                    last = min(first + share, self._batch)
+                    last = min(first + at_once, self._batch)
                     samples = (steps.start, steps.stop, first, last, memory if is_whole else self._memories[first])
                     raster = (self._at, self._spikes, self._numbers)
                     is_decided = kernels.run(plan, inputs, *samples, *raster, *self._deciding, counts, n_running)
                     self._decided[first] = is_decided and not is_whole
             return counts.reshape(self.counts.shape), n_running
 
-        for counts, n_running in _in_threads(take_shares, n_threads):
+        for counts, n_running in _in_threads(take_samples, n_threads):
             self.counts += counts
             self.n_running += n_running
 
@@ -173,10 +173,10 @@ class _Run:
         return first.astype(self._numbers.dtype).reshape(*raster.shape[:2], *shape)
 
 
-def _in_threads(take_shares: Callable[[], Counted], n_threads: int) -> list[Counted]:
+def _in_threads(take_samples: Callable[[], Counted], n_threads: int) -> list[Counted]:
     """Call a function once per thread, this one among them."""
     if n_threads == 1:
-        return [take_shares()]
+        return [take_samples()]
     with ThreadPoolExecutor(n_threads - 1) as pool:
-        others = [pool.submit(take_shares) for _ in range(n_threads - 1)]
-        return [take_shares(), *(other.result() for other in others)]
+        others = [pool.submit(take_samples) for _ in range(n_threads - 1)]
+        return [take_samples(), *(other.result() for other in others)]

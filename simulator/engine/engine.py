@@ -1,7 +1,7 @@
 """The event engine: what changed is sent, and nothing else is computed.
 
 Every edge sends its source's values (spike code) or their change since the step before (delta code). A receiver
-*holds* what delta edges brought, and takes what spike edges brought *afresh* each step. Everything between two layers
+*holds* what delta edges brought; what spike edges brought counts for one step. Everything between two layers
 of neurons is linear, so it acts on changes as it acts on values; a bias is added once in delta code, at every step in
 spike code.
 """
@@ -39,7 +39,7 @@ class Engine:
     Args:
         program: what to execute.
         compiled: whether to compile where it can be done.
-        threads: that share the samples of a batch; by default $NUMBA_NUM_THREADS, or one per core that we may use.
+        threads: how many share the samples of a batch; by default $NUMBA_NUM_THREADS, or one per available core.
         routes: what events of the input and of layers cost on a mesh of cores; messages are counted by them.
         potentials: spiking layers for which every run keeps the potentials that they compare with their thresholds.
     """
@@ -85,7 +85,7 @@ class Engine:
             n_steps: time steps.
             record: the input, or layers of neurons, whose values are kept.
             early_exit: a sample ends with the first step at which its largest output, as a mean over the steps so far,
-                is this much ahead of the next one; what it would have sent afterwards is zero, and not counted.
+                is this much ahead of the next one. Later steps send zero, and nothing of them is counted.
 
         Raises:
             BadOption: ``early_exit`` is not above zero, or the output is not one number per class.
@@ -114,10 +114,10 @@ class Engine:
     def _check_early_exit(self, margin: float) -> None:
         shape = self.program.shapes[self.program.output.name]
         if not 0 < margin < math.inf:
-            raise BadOption("--early-exit", f"{margin:g}", "a number above 0, in units of the output")
+            raise BadOption("early_exit", f"{margin:g}", "a number above 0, in units of the output")
         if len(shape) != 1 or shape[0] < 2:
-            found = f"{margin:g}, with an output of shape {list(shape)}"
-            raise BadOption("--early-exit", found, "an output of 2 numbers or more, one per class")
+            found = f"needs an output of 2 numbers or more, one per class (got shape {list(shape)})"
+            raise BadOption("early_exit", found)
 
 
 @dataclass(frozen=True)
@@ -159,14 +159,14 @@ class _Run:
         self._received: dict[tuple[str, Code], NumberArray] = {
             (node.name, edge.code): self._zeros(node.name) for node in receivers for edge in program.incoming[node.name]
         }
-        # A map writes into its receiver's accumulator; with several targets, or a map behind it, into its own array.
+        # A map writes into its receiver's accumulator; with several targets, or a map after it, into its own array.
         self._sinks = {
             node.name: self._received.get((edges[0].target, edges[0].code)) if len(edges) == 1 else None
             for node in program.linear_maps
             for edges in [program.outgoing[node.name]]
         }
         self._sent: dict[str, NumberArray] = {}  # what maps without a sink sent this step, in the code of their edges
-        # What maps sent as changes, as values: a map behind them is counted in spike code too.
+        # What maps sent as changes, as values: a map after them is counted in spike code too.
         self._kept = {
             edge.source
             for node in program.linear_maps
@@ -208,7 +208,7 @@ class _Run:
                 received.fill(0)
 
     def result(self) -> Result:
-        """Return what the batch gave."""
+        """Return the rasters and the counts of the batch."""
         layers = dict(self._rasters)
         output = layers.pop(self._program.output.name)
         return Result(output, layers, self._tally.trace, self._potentials)
@@ -235,7 +235,7 @@ class _Run:
         self._send(layer.name, values)
 
     def _current(self, name: str) -> NumberArray:
-        """Return what a receiver holds plus what arrived afresh."""
+        """Return what a receiver holds plus what arrived in this step."""
         for edge in self._program.incoming[name]:
             if self._sinks.get(edge.source) is None:
                 self._received[name, edge.code] += self._message(edge)

@@ -1,8 +1,8 @@
-"""A program laid out as tables, for the loops in kernels.py.
+"""Lay out a program as tables for the compiled loops.
 
 Every node has values: a layer's spikes, a map's sums. A map with weights adds what changed in its source to the sums it
 held; so a node needs its own values and its source's, of this step and the one before, whatever the code of its edges.
-Where several edges meet, a node of kind SUM stands before the receiver.
+Where several edges meet, a node of kind SUM precedes the receiver.
 """
 
 import math
@@ -50,10 +50,10 @@ from tdd_deploy.program.exact import next_below
 from tdd_deploy.simulator.arithmetic import NumberArray
 from tdd_deploy.simulator.routes import Route
 
-from .kernels import AT_ONCE, BLOCK, NODE, Kind, Memory, Parameter, Plan, Variant
-from .scatter import IntArray, Synapses, channel_first, channel_last, flat_channel_last, targets
+from .kernels.tables import BLOCK, NODE, Kind, Memory, Parameter, Plan, Variant
+from .scatter import IntArray, Synapses, channel_first, channel_last
+from .taps import Tap, as_conv, columns_of, pairs_of, rows_of, weights_of
 
-Tap = tuple[int, int, int]  # the tap, the place it reaches, how many taps and places in a row
 KINDS = {
     **dict.fromkeys((LoihiLIF, CubaLIF, LIF, IF), Kind.NEURONS),
     **dict.fromkeys((LI, CubaLI, I), Kind.INTEGRATORS),
@@ -63,9 +63,8 @@ KINDS = {
 }
 SPIKING = (Kind.NEURONS, Kind.THRESHOLD)  # their values are 0 and 1
 SENDERS = (Kind.INPUT, *KINDS.values())  # their changes are counted
-MANY = (
-    0.46  # the share of inputs from which on, changed or not, all are multiplied: where the times cross in benchmarks/
-)
+# From this fraction of changed inputs on, all inputs are multiplied: the times cross here in benchmarks/.
+MANY = 0.46
 PADDING = 64  # vectors begin at multiples of this
 
 
@@ -92,7 +91,7 @@ class Planned:
 
     @contextmanager
     def lent(self) -> Iterator[Memory]:
-        """Lend memory for one sample, again and again: new memory takes longer than a small network's sample."""
+        """Lend memory for one sample, and reuse it: to allocate it takes longer than to execute a small network."""
         try:
             memory = self._spare.pop()
         except IndexError:
@@ -127,7 +126,7 @@ def _read(program: Program) -> tuple[str, ...]:
 
 
 def is_covered(program: Program) -> bool:
-    """Say whether the compiled loops know every node of a program, and may be compiled."""
+    """Decide whether the compiled loops know every node of a program, and may be compiled."""
     is_compiling = not numba.config.DISABLE_JIT  # type: ignore[attr-defined]
     return is_compiling and all(_is_known(node) for node in program.nodes)
 
@@ -159,7 +158,7 @@ class _Row:
 class _Layout:
     """Tables in the making; a SUM before node x is named ``x/sum``, which no node can be named.
 
-    ``counted_at`` says for each sender and table of its route which node counts it.
+    ``counted_at`` names, for each sender and table of its route, the node that counts it.
     """
 
     def __init__(
@@ -197,7 +196,7 @@ class _Layout:
         )
 
     def _put(self, node: Node) -> None:
-        """Add a node, behind a sum when it needs one."""
+        """Add a node, after a sum if it needs one."""
         edges = tuple((edge.source, edge.delay) for edge in self._program.incoming[node.name])
         if isinstance(node, Output) and node.reading == "potential":
             edges = ((potential_of(edges[0][0]), 0),)
@@ -269,7 +268,7 @@ class _Layout:
             self.n_numbers += stride
 
     def _slots(self, name: str) -> int:
-        """Return how many steps of its values a node keeps: what its receivers ask for, and its own last ones."""
+        """Return for how many steps a node keeps its values: as many as its receivers or its own changes need."""
         asked = [
             delay + (2 if row.kind == Kind.SYNAPSES else 1)
             for row in self._rows.values()
@@ -319,10 +318,10 @@ class _Layout:
         fans = np.zeros((math.prod(shape), 2), np.int32)
         if isinstance(synapses, Synapses):
             fans = np.stack([synapses.fan_effective, synapses.fan_stored], axis=1)
-        conv = _as_conv(node, shape)
+        conv = as_conv(node, shape)
         image = shape if len(shape) == 3 and not isinstance(node, Scale) else (math.prod(shape), 1, 1)
-        weight, rows, columns = _weights(conv), _rows(conv, image), _columns(conv, image)
-        pairs = _pairs(conv, image)
+        weight, rows, columns = weights_of(conv), rows_of(conv, image), columns_of(conv, image)
+        pairs = pairs_of(conv, image)
         return {
             "is_delta": self._program.incoming[node.name][0].code == "delta",
             "size_in": math.prod(shape),
@@ -350,7 +349,7 @@ class _Layout:
 
 
 def _variant(neuron: VariantLIF) -> Variant:
-    """Return what the compiled loops are told of a variant's words."""
+    """Translate the words of a variant into the flags of the compiled loops."""
     words = {
         Variant.SOFT: neuron.reset == "soft",
         Variant.NEVER_RESETS: neuron.reset == "none",
@@ -389,73 +388,7 @@ def _last(shape: Shape) -> Shape:
 
 
 def _block(parameter: NumberArray) -> NumberArray:
-    """Lay out a parameter, channel last; as one block where all blocks are the same, as when channels share numbers."""
+    """Lay out a parameter, channel last; as one block where all blocks are equal, as when channels share numbers."""
     flat = channel_last(parameter[None])[0].ravel() if parameter.ndim else parameter[None]
     block = np.resize(flat, BLOCK)
     return block if np.array_equal(flat, np.resize(block, flat.size)) else flat
-
-
-def _as_conv(node: Dense | Conv | Pool | Scale, in_shape: Shape) -> Conv:
-    """Express a map as a convolution: of one pixel, or with weights of 1, or with a group per value."""
-    match node:
-        case Scale():
-            factor = flat_channel_last(node.factor, in_shape)
-            bias = None if node.bias is None else flat_channel_last(node.bias, in_shape)
-            return Conv(name=node.name, weight=factor[:, None, None, None], bias=bias, groups=factor.size)
-        case Dense():
-            return Conv(name=node.name, weight=node.weight[:, :, None, None], bias=node.bias)
-        case Pool():
-            return node.as_conv(in_shape[0])
-    return node
-
-
-def _weights(conv: Conv) -> NumberArray:
-    """Return weights ``[channel_in, tap row, tap column, channel_out]``, columns in the order of ``_column_order``."""
-    n_out, per_group, ky, kx = conv.weight.shape
-    grouped = conv.weight.reshape(conv.groups, -1, per_group, ky, kx)[..., _column_order(conv)]
-    return grouped.transpose(0, 2, 3, 4, 1).reshape(conv.groups * per_group, ky, kx, n_out // conv.groups)
-
-
-def _column_order(conv: Conv) -> list[int]:
-    """Order tap columns so that those which one pixel uses side by side reach pixels side by side."""
-    stride, dilation = conv.stride[1], conv.dilation[1]
-    return sorted(range(conv.weight.shape[3]), key=lambda tap: (tap * dilation % stride, -tap))
-
-
-def _pairs(conv: Conv, in_shape: Shape) -> list[IntArray]:
-    """Return for each tap how many places it connects, and where their channels begin; nothing if events are faster."""
-    per_place, (n_out, height_out, width_out) = in_shape[0], conv.out_shape(in_shape)
-    is_faster = conv.weight.dtype.kind == "f" and conv.groups == 1 and height_out * width_out >= AT_ONCE
-    if not is_faster or per_place % int(AT_ONCE):
-        return []
-    pairs = []
-    for row in range(conv.weight.shape[2]):
-        for column in _column_order(conv):
-            ty, tx = targets(conv, in_shape, 0, row), targets(conv, in_shape, 1, column)
-            y, x = np.nonzero((ty >= 0)[:, None] & (tx >= 0)[None, :])
-            begin = [(y * in_shape[2] + x) * per_place, (ty[y] * width_out + tx[x]) * n_out]
-            pairs.append(np.array([len(y), *np.stack(begin, axis=1).ravel()]))
-    return pairs
-
-
-def _rows(conv: Conv, in_shape: Shape) -> list[list[Tap]]:
-    """Return for each row of the input the taps that reach a row of the output."""
-    reached = [targets(conv, in_shape, 0, tap) for tap in range(conv.weight.shape[2])]
-    return [[(tap, int(row[y]), 1) for tap, row in enumerate(reached) if row[y] >= 0] for y in range(in_shape[1])]
-
-
-def _columns(conv: Conv, in_shape: Shape) -> list[list[Tap]]:
-    """Return for each column of the input the taps that reach a column; neighbours in one, unless groups part them."""
-    reached = [targets(conv, in_shape, 1, tap) for tap in _column_order(conv)]
-    columns = []
-    for x in range(in_shape[2]):
-        runs: list[Tap] = []
-        for tap, column in enumerate(reached):
-            if column[x] < 0:
-                continue
-            if runs and conv.groups == 1 and (tap, column[x]) == (runs[-1][0] + runs[-1][2], runs[-1][1] + runs[-1][2]):
-                runs[-1] = (runs[-1][0], runs[-1][1], runs[-1][2] + 1)
-            else:
-                runs.append((tap, int(column[x]), 1))
-        columns.append(runs)
-    return columns

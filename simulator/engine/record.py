@@ -17,14 +17,18 @@ from .engine import Result
 
 
 class Recorder:
-    """Takes the results of one batch after the other."""
+    """Appends the results of one batch after the other to files."""
 
     def __init__(
         self, program: Program, folder: Path, *, n_samples: int, n_steps: int, potentials: Collection[str] = ()
     ) -> None:
         arrays = {layer.name: "i1" if layer.neuron.binary else program.dtype for layer in program.neuron_layers}
         if "output" in arrays:
-            raise BadOption("--record", "a program with a layer named output", "another name; output is the result's")
+            raise BadOption(
+                "record",
+                "cannot hold a layer named output",
+                remedy="Rename the layer: output is the name of the result.",
+            )
         arrays["output"] = program.dtype
         arrays |= {f"v/{name}": program.dtype for name in potentials}
         self._dtypes = {name: np.dtype(dtype) for name, dtype in arrays.items()}
@@ -36,7 +40,7 @@ class Recorder:
                 write_array_header_2_0(file, header)
 
     def take(self, result: Result) -> None:
-        """Write a batch behind those before it."""
+        """Append a batch to the files."""
         rasters = {"output": result.output, **result.layers, **{f"v/{k}": v for k, v in result.potentials.items()}}
         for name, path in self.paths.items():
             raster = rasters[name]

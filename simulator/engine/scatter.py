@@ -113,7 +113,7 @@ class ConvSynapses(Synapses):
         self.bias_adds = 0 if node.bias is None else positions * int(np.count_nonzero(node.bias))
 
     def _fan_out(self, per_tap: NDArray[Any]) -> IntArray:
-        """Return the weights that an event at ``[y, x, channel]`` reaches, given those of each channel and tap."""
+        """Return how many weights an event at ``[y, x, channel]`` reaches, given how many each channel and tap do."""
         channels, height, width = self._in_shape
         fan = np.zeros((height, width, channels), np.int64)
         for tap, (ty, tx) in enumerate(self._taps):
@@ -132,7 +132,7 @@ class ConvSynapses(Synapses):
                 sample, at, value = part.sample[mine], place[mine], part.value[mine]
                 if not len(at):
                     continue
-                # Events of one pixel stand side by side: their weights are summed before they are spread.
+                # Events of one pixel are neighbors in the list: their weights are summed before they are spread.
                 starts = _run_starts(sample * (self._in_shape[1] * width) + at)
                 weights = self._weight[g, within[mine]].reshape(len(at), -1) * value[:, None]
                 summed = np.add.reduceat(weights, starts, axis=0).reshape(len(starts), n_taps, out_per_group)
@@ -190,7 +190,7 @@ class Pooled:
 
 
 class Flattened:
-    """To one dimension, channels slowest, as weights behind it expect."""
+    """To one dimension, channels slowest, as later weights expect."""
 
     def add(self, x: NumberArray, into: NumberArray) -> None:
         """Add the flat ``x`` to ``into``."""

@@ -11,12 +11,12 @@ from tdd_deploy.simulator.routes import COSTS, EVERYWHERE, Found, Route
 
 from .scatter import Events, Synapses
 
-Number = int | IntArray  # of one time step, or of each
+Number = int | IntArray  # for one time step, or for each
 
 
 @dataclass(frozen=True)
 class Synops:
-    """Synaptic operations of a batch at one map; those of a sample are MACs when one of its events is not -1 or 1."""
+    """Synaptic operations of a batch at one map. A sample with an event other than -1 or 1 needs MACs."""
 
     effective: Number
     stored: Number

@@ -1,4 +1,4 @@
-"""Whether a program fits on a chip: every limit that it breaks, why, and what was found to help."""
+"""Check whether a program fits on a chip: find every limit that it breaks, why, and what helps."""
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
@@ -14,15 +14,25 @@ from .chips import Chip
 from .needs import Needs
 from .placement import Placement, codes_sent, place, placed_layers, placement_json, senders_of
 
+SCHEMA_VERSION = 3
 FEWEST_BITS = 2
-DRAWN = "With an encoder that sends spikes it fits: train with --encoder poisson"
-TRIES = 24  # of changes in all: each is a placement
-Change = tuple["Setting", str]  # and what it is, for people
+DRAWN = "With an encoder that sends spikes it fits: train with `encoder=poisson`"
+TRIES = 24  # changes that are tried in all: each is a placement
+Change = tuple["Setting", str]  # the changed setting, and a description for people
 PER_NEURON = {
     "synapse_bits": "the synapses of each single neuron lie in its own core",
     "axons_in": "all that reaches a single neuron enters its own core",
     "fan_in": "a neuron has no more inputs",
 }
+# How to say that a rule is broken; the rules of LIMITS have a number each.
+SENTENCES = {
+    "neuron model": "{where} has the neuron model {found}, but the chip has {allowed}",
+    "reset": "{where} has the reset {found}, but the chip has {allowed}",
+    "signed events": "{where} sends {found}; it must send {allowed}",
+    "events with numbers": "{where} {found}; it must send {allowed}",
+    "payload": "{where} sends {found}; the limit is {allowed}",
+}
+LIMIT_SENTENCE = "{where}: {rule} must be at most {allowed} (got {found})"
 PER_CORE = {
     "axons_out": "each core that an event goes to takes an axon of the core that sends it",
     "destinations": "a neuron's events go to no more cores",
@@ -31,7 +41,7 @@ PER_CORE = {
 
 @dataclass(frozen=True, kw_only=True)
 class Seen:
-    """What the data show about the input: whether it sends only 0 and 1, a description, and a remedy if it does not."""
+    """What data show about the input: whether it sends only 0 and 1, a description, and a remedy if it does not."""
 
     is_binary: bool
     found: str
@@ -58,7 +68,7 @@ class Setting:
 
 @dataclass(frozen=True, kw_only=True)
 class Fault:
-    """A broken limit; ``rule`` is its name, ``where`` a node, and ``fix`` what was tried and helps, if anything did."""
+    """A broken limit; ``rule`` is its name, ``where`` a node, and ``fix`` a change that was tried and helps."""
 
     rule: str
     where: str
@@ -66,29 +76,32 @@ class Fault:
     allowed: str
     why: str
     source: str
-    excess: float = 1.0  # how many times what is allowed
+    excess: float = 1.0  # found / allowed
     fix: str = ""
 
     @property
     def key(self) -> tuple[str, str]:
-        """What tells it from others."""
+        """What distinguishes it from other faults."""
         return self.rule, self.where
 
     def __str__(self) -> str:
+        """Say what is broken, and why that is a limit; parameters of ``fix`` are in backticks."""
+        sentence = SENTENCES.get(self.rule, LIMIT_SENTENCE)
+        parts = {"rule": self.rule, "where": self.where, "found": self.found, "allowed": self.allowed}
         fix = f" {self.fix}" if self.fix else ""
-        return f"{self.rule}, {self.where}: {self.found}; allowed: {self.allowed}: {self.why}.{fix}"
+        return f"{sentence.format(**parts)}: {self.why}.{fix}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Checked:
-    """What was found. ``taken`` lists assumptions of the check, ``conditions`` what must hold in addition."""
+    """The result of a check; ``conditions`` must hold in addition to its ``assumptions``."""
 
     setting: Setting
     placement: Placement
     faults: tuple[Fault, ...]
-    taken: tuple[str, ...]
+    assumptions: tuple[str, ...]
     conditions: tuple[str, ...] = ()
-    data: Mapping[str, Any] | None = None  # how the values that were looked at were read
+    data: Mapping[str, Any] | None = None  # how the examined values were read
 
     @property
     def fits(self) -> bool:
@@ -99,7 +112,7 @@ class Checked:
         """Return plain values."""
         setting = self.setting
         return {
-            "schema_version": 2,
+            "schema_version": SCHEMA_VERSION,
             "target": setting.chip.name,
             "title": setting.chip.title,
             "remark": setting.chip.remark,
@@ -107,7 +120,7 @@ class Checked:
             "chips": setting.n_chips,
             "fits": self.fits,
             "conditions": list(self.conditions),
-            "taken": list(self.taken),
+            "assumptions": list(self.assumptions),
             "not_checked": list(setting.chip.not_checked),
             "faults": [asdict(fault) for fault in self.faults],
             "placement": placement_json(self.placement),
@@ -115,8 +128,14 @@ class Checked:
         }
 
 
-def check(setting: Setting, *, taken: tuple[str, ...] = (), data: Mapping[str, Any] | None = None) -> Checked:
-    """Find every limit of a chip that a program breaks, and try what may help."""
+def check(setting: Setting, *, assumptions: tuple[str, ...] = (), data: Mapping[str, Any] | None = None) -> Checked:
+    """Find every limit of a chip that a program breaks, and try changes that may help.
+
+    Args:
+        setting: the program, the chip, and the bits of a weight.
+        assumptions: what the caller decided, for people.
+        data: how the values that ``setting.seen`` describes were read.
+    """
     placement, faults = _examined(setting)
     tries = iter(range(TRIES))
     fixed = tuple(replace(fault, fix=_fix(setting, fault, faults, placement, tries)) for fault in faults)
@@ -124,14 +143,14 @@ def check(setting: Setting, *, taken: tuple[str, ...] = (), data: Mapping[str, A
         setting=setting,
         placement=placement,
         faults=fixed,
-        taken=taken,
+        assumptions=assumptions,
         conditions=tuple(_conditions(setting)),
         data=data,
     )
 
 
 def cannot_run(program: Program, chip: Chip, *, input_is_binary: bool) -> str:
-    """Say what of a program, wherever it is placed, a chip cannot execute; nothing when it can execute all."""
+    """List what a chip cannot execute of a program, wherever it is placed; an empty text if it can execute all."""
     nodes: dict[str, list[str]] = {}
     seen = Seen(is_binary=input_is_binary, found="sends numbers")
     for fault in _unable(Setting(program=program, chip=chip, weight_bits=0, seen=seen)):
@@ -146,7 +165,7 @@ def _examined(setting: Setting) -> tuple[Placement, tuple[Fault, ...]]:
 
 
 def _unable(setting: Setting) -> tuple[Fault, ...]:
-    """Return what the chip cannot execute, however much of it there were."""
+    """Return what the chip cannot execute, however many cores it has."""
     rules = (_neuron_models, _resets, _signs, _numbers, _payload)
     return tuple(fault for rule in rules for fault in rule(setting))
 
@@ -221,7 +240,7 @@ def _conditions(setting: Setting) -> Iterator[str]:
     name = setting.program.input.name
     sends = name in codes_sent(setting.program)
     if sends and setting.chip.spikes.kind == "binary" and setting.input_kind == "unknown":
-        yield f"{name} sends nothing but spikes; the network does not state this, so check your samples with --data"
+        yield f"{name} sends nothing but spikes; the network does not state this, so check your samples with `data`"
 
 
 def _payload(setting: Setting) -> Iterator[Fault]:
@@ -281,7 +300,7 @@ def _over(setting: Setting, name: str, where: str, found: int, why: str, *, n_ch
 
 
 def _narrower(setting: Setting, layers: Iterable[str], excess: float) -> Iterator[Change]:
-    """Try fewer channels in a layer: what is needed grows with them. The input is as large as it is."""
+    """Try fewer channels in a layer: the need grows with them. The input keeps its size."""
     for layer in (name for name in layers if isinstance(setting.program[name], NeuronLayer)):
         n = math.floor(setting.program.shapes[layer][0] / excess)
         for channels in (n, n // 2):
@@ -291,7 +310,7 @@ def _narrower(setting: Setting, layers: Iterable[str], excess: float) -> Iterato
 
 
 def _fewer_bits(setting: Setting, excess: float) -> Iterator[Change]:
-    """Try fewer bits: what is needed shrinks with them, and in whole words at most twice as much."""
+    """Try fewer bits: the need shrinks with them, and in whole words at most twice as much."""
     is_integer = setting.program.number_format == "integer"
     is_ours = "quantized_from" in setting.program.provenance
     again = (
@@ -299,7 +318,7 @@ def _fewer_bits(setting: Setting, excess: float) -> Iterator[Change]:
     )
     most = min(setting.weight_bits - 1, math.floor(2 * setting.weight_bits / excess))
     for bits in range(most, FEWEST_BITS - 1, -1):
-        how = f"{again} --bits {bits}" if is_integer else f"--bits {bits}"
+        how = f"{again} `bits={bits}`" if is_integer else f"use `bits={bits}`"
         yield replace(setting, weight_bits=bits), f"With weights of {bits} bits it fits: {how}"
 
 
@@ -308,7 +327,7 @@ def _changes(setting: Setting, fault: Fault, placement: Placement) -> Iterator[C
     program = setting.program
     match fault.rule:
         case "signed events":
-            yield replace(setting, program=with_code(program, "spike")), "In spike code it fits: --code spike"
+            yield replace(setting, program=with_code(program, "spike")), "In spike code it fits: use `code=spike`"
         case "events with numbers" if fault.where == program.input.name:
             words = setting.seen.remedy if setting.seen else DRAWN
             if words:
@@ -320,7 +339,7 @@ def _changes(setting: Setting, fault: Fault, placement: Placement) -> Iterator[C
         case "cores per chip":
             yield from _fewer_bits(setting, fault.excess)
             chips = placement.n_chips
-            yield replace(setting, n_chips=chips), f"On {chips} chips it fits: --chips {chips}"
+            yield replace(setting, n_chips=chips), f"On {chips} chips it fits: use `chips={chips}`"
         case "synapse memory per core":
             yield from _fewer_bits(setting, fault.excess)
             yield from _narrower(setting, senders_of(program, fault.where), fault.excess)
@@ -328,8 +347,8 @@ def _changes(setting: Setting, fault: Fault, placement: Placement) -> Iterator[C
             yield from _narrower(setting, senders_of(program, fault.where), fault.excess)
         case "axons out of a core" | "cores that one neuron reaches":
             yield from _fewer_bits(setting, fault.excess)
-            behind = [layer for layer in placed_layers(program) if fault.where in senders_of(program, layer)]
-            yield from _narrower(setting, behind, fault.excess)
+            receivers = [layer for layer in placed_layers(program) if fault.where in senders_of(program, layer)]
+            yield from _narrower(setting, receivers, fault.excess)
 
 
 def _with_hard_reset(program: Program) -> Program:
@@ -343,7 +362,7 @@ def _with_hard_reset(program: Program) -> Program:
 
 
 def _fix(setting: Setting, fault: Fault, faults: tuple[Fault, ...], placement: Placement, tries: Iterator[int]) -> str:
-    """Return the first change that, checked anew, takes a fault away and brings no other."""
+    """Return the first change with which a second check no longer finds a fault, and finds no other."""
     others = {other.key for other in faults} - {fault.key}
     for changed, words in _changes(setting, fault, placement):
         if next(tries, None) is None:

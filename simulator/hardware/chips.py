@@ -1,4 +1,4 @@
-"""Chips: how many cores, and what a core holds, with sources. One TOML file each, strictly read."""
+"""Chips: how many cores they have, and what a core holds, with sources. Each is one TOML file, read strictly."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from tdd_deploy.neurons import NEURONS, LoihiLIF, Reset
 
 from .schema import CONFIDENCES, Key, names_in, read_table, table_violations
 
-# What can be limited: of a chip, of a core, or of one neuron; and its unit.
+# What a chip, a core or one neuron can limit, and the unit.
 LIMITS = {
     "cores": ("cores per chip", "core"),
     "neurons": ("neurons per core", "neuron"),
@@ -28,7 +28,7 @@ MODELS = (*NEURONS, LoihiLIF.__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Limit:
-    """The most of something; ``what`` says of what."""
+    """The largest number of something; ``what`` names it."""
 
     name: str
     value: int
@@ -43,7 +43,7 @@ class Limit:
 
 @dataclass(frozen=True, kw_only=True)
 class Mesh:
-    """Tiles in columns, numbered downwards, column by column; neighbours are one hop apart."""
+    """Tiles in columns, numbered downward, column by column; neighbors are one hop apart."""
 
     columns: int
     rows: int
@@ -57,14 +57,14 @@ class Synapses:
 
     sharing: str  # none; pixels that use the same taps share a list; kernels: one copy of all weights per core
     source: str
-    entry_synapses: int = 1  # synapses in an entry, each entry with so many bits more, in whole words
-    entry_bits: int = 0
+    entry_synapses: int = 1  # synapses in an entry
+    entry_bits: int = 0  # what an entry takes in addition; both in whole words
     word_bits: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)
 class Spikes:
-    """What a message carries: ``binary``, that a neuron fired; or ``graded``, a number of at most so many bits."""
+    """What a message carries: ``binary``, that a neuron fired; or ``graded``, a number of at most ``bits`` bits."""
 
     kind: str
     bits: int
@@ -73,7 +73,7 @@ class Spikes:
 
 @dataclass(frozen=True, kw_only=True)
 class Neurons:
-    """The models that the hardware has, by our names, and how it resets them."""
+    """The neuron models of the hardware, by our names, and their resets."""
 
     models: tuple[str, ...]
     resets: tuple[str, ...]
@@ -82,7 +82,7 @@ class Neurons:
 
 @dataclass(frozen=True, kw_only=True)
 class Chip:
-    """What is published of a chip's resources. What no source limits is not checked, and ``not_checked`` says what."""
+    """The published resources of a chip. What no source limits is not checked; ``not_checked`` lists it."""
 
     name: str
     title: str
@@ -95,7 +95,7 @@ class Chip:
     not_checked: tuple[str, ...]
 
     def limit(self, name: str) -> int | None:
-        """Return the most of something, or None where nothing is published."""
+        """Return a limit, or None where nothing is published."""
         found = self.limits.get(name)
         return None if found is None else found.value
 
@@ -106,7 +106,7 @@ def chip_names() -> tuple[str, ...]:
     return names_in("chips")
 
 
-def load_chip(name: str, *, option: str = "--target") -> Chip:
+def load_chip(name: str) -> Chip:
     """Read a chip by its name, or from a path that ends in ``.toml``.
 
     Raises:
@@ -114,7 +114,7 @@ def load_chip(name: str, *, option: str = "--target") -> Chip:
         BadFile: the file is missing or not TOML.
         BadProfile: every unknown key, missing number, unit or source.
     """
-    content = read_table("chips", name, option=option)
+    content = read_table("chips", name, option="target")
     violations = list(_violations(content))
     if violations:
         raise BadProfile(f"chip {name}", violations)

@@ -1,4 +1,4 @@
-"""Energy: counts times prices, in pJ, and what has no price."""
+"""Price counts: energy in pJ, and a list of what has no price."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,7 +10,7 @@ from tdd_deploy.simulator.counts import Counts, Layer
 
 from .profiles import Price, Profile
 
-# What a reader may take for granted in an energy figure: named when no price of the profile covers it.
+# What a reader may expect in an energy figure: it is listed if no price of the profile covers it.
 COVERAGE = {
     "synaptic operations": ("synops_effective", "synops_stored", "acs", "macs"),
     "neuron updates": ("updates_active", "updates_idle"),
@@ -63,7 +63,7 @@ class Energy:
 
     @property
     def dynamic_pj(self) -> float:
-        """Energy over all layers and steps."""
+        """Dynamic energy over all layers and steps."""
         return float(self.per_cell_pj.sum())
 
     @property
@@ -73,17 +73,17 @@ class Energy:
 
     @property
     def static_high_pj(self) -> float | None:
-        """The same with the longest time."""
+        """Static power of all chips times the longest time; None where one of them is not known."""
         return None if self.seconds is None else self._static_pj(self.seconds.high)
 
     @property
     def low_pj(self) -> float:
-        """The same with the lowest price that a source gives for each term."""
+        """Dynamic energy at the lowest price that a source gives for each term."""
         return float(sum(term.count.sum() * term.price.low_pj for term in self.terms))
 
     @property
     def high_pj(self) -> float:
-        """The same with the highest."""
+        """Dynamic energy at the highest price that a source gives for each term."""
         return float(sum(term.count.sum() * term.price.high_pj for term in self.terms))
 
     def _static_pj(self, seconds: float) -> float | None:
@@ -101,17 +101,17 @@ def price_counts(
     n_chips: int | None = None,
     unplaced: str = UNPLACED,
 ) -> Energy:
-    """Price what was counted.
+    """Price counts.
 
     Args:
-        counts: of all samples.
-        layers: what the counts are of.
+        counts: sums over all samples.
+        layers: the rows of the counts.
         profile: the prices.
-        seconds: that the hardware takes for all samples, for its static power.
-        time_basis: how they were found, for people.
-        clock_mhz: instead of the profile's.
-        n_chips: on which the program was placed when it was counted; None when it was not.
-        unplaced: why it was not.
+        seconds: the time that the hardware takes for all samples, for its static power.
+        time_basis: how this time was found, for people.
+        clock_mhz: replaces the clock of the profile.
+        n_chips: the chips on which the program was placed while events were counted; None if it was not placed.
+        unplaced: why it was not placed.
     """
     is_placed = n_chips is not None
     priced = [price for price in profile.prices if is_placed or not price.needs_placement]
@@ -128,7 +128,7 @@ def _without_placement(profile: Profile, why: str) -> list[str]:
 
 
 def _not_priced(profile: Profile, *, clock_mhz: float | None, is_timed: bool) -> list[str]:
-    """Say, one line each, what the energy leaves out, with or without a placement."""
+    """Describe, one line each, what the energy leaves out, with or without a placement."""
     covered = {count for price in profile.prices for count in price.counts}
     lines = [f"{what}: the profile has no price" for what, counts in COVERAGE.items() if not covered & set(counts)]
     power_mw = profile.static_mw(clock_mhz)
@@ -136,7 +136,7 @@ def _not_priced(profile: Profile, *, clock_mhz: float | None, is_timed: bool) ->
         lines.append("static power: the profile has none")
     elif not is_timed:
         parts = "; ".join(f"{part.name}, {part.confidence}: {part.source}" for part in profile.static)
-        lines.append(f"static power: {power_mw:g} mW per chip ({parts}); the time per step is not given (--step-time)")
+        lines.append(f"static power: {power_mw:g} mW per chip ({parts}); the time per step is not given (`step_time`)")
     return [*lines, *profile.not_priced, f"{EXCLUDED}: outside this count"]
 
 

@@ -1,4 +1,4 @@
-"""What a block of a layer needs of a core: neurons, synapse memory, axons.
+"""Find what a block of a layer needs in a core: neurons, synapse memory, axons.
 
 Synapse memory is counted in entries, as Loihi 1 has them (nengo-loihi 1.1.0, ``SynapseConfig.bits_per_axon``); or,
 where it is not published how a chip packs its synapses, as the bits of the weights alone, below which none can be.
@@ -26,9 +26,9 @@ INDEX_BITS = (6, 12)  # of a target in an entry, least and most
 
 @dataclass(frozen=True, kw_only=True)
 class Load:
-    """What a core has to hold; ``axons_in`` and memory are those of a block away from the border of an image.
+    """What a core has to hold; ``axons_in`` and memory hold for a block away from the border of an image.
 
-    ``fan_in`` is the synapses of one neuron, ``destinations`` the most cores that one neuron reaches.
+    ``fan_in`` counts the synapses of one neuron; ``destinations`` is the largest number of cores that a neuron reaches.
     """
 
     neurons: int
@@ -40,7 +40,7 @@ class Load:
 
 
 class Needs:
-    """What blocks of one layer need on a chip."""
+    """The needs of blocks of one layer on a chip."""
 
     def __init__(self, program: Program, layer: str, chip: Chip, weight_bits: int) -> None:
         self.shape = program.shapes[layer]
@@ -52,7 +52,7 @@ class Needs:
         self._loads: dict[Shape, Load] = {}  # blocks of a layer have few shapes
 
     def largest_block(self, most: int | None) -> tuple[Shape, tuple[str, ...]]:
-        """Return the block of which the fewest make the layer, and the limits that even a single neuron breaks.
+        """Find the block that cuts the layer into the fewest parts, and the limits that even a single neuron breaks.
 
         Args:
             most: neurons per core.
@@ -189,7 +189,7 @@ def _composed(maps: Sequence[LinearMap], axis: int) -> Taps:
 
 
 def _span(taps: Taps, n: IntArray) -> IntArray:
-    """Return how many rows or columns so many windows take."""
+    """Return how many rows or columns a number of windows take."""
     sizes, where = np.unique(n, return_inverse=True)
     return np.array([_n_taken(taps, int(size)) for size in sizes])[where]
 
@@ -211,6 +211,6 @@ def _tap_sets(taps: Taps, n: int) -> tuple[tuple[int, int], ...]:
     at, stride = taps
     sets = set()
     for pixel in range((n - 1) * stride + at[-1] + 1):
-        behind = ((tap, pixel - tap) for tap in at)
-        sets.add(frozenset(tap for tap, to in behind if to % stride == 0 and 0 <= to // stride < n))
+        reached = ((tap, pixel - tap) for tap in at)
+        sets.add(frozenset(tap for tap, to in reached if to % stride == 0 and 0 <= to // stride < n))
     return tuple(Counter(len(used) for used in sets if used).items())

@@ -1,7 +1,7 @@
-"""Layers on cores: which core holds which neurons, what it has to store, and where every event goes.
+"""Place layers on cores: find which core holds which neurons, what it stores, and where every event goes.
 
 A layer is cut into blocks of channels, rows and columns, as few as the limits of a core allow, one block to a core; the
-output, where currents are read, is placed as a layer of neurons is. Layers follow each other in execution order over
+output, where currents are read, is placed like a layer of neurons. Layers follow each other in execution order over
 the mesh. Inputs enter at its first tile. An event costs one message for each core that holds a neuron which it can
 reach, zero weights included.
 """
@@ -29,7 +29,7 @@ ATTEMPTS = 8  # at fewer neurons per core, when a core sends to too many others
 
 @dataclass(frozen=True, kw_only=True)
 class Block:
-    """The part of a layer that one core holds: from ``first``, so many channels (, rows, columns)."""
+    """The part of a layer that one core holds: it begins at ``first`` and has ``shape`` channels (rows, columns)."""
 
     layer: str
     core: int
@@ -40,10 +40,10 @@ class Block:
 
 @dataclass(frozen=True, kw_only=True)
 class Placement:
-    """Where a program lies on a chip, or on several of them side by side.
+    """The place of a program on a chip, or on several of them side by side.
 
     Attributes:
-        exceeded: what not even a single neuron of a layer keeps within: by layer, the names of limits.
+        exceeded: by layer, the names of limits that even a single neuron breaks.
     """
 
     chip: Chip
@@ -71,13 +71,13 @@ class Placement:
 def place(program: Program, chip: Chip, *, weight_bits: int) -> Placement:
     """Lay a program out on a chip.
 
-    A limit that a single neuron breaks is left out of account where it does, and named; whether all cores fit on one
-    chip is left to the caller. So are axons out of a core where smaller blocks do not help.
+    A limit that a single neuron breaks is ignored for its layer, and named. The caller decides whether all cores fit
+    on one chip, and whether axons out of a core are too many where smaller blocks do not help.
 
     Args:
-        program: any.
+        program: any program.
         chip: limits and mesh.
-        weight_bits: that one weight takes.
+        weight_bits: the bits of one weight.
     """
     limit = chip.limit("axons_out")
     whole = dict.fromkeys(placed_layers(program), chip.limit("neurons"))

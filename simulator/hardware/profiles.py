@@ -1,4 +1,4 @@
-"""Hardware energy profiles: what one event costs, with its source. One TOML file each, strictly read."""
+"""Hardware energy profiles: what one event costs, with its source. Each is one TOML file, read strictly."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -17,17 +17,17 @@ PICOJOULES = {"fJ": 1e-3, "pJ": 1.0, "nJ": 1e3, "uJ": 1e6}
 MILLIWATTS = {"uW": 1e-3, "mW": 1.0, "W": 1e3}
 PER_MHZ = "/MHz"
 POINT_UNITS = ("uW", "mW", "W", "uJ/inference", "mJ/inference", "pJ/synop")
-SCOPES = ("all_in", "dynamic", "static", "unknown")  # of points
+SCOPES = ("all_in", "dynamic", "static", "unknown")  # what the power of a point includes
 LAYER_KINDS = ("dense", "conv")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Price:
-    """What one count costs, in pJ; ``low`` and ``high`` are what other sources say."""
+    """What one count costs, in pJ; ``low`` and ``high`` are the figures of other sources."""
 
     term: str
     counts: tuple[str, ...]
-    layers: tuple[str, ...]  # kinds of layer it is for; empty: all
+    layers: tuple[str, ...]  # the kinds of layers that it prices; empty: all
     value_pj: float
     low_pj: float
     high_pj: float
@@ -37,13 +37,13 @@ class Price:
 
     @property
     def needs_placement(self) -> bool:
-        """Whether it is for what is counted only when layers are placed on cores."""
+        """Whether its counts exist only when layers are placed on cores."""
         return bool(set(self.counts) & set(COSTS))
 
 
 @dataclass(frozen=True, kw_only=True)
 class StaticPower:
-    """Power that flows whether or not anything happens, per chip; of a running clock per MHz."""
+    """Power that one chip draws whether or not anything happens; or, for a running clock, power per MHz."""
 
     name: str
     value_mw: float
@@ -62,7 +62,7 @@ class Clock:
 
 @dataclass(frozen=True, kw_only=True)
 class Latency:
-    """What a core takes for one count, or without counts, what every time step takes."""
+    """The time that a core takes for one count; without counts, the time that every step takes."""
 
     term: str
     counts: tuple[str, ...]
@@ -74,7 +74,7 @@ class Latency:
 
 @dataclass(frozen=True, kw_only=True)
 class IntegerMac:
-    """What a multiply-accumulate of integers costs, in pJ: for the dense network that a run is compared with."""
+    """What a multiply-accumulate of integers costs, in pJ: the price of an ANN baseline."""
 
     bits: int
     value_pj: float
@@ -84,7 +84,7 @@ class IntegerMac:
 
 @dataclass(frozen=True, kw_only=True)
 class Point:
-    """What was measured at one operating point: shown, and never added to or taken for the price of an event."""
+    """What was measured at one operating point: it is shown, but never added up or used as the price of an event."""
 
     name: str
     low: float
@@ -97,12 +97,12 @@ class Point:
 
 @dataclass(frozen=True, kw_only=True)
 class Profile:
-    """A hardware's prices, all marginal: what one more event costs; and what was measured of it as a whole."""
+    """The prices of hardware, all marginal: what one more event costs; and what was measured as a whole."""
 
     name: str
     title: str
     remark: str
-    arithmetic: str  # that MACs are priced for: float or integer
+    arithmetic: str  # float or integer: the MACs that are priced
     prices: tuple[Price, ...]
     static: tuple[StaticPower, ...]
     clock: Clock | None
@@ -115,7 +115,7 @@ class Profile:
     def mac_pj(self, bits: int | None = None) -> float | None:
         """Return what a multiply-accumulate of a dense network costs, in floats or in integers; None without a price.
 
-        In floats this is everything that a MAC of a spiking network costs too, if the profile is of floats.
+        In floats, a MAC of a spiking network costs the same, if the profile prices floats.
         """
         if bits is not None:
             return next((mac.value_pj for mac in self.integer_macs if mac.bits == bits), None)
@@ -123,7 +123,7 @@ class Profile:
         return sum(prices) if prices and self.arithmetic == "float" else None
 
     def static_mw(self, clock_mhz: float | None = None) -> float | None:
-        """Return what one chip draws without events, at another clock than the profile's if one is given."""
+        """Return the power of one chip without events, at a given clock or at the clock of the profile."""
         mhz = clock_mhz if clock_mhz is not None else self.clock.mhz if self.clock else 0.0
         return sum(part.value_mw * (mhz if part.is_per_mhz else 1) for part in self.static) if self.static else None
 
@@ -142,7 +142,7 @@ def load_profile(name: str) -> Profile:
         BadFile: the file is missing or not TOML.
         BadProfile: every unknown key, missing number, unit or source.
     """
-    return _profile(name, read_table("profiles", name, option="--profile"))
+    return _profile(name, read_table("profiles", name, option="profiles"))
 
 
 def _profile(name: str, content: Mapping[str, Any]) -> Profile:
@@ -166,7 +166,7 @@ def _profile(name: str, content: Mapping[str, Any]) -> Profile:
 
 
 def _chip(profile: str, chip: str | None) -> str | None:
-    """Return a chip's name, or the path of a user's file, which stands relative to the profile's."""
+    """Return a chip's name, or the path of a user's file, which the profile gives relative to itself."""
     return chip if chip is None or chip in chip_names() else str(Path(profile).parent / chip)
 
 
@@ -277,9 +277,11 @@ def _violations(content: Mapping[str, Any]) -> Iterator[Violation]:
     yield from table_violations("", content, _TOP)
     chip = content.get("chip", "")
     if isinstance(chip, str) and chip and chip not in chip_names() and not chip.endswith(".toml"):
-        yield Violation("chip", repr(chip), f"{', '.join(chip_names())}, or a path to a .toml, from this file on")
+        names = ", ".join(chip_names())
+        yield Violation("chip", repr(chip), f"{names}, or a path to a .toml file, relative to this file")
     if not {"price", "point"} & content.keys():
-        yield Violation("price, point", "both missing", "prices of events, or operating points, or both")
+        remedy = "Give prices of events, operating points, or both."
+        yield Violation("price and point", "are both missing", remedy=remedy)
     kinds = (
         ("price", _PRICE, _contradictions),
         ("static", _STATIC, _unclocked(content)),
@@ -300,7 +302,8 @@ def _violations(content: Mapping[str, Any]) -> Iterator[Violation]:
 def _unclocked(content: Mapping[str, Any]) -> Callable[[str, Mapping[str, Any]], Iterator[Violation]]:
     def violations(where: str, figures: Mapping[str, Any]) -> Iterator[Violation]:
         if str(figures.get("unit")).endswith(PER_MHZ) and "clock" not in content:
-            yield Violation(f"{where}.unit", figures["unit"], "with a table clock: value, unit and source")
+            found = f"is {figures['unit']}, but there is no table clock"
+            yield Violation(f"{where}.unit", found, remedy="Add one with value, unit and source.")
 
     return violations
 
@@ -308,25 +311,27 @@ def _unclocked(content: Mapping[str, Any]) -> Callable[[str, Mapping[str, Any]],
 def _no_bits(where: str, _: Mapping[str, Any]) -> Iterator[Violation]:
     bits = where.removeprefix("integer_mac.")
     if not (bits.isdecimal() and 1 <= int(bits) <= 64):
-        yield Violation(where, repr(bits), "a number of bits, 1 to 64, such as integer_mac.8")
+        yield Violation(f"the name of {where}", repr(bits), "a number of bits, 1 to 64, as in integer_mac.8")
 
 
 def _unbounded(where: str, figures: Mapping[str, Any]) -> Iterator[Violation]:
     given = sorted({"value", "low", "high"} & figures.keys())
     if given not in (["value"], ["high", "low"]):
-        yield Violation(
-            f"{where}.value", f"{', '.join(given)} given" if given else "is missing", "value, or low and high"
-        )
+        remedy = "Give value, or low and high."
+        if given:
+            yield Violation(where, f"holds {' and '.join(given)}", remedy=remedy)
+        else:
+            yield Violation(f"{where}.value", "is missing", remedy=remedy)
 
 
 def _contradictions(where: str, figures: Mapping[str, Any]) -> Iterator[Violation]:
     if ("low" in figures or "high" in figures) and "range_source" not in figures:
-        yield Violation(f"{where}.range_source", "is missing", "the source of low and high")
+        yield Violation(f"{where}.range_source", "is missing", remedy="Name the source of low and high.")
     counts, bounds = figures.get("counts"), [figures.get(key, figures.get("value")) for key in ("low", "value", "high")]
     if counts == []:
         yield Violation(f"{where}.counts", "[]", allowed(_PRICE["counts"]))
     elif isinstance(counts, list) and len(counts) > len({str(count) for count in counts}):
-        yield Violation(f"{where}.counts", repr(counts), "each count once")
+        yield Violation(f"{where}.counts", repr(counts), "a list that names each count once")
     if all(isinstance(bound, int | float) for bound in bounds) and bounds != sorted(bounds):
         found = ", ".join(str(bound) for bound in bounds)
-        yield Violation(f"{where}.low, .value, .high", found, "low to high")
+        yield Violation(f"low, value and high of {where}", found, "in rising order")

@@ -1,6 +1,5 @@
-"""TOML files of figures with sources, strictly read: those of the package by name, a user's by path."""
+"""Read TOML files of figures with sources, strictly: files of the package by name, files of a user by path."""
 
-import difflib
 import math
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -10,7 +9,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from tdd_deploy.errors import BadFile, BadOption, Violation
+from tdd_deploy.errors import BadFile, BadOption, Violation, did_you_mean
 
 NUMBER = (int, float)
 CONFIDENCES = ("measured", "regression", "simulated", "vendor", "derived", "secondary")
@@ -18,7 +17,7 @@ CONFIDENCES = ("measured", "regression", "simulated", "vendor", "derived", "seco
 
 @dataclass(frozen=True)
 class Key:
-    """What a key of a profile may hold; ``least`` is of a number, or of how many texts a list has."""
+    """What a key of a file may hold; ``least`` bounds a number, or the length of a list of texts."""
 
     kind: type | tuple[type, ...]
     allowed: tuple[Any, ...] = ()
@@ -37,7 +36,7 @@ def read_table(folder: str, name: str, *, option: str) -> dict[str, Any]:
     """Read a file by its name in a folder of the package, or from a path that ends in ``.toml``.
 
     Raises:
-        BadOption: none has this name; ``option`` is what it was given as.
+        BadOption: none has this name; ``option`` is the parameter that gave it.
         BadFile: the file is missing or not TOML.
     """
     names = names_in(folder)
@@ -45,34 +44,34 @@ def read_table(folder: str, name: str, *, option: str) -> dict[str, Any]:
         text = (resources.files(__package__) / folder / f"{name}.toml").read_text(encoding="utf-8")
     elif not name.endswith(".toml"):
         longer = [known for known in names if name and known.startswith(name)]
-        near = longer or difflib.get_close_matches(name, names, n=1)
-        hint = f" (did you mean {' or '.join(near)}?)" if near else ""
-        raise BadOption(option, f"{name!r}{hint}", f"{', '.join(names)}, or a path to a .toml")
+        hint = f"Did you mean {' or '.join(longer)}?" if longer else did_you_mean(name, names)
+        raise BadOption(option, repr(name), f"{', '.join(names)}, or a path to a .toml file", hint)
     else:
         try:
             text = Path(name).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise BadFile(name, "is missing or not a text file", f"name one of {folder} or a .toml file") from error
+            raise BadFile(
+                name, "is missing or not a text file", f"name one of the {folder} of the package, or a .toml file"
+            ) from error
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        remedy = f"mend it; {folder} of the package show the form"
+        remedy = f"repair it; the {folder} of the package show the form"
         raise BadFile(name, f"is not TOML ({error})", remedy) from error
 
 
 def table_violations(where: str, found: Any, keys: Mapping[str, Key]) -> Iterator[Violation]:
-    """Hold one table against its keys."""
+    """Yield every unknown or missing key of a table, and every value that a key does not allow."""
     if not isinstance(found, dict):
         yield Violation(where.rstrip("."), f"{found!r}", "a table")
         return
     for key in sorted(found.keys() - keys.keys()):
-        near = difflib.get_close_matches(key, keys, n=1)
-        hint = f"Did you mean {near[0]}?" if near else ""
-        yield Violation(f"{where}{key}", "an unknown key", ", ".join(keys), hint)
+        found_key = f"is an unknown key; the keys here are {', '.join(keys)}"
+        yield Violation(f"{where}{key}", found_key, remedy=did_you_mean(key, keys))
     for name, key in keys.items():
         if name not in found:
             if key.required:
-                yield Violation(f"{where}{name}", "is missing", allowed(key))
+                yield Violation(f"{where}{name}", "is missing", remedy=f"Give {allowed(key)}.")
             continue
         value = found[name]
         values = value if isinstance(value, list) else [value]
@@ -93,9 +92,11 @@ def _fits(value: Any, key: Key) -> bool:
 
 
 def allowed(key: Key) -> str:
-    """Say what a key may hold."""
+    """Describe what a key may hold."""
     if key.allowed:
-        return ", ".join(str(value) for value in key.allowed)
+        words = ", ".join(str(value) for value in key.allowed)
+        some = "some of" if key.kind is list else "one of" if len(key.allowed) > 1 else ""
+        return f"{some} {words}".lstrip()
     if key.kind is str:
         return "a text that is not empty"
     if key.kind is dict:

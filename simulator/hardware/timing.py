@@ -1,4 +1,4 @@
-"""How long hardware takes for a run, from the latencies that its profile publishes."""
+"""Estimate how long hardware takes for a run, from the latencies of its profile."""
 
 from collections.abc import Iterator
 
@@ -27,15 +27,15 @@ def run_time(
     profile: Profile,
     placement: Placement,
 ) -> Seconds | None:
-    """Return what a run takes when one sample follows the other; None when the profile has no latencies.
+    """Return how long a run takes when one sample follows the other; None when the profile has no latencies.
 
     Args:
-        program: what was run.
-        counts: of all samples.
-        layers: what the counts are of.
+        program: what was executed.
+        counts: sums over all samples.
+        layers: the rows of the counts.
         n_running: samples of each time step.
-        profile: latencies.
-        placement: whose cores work at the same time.
+        profile: the latencies.
+        placement: the cores, which work at the same time.
     """
     if not profile.latencies:
         return None
@@ -64,7 +64,7 @@ def _count(counts: Counts, names: tuple[str, ...], rows: list[int]) -> IntArray:
 
 
 def _maps_before(program: Program, name: str) -> Iterator[str]:
-    """Yield the maps between a layer and those that send to it."""
+    """Yield the maps between a layer and its senders."""
     for edge in program.incoming[name]:
         if isinstance(program[edge.source], LinearMap):
             yield edge.source

@@ -1,4 +1,4 @@
-"""The pictures of a report, as SVG: colours of Okabe and Ito, told apart by people with any colour vision."""
+"""Draw the pictures of a report, as SVG; people with any color vision can distinguish their colors (Okabe and Ito)."""
 
 import io
 import re
@@ -21,7 +21,7 @@ Report = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Picture:
-    """What is shown, and a sentence on how to read it."""
+    """A picture with its title, and a sentence on how to read it."""
 
     title: str
     caption: str
@@ -43,7 +43,7 @@ def pictures(report: Report) -> list[Picture]:
 
 
 def accuracy_by_energy(points: Sequence[Mapping[str, Any]], profile: str) -> str:
-    """Draw the points of a sweep: a colour per code, a mark per number of bits, a line through the best."""
+    """Draw the points of a sweep: a color per code, a mark per number of bits, a line through the best."""
     codes = list(dict.fromkeys(point["code"] for point in points))
     bits = list(dict.fromkeys(point["bits"] for point in points))
     with _drawn("Accuracy against energy", 4.5) as (axes, drawn):
@@ -87,8 +87,8 @@ def _synops(report: Report) -> Picture:
 def _layers(report: Report) -> Picture:
     rows = [row["name"] for row in report["layers"] if row["dense"]]
     series = [
-        (label, colour, [n for n, row in zip(values, report["layers"], strict=True) if row["dense"]])
-        for label, colour, values in _three_codes(report, "layers")
+        (label, color, [n for n, row in zip(values, report["layers"], strict=True) if row["dense"]])
+        for label, color, values in _three_codes(report, "layers")
     ]
     title = "Synaptic operations per sample, by layer"
     return Picture(title, "Each bar begins at one operation: the axis is logarithmic.", _bars(title, series, rows))
@@ -102,7 +102,7 @@ def _three_codes(report: Report, part: str) -> "list[Series]":
     ]
 
 
-Series = tuple[str, str, list[float]]  # label, colour, values
+Series = tuple[str, str, list[float]]  # label, color, values
 
 
 def _means(report: Report, part: str, key: str, code: str | None = None, scale: float = 1.0) -> list[float]:
@@ -151,11 +151,11 @@ def _profiles(report: Report) -> Picture:
 def _overlap(overlap: Mapping[str, Sequence[float | None]]) -> Picture:
     title = "Feature overlap: spikes that were there a step ago, in %"
     with _drawn(title, 0.9 + 0.32 * len(overlap)) as (axes, drawn):
-        for row, shares in enumerate(overlap.values()):
-            for step, share in enumerate(shares, start=2):
-                if share is not None:
-                    axes.add_patch(_square(step - 0.5, row - 0.5, 1, 1, _tint(share), "white"))
-                    axes.text(step, row, f"{100 * share:.0f}", ha="center", va="center")
+        for row, fractions in enumerate(overlap.values()):
+            for step, fraction in enumerate(fractions, start=2):
+                if fraction is not None:
+                    axes.add_patch(_square(step - 0.5, row - 0.5, 1, 1, _tint(fraction), "white"))
+                    axes.text(step, row, f"{100 * fraction:.0f}", ha="center", va="center")
         n_steps = 1 + len(next(iter(overlap.values())))
         axes.set_xlim(1.5, n_steps + 0.5)
         axes.set_ylim(len(overlap) - 0.5, -0.5)
@@ -188,8 +188,8 @@ def _placement(placement: Mapping[str, Any]) -> Picture:
             axes.text(x + 0.5 / side, y + 0.5 / side, str(layer + 1), ha="center", va="center", fontsize=7)
         for i, layer in enumerate(cores):
             n = sum(block["layer"] == layer for block in placement["blocks"])
-            colour = LAYERS[i % len(LAYERS)]
-            axes.plot([], [], "s", color=colour, markeredgecolor="#1a1a1a", label=f"{i + 1} {_plain(layer)}: {n}")
+            color = LAYERS[i % len(LAYERS)]
+            axes.plot([], [], "s", color=color, markeredgecolor="#1a1a1a", label=f"{i + 1} {_plain(layer)}: {n}")
         axes.set_xlim(0, columns)
         axes.set_ylim(rows, 0)
         axes.set_aspect("equal")
@@ -199,15 +199,15 @@ def _placement(placement: Mapping[str, Any]) -> Picture:
     return Picture(title, caption, drawn.svg)
 
 
-def _square(x: float, y: float, width: float, height: float, colour: Any, edge: str) -> Any:  # noqa: PLR0917
+def _square(x: float, y: float, width: float, height: float, color: Any, edge: str) -> Any:  # noqa: PLR0917
     from matplotlib.patches import Rectangle  # noqa: PLC0415  (an optional part)
 
-    return Rectangle((x, y), width, height, facecolor=colour, edgecolor=edge, linewidth=0.7)
+    return Rectangle((x, y), width, height, facecolor=color, edgecolor=edge, linewidth=0.7)
 
 
-def _tint(share: float) -> tuple[float, float, float]:
-    """Return white to a blue that black can still be read on."""
-    return 1 - 0.66 * share, 1 - 0.29 * share, 1 - 0.09 * share
+def _tint(fraction: float) -> tuple[float, float, float]:
+    """Return a color from white to a blue on which black can still be read."""
+    return 1 - 0.66 * fraction, 1 - 0.29 * fraction, 1 - 0.09 * fraction
 
 
 def _bars(title: str, series: Sequence[Series], names: Sequence[str] | None = None) -> str:
@@ -215,10 +215,10 @@ def _bars(title: str, series: Sequence[Series], names: Sequence[str] | None = No
     thick = 0.8 / len(series)
     n = len(series[0][2])
     with _drawn(title, 3.2 if names is None else 0.9 + 0.45 * n) as (axes, drawn):
-        for i, (label, colour, values) in enumerate(series):
+        for i, (label, color, values) in enumerate(series):
             at = [k + 1 + (i - (len(series) - 1) / 2) * thick for k in range(n)]
             style: dict[str, Any] = {
-                "label": label, "color": colour, "hatch": HATCHES[colour], "edgecolor": "white", "linewidth": 0.5
+                "label": label, "color": color, "hatch": HATCHES[color], "edgecolor": "white", "linewidth": 0.5
             }  # fmt: skip
             if names is None:
                 axes.bar(at, values, thick, **style)
@@ -239,15 +239,15 @@ def _bars(title: str, series: Sequence[Series], names: Sequence[str] | None = No
 
 
 def _ranges(
-    title: str, rows: Sequence[tuple[str, float, float, float]], colour: str, *, logarithmic: bool = False
+    title: str, rows: Sequence[tuple[str, float, float, float]], color: str, *, logarithmic: bool = False
 ) -> str:
     """Draw a bar for each value, on a logarithmic axis a point, and a line from its low to its high."""
     with _drawn(title, 0.7 + 0.35 * len(rows)) as (axes, drawn):
         for at, (_, value, low, high) in enumerate(rows):
             if logarithmic:
-                axes.plot([value], [at], "o", color=colour)
+                axes.plot([value], [at], "o", color=color)
             else:
-                axes.barh(at, value, 0.6, color=colour)
+                axes.barh(at, value, 0.6, color=color)
             axes.plot([low, high], [at, at], "|-", color="#1a1a1a", linewidth=1.2)
         if logarithmic:
             axes.set_xscale("log")
@@ -260,7 +260,7 @@ def _ranges(
 
 
 def _plain(name: str) -> str:
-    """Return a name as text that is not read as a formula."""
+    """Escape a name so that it is not read as a formula."""
     return name.replace("$", r"\$")
 
 
@@ -271,7 +271,7 @@ class _Drawn:
 
 @contextmanager
 def _drawn(title: str, height: float) -> "Iterator[tuple[Axes, _Drawn]]":
-    """Give axes to draw on; what was drawn is there when the block ends."""
+    """Open axes to draw on; the SVG is there when the block ends."""
     from matplotlib import rc_context  # noqa: PLC0415  (an optional part)
     from matplotlib.figure import Figure  # noqa: PLC0415
 

@@ -1,18 +1,20 @@
-"""What a simulation says: one JSON object, and rows for tables."""
+"""The result of a simulation: one JSON object, and rows for tables."""
 
 import csv
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
-from tdd_deploy.errors import BadOption
+from tdd_deploy.errors import BadOption, did_you_mean
 from tdd_deploy.files import replacing
 from tdd_deploy.program import NeuronLayer, Program, with_potential_output
 from tdd_deploy.program.rounding import PIXELS, SPIKES, rounding_receivers_of
+from tdd_deploy.simulator.arithmetic import NumberArray
 from tdd_deploy.simulator.counts import FIELDS, Counts, Trace
 from tdd_deploy.simulator.hardware.baseline import baseline_json, break_even, fed_by_input
 from tdd_deploy.simulator.hardware.energy import UNPLACED, Energy, Seconds, price_counts
@@ -21,7 +23,12 @@ from tdd_deploy.simulator.hardware.profiles import Profile
 from tdd_deploy.simulator.hardware.timing import BASIS, run_time
 from tdd_deploy.simulator.routes import COSTS
 
-SCHEMA_VERSION = 3
+from .summary import Columns, Summary, flat, summarize, to_frame
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+SCHEMA_VERSION = 4
 GIVEN = "the time per step that was given"
 BY_CODE = ("events", "input_events", "synops_effective", "synops_stored", "acs", "macs", "bias_adds", *COSTS)
 
@@ -35,22 +42,23 @@ class Priced:
     delta_code: Energy
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Simulation:
     """A finished simulation; counts are sums over its samples."""
 
     program: Program
     data: Mapping[str, Any]  # name, split, encoder, seed, static, files with their hashes
-    code: str  # what was asked for: auto, delta or spike
+    code: str  # as requested: auto, delta or spike
     trace: Trace
-    n_correct: int | None  # None: the data has no labels
+    n_correct: int | None  # None: the data have no labels
     energies: tuple[Priced, ...] = ()  # one per profile
     placement: Placement | None = None  # by which messages were counted
     caveats: tuple[str, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)  # as they were given, for people
-    baseline: Mapping[str, Any] | None = None  # what train --method ann measured of its dense twin
+    baseline: Mapping[str, Any] | None = None  # what training with the method ann measured of its ANN baseline
     early_exit: float | None = None  # the margin
-    output: Any = None  # one array, if the output is the same in all samples and time steps
+    constant_output: NumberArray | None = None  # the output, if it is the same in all samples and time steps
+    outputs: NumberArray | None = None  # [n_samples, n_classes], summed over time steps; None for other shapes
 
     @property
     def energy(self) -> Priced | None:
@@ -62,15 +70,53 @@ class Simulation:
         """Fraction of samples whose largest output, summed over time, is their label."""
         return None if self.n_correct is None else self.n_correct / self.trace.n_samples
 
-    def as_json(self) -> dict[str, Any]:
-        """Return the simulation as plain values."""
-        n_layers, n_steps = self.trace.executed.spikes.shape
-        n_running = self.trace.n_running
-        steps = [{"step": t + 1, "samples": int(n_running[t]), **self._row((slice(None), t))} for t in range(n_steps)]
-        layers = [
+    @property
+    def predictions(self) -> NDArray[np.int64] | None:
+        """The class of each sample, ``[n_samples]``: the largest output, summed over time; None without ``outputs``."""
+        return None if self.outputs is None else self.outputs.argmax(axis=1)
+
+    @property
+    def layers(self) -> list[dict[str, Any]]:
+        """A row per layer: counts and energies, as sums over samples and time steps."""
+        return [
             {"name": layer.name, "kind": layer.kind, "shape": list(layer.shape), **self._row((row, slice(None)))}
             for row, layer in enumerate(self.trace.layers)
         ]
+
+    @property
+    def steps(self) -> list[dict[str, Any]]:
+        """A row per time step: counts and energies, as sums over samples and layers."""
+        n_running = self.trace.n_running
+        return [
+            {"step": t + 1, "samples": int(n), **self._row((slice(None), t))} for t, n in enumerate(n_running.tolist())
+        ]
+
+    def to_frame(self, *, by: Literal["layer", "step"] = "layer") -> "DataFrame | Columns":
+        """Return ``layers`` or ``steps`` as a pandas DataFrame, or without pandas as a dict of columns.
+
+        Raises:
+            BadOption: ``by`` is another word.
+        """
+        if by not in ("layer", "step"):
+            raise BadOption("by", repr(by), "layer or step", did_you_mean(by, ("layer", "step")))
+        return to_frame(self.layers if by == "layer" else self.steps)
+
+    @property
+    def summary(self) -> Summary:
+        """The figures that a notebook shows."""
+        energies = [(priced.executed, priced.spike_code) for priced in self.energies]
+        title = f"Simulation of {self.data['name']} ({self.data['split']}), {self.code} code"
+        return summarize(self.trace, title, accuracy=self.accuracy, energies=energies)
+
+    def __repr__(self) -> str:
+        return self.summary.as_text()
+
+    def _repr_html_(self) -> str:
+        return self.summary.as_html()
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the simulation as plain values."""
+        n_layers, n_steps = self.trace.executed.spikes.shape
         return {
             "schema_version": SCHEMA_VERSION,
             "program": self._program_json(),
@@ -79,8 +125,8 @@ class Simulation:
             "options": dict(self.options),
             "accuracy": self.accuracy,
             "output": self._output_json(),
-            "steps": steps,
-            "layers": layers,
+            "steps": self.steps,
+            "layers": self.layers,
             "early_exit": self._early_exit_json(),
             "overlap": self._overlap_json(),
             "caveats": list(self.caveats),
@@ -106,32 +152,32 @@ class Simulation:
         return int(saved[first, 1:].sum())
 
     def _overlap_json(self) -> dict[str, list[float | None]] | None:
-        """Return for each layer that spikes, at each step from the second on, which share was there a step ago.
+        """Return for each layer that spikes, at each step from the second on, the fraction that was there a step ago.
 
-        None when samples ended early: their spikes of the step before are not told from those of the others.
+        None when samples ended early: their spikes of the step before cannot be separated from the others.
         """
         if self.early_exit is not None:
             return None
-        counts, shares = self.trace.executed, {}
+        counts, fractions = self.trace.executed, {}
         for row, layer in enumerate(self.trace.layers):
             node = self.program[layer.name]
             if isinstance(node, NeuronLayer) and node.neuron.binary:
                 spikes, changes = counts.spikes[row], counts.delta_events[row]
                 stayed = (spikes[1:] + spikes[:-1] - changes[1:]) / 2
                 pairs = zip(stayed.tolist(), spikes[1:].tolist(), strict=True)
-                shares[layer.name] = [both / now if now else None for both, now in pairs]
-        return shares if len(counts.spikes[0]) > 1 else None
+                fractions[layer.name] = [both / now if now else None for both, now in pairs]
+        return fractions if len(counts.spikes[0]) > 1 else None
 
     def _output_json(self) -> dict[str, Any]:
         """Describe the output, and whether it ever changes: it may be 0 throughout, or equal for all samples."""
         program = self.program
-        is_zero = self.output is not None and not np.any(self.output)
+        is_zero = self.constant_output is not None and not np.any(self.constant_output)
         return {
             "reading": program.output.reading,
             "sources": [edge.source for edge in program.incoming[program.output.name]],
             "silent_layer": _silent_layer(program) if is_zero else None,
             "always_zero": is_zero,
-            "never_changes": is_zero or (self.output is not None and self.trace.n_samples > 1),
+            "never_changes": is_zero or (self.constant_output is not None and self.trace.n_samples > 1),
         }
 
     def _early_exit_json(self) -> dict[str, Any] | None:
@@ -217,13 +263,13 @@ def priced(
     """Price a run as executed and in one code throughout.
 
     Args:
-        trace: what was counted, messages by the same placement.
+        trace: the counts; messages were counted by the same placement.
         profile: the prices.
-        program: what was run.
-        placement: on the profile's chip.
+        program: what was executed.
+        placement: on the chip of the profile.
         unplaced: why there is none.
-        step_time_s: that the hardware takes per step; by default, what follows from the profile's latencies.
-        clock_mhz: instead of the profile's.
+        step_time_s: the time of a step on the hardware; by default, it follows from the latencies of the profile.
+        clock_mhz: replaces the clock of the profile.
     """
 
     def price(counts: Counts) -> Energy:
@@ -248,24 +294,17 @@ def priced(
 
 
 def mean_text(mean: float) -> str:
-    """Return a mean for people: whole numbers, but what is small is not shown as nothing."""
+    """Format a mean for people: as a whole number, unless it is small."""
     return f"{mean:,.0f}" if mean >= 10 or mean == int(mean) else f"{mean:.2f}"
 
 
 def write_csv(path: Path, report: Mapping[str, Any]) -> None:
     """Write one line per time step of what ``Simulation.as_json`` returned."""
-    rows = [_flat(step) for step in report["steps"]]
+    rows = [flat(step) for step in report["steps"]]
     with replacing(path) as part, part.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, rows[0])
         writer.writeheader()
         writer.writerows(rows)
-
-
-def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in row.items():
-        flat |= {f"{name}_{inner}": v for inner, v in value.items()} if isinstance(value, dict) else {name: value}
-    return flat
 
 
 def _sum(counts: Counts, name: str, cells: tuple[Any, Any]) -> int:

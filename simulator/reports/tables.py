@@ -1,4 +1,4 @@
-"""Tables of finished reports, for papers: Markdown, CSV and LaTeX. Figures are means over samples."""
+"""Make tables of finished reports, for papers, in Markdown, CSV and LaTeX. Figures are means over samples."""
 
 import csv
 import io
@@ -18,7 +18,7 @@ LATEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textascii
 
 @dataclass(frozen=True)
 class Table:
-    """Rows under a head; what is None was not measured."""
+    """Rows under a head; None was not measured."""
 
     head: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
@@ -33,7 +33,7 @@ def output_lines(report: Report) -> Iterator[str]:
     if found["always_zero"]:
         yield "the output never changes: it is 0 in every sample and time step"
         if found["silent_layer"]:
-            yield f"{found['silent_layer']} never fires; --output potential reads its potential instead"
+            yield f"{found['silent_layer']} never fires; `output=potential` reads its potential instead"
     elif found["never_changes"]:
         yield "the output never changes: it is the same in every sample and time step"
 
@@ -77,8 +77,8 @@ def by_placement(report: Report) -> Table:
     return by_placed_layer(report["placement"] or {"blocks": []})
 
 
-def by_twin(report: Report) -> Table:
-    """A row for the network in each code, and for its dense twin in each number format; energies in nJ per sample."""
+def by_ann_baseline(report: Report) -> Table:
+    """A row for the network in each code, and for its ANN baseline in each number format; energies in nJ per sample."""
     n, totals = report["totals"]["samples"], report["totals"]
     accuracy = None if report["accuracy"] is None else 100 * report["accuracy"]
     names = [energy["profile"] for energy in report["energies"]]
@@ -90,7 +90,7 @@ def by_twin(report: Report) -> Table:
         energies = (_nj(energy[key], n) for energy in report["energies"])
         rows.append((label, accuracy, n, counts["synops_effective"] / n, *energies))
     for row in report["baseline"]["results"] if report["baseline"] else ():
-        label = f"dense ANN, {'floats' if row['bits'] is None else str(row['bits']) + ' bits'}"
+        label = f"ANN baseline, {'floats' if row['bits'] is None else str(row['bits']) + ' bits'}"
         energies = (_nj(row["energy_pj"][name], 1) for name in names)
         rows.append((label, 100 * row["accuracy"], row["samples"], row["macs"], *energies))
     head = ("network", "accuracy, %", "samples", "operations", *(f"nJ, {name}" for name in names))
@@ -98,7 +98,7 @@ def by_twin(report: Report) -> Table:
 
 
 def by_placed_layer(placement: Mapping[str, Any]) -> Table:
-    """A row per layer on its cores; figures are those of its fullest core."""
+    """A row per layer on its cores, with the figures of its fullest core."""
     columns = ("neurons", "synapse_bits", "axons_in", "axons_out", "destinations")
     rows: dict[str, list[Mapping[str, Any]]] = {}
     for block in placement["blocks"]:
@@ -127,28 +127,28 @@ def side_by_side(reports: Mapping[str, Report]) -> Table:
 
 
 def break_even_lines(report: Report) -> Iterator[str]:
-    """Say, by profile, up to how many events a network costs less than its dense twin."""
+    """State, by profile, up to how many events a network costs less than its ANN baseline."""
     for energy in report["energies"]:
         if energy["break_even"]:
             found = energy["break_even"]
             limit, bits = found["break_even_rate"], found["bits"]
-            twin = f"its dense twin in {'floats' if bits is None else f'{bits} bits'}"
-            verdict = f"it costs less than {twin} up to {limit:.2%}"
+            baseline = f"its ANN baseline in {'floats' if bits is None else f'{bits} bits'}"
+            verdict = f"it costs less than {baseline} up to {limit:.2%}"
             if limit > 1:
-                verdict = f"it costs less than {twin} at any rate"
+                verdict = f"it costs less than {baseline} at any rate"
             elif limit <= 0:
-                verdict = f"neuron updates and the input alone cost more than {twin}"
+                verdict = f"neuron updates and the input alone cost more than {baseline}"
             yield f"{energy['profile']}: {found['rate']:.2%} events per neuron and time step; {verdict}"
 
 
 def as_markdown(table: Table) -> str:
-    """Return a table of Markdown."""
+    """Format a table in Markdown."""
     rows = [table.head, ["---"] * len(table.head), *([cell_text(cell) for cell in row] for row in table.rows)]
     return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |\n" for row in rows)
 
 
 def as_csv(table: Table) -> str:
-    """Return lines of numbers in full."""
+    """Format a table as CSV, numbers in full."""
     lines = io.StringIO()
     writer = csv.writer(lines, lineterminator="\n")
     writer.writerow(table.head)
@@ -157,7 +157,7 @@ def as_csv(table: Table) -> str:
 
 
 def as_latex(table: Table) -> str:
-    """Return a tabular for the package booktabs."""
+    """Format a table in LaTeX, for the package booktabs."""
     columns = "l" + "".join("r" if _is_numeric(table, i) else "l" for i in range(1, len(table.head)))
     lines = [" & ".join(_escaped(cell_text(cell)) for cell in row) + r" \\" for row in (table.head, *table.rows)]
     body = "\n".join(lines[1:])
@@ -172,7 +172,7 @@ TABLES: dict[str, Callable[[Report], Table]] = {
     "term": by_term,
     "profile": by_profile,
     "placement": by_placement,
-    "twin": by_twin,
+    "ann_baseline": by_ann_baseline,
 }
 FORMATS: dict[str, Callable[[Table], str]] = {"md": as_markdown, "csv": as_csv, "latex": as_latex}
 
@@ -190,7 +190,7 @@ def _counts(label: str, rows: Sequence[tuple[str, Mapping[str, Any]]], report: R
 
 
 def _figures(report: Report) -> dict[str, Cell]:
-    """Return what runs are compared by."""
+    """Return the figures by which runs are compared."""
     totals, n = report["totals"], report["totals"]["samples"]
     figures: dict[str, Cell] = {
         "data": f"{report['data']['name']} ({report['data']['split']})",
@@ -220,7 +220,7 @@ def _range(energy: Mapping[str, Any], low: str, high: str, n: int) -> str | None
 
 
 def range_text(low: float, high: float) -> str:
-    """Return bounds for people; one number where they look the same."""
+    """Format bounds for people; as one number where they look the same."""
     least, most = cell_text(low), cell_text(high)
     return least if least == most else f"{least} to {most}"
 
@@ -230,7 +230,7 @@ def _nj(energy_pj: float | None, n: int) -> float | None:
 
 
 def binned_line(data: Mapping[str, Any]) -> str:
-    """Say how events became time steps."""
+    """Describe how events became time steps."""
     binned = data["binned"]
     height, width = binned["sensor"]
     length = f"of {binned['bin_us']:,} us" if binned["bin_us"] else "of equal length from first to last event"
@@ -254,7 +254,7 @@ def input_lines(data: Mapping[str, Any]) -> Iterator[str]:
     yield f"input: {values} times {scale_text(scale)} ({data['input']['scale_from']}){encoder}"
     learned = data.get("scale_learned")
     if learned is not None and learned != scale:
-        yield f"the network was trained on {stored} times {scale_text(learned)} (--input-scale {scale_text(learned)})"
+        yield f"the network was trained on {stored} times {scale_text(learned)} (`input_scale={scale_text(learned)}`)"
     if "n_steps" in data:
         yield _steps_line(data)
     for key, network in (("sent", "the network"), ("sent_in_integers", "the quantized network")):
@@ -267,7 +267,7 @@ def input_lines(data: Mapping[str, Any]) -> Iterator[str]:
     if "input_shape" in data:
         time = f"is {data['input']['shape'][0]} time steps of shape"
         is_open = data["static"] and len(data["input"]["shape"]) > 1 and data["name"].endswith(".npz")
-        frames = "; --frames would read its first axis as time" if is_open else ""
+        frames = "; `frames=True` would read its first axis as time" if is_open else ""
         taken = f"{'has no time axis and is read as' if data['static'] else time} {data['input_shape']}"
         yield f"a sample {data['input']['shape']} {taken}{frames}"
     if data["input"]["targets"]:
@@ -288,7 +288,7 @@ def scale_text(scale: float) -> str:
 
 
 def cell_text(cell: Cell) -> str:
-    """Return a cell for people."""
+    """Format a cell for people."""
     if cell is None:
         return ""
     if isinstance(cell, str):

@@ -1,225 +1,192 @@
-"""A grid of runs: networks, codes, bits, thresholds; what each knows and costs."""
+"""A grid of simulations: networks, codes, bits and thresholds, with the accuracy and the energy of each."""
 
 import csv
 import json
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import cache
 from itertools import product
+from os import PathLike
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from tdd_deploy.data import Binning, open_data
-from tdd_deploy.errors import BadFile, BadOption, Interrupted
-from tdd_deploy.files import make_folder, replacing, write_json
-from tdd_deploy.program import Code, Program
+from tdd_deploy.data import Choice
+from tdd_deploy.errors import BadOption, Interrupted
+from tdd_deploy.files import make_folder, refuse_file, replacing, write_json
+from tdd_deploy.options.dataset import CalibrationData, StoredData
+from tdd_deploy.options.declare import gather, options_of
+from tdd_deploy.options.encoding import Coding, Encoding, SeededSteps
+from tdd_deploy.options.execution import Execution
+from tdd_deploy.options.grid import Grid
+from tdd_deploy.options.model import Model
+from tdd_deploy.options.pricing import Pricing
+from tdd_deploy.options.quantization import Quantization
+from tdd_deploy.options.vocabulary import CodeChoice
+from tdd_deploy.program import Program
+from tdd_deploy.run_folder import RunFolder
+from tdd_deploy.runtime.run import run
 from tdd_deploy.simulator.reports.tables import input_lines
 
-from .pipeline import export, read_program, simulate
+from .load import chosen_samples, load, load_all
+from .pricing import Prices, place_program, price
+from .quantization import NEEDS_FLOATS, quantize
+from .simulate import summarize
 
 SCHEMA_VERSION = 1
-TRAINED = ("method", "keep", "lambda", "steps", "qat")  # options of a training run that rows are told with
-Choice = Code | Literal["auto"]
+TRAINED = ("method", "keep", "lambda", "steps", "qat")  # options of a training run that are repeated in rows
+Row = dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Point:
-    """One run of a grid. ``bits`` is None in floats."""
+    """One simulation of a grid. ``bits`` is None in floats."""
 
     run: str
     program: str  # its digest, before it is quantized
-    code: Choice
+    code: CodeChoice
     bits: int | None
     input_threshold: float
     delta_threshold: float | None  # None is as the file says
 
 
-@dataclass(frozen=True, kw_only=True)
-class Grid:
-    """What all points have in common, and by which an unfinished sweep knows its own."""
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _Sweep:
+    """What all points have in common."""
 
-    data: str
-    split: str
-    files: Mapping[str, str]
-    binning: Binning | None
-    input_scale: float | None
-    frames: bool
-    samples: int
-    steps: int | None
-    seed: int
-    profiles: tuple[str, ...]
+    programs: Mapping[Path, Program]
+    data: Choice
+    steps: SeededSteps
+    grid: Grid
+    prices: Prices
+
+    def points(self) -> Iterator[tuple[Path, Point]]:
+        """Yield every combination.
+
+        Raises:
+            BadOption: bits for a network in integers.
+        """
+        bits = self.grid.weight_bits
+        for path, program in self.programs.items():
+            if program.number_format == "integer" and any(n is not None for n in bits):
+                raise BadOption("bits", f"{NEEDS_FLOATS[:-1]}: {path})")
+            axes = (self.grid.codes, bits, self.grid.input_thresholds, self.grid.delta_thresholds or (None,))
+            for code, n, of_input, of_layers in product(*axes):
+                point = Point(
+                    run=str(path),
+                    program=program.digest,
+                    code=code,
+                    bits=n,
+                    input_threshold=of_input,
+                    delta_threshold=of_layers,
+                )
+                yield path, point
+
+    def execute(self, path: Path, point: Point) -> Row:
+        """Execute one point; return its row."""
+        encoding = Encoding(steps=self.steps.steps, seed=self.steps.seed, input_threshold=point.input_threshold)
+        coding = Coding(code=point.code, delta_threshold=point.delta_threshold)
+        program = self.programs[path] if point.bits is None else self._quantized(path, point.bits)
+        loaded = load_all(
+            program, self.data, encoding=encoding, coding=coding, path=path if point.bits is None else None
+        )
+        placed = place_program(loaded.program, self.prices)
+        execution = Execution(batch=self.grid.batch)
+        routes = placed.placement.routes if placed.placement else None
+        total = run(loaded.inputs, loaded.source, self.data, execution, n_samples=loaded.n_samples, routes=routes)
+        report = price(summarize(loaded, total, coding, execution), self.prices, placed).as_json()
+        n, totals = report["totals"]["samples"], report["totals"]
+        return {
+            **asdict(point),
+            "trained": {} if path is None else RunFolder(path).options(TRAINED),
+            "accuracy": report["accuracy"],
+            "inputs": list(input_lines(report["data"])),
+            **{name: totals[name] / n for name in ("spikes", "delta_events", "synops_effective")},
+            "energy_nj": {
+                energy["profile"]: None if energy["dynamic_pj"] is None else energy["dynamic_pj"] / n / 1e3
+                for energy in report["energies"]
+            },
+        }
+
+    @cache  # noqa: B019  (a sweep lives as long as its command)
+    def _quantized(self, path: Path, bits: int) -> Program:
+        """Return a network in integers, its input bounded by training samples."""
+        stored = {each.name: getattr(self.data.options, each.name) for each in options_of(StoredData)}
+        data = replace(self.data, options=gather(stored, CalibrationData)[CalibrationData])
+        return quantize(self.programs[path], Quantization(bits=bits), data=data).program
 
 
 def sweep(
-    runs: Sequence[Path],
-    *,
-    data: str,
+    runs: Sequence[str | PathLike[str]],
+    data: Choice,
     out: Path,
-    split: str | None = None,
-    data_dir: Path | None = None,
-    binning: Binning | None = None,
-    input_scale: float | None = None,
-    frames: bool = False,
-    samples: int | None = None,
-    steps: int | None = None,
-    seed: int = 0,
-    codes: Sequence[Choice] = ("delta", "spike"),
-    bits: Sequence[int | None] = (None,),
-    input_thresholds: Sequence[float] = (0.0,),
-    delta_thresholds: Sequence[float] | None = None,
-    dialect: str | None = None,
-    strict: bool = False,
-    profiles: Sequence[str],
-    batch: int = 64,
+    *,
+    grid: Grid = Grid(),
+    model: Model = Model(),
+    steps: SeededSteps = SeededSteps(),
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, Any]:
     """Simulate every combination; write sweep.json, sweep.csv and sweep.svg, again after each one.
 
-    A sweep that was stopped goes on where it was: points of the same networks, data, samples and prices are kept.
+    A sweep that was stopped continues: points of the same networks, data, samples and prices are kept.
 
     Args:
-        runs: .nir or .net files, or run folders; those trained with other options, such as ``--keep``, are its axis.
-        data: a name of ``data.DATASETS`` or a path to an .npz.
+        runs: .nir or .net files, or run folders; runs trained with other options are an axis of their own.
+        data: the samples.
         out: a folder.
-        split: part of the data; by default the test set, or a whole .npz.
-        data_dir: where the files of a named set lie.
-        binning: how events of a camera are cut.
-        input_scale: stored values are multiplied by it; by default the scale of the data.
-        frames: the axis of x after N is time.
-        samples: how many, from the first on; all by default.
-        steps: time steps per sample; by default as in data with a time axis, else as stated.
-        seed: of a random encoder.
-        codes: what edges send.
-        bits: of a weight; None for floats.
-        input_thresholds: see ``simulate``.
-        delta_thresholds: see ``simulate``; by default as in the file.
-        dialect: how to read files of other tools; see ``read_program``.
-        strict: see ``read_program``.
-        profiles: names of hardware; the picture shows the first that has prices.
-        batch: samples executed at once.
+        grid: the other axes.
+        model: how files of other tools are read.
+        steps: time steps per sample, and the seed of a random encoder.
         progress: receives the number of finished points.
 
     Raises:
-        Interrupted: Ctrl-C; the points that were finished are kept.
+        Interrupted: Ctrl-C; the finished points are kept.
         TddDeployError: anything wrong with a file, the data or an option.
     """
-    if out.exists() and not out.is_dir():
-        raise BadFile(out, "is a file", "name a folder")
-    binning = binning and binning.in_steps(steps)
-    source = open_data(data, split=split, data_dir=data_dir, binning=binning, input_scale=input_scale)
-    grid = Grid(
-        data=source.name,
-        split=source.split,
-        files=source.digests,
-        binning=binning,
-        input_scale=input_scale,
-        frames=frames,
-        samples=min(samples or source.n_samples, source.n_samples),
-        steps=steps,
-        seed=seed,
-        profiles=tuple(profiles),
-    )
-    reading: dict[str, Any] = {"dialect": dialect, "strict": strict}
-    programs = {path: read_program(path, **reading) for path in runs}
-    points = list(_points(programs, codes, bits, input_thresholds, delta_thresholds or (None,)))
-    rows = _finished(out / "sweep.json", grid)
+    refuse_file(out)
+    programs = {Path(path): load(path, model) for path in runs}
+    prices = Prices.of(Pricing(energy=True, profiles=grid.profiles))
+    job = _Sweep(programs=programs, data=data, steps=steps, grid=grid, prices=prices)
+    known = _known(job)
+    points = list(job.points())
+    rows = _finished(out / "sweep.json", known)
     make_folder(out)
-    common = {
-        "data": data,
-        "split": source.split,
-        "data_dir": data_dir,
-        "binning": binning,
-        "input_scale": input_scale,
-        "frames": frames,
-        "samples": grid.samples,
-        "steps": steps,
-        "seed": seed,
-    }
     try:
         for done, (path, point) in enumerate(points):
             progress(done, len(points))
             if point not in rows:
-                rows[point] = _run(path, point, reading, profiles=profiles, batch=batch, **common)
-                _write(out, grid, rows)
+                rows[point] = job.execute(path, point)
+                _write(out, known, rows)
     except KeyboardInterrupt as interrupt:
-        saved = f"{len(rows)} of {len(points)} points are in {out}; the same command goes on"
+        saved = f"{len(rows)} of {len(points)} points are in {out}; the same command continues"
         raise Interrupted(saved) from interrupt
     progress(len(points), len(points))
     kept = {point: rows[point] for _, point in points}
-    return _write(out, grid, kept)
+    return _write(out, known, kept)
 
 
-def _points(
-    programs: Mapping[Path, Program],
-    codes: Sequence[Choice],
-    bits: Sequence[int | None],
-    input_thresholds: Sequence[float],
-    delta_thresholds: Sequence[float | None],
-) -> Iterator[tuple[Path, Point]]:
-    for path, program in programs.items():
-        if program.number_format == "integer" and any(n is not None for n in bits):
-            raise BadOption("--bits", f"of {path}, a program in integers", "floats, or networks in floats")
-        for code, n, of_input, of_layers in product(codes, bits, input_thresholds, delta_thresholds):
-            point = Point(
-                run=str(path),
-                program=program.digest,
-                code=code,
-                bits=n,
-                input_threshold=of_input,
-                delta_threshold=of_layers,
-            )
-            yield path, point
-
-
-def _run(
-    path: Path, point: Point, reading: Mapping[str, Any], *, profiles: Sequence[str], batch: int, **common: Any
-) -> dict[str, Any]:
-    """Execute one point; return its row."""
-    with tempfile.TemporaryDirectory() as folder:
-        file = path
-        if point.bits is not None:
-            file = Path(folder) / "network.nir"
-            given = {name: common[name] for name in ("data", "data_dir", "binning", "input_scale", "frames", "steps")}
-            export(path, target="nir", out=file, bits=point.bits, **reading, **given)
-        simulation = simulate(
-            file,
-            **(reading if file is path else {}),
-            code=point.code,
-            input_threshold=point.input_threshold,
-            delta_threshold=point.delta_threshold,
-            profiles=profiles,
-            batch=batch,
-            **common,
-        )
-    report = simulation.as_json()
-    n, totals = report["totals"]["samples"], report["totals"]
+def _known(job: _Sweep) -> dict[str, Any]:
+    """Return the entries by which an unfinished sweep recognizes its own points."""
+    source = job.data.open_chosen()
+    binning = job.data.binning
     return {
-        **asdict(point),
-        "trained": _trained(path),
-        "accuracy": report["accuracy"],
-        "inputs": list(input_lines(report["data"])),
-        **{name: totals[name] / n for name in ("spikes", "delta_events", "synops_effective")},
-        "energy_nj": {
-            energy["profile"]: None if energy["dynamic_pj"] is None else energy["dynamic_pj"] / n / 1e3
-            for energy in report["energies"]
-        },
+        "data": source.name,
+        "split": source.split,
+        "files": source.digests,
+        "binning": None if binning is None else asdict(binning),
+        "input_scale": job.data.options.input_scale,
+        "frames": job.data.options.frames,
+        "samples": chosen_samples(source, job.data),
+        "steps": job.steps.steps,
+        "seed": job.steps.seed,
+        "profiles": list(job.grid.profiles),
     }
 
 
-def _trained(path: Path) -> dict[str, Any]:
-    """Return the options that a run was trained with, where it says so."""
-    try:
-        options = json.loads((path / "train.json").read_text(encoding="utf-8"))["options"]
-        return {name: options[name] for name in TRAINED}
-    except (OSError, ValueError, KeyError, TypeError):  # a .nir file, or a folder of another tool
-        return {}
-
-
-def _finished(path: Path, grid: Grid) -> dict[Point, dict[str, Any]]:
+def _finished(path: Path, known: Mapping[str, Any]) -> dict[Point, Row]:
     """Return the rows of a sweep that was begun on the same data at the same prices."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-        if found["schema_version"] != SCHEMA_VERSION or found["grid"] != json.loads(json.dumps(asdict(grid))):
+        if found["schema_version"] != SCHEMA_VERSION or found["grid"] != json.loads(json.dumps(known)):
             return {}
         fields = Point.__dataclass_fields__
         return {Point(**{name: row[name] for name in fields}): row for row in found["points"]}
@@ -227,14 +194,14 @@ def _finished(path: Path, grid: Grid) -> dict[Point, dict[str, Any]]:
         return {}
 
 
-def _write(out: Path, grid: Grid, rows: Mapping[Point, Mapping[str, Any]]) -> dict[str, Any]:
+def _write(out: Path, known: Mapping[str, Any], rows: Mapping[Point, Mapping[str, Any]]) -> dict[str, Any]:
     """Write what is known so far; return what sweep.json says."""
     from tdd_deploy.simulator.reports.pictures import accuracy_by_energy
 
     profile = next((name for name in _priced(rows)), None)
     best = pareto([(row["energy_nj"].get(profile), row["accuracy"]) for row in rows.values()])
     points = [{**row, "is_best": is_best} for row, is_best in zip(rows.values(), best, strict=True)]
-    found = {"schema_version": SCHEMA_VERSION, "grid": asdict(grid), "profile": profile, "points": points}
+    found = {"schema_version": SCHEMA_VERSION, "grid": known, "profile": profile, "points": points}
     write_json(out / "sweep.json", found)
     with replacing(out / "sweep.csv") as part, part.open("w", newline="", encoding="utf-8") as file:
         flat = [_flat(row) for row in points]

@@ -1,16 +1,13 @@
 """How the events of a camera become time steps: windows of time, counts per pixel and polarity."""
 
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from tdd_deploy.errors import BadOptions, Violation
-
-BIN_VALUES = ("count", "binary")
-MOST_BINS = 1 << 20
-LONGEST_US = 1 << 40  # 13 days: times MOST_BINS still within int64
+from tdd_deploy.options.dataset import StoredData
+from tdd_deploy.options.vocabulary import BinValue
 
 Times = npt.NDArray[np.int64]  # of the events of one sample, in us, from its first event on
 
@@ -21,66 +18,42 @@ class Binning:
 
     Attributes:
         bin_us: microseconds of every time step, from a sample's first event on.
-        bins: time steps of every sample; from its first to its last event it is cut into so many equal windows.
+        bins: time steps of every sample: equal windows from its first to its last event.
         bin_value: ``count``: a pixel's events in a time step, as tonic's ToFrame; ``binary``: 1 where there are any.
-        downsample: so many pixels in height and width are summed to one.
+        downsample: pixels in height and in width that are summed to one.
         n_steps: with ``bin_us``, time steps of every sample: a longer one is cut, a shorter one followed by silence.
-            None: as many as the longest of the file needs.
+            None: as many as the longest sample of the file needs.
     """
 
     bin_us: int | None = None
     bins: int | None = None
-    bin_value: Literal["count", "binary"] = "count"
+    bin_value: BinValue = "count"
     downsample: int = 1
     n_steps: int | None = None
 
     @classmethod
-    def of(
-        cls,
-        *,
-        bin_us: int | None,
-        bins: int | None,
-        bin_value: Literal["count", "binary"] | None,
-        downsample: int | None,
-    ) -> Self | None:
-        """Return what these options say; None when none of the first four is given.
-
-        Raises:
-            BadOptions: they are not allowed, or not together.
-        """
-        given = {"--bin-us": bin_us, "--bins": bins, "--bin-value": bin_value, "--downsample": downsample}
-        chosen = {option: value for option, value in given.items() if value is not None}
-        if not chosen:
+    def of(cls, options: StoredData) -> Self | None:
+        """Return how checked options cut events; None if none of them is given."""
+        if not options.cuts_events:
             return None
-        found = [
-            Violation(option, str(value), "1 or more" if most is None else f"1 to {most:,}")
-            for option, value, most in (
-                ("--bin-us", bin_us, LONGEST_US),
-                ("--bins", bins, MOST_BINS),
-                ("--downsample", downsample, None),
-            )
-            if value is not None and not 1 <= value <= (most or value)
-        ]
-        if (bin_us is None) == (bins is None):
-            allowed = "--bin-us, the length of a time step, or --bins, how many there are"
-            found.append(Violation(" and ".join(chosen), "given", f"with one of these: {allowed}"))
-        if bin_value not in (None, *BIN_VALUES):
-            found.append(Violation("--bin-value", str(bin_value), " or ".join(BIN_VALUES)))
-        if found:
-            raise BadOptions("how events are cut", found)
-        return cls(bin_us=bin_us, bins=bins, bin_value=bin_value or "count", downsample=downsample or 1)
+        return cls(
+            bin_us=options.bin_us,
+            bins=options.bins,
+            bin_value=options.bin_value or "count",
+            downsample=options.downsample or 1,
+        )
 
     @property
     def counted(self) -> str:
-        """What one value means, for reports."""
+        """The meaning of one value, for reports."""
         return "counts of events" if self.bin_value == "count" else "1 where there are events"
 
     def in_steps(self, n_steps: int | None) -> Self:
-        """Return the same with so many time steps, where ``bins`` does not say how many."""
+        """Copy the binning with this number of time steps, unless ``bins`` states one."""
         return self if self.bins else replace(self, n_steps=n_steps)
 
     def steps_for(self, longest_us: int) -> int:
-        """Return the time steps of every sample, when the last event of the longest is so late."""
+        """Return the time steps of every sample, given the time of the last event of the longest."""
         return self.bins or self.n_steps or longest_us // self._us + 1
 
     def step_of(self, t: Times) -> npt.NDArray[np.int64]:
@@ -95,13 +68,13 @@ class Binning:
 
 @dataclass(frozen=True, kw_only=True)
 class Binned:
-    """What a report says of samples that were events: how they were cut, and what that left out."""
+    """How events became samples, for a report: how they were cut, and what that left out."""
 
     binning: Binning
     n_steps: int
     sensor: tuple[int, int]  # height, width
     polarities: int
-    n_cut: int | None  # samples that go on behind the last step; None: known only to who reads them all
+    n_cut: int | None  # samples that go on after the last step; None: unknown unless all are read
 
     def as_json(self) -> dict[str, Any]:
         """Return plain values."""

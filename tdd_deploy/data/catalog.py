@@ -1,12 +1,11 @@
 """The data sets by name: where their files are looked for, and how each is split."""
 
-import difflib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tdd_deploy.errors import BadOption, BadOptions, DataNotFound, Violation
+from tdd_deploy.errors import BadOption, BadOptions, DataNotFound, Violation, did_you_mean
 
 from .binning import Binning
 from .cifar import open_cifar10, open_cifar100
@@ -16,10 +15,8 @@ from .idx import open_idx
 from .npz import open_npz
 from .records import reading
 from .source import Source
+from .splits import SPLITS, SPLITS_OF_ONE, check_split, split_of
 from .tonic import PREFIX, is_split, open_tonic
-
-SPLITS = ("train", "val", "test")
-NPZ_SPLITS = ("all", "train", "val")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +27,7 @@ class FileSet:
     folder: str  # as its archive or torchvision unpacks it
     train: tuple[tuple[str, ...], ...]
     test: tuple[tuple[str, ...], ...]
-    pickled: tuple[str, ...] = ()  # what betrays the python version, which is never read
+    pickled: tuple[str, ...] = ()  # names found in the Python version alone, which is never read
 
 
 def _idx(prefix: str) -> tuple[tuple[str, ...], ...]:
@@ -72,12 +69,12 @@ def open_data(
 
     Args:
         name: one of ``DATASETS``, a path ending in .npz, or ``tonic:`` and the name of a data set of tonic.
-        split: of a named set train, val or test (without it: test); of a .npz all, train or val (without it: all).
+        split: train, val or test of a named set, by default test; all, train or val of a .npz, by default all.
             Train is the first 90 % and val the last 10 % of the training file or of the .npz; test is the test file.
-            The 1797 digits are shuffled once for ever: 500 test, 200 val, 1097 train.
+            The 1797 digits have one fixed shuffled order: 500 test, 200 val, 1097 train.
         data_dir: where named sets are looked for; without it, $TDD_DEPLOY_DATA.
         binning: how events of a camera are cut into time steps; None for other data.
-        input_scale: stored values are multiplied by it; None: as the data set or the file says.
+        input_scale: stored values are multiplied by it; None: as the data set or the file states.
 
     Raises:
         BadOption: an unknown name or split, or a scale that float32 does not hold.
@@ -87,25 +84,24 @@ def open_data(
         MissingDependency: digits without scikit-learn, tonic's data sets without tonic.
     """
     if is_file(name):
-        split = _known(split or "all", NPZ_SPLITS, "; a .npz is one split, so name the test file instead")
+        split = check_split(split or "all", SPLITS_OF_ONE, "A .npz has no test split: name the test file instead.")
         if holds_events(Path(name)):
-            source = open_events(Path(name), _given(binning, name)).scaled(input_scale)
+            source = open_events(Path(name), _needed(binning, name)).scaled(input_scale)
         else:
             _check_needless(binning, name)
             source = open_npz(Path(name), scale=input_scale)
-        return source.part(split, _ranges(source.n_samples)[split])
+        return split_of(source, split)
     if name.startswith(PREFIX):
-        return _tonic(name, split, data_dir, _given(binning, name)).scaled(input_scale)
+        return _tonic(name, split, data_dir, _needed(binning, name)).scaled(input_scale)
     if name not in DATASETS:
-        close = difflib.get_close_matches(name, DATASETS, n=1)
-        hint = f" (did you mean {close[0]}?)" if close else ""
-        raise BadOption("--data", name, f"{', '.join(DATASETS)}, {PREFIX}NAME, or a path to an .npz{hint}")
+        allowed = f"{', '.join(DATASETS)}, {PREFIX}NAME, or a path to an .npz"
+        raise BadOption("data", name, allowed, did_you_mean(name, DATASETS))
     _check_needless(binning, name)
-    split = _known(split or "test", SPLITS)
+    split = check_split(split or "test", SPLITS)
     if name == "digits":
         return open_digits().scaled(input_scale).part(split, DIGITS_SPLITS[split])
-    source = _open_files(name, FILE_SETS[name], test=split == "test", data_dir=data_dir)
-    return source.scaled(input_scale).part(split, _ranges(source.n_samples)["all" if split == "test" else split])
+    source = _open_files(name, FILE_SETS[name], test=split == "test", data_dir=data_dir).scaled(input_scale)
+    return source.part(split, range(source.n_samples)) if split == "test" else split_of(source, split)
 
 
 def is_file(name: str) -> bool:
@@ -117,36 +113,27 @@ def _tonic(name: str, split: str | None, data_dir: Path | None, binning: Binning
     """Open one split of a data set of tonic."""
     data_dir = data_dir or _data_dir_of_environment()
     if not is_split(name):
-        split = _known(split or "all", NPZ_SPLITS, "; this data set has no test files")
-        source = open_tonic(name, test=False, data_dir=data_dir, binning=binning)
-        return source.part(split, _ranges(source.n_samples)[split])
-    split = _known(split or "test", SPLITS)
+        split = check_split(split or "all", SPLITS_OF_ONE, "This data set has no test files.")
+        return split_of(open_tonic(name, test=False, data_dir=data_dir, binning=binning), split)
+    split = check_split(split or "test", SPLITS)
     source = open_tonic(name, test=split == "test", data_dir=data_dir, binning=binning)
-    return source.part(split, _ranges(source.n_samples)["all" if split == "test" else split])
+    return source.part(split, range(source.n_samples)) if split == "test" else split_of(source, split)
 
 
-def _given(binning: Binning | None, name: str) -> Binning:
+def _needed(binning: Binning | None, name: str) -> Binning:
+    """Return how events are cut; without it, refuse the events."""
     if binning is None:
-        allowed = "with --bin-us or --bins, which cut them into time steps"
-        raise BadOption("--data", f"{name}, events of a camera", allowed)
+        found = f"names events of a camera ({name}), which have no time steps yet"
+        raise BadOption("data", found, remedy="Cut them with `bin_us` or `bins`.")
     return binning
 
 
 def _check_needless(binning: Binning | None, name: str) -> None:
+    """Refuse to cut what holds no events."""
     if binning is not None:
-        options = "--bin-us, --bins, --bin-value and --downsample"
-        raise BadOptions(options, [Violation(name, "holds no events of a camera", "only with events")])
-
-
-def _known(split: str, allowed: tuple[str, ...], hint: str = "") -> str:
-    if split not in allowed:
-        raise BadOption("--split", split, ", ".join(allowed) + hint)
-    return split
-
-
-def _ranges(n: int) -> Mapping[str, range]:
-    cut = max(1, n * 9 // 10)  # a single sample is for training: calibration needs one
-    return {"all": range(n), "train": range(cut), "val": range(cut, n)}
+        found = f"need events of a camera, and {name} holds none"
+        options = "`bin_us`, `bins`, `bin_value` and `downsample`"
+        raise BadOptions("", [Violation(options, found, remedy="Leave them out.")])
 
 
 def _open_files(name: str, files: FileSet, *, test: bool, data_dir: Path | None) -> Source:
@@ -158,10 +145,10 @@ def _open_files(name: str, files: FileSet, *, test: bool, data_dir: Path | None)
         if len(paths) == len(wanted):
             return files.open(name, *paths)
     official = ", ".join(names[0] for names in wanted)
-    remedy = f"put {official} into {data_dir or 'DIR'}/{name} or name their folder with --data-dir or $TDD_DEPLOY_DATA"
+    remedy = f"put {official} into {data_dir or 'DIR'}/{name}, or name their folder with `data_dir` or $TDD_DEPLOY_DATA"
     for folder in folders:
         if pickled := _first_existing(folder, files.pickled):
-            remedy = f"{pickled} is the python version, pickled and never read: get the binary version and {remedy}"
+            remedy = f"{pickled} is the Python version, pickled and never read: get the binary version and {remedy}"
             break
     raise DataNotFound(name, folders, remedy)
 

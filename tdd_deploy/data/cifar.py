@@ -17,7 +17,7 @@ RECORD_100 = np.dtype([("coarse", "u1"), ("y", "u1"), IMAGE])
 
 
 def open_cifar10(name: str, *files: Path) -> Source:
-    """Return the images ``[3, 32, 32]`` and the 10 labels of CIFAR-10 files, read as one, not yet split.
+    """Open the images ``[3, 32, 32]`` and the 10 labels of CIFAR-10 files, read as one, not yet split.
 
     Raises:
         BadFile: a file is not whole records.
@@ -26,7 +26,7 @@ def open_cifar10(name: str, *files: Path) -> Source:
 
 
 def open_cifar100(name: str, *files: Path) -> Source:
-    """Return the images ``[3, 32, 32]`` and the 100 fine labels of a CIFAR-100 file, not yet split.
+    """Open the images ``[3, 32, 32]`` and the 100 fine labels of a CIFAR-100 file, not yet split.
 
     Raises:
         BadFile: the file is not whole records.

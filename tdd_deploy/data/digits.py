@@ -18,9 +18,9 @@ DIGITS_SPLITS = {"test": range(500), "val": range(500, 700), "train": range(700,
 
 
 def open_digits() -> Source:
-    """Return the images ``[1, 8, 8]`` times 2**-4 and the labels in one fixed shuffled order, not yet split.
+    """Open the images ``[1, 8, 8]`` times 2**-4 and the labels in one fixed shuffled order, not yet split.
 
-    The order is ``RandomState(0).permutation``, a stream that numpy has frozen for ever; ``DIGITS_SPLITS`` cuts it:
+    The order is ``RandomState(0).permutation``, a stream that numpy never changes; ``DIGITS_SPLITS`` cuts it:
     the first 500 are test, the next 200 val, the last 1097 train.
 
     Raises:
@@ -45,7 +45,7 @@ def open_digits() -> Source:
 
 
 def _rows() -> npt.NDArray[np.uint8]:
-    """Return the digits, one per row: 64 pixels and the label."""
+    """Read the digits, one per row: 64 pixels and the label."""
     spec = find_spec("sklearn")
     if spec is None or spec.origin is None:
         raise MissingDependency("scikit-learn", needed_for="the data set digits", install="scikit-learn")

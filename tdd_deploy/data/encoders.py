@@ -1,11 +1,11 @@
-"""From samples to what the input gets at each time step: their values, or spikes drawn from them."""
+"""From samples to the input of each time step: their values, or spikes drawn from them."""
 
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from tdd_deploy.errors import BadData, BadOption, Violation
+from tdd_deploy.errors import BadData, BadOption, Violation, did_you_mean
 
 ENCODERS = ("direct", "poisson")
 
@@ -37,14 +37,11 @@ class Draws:
         self._in_time = in_time
         self._n_steps = n_steps
         self._keys = [[seed, start + i] for i in range(len(probabilities))]
-        self._t, self._frame = (
-            -1,
-            np.empty(0, np.float32),
-        )  # the last step that was drawn: an engine asks more than once
+        self._t, self._frame = -1, np.empty(0, np.float32)  # the last step drawn: an engine asks more than once
         self._turn(0)
 
     def at(self, t: int) -> npt.NDArray[np.float32]:
-        """Return ``[B, *shape]`` for time step ``t``, counted from 0; in whatever order steps are asked for."""
+        """Return ``[B, *shape]`` for time step ``t``, counted from 0; steps may be requested in any order."""
         if t != self._t:
             p = self._probabilities[:, t] if self._in_time else self._probabilities
             if t != self._t + 1:
@@ -59,7 +56,7 @@ class Draws:
         return np.stack([self.at(t) for t in range(self._n_steps)])
 
     def _turn(self, n_drawn: int) -> None:
-        """Set every sample's generator to where it is after so many draws."""
+        """Set every sample's generator to its state after ``n_drawn`` draws."""
         bits = [np.random.PCG64(key).advance(n_drawn) for key in self._keys]
         self._generators = [np.random.Generator(each) for each in bits]
 
@@ -71,11 +68,11 @@ def encode(x: npt.NDArray[np.float32], *, in_time: bool, encoder: str, n_steps: 
     """Encode a batch for ``n_steps`` time steps.
 
     ``direct`` gives the values themselves. ``poisson`` gives a spike (1) with probability x, else 0; sample i draws
-    from ``default_rng([seed, start + i])``, so that its spikes do not depend on the batch it came in.
+    from ``default_rng([seed, start + i])``, so that its spikes do not depend on its batch.
 
     Args:
         x: ``[B, *shape]``, or in time ``[B, T, *shape]``; only the first ``n_steps`` of T are used.
-        in_time: which of the two.
+        in_time: whether x has the axis T.
         encoder: one of ``ENCODERS``.
         n_steps: time steps, in time at most T.
         seed: 0 or more; ``direct`` does not use it.
@@ -85,12 +82,11 @@ def encode(x: npt.NDArray[np.float32], *, in_time: bool, encoder: str, n_steps: 
         BadOption: an unknown encoder, a number of steps that the data do not have, a negative seed.
         BadData: ``poisson`` met a value outside 0 to 1.
     """
-    if encoder not in ENCODERS:
-        raise BadOption("--encoder", encoder, ", ".join(ENCODERS))
+    check_encoder(encoder)
     if in_time and not 1 <= n_steps <= x.shape[1]:
-        raise BadOption("--steps", str(n_steps), f"1 to {x.shape[1]}, the time steps of the data")
+        raise BadOption("steps", str(n_steps), f"1 to {x.shape[1]}, the time steps of the data")
     if n_steps < 1:
-        raise BadOption("--steps", str(n_steps), "1 or more")
+        raise BadOption("steps", str(n_steps), "1 or more")
     if in_time:
         x = x[:, :n_steps]
     if encoder == "poisson":
@@ -99,11 +95,21 @@ def encode(x: npt.NDArray[np.float32], *, in_time: bool, encoder: str, n_steps: 
     return Frames(static=not in_time, values=x.swapaxes(0, 1) if in_time else x)
 
 
-def sent_on_change(frames: Frames, threshold: float) -> Frames:
-    """Return what receivers hold when an input is sent anew only if it differs by more than a threshold.
+def check_encoder(encoder: str) -> None:
+    """Refuse an unknown encoder.
 
-    Each value is compared with what was sent of it last, at first with zero, so errors stay within the threshold and do
-    not add up (send-on-delta; Miskowicz, Sensors 6(1):49-63, 2006).
+    Raises:
+        BadOption: no encoder has this name.
+    """
+    if encoder not in ENCODERS:
+        raise BadOption("encoder", encoder, " or ".join(ENCODERS), did_you_mean(encoder, ENCODERS))
+
+
+def sent_on_change(frames: Frames, threshold: float) -> Frames:
+    """Hold each input value until it has changed by more than a threshold, and resend it only then.
+
+    Each value is compared with its last sent value, at first with zero, so errors stay within the threshold and do not
+    add up (send-on-delta; Miskowicz, Sensors 6(1):49-63, 2006).
 
     Args:
         frames: the input.
@@ -119,10 +125,10 @@ def sent_on_change(frames: Frames, threshold: float) -> Frames:
 
 def _check_draws(x: npt.NDArray[np.float32], *, seed: int, start: int) -> None:
     if seed < 0:
-        raise BadOption("--seed", str(seed), "0 or more")
+        raise BadOption("seed", str(seed), "0 or more")
     low, high = x.min(), x.max()
     if not (low >= 0 and high <= 1):
-        where = f"samples {start} to {start + len(x) - 1}"
-        found = f"values from {low:g} to {high:g}"
-        remedy = "Scale x, or use --encoder direct."
-        raise BadData("poisson encoder", [Violation(where, found, "0 to 1, a probability", remedy)])
+        where = f"values of samples {start} to {start + len(x) - 1}"
+        found = f"{low:g} to {high:g}"
+        remedy = "Scale x, or use `encoder=direct`."
+        raise BadData("poisson encoder", [Violation(where, found, "probabilities from 0 to 1", remedy)])

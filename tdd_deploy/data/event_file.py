@@ -7,7 +7,7 @@
                         is; without ``p``, or where all events of a row have one ``p``, there is one polarity
 ``ends``                integers ``[N]``: sample i is ``events[ends[i - 1]:ends[i]]``, sorted by time
 ``sensor``              two integers: height, width; for one row the width alone is enough
-``labels``              where wanted, integers ``[N]``
+``labels``              optional integers ``[N]``
 ======================  =======================================================================================
 """
 
@@ -23,16 +23,17 @@ from tdd_deploy.errors import BadData, BadFile, Violation
 
 from .binning import Binning
 from .events import FIELDS, POLARITIES, Events, Recording, Sensor, survey
-from .npz import Member, n_classes, names_in, npz_members
+from .npz import Member, names_in, npz_members
 from .records import Records
+from .samples import n_classes
 from .source import Source, Table
 
 APART = tuple(f"events_{name}" for name in FIELDS)
 NEEDED = ("t", "x")
-UNREAD = {  # arrays of a file of samples, and what an event file has in their place
+UNREAD = {  # arrays of a file of samples, and what to do with them in an event file
     "x": "Keep the events or x: these are two readings.",
     "y": "Name them labels.",
-    "scale": "Leave it out; --input-scale multiplies what events are binned to.",
+    "scale": "Leave it out, and use `input_scale`, which multiplies the binned events.",
 }
 LARGEST_SENSOR = 1 << 14  # pixels in height or width
 REMEDY = "write it with numpy.savez(path, events=events, ends=ends, sensor=(height, width), labels=labels)"
@@ -42,12 +43,12 @@ REMEDY = "write it with numpy.savez(path, events=events, ends=ends, sensor=(heig
 class EventFile:
     """The recordings of a file (``events.Recordings``)."""
 
-    tables: tuple[Records, ...]  # read side by side; between them the fields t and x, and where wanted y and p
+    tables: tuple[Records, ...]  # read side by side; between them the fields t and x, and optionally y and p
     ends: npt.NDArray[np.int64]  # [N]
     sensor: Sensor
 
     def read(self, start: int, stop: int) -> Iterator[Recording]:
-        """Yield the recordings from ``start`` to ``stop``; one is in memory."""
+        """Yield the recordings from ``start`` to ``stop``; one at a time is in memory."""
         cuts = [0, *self.ends.tolist()][start : stop + 1]
         for blocks in zip(*(table.between(cuts) for table in self.tables), strict=True):
             columns = {name: block[name] for block in blocks for name in FIELDS if name in (block.dtype.fields or ())}
@@ -58,18 +59,18 @@ class EventFile:
 
 
 def holds_events(path: Path) -> bool:
-    """Say whether a .npz holds camera events."""
+    """Find out whether a .npz holds camera events."""
     return bool(npz_members(path, "events", APART[0]))
 
 
 def open_events(path: Path, binning: Binning) -> Source:
-    """Return the samples of an event file as frames in time, not yet split; ``n_classes`` is the largest label + 1.
+    """Open the samples of an event file as frames in time, not yet split; ``n_classes`` is the largest label + 1.
 
-    The file is read through once, since no event of it is trusted and the longest sample says how many steps there are.
+    The file is read once from end to end: every event is checked, and the longest sample gives the number of steps.
 
     Raises:
         BadFile: not a .npz, damaged, or without an array that is needed.
-        BadData: an array or an event breaks a rule; all rules that are broken are named.
+        BadData: an array or an event breaks a rule; all broken rules are named.
     """
     members = npz_members(path, "events", *APART, "ends", "sensor", "labels", *UNREAD)
     columns = ["events"] if "events" in members else [name for name in APART if name in members]
@@ -107,7 +108,7 @@ def open_events(path: Path, binning: Binning) -> Source:
         name=str(path),
         split="all",
         n_samples=len(ends),
-        n_classes=n_classes(labels) if labels else None,
+        n_classes=n_classes(labels, len(ends), str(path)) if labels else None,
         files=(path,),
         stored="events",
         scale=1.0,
@@ -119,17 +120,17 @@ def open_events(path: Path, binning: Binning) -> Source:
 def _unread(members: Mapping[str, Member]) -> Iterator[Violation]:
     for name, remedy in UNREAD.items():
         if name in members:
-            yield Violation(name, "an array beside events", "events, ends, sensor and labels", remedy)
+            yield Violation(name, "cannot be combined with events", remedy=remedy)
 
 
 def _table(column: Member) -> Records:
-    """Return events, with their own fields or in one field, named by the last letter of the array."""
+    """Read events as records, with their own fields or in one field named by the last letter of the array."""
     records = column.records(column.name[-1])
     return replace(records, dtype=column.dtype) if column.dtype.names else records
 
 
 def _fields(members: Mapping[str, Member], columns: Sequence[str]) -> set[str]:
-    """Return the fields of each event by name or title."""
+    """Find the fields of each event by name or title."""
     known = members["events"].dtype.fields or () if columns == ["events"] else (name[-1] for name in columns)
     return set(known) & set(FIELDS)
 
@@ -144,7 +145,7 @@ def _differ_in_polarity(recordings: EventFile) -> bool:
 
 
 def _values(member: Member) -> npt.NDArray[np.int64]:
-    """Return a short array whole."""
+    """Read a short array whole."""
     (block,) = member.records().read(0, member.shape[0], member.shape[0])
     values: npt.NDArray[np.int64] = block[member.name].astype(np.int64)
     return values
@@ -154,37 +155,38 @@ def _faults_of_events(members: Mapping[str, Member], columns: Sequence[str]) -> 
     for name in columns:
         member = members[name]
         if len(member.shape) != 1 or member.shape != members[columns[0]].shape:
-            allowed = "[E], one for each event" if name == columns[0] else f"that of {columns[0]}"
-            yield Violation(name, f"shape is {list(member.shape)}", allowed)
+            first = columns[0]
+            allowed = "[E], one for each event" if name == first else f"{list(members[first].shape)}, as {first} has"
+            yield Violation(f"the shape of {name}", str(list(member.shape)), allowed)
     if columns == ["events"]:
         events = members["events"].dtype
         if events.hasobject or not set(NEEDED) <= set(events.fields or ()):
             allowed = f"a structured type with {', '.join(NEEDED)}, optionally y and p, no objects"
             remedy = "Rename the fields, or give them these titles."
-            yield Violation("events", f"type is {events}", allowed, remedy)
+            yield Violation("the type of events", str(events), allowed, remedy)
             return
-        types = {name: (f"events, field {name}", events[name]) for name in FIELDS if name in (events.fields or ())}
+        types = {name: (f"field {name} of events", events[name]) for name in FIELDS if name in (events.fields or ())}
     else:
         types = {name[-1]: (name, members[name].dtype) for name in columns}
     for name, (where, dtype) in types.items():
         if dtype.kind not in ("iub" if name == "p" else "iu"):
-            yield Violation(where, f"type is {dtype.name}", "an integer type")
+            yield Violation(f"the type of {where}", dtype.name, "an integer type")
 
 
 def _faults_of_shapes(members: Mapping[str, Member], *, has_rows: bool) -> Iterator[Violation]:
     ends = members["ends"].shape
     if len(ends) != 1 or ends[0] < 1:
-        yield Violation("ends", f"shape is {list(ends)}", "[N] with 1 sample or more")
+        yield Violation("the shape of ends", str(list(ends)), "[N] with 1 sample or more")
     if members["sensor"].shape not in ((2,), *(() if has_rows else ((1,),))):
         allowed = "[2]: height, width" if has_rows else "[1]: width, since the events have no y"
-        yield Violation("sensor", f"shape is {list(members['sensor'].shape)}", allowed)
+        yield Violation("the shape of sensor", str(list(members["sensor"].shape)), allowed)
     if "labels" in members and members["labels"].shape != ends:
-        found = f"shape is {list(members['labels'].shape)}"
-        yield Violation("labels", found, f"{list(ends)}, one for each of ends")
+        found = str(list(members["labels"].shape))
+        yield Violation("the shape of labels", found, f"{list(ends)}, one for each of ends")
     for name in ("ends", "sensor", "labels"):
         dtype: Any = members[name].dtype if name in members else np.dtype(np.int64)
         if dtype.kind not in "iu":
-            yield Violation(name, f"type is {dtype.name}", "an integer type")
+            yield Violation(f"the type of {name}", dtype.name, "an integer type")
 
 
 def _faults_of_ends(ends: npt.NDArray[np.int64], n_events: int) -> Iterator[Violation]:
@@ -192,19 +194,18 @@ def _faults_of_ends(ends: npt.NDArray[np.int64], n_events: int) -> Iterator[Viol
     if (ends < starts).any():
         first = int(np.argmax(ends < starts))
         remedy = "Save numpy.cumsum of the numbers of events."
-        yield Violation(
-            "ends", f"sample {first} ends at {ends[first]}, before {starts[first]}", "no end before", remedy
-        )
+        allowed = f"{starts[first]} or more, the end before"
+        yield Violation(f"the end of sample {first}", str(ends[first]), allowed, remedy)
     if ends[-1] != n_events:
-        yield Violation("ends", f"the last is {ends[-1]}", f"{n_events}, as many as there are events")
+        yield Violation("the last of ends", str(ends[-1]), f"{n_events}, the number of events")
 
 
 def _faults_of_sensor(sensor: npt.NDArray[np.int64], *, has_rows: bool) -> Iterator[Violation]:
     sizes = dict(zip(("width", "height"), reversed(sensor.tolist()), strict=False))
     if not has_rows and sizes.get("height", 1) != 1:
-        found = f"height is {sizes['height']}, but the events have no y"
-        yield Violation("sensor", found, "1", "Name the field that holds the row y, or save the width alone.")
+        remedy = "Name the field that holds the row y, or save the width alone."
+        yield Violation("the height of sensor", str(sizes["height"]), "1, since the events have no y", remedy)
         return
     for name, size in reversed(sizes.items()):
         if not 1 <= size <= LARGEST_SENSOR:
-            yield Violation("sensor", f"{name} is {size}", f"1 to {LARGEST_SENSOR:,}")
+            yield Violation(f"the {name} of sensor", str(size), f"1 to {LARGEST_SENSOR:,}")

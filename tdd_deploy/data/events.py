@@ -8,8 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from tdd_deploy.errors import BadData, Violation
+from tdd_deploy.options.dataset import LONGEST_US
 
-from .binning import LONGEST_US, Binned, Binning
+from .binning import Binned, Binning
 
 MOST_VALUES = 1 << 28  # of a sample: a GiB of float32
 FIELDS = ("t", "x", "y", "p")
@@ -18,11 +19,11 @@ POLARITIES = 2  # channel 0: darker (off), channel 1: brighter (on)
 
 @dataclass(frozen=True, kw_only=True)
 class Sensor:
-    """What sends the events: pixels in rows, or one row of channels without a coordinate ``y``."""
+    """The sensor of a camera: pixels in rows, or one row of channels without a coordinate ``y``."""
 
     height: int
     width: int
-    polarities: int = POLARITIES  # 1: its events do not differ, or the file does not say how
+    polarities: int = POLARITIES  # 1: the events have no polarity, or all have the same
     has_rows: bool = True
 
     @property
@@ -56,20 +57,20 @@ class Recording:
         return int(self.t[-1]) - int(self.t[0]) if len(self.t) else 0
 
     def faults(self, sensor: Sensor, sample: int) -> Iterator[tuple[str, Violation]]:
-        """Yield each rule that is broken, and the first event that breaks it."""
+        """Yield each broken rule with the first event that breaks it."""
         limits = (("x", sensor.width, ""), ("y", sensor.height, ""), ("p", sensor.polarities, "Save p > 0."))
         for name, size, remedy in limits:
             values = getattr(self, name)
             if (event := _first((values < 0) | (values >= size))) is not None:
-                where = f"sample {sample}, event {event}"
-                yield name, Violation(where, f"{name} is {values[event]:d}", f"0 to {size - 1}", remedy)
+                where = f"{name} of event {event} in sample {sample}"
+                yield name, Violation(where, f"{values[event]:d}", f"0 to {size - 1}", remedy)
         if (event := _first(self.t[1:] < self.t[:-1])) is not None:
-            found = f"time runs back from {self.t[event]} to {self.t[event + 1]} us"
-            where = f"sample {sample}, event {event + 1}"
-            yield "t", Violation(where, found, "the same or a later time", "Sort the events of a sample by t.")
+            where = f"t of event {event + 1} in sample {sample}"
+            allowed = f"{self.t[event]} us or more, the time of the event before"
+            yield "t", Violation(where, f"{self.t[event + 1]} us", allowed, "Sort the events of a sample by t.")
         elif self.duration_us > LONGEST_US:
-            found, allowed = f"it lasts {self.duration_us:,} us", f"at most {LONGEST_US:,}, 13 days"
-            yield "length", Violation(f"sample {sample}", found, allowed)
+            allowed = f"at most {LONGEST_US:,} us, which are 13 days"
+            yield "length", Violation(f"the duration of sample {sample}", f"{self.duration_us:,} us", allowed)
 
 
 def _first(wrong: npt.NDArray[np.bool_]) -> int | None:
@@ -85,7 +86,7 @@ class Recordings(Protocol):
         ...
 
     def read(self, start: int, stop: int) -> Iterator[Recording]:
-        """Yield the recordings from ``start`` to ``stop``; one is in memory."""
+        """Yield the recordings from ``start`` to ``stop``; one at a time is in memory."""
         ...
 
 
@@ -94,10 +95,10 @@ class Events:
     """A table of samples (``source.Table``) with the field x: frames ``[n_steps, *Sensor.frame_shape]`` of events.
 
     Attributes:
-        subject: whose events they are, named in errors.
-        recordings: where they come from.
-        binning: how they are cut.
-        durations_us: of every recording; None where they are not known before all are read.
+        subject: name of the events, for errors.
+        recordings: where the events come from.
+        binning: how the events are cut.
+        durations_us: of every recording; None if unknown, since all recordings would have to be read.
     """
 
     subject: str
@@ -116,11 +117,11 @@ class Events:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Of one sample."""
+        """Type of one sample."""
         return np.dtype([("x", "f4", self._shape)])
 
     def read(self, start: int, stop: int, size: int) -> Iterator[npt.NDArray[Any]]:
-        """Yield the samples from ``start`` to ``stop``, ``size`` at a time; one block is in memory.
+        """Yield the samples from ``start`` to ``stop``, ``size`` at a time; one block at a time is in memory.
 
         Raises:
             BadData: the events of a sample break a rule.
@@ -136,7 +137,7 @@ class Events:
             yield block
 
     def binned(self, samples: range) -> Binned:
-        """Return what a report says of these samples."""
+        """Describe how these samples were cut, for a report."""
         n_cut = 0 if self.binning.bins else None
         if self.binning.bin_us and self.durations_us is not None:
             n_cut = int((self.durations_us[samples.start : samples.stop] >= self.n_steps * self.binning.bin_us).sum())
@@ -155,11 +156,12 @@ class Events:
         rows, columns = sensor.summed(self.binning.downsample)
         if height % rows or width % columns:
             sizes = f"{height} and {width} pixels" if sensor.has_rows else f"{width} channels"
-            yield Violation("--downsample", str(columns), f"a divisor of the sensor's {sizes}")
+            yield Violation("`downsample`", str(columns), f"a divisor of the sensor's {sizes}")
         size = self.n_steps * sensor.polarities * height * width // (rows * columns)
         if size > MOST_VALUES:
-            found = f"{self.n_steps:,} time steps of {height} x {width} pixels make {size:,} numbers"
-            yield Violation("a sample", found, f"at most {MOST_VALUES:,}", "Choose longer or fewer bins.")
+            found = f"{size:,} for {self.n_steps:,} time steps of {height} x {width} pixels"
+            remedy = "Choose longer or fewer bins."
+            yield Violation("the numbers in a sample", found, f"at most {MOST_VALUES:,}", remedy)
 
     def _add(self, recording: Recording, frames: npt.NDArray[np.float32]) -> None:
         """Add the events of a sample to its frames ``[n_steps, *Sensor.frame_shape]``, all zero."""
@@ -177,10 +179,10 @@ class Events:
 
 
 def survey(recordings: Recordings, n: int, subject: str) -> npt.NDArray[np.int64]:
-    """Read all recordings once; return how long each lasts, in us.
+    """Read all recordings once, check them, and measure how long each lasts, in us.
 
     Raises:
-        BadData: every rule that is broken, each with the first event that breaks it.
+        BadData: rules are broken; each is named with the first event that breaks it.
     """
     durations = np.zeros(n, np.int64)
     found: dict[str, Violation] = {}

@@ -18,7 +18,7 @@ LABEL = np.dtype([("y", "u1")])
 
 
 def open_idx(name: str, images: Path, labels: Path) -> Source:
-    """Return the images ``[1, 28, 28]`` and labels of two idx files, not yet split.
+    """Open the images ``[1, 28, 28]`` and labels of two idx files, not yet split.
 
     Raises:
         BadFile: an idx header is wrong, or promises what the file does not hold.
@@ -45,7 +45,7 @@ def open_idx(name: str, images: Path, labels: Path) -> Source:
 
 
 def _shape(path: Path, *, n_axes: int) -> tuple[int, ...]:
-    """Return the shape in an idx header: two zero bytes, type (8: uint8), axes; then each length, big endian."""
+    """Read the shape in an idx header: two zero bytes, type (8: uint8), axes; then each length, big endian."""
     n_bytes = 4 + 4 * n_axes
     with reading(path), open_file(path) as stream:
         head = stream.read(n_bytes)

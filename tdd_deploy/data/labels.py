@@ -13,16 +13,16 @@ def check_labels(y: npt.NDArray[Any], n_classes: int | None, subject: str, *, st
 
     Args:
         y: integers ``[B]``.
-        n_classes: None allows every label from 0.
-        subject: what the labels belong to, named in the error.
+        n_classes: None allows every label from 0 on.
+        subject: name of the data, for the error.
         start: index of the first label in its split.
 
     Raises:
-        BadData: names the first offending sample, its label and the allowed range.
+        BadData: a label is out of range; the first one is named.
     """
     bad = y < 0 if n_classes is None else (y < 0) | (y >= n_classes)
     if not bad.any():
         return
     first = int(np.argmax(bad))
     allowed = "0 or more" if n_classes is None else f"0 to {n_classes - 1}"
-    raise BadData(subject, [Violation(f"sample {start + first}", f"label is {y[first]}", allowed)])
+    raise BadData(subject, [Violation(f"the label of sample {start + first}", str(y[first]), allowed)])

@@ -1,4 +1,4 @@
-"""Equal records behind a header, read in order: idx, CIFAR, npy and an array in memory are all this."""
+"""Equal records after a header, read in order: idx, CIFAR, npy and bytes in memory are all of this form."""
 
 import gzip
 import os
@@ -37,7 +37,7 @@ DAMAGE = (  # what gzip, zipfile and the npy header reader raise on broken bytes
 
 
 class ByteStream(Protocol):
-    """What is asked of an open file; compressed or not is its own affair."""
+    """An open file, compressed or not."""
 
     def read(self, size: int, /) -> bytes:
         """Return up to ``size`` bytes, none only at the end."""
@@ -48,17 +48,19 @@ Opener: TypeAlias = Callable[[], AbstractContextManager[ByteStream]]
 
 
 def open_file(path: Path) -> AbstractContextManager[ByteStream]:
-    """Open a file for its bytes, decompressed when its name ends in .gz."""
+    """Open a file of bytes, and decompress it if its name ends in .gz."""
     return gzip.GzipFile(path) if path.suffix == ".gz" else path.open("rb")
 
 
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Turn what file libraries raise into BadFile."""
+    """Turn the errors of file libraries into BadFile."""
     try:
         yield
     except DAMAGE as error:
-        if isinstance(error, OSError) and error.strerror:  # the system's word: missing, a directory, not permitted
+        if (
+            isinstance(error, OSError) and error.strerror
+        ):  # the reason of the system: missing, a directory, not permitted
             raise BadFile(path, f"cannot be read: {error.strerror}", "name a file that can be read") from error
         raise BadFile(path, "is damaged, cut short or of another format", REMEDY) from error
 
@@ -67,7 +69,7 @@ def reading(path: Path) -> Iterator[None]:
 class Records:
     """``n`` records of one structured dtype with the field ``x``, ``y`` or both.
 
-    Several ``parts`` are read as one file; ``header`` bytes are passed over before the first record.
+    Several ``parts`` are read as one file; ``header`` bytes are skipped before the first record.
     """
 
     path: Path  # named in errors
@@ -81,7 +83,7 @@ class Records:
         return self.between([*range(start, stop, size), stop])
 
     def between(self, cuts: Sequence[int]) -> Iterator[npt.NDArray[Any]]:
-        """Yield the records from each cut to the next; one block is in memory.
+        """Yield the records from each cut to the next; one block at a time is in memory.
 
         Raises:
             BadFile: the file is damaged, or holds fewer or more bytes than ``n`` records.
@@ -96,7 +98,7 @@ class Records:
                 raise BadFile(self.path, f"holds more than {self.n} samples of {self.dtype.itemsize} bytes", REMEDY)
 
     def _skip(self, streams: Sequence[ByteStream], n_bytes: int) -> None:
-        """Pass over bytes: in a plain file by a jump, in others by reading them."""
+        """Skip bytes: in a plain file by a jump, in others by reading them."""
         for stream in streams:
             if isinstance(stream, BufferedReader):
                 n_bytes -= stream.seek(min(n_bytes, os.fstat(stream.fileno()).st_size))

@@ -1,4 +1,4 @@
-"""A split of a data set, read batch by batch or whole."""
+"""One split of a data set, read batch by batch or whole."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -14,6 +14,7 @@ from tdd_deploy.files import fingerprint, sha256
 from .binning import Binned
 from .events import Events
 from .labels import check_labels
+from .memory import InMemory
 
 SMALLEST, LARGEST = float(np.finfo(np.float32).tiny), float(np.finfo(np.float32).max)
 LARGEST_WHOLE = 1 << 24  # up to here float32 holds every integer
@@ -25,17 +26,17 @@ class Table(Protocol):
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Of one sample."""
+        """Type of one sample."""
         ...
 
     def read(self, start: int, stop: int, size: int) -> Iterator[npt.NDArray[Any]]:
-        """Yield the samples from ``start`` to ``stop``, ``size`` at a time; one block is in memory."""
+        """Yield the samples from ``start`` to ``stop``, ``size`` at a time; one block at a time is in memory."""
         ...
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Batch:
-    """Samples that follow each other in a split."""
+    """Consecutive samples of a split."""
 
     x: npt.NDArray[np.float32]  # [B, *sample_shape]
     y: npt.NDArray[np.int64] | None  # [B]
@@ -44,7 +45,7 @@ class Batch:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Source:
-    """One split of a data set: ``n_samples`` samples from number ``first`` of its files on, in file order.
+    """One split of a data set: ``n_samples`` samples from number ``first`` on, in the order of the file.
 
     Stored values are multiplied by ``scale``. For images of bytes it is 2**-8, not 1/255, so that every value is
     exact in float32 and in fixed point: the brightest pixel is 255/256.
@@ -59,7 +60,7 @@ class Source:
     split: str
     n_samples: int
     n_classes: int | None  # None: not labelled
-    files: tuple[Path, ...]  # what a report may hash; empty: the data came with a package
+    files: tuple[Path, ...]  # empty: the data came with a package, or are in memory
     stored: str
     scale: float
     scale_from: str
@@ -79,18 +80,19 @@ class Source:
 
     @property
     def binned(self) -> Binned | None:
-        """How a camera's events became these samples; None: they are no events."""
+        """How a camera's events became these samples; None if they are no events."""
         table = self.tables[0]
         return table.binned(range(self.first, self.first + self.n_samples)) if isinstance(table, Events) else None
 
     @property
     def digests(self) -> dict[str, str]:
-        """The SHA-256 of each file, by name."""
-        return {file.name: sha256(file) for file in self.files}
+        """The SHA-256 of each file, by name; of arrays in memory, of their bytes in C order, by ``x`` and ``y``."""
+        of_arrays = {table.name: table.sha256 for table in self.tables if isinstance(table, InMemory)}
+        return {file.name: sha256(file) for file in self.files} | of_arrays
 
     @property
     def fingerprints(self) -> dict[str, str]:
-        """What tells each file from others, by name; see ``files.fingerprint``."""
+        """A quick hash of each file, by name; see ``files.fingerprint``."""
         return {file.name: fingerprint(file) for file in self.files}
 
     @property
@@ -98,7 +100,7 @@ class Source:
         return {name: table.dtype[name] for table in self.tables for name in table.dtype.names or ()}
 
     def scaled(self, scale: float | None) -> "Source":
-        """Return the source with its values multiplied by a scale that the user chose; without one, unchanged.
+        """Copy the source with values multiplied by a scale that the user chose; without one, return it unchanged.
 
         Raises:
             BadOption: float32 does not hold the scale.
@@ -106,8 +108,8 @@ class Source:
         if scale is None:
             return self
         if not SMALLEST <= scale <= LARGEST:
-            raise BadOption("--input-scale", f"{scale:g}", "a number above 0 that float32 holds")
-        return replace(self, scale=scale, scale_from="from --input-scale")
+            raise BadOption("input_scale", f"{scale:g}", "a number above 0 that float32 holds")
+        return replace(self, scale=scale, scale_from="from `input_scale`")
 
     def as_json(self) -> dict[str, Any]:
         """Describe how stored values become numbers, for a report."""
@@ -120,14 +122,14 @@ class Source:
         }
 
     def part(self, split: str, samples: range) -> "Source":
-        """Return the split made of these samples.
+        """Cut out these samples as a split.
 
         Raises:
             BadData: there are none.
         """
         if not samples:
-            found = f"none of {self.n_samples} samples"
-            raise BadData(self.name, [Violation(f"split {split}", found, "1 sample or more")])
+            found = f"would hold none of the {self.n_samples} samples"
+            raise BadData(self.name, [Violation(f"split {split}", found)])
         return replace(self, split=split, first=self.first + samples.start, n_samples=len(samples))
 
     def batches(self, size: int, *, first: int = 0, limit: int | None = None) -> Iterator[Batch]:
@@ -138,14 +140,14 @@ class Source:
             BadFile: while reading, a file turns out to be damaged.
             BadData: while reading, a value is NaN or infinite or a label is out of range.
         """
-        for option, value in (("--batch", size), ("--samples", limit)):
+        for option, value in (("batch", size), ("samples", limit)):
             if value is not None and value < 1:
                 raise BadOption(option, str(value), "1 or more")
         left = self.n_samples - first
         return self._stream(size, first, left if limit is None else min(limit, left))
 
     def load(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64] | None]:
-        """Return all of x ``[N, *sample_shape]`` and y ``[N]`` in memory; raises what ``batches`` raises."""
+        """Read all of x ``[N, *sample_shape]`` and y ``[N]`` into memory; raises what ``batches`` raises."""
         (batch,) = self.batches(self.n_samples)
         return batch.x, batch.y
 
@@ -167,20 +169,20 @@ class Source:
         if finite.all():
             return x
         sample = int(np.argmin(finite))
-        found = "x holds NaN or infinity"
+        found = "NaN or infinity"
         if np.isfinite(stored[sample]).all():
-            found = f"x holds {np.abs(stored[sample].astype(np.float64)).max():g}, times {self.scale:g}"
-        raise BadData(self._subject, [Violation(f"sample {start + sample}", found, "finite numbers of float32")])
+            found = f"{np.abs(stored[sample].astype(np.float64)).max():g}, times {self.scale:g}"
+        raise BadData(self._subject, [Violation(f"x of sample {start + sample}", found, "finite numbers of float32")])
 
     def _check_whole(self, stored: npt.NDArray[Any], start: int) -> None:
         """Refuse integers that float32 might round."""
         beyond = (stored > LARGEST_WHOLE) | (stored < -LARGEST_WHOLE)
         if beyond.any():
             sample = int(np.argmax(beyond.reshape(len(stored), -1).any(axis=1)))
-            found = f"x is {stored[beyond][0]}"
+            found = str(stored[beyond][0])
             allowed = f"{-LARGEST_WHOLE:,} to {LARGEST_WHOLE:,}, the integers that float32 holds"
-            remedy = "Round x as you need, and save it as floats."
-            raise BadData(self._subject, [Violation(f"sample {start + sample}", found, allowed, remedy)])
+            remedy = "Round x as you need, and use floats."
+            raise BadData(self._subject, [Violation(f"x of sample {start + sample}", found, allowed, remedy)])
 
     def _labels(self, stored: npt.NDArray[Any] | None, start: int) -> npt.NDArray[np.int64] | None:
         if stored is None:

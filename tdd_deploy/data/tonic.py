@@ -1,6 +1,6 @@
-"""Data sets of the package tonic (N-MNIST, DVS gestures, ...), from files that are there: nothing is downloaded.
+"""Data sets of the package tonic (N-MNIST, DVS gestures, ...), from local files: nothing is downloaded.
 
-What is used of tonic 1.x: ``tonic.datasets.NAME(save_to=folder, train=bool)``, whose ``download`` is replaced;
+This module uses ``tonic.datasets.NAME(save_to=folder, train=bool)`` of tonic 1.x, whose ``download`` is replaced, with
 ``sensor_size`` (width, height, polarities), ``data`` (paths), ``targets``, and ``dataset[i]``, whose first part is a
 structured array with t (us), x, y, p.
 """
@@ -16,7 +16,7 @@ from typing import Any, Never
 import numpy as np
 import numpy.typing as npt
 
-from tdd_deploy.errors import BadData, BadFile, BadOption, DataNotFound, MissingDependency, Violation
+from tdd_deploy.errors import BadData, BadFile, BadOption, DataNotFound, MissingDependency, Violation, did_you_mean
 
 from .binning import Binning
 from .events import FIELDS, Events, Recording, Sensor, survey
@@ -28,7 +28,7 @@ PREFIX = "tonic:"
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class TonicRecordings:
-    """The recordings of a data set (``events.Recordings``) in an order of ours, since tonic's is by class."""
+    """The recordings of a data set (``events.Recordings``) in a shuffled order, since tonic's order is by class."""
 
     dataset: Any
     order: npt.NDArray[np.int64]  # [N]
@@ -36,26 +36,27 @@ class TonicRecordings:
     folder: Path
 
     def read(self, start: int, stop: int) -> Iterator[Recording]:
-        """Yield the recordings from ``start`` to ``stop``; one is in memory."""
+        """Yield the recordings from ``start`` to ``stop``; one at a time is in memory."""
         for i in self.order[start:stop].tolist():
             with reading(self.folder):
                 events = np.asarray(self.dataset[i][0])
             kinds = {name: events.dtype[name].kind for name in FIELDS if name in (events.dtype.fields or ())}
             if any(kinds.get(name, "") not in tuple("iub") for name in FIELDS):
-                raise BadFile(self.folder, f"its recording {i} is {events.dtype}, not t, x, y, p in integers", REMEDY)
+                found = f"holds {events.dtype} as recording {i}, not t, x, y, p in integers"
+                raise BadFile(self.folder, found, REMEDY)
             yield Recording(**{name: events[name] for name in FIELDS})
 
 
 def open_tonic(name: str, *, test: bool, data_dir: Path | None, binning: Binning) -> Source:
-    """Return a data set of tonic, its training or its test files, not yet split.
+    """Open the training or the test files of a data set of tonic, not yet split.
 
     Samples are in one fixed shuffled order, ``RandomState(0).permutation`` of the files by path.
 
     Args:
         name: ``tonic:`` and the name of a class of ``tonic.datasets``, of a camera with two polarities.
-        test: which of the two; a data set that is not split is the same for both.
+        test: whether to open the test files; a data set without them is the same for both.
         data_dir: the folder that tonic calls ``save_to``: the files lie in a folder of the data set's name in it.
-        binning: how events are cut; with ``bin_us`` and no ``n_steps`` all recordings are read, to find the longest.
+        binning: how events are cut; with ``bin_us`` and no ``n_steps``, all recordings are read to find the longest.
 
     Raises:
         MissingDependency: tonic is not installed.
@@ -65,7 +66,7 @@ def open_tonic(name: str, *, test: bool, data_dir: Path | None, binning: Binning
     """
     kind = _kind(name)
     if data_dir is None:
-        raise DataNotFound(name, (), "name the folder that holds it with --data-dir or $TDD_DEPLOY_DATA")
+        raise DataNotFound(name, (), "name the folder that holds it with `data_dir` or $TDD_DEPLOY_DATA")
     dataset = _dataset(name, kind, test=test, data_dir=data_dir)
     labels = _labels(name, dataset)
     width, height, _ = kind.sensor_size
@@ -95,31 +96,32 @@ def open_tonic(name: str, *, test: bool, data_dir: Path | None, binning: Binning
 
 
 def _by_path(dataset: Any) -> npt.NDArray[np.int64]:
-    """Return the recordings by the paths of their files, as some data sets list them in the order of the disk."""
+    """Sort the recordings by the paths of their files, since some data sets list them in the order of the disk."""
     paths = [each if isinstance(each, str) else "" for each in dataset.data]
     return np.asarray(sorted(range(len(paths)), key=paths.__getitem__), np.int64)
 
 
 def is_split(name: str) -> bool:
-    """Say whether a data set comes as training and test files."""
+    """Find out whether a data set has training and test files."""
     return "train" in inspect.signature(_kind(name)).parameters
 
 
 def _kind(name: str) -> Any:
-    """Return the class of a data set."""
+    """Find the class of a data set."""
     try:
         import tonic.datasets  # noqa: PLC0415  (optional)
     except ImportError as error:
-        raise MissingDependency("tonic", f"--data {name}", "'tdd-deploy[events]'") from error
+        raise MissingDependency("tonic", f"`data={name}`", "'tdd-deploy[events]'") from error
     kinds = {key: kind for key, kind in vars(tonic.datasets).items() if _is_of_camera(kind)}
     wanted = name.removeprefix(PREFIX)
     if wanted not in kinds:
-        raise BadOption("--data", name, ", ".join(f"{PREFIX}{kind}" for kind in sorted(kinds)))
+        known = [f"{PREFIX}{kind}" for kind in sorted(kinds)]
+        raise BadOption("data", name, f"one of {', '.join(known)}", did_you_mean(name, known))
     return kinds[wanted]
 
 
 def _is_of_camera(kind: Any) -> bool:
-    """Say whether this is a data set of one camera with two polarities that opens with a folder alone."""
+    """Decide whether this is a data set of one camera with two polarities that needs only a folder to open."""
     if not isinstance(kind, type) or (getattr(kind, "sensor_size", None) or ())[2:] != (2,):
         return False
     parameters = inspect.signature(kind).parameters
@@ -144,7 +146,7 @@ def _dataset(name: str, kind: Any, *, test: bool, data_dir: Path) -> Any:
 
 
 def _labels(name: str, dataset: Any) -> npt.NDArray[np.int64]:
-    """Return the class of each recording."""
+    """Read the class of each recording."""
     labels = np.asarray(dataset.targets)
     if labels.shape != (len(dataset),) or labels.dtype.kind not in "iu" or not len(labels):
         found = f"{labels.dtype.name} of shape {list(labels.shape)}"

@@ -14,7 +14,7 @@ from .sigma_delta import Activation, SigmaDelta
 from .threshold import Threshold
 from .variant import VariantLIF
 
-# LoihiLIF is the neuron of integer programs, LavaSigmaDelta that of files of lava-dl; these are for floats.
+# The neurons of programs in floats; LoihiLIF is for integer programs, and LavaSigmaDelta for files of lava-dl.
 NEURONS: dict[str, type[Neuron]] = {
     cls.__name__: cls for cls in (IF, LIF, CubaLIF, LI, CubaLI, I, Threshold, VariantLIF, SigmaDelta)
 }

@@ -1,4 +1,4 @@
-"""What every neuron shares: the arithmetic it is written in, and firing with its reset."""
+"""The base of every neuron: the arithmetic it is written in, its parameters, and firing with its reset."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
@@ -11,10 +11,10 @@ Compare = Literal[">", ">="]
 
 
 class Arithmetic(Protocol):
-    """The operations a machine brings; ``+ - *`` on its arrays are the others."""
+    """The operations that a backend implements; neurons also use ``+ - *`` on its arrays."""
 
     def keep(self, x: Array, fraction: Array) -> Array:
-        """Return the fraction of ``x`` that is kept from one time step to the next; of integers, fraction / 4096."""
+        """Return the part of ``x`` that is kept from one time step to the next; of integers, fraction / 4096."""
         ...
 
     def fires(self, v: Array, v_threshold: Array, compare: Compare) -> Array:
@@ -22,7 +22,7 @@ class Arithmetic(Protocol):
         ...
 
     def count(self, v: Array, v_threshold: Array) -> Array:
-        """Return how many whole thresholds, above 0, are in ``v``; 0 where ``v`` is below 0."""
+        """Count the whole thresholds, above 0, in ``v``; 0 where ``v`` is below 0."""
         ...
 
 
@@ -32,7 +32,7 @@ class Neuron:
 
     spiking: ClassVar[bool] = True
     states: ClassVar[tuple[str, ...]] = ("v",)
-    choices: ClassVar[dict[str, Any]] = {}  # the fields that are words, and which
+    choices: ClassVar[dict[str, Any]] = {}  # the fields that hold a word, and the words
 
     def start(self, zeros: Callable[[], Array]) -> State:
         """Return the state before the first time step: everything at zero."""
@@ -43,21 +43,21 @@ class Neuron:
         raise NotImplementedError
 
     def is_driven(self, current: Array) -> Array:
-        """Return where something arrives that can change the state."""
+        """Mark the neurons whose state the current can change."""
         return current != 0
 
     @property
     def binary(self) -> bool:
-        """Whether it sends 0 and 1 alone."""
+        """Whether it sends only 0 and 1."""
         return self.spiking
 
     def parameters(self) -> dict[str, Array]:
-        """Return the array parameters by name, but for those that are None."""
+        """Return the array parameters by name, except those that are None."""
         values = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in self.choices}
         return {name: value for name, value in values.items() if value is not None}
 
     def converted(self, convert: Callable[[Array], Array]) -> Self:
-        """Return the same neuron with every array parameter converted."""
+        """Copy the neuron with every array parameter converted."""
         return replace(self, **{name: convert(value) for name, value in self.parameters().items()})
 
 
@@ -75,7 +75,7 @@ class Firing(Neuron):
     choices: ClassVar[dict[str, Any]] = {"reset": Reset, "compare": Compare}
 
     def fire(self, a: Arithmetic, v: Array) -> tuple[Array, Array]:
-        """Return v after the reset, and the spikes."""
+        """Compare v with the threshold; return v after the reset, and the spikes."""
         spikes = a.fires(v, self.v_threshold, self.compare)
         if self.reset == "soft":
             return v - spikes * self.v_threshold, spikes

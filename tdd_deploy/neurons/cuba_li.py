@@ -1,4 +1,4 @@
-"""The current-based leaky integrator: it never fires and sends its potential."""
+"""The current-based leaky integrator, which never fires and sends its potential."""
 
 from dataclasses import dataclass
 from typing import ClassVar

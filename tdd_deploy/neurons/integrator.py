@@ -1,4 +1,4 @@
-"""The integrator: it never fires and sends its potential."""
+"""The integrator, which never fires and sends its potential."""
 
 from dataclasses import dataclass
 from typing import ClassVar

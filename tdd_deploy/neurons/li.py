@@ -1,4 +1,4 @@
-"""The leaky integrator: it never fires and sends its potential."""
+"""The leaky integrator, which never fires and sends its potential."""
 
 from dataclasses import dataclass
 from typing import ClassVar

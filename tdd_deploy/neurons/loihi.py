@@ -6,8 +6,9 @@ from typing import ClassVar
 from .base import Arithmetic, Array, Firing, State
 
 UNIT = 64  # LSB of v per unit of weight: the chip shifts sums left by 6 bits
-DECAY = 4096  # what du and dv are fractions of
+DECAY = 4096  # the denominator of du and dv
 LIMIT = 2**23  # u and v are 24 bits wide
+BITS = range(2, 9)  # that a weight can have, sign included
 WRAP = LIMIT // UNIT  # sums of smaller magnitude cannot wrap u when it has no memory
 
 
@@ -18,8 +19,8 @@ class LoihiLIF(Firing):
     ``u = u (4095 - du) / 4096 + 64 current``, which wraps at 24 bits; ``v = v (4096 - dv) / 4096 + u + bias``, which
     saturates; both quotients are rounded toward zero. ``du`` 4095 has no memory, -1 holds.
 
-    v_threshold, v_reset and bias are in LSB of v, 64 to a unit of weight; currents are in units of weight. Lava resets
-    to 0 and compares with ``>``, thresholds being multiples of 64: other values, and the soft reset, are ours.
+    v_threshold, v_reset and bias are in LSB of v, 64 per unit of weight; currents are in units of weight. Lava resets
+    to 0, compares with ``>`` and has thresholds that are multiples of 64: other values, and the soft reset, are ours.
     """
 
     du: Array
@@ -51,11 +52,11 @@ class LoihiLIF(Firing):
         return (u, v), spikes
 
     def is_driven(self, current: Array) -> Array:
-        """Return where a current or a bias arrives."""
+        """Mark the neurons that a current or a bias drives."""
         return (current != 0) | (self.bias != 0)
 
 
 def _wrapped(u: Array) -> Array:
-    """Wrap once, whatever is left, as Lava does: 2**23 stays, -2**23 does not."""
+    """Wrap at most once, as Lava does: 2**23 stays, -2**23 does not."""
     turns = (u + (LIMIT - 1)) >> (2 * LIMIT).bit_length() - 1
     return u - turns.clip(-1, 1) * (2 * LIMIT)

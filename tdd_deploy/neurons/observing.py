@@ -1,10 +1,10 @@
-"""What neurons compare with their thresholds, seen from outside."""
+"""Observe the potentials that neurons compare with their thresholds."""
 
 from .base import Arithmetic, Array, Compare
 
 
 class Observing:
-    """Another arithmetic, and the potentials that it compared last: those before a reset."""
+    """An arithmetic that also stores the potentials it compared last: those before a reset."""
 
     def __init__(self, arithmetic: Arithmetic) -> None:
         self._arithmetic = arithmetic
@@ -17,6 +17,6 @@ class Observing:
         return self._arithmetic.fires(v, v_threshold, compare)
 
     def count(self, v: Array, v_threshold: Array) -> Array:
-        """Return how many whole thresholds are in ``v``."""
+        """Count the whole thresholds in ``v``."""
         self.compared = v
         return self._arithmetic.count(v, v_threshold)

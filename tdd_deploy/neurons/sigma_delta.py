@@ -1,4 +1,4 @@
-"""The sigma-delta neuron: a ReLU that is sent anew only when it has moved."""
+"""The sigma-delta neuron: a ReLU that is resent only after it has changed."""
 
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
@@ -12,7 +12,8 @@ Activation = Literal["relu", "none"]
 class SigmaDelta(Neuron):
     """``x = max(0, current)``; ``y = x`` where ``|x - y|`` passes ``delta_threshold``, else y stays; y is sent.
 
-    The loop is closed: x is compared with what receivers hold, so errors stay within the threshold and do not add up.
+    The loop is closed: x is compared with the value that receivers hold, so errors stay within the threshold and do not
+    add up.
     A delta edge carries ``y(t) - y(t-1)`` and its receiver holds the sum, so layers joined by delta edges are a
     sigma-delta network. delta_threshold is 0 or more, in units of the current; activation "none" has no maximum.
 
@@ -27,7 +28,7 @@ class SigmaDelta(Neuron):
     choices: ClassVar[dict[str, Any]] = {"activation": Activation, "compare": Compare}
 
     def step(self, a: Arithmetic, state: State, current: Array) -> tuple[State, Array]:
-        """Activate, compare with what was sent last, send."""
+        """Activate, compare with the value sent last, send."""
         (y,) = state
         x = self._positive(a, current) if self.activation == "relu" else current
         size = self._positive(a, x - y) + self._positive(a, y - x)

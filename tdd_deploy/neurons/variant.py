@@ -16,9 +16,10 @@ class VariantLIF(Neuron):
     """LIF, current-based or not, that may fire several spikes per step, reset late, and have a lowest potential.
 
     ``i = alpha i + current``, then ``v = beta v + i``. ``many`` spikes are the whole thresholds in v (sinabs,
-    Rockpool). A reset takes place ``at once``, or is decided by the v of this step and made in the ``next step``,
-    after the leak (snnTorch). What a soft reset leaves above the threshold fires in the next step, or is ``held``: then
-    v has to pass the threshold once more to fire (snnTorch without its delay). ``v_min`` bounds v from below, last.
+    Rockpool). A reset takes place ``at once``, or the v of this step decides it and it takes place in the ``next
+    step``, after the leak (snnTorch). A potential that a soft reset leaves above the threshold fires in the next step,
+    or is ``held``: then v has to exceed the threshold once more to fire (snnTorch without its delay). ``v_min`` bounds
+    v from below, last.
     """
 
     alpha: Array
@@ -46,7 +47,7 @@ class VariantLIF(Neuron):
         return self.spikes == "one"
 
     def step(self, a: Arithmetic, state: State, current: Array) -> tuple[State, Array]:
-        """Filter the current, leak, integrate, reset what fired before, compare, fire, reset, bound."""
+        """Filter the current, leak, integrate, reset for the last step, compare, fire, reset, bound."""
         i, before = state
         i = a.keep(i, self.alpha) + current
         v = a.keep(before, self.beta) + i
@@ -59,13 +60,13 @@ class VariantLIF(Neuron):
         if self.v_min is not None:
             is_below = a.fires(-v, -self.v_min, ">")
             v = (1 - is_below) * v + is_below * self.v_min
-        return (i, v), self._fired(a, compared)  # last, for those who observe what is compared
+        return (i, v), self._fired(a, compared)  # last, for observers of what is compared
 
     def _fired(self, a: Arithmetic, v: Array) -> Array:
         return a.count(v, self.v_threshold) if self.spikes == "many" else a.fires(v, self.v_threshold, self.compare)
 
     def _after(self, a: Arithmetic, v: Array, compared: Array) -> Array:
-        """Return v after the reset of what fired, by the potential that was compared."""
+        """Reset v where the compared potential fires."""
         if self.reset == "none":
             return v
         if self.reset == "soft":

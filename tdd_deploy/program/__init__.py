@@ -1,5 +1,7 @@
 """The Program, the heart of the project: nodes, edges, rules and passes."""
 
+from tdd_deploy.options.vocabulary import Code, Reading
+
 from .build import build
 from .nodes import (
     Conv,
@@ -12,14 +14,13 @@ from .nodes import (
     Output,
     Place,
     Pool,
-    Reading,
     Scale,
     Shape,
     ShapeError,
     Slice,
 )
 from .passes import CODES, code_groups, with_code, with_codes, with_delta_threshold, with_potential_output, with_reading
-from .program import Code, Edge, Integration, NumberFormat, Program
+from .program import Edge, Integration, NumberFormat, Program
 from .verify import verify
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""What each linear map computes, and what that comes to behind several of them: dense, plain numpy."""
+"""Apply linear maps, one or all of a program: dense, plain numpy."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -12,7 +12,7 @@ from .program import Program
 
 
 def apply(node: LinearMap, x: Array) -> Array:
-    """Return what a linear map makes of ``x [batch, *shape]``, bias included."""
+    """Apply a linear map to ``x [batch, *shape]``, bias included."""
     match node:
         case Dense():
             y: Array = x @ node.weight.T
@@ -44,12 +44,15 @@ def _part(node: Slice | Place, x: Array) -> Array:
 def propagated(
     program: Program, sent: Mapping[str, Array], through: Callable[[LinearMap, Array], Array]
 ) -> dict[str, Array]:
-    """Return what every linear map sends, and every layer of neurons and the output receive, ``[batch, *shape]``.
+    """Propagate constant values from the input and the neurons through all linear maps.
 
     Args:
-        program: whose edges are followed; delays do not matter, as what neurons send is constant.
-        sent: what the input and every layer of neurons send.
-        through: what a linear map makes of the sum that it receives.
+        program: any; delays do not matter, since the values are constant.
+        sent: the values of the input and of every layer of neurons, ``[batch, *shape]``.
+        through: computes the output of a linear map from the sum that it receives.
+
+    Returns:
+        The values that each linear map sends, and each layer of neurons and the output receive.
     """
     sending, received = dict(sent), {}
     for node in program.nodes:
@@ -73,7 +76,7 @@ def _correlate(node: Conv, x: Array) -> Array:
 def _windows(
     x: Array, kernel: tuple[int, ...], stride: tuple[int, int], padding: tuple[int, int], dilation: tuple[int, int]
 ) -> Array:
-    """Return the windows of ``x [batch, channel, h, w]`` as ``[batch, channel, y, x, ky, kx]``."""
+    """Cut ``x [batch, channel, h, w]`` into windows, ``[batch, channel, y, x, ky, kx]``."""
     (py, px), (dy, dx), (sy, sx) = padding, dilation, stride
     padded = np.pad(x, ((0, 0), (0, 0), (py, py), (px, px)))
     spans = (dy * (kernel[0] - 1) + 1, dx * (kernel[1] - 1) + 1)

@@ -1,4 +1,4 @@
-"""What the biases of linear maps come to, behind whatever maps follow them."""
+"""The currents that the biases of linear maps cause in receivers, through all maps in between."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,7 +8,7 @@ from .program import Program
 
 
 def currents_of_biases(program: Program) -> dict[str, NDArray[np.float64]]:
-    """Return what every map sends, and every receiver gets, per time step, while nothing is sent: the biases alone."""
+    """Compute what maps send and receivers get per time step if the input and all neurons send zeros."""
     senders = [program.input.name, *(layer.name for layer in program.neuron_layers)]
     silence = {name: np.zeros((1, *program.shapes[name])) for name in senders}
     currents = {**silence, **propagated(program, silence, apply)}

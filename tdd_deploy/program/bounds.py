@@ -1,7 +1,7 @@
-"""How large the sums of a program can become, whatever it is shown.
+"""Bound the sums of a program for all inputs.
 
-Spikes select weights, so any partial sum, in any order, is at most the sum of the weights' magnitudes; and what is
-sent as a change is at most twice a value.
+Spikes select weights, so any partial sum, in any order, is at most the sum of the weights' magnitudes. A change is at
+most twice as large as a value.
 """
 
 import math
@@ -22,11 +22,10 @@ MOST_STEPS = 2**24  # time steps within which states that do not leak have to st
 
 
 def worst_case_sums(program: Program, *, largest_input: float | None = None) -> Mapping[str, Array]:
-    """Return the largest magnitude that each sum of a linear map, layer of neurons or output can reach.
+    """Compute the largest magnitude that each sum of a linear map, layer of neurons or output can reach.
 
     Arrays have the shape that the node sends. Inputs are at most ``largest_input`` in magnitude; by default as the
-    program says.
-    Potentials and numbers of spikes that are sent have no bound: what is behind them is infinite.
+    program states. Potentials and numbers of spikes have no bound, so sums after them are infinite.
     """
     largest = program.input.largest if largest_input is None else largest_input
     sent: dict[str, Array] = {program.input.name: np.full((1, *program.input.shape), float(largest))}
@@ -36,7 +35,7 @@ def worst_case_sums(program: Program, *, largest_input: float | None = None) -> 
 
 
 def wrapping_layers(program: Program) -> tuple[str, ...]:
-    """Return the layers of an integer program whose current u can wrap: by their sums, or as it has a memory."""
+    """Find the layers of an integer program whose current u can wrap: their sums are large, or u has a memory."""
     if program.number_format != "integer":
         return ()
     sums = worst_case_sums(program)
@@ -49,7 +48,7 @@ def wrapping_layers(program: Program) -> tuple[str, ...]:
 
 
 def largest_numbers(program: Program) -> Mapping[str, float]:
-    """Bound the numbers in each node of a program of floats, if all values that are sent to maps are at most 1.
+    """Bound the numbers in each node of a program of floats, if no value that maps receive exceeds 1.
 
     This holds for spikes. Other values multiply the bounds of the nodes after them by their largest magnitude.
     One number per node, from the sums of its rows: it is cheap, and at least ``worst_case_sums``.
@@ -68,17 +67,17 @@ def largest_numbers(program: Program) -> Mapping[str, float]:
 
 
 def largest_finite(program: Program) -> float:
-    """Return the limit for numbers of a program of floats: half of the largest, since a change can be twice a value."""
+    """Return the limit for numbers of a program of floats: half of the largest, as a change can be twice a value."""
     return float(np.finfo(program.dtype).max) / 2
 
 
 def largest_input(program: Program) -> float:
-    """Return the largest magnitude of inputs for which all sums of a program of floats are finite."""
+    """Compute the largest magnitude of inputs for which all sums of a program of floats are finite."""
     return largest_finite(program) / max(1.0, *largest_numbers(program).values())
 
 
 def largest_sent(program: Program) -> Mapping[str, float]:
-    """Return for each layer that sends numbers, of floats, up to which magnitude all sums of them are finite."""
+    """Compute for each layer that sends numbers the largest magnitude for which all sums are finite."""
     graded = [layer.name for layer in program.neuron_layers if not layer.neuron.binary]
     if program.number_format == "integer" or not graded:
         return {}
@@ -88,7 +87,7 @@ def largest_sent(program: Program) -> Mapping[str, float]:
 
 
 def _receivers(program: Program, name: str) -> set[str]:
-    """Return the maps that a layer leads to, and the layers and the output after them."""
+    """Find the maps that a layer leads to, and the layers and the output after them."""
     found: set[str] = set()
     senders = [name]
     while senders:
@@ -99,16 +98,21 @@ def _receivers(program: Program, name: str) -> set[str]:
 
 
 def check_sent(program: Program, layers: Mapping[str, bool], *, step: int) -> None:
-    """Refuse numbers that are too large; ``layers`` says of each layer whether it sent such at a step, from 0.
+    """Refuse numbers that are too large.
+
+    Args:
+        program: of floats.
+        layers: whether each layer sent numbers that are too large, or NaN.
+        step: when it sent them, from 0.
 
     Raises:
         BadData: names the layers.
     """
     limits = largest_sent(program)
-    found = f"larger numbers, or NaN, at time step {step + 1}"
+    found = f"larger ones, or NaN, at time step {step + 1}"
     violations = [
         Violation(
-            f"what {name} sends",
+            f"numbers from {name}",
             found,
             f"up to {limits[name]:.6g}, so that all sums stay finite in {program.number_format}",
             "Scale weights or inputs down.",
@@ -154,9 +158,9 @@ def _gain(kept: float) -> float:
 
 
 def _bounded(node: LinearMap, total: Array) -> Array:
-    """Return the largest magnitude that a linear map makes of magnitudes."""
+    """Bound the output of a linear map by the magnitudes of its weights and of its input."""
     magnitudes = with_arrays(node, lambda array: np.abs(array.astype(np.float64)))
     assert isinstance(magnitudes, LinearMap)
-    with np.errstate(invalid="ignore"):  # a weight of 0 behind an unbounded potential
+    with np.errstate(invalid="ignore"):  # a weight of 0 after an unbounded potential
         sent = apply(magnitudes, total)
     return np.where(np.isnan(sent), np.inf, sent)

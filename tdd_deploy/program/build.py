@@ -1,4 +1,4 @@
-"""The one way to make a Program."""
+"""Make a Program; there is no other way."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import get_args
@@ -50,7 +50,7 @@ def build(
 
 
 def _lost_in(number_format: NumberFormat, nodes: Iterable[Node]) -> Iterator[Violation]:
-    """Yield what a conversion to the number format would change beyond rounding."""
+    """Yield the numbers that a conversion to the number format would change beyond rounding."""
     if number_format not in get_args(NumberFormat):
         yield Violation("number_format", repr(number_format), " or ".join(get_args(NumberFormat)))
     elif number_format == "integer":
@@ -58,4 +58,4 @@ def _lost_in(number_format: NumberFormat, nodes: Iterable[Node]) -> Iterator[Vio
             for name, array in arrays(node):
                 bad = array[~((np.rint(array) == array) & (np.abs(array) < 2.0**31))]
                 if bad.size:
-                    yield Violation(f"{node.name}.{name}", f"{bad[0]}", "whole numbers of 32 bits")
+                    yield Violation(f"{node.name}.{name}", f"{bad[0]}", "an array of whole numbers of 32 bits")

@@ -1,4 +1,4 @@
-"""Nodes in words."""
+"""Describe nodes in words."""
 
 import math
 from collections.abc import Iterator
@@ -12,12 +12,12 @@ from .program import Program
 
 
 def kind(node: Node) -> str:
-    """Return the node's kind, for neurons their model."""
+    """Name the node's kind; for neurons, their model."""
     return type(node.neuron if isinstance(node, NeuronLayer) else node).__name__
 
 
 def parameters(node: Node) -> str:
-    """Return the node's parameters in one line; ranges stand for arrays."""
+    """Describe the node's parameters in one line, arrays as ranges."""
     match node:
         case NeuronLayer():
             return _neuron(node.neuron)
@@ -33,14 +33,14 @@ def parameters(node: Node) -> str:
 
 
 def time_constants(program: Program) -> Iterator[str]:
-    """Yield the time constants of each layer in time steps, by the rule that turned them into fractions kept."""
+    """Describe the time constants of each layer in time steps, by the program's integration rule."""
     for layer in program.neuron_layers:
-        for name, told in (("alpha", "tau_syn"), ("beta", "tau")):
+        for name, tau in (("alpha", "tau_syn"), ("beta", "tau")):
             kept = getattr(layer.neuron, name, None)
             if kept is not None and np.min(kept) > 0 and np.max(kept) < 1:
                 kept = np.asarray(kept, np.float64)
                 steps = 1 / (1 - kept) if program.integration == "euler" else -1 / np.log(kept)
-                yield f"{layer.name} {told} {_range(steps)} steps"
+                yield f"{layer.name} {tau} {_range(steps)} steps"
 
 
 def _weights(node: Dense | Conv) -> str:

@@ -1,4 +1,4 @@
-"""From time constants to fractions kept per time step, and back; both NIR rooms obey these lines.
+"""From time constants to fractions kept per time step, and back; importers and exporters of NIR share these rules.
 
 ``tau dv/dt = -v + r I`` becomes ``v = kept v + gained r I``, with kept + gained = 1: forward Euler, or exact for a
 current that is held for the step.
@@ -14,25 +14,25 @@ from .program import Integration
 FloatArray = NDArray[np.floating[Any]]
 Float64Array = NDArray[np.float64]
 
-# Where `tau_for` looks for the tau that gives the fraction back, in units of the quotient's last place. In exact
-# integration one float64 fraction in 200 needs it; Euler never does.
-NEIGHBOURS = (0, -1, 1)
+# `tau_for` also tries the neighbors of the quotient, in units of its last place. In exact integration one float64
+# fraction in 200 needs them; Euler never does.
+NEIGHBORS = (0, -1, 1)
 
 
 def kept(dt_s: float, tau_s: FloatArray, integration: Integration) -> Float64Array:
-    """Return the fraction of a potential that is left after one time step."""
+    """Compute the fraction of a potential that is left after one time step."""
     ratio = dt_s / tau_s.astype(np.float64)
     return np.asarray(1 - ratio if integration == "euler" else np.exp(-ratio))
 
 
 def gained(dt_s: float, tau_s: FloatArray, integration: Integration) -> Float64Array:
-    """Return the fraction of ``r I`` that one time step adds to the potential."""
+    """Compute the fraction of ``r I`` that one time step adds to the potential."""
     ratio = dt_s / tau_s.astype(np.float64)
     return np.asarray(ratio if integration == "euler" else -np.expm1(-ratio))
 
 
 def tau_for(fraction: FloatArray, dt_s: float, integration: Integration) -> Float64Array:
-    """Return the time constant in seconds for which ``kept`` comes closest to ``fraction``.
+    """Find the time constant in seconds for which ``kept`` comes closest to ``fraction``.
 
     Args:
         fraction: 0 or more (exact: above 0) and below 1. Float32 fractions come back exactly; float64 fractions
@@ -42,6 +42,6 @@ def tau_for(fraction: FloatArray, dt_s: float, integration: Integration) -> Floa
     """
     wanted = fraction.astype(np.float64)
     quotient = np.asarray(dt_s / (1 - wanted) if integration == "euler" else -dt_s / np.log(wanted))
-    candidates = np.stack([quotient + n * np.spacing(quotient) for n in NEIGHBOURS])
+    candidates = np.stack([quotient + n * np.spacing(quotient) for n in NEIGHBORS])
     closest = np.abs(kept(dt_s, candidates, integration) - wanted).argmin(axis=0, keepdims=True)
     return np.asarray(np.take_along_axis(candidates, closest, axis=0)[0])

@@ -2,9 +2,9 @@
 
 A sum of float32 numbers is exact when every number is a multiple of one power of two, the grid, and no partial
 sum needs more than 24 bits above it (float64: 53). Spikes and delta spikes select weights, and any partial sum of
-selected weights is bounded by the sum of their magnitudes. So with weights on such a grid, the accumulated
-delta spikes give bit for bit the currents of the spikes themselves, on every machine. The grid belongs to the
-receiver: maps that drive the same neurons must share one.
+selected weights is bounded by the sum of their magnitudes. So with weights on such a grid, accumulated delta spikes
+give bit for bit the currents of the spikes themselves, in every backend. The grid belongs to the receiver: maps that
+drive the same neurons must share one.
 """
 
 import math
@@ -17,7 +17,7 @@ MANTISSA_BITS = {"float32": 24, "float64": 53}
 
 
 def bound_of(weight: NDArray[Any], bias: NDArray[Any], *, largest: int = 1) -> float:
-    """Return what no current of a map exceeds in magnitude.
+    """Bound the magnitude of a map's currents.
 
     Args:
         weight: ``[n_out, ...]``, whose rows are summed.
@@ -29,7 +29,7 @@ def bound_of(weight: NDArray[Any], bias: NDArray[Any], *, largest: int = 1) -> f
 
 
 def grid_of(bound: float, number_format: str = "float32") -> float:
-    """Return the finest power of two on which sums up to ``bound`` are exact, in float32 or float64."""
+    """Find the finest power of two on which sums up to ``bound`` are exact, in float32 or float64."""
     if bound == 0.0:
         return 1.0
     # One bit is left free, since rounding to the grid can lift a sum above its bound.
@@ -37,7 +37,7 @@ def grid_of(bound: float, number_format: str = "float32") -> float:
 
 
 def next_below(values: NDArray[Any]) -> NDArray[Any]:
-    """Return the next lower numbers of the format: ``v >= x`` says for all numbers what ``v >`` next below x does."""
+    """Return the next lower numbers of the format: any v is above the result when ``v >= values``."""
     lower: NDArray[Any] = values - 1 if values.dtype.kind == "i" else np.nextafter(values, -np.inf, dtype=values.dtype)
     return lower
 

@@ -1,4 +1,4 @@
-"""From encoded samples to what the input of a program sends."""
+"""Convert encoded samples to the numbers that the input of a program sends."""
 
 from typing import Any, Literal
 
@@ -14,7 +14,7 @@ InputKind = Literal["spikes", "numbers", "unknown"]
 
 
 def as_input(program: Program, values: NDArray[Any]) -> Array:
-    """Return encoded values in the number format of the program; integers are rounded, halves to even.
+    """Convert encoded values to the number format of the program; integers are rounded, halves to even.
 
     Raises:
         BadData: a value is NaN, or beyond the largest integer that the program takes.
@@ -26,7 +26,7 @@ def as_input(program: Program, values: NDArray[Any]) -> Array:
     beyond = ~(np.abs(integers) <= largest)  # NaN too
     if beyond.any():
         found = f"{values[beyond][0]:g}"
-        allowed = f"-{largest / scale:g} to {largest / scale:g}, the range of the program's integers"
+        allowed = f"in the range of the program's integers, -{largest / scale:g} to {largest / scale:g}"
         remedy = _remedy(program) if np.isfinite(values[beyond][0]) else "Replace NaN and infinite values."
         raise BadData("the samples", [Violation("a value", found, allowed, remedy)])
     return integers.astype(program.dtype)
@@ -35,24 +35,24 @@ def as_input(program: Program, values: NDArray[Any]) -> Array:
 def _remedy(program: Program) -> str:
     """Suggest how samples can fit the range of an integer program; one that we quantized can get a wider range."""
     if program.input.scale != 1:
-        how = "Scale values down with --input-scale"
+        how = "Scale values down with `input_scale`"
     elif program.input.largest == 1:
-        how = "Save x != 0 for spikes, or cut events with --bin-value binary"
+        how = "Save x != 0 for spikes, or cut events with `bin_value=binary`"
     else:
         how = "Save smaller whole numbers"
     if "quantized_from" in program.provenance and program.encoder == "direct":
-        return f"{how}, or find the range with export --bits and --data."
+        return f"{how}, or export the network again with `bits` and `data`, which find the range."
     return f"{how}."
 
 
 def nearest_integers(program: Program, values: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return values in units of an integer program's input, exact and rounded."""
+    """Convert values to units of an integer program's input, exact and rounded."""
     scaled = np.multiply(values, program.input.scale, dtype=np.float64)
     return scaled, np.rint(scaled)
 
 
 def input_kind(program: Program) -> InputKind:
-    """Decide what the input of a program sends, as far as the program states it.
+    """Decide whether the input of a program sends spikes or numbers, as far as the program states it.
 
     Values that enter a program of floats unchanged can be spikes or numbers: the data decide.
     """

@@ -1,4 +1,4 @@
-"""A smaller network: the first channels of a layer, and what belongs to them."""
+"""Shrink a network to the first channels of a layer, and to the weights that belong to them."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -9,23 +9,23 @@ from .verify import verify
 
 
 def narrowed(program: Program, layer: str, channels: int) -> Program | None:
-    """Keep the first channels of a layer of neurons; None where they meet other layers, which would have to follow.
+    """Keep the first channels of a layer of neurons; None where other layers would have to shrink with it.
 
-    What is left computes something else: it says what a network of this size needs, not what it answers.
+    The result computes something else: it shows what a network of this size needs, not what it answers.
     """
     neurons = program[layer]
     assert isinstance(neurons, NeuronLayer)
     kept = neurons.neuron.converted(lambda values: values[:channels] if values.ndim else values)
     before = _before(program, layer, channels)
-    behind = None if before is None else _behind(program, layer, channels, before)
-    if before is None or behind is None:
+    after = None if before is None else _after(program, layer, channels, before)
+    if before is None or after is None:
         return None
-    changed = {layer: replace(neurons, shape=(channels, *neurons.shape[1:]), neuron=kept), **before, **behind}
+    changed = {layer: replace(neurons, shape=(channels, *neurons.shape[1:]), neuron=kept), **before, **after}
     return verify(replace(program, nodes=tuple(changed.get(node.name, node) for node in program.nodes)))
 
 
 def _before(program: Program, layer: str, channels: int) -> Mapping[str, Node] | None:
-    """Return the maps that lead to a layer, with the rows of its first channels."""
+    """Cut the maps that lead to a layer down to the rows of its first channels."""
     changed: dict[str, Node] = {}
     for edge in program.incoming[layer]:
         node = program[edge.source]
@@ -40,8 +40,8 @@ def _before(program: Program, layer: str, channels: int) -> Mapping[str, Node] |
     return changed
 
 
-def _behind(program: Program, name: str, channels: int, before: Mapping[str, Node]) -> Mapping[str, Node] | None:
-    """Return the maps behind a node, with the columns of its first channels; a map that leads back is in ``before``."""
+def _after(program: Program, name: str, channels: int, before: Mapping[str, Node]) -> Mapping[str, Node] | None:
+    """Cut the maps after a node down to the columns of its first channels; a map that leads back is in ``before``."""
     changed: dict[str, Node] = {}
     for edge in program.outgoing[name]:
         node, n = before.get(edge.target, program[edge.target]), channels
@@ -59,7 +59,7 @@ def _behind(program: Program, name: str, channels: int, before: Mapping[str, Nod
                 pass
             case _:
                 return None
-        further = _behind(program, node.name, n, before)
+        further = _after(program, node.name, n, before)
         if further is None:
             return None
         changed |= further

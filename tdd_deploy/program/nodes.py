@@ -6,22 +6,22 @@ Shapes are without batch and time: ``(n,)`` or ``(channels, height, width)``.
 
 import math
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tdd_deploy.neurons import Neuron
+from tdd_deploy.options.vocabulary import Reading
 
 Shape = tuple[int, ...]
 Pair = tuple[int, int]
 Array = NDArray[Any]  # floats, or in integer programs int32
-Reading = Literal["spikes", "potential"]
-INPUTS, OUTPUTS = "inputs", "outputs"  # the names of what several inputs, or outputs, are parts of
+INPUTS, OUTPUTS = "inputs", "outputs"  # names of the node that several inputs, or outputs, are parts of
 
 
 class ShapeError(ValueError):
-    """The input of a node has a shape that the node cannot take; the text says which it can."""
+    """The input of a node has a shape that the node cannot take; the text is the shape that it takes."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -49,8 +49,8 @@ class Output(Node):
 
     In an integer program the result in numbers is ``unit`` times the integers.
 
-    ``reading`` says what the output takes from its source: the values that it sends ("spikes"), or the potential that a
-    layer of neurons compares with its threshold, before the reset ("potential").
+    ``reading`` states what the output takes from its source: the values that it sends ("spikes"), or the potential
+    that a layer of neurons compares with its threshold, before the reset ("potential").
     """
 
     unit: float = 1.0
@@ -67,10 +67,10 @@ class NeuronLayer(Node):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class LinearMap(Node):
-    """A map without memory for which map(a + b) = map(a) + map(b), but for the bias."""
+    """A map without memory for which map(a + b) = map(a) + map(b), apart from the bias."""
 
     def out_shape(self, shape: Shape) -> Shape:
-        """Return the output's shape; raise ShapeError when the input cannot have this shape."""
+        """Compute the output's shape; raise ShapeError when the input cannot have this shape."""
         raise NotImplementedError
 
 
@@ -93,8 +93,8 @@ class Dense(LinearMap):
 class Conv(LinearMap):
     """Two-dimensional cross-correlation, as deep-learning frameworks define convolution.
 
-    ``evened`` says how many rows and columns at the edges of the kernel (top, left, bottom, right) are zeros that stand
-    for uneven padding. They are no weights, and are not counted.
+    ``evened`` counts the rows and columns at the edges of the kernel (top, left, bottom, right) that are zeros for
+    uneven padding. They are no weights, and are not counted.
     """
 
     weight: Array  # [channels_out, channels_in / groups, kernel_height, kernel_width]
@@ -139,7 +139,7 @@ class Pool(LinearMap):
         return (shape[0], *windows(shape[1:], self.kernel, self.stride, self.padding))
 
     def as_conv(self, channels: int) -> Conv:
-        """Return the convolution that computes the same: of ones, or of equal parts of one, a group per channel."""
+        """Make the convolution that computes the same: of ones, or of equal parts of one, a group per channel."""
         weight = np.full((channels, 1, *self.kernel), 1 / math.prod(self.kernel) if self.average else 1.0)
         return Conv(name=self.name, weight=weight, stride=self.stride, padding=self.padding, groups=channels)
 
@@ -200,9 +200,9 @@ class Place(LinearMap):
 def windows(
     size: tuple[int, ...], kernel: "tuple[int, ...] | list[int]", stride: Pair, padding: Pair, dilation: Pair = (1, 1)
 ) -> Pair:
-    """Return how many windows fit in each direction; raise ShapeError when none does."""
+    """Count the windows that fit in each direction; raise ShapeError when none does."""
     spans = [d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True)]
-    room = [n + 2 * p - span for n, p, span in zip(size, padding, spans, strict=True)]
-    if min(room) < 0:
+    moves = [n + 2 * p - span for n, p, span in zip(size, padding, spans, strict=True)]
+    if min(moves) < 0:
         raise ShapeError(f"at least {spans[0]} x {spans[1]} pixels, padding {padding} included")
-    return room[0] // stride[0] + 1, room[1] // stride[1] + 1
+    return moves[0] // stride[0] + 1, moves[1] // stride[1] + 1

@@ -9,9 +9,10 @@ import numpy as np
 
 from tdd_deploy.errors import BadOption, BadProgram, Violation
 from tdd_deploy.neurons import SigmaDelta
+from tdd_deploy.options.vocabulary import Code, Reading
 
-from .nodes import Flatten, LinearMap, NeuronLayer, Node, Reading, Scale
-from .program import Code, Edge, Program, frozen
+from .nodes import Flatten, LinearMap, NeuronLayer, Node, Scale
+from .program import Edge, Program, frozen
 from .verify import verify
 
 CODES: tuple[Code, ...] = get_args(Code)
@@ -31,30 +32,26 @@ def with_codes(program: Program, codes: Mapping[Edge, Code]) -> Program:
     unknown = codes.keys() - set(program.edges)
     if unknown:
         found = sorted(f"{edge.source} -> {edge.target}, delay {edge.delay}, code {edge.code}" for edge in unknown)
-        raise BadProgram(
-            "these codes", [Violation(f"edge {edge}", "is not there", "edges of the program") for edge in found]
-        )
+        raise BadProgram("these codes", [Violation(f"edge {edge}", "is not in the program") for edge in found])
     return verify(
         replace(program, edges=tuple(replace(edge, code=codes.get(edge, edge.code)) for edge in program.edges))
     )
 
 
 def with_delta_threshold(program: Program, delta_threshold: float) -> Program:
-    """Let every layer of sigma-delta neurons send anew what has moved by more than one threshold.
+    """Let every layer of sigma-delta neurons resend a value only after it has changed by more than one threshold.
 
     Args:
         program: a sigma-delta network.
         delta_threshold: in units of the layers' currents; 0 sends every change.
 
     Raises:
-        BadOption: a threshold that is none, or a program without such layers.
+        BadOption: the threshold is negative or not finite, or the program has no such layer.
     """
     if not 0 <= delta_threshold < math.inf:
-        raise BadOption("--delta-threshold", f"{delta_threshold:g}", "0 or more")
+        raise BadOption("delta_threshold", f"{delta_threshold:g}", "0 or more")
     if not any(isinstance(layer.neuron, SigmaDelta) for layer in program.neuron_layers):
-        raise BadOption(
-            "--delta-threshold", f"{delta_threshold:g}, of a program without SigmaDelta", "a program with it"
-        )
+        raise BadOption("delta_threshold", "needs a network with SigmaDelta neurons")
     theta = frozen(delta_threshold, program.dtype)
 
     def changed(node: Node) -> Node:
@@ -72,7 +69,7 @@ def with_reading(program: Program, reading: Reading) -> Program:
         BadOption: an unknown word; or see ``with_potential_output``.
     """
     if reading not in get_args(Reading):
-        raise BadOption("--output", repr(reading), " or ".join(get_args(Reading)))
+        raise BadOption("output", repr(reading), " or ".join(get_args(Reading)))
     return with_potential_output(program) if reading == "potential" else program
 
 
@@ -87,16 +84,16 @@ def with_potential_output(program: Program) -> Program:
     passed = list(_passed_to_output(program))
     edges = program.incoming[passed[-1].name]
     layer = program[edges[0].source]
-    allowed = "if the spikes of one layer of neurons are the output"
+    needs = "needs the spikes of one layer as the output"
     if len(edges) > 1 or edges[0].delay or not isinstance(layer, NeuronLayer):
-        sources = " and ".join(f"{edge.source}, delayed" if edge.delay else edge.source for edge in edges)
-        raise BadOption("--output", f"potential, but the output comes from {sources}", allowed)
+        sources = " and ".join(f"{edge.source} (delayed)" if edge.delay else edge.source for edge in edges)
+        raise BadOption("output=potential", f"{needs}, but the output comes from {sources}")
     if not layer.neuron.spiking:
-        found = f"potential, but {layer.name} ({type(layer.neuron).__name__}) sends numbers, not spikes"
-        raise BadOption("--output", found, f"{allowed}; without the option these numbers are the output")
+        found = f"{needs}, but {layer.name} ({type(layer.neuron).__name__}) sends numbers"
+        raise BadOption("output=potential", found, remedy="Leave it out: these numbers are the output.")
     if program.number_format == "integer" and np.ptp(layer.neuron.parameters()["v_threshold"]):
-        found = f"potential, but each neuron of {layer.name} has a scale of its own"
-        raise BadOption("--output", found, "for integers with one scale per layer (export --per layer)")
+        found = f"needs one scale per layer, but each neuron of {layer.name} has a scale of its own"
+        raise BadOption("output=potential", found, remedy="Quantize the network with `per=layer`.")
     kept = [node for node in program.nodes if node not in passed]
     edges_kept = [edge for edge in program.edges if program[edge.source] in kept and program[edge.target] in kept]
     output = replace(program.output, unit=1.0, reading="potential")
@@ -117,7 +114,7 @@ def _passed_to_output(program: Program) -> Iterator[Node]:
 
 
 def code_groups(program: Program) -> tuple[tuple[Edge, ...], ...]:
-    """Return the groups of edges that must share a code, since linear maps join them."""
+    """Group the edges that must share a code, since linear maps join them."""
     group_of: dict[Edge, list[Edge]] = {edge: [edge] for edge in program.edges}
     for node in program.nodes:
         if isinstance(node, LinearMap):

@@ -12,19 +12,20 @@ from typing import Any, Literal
 import numpy as np
 
 from tdd_deploy.neurons import Neuron
+from tdd_deploy.options.vocabulary import Code
 
 from .nodes import Input, LinearMap, NeuronLayer, Node, Output, Shape
 
-Code = Literal["spike", "delta"]
 Integration = Literal["euler", "exact"]
 NumberFormat = Literal["float32", "float64", "integer"]
 
 
 @dataclass(frozen=True)
 class Edge:
-    """What ``source`` sends to ``target``: this step's values, or those of ``delay`` steps before.
+    """A connection: ``target`` receives the values that ``source`` sends in this step, or sent ``delay`` steps before.
 
-    ``code`` says what is sent: the values themselves (spike), or their change since the step before (delta).
+    ``code`` is the form in which they are sent: the values themselves (spike), or their changes since the step before
+    (delta).
     """
 
     source: str
@@ -80,7 +81,7 @@ class Program:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """The number format as numpy knows it."""
+        """The numpy type of the number format."""
         return dtype_of(self.number_format)
 
     @cached_property
@@ -116,7 +117,7 @@ class Program:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 over everything that decides what the program computes."""
+        """SHA-256 over every choice that affects what the program computes."""
         sha = hashlib.sha256()
         choices = {
             f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("nodes", "edges", "provenance")
@@ -133,7 +134,7 @@ class Program:
 
 
 def dtype_of(number_format: NumberFormat) -> np.dtype[Any]:
-    """Return a number format as numpy knows it."""
+    """Return the numpy type of a number format."""
     return np.dtype("int32" if number_format == "integer" else number_format)
 
 
@@ -145,7 +146,7 @@ def frozen(values: Any, dtype: str | np.dtype[Any]) -> np.ndarray:
 
 
 def with_arrays(node: Node, convert: Callable[[np.ndarray], np.ndarray]) -> Node:
-    """Return the same node with every array converted, a neuron's parameters included."""
+    """Copy a node with every array converted, a neuron's parameters included."""
     changed: dict[str, Any] = {}
     for f in fields(node):
         value = getattr(node, f.name)
@@ -165,9 +166,9 @@ def arrays(node: Node) -> Iterator[tuple[str, np.ndarray]]:
 
 
 def execution_order(nodes: Iterable[Node], edges: Iterable[Edge]) -> tuple[Node, ...]:
-    """Return the nodes so that every edge without delay leads forward; free choices go by name.
+    """Sort the nodes so that every edge without delay leads forward; free choices go by name.
 
-    Nodes on a cycle without delay, and second nodes of one name, come last, as they stood: ``verify`` names them.
+    Nodes on a cycle without delay, and second nodes of one name, come last, in their order: ``verify`` names them.
     """
     nodes = tuple(nodes)
     by_name = {node.name: node for node in nodes}

@@ -1,7 +1,9 @@
-"""Which edges of a graph without delays carry the former step: what NIR's cycles mean, in one place for both NIR rooms.
+"""Which edges of a graph without delays carry the previous step: the meaning of NIR's cycles.
+
+The NIR importer and the NIR exporter share this module.
 
 NIR: "recurrence = the previous step's output". A cycle entered at one node closes with the edge back to that node. The
-delay then stands on the edges that leave neurons: on the closing edge itself, or upstream of the maps it leaves.
+delay belongs to the edges that leave neurons: the closing edge itself, or edges upstream of the maps that it leaves.
 """
 
 from collections import defaultdict
@@ -17,20 +19,20 @@ Pair = tuple[str, str]  # source, target
 
 @dataclass(frozen=True)
 class Recurrence:
-    """The edges that carry the former step, and what keeps the others from being read."""
+    """The edges that carry the previous step, and the cycles for which these are not defined."""
 
     delayed: frozenset[Pair]
     violations: tuple[Violation, ...]
-    opened: tuple[str, ...] = ()  # where loops that no input enters were taken to begin: the first by name
+    opened: tuple[str, ...] = ()  # the assumed first nodes of loops that no input enters: the first by name
 
 
 def recurrence(nodes: Iterable[Node], edges: Iterable[Pair], *, delayed: Collection[Pair] = ()) -> Recurrence:
-    """Find the edges that carry the former step.
+    """Find the edges that carry the previous step.
 
     Args:
         nodes: exactly one Input among them.
         edges: between these nodes, whatever their delays.
-        delayed: edges that are known to carry a former step; a cycle through one of them is closed by it.
+        delayed: edges that are known to carry an earlier step; a cycle through one of them is closed by it.
     """
     by_name = {node.name: node for node in nodes}
     start = next(node.name for node in by_name.values() if isinstance(node, Input))
@@ -54,7 +56,7 @@ def recurrence(nodes: Iterable[Node], edges: Iterable[Pair], *, delayed: Collect
 
 
 def _unentered(start: str, names: Iterable[str], targets: Mapping[str, list[str]]) -> list[str]:
-    """Return the first nodes, by name, from which those are reached that the input does not reach."""
+    """Find nodes, the first by name, from which everything is reached that the input does not reach."""
     opened: list[str] = []
     reached = _reached([start], targets)
     for name in sorted(names):
@@ -72,7 +74,7 @@ def _grouped(pairs: Iterable[Pair]) -> Mapping[str, list[str]]:
 
 
 def _reached(starts: list[str], targets: Mapping[str, list[str]], *, without: str | None = None) -> set[str]:
-    """Return what paths from ``starts`` reach that do not pass ``without``."""
+    """Find the nodes on paths from ``starts`` that do not pass ``without``."""
     seen: set[str] = set()
     pending = list(starts)
     while pending:
@@ -107,7 +109,7 @@ def _closing_from(start: str, targets: Mapping[str, list[str]], seen: set[str]) 
 
 
 def _through_maps(edge: Pair, sources: Mapping[str, list[str]], linear: set[str]) -> set[Pair]:
-    """Return the edge and those upstream of it, up to the nearest neurons."""
+    """Find the edge and the edges upstream of it, up to the nearest neurons."""
     seen: set[Pair] = set()
     pending = [edge]
     while pending:
@@ -125,25 +127,20 @@ def _unsplittable(
 ) -> Iterator[Violation]:
     maps = sorted({source for source, _ in upstream if source in linear})
     if edge[1] in maps:
-        yield Violation(_where(edge), "closes a cycle of linear maps alone", "a cycle with a layer of neurons in it")
+        found = "closes a cycle of linear maps alone"
+        yield Violation(_where(edge), found, remedy="Put a layer of neurons into the cycle.")
         return
     for name in maps:
         if len(targets[name]) > 1:
-            yield Violation(
-                name,
-                f"sends the former step along {_where(edge)}, and this step to others ({', '.join(targets[name])})",
-                "one edge out of a map on the way back",
-                "Give each of its targets a map of its own.",
-            )
+            listed = ", ".join(targets[name])
+            found = f"sends the previous step along {_where(edge)}, but this step to other nodes ({listed})"
+            yield Violation(name, found, remedy="Give each of its targets a map of its own.")
 
 
 def _ambiguous(edge: Pair) -> Violation:
-    return Violation(
-        _where(edge),
-        f"closes a cycle that is entered elsewhere than at {edge[1]}, so it is open which edge carries the former step",
-        "cycles entered at one node",
-        "Join the entries in one layer.",
-    )
+    entered = f"closes a cycle that is also entered elsewhere than at {edge[1]}"
+    found = f"{entered}, so several edges could carry the previous step"
+    return Violation(_where(edge), found, remedy="Join the entries in one layer.")
 
 
 def _where(edge: Pair) -> str:

@@ -1,6 +1,6 @@
-"""Which currents of a program can round, so that delta code and spike code could part in the last bit.
+"""Find the currents of a program that can round, so that delta code and spike code could differ in the last bit.
 
-Source of the rule: ``exact.py``. It is followed from the input and the spikes through the maps to each receiver.
+The rule in ``exact.py`` is applied from the input and the spikes through the maps to each receiver.
 """
 
 import math
@@ -22,7 +22,7 @@ class Values:
     bound: float
 
     def within(self, bits: int) -> "Values | None":
-        """Return the values when a mantissa of ``bits`` holds each of them, else None."""
+        """Return the values if a mantissa of ``bits`` holds each of them, else None."""
         # Strictly: the bound is a float sum, and may itself have been rounded down to the limit.
         return self if self.bound < 2.0 ** (self.exponent + bits) else None
 
@@ -32,9 +32,9 @@ PIXELS = Values(-8, 1.0)  # k / 256, as images are read
 
 
 def rounding_receivers(program: Program) -> tuple[str, ...]:
-    """Return the layers of neurons, and the output, whose currents can round.
+    """Find the layers of neurons, and the output, whose currents can round.
 
-    Inputs are taken to be pixels k / 256 in direct encoding, else spikes. Sums of integers never round.
+    Inputs are assumed to be pixels k / 256 in direct encoding, else spikes. Sums of integers never round.
     """
     return rounding_receivers_of(program, PIXELS if program.encoder == "direct" else SPIKES)
 
@@ -97,7 +97,7 @@ def _through(node: LinearMap, x: Values, bits: int) -> Values | None:
 
 
 def _exponent(array: Array) -> int:
-    """Return the largest n for which every number is a multiple of ``2 ** n``; 0 when all are zero."""
+    """Find the largest n for which every number is a multiple of ``2 ** n``; 0 when all are zero."""
     numbers = array[array != 0].astype(np.float64)
     if not numbers.size:
         return 0

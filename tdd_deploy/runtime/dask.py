@@ -1,6 +1,6 @@
-"""Shares of a simulation handed to Dask workers, and taken back as they are done.
+"""Shards of a simulation, executed by Dask workers.
 
-A share that is lost with its worker is executed again by another. Only the job, which is sent once, numbers of samples
+A shard that is lost with its worker is executed again by another. Only the job, which is sent once, numbers of samples
 and counts move between processes; every worker reads the data itself.
 """
 
@@ -8,23 +8,29 @@ import logging
 import signal
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import reduce
 from itertools import islice
 from operator import add
 from typing import TYPE_CHECKING, Any
 
 from tdd_deploy.errors import BadOption, MissingDependency, WorkerFailed
+from tdd_deploy.options.execution import Execution
 
-from .shards import Job, Share
+from .shards import Job, Shard
 
 if TYPE_CHECKING:
     from distributed import Client
 
-AHEAD = 2  # shares sent per thread of a worker: one is executed, one waits
-PER_THREAD = 8  # shares per thread in a whole simulation, at least: so all end at about the same time
-LARGEST = 1 << 14  # samples in a share, or one batch: so much is executed again when a worker is lost
+AHEAD = 2  # shards sent per thread of a worker: one is executed, one waits
+PER_THREAD = 8  # shards per thread in a whole simulation, at least: so all end at about the same time
+LARGEST = 1 << 14  # samples in a shard, or one batch: so much is executed again when a worker is lost
 TIMEOUT_S = 20
+
+
+def client(execution: Execution) -> "AbstractContextManager[Client]":
+    """Return a client of the workers that the options name."""
+    return workers(execution.workers) if execution.workers else scheduler(execution.scheduler or "")
 
 
 @contextmanager
@@ -67,18 +73,19 @@ def scheduler(address: str) -> "Iterator[Client]":
     try:
         client = dask.Client(address, timeout=TIMEOUT_S)
     except (OSError, ValueError) as error:
-        allowed = "the address of a scheduler that answers, as dask scheduler prints it: tcp://HOST:8786"
-        raise BadOption("--scheduler", f"{address} ({error})", allowed) from error
+        allowed = "the address of a scheduler that answers, such as tcp://HOST:8786"
+        raise BadOption("scheduler", f"{address} ({error})", allowed) from error
     with client:
         try:
             client.wait_for_workers(1, timeout=TIMEOUT_S)
         except TimeoutError as error:
-            raise WorkerFailed(f"the scheduler at {address}", "has no workers", f"dask worker {address}") from error
+            remedy = f"Start one: dask worker {address}"
+            raise WorkerFailed(f"the scheduler at {address}", "has no workers", remedy) from error
         yield client
 
 
-def in_shares(job: Job, n_samples: int, client: "Client") -> Iterator[Share]:
-    """Execute the first ``n_samples`` samples of a job; yield what they gave, in any order.
+def in_shards(job: Job, n_samples: int, client: "Client") -> Iterator[Shard]:
+    """Execute the first ``n_samples`` samples of a job; yield their results, in any order.
 
     Raises:
         WorkerFailed: samples are lost again and again, or the scheduler is.
@@ -89,7 +96,10 @@ def in_shares(job: Job, n_samples: int, client: "Client") -> Iterator[Share]:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Sending large graph")  # a program is large, and is sent once
         sent = client.submit(_given, job, pure=False)  # a result, and so made again when its workers are lost
-    left = (client.submit(_execute, sent, samples, pure=False) for samples in _ranges(n_samples, job.batch, n_threads))
+    left = (
+        client.submit(_execute, sent, samples, pure=False)
+        for samples in _ranges(n_samples, job.execution.batch, n_threads)
+    )
     running = dask.as_completed(islice(left, AHEAD * n_threads))
     try:
         for future in running:
@@ -98,21 +108,22 @@ def in_shares(job: Job, n_samples: int, client: "Client") -> Iterator[Share]:
                 running.add(following)
     except dask.KilledWorker as error:
         found = "were lost with their worker, again and again"
-        raise WorkerFailed("some samples", found, f"is there memory for --batch {job.batch}?") from error
+        remedy = f"Lower `batch`, which is {job.execution.batch}, if memory ran out."
+        raise WorkerFailed("some samples", found, remedy) from error
     except (dask.CancelledError, OSError) as error:
-        raise WorkerFailed("the scheduler", "is gone", "start it again; nothing was written") from error
+        raise WorkerFailed("the scheduler", "is gone, and nothing was written", "Start it again.") from error
 
 
 def _given(job: Job) -> Job:
     return job
 
 
-def _execute(job: Job, samples: range) -> Share:
+def _execute(job: Job, samples: range) -> Shard:
     return reduce(add, job.execute(samples))
 
 
 def _ranges(n_samples: int, batch: int, n_threads: int) -> Iterator[range]:
-    """Cut samples into shares of whole batches."""
+    """Cut samples into shards of whole batches."""
     size = batch * max(1, min(n_samples // (n_threads * PER_THREAD), LARGEST) // batch)
     for start in range(0, n_samples, size):
         yield range(start, min(start + size, n_samples))

@@ -1,17 +1,18 @@
-"""Samples of a source as inputs of a program."""
+"""Encode the samples of a source as inputs of a program."""
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tdd_deploy.data import Arrangement, Source, arrange, check_labels, encode
+from tdd_deploy.data import Arrangement, Source, arrange, check_encoder, check_labels, encode
 from tdd_deploy.data.encoders import Encoded, Frames, sent_on_change
 from tdd_deploy.errors import BadData, BadOption, Violation
+from tdd_deploy.options.encoding import Encoding
 from tdd_deploy.program import Program
 from tdd_deploy.program.bounds import MOST_STEPS, largest_input
 from tdd_deploy.program.inputs import nearest_integers
@@ -22,7 +23,7 @@ LARGEST_BATCH = 1 << 26  # numbers: 256 MiB, as long recordings of a camera come
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sent:
+class InputCounts:
     """Counts of the values that an input received. A static input counts once; randomly drawn spikes do not count."""
 
     values: int = 0
@@ -60,11 +61,11 @@ class Sent:
             lost=nonzero - int(np.count_nonzero(sent)),
         )
 
-    def __add__(self, other: "Sent") -> "Sent":
+    def __add__(self, other: "InputCounts") -> "InputCounts":
         if not self.values or not other.values:
             return self if self.values else other
         names = ("values", "nonzero", "other", "off_grid", "rounded", "lost")
-        return Sent(
+        return InputCounts(
             **{name: getattr(self, name) + getattr(other, name) for name in names},
             lowest=min(self.lowest, other.lowest),
             highest=max(self.highest, other.highest),
@@ -95,71 +96,73 @@ class Sent:
             BadData: an integer program rounds every nonzero value to 0.
         """
         if self.nonzero and self.lost == self.nonzero:
-            found = f"all {self.nonzero:,} nonzero values, {self.lowest:g} to {self.highest:g}, round to 0"
-            allowed = f"values beyond {0.5 / program.input.scale:g}, half of the unit of the program's integers"
-            remedy = "Choose a factor for stored values with --input-scale."
-            raise BadData(subject, [Violation("x", found, allowed, remedy)])
+            found = f"{self.nonzero:,} from {self.lowest:g} to {self.highest:g}, which all round to 0"
+            allowed = f"beyond {0.5 / program.input.scale:g}, half of the unit of the program's integers"
+            remedy = "Choose a factor for stored values with `input_scale`."
+            raise BadData(subject, [Violation("nonzero values of x", found, allowed, remedy)])
         return self
 
 
 @dataclass(frozen=True, kw_only=True)
-class Feed:
-    """How the samples of a source become inputs of a program."""
+class EncodedInputs:
+    """How the samples of a source become inputs of a program.
+
+    Attributes:
+        program: receives the samples.
+        arrangement: how a sample fits the program's input.
+        encoding: what the user chose.
+        encoder: one of ``data.ENCODERS``.
+        n_steps: time steps of every sample.
+        n_steps_from: where the number of time steps comes from, for reports.
+    """
 
     program: Program
     arrangement: Arrangement
+    encoding: Encoding
     encoder: str
-    encoder_from: str
     n_steps: int
     n_steps_from: str
-    seed: int
-    threshold: float  # an input is resent once it has changed by more than this
 
     @classmethod
     def of(
         cls,
         program: Program,
         source: Source,
+        encoding: Encoding = Encoding(),
         *,
-        steps: int | None = None,
-        encoder: str | None = None,
-        seed: int = 0,
-        threshold: float = 0.0,
         frames: bool = False,
     ) -> Self:
-        """Decide how; the data or the program decide what is None.
+        """Choose how samples become inputs; where an option is None, the data or the program decide.
 
         Args:
             program: receives the samples.
             source: the samples.
-            steps: time steps.
-            encoder: of samples.
-            seed: of a random encoder.
-            threshold: see ``Feed.threshold``.
-            frames: the axis of x after N is time.
+            encoding: time steps, encoder, seed and threshold.
+            frames: whether the axis of x after N is time.
 
         Raises:
-            BadOption: a threshold below zero, or for an input of drawn spikes; the number of steps is unknown.
+            BadOption: a threshold for drawn spikes; the number of steps is unknown.
             BadData: the samples do not fit, or fit in two ways.
         """
-        encoder_from = "from --encoder" if encoder else "from the network"
-        encoder = encoder or program.encoder
-        if not 0 <= threshold < math.inf:
-            raise BadOption("--input-threshold", f"{threshold:g}", "0 or more")
-        if threshold and encoder != "direct":
-            raise BadOption("--input-threshold", f"{threshold:g}, with --encoder {encoder}", "with --encoder direct")
+        encoder = encoding.encoder or program.encoder
+        check_encoder(encoder)
+        if encoding.input_threshold and encoder != "direct":
+            found = f"cannot be combined with the {encoder} encoder, whose spikes are drawn"
+            raise BadOption("input_threshold", found, remedy="Use `encoder=direct`.")
         arrangement = arranged(program, source, frames=frames)
-        n_steps, n_steps_from = _steps(steps, arrangement, program, source)
+        n_steps, n_steps_from = _steps(encoding.steps, arrangement, program, source)
         return cls(
             program=program,
             arrangement=arrangement,
+            encoding=encoding,
             encoder=encoder,
-            encoder_from=encoder_from,
             n_steps=n_steps,
             n_steps_from=n_steps_from,
-            seed=seed,
-            threshold=threshold,
         )
+
+    def for_program(self, program: Program) -> Self:
+        """Return the same inputs for a program that differs in what its edges send."""
+        return replace(self, program=program)
 
     @property
     def is_static(self) -> bool:
@@ -167,15 +170,14 @@ class Feed:
         return self.encoder == "direct" and not self.arrangement.in_time
 
     def _check_size(self, values: NDArray[np.floating]) -> None:
-        """Refuse inputs so large that sums of floats may overflow; ``as_input`` bounds those of integers."""
+        """Refuse inputs so large that sums of floats may overflow; ``as_input`` checks integers."""
         if self.program.number_format == "integer":
             return
         largest = float(np.abs(values).max(initial=0.0))
         if not largest <= self._largest:
-            allowed = f"up to {self._largest:.6g}, so that all sums stay finite in {self.program.number_format}"
-            raise BadData(
-                "the samples", [Violation("a value", f"{largest:g}", allowed, "Scale values down with --input-scale.")]
-            )
+            allowed = f"at most {self._largest:.6g}, so that all sums stay finite in {self.program.number_format}"
+            remedy = "Scale values down with `input_scale`."
+            raise BadData("the samples", [Violation("a value", f"{largest:g}", allowed, remedy)])
 
     @cached_property
     def _largest(self) -> float:
@@ -187,13 +189,13 @@ class Feed:
             "name": source.name,
             "split": source.split,
             "encoder": self.encoder,
-            "encoder_from": self.encoder_from,
-            "seed": self.seed,
+            "encoder_from": "from `encoder`" if self.encoding.encoder else "from the network",
+            "seed": self.encoding.seed,
             "n_steps": self.n_steps,
             "n_steps_from": self.n_steps_from,
             "n_steps_of_data": self.arrangement.n_steps,
             "static": self.is_static,
-            "input_threshold": self.threshold,
+            "input_threshold": self.encoding.input_threshold,
             "input": source.as_json(),
             "binned": source.binned.as_json() if source.binned else None,
             "files": source.digests,
@@ -202,18 +204,18 @@ class Feed:
     def batches(
         self, source: Source, size: int, *, first: int = 0, limit: int | None = None, labels: bool = True
     ) -> Iterator[tuple[Encoded, NDArray[np.int64] | None]]:
-        """Yield encoded inputs and labels, or None for labels; see ``Source.batches``.
+        """Yield encoded inputs, and labels or None; see ``Source.batches``.
 
-        Without ``labels`` they need not fit the outputs.
+        With ``labels=False``, labels need not fit the outputs.
 
         Raises:
-            BadData: a label without an output; fractions for an input of whole numbers; and whatever the source
-                raises.
+            BadData: a label without an output, or fractions for an input of whole numbers.
+            TddDeployError: what the source raises.
         """
         shape = self.program.shapes[self.program.output.name]
         if labels and source.labelled and len(shape) != 1:
-            found = f"the program's output has shape {shape}"
-            raise BadData(source.name, [Violation("its labels", found, "one output per class, or data without y")])
+            found = f"need one output per class, and the program's output has shape {list(shape)}"
+            raise BadData(source.name, [Violation("its labels", found, remedy="Leave y out.")])
         fitting = max(1, LARGEST_BATCH // math.prod(source.sample_shape))  # results do not depend on the batch size
         for batch in source.batches(min(size, fitting), first=first, limit=limit):
             if labels and batch.y is not None:
@@ -223,18 +225,18 @@ class Feed:
                 in_time=self.arrangement.in_time,
                 encoder=self.encoder,
                 n_steps=self.n_steps,
-                seed=self.seed,
+                seed=self.encoding.seed,
                 start=batch.start,
             )
             if isinstance(frames, Frames):
                 self._check_size(frames.values)
                 self._check_whole(batch.x, batch.start, source)
-                if self.threshold:
-                    frames = sent_on_change(frames, self.threshold)
+                if self.encoding.input_threshold:
+                    frames = sent_on_change(frames, self.encoding.input_threshold)
             yield frames, batch.y
 
     def _check_whole(self, x: NDArray[np.float32], start: int, source: Source) -> None:
-        """Refuse fractions if a program takes whole numbers: the user has to choose the scale."""
+        """Refuse fractions if the program takes whole numbers, so that the user chooses the scale."""
         if self.program.number_format != "integer" or self.program.input.scale != 1:
             return
         is_fraction = x != np.rint(x)
@@ -242,41 +244,41 @@ class Feed:
             return
         sample = start + int(np.argmax(is_fraction.reshape(len(x), -1).any(axis=1)))
         largest = self.program.input.largest
-        remedy = "Choose a factor for stored values with --input-scale"
+        remedy = "Choose a factor for stored values with `input_scale`"
         magnitudes = np.unique(np.abs(x[x != 0]))
         if source.stored == "uint8" and np.abs(x).max() / source.scale <= largest:
             remedy += ": 1 keeps bytes as they are"
         elif len(magnitudes) == 1:
             remedy += f": {source.scale / float(magnitudes[0]):g} makes them spikes"
-        found = f"x is {x[is_fraction][0]:g}, which would be rounded"
-        allowed = f"whole numbers from {-largest:,} to {largest:,}, the range of the program's input"
-        raise BadData(source.name, [Violation(f"sample {sample}", found, allowed, f"{remedy}.")])
+        found = f"{x[is_fraction][0]:g}, which would be rounded"
+        allowed = f"a whole number from {-largest:,} to {largest:,}, the range of the program's input"
+        raise BadData(source.name, [Violation(f"x of sample {sample}", found, allowed, f"{remedy}.")])
 
 
 def arranged(program: Program, source: Source, *, frames: bool) -> Arrangement:
-    """Decide how samples fit a program's input; events were cut into time steps, so they are in time."""
+    """Decide how samples fit a program's input; events have been cut into time steps, so they are in time."""
     shapes = source.sample_shape, program.input.shape
     remedy = _downsampling(*shapes, source.binned.binning.downsample) if source.binned else ""
     return arrange(*shapes, source.name, in_time=frames or source.binned is not None, remedy=remedy)
 
 
 def _steps(steps: int | None, arrangement: Arrangement, program: Program, source: Source) -> tuple[int, str]:
-    """Return the number of time steps, and where it comes from."""
+    """Find the number of time steps and where it comes from; refuse too many."""
     n_steps, origin = _stated_steps(steps, arrangement, program, source)
     if n_steps > MOST_STEPS:
-        raise BadOption("--steps", f"{n_steps} ({origin})", f"1 to {MOST_STEPS:,}")
+        raise BadOption("steps", f"{n_steps}, {origin}", f"1 to {MOST_STEPS:,}")
     return n_steps, origin
 
 
 def _stated_steps(steps: int | None, arrangement: Arrangement, program: Program, source: Source) -> tuple[int, str]:
     if steps is not None:
-        return steps, "from --steps"
+        return steps, "from `steps`"
     if arrangement.n_steps is not None:
         return arrangement.n_steps, "from the bins of events" if source.binned else "from the data"
     if program.n_steps is not None:
         return program.n_steps, "from the network"
-    found = f"not given; {source.name} has no time axis, and the network does not state a number of time steps"
-    raise BadOption("--steps", found, "1 or more; --steps 32 shows each sample for 32 time steps")
+    found = f"is not given; {source.name} has no time axis, and the network does not state a number of time steps"
+    raise BadOption("steps", found, remedy="For example, `steps=32` shows each sample for 32 time steps.")
 
 
 def _downsampling(sample_shape: tuple[int, ...], input_shape: tuple[int, ...], now: int) -> str:
@@ -286,5 +288,5 @@ def _downsampling(sample_shape: tuple[int, ...], input_shape: tuple[int, ...], n
     full = (sample_shape[1], sample_shape[2] * now, sample_shape[3] * now)
     for by in range(1, min(full[1:]) + 1):
         if input_shape == (full[0], full[1] / by, full[2] / by):
-            return f"Use --downsample {by}, which fits."
+            return f"Use `downsample={by}`, which fits."
     return ""

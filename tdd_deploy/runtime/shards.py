@@ -1,105 +1,127 @@
-"""A simulation in shares: any process can execute any samples, and the sum of all is the whole."""
+"""A simulation in shards: any process can execute any samples, and the sum of all shards is the whole."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
-from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tdd_deploy import __version__
-from tdd_deploy.data import Binning, Source, open_data
+from tdd_deploy.data import Choice, Source
 from tdd_deploy.errors import BadData, Violation, WorkerFailed
+from tdd_deploy.options.encoding import Encoding
+from tdd_deploy.options.execution import Execution
 from tdd_deploy.program import Program
-from tdd_deploy.program.outputs import predicted, unchanging
+from tdd_deploy.program.outputs import unchanging
 from tdd_deploy.simulator.counts import Trace
 from tdd_deploy.simulator.engine.engine import Engine, Result
 from tdd_deploy.simulator.routes import Route
 
-from .inputs import Feed, Sent
+from .inputs import EncodedInputs, InputCounts
+
+Array = NDArray[Any]
+Progress = Callable[[int, int], None]  # samples done, samples in all
 
 
-@dataclass(frozen=True)
-class Share:
-    """What some samples gave."""
+@dataclass(frozen=True, kw_only=True)
+class Shard:
+    """The results of some samples.
+
+    Attributes:
+        trace: what was counted.
+        sent: by the input.
+        n_correct: 0 without labels.
+        totals: outputs summed over time, ``[n, n_classes]``, by the number of the first sample; none for other shapes.
+        output: the output, if it is the same in all samples and steps; None if it changes, or if skipped steps hide it.
+    """
 
     trace: Trace
-    n_correct: int  # 0 without labels
-    sent: Sent  # by the input
-    output: NDArray[Any] | None  # in all samples and steps; None if it changes, or if skipped steps hide it
+    sent: InputCounts
+    n_correct: int
+    totals: Mapping[int, Array]
+    output: Array | None
 
-    def __add__(self, other: "Share") -> "Share":
+    def __add__(self, other: "Shard") -> "Shard":
         is_same = self.output is not None and other.output is not None and np.array_equal(self.output, other.output)
-        return Share(
+        return Shard(
             trace=self.trace + other.trace,
-            n_correct=self.n_correct + other.n_correct,
             sent=self.sent + other.sent,
+            n_correct=self.n_correct + other.n_correct,
+            totals={**self.totals, **other.totals},
             output=self.output if is_same else None,
         )
+
+    @property
+    def outputs(self) -> Array | None:
+        """The outputs of all samples, summed over time, ``[n_samples, n_classes]``; None for other shapes."""
+        return np.concatenate([self.totals[start] for start in sorted(self.totals)]) if self.totals else None
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Job:
-    """What all shares of a simulation have in common; it travels to workers, which read the data themselves.
+    """What all shards of a simulation have in common; it travels to workers, which read the data themselves.
 
     Attributes:
         program: what is executed.
-        data: a name or a path to an .npz, as ``data.open_data`` takes it.
-        split: part of it.
-        data_dir: where the files of a named set lie.
-        binning: how events of a camera are cut.
-        input_scale: stored values are multiplied by it; None: the scale of the data.
-        frames: the axis of x after N is time.
-        steps: time steps.
-        encoder: of the input.
-        seed: of a random encoder.
-        threshold: an input is resent once it has changed by more than this.
-        batch: samples executed at once.
-        early_exit: see ``Engine.run``.
+        data: what is read.
+        split: the part of the data.
+        encoding: how samples become inputs; the number of steps is decided.
+        execution: the size of a batch, and the margin of an early exit.
         routes: see ``Engine``.
         files: identifies each file of the data, by name.
         version: of tdd-deploy.
     """
 
     program: Program
-    data: str
+    data: Choice
     split: str
-    data_dir: Path | None
-    steps: int
-    encoder: str
-    seed: int
-    threshold: float
-    batch: int
-    early_exit: float | None
-    routes: Mapping[str, Route] | None = None
-    binning: Binning | None = None
-    input_scale: float | None = None
-    frames: bool = False
+    encoding: Encoding
+    execution: Execution
+    routes: Mapping[str, Route] | None
     files: Mapping[str, str]
     version: str = __version__
 
-    def execute(self, samples: range) -> Iterator[Share]:
+    @classmethod
+    def of(
+        cls,
+        inputs: EncodedInputs,
+        source: Source,
+        data: Choice,
+        execution: Execution,
+        routes: Mapping[str, Route] | None,
+    ) -> Self:
+        """Return the job that executes samples of a source as these inputs."""
+        return cls(
+            program=inputs.program,
+            data=data.absolute(),
+            split=source.split,
+            encoding=replace(inputs.encoding, steps=inputs.n_steps),
+            execution=replace(execution, workers=None, scheduler=None, threads=1),
+            routes=routes,
+            files=source.fingerprints,
+        )
+
+    def execute(self, samples: range) -> Iterator[Shard]:
         """Execute some samples in one thread, batch by batch; others of the worker execute others.
 
         Raises:
             WorkerFailed: this process has another version of tdd-deploy, or other data.
             TddDeployError: the data are damaged, or do not fit the program.
         """
-        return execute(*_ready(self), samples, batch=self.batch, early_exit=self.early_exit)
+        return execute(*_ready(self), samples, self.execution)
 
 
 def execute(
     source: Source,
-    feed: Feed,
+    inputs: EncodedInputs,
     engine: Engine,
     samples: range,
+    execution: Execution,
     *,
-    batch: int,
-    early_exit: float | None,
     take: Callable[[Result], None] | None = None,
-) -> Iterator[Share]:
+) -> Iterator[Shard]:
     """Execute some samples batch by batch; ``take`` receives every result, with the rasters of all layers.
 
     Raises:
@@ -107,21 +129,27 @@ def execute(
         TddDeployError: the data are damaged, or do not fit the program.
     """
     record = () if take is None else [layer.name for layer in engine.program.neuron_layers]
-    start = samples.start
-    for frames, labels in feed.batches(source, batch, first=samples.start, limit=len(samples)):
-        result = engine.run(frames, n_steps=feed.n_steps, record=record, early_exit=early_exit)
+    start, early_exit = samples.start, execution.early_exit
+    for encoded, labels in inputs.batches(source, execution.batch, first=samples.start, limit=len(samples)):
+        result = engine.run(encoded, n_steps=inputs.n_steps, record=record, early_exit=early_exit)
         check_finite(result.output, start=start)
-        start += len(result.output)
         if take is not None:
             take(result)
-        n_correct = 0 if labels is None else int((predicted(result.output) == labels).sum())
+        total = result.output.sum(axis=1)
+        classes = total.reshape(len(total), -1).argmax(axis=1)
         output = unchanging(result.output)
         is_hidden = early_exit is not None and output is not None and output.any()
-        sent = Sent.of(frames, engine.program)
-        yield Share(result.trace, n_correct, sent, None if is_hidden else output)
+        yield Shard(
+            trace=result.trace,
+            sent=InputCounts.of(encoded, engine.program),
+            n_correct=0 if labels is None else int((classes == labels).sum()),
+            totals={start: total} if total.ndim == 2 else {},
+            output=None if is_hidden else output,
+        )
+        start += len(result.output)
 
 
-def check_finite(output: NDArray[Any], *, start: int) -> None:
+def check_finite(output: Array, *, start: int) -> None:
     """Refuse an output ``[batch, n_steps, ...]`` with NaN or infinite numbers, whose sums depend on their order.
 
     Raises:
@@ -130,28 +158,18 @@ def check_finite(output: NDArray[Any], *, start: int) -> None:
     if np.isfinite(output).all():
         return
     sample, step = np.argwhere(~np.isfinite(output))[0][:2].tolist()
-    found = f"NaN or infinite in sample {start + sample}, time step {step + 1}"
-    raise BadData("the samples", [Violation("the output", found, "finite numbers", "Scale weights or inputs down.")])
+    found = f"is NaN or infinite in sample {start + sample}, time step {step + 1}"
+    raise BadData("the samples", [Violation("the output", found, remedy="Scale weights or inputs down.")])
 
 
-@lru_cache(maxsize=2)  # a worker has many shares of one job, one after the other
-def _ready(job: Job) -> tuple[Source, Feed, Engine]:
+@lru_cache(maxsize=2)  # a worker has many shards of one job, one after the other
+def _ready(job: Job) -> tuple[Source, EncodedInputs, Engine]:
     """Open the data and lay out the program."""
     if job.version != __version__:
-        raise WorkerFailed("a worker", f"has tdd-deploy {__version__}, not {job.version}", "install the same")
-    source = open_data(
-        job.data, split=job.split, data_dir=job.data_dir, binning=job.binning, input_scale=job.input_scale
-    )
+        raise WorkerFailed("a worker", f"has tdd-deploy {__version__}, not {job.version}", "Install the same version.")
+    source = job.data.open(job.split)
     if source.fingerprints != job.files:
         files = ", ".join(map(str, source.files))
-        raise WorkerFailed("a worker", f"has other bytes in {files}", "let all processes see the same files")
-    feed = Feed.of(
-        job.program,
-        source,
-        steps=job.steps,
-        encoder=job.encoder,
-        seed=job.seed,
-        threshold=job.threshold,
-        frames=job.frames,
-    )
-    return source, feed, Engine(job.program, threads=1, routes=job.routes)
+        raise WorkerFailed("a worker", f"has other bytes in {files}", "Let all processes see the same files.")
+    inputs = EncodedInputs.of(job.program, source, job.encoding, frames=job.data.options.frames)
+    return source, inputs, Engine(job.program, threads=1, routes=job.routes)

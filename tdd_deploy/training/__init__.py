@@ -1,40 +1,35 @@
-"""Training in torch: networks, losses, the loop. torch is imported here and nowhere else."""
+"""Training in torch: networks, losses, the loop. No other package imports torch."""
 
-from .ann import Twin
+from .ann import ReluNetwork
 from .architectures import NETWORKS
 from .baseline import measure
-from .execution import executing
+from .build import make_network
+from .execution import Execution, executing
 from .from_torch import to_nir
 from .logs import Board, require_tensorboard, write_metrics
 from .lower import lower
 from .network import Network
-from .options import METHODS, OF_DATA, OF_EVENTS, TrainOptions, by_field, checked, flag
 from .replay import load, load_run, replay
 from .samples import Samples, TrainingData
 from .trainer import EpochMetrics, Trained, Watcher, fit, n_threads
 
 __all__ = [
-    "METHODS",
     "NETWORKS",
-    "OF_DATA",
-    "OF_EVENTS",
     "Board",
     "EpochMetrics",
+    "Execution",
     "Network",
+    "ReluNetwork",
     "Samples",
-    "TrainOptions",
     "Trained",
     "TrainingData",
-    "Twin",
     "Watcher",
-    "by_field",
-    "checked",
     "executing",
     "fit",
-    "flag",
     "load",
     "load_run",
     "lower",
+    "make_network",
     "measure",
     "n_threads",
     "replay",

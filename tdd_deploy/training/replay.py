@@ -1,6 +1,5 @@
-"""A finished run's network, executed in torch as it is deployed."""
+"""Execute the network of a finished run in torch, as it is deployed."""
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,13 +14,15 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from tdd_deploy.errors import BadFile
+from tdd_deploy.options.training import OF_DATA, TrainOptions
 from tdd_deploy.program import Input, Program
 from tdd_deploy.program.quantization.quantize import quantize
+from tdd_deploy.run_folder import RunFolder
 
+from .build import make_network
 from .lower import lower
 from .methods import fan_out
 from .network import Network
-from .options import OF_DATA, TrainOptions, by_field, checked
 from .quantized import in_integers
 
 REMEDY = "name the folder of a finished run"
@@ -40,10 +41,10 @@ class Replayed:
 class Finished:
     """A finished run; its networks are in evaluation mode."""
 
-    recorded: Mapping[str, Any]  # train.json
+    recorded: Mapping[str, Any]  # see ``RunFolder.read_record``
     options: TrainOptions
     network: Network  # as it was trained, in floats
-    deployed: Network  # the same, or of a run with ``--qat`` its integers
+    deployed: Network  # the same; of a run with ``qat`` its integers
 
     @cached_property
     def fan_out(self) -> dict[str, NDArray[np.float32]]:
@@ -52,26 +53,27 @@ class Finished:
 
 
 def load(folder: Path, program: Program) -> Network:
-    """Return the network of a run folder as it is deployed; see ``load_run``."""
+    """Load the network of a run folder as it is deployed; see ``load_run``."""
     return load_run(folder, program).deployed
 
 
 def load_run(folder: Path, program: Program) -> Finished:
-    """Return what a run folder holds.
+    """Load a finished run.
 
     Args:
-        folder: with train.json and network.safetensors.
-        program: what stands in its network.nir.
+        folder: a finished run.
+        program: the one in its NIR file.
 
     Raises:
         BadFile: the folder holds no finished run, or not the one that gave this program.
     """
+    run = RunFolder(folder)
     try:
-        recorded = json.loads((folder / "train.json").read_text(encoding="utf-8"))
-        given = by_field(recorded["options"])
-        options = checked(TrainOptions(**{k: v for k, v in given.items() if k not in OF_DATA}))
-        network = options.make_network(tuple(recorded["data"]["input_shape"]), recorded["data"]["n_classes"])
-        network.load_state_dict(load_file(folder / "network.safetensors"))
+        recorded = run.read_record(REMEDY)
+        given = TrainOptions.from_json(recorded["options"])
+        options = TrainOptions(**{k: v for k, v in given.items() if k not in OF_DATA}).checked()
+        network = make_network(options, tuple(recorded["data"]["input_shape"]), recorded["data"]["n_classes"])
+        network.load_state_dict(load_file(run.network_safetensors))
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
         raise BadFile(folder, "holds no finished run that torch can replay", REMEDY) from error
     network.eval()
@@ -80,12 +82,12 @@ def load_run(folder: Path, program: Program) -> Finished:
         made = quantize(lowered, bits=options.qat, **_of_input(program.input))
         lowered, deployed = made.program, in_integers(network, made)
     if lowered != program:
-        raise BadFile(folder / "network.nir", "is not what the run's network.safetensors gives", REMEDY)
+        raise BadFile(run.network_nir, f"does not hold the network of the run's {run.network_safetensors.name}", REMEDY)
     return Finished(recorded, options, network, deployed)
 
 
 def _of_input(border: Input) -> dict[str, Any]:
-    """Return what ``quantize`` knew about an input: spikes, or numbers with their bits."""
+    """Return the arguments of ``quantize`` that describe an input: spikes, or numbers with their bits."""
     if border.scale == border.largest == 1:
         return {"binary_input": True}
     return {"input_bits": round(math.log2(border.largest)), "largest_input": border.largest / border.scale}
@@ -96,7 +98,7 @@ def replay(network: Network, inputs: NDArray[np.floating]) -> Replayed:
     """Execute a network on encoded inputs ``[n_steps, batch, *shape]``."""
     run = network.unroll(torch.from_numpy(np.require(inputs, np.float32, ("C", "W"))), len(inputs))
     return Replayed(
-        spikes={name: tap.numpy() for name, tap in run.taps.items()},
+        spikes={name: spikes.numpy() for name, spikes in run.spikes.items()},
         potentials={name: u.numpy() for name, u in run.potentials.items()},
         outputs=run.outputs.numpy(),
     )

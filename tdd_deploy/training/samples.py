@@ -1,17 +1,14 @@
-"""What is learned from, and how a network takes it."""
+"""Samples for training, and their form as inputs of a network."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from tdd_deploy.options.training import TrainOptions
 from tdd_deploy.program import Shape
-
-if TYPE_CHECKING:
-    from .options import TrainOptions
 
 
 @dataclass(frozen=True)
@@ -24,7 +21,7 @@ class Samples:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingData:
-    """What is learned from, and what it is measured on after each epoch."""
+    """The samples of learning, and those of the measurement after each epoch."""
 
     train: Samples
     validation: Samples
@@ -33,8 +30,8 @@ class TrainingData:
     in_time: bool
 
 
-def encoded(x: NDArray[np.float32], options: "TrainOptions", *, in_time: bool, generator: torch.Generator) -> Tensor:
-    """Return samples as networks take them: ``[n_steps, batch, ...]``, or ``[1, batch, ...]`` when nothing changes."""
+def encoded(x: NDArray[np.float32], options: TrainOptions, *, in_time: bool, generator: torch.Generator) -> Tensor:
+    """Encode samples as inputs: ``[n_steps, batch, ...]``, or ``[1, batch, ...]`` when all steps are the same."""
     values = torch.from_numpy(x)
     if in_time:
         values = values[:, : options.steps].transpose(0, 1)

@@ -1,1 +1,1 @@
-"""The same samples on several backends, compared."""
+"""The same samples on several backends, recorded and compared."""

@@ -1,4 +1,4 @@
-"""The machines that ``verify`` compares: each executes encoded samples and says what its neurons did."""
+"""The backends that ``verify`` compares: each executes encoded samples and records what its neurons did."""
 
 import tempfile
 import time
@@ -6,84 +6,88 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tdd_deploy.data import Frames
-from tdd_deploy.errors import BadOption, MissingDependency, MissingEnvironment, NotExportable
+from tdd_deploy.errors import BadOption, MissingDependency, MissingEnvironment, NotExportable, did_you_mean
 from tdd_deploy.program import Code, Program, with_code
 from tdd_deploy.program.inputs import as_input
 
-from .comparison import Recorded
+from .recording import Array, Recorded
 
 if TYPE_CHECKING:
-    from tdd_deploy.exporters.lava.rules import LavaMapping
-    from tdd_deploy.exporters.onnx.rules import Form
     from tdd_deploy.exporters.onnx.run import Runner
+    from tdd_deploy.options.vocabulary import Form
+    from tdd_deploy.options.vocabulary import Mapping as LavaMapping
 
-Array = NDArray[Any]
-Machine = Callable[[Array], Recorded]  # inputs [n_steps, batch, *shape], encoded
-MACHINES = ("torch", "reference", "event", "onnx", "openvino", "integer", "lava")
+Backend = Callable[[Array], Recorded]  # inputs [n_steps, batch, *shape], encoded
+BACKENDS = ("torch", "reference", "event", "onnx", "openvino", "integer", "lava")
 
 
 @dataclass(frozen=True)
-class Machines:
-    """The machines that can execute one file; ``quantized`` gives the integers of a program of floats."""
+class Backends:
+    """The backends that can execute one file; ``quantized`` makes integers of a program in floats."""
 
-    path: Path
+    path: Path | None
     program: Program
     quantized: Callable[[], Program]
     mapping: "LavaMapping"
     timeout_s: float
 
-    def named(self, names: Sequence[str]) -> list[Machine]:
-        """Return these machines; one that is not there is an error."""
-        unknown = [name for name in names if name not in MACHINES]
+    def named(self, names: Sequence[str]) -> list[Backend]:
+        """Prepare the named backends, in the order of ``BACKENDS``.
+
+        Raises:
+            BadOption: a name is unknown, or fewer than two backends remain.
+            MissingDependency, MissingEnvironment, NotExportable: a backend cannot execute the program here.
+        """
+        unknown = [name for name in names if name not in BACKENDS]
         if unknown:
-            raise BadOption("--against", ", ".join(unknown), ", ".join(MACHINES))
-        machines = [machine for name in MACHINES if name in names for machine in self._make(name)]
-        if len(machines) < 2:
-            raise BadOption("--against", ", ".join(names) or "nothing", "at least two machines to compare")
-        return machines
+            allowed = f"one or more of {', '.join(BACKENDS)}"
+            raise BadOption("against", ", ".join(unknown), allowed, did_you_mean(unknown[0], BACKENDS))
+        backends = [backend for name in BACKENDS if name in names for backend in self._make(name)]
+        if len(backends) < 2:
+            raise BadOption("against", ", ".join(names) or "none", "at least two backends to compare")
+        return backends
 
-    def all_there(self) -> tuple[list[Machine], list[str]]:
-        """Return every machine that is there, and why others are not."""
-        machines, left_out = [], []
-        for name in MACHINES:
+    def available(self) -> tuple[list[Backend], list[str]]:
+        """Prepare every backend that can execute the program here; explain why each of the others cannot."""
+        backends, left_out = [], []
+        for name in BACKENDS:
             try:
-                machines += self._make(name)
+                backends += self._make(name)
             except (MissingDependency, MissingEnvironment, NotExportable, BadOption) as error:
-                left_out.append(f"{name}: {error}")
-        return machines, left_out
+                left_out.append(f"{name}: {error.message}")
+        return backends, left_out
 
-    def _make(self, name: str) -> list[Machine]:
+    def _make(self, name: str) -> list[Backend]:
         match name:
             case "torch":
-                return [torch_machine(self.path, self.program)]
+                return [torch_backend(self.path, self.program)]
             case "reference":
-                return [reference_machine(self.program, "reference")]
+                return [reference_backend(self.program, "reference")]
             case "event":
                 codes: tuple[Code, ...] = ("delta", "spike")
-                return [event_machine(self.program, f"event, {code} code", code) for code in codes]
+                return [event_backend(self.program, f"event, {code} code", code) for code in codes]
             case "onnx" | "openvino":
                 return self._exported(name)
             case "lava":
-                return [lava_machine(self._integers, f"lava, {self.mapping}", self.mapping, timeout_s=self.timeout_s)]
+                return [lava_backend(self._integers, f"lava, {self.mapping}", self.mapping, timeout_s=self.timeout_s)]
         return [] if self.program.number_format == "integer" else self._in_integers()  # which the others have run
 
-    def _exported(self, name: str) -> list[Machine]:
+    def _exported(self, name: str) -> list[Backend]:
         forms: tuple[Form, ...] = ("step", "scan")
         if name == "openvino":
-            return [openvino_machine(self.program, form) for form in forms]
-        return [onnx_machine(self.program, f"onnx, {form}", form) for form in forms]
+            return [openvino_backend(self.program, form) for form in forms]
+        return [onnx_backend(self.program, f"onnx, {form}", form) for form in forms]
 
-    def _in_integers(self) -> list[Machine]:
+    def _in_integers(self) -> list[Backend]:
         return [
-            reference_machine(self._integers, "integer reference"),
-            event_machine(self._integers, "integer, delta code", "delta"),
-            event_machine(self._integers, "integer, spike code", "spike"),
+            reference_backend(self._integers, "integer reference"),
+            event_backend(self._integers, "integer, delta code", "delta"),
+            event_backend(self._integers, "integer, spike code", "spike"),
         ]
 
     @cached_property
@@ -91,8 +95,8 @@ class Machines:
         return self.program if self.program.number_format == "integer" else self.quantized()
 
 
-def torch_machine(path: Path, program: Program) -> Machine:
-    """Return the trained network itself, as torch evaluates it.
+def torch_backend(path: Path | None, program: Program) -> Backend:
+    """Load the trained network itself, as torch evaluates it.
 
     Raises:
         BadOption: the file is no run folder.
@@ -100,14 +104,15 @@ def torch_machine(path: Path, program: Program) -> Machine:
         MissingDependency: torch is not installed.
     """
     if program.output.reading != "spikes":
-        found = f"for an output that reads a {program.output.reading}"
-        raise BadOption("--against torch", found, "for an output of spikes or sums")
-    if not path.is_dir():
-        raise BadOption("--against torch", f"for {path}, which is not a run folder", "for a run folder")
+        found = f"cannot include torch, since the program's output is a {program.output.reading}"
+        raise BadOption("against", found, remedy="Use `output=spikes`, or leave torch out.")
+    if path is None or not path.is_dir():
+        found = f"cannot include torch, since {path or 'a Program'} is not a run folder"
+        raise BadOption("against", found, remedy="Name a run folder, or leave torch out.")
     try:
         from tdd_deploy import training as train
     except ImportError as error:
-        raise MissingDependency(str(error.name), "verify --against torch", "'tdd-deploy[train]'") from error
+        raise MissingDependency(str(error.name), "`against=torch`", "'tdd-deploy[train]'") from error
 
     network = train.load(path, program)
 
@@ -116,7 +121,7 @@ def torch_machine(path: Path, program: Program) -> Machine:
         found = train.replay(network, inputs)
         seconds = time.perf_counter() - begin
         return Recorded(
-            machine="torch",
+            backend="torch",
             program=program,
             spikes={name: _batch_first(spikes) for name, spikes in found.spikes.items()},
             output=_batch_first(found.outputs),
@@ -127,8 +132,8 @@ def torch_machine(path: Path, program: Program) -> Machine:
     return run
 
 
-def reference_machine(program: Program, name: str) -> Machine:
-    """Return the dense definition, in numpy."""
+def reference_backend(program: Program, name: str) -> Backend:
+    """Prepare the dense definition, in numpy."""
     from tdd_deploy.simulator import reference
 
     def run(inputs: Array) -> Recorded:
@@ -137,7 +142,7 @@ def reference_machine(program: Program, name: str) -> Machine:
         sent = reference.run(program, inputs, potentials=potentials)
         seconds = time.perf_counter() - begin
         return Recorded(
-            machine=name,
+            backend=name,
             program=program,
             spikes={layer.name: _batch_first(sent[layer.name]) for layer in program.neuron_layers},
             output=_batch_first(sent[program.output.name]),
@@ -148,8 +153,8 @@ def reference_machine(program: Program, name: str) -> Machine:
     return run
 
 
-def event_machine(program: Program, name: str, code: Code) -> Machine:
-    """Return the event engine, sending one code throughout."""
+def event_backend(program: Program, name: str, code: Code) -> Backend:
+    """Prepare the event engine, which sends one code throughout."""
     from tdd_deploy.simulator.engine.engine import Engine
 
     coded = with_code(program, code)
@@ -162,7 +167,7 @@ def event_machine(program: Program, name: str, code: Code) -> Machine:
         result = engine.run(Frames(static=False, values=inputs), n_steps=len(inputs), record=layers)
         seconds = time.perf_counter() - begin
         return Recorded(
-            machine=name,
+            backend=name,
             program=coded,
             spikes=result.layers,
             output=result.output,
@@ -173,42 +178,42 @@ def event_machine(program: Program, name: str, code: Code) -> Machine:
     return run
 
 
-def onnx_machine(program: Program, name: str, form: "Form") -> Machine:
-    """Return onnxruntime, on one thread, with the model that export writes.
+def onnx_backend(program: Program, name: str, form: "Form") -> Backend:
+    """Load the model that export writes into onnxruntime, on one thread.
 
     Raises:
         MissingDependency: onnx or onnxruntime is not installed.
-        NotExportable: what ONNX cannot hold; every reason is named.
+        NotExportable: ONNX cannot hold the program; every reason is named.
     """
     from tdd_deploy.exporters.onnx.run import Model
 
-    needed_for = "verify --against onnx"
-    return _exported_machine(program, name, form, lambda content: Model(content, needed_for=needed_for), needed_for)
+    needed_for = "`against=onnx`"
+    return _exported_backend(program, name, form, lambda content: Model(content, needed_for=needed_for), needed_for)
 
 
-def openvino_machine(program: Program, form: "Form") -> Machine:
-    """Run the model that export writes in OpenVINO on the CPU, in the precision that it chooses.
+def openvino_backend(program: Program, form: "Form") -> Backend:
+    """Load the model that export writes into OpenVINO on the CPU, in the precision that it chooses.
 
     Raises:
-        BadOption: the program is of float64.
+        BadOption: the program is in float64.
         MissingDependency: onnx or OpenVINO is not installed.
-        NotExportable: what ONNX cannot hold; every reason is named.
+        NotExportable: ONNX cannot hold the program; every reason is named.
     """
     from tdd_deploy.exporters.onnx.run import OpenVino
 
     if program.number_format == "float64":
-        found = "for a program of float64, which OpenVINO computes in float32"
-        allowed = "for float32 and integers (--against onnx runs float64; a NIR file is read in float32 by default)"
-        raise BadOption("--against openvino", found, allowed)
-    needed_for = "verify --against openvino"
-    return _exported_machine(
+        found = "cannot include openvino for a program in float64, which OpenVINO computes in float32"
+        remedy = "Use `against=onnx`, which runs float64, or read the file in float32, as NIR files are by default."
+        raise BadOption("against", found, remedy=remedy)
+    needed_for = "`against=openvino`"
+    return _exported_backend(
         program, f"openvino, {form}", form, lambda content: OpenVino(content, needed_for=needed_for), needed_for
     )
 
 
-def _exported_machine(
+def _exported_backend(
     program: Program, name: str, form: "Form", load: "Callable[[bytes], Runner]", needed_for: str
-) -> Machine:
+) -> Backend:
     """Load the model that export writes into a runtime."""
     from tdd_deploy.exporters.onnx.write import model
 
@@ -221,7 +226,7 @@ def _exported_machine(
         sent, _ = ready.run(values)
         seconds = time.perf_counter() - begin
         return Recorded(
-            machine=name,
+            backend=name,
             program=coded,
             spikes={layer.name: _batch_first(sent[layer.name]) for layer in program.neuron_layers},
             output=_batch_first(sent[program.output.name]),
@@ -233,18 +238,18 @@ def _exported_machine(
     return run
 
 
-def lava_machine(program: Program, name: str, mapping: "LavaMapping", *, timeout_s: float) -> Machine:
-    """Return Lava's simulation of Loihi 2, in its own environment.
+def lava_backend(program: Program, name: str, mapping: "LavaMapping", *, timeout_s: float) -> Backend:
+    """Prepare Lava's simulation of Loihi 2, in its own environment.
 
     Raises:
-        MissingEnvironment: it is not set up.
-        NotExportable: what the mapping cannot hold; every reason is named.
+        MissingEnvironment: the environment is not set up.
+        NotExportable: the mapping cannot hold the program; every reason is named.
     """
     from tdd_deploy.exporters.lava import environment
     from tdd_deploy.exporters.lava.worker import run_bundle
     from tdd_deploy.exporters.lava.write import check, write
 
-    python = environment.require("verify --against lava")
+    python = environment.require("`against=lava`")
     check(replace(program, n_steps=1), mapping)  # each batch has its own arrays
     names = [layer.name for layer in program.neuron_layers]
 
@@ -259,7 +264,7 @@ def lava_machine(program: Program, name: str, mapping: "LavaMapping", *, timeout
             with np.load(written, allow_pickle=False) as found:
                 arrays = {key: found[key] for key in found.files}
         return Recorded(
-            machine=name,
+            backend=name,
             program=program,
             spikes={layer: arrays[f"spikes/{layer}"] for layer in names},
             output=arrays["output"],

@@ -3,14 +3,15 @@
 import numpy as np
 import pytest
 
-from tdd_deploy.commands.pipeline import read_program
-from tdd_deploy.commands.pipeline import train as train_into
+from tdd_deploy import load as read_program
+from tdd_deploy import train as train_into
 from tdd_deploy.data import Frames, open_data
+from tdd_deploy.options.training import TrainOptions
+from tdd_deploy.options.vocabulary import SPIKING
 from tdd_deploy.simulator.engine.engine import Engine
-from tdd_deploy.training import Samples, TrainOptions, checked, load
+from tdd_deploy.training import Samples, load
 from tdd_deploy.training.evaluation import evaluate
-from tdd_deploy.training.options import SPIKING
-from tests.agreement import assert_every_machine_agrees
+from tests.agreement import assert_every_backend_agrees
 
 N_STEPS = 4
 
@@ -28,7 +29,7 @@ def trained(folder, **chosen):
     chosen = {"steps": N_STEPS, "epochs": 2} | chosen
     train_into(folder, data="digits", **chosen)
     program = read_program(folder)
-    return load(folder, program), program, checked(TrainOptions(**chosen))
+    return load(folder, program), program, TrainOptions(**chosen).checked()
 
 
 def as_encoded(options, x):
@@ -40,10 +41,10 @@ def as_encoded(options, x):
 
 @pytest.mark.parametrize("reset", ["hard", "soft"])
 @pytest.mark.parametrize("method", SPIKING)
-def test_a_trained_network_fires_the_same_spikes_on_every_machine(tmp_path, method, reset):
+def test_a_trained_network_fires_the_same_spikes_on_every_backend(tmp_path, method, reset):
     net, program, options = trained(tmp_path / "run", method=method, reset=reset)
     samples = digits("test")
-    assert_every_machine_agrees(net, program, as_encoded(options, samples.x))
+    assert_every_backend_agrees(net, program, as_encoded(options, samples.x))
 
     result = Engine(program).run(Frames(static=True, values=samples.x), n_steps=N_STEPS)
     found = evaluate(net, samples, options, in_time=False)
@@ -57,7 +58,7 @@ def test_a_trained_network_fires_the_same_spikes_on_every_machine(tmp_path, meth
 @pytest.mark.parametrize("reset", ["hard", "soft"])
 def test_other_neurons_and_encoders_agree_too(tmp_path, reset, neuron, encoder):
     net, program, options = trained(tmp_path / "run", network="mlp", reset=reset, encoder=encoder, **neuron)
-    assert_every_machine_agrees(net, program, as_encoded(options, digits("test").x))
+    assert_every_backend_agrees(net, program, as_encoded(options, digits("test").x))
 
 
 @pytest.mark.parametrize(
@@ -79,7 +80,7 @@ def test_other_neurons_and_encoders_agree_too(tmp_path, reset, neuron, encoder):
 def test_however_it_was_trained_a_network_agrees(tmp_path, chosen):
     net, program, options = trained(tmp_path / "run", network="mlp", **{"method": "tet", **chosen})
     samples = digits("test")
-    assert_every_machine_agrees(net, program, as_encoded(options, samples.x))
+    assert_every_backend_agrees(net, program, as_encoded(options, samples.x))
     assert evaluate(net, samples, options, in_time=False).accuracy > 0.5
 
 
@@ -89,4 +90,4 @@ def test_large_networks_agree_after_some_batches(tmp_path, network, steps, n):
     net, program, options = trained(
         tmp_path / "run", network=network, method="tet", steps=steps, epochs=1, batch=8, train_samples=n
     )
-    assert_every_machine_agrees(net, program, as_encoded(options, digits("test", 8).x))
+    assert_every_backend_agrees(net, program, as_encoded(options, digits("test", 8).x))

@@ -20,7 +20,7 @@ from tdd_deploy.program import (
     code_groups,
     with_codes,
 )
-from tdd_deploy.program.quantization.quantize import rounded_bias
+from tdd_deploy.program.quantization.loihi_numbers import rounded_bias
 
 N_OUT = 4
 

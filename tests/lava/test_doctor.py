@@ -10,4 +10,4 @@ from tdd_deploy.exporters.lava.doctor import doctor
 def test_a_fresh_environment_is_healthy() -> None:
     checks = {check.name: check for check in doctor()}
     assert checks["two neurons in Lava"].ok, checks["two neurons in Lava"].found
-    assert [name for name, check in checks.items() if not check.ok and name != "leftovers of former runs"] == []
+    assert [name for name, check in checks.items() if not check.ok and name != "leftovers of earlier runs"] == []

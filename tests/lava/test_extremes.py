@@ -10,7 +10,7 @@ from tdd_deploy.neurons import LoihiLIF
 from tdd_deploy.neurons.loihi import LIMIT, WRAP
 from tdd_deploy.program import Conv, Dense, Edge, Flatten, Input, NeuronLayer, Output, build
 from tdd_deploy.program.bounds import SUM_BITS, wrapping_layers
-from tdd_deploy.verification.backends import event_machine, lava_machine, reference_machine
+from tdd_deploy.verification.backends import event_backend, lava_backend, reference_backend
 from tdd_deploy.verification.comparison import compare
 
 pytestmark = pytest.mark.skipif(environment.find() is None, reason="Lava is not set up: tdd-deploy lava setup")
@@ -82,16 +82,16 @@ CASES = {"wide messages": wide_messages, "full fan-in": full_fan_in, "saturation
 def test_overflow_in_lava_is_overflow_in_our_engines(name, mapping):
     program, inputs = CASES[name]()
     inputs = inputs.astype(np.float64)
-    machines = [
-        reference_machine(program, "reference"),
-        event_machine(program, "event, delta code", "delta"),
-        event_machine(program, "event, spike code", "spike"),
-        lava_machine(program, f"lava, {mapping}", mapping, timeout_s=300),
+    backends = [
+        reference_backend(program, "reference"),
+        event_backend(program, "event, delta code", "delta"),
+        event_backend(program, "event, spike code", "spike"),
+        lava_backend(program, f"lava, {mapping}", mapping, timeout_s=300),
     ]
-    reference, *others = [machine(inputs) for machine in machines]
+    reference, *others = [backend(inputs) for backend in backends]
     for other in others:
-        hop = compare(reference, other)
-        assert hop.differing == hop.outputs_differing == 0, hop
+        comparison = compare(reference, other)
+        assert comparison.differing == comparison.outputs_differing == 0, comparison
         for layer, v in other.potentials.items():
             assert np.array_equal(v, reference.potentials[layer])
     assert all(spikes.any() and not spikes.all() for spikes in reference.spikes.values())
@@ -104,5 +104,5 @@ def test_the_cases_do_overflow():
     assert wrapping_layers(program) == ("n1",)
     assert wrapping_layers(full_fan_in()[0]) == ("n3",)
     program, inputs = saturation()
-    v = reference_machine(program, "reference")(inputs.astype(np.float64)).potentials["n"]
+    v = reference_backend(program, "reference")(inputs.astype(np.float64)).potentials["n"]
     assert {v.min(), v.max()} == {1 - LIMIT, LIMIT - 1}

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tdd_deploy.exporters.lava import environment
-from tdd_deploy.verification.backends import event_machine, lava_machine, reference_machine
+from tdd_deploy.verification.backends import event_backend, lava_backend, reference_backend
 from tdd_deploy.verification.comparison import compare
 from tests.lava.networks import grown
 
@@ -24,16 +24,16 @@ pytestmark = pytest.mark.skipif(environment.find() is None, reason="Lava is not 
 @pytest.mark.parametrize("seed", range(N_NETWORKS // SIDE_BY_SIDE))
 def test_random_networks_fire_the_same_spikes_in_lava(mapping, seed):
     case = grown(seed, SIDE_BY_SIDE, plain=mapping != "fused")
-    machines = [
-        reference_machine(case.program, "reference"),
-        event_machine(case.program, "event, delta code", "delta"),
-        event_machine(case.program, "event, spike code", "spike"),
-        lava_machine(case.program, f"lava, {mapping}", mapping, timeout_s=300),
+    backends = [
+        reference_backend(case.program, "reference"),
+        event_backend(case.program, "event, delta code", "delta"),
+        event_backend(case.program, "event, spike code", "spike"),
+        lava_backend(case.program, f"lava, {mapping}", mapping, timeout_s=300),
     ]
-    recorded = [machine(case.inputs) for machine in machines]
+    recorded = [backend(case.inputs) for backend in backends]
     for before, after in pairwise(recorded):
-        hop = compare(before, after)
-        assert hop.passed, hop
-        assert hop.differing == 0
+        comparison = compare(before, after)
+        assert comparison.passed, comparison
+        assert comparison.differing == 0
     rates = [float(spikes.mean()) for spikes in recorded[0].spikes.values()]
     assert np.mean([0.001 < rate < 0.999 for rate in rates]) > 0.5, "most layers must have something to say"

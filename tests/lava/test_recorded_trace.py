@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from tdd_deploy.exporters.lava import environment
-from tdd_deploy.exporters.lava.plan import planned
+from tdd_deploy.exporters.lava.plan import plan_bundle
 from tdd_deploy.neurons import LIF, LoihiLIF
 from tdd_deploy.program import Dense, Edge, Input, NeuronLayer, Output, build
 from tdd_deploy.program.quantization.quantize import quantize
 from tdd_deploy.simulator import reference
-from tdd_deploy.verification.backends import lava_machine
+from tdd_deploy.verification.backends import lava_backend
 
 DT_S = 1e-4  # of the recordings
 SCALE = 250  # integers per float that the NIR paper's converter chose: the weight 0.04 is 10
@@ -73,7 +73,7 @@ def test_integers_give_the_recorded_potentials_and_spikes_one_step_earlier():
 
 
 def test_the_bundle_says_that_lava_is_that_step_late():
-    plan = planned(as_converted(), "spike")
+    plan = plan_bundle(as_converted(), "spike")
     assert [layer["latency"] for layer in plan.manifest["neurons"]] == [1]
 
 
@@ -81,11 +81,11 @@ def test_the_bundle_says_that_lava_is_that_step_late():
 @pytest.mark.parametrize("mapping", ["fused", "stock", "spike"])
 def test_lava_itself_gives_the_recorded_spikes(mapping):
     given, _, spikes = recorded("lif_lava_cpu_fixed.csv")
-    found = lava_machine(as_converted(), "lava", mapping, timeout_s=300)(given[:, None, None])
+    found = lava_backend(as_converted(), "lava", mapping, timeout_s=300)(given[:, None, None])
     assert np.array_equal(found.spikes["n"][0, :-1, 0], spikes[1:])
 
 
-def test_our_own_quantisation_gives_the_recorded_spikes_too():
+def test_our_own_quantization_gives_the_recorded_spikes_too():
     given, _, spikes = recorded("lif_lava_cpu_fixed.csv")
     lif, weight, beta = described()
     neuron = LIF(beta=np.asarray(beta), v_threshold=lif.v_threshold[0], v_reset=np.asarray(0.0))

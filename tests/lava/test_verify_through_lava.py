@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tdd_deploy.commands import pipeline
+import tdd_deploy as td
 from tdd_deploy.data import open_data
 from tdd_deploy.exporters.lava import environment, worker
 from tdd_deploy.exporters.lava.worker import LavaRun, run_bundle
 from tdd_deploy.files import sha256
 from tdd_deploy.program import Conv, Program
-from tdd_deploy.verification.backends import reference_machine
+from tdd_deploy.verification.backends import reference_backend
 from tests.net_files import write_net
 
 pytestmark = pytest.mark.skipif(environment.find() is None, reason="Lava is not set up: tdd-deploy lava setup")
@@ -24,7 +24,7 @@ CHANNEL = 5
 @pytest.fixture(scope="module")
 def integer_file(run_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("integers") / "network.nir"
-    pipeline.export(run_folder, target="nir", out=path, bits=8)
+    td.export(run_folder, target="nir", out=path, bits=8)
     return path
 
 
@@ -58,14 +58,14 @@ def sabotaged(bundle: Path, *arguments: Any, **options: Any) -> LavaRun:
 
 @pytest.mark.parametrize("mapping", ["fused", "stock", "spike"])
 def test_a_trained_network_is_the_same_in_lava(mapping: Any, integer_file: Path) -> None:
-    verified = pipeline.verify(
+    verified = td.verify(
         integer_file, data="digits", samples=3, batch=2, against=["reference", "lava"], mapping=mapping
     )
-    (hop,) = verified.hops
-    assert (hop.after, hop.n_samples, hop.passed) == (f"lava, {mapping}", 3, True)
-    assert (hop.differing, hop.outputs_differing, hop.predictions_differing) == (0, 0, 0)
-    assert hop.largest_dv == (0 if mapping == "fused" else None)
-    assert hop.spikes == 3 * 6 * 3456
+    (comparison,) = verified.comparisons
+    assert (comparison.after, comparison.n_samples, comparison.passed) == (f"lava, {mapping}", 3, True)
+    assert (comparison.differing, comparison.outputs_differing, comparison.predictions_differing) == (0, 0, 0)
+    assert comparison.largest_dv == (0 if mapping == "fused" else None)
+    assert comparison.spikes == 3 * 6 * 3456
 
 
 def test_sums_of_a_layer_without_neurons_are_the_same_in_lava(tmp_path: Path) -> None:
@@ -74,26 +74,31 @@ def test_sums_of_a_layer_without_neurons_are_the_same_in_lava(tmp_path: Path) ->
     net = write_net(tmp_path / "some.net", {"type": "dense", "shape": [3], "weight": weight})
     rng = np.random.default_rng(0)
     np.savez(tmp_path / "x.npz", x=rng.random((2, 30, 600)) < 0.6)
-    verified = pipeline.verify(net, data=str(tmp_path / "x.npz"), against=["reference", "lava"])
-    (hop,) = verified.hops
-    assert (hop.n_samples, hop.spikes, hop.differing, hop.largest_dv) == (2, 2 * 30 * 3, 0, 0)
+    verified = td.verify(net, data=str(tmp_path / "x.npz"), against=["reference", "lava"])
+    (comparison,) = verified.comparisons
+    assert (comparison.n_samples, comparison.spikes, comparison.differing, comparison.largest_dv) == (
+        2,
+        2 * 30 * 3,
+        0,
+        0,
+    )
     inputs = np.load(tmp_path / "x.npz")["x"].swapaxes(0, 1)
-    held = reference_machine(pipeline.read_program(net), "")(inputs).potentials["layer0"]
+    held = reference_backend(td.load(net), "")(inputs).potentials["layer0"]
     assert np.abs(np.diff(held, axis=1)).max() > 2**23  # wraps
 
 
 def test_a_planted_fault_is_found_and_named(integer_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The event engine cannot say its potentials; those of the reference, which agrees with it, stand beside Lava's."""
     monkeypatch.setattr(worker, "run_bundle", sabotaged)
-    verified = pipeline.verify(integer_file, data="digits", samples=2, against=["reference", "event", "lava"])
-    *before, hop = verified.hops
+    verified = td.verify(integer_file, data="digits", samples=2, against=["reference", "event", "lava"])
+    *before, comparison = verified.comparisons
     assert all(found.passed for found in before)
-    found = hop.first
+    found = comparison.first_divergence
     assert found is not None
     assert (found.layer, found.neuron[0]) == ("conv1_spikes", CHANNEL)
-    program = pipeline.read_program(integer_file)
+    program = td.load(integer_file)
     inputs = np.repeat(next(open_data("digits").batches(2)).x[None], 6, axis=0)
-    right, wrong = (reference_machine(p, "")(inputs) for p in (program, with_changed_weight(program)))
+    right, wrong = (reference_backend(p, "")(inputs) for p in (program, with_changed_weight(program)))
     apart = right.spikes["conv1_spikes"] != wrong.spikes["conv1_spikes"]
     step = int(apart.any(axis=(0, 2, 3, 4)).argmax())
     sample, *neuron = np.argwhere(apart[:, step])[0].tolist()

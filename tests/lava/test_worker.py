@@ -168,7 +168,7 @@ def test_a_good_run_gives_its_outputs_and_leaves_nothing_else(place: Place) -> N
     assert sorted(path.name for path in place.root.rglob("*") if path.is_file()) == ["run.py", "x.npz", "y.npz"]
 
 
-def test_what_a_good_run_forgets_is_cleared_up(place: Place) -> None:
+def test_leftovers_of_a_good_run_are_removed(place: Place) -> None:
     place.run(CROWD.replace("END", GOOD))
     place.outputs.unlink()
     place.assert_nothing_is_left()
@@ -188,7 +188,7 @@ def test_a_run_sees_nothing_of_our_environment(place: Place, monkeypatch: pytest
 
 def test_a_run_that_is_too_slow_is_stopped_and_its_log_is_kept(place: Place) -> None:
     began = time.monotonic()
-    with pytest.raises(WorkerFailed, match=r"stopped after 2 s.*--timeout") as failed:
+    with pytest.raises(WorkerFailed, match=r"bundle was stopped after 2 s\. .*timeout_s") as failed:
         place.run(SLEEPING, timeout_s=2)
     assert time.monotonic() - began < PATIENCE_S
     place.assert_nothing_is_left()
@@ -198,8 +198,8 @@ def test_a_run_that_is_too_slow_is_stopped_and_its_log_is_kept(place: Place) -> 
     assert failed.value.log.parent == place.root / "home" / "logs"
 
 
-def test_a_run_that_raises_tells_its_last_lines_and_where_the_log_is(place: Place) -> None:
-    with pytest.raises(WorkerFailed, match=r"bundle: Lava failed \(exit code 1\)") as failed:
+def test_a_run_that_raises_shows_its_last_lines_and_the_path_of_its_log(place: Place) -> None:
+    with pytest.raises(WorkerFailed, match=r"bundle failed in Lava \(exit code 1\)") as failed:
         place.run(CROWD.replace("END", "raise ValueError('too many spikes')"))
     place.assert_nothing_is_left()
     assert failed.value.last_lines[-1] == "ValueError: too many spikes"
@@ -216,7 +216,7 @@ def test_a_refused_input_is_one_sentence_without_a_log(place: Place) -> None:
     code = "import sys; print('warming up'); print('x is [3], not [n, 6, 64].', file=sys.stderr); sys.exit(2)"
     with pytest.raises(WorkerFailed) as failed:
         place.run(code)
-    assert str(failed.value) == f"{place.bundle}: x is [3], not [n, 6, 64]."
+    assert str(failed.value) == f"{place.bundle} cannot be run: x is [3], not [n, 6, 64]."
     assert not (place.root / "home").exists()
 
 
@@ -227,25 +227,25 @@ def test_a_run_without_readable_outputs_has_failed(code: str, place: Place) -> N
     assert list((place.root / "out").iterdir()) == []
 
 
-def test_an_interpreter_that_does_not_run_is_told(place: Place) -> None:
+def test_an_interpreter_that_does_not_run_is_reported(place: Place) -> None:
     (place.bundle / "run.py").touch()
     with pytest.raises(WorkerFailed, match=r"could not be started(.|\n)*No such file"):
         run_bundle(*place.arguments, python=place.root / "python")
 
 
-def test_what_is_not_there_is_told_before_anything_runs(place: Place) -> None:
+def test_missing_files_are_reported_before_anything_runs(place: Place) -> None:
     bundle, inputs, outputs = place.arguments
-    with pytest.raises(BadFile, match=r"run\.py: no such file"):
+    with pytest.raises(BadFile, match=r"run\.py does not exist\. Name a folder"):
         run_bundle(bundle, inputs, outputs, python=Path(sys.executable))
     (bundle / "run.py").touch()
     for files, found in (
-        ((bundle, place.root / "no.npz", outputs), "no such file"),
+        ((bundle, place.root / "no.npz", outputs), "does not exist"),
         ((bundle, inputs, place.root / "no" / "y.npz"), "cannot be written"),
         ((bundle, inputs, place.root), "is a folder"),
     ):
         with pytest.raises(BadFile, match=found):
             run_bundle(*files, python=Path(sys.executable))
-    with pytest.raises(BadOption, match="--timeout is 0"):
+    with pytest.raises(BadOption, match=r"^timeout_s must be a number of seconds above 0 \(got 0\)"):
         place.run(GOOD, timeout_s=0)
 
 

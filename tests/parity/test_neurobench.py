@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tdd_deploy.commands.pipeline import read_program, train
+from tdd_deploy import load as read_program
+from tdd_deploy import train
 from tdd_deploy.data import open_data
 from tests.parity.connections import Connection, connections, save
 from tests.zoo import Case, grow

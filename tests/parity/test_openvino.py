@@ -21,7 +21,7 @@ from tdd_deploy.program import CODES, Conv, Dense, Edge, Input, NeuronLayer, Out
 from tdd_deploy.program.inputs import as_input
 from tdd_deploy.program.quantization.quantize import quantize
 from tdd_deploy.simulator import reference
-from tdd_deploy.verification.backends import openvino_machine
+from tdd_deploy.verification.backends import openvino_backend
 from tests.commands import Call
 from tests.property.test_integer_execution import grown, integer_case
 from tests.zoo import Case, with_delays
@@ -185,7 +185,7 @@ def test_a_loop_keeps_values_that_were_sent_some_steps_ago(number_format):
 
 @pytest.mark.parametrize("name", ["small.nir", "integers.nir"])
 def test_verify_compares_openvino(name, call: Call, tmp_path: Path):
-    from tdd_deploy.commands.pipeline import read_program
+    from tdd_deploy import load as read_program
 
     program = read_program(GOLDEN / name)
     samples = np.random.default_rng(4).integers(0, 2, (6, *program.input.shape)).astype(np.float32)
@@ -199,4 +199,4 @@ def test_verify_compares_openvino(name, call: Call, tmp_path: Path):
 def test_openvino_runs_exported_files_without_onnxruntime():
     program = integer_case(0).program
     for form in FORMS:
-        assert openvino_machine(program, form)(integer_case(0).inputs).machine == f"openvino, {form}"
+        assert openvino_backend(program, form)(integer_case(0).inputs).backend == f"openvino, {form}"

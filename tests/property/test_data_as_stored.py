@@ -1,4 +1,4 @@
-"""Values read from an .npz are the stored values times the reported scale, or the file is refused."""
+"""Values read from an .npz or an array are the stored values times the reported scale, or they are refused."""
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -8,7 +8,7 @@ from hypothesis import event, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from tdd_deploy.data import open_data
+from tdd_deploy.data import open_arrays, open_data
 from tdd_deploy.errors import BadData
 
 WHOLE = 2**24
@@ -26,13 +26,15 @@ SHAPES = arrays.array_shapes(min_dims=1, max_dims=4, max_side=5)
     order=st.sampled_from("CF"),
     scale=st.none() | st.floats(2.0**-10, 2.0**10),
     size=st.integers(1, 6),
+    in_memory=st.booleans(),
 )
 def test_values_are_the_stored_values_times_the_reported_scale(
-    stored: np.ndarray, order: str, scale: float | None, size: int
+    stored: np.ndarray, order: str, scale: float | None, size: int, in_memory: bool
 ) -> None:
     with TemporaryDirectory() as folder:
         path = Path(folder) / "x.npz"
-        np.savez(path, x=np.asarray(stored, order=order))
+        given_x = np.asarray(stored, order=order)
+        np.savez(path, x=given_x)
         is_whole = stored.dtype.kind in "iu" and stored.dtype.itemsize > 1
         with np.errstate(over="ignore"):
             in_float32 = stored.astype(np.float32)
@@ -42,7 +44,7 @@ def test_values_are_the_stored_values_times_the_reported_scale(
             is_held = all(-WHOLE <= value <= WHOLE for value in stored.ravel().tolist())
         is_open = scale is None and stored.dtype == np.uint8 and stored.max() == 1
         try:
-            source = open_data(str(path), input_scale=scale)
+            source = open_arrays(given_x, input_scale=scale) if in_memory else open_data(str(path), input_scale=scale)
             x = np.concatenate([batch.x for batch in source.batches(size)])
         except BadData:
             event("refused")

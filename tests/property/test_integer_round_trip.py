@@ -25,7 +25,7 @@ TOP = 2**23 - 1
 
 
 def integers(seed: int, *, plain: bool) -> Program:
-    """Random networks side by side; those with a filter or an unused number after a soft reset made holdable."""
+    """Random networks side by side; a filter or an unused number with a soft reset is removed, as NIR needs."""
     program = grown(seed, 2, plain=plain).program
     nodes = [
         replace(node, neuron=holdable(node.neuron)) if isinstance(node, NeuronLayer) else node for node in program.nodes

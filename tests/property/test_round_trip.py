@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tdd_deploy.errors import NotExportable
-from tdd_deploy.exporters.nir.write import NEURONS as HELD
+from tdd_deploy.exporters.nir.rules import NEURONS as HELD
 from tdd_deploy.exporters.nir.write import lift, write
 from tdd_deploy.importers import lower, read
 from tdd_deploy.neurons import CubaLIF, Firing, I, Neuron, VariantLIF

@@ -66,7 +66,7 @@ def by_hand(program: Program, inputs: np.ndarray) -> dict[str, np.ndarray]:
 @pytest.mark.parametrize("compare", [">", ">="])
 @pytest.mark.parametrize("theta", [0.0, 0.5, 2.0])
 @pytest.mark.parametrize("seed", range(5))
-def test_the_closed_loop_is_lavas_residue_on_every_machine_and_in_both_codes(seed, theta, compare):
+def test_the_closed_loop_is_lavas_residue_on_every_backend_and_in_both_codes(seed, theta, compare):
     """With ``residue = x - sum of what was sent``, both say the same; see ``proc/sdn`` of lava-nc 0.10.0."""
     rng = np.random.default_rng(seed)
     program, inputs = network(rng, theta, compare), moving(rng)

@@ -33,18 +33,18 @@ def test_whole_numbers_of_any_type_become_32_bits(dtype):
 def test_a_number_that_integers_cannot_hold_is_refused(value):
     with pytest.raises(BadProgram) as caught:
         built([[1.0, value]])
-    assert caught.value.violations == (Violation("fc.weight", f"{value}", "whole numbers of 32 bits"),)
+    assert caught.value.violations == (Violation("fc.weight", f"{value}", "an array of whole numbers of 32 bits"),)
 
 
 def test_a_neurons_numbers_are_looked_at_too_and_all_at_once():
     with pytest.raises(BadProgram) as caught:
         built([[0.25]], v_threshold=63.5)
     assert [str(violation) for violation in caught.value.violations] == [
-        "fc.weight: 0.25; allowed: whole numbers of 32 bits.",
-        "n.v_threshold: 63.5; allowed: whole numbers of 32 bits.",
+        "fc.weight must be an array of whole numbers of 32 bits (got 0.25).",
+        "n.v_threshold must be an array of whole numbers of 32 bits (got 63.5).",
     ]
 
 
 def test_an_unknown_number_format_is_named():
-    with pytest.raises(BadProgram, match="number_format: 'int8'; allowed: float32 or float64 or integer"):
+    with pytest.raises(BadProgram, match=r"number_format must be float32 or float64 or integer \(got 'int8'\)"):
         built([[1.0]], number_format="int8")

@@ -25,17 +25,18 @@ from tdd_deploy.errors import MissingDependency
 from tdd_deploy.exporters import TARGETS
 from tdd_deploy.exporters.lava.rules import MAPPINGS
 from tdd_deploy.exporters.onnx.rules import FORMS
+from tdd_deploy.options.training import NORMS, OPTIMIZER_DEFAULTS, SCHEDULES, STRATEGY_DEFAULTS
+from tdd_deploy.options.vocabulary import METHODS, STEPWISE_NORMS, Weigh
 from tdd_deploy.simulator.hardware.profiles import profile_names
 from tdd_deploy.simulator.reports.report import SCHEMA_VERSION
 from tdd_deploy.simulator.reports.tables import FORMATS, TABLES
-from tdd_deploy.training import METHODS, NETWORKS
+from tdd_deploy.training import NETWORKS
 from tdd_deploy.training.augment import AUGMENTATIONS
 from tdd_deploy.training.execution import DEVICES
 from tdd_deploy.training.methods import READINGS, SCORES, STEP_LOSSES
-from tdd_deploy.training.options import NORMS, OPTIMIZER_DEFAULTS, SCHEDULES, STEPWISE_NORMS, STRATEGY_DEFAULTS, Weigh
 from tdd_deploy.training.strategies import TRANSMISSIONS
-from tdd_deploy.verification import backends as machines
-from tdd_deploy.verification.backends import MACHINES
+from tdd_deploy.verification import backends
+from tdd_deploy.verification.backends import BACKENDS
 from tests import by_hand
 from tests.commands import Call
 
@@ -83,7 +84,7 @@ def test_the_words_of_the_options_are_those_of_the_rooms(call: Call) -> None:
     assert (*FORMATS, "json") == cli.FORMATS_OF_TABLES
     assert cli.MAPPINGS == MAPPINGS
     assert cli.FORMS == FORMS
-    assert cli.MACHINES == MACHINES
+    assert cli.BACKENDS == BACKENDS
     train, simulate = (re.sub(r"\s+", " ", call(command, "--help").out) for command in ("train", "simulate"))
     assert all(f"[{'|'.join(words)}]" in train for words in (SCORES, READINGS, SCHEDULES, get_args(Weigh)))
     assert all(name in simulate for name in (*cli.DEFAULT_PROFILES, *DATASETS))
@@ -271,14 +272,14 @@ def test_bad_data_is_answered_in_one_sentence(fault: str, call: Call, run_folder
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--data", "mnits"], "did you mean mnist"),
+        (["--data", "mnits"], "Did you mean mnist?"),
         (["--data", "mnist"], "TDD_DEPLOY_DATA"),
         (["--data", "digits", "--energy", "--profile", "loihi1"], "did you mean loihi1-davies2018 or loihi1-sanafe?"),
         (["--data", "digits", "--profile", "odin"], "--profile is odin; allowed: with --energy"),
         (["--data", "digits", "--step-time", "1"], "--step-time is 1; allowed: with --energy"),
         (["--data", "digits", "--energy", "--step-time", "-1"], "--step-time is -1; allowed: a number above 0"),
         (["--data", "digits", "--energy", "--clock", "5"], "cmos45-memory: it does not"),
-        (["--data", "digits", "--split", "training"], "train, val, test"),
+        (["--data", "digits", "--split", "training"], "train, val or test (got training). Did you mean train?"),
         (["--data", "digits", "--out", "FILE"], "is a file"),
         (["--data", "digits", "--record", "FOLDER"], "is a folder"),
         (["--data", "digits", "--steps", "0"], "--steps"),
@@ -394,7 +395,7 @@ def test_a_full_disk_is_answered_in_one_sentence(kib: int, words: str, run_folde
     )  # fmt: skip
     assert called.returncode == 2
     assert called.stderr.count("\n") == 1
-    assert "room" in called.stderr
+    assert "space" in called.stderr
     assert [path for path in tmp_path.rglob(".*") if path.name.endswith(".part")] == []
 
 
@@ -413,7 +414,7 @@ def test_a_fault_of_ours_is_exit_4(call: Call, run_folder: Path, monkeypatch: py
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("oh")
 
-    monkeypatch.setattr("tdd_deploy.commands.pipeline.inspect", broken)
+    monkeypatch.setattr("tdd_deploy.commands.td.inspect", broken)
     called = call("inspect", run_folder)
     assert called.code == 4
     assert "bug" in called.err
@@ -429,7 +430,7 @@ def test_a_reader_who_leaves_is_no_error(run_folder: Path) -> None:
 @pytest.fixture(scope="module")
 def integer_file(run_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The trained network, quantized."""
-    from tdd_deploy.commands.pipeline import export
+    from tdd_deploy import export
 
     path = tmp_path_factory.mktemp("integers") / "network.nir"
     export(run_folder, target="nir", out=path, bits=8)
@@ -564,51 +565,51 @@ def test_onnxruntime_fires_the_spikes_of_the_reference(call: Call, run_folder: P
         called = call("verify", file, *words)
         report = json.loads(called.out)
         assert (called.code, called.err) == (0, "")
-        assert [hop["after"] for hop in report["hops"]][-2:] == ["onnx, step", "onnx, scan"]
-        assert [hop["differing"] for hop in report["hops"]] == [0] * 4
-        assert [hop["outputs_differing"] for hop in report["hops"]] == [0] * 4
+        assert [comparison["after"] for comparison in report["comparisons"]][-2:] == ["onnx, step", "onnx, scan"]
+        assert [comparison["differing"] for comparison in report["comparisons"]] == [0] * 4
+        assert [comparison["outputs_differing"] for comparison in report["comparisons"]] == [0] * 4
 
 
-def test_machines_that_agree_are_exit_0(call: Call, integer_file: Path, run_folder: Path) -> None:
+def test_backends_that_agree_are_exit_0(call: Call, integer_file: Path, run_folder: Path) -> None:
     for file, against in ((integer_file, "reference,event"), (run_folder, "reference, event"), (run_folder, "integer")):
         called = call("verify", file, "--data", "digits", "--samples", 3, "--against", against)
         assert (called.code, called.err) == (0, "")
         assert called.out.count("ok ") == 2
-        assert "first difference" not in called.out
+        assert "first divergence" not in called.out
 
 
-def test_machines_that_part_are_exit_1_with_the_place(
+def test_backends_that_differ_are_exit_1_with_the_place(
     call: Call, integer_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def faulty(program: Any, name: str, code: str) -> machines.Machine:
+    def faulty(program: Any, name: str, code: str) -> backends.Backend:
         def run(inputs: np.ndarray) -> Any:
-            recorded = machines.reference_machine(program, name)(inputs)
+            recorded = backends.reference_backend(program, name)(inputs)
             if code == "delta":
                 recorded.spikes["conv2_spikes"][1, 2, 3, 0, 1] = 7
             return replace(recorded, potentials={})
 
         return run
 
-    monkeypatch.setattr(machines, "event_machine", faulty)
+    monkeypatch.setattr(backends, "event_backend", faulty)
     words = ["verify", integer_file, "--data", "digits", "--samples", 3, "--against", "reference,event"]
     called = call(*words)
     assert (called.code, called.err) == (1, "")
     assert called.out.count("NO ") == 2
-    for machine in ("reference -> event, delta code", "event, delta code -> event, spike code"):
+    for pair in ("reference -> event, delta code", "event, delta code -> event, spike code"):
         place = "layer conv2_spikes, step 3, sample 1, neuron [3, 0, 1]"
-        assert re.search(rf"^{machine}: first difference: {re.escape(place)}.*likely cause: ", called.out, re.MULTILINE)
+        assert re.search(rf"^{pair}: first divergence: {re.escape(place)}.*likely cause: ", called.out, re.MULTILINE)
     called = call(*words, "--json")
     report = json.loads(called.out)
     assert (called.code, report["passed"]) == (1, False)
-    assert [hop["passed"] for hop in report["hops"]] == [False, False]
-    assert report["hops"][0]["first"]["neuron"] == [3, 0, 1]
+    assert [comparison["passed"] for comparison in report["comparisons"]] == [False, False]
+    assert report["comparisons"][0]["first_divergence"]["neuron"] == [3, 0, 1]
 
 
 def test_verify_prints_one_json_object(call: Call, run_folder: Path) -> None:
     called = call("verify", run_folder, "--data", "digits", "--samples", 3, "--against", "integer", "--json")
     report = json.loads(called.out)
-    assert (called.code, report["schema_version"], report["passed"], report["n_samples"]) == (0, 1, True, 3)
-    assert [hop["bound"] for hop in report["hops"]] == ["0 differing"] * 2
+    assert (called.code, report["schema_version"], report["passed"], report["n_samples"]) == (0, 2, True, 3)
+    assert [comparison["bound"] for comparison in report["comparisons"]] == ["0 differing"] * 2
     assert set(report["seconds"]) == set(report["accuracies"]) == {
         "integer reference", "integer, delta code", "integer, spike code",
     }  # fmt: skip
@@ -618,9 +619,9 @@ def test_verify_leaves_out_what_is_not_there_and_says_so(
     call: Call, integer_file: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     def missing(path: Path, program: object) -> None:
-        raise MissingDependency("torch", "verify --against torch", "'tdd-deploy[train]'")
+        raise MissingDependency("torch", "`against=torch`", "'tdd-deploy[train]'")
 
-    monkeypatch.setattr(machines, "torch_machine", missing)
+    monkeypatch.setattr(backends, "torch_backend", missing)
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     monkeypatch.setenv("TDD_DEPLOY_LAVA_HOME", str(tmp_path))
     called = call("verify", integer_file, "--data", "digits", "--samples", 2)
@@ -649,13 +650,13 @@ def test_asking_for_lava_without_its_environment_is_exit_3_with_the_remedy(
     [
         (
             "--data digits --against reference,loihi,gpu",
-            "loihi, gpu; allowed: torch, reference, event, onnx, openvino, integer, lava",
+            "one or more of torch, reference, event, onnx, openvino, integer, lava (got loihi, gpu)",
         ),
         ("--data digits --against reference", "at least two"),
         ("--data digits --against ,", "at least two"),
         ("--data digits --against integer", "at least two"),
-        ("--data mnits --against event", "did you mean mnist"),
-        ("--data digits --split training --against event", "train, val, test"),
+        ("--data mnits --against event", "Did you mean mnist?"),
+        ("--data digits --split training --against event", "train, val or test (got training). Did you mean train?"),
         ("--data digits --samples 0", "--samples"),
         ("--data digits --mapping dense", "--mapping"),
         ("--data digits --batch 0", "--batch"),
@@ -701,7 +702,7 @@ def test_sweep_prints_a_row_per_point_and_marks_the_best(call: Call, run_folder:
     [
         (["--bits", "float,many"], "'many' is neither float nor a number of bits"),
         (["--code", "delta,morse"], "'morse' is not one of auto, delta, spike"),
-        (["--input-threshold", "-1"], "--input-threshold is -1; allowed: 0 or more"),
+        (["--input-threshold", "-1"], "--input-threshold must be 0 or more (got -1)"),
     ],
 )
 def test_sweep_refuses_what_is_no_axis(call: Call, run_folder: Path, tmp_path: Path, words: list, said: str) -> None:
@@ -716,7 +717,7 @@ def test_a_threshold_of_the_input_is_of_numbers(call: Call, run_folder: Path) ->
     assert report["data"]["input_threshold"] == 0.5
     assert report["totals"]["input_events"] < json.loads(call(*words[:-2], "--json").out)["totals"]["input_events"]
     called = call(*words, "--encoder", "poisson")
-    assert (called.code, "allowed: with --encoder direct" in called.err) == (2, True)
+    assert (called.code, "Use --encoder direct." in called.err) == (2, True)
 
 
 def test_simulate_compares_with_the_dense_twin(call: Call, run_folder: Path, tmp_path: Path) -> None:

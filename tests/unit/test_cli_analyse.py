@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import tdd_deploy as td
 from tdd_deploy.cli import app as cli
-from tdd_deploy.commands import pipeline
 from tdd_deploy.data import open_data
 from tdd_deploy.errors import Interrupted
 from tdd_deploy.program import Conv, Dense
@@ -23,7 +23,7 @@ from tests.commands import Call
 def small_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An mlp trained on digits for two epochs, four time steps."""
     folder = tmp_path_factory.mktemp("small") / "run"
-    pipeline.train(folder, data="digits", network="mlp", method="tet", epochs=2, steps=4)
+    td.train(folder, data="digits", network="mlp", method="tet", epochs=2, steps=4)
     return folder
 
 
@@ -60,7 +60,7 @@ def test_analyse_as_json_agrees_with_simulate(call: Call, small_run: Path) -> No
     found = json.loads(said.out)
     assert found["schema_version"] == 1
     assert (found["samples"], found["data"]["split"]) == (40, "test")
-    report = pipeline.simulate(small_run, data="digits", samples=40).as_json()
+    report = td.simulate(small_run, data="digits", samples=40).as_json()
     counted = {layer["name"]: layer for layer in report["layers"]}
     for layer in found["layers"]:
         for key in ("spikes", "delta_events"):
@@ -92,9 +92,9 @@ def test_analyse_writes_a_folder(call: Call, small_run: Path, tmp_path: Path) ->
 
 
 def test_batches_do_not_change_an_analysis(small_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = pipeline.analyse(small_run, data="digits", samples=7).as_json()
-    monkeypatch.setattr(pipeline, "ANALYSIS_BATCH", 3)
-    parts = pipeline.analyse(small_run, data="digits", samples=7).as_json()
+    whole = td.analyze(small_run, data="digits", samples=7).as_json()
+    monkeypatch.setattr(analyze_command, "BATCH", 3)
+    parts = td.analyze(small_run, data="digits", samples=7).as_json()
     assert parts["fisher"]["traces"] == pytest.approx(whole["fisher"]["traces"], rel=1e-5)
     for report in (whole, parts):
         report["fisher"]["traces"] = report["fisher"]["centroid"] = None
@@ -113,9 +113,9 @@ def test_data_without_labels_leave_fisher_information_out(
 
 
 def test_a_run_in_integers_is_analysed_as_it_is_deployed(tmp_path: Path) -> None:
-    pipeline.train(tmp_path / "run", data="digits", network="mlp", method="tet", epochs=1, steps=2, qat=4)
-    found = pipeline.analyse(tmp_path / "run", data="digits", samples=8).as_json()
-    counted = pipeline.simulate(tmp_path / "run", data="digits", samples=8).as_json()["totals"]
+    td.train(tmp_path / "run", data="digits", network="mlp", method="tet", epochs=1, steps=2, qat=4)
+    found = td.analyze(tmp_path / "run", data="digits", samples=8).as_json()
+    counted = td.simulate(tmp_path / "run", data="digits", samples=8).as_json()["totals"]
     assert {key: found["totals"][key] for key in ("spikes", "delta_events")} == {
         key: counted[key] for key in ("spikes", "delta_events")
     }
@@ -145,7 +145,7 @@ def test_where_information_lay_is_recorded_after_each_epoch(call: Call, tmp_path
     [
         (("--layer", "conv9"), "--layer is 'conv9'; allowed: fc1_spikes or fc2_spikes"),
         (("--samples", 3, "--sample", 3), "--sample is 3; allowed: 0 to 2"),
-        (("--split", "half"), "allowed: train, val, test"),
+        (("--split", "half"), "must be train, val or test (got half)"),
     ],
 )
 def test_mistakes_are_told_without_a_traceback(
@@ -173,7 +173,7 @@ def test_only_a_finished_run_is_analysed_or_pruned(call: Call, small_run: Path, 
 def test_a_file_in_the_place_of_the_folder_is_found_out_before_the_work(call: Call, small_run: Path) -> None:
     said = call("analyse", small_run, "--data", "digits", "--out", small_run / "train.json")
     assert said.code == 2
-    assert "is a file; name a folder" in said.err
+    assert "is a file. Name a folder" in said.err
 
 
 def test_pictures_without_matplotlib_exit_with_3(
@@ -198,24 +198,24 @@ def test_a_pruned_run_is_simulated_exported_and_verified(call: Call, small_run: 
     assert "70.0%" in said.out
     assert listing(out) == {"network.nir", "network.safetensors", "train.json"}
     assert listing(tmp_path / "runs") == {"pruned"}
-    program = pipeline.read_program(out)
+    program = td.load(out)
     maps = [node for node in program.linear_maps if isinstance(node, Dense | Conv)]
     zeros, n = (sum(count(node.weight) for node in maps) for count in (lambda w: (w == 0).sum(), np.size))
     assert zeros / n == pytest.approx(0.7, abs=0.001)
     recorded = json.loads((out / "train.json").read_text())
     before = json.loads((small_run / "train.json").read_text())
-    assert recorded["pruning"]["from"]["program"] == before["program"] == pipeline.read_program(small_run).digest
+    assert recorded["pruning"]["from"]["program"] == before["program"] == td.load(small_run).digest
     assert recorded["program"] == program.digest
     assert recorded["options"] == before["options"]
     rounds = recorded["pruning"]["rounds"]
     assert [each["round"] for each in rounds] == [0, 1, 2]
-    totals = pipeline.simulate(out, data="digits", split="val").as_json()
+    totals = td.simulate(out, data="digits", split="val").as_json()
     assert rounds[2]["delta_synops"] * 200 == pytest.approx(totals["totals"]["delta_code"]["synops_effective"])
     assert rounds[2]["delta_events"] * 200 == pytest.approx(totals["totals"]["delta_events"])
     assert rounds[2]["accuracy"] == pytest.approx(totals["accuracy"])
     assert rounds[2]["delta_synops"] < rounds[0]["delta_synops"]
-    assert pipeline.verify(out, data="digits", samples=4, against=("torch", "reference", "event")).passed
-    pipeline.export(out, target="nir", out=tmp_path / "pruned.nir", bits=8)
+    assert td.verify(out, data="digits", samples=4, against=("torch", "reference", "event")).passed
+    td.export(out, target="nir", out=tmp_path / "pruned.nir", bits=8)
     assert call("analyse", out, "--data", "digits", "--samples", 2).code == 0
 
 
@@ -239,10 +239,10 @@ def test_an_interrupt_keeps_the_rounds_that_are_finished(small_run: Path, tmp_pa
 
     out = tmp_path / "pruned"
     with pytest.raises(Interrupted, match="holds the network after round 1 of 2"):
-        pipeline.prune(small_run, data="digits", out=out, rounds=2, epochs=1, samples=16, progress=stop)
+        td.prune(small_run, data="digits", out=out, rounds=2, epochs=1, samples=16, progress=stop)
     assert listing(tmp_path) == {"pruned"}
     assert len(json.loads((out / "train.json").read_text())["pruning"]["rounds"]) == 2
-    assert pipeline.verify(out, data="digits", samples=2, against=("torch", "event")).passed
+    assert td.verify(out, data="digits", samples=2, against=("torch", "event")).passed
 
 
 def test_an_interrupt_before_that_leaves_nothing(call: Call, small_run: Path, tmp_path: Path) -> None:
@@ -250,7 +250,7 @@ def test_an_interrupt_before_that_leaves_nothing(call: Call, small_run: Path, tm
         os.kill(os.getpid(), signal.SIGINT)
 
     with pytest.raises(Interrupted, match="nothing was written"):
-        pipeline.prune(small_run, data="digits", out=tmp_path / "pruned", epochs=1, samples=16, progress=stop)
+        td.prune(small_run, data="digits", out=tmp_path / "pruned", epochs=1, samples=16, progress=stop)
     assert listing(tmp_path) == set()
 
 
@@ -275,11 +275,11 @@ def test_prune_tells_mistakes_and_leaves_no_folder(
         assert listing(tmp_path) == before
     said = call("prune", small_run, "--data", "digits", "--out", small_run)
     assert said.code == 2
-    assert "is not an empty folder; name a new folder" in said.err
+    assert "is not an empty folder. Name a new folder" in said.err
 
 
 def test_a_run_in_integers_is_not_pruned(call: Call, tmp_path: Path) -> None:
-    pipeline.train(tmp_path / "run", data="digits", network="mlp", method="tet", epochs=1, steps=2, qat=8)
+    td.train(tmp_path / "run", data="digits", network="mlp", method="tet", epochs=1, steps=2, qat=8)
     said = call("prune", tmp_path / "run", "--data", "digits", "--out", tmp_path / "out")
     assert said.code == 2
     assert "was trained for integers (--qat); prune a run in floats, then export it with --bits" in said.err

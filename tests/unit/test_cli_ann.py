@@ -12,15 +12,16 @@ import numpy as np
 import pytest
 import torch
 
-from tdd_deploy.commands import pipeline
+import tdd_deploy as td
 from tdd_deploy.data import open_data
 from tdd_deploy.errors import BadFile, Interrupted
+from tdd_deploy.run_folder import RunFolder
 from tdd_deploy.training.baseline import BITS
 from tests.commands import Call
 
 FAST = ("--method", "ann", "--network", "mlp", "--epochs", 2, "--train-samples", 256)
 WORDS = (
-    "is the run of an ANN (--method ann) without network.onnx; train it where onnx is installed"
+    "is the run of an ANN (--method ann) without network.onnx. Train it where onnx is installed"
     " (pip install 'tdd-deploy[onnx]'), or give it to simulate as --baseline."
 )
 
@@ -29,7 +30,7 @@ WORDS = (
 def ann_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The dense twin of an mlp, trained on digits for two epochs."""
     folder = tmp_path_factory.mktemp("ann") / "run"
-    pipeline.train(folder, data="digits", method="ann", network="mlp", epochs=2, train_samples=256)
+    td.train(folder, data="digits", method="ann", network="mlp", epochs=2, train_samples=256)
     return folder
 
 
@@ -51,12 +52,12 @@ def test_a_run_leaves_everything_but_a_nir_file(ann_run: Path) -> None:
 
 
 def test_the_baseline_says_what_was_measured_on_what(ann_run: Path) -> None:
-    found = pipeline.read_baseline(ann_run)
-    assert found == pipeline.read_baseline(ann_run / "baseline.json")
+    found = RunFolder.read_baseline(ann_run)
+    assert found == RunFolder.read_baseline(ann_run / "baseline.json")
     assert (found["network"], found["input_shape"], found["n_classes"]) == ("mlp", [1, 8, 8], 10)
     assert (found["data"]["name"], found["data"]["train_samples"]) == ("digits", 256)
     assert found["data"]["splits"] == {"val": {"n_samples": 200, "files": {}}, "test": {"n_samples": 500, "files": {}}}
-    assert found["quantisation"]["calibration_samples"] == 256
+    assert found["quantization"]["calibration_samples"] == 256
     assert found["layers"] == [
         {"name": "fc1", "kind": "dense", "macs": 64 * 128},
         {"name": "fc2", "kind": "dense", "macs": 128 * 128},
@@ -83,7 +84,7 @@ def test_of_an_npz_validation_and_the_whole_file_are_measured(call: Call, tmp_pa
     np.savez(path, x=(rng.random((100, 9)) + y[:, None]).astype("f4"), y=y)
     words = ("--method", "ann", "--network", "mlp", "--epochs", 3, "--batch", 16)
     assert call("train", "--data", path, *words, "--out", tmp_path / "run").code == 0
-    found = pipeline.read_baseline(tmp_path / "run")
+    found = RunFolder.read_baseline(tmp_path / "run")
     files = open_data(str(path)).digests
     assert files.keys() == {"own.npz"}
     assert found["data"]["splits"] == {
@@ -95,7 +96,7 @@ def test_the_last_line_says_what_it_costs_and_knows(call: Call, tmp_path: Path) 
     out = tmp_path / "run"
     said = call("train", *FAST, "--tensorboard", "--out", out)
     assert (said.code, said.out.count("\n")) == (0, 4)
-    found = pipeline.read_baseline(out)
+    found = RunFolder.read_baseline(out)
     last = found["results"][-len(BITS) - 1]["accuracy"]
     assert said.out.splitlines()[-1].startswith(f"{out / 'baseline.json'}: validation accuracy ")
     assert "25,856 dense MACs per sample" in said.out
@@ -114,9 +115,9 @@ def test_a_run_that_was_broken_off_ends_with_the_same_files(ann_run: Path, tmp_p
     out = tmp_path / "run"
     words = {"data": "digits", "method": "ann", "network": "mlp", "epochs": 2, "train_samples": 256}
     with pytest.raises(Interrupted):
-        pipeline.train(out, watcher=Stop(), **words)
+        td.train(out, watcher=Stop(), **words)
     assert not (out / "baseline.json").exists()
-    pipeline.train(out, resume=True)
+    td.train(out, resume=True)
     for name in ("baseline.json", "network.safetensors", "metrics.csv", "train.json"):
         assert (out / name).read_bytes() == (ann_run / name).read_bytes()
 
@@ -131,10 +132,10 @@ def test_a_finished_run_that_is_resumed_has_its_baseline_again(call: Call, ann_r
 
 def test_the_network_of_the_best_epoch_is_measured(tmp_path: Path) -> None:
     words = {"epochs": 30, "patience": 2, "learning_rate": 0.3, "schedule": "constant", "optimizer": "adam"}
-    run = pipeline.train(tmp_path / "run", data="digits", method="ann", network="mlp", train_samples=256, **words)
+    run = td.train(tmp_path / "run", data="digits", method="ann", network="mlp", train_samples=256, **words)
     best = run["epochs"][run["kept_epoch"] - 1]["accuracy"]
     assert best > run["epochs"][-1]["accuracy"]
-    assert pipeline.read_baseline(tmp_path / "run")["results"][0]["accuracy"] == best
+    assert RunFolder.read_baseline(tmp_path / "run")["results"][0]["accuracy"] == best
 
 
 @pytest.mark.parametrize(
@@ -154,7 +155,7 @@ def test_without_onnx_other_commands_say_that_it_is_an_ann(
     (run / "network.onnx").unlink()
     said = call(*({"RUN": run, "OUT": tmp_path / "out"}.get(word, word) for word in words))
     assert (said.code, said.out) == (2, "")
-    assert said.err == f"tdd-deploy: {run}: {WORDS}\n"
+    assert said.err == f"tdd-deploy: {run} {WORDS}\n"
     assert not (tmp_path / "out").exists()
 
 
@@ -163,10 +164,10 @@ def test_without_onnx_other_commands_say_that_it_is_an_ann(
     [
         (("export", "RUN", "--target", "nir", "--out", "OUT"), "SigmaDelta, for which NIR has no node"),
         (("export", "RUN", "--target", "lava", "--out", "OUT"), "SigmaDelta sends numbers"),
-        (("analyse", "RUN", "--data", "digits"), "is the run of an ANN (--method ann); name the run of a spiking"),
+        (("analyse", "RUN", "--data", "digits"), "is the run of an ANN (--method ann). Name the run of a spiking"),
         (
             ("prune", "RUN", "--data", "digits", "--out", "OUT"),
-            "is the run of an ANN (--method ann); name the run of a",
+            "is the run of an ANN (--method ann). Name the run of a",
         ),
     ],
 )
@@ -180,20 +181,20 @@ def test_what_is_for_spikes_alone_refuses_an_ann(
 
 
 def test_as_a_sigma_delta_network_it_knows_the_same_and_multiplies_what_its_baseline_says(ann_run: Path) -> None:
-    simulation = pipeline.simulate(ann_run, data="digits")
+    simulation = td.simulate(ann_run, data="digits")
     (row,) = (
-        each for each in pipeline.read_baseline(ann_run)["results"] if each["split"] == "test" and each["bits"] is None
+        each for each in RunFolder.read_baseline(ann_run)["results"] if each["split"] == "test" and each["bits"] is None
     )
     assert simulation.accuracy == row["accuracy"]
     layers = {layer["name"]: layer for layer in simulation.as_json()["layers"]}
     for name, macs in row["effective_macs"].items():
         assert layers[name]["macs"] + layers[name]["acs"] == pytest.approx(500 * macs)
-    assert pipeline.verify(ann_run, data="digits", against=("torch", "reference", "event")).passed
+    assert td.verify(ann_run, data="digits", against=("torch", "reference", "event")).passed
 
 
 def test_a_delta_threshold_of_a_conventional_network_saves_multiplications(ann_run: Path) -> None:
     synops = [
-        pipeline.simulate(ann_run, data="digits", delta_threshold=theta).trace.executed.total("synops_effective")
+        td.simulate(ann_run, data="digits", delta_threshold=theta).trace.executed.total("synops_effective")
         for theta in (0.0, 0.1)
     ]
     assert synops[1] < synops[0]
@@ -212,7 +213,7 @@ def test_an_unfinished_run_is_refused_with_how_to_finish_it(call: Call, tmp_path
     said = call("inspect", tmp_path)
     assert said.code == 2
     assert "without network.nir" in said.err
-    assert f"--out {tmp_path} --resume" in said.err
+    assert f"--out {tmp_path} and --resume" in said.err
 
 
 @pytest.mark.parametrize(
@@ -259,12 +260,12 @@ def without(found: dict[str, Any], key: str) -> dict[str, Any]:
     [
         (lambda found: [], "is no baseline"),
         (lambda found: without(found, "schema_version"), "is no baseline"),
-        (lambda found: {**found, "schema_version": 1}, "is a baseline of schema 1, not 2; train the ANN again"),
+        (lambda found: {**found, "schema_version": 2}, "is a baseline of schema 2, not 3. Train the ANN again."),
         (lambda found: {**found, "data": without(found["data"], "input_scale")}, "is damaged"),
         (lambda found: {**found, "data": {**found["data"], "input_scale": "1"}}, "is damaged"),
         *(
             (lambda found, name=name: without(found, name), "is damaged")
-            for name in ("network", "input_shape", "n_classes", "data", "quantisation", "layers", "results")
+            for name in ("network", "input_shape", "n_classes", "data", "quantization", "layers", "results")
         ),
         (lambda found: {**found, "layers": found["layers"][1:]}, "is damaged"),
         (lambda found: {**found, "results": [without(found["results"][0], "bits")]}, "is damaged"),
@@ -279,19 +280,21 @@ def test_a_baseline_that_is_damaged_is_refused(change: Any, told: str, ann_run: 
     found = json.loads((ann_run / "baseline.json").read_text())
     (tmp_path / "baseline.json").write_text(json.dumps(change(found)))
     with pytest.raises(BadFile) as refused:
-        pipeline.read_baseline(tmp_path)
+        RunFolder.read_baseline(tmp_path)
     assert told in str(refused.value)
 
 
 def test_a_folder_without_a_baseline_is_told_where_one_comes_from(tmp_path: Path) -> None:
-    with pytest.raises(BadFile, match=r"is missing or not a text file; name the folder of a finished run of .* ann"):
-        pipeline.read_baseline(tmp_path)
+    with pytest.raises(
+        BadFile, match=r"is missing or not a text file. Name the folder of a finished run of train with method=ann"
+    ):
+        RunFolder.read_baseline(tmp_path)
     (tmp_path / "baseline.json").write_text("{")
     with pytest.raises(BadFile, match="is not JSON"):
-        pipeline.read_baseline(tmp_path)
+        RunFolder.read_baseline(tmp_path)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is none")
 def test_a_baseline_is_measured_where_the_network_learned(tmp_path: Path) -> None:
-    pipeline.train(tmp_path / "run", data="digits", method="ann", epochs=1, device="cuda")
-    assert pipeline.read_baseline(tmp_path / "run")["results"][0]["accuracy"] > 0.5
+    td.train(tmp_path / "run", data="digits", method="ann", epochs=1, device="cuda")
+    assert RunFolder.read_baseline(tmp_path / "run")["results"][0]["accuracy"] > 0.5

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tdd_deploy.commands.pipeline import check
+from tdd_deploy import check
 from tdd_deploy.errors import BadOption
 from tdd_deploy.exporters.nir.write import write
 from tdd_deploy.program import Program

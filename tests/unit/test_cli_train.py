@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 import torch
 
+from tdd_deploy import train, verify
 from tdd_deploy.cli import app as cli
-from tdd_deploy.commands.pipeline import train, verify
-from tdd_deploy.training import TrainOptions, by_field
+from tdd_deploy.options.training import TrainOptions
 from tests.commands import Call
 
 FAST = ["--network", "mlp", "--method", "tet", "--steps", "2", "--epochs", "1", "--train-samples", "128"]
@@ -60,7 +60,7 @@ def test_a_run_leaves_its_options_its_epochs_and_its_network(call: Call, tmp_pat
         "a sample [1, 8, 8] has no time axis and is read as [1, 8, 8]",
     ]
     found = recorded(out)
-    assert by_field(found["options"])["learn"] == ("beta", "threshold")
+    assert TrainOptions.from_json(found["options"])["learn"] == ("beta", "threshold")
     assert found["options"]["reset_to"] == [0.0, 0.5]
     assert found["options"]["amp"] is True
     assert found["data"]["train_samples"] == 128

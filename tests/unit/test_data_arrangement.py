@@ -46,7 +46,7 @@ def test_time_steps_without_the_channel_axis_need_frames(sample, wanted, suggest
         arrange(sample, wanted, "mine")
     (violation,) = caught.value.violations
     assert f"{sample[0]} time steps or {sample[0]} channels" in violation.found
-    assert violation.remedy == f"Use --frames if the axis after N is time ({suggested})."
+    assert violation.remedy == f"Use `frames=True` if the axis after N is time ({suggested})."
     arrangement = arrange(sample, wanted, "mine", in_time=True)
     assert (arrangement.in_time, arrangement.n_steps) == (True, sample[0])
     assert arrangement.view(np.zeros((2, *sample), np.float32)).shape == (2, sample[0], *wanted)
@@ -55,7 +55,7 @@ def test_time_steps_without_the_channel_axis_need_frames(sample, wanted, suggest
 def test_frames_makes_the_axis_after_n_time():
     assert arrange((5, 3, 8, 8), (3, 8, 8), "mine", in_time=True).n_steps == 5
     assert arrange((1, 8, 8), (1, 8, 8), "mine", in_time=True).n_steps == 1
-    with pytest.raises(BadData, match=r"shape is \[3, 8, 8\]; allowed: \[T, 3, 8, 8\] for the program.s input"):
+    with pytest.raises(BadData, match=r"shape .* must be \[T, 3, 8, 8\] for the program.s input .*\(got \[3, 8, 8\]\)"):
         arrange((3, 8, 8), (3, 8, 8), "mine", in_time=True)
 
 
@@ -66,14 +66,14 @@ def test_frames_makes_the_axis_after_n_time():
 def test_where_time_may_be_the_last_axis_the_remedy_moves_it(sample, wanted):
     with pytest.raises(BadData) as caught:
         arrange(sample, wanted, "mine")
-    assert caught.value.violations[0].remedy == "If the last axis is time, save numpy.moveaxis(x, -1, 1)."
+    assert caught.value.violations[0].remedy == "If the last axis is time, use numpy.moveaxis(x, -1, 1)."
     moved = np.moveaxis(np.zeros((2, *sample)), -1, 1)
     assert arrange(moved.shape[1:], wanted, "mine", in_time=True).n_steps == sample[-1]
 
 
 @pytest.mark.parametrize(("sample", "wanted"), [((8, 6, 3), (3, 8, 6)), ((28, 28, 1), (1, 28, 28))])
 def test_where_channels_may_be_the_last_axis_the_remedy_moves_them(sample, wanted):
-    with pytest.raises(BadData, match=r"If the last axis holds the channels, save numpy.moveaxis\(x, -1, 1\)"):
+    with pytest.raises(BadData, match=r"If the last axis holds the channels, use numpy.moveaxis\(x, -1, 1\)"):
         arrange(sample, wanted, "mine")
     assert not arrange(np.moveaxis(np.zeros((2, *sample)), -1, 1).shape[1:], wanted, "mine").in_time
 
@@ -94,7 +94,7 @@ def test_where_the_same_values_would_fit_the_line_that_reshapes_them_is_shown(sa
     with pytest.raises(BadData) as caught:
         arrange(sample, wanted, "mine")
     remedy = caught.value.violations[0].remedy
-    assert remedy.startswith("If the axis after N is time, save " if in_time else "Save ")
+    assert remedy.startswith("If the axis after N is time, use " if in_time else "Use ")
     _, shape = remedy.removesuffix("]).").split("x.reshape([len(x), ")
     reshaped = tuple(int(n) for n in shape.split(", "))
     assert np.zeros((3, *sample)).reshape(3, *reshaped).shape == (3, *reshaped)
@@ -112,8 +112,8 @@ def test_the_refusal_shows_both_shapes_and_what_would_fit():
     with pytest.raises(BadData) as caught:
         arrange((8, 8), (1, 28, 28), "mine.npz")
     assert str(caught.value) == (
-        "mine.npz: samples: shape is [8, 8]; allowed: [1, 28, 28] or [T, 1, 28, 28] or [28, 28] or [T, 28, 28]"
-        " for the program's input [1, 28, 28]."
+        "mine.npz: the shape of a sample must be [1, 28, 28] or [T, 1, 28, 28] or [28, 28] or [T, 28, 28]"
+        " for the program's input [1, 28, 28] (got [8, 8])."
     )
 
 

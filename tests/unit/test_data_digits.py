@@ -46,5 +46,5 @@ def test_digits_stream_as_they_load():
 
 def test_without_scikit_learn_the_install_line_is_given(monkeypatch):
     monkeypatch.setattr(digits, "find_spec", lambda name: None)
-    with pytest.raises(MissingDependency, match=r"the data set digits needs scikit-learn; .*pip install scikit-learn"):
+    with pytest.raises(MissingDependency, match=r"the data set digits needs scikit-learn. .*pip install scikit-learn"):
         open_data("digits")

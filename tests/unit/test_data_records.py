@@ -74,7 +74,7 @@ def test_a_start_behind_the_end_is_refused(tmp_path, kept):
 
 @pytest.mark.parametrize("n_bytes", [0, 8, 26])
 def test_an_early_end_is_refused(n_bytes):
-    with pytest.raises(BadFile, match="parts: ends before its 3 samples of 9 bytes do; get or write it again"):
+    with pytest.raises(BadFile, match=r"parts ends before its 3 samples of 9 bytes do\. Get or write it again"):
         list(records(bytes(n_bytes), n=3).read(0, 3, 2))
 
 

@@ -44,7 +44,9 @@ def test_a_value_that_is_not_a_finite_float32_is_named_with_its_first_sample(sav
     x[[7, 9], 1] = bad
     batches = open_data(saved(x=x)).batches(4)
     assert next(batches).start == 0
-    with pytest.raises(BadData, match=rf"own.npz, split all: sample 7: x holds {found}"):
+    with pytest.raises(
+        BadData, match=rf"own.npz, split all: x of sample 7 must be finite numbers of float32 \(got {found}"
+    ):
         list(batches)
 
 
@@ -56,5 +58,5 @@ def test_a_size_or_limit_below_1_is_refused(saved, size, limit):
 
 def test_a_single_sample_is_for_training(saved):
     assert open_data(saved(x=np.zeros((1, 2))), split="train").n_samples == 1
-    with pytest.raises(BadData, match="split val: none of 1 samples"):
+    with pytest.raises(BadData, match="split val would hold none of the 1 samples"):
         open_data(saved(x=np.zeros((1, 2))), split="val")

@@ -137,10 +137,10 @@ def test_files_that_are_not_there_are_not_downloaded(folder):
     with pytest.raises(DataNotFound) as caught:
         open_data(SPLIT, data_dir=folder, binning=Binning(bins=4))
     assert str(caught.value) == (
-        f"data set tonic:SPLIT not found; looked in {folder}/SPLIT; put its files there, or let tonic do so: "
+        f"data set tonic:SPLIT was not found; looked in {folder}/SPLIT. Put its files there, or let tonic do so: "
         f"tonic.datasets.SPLIT(save_to='{folder}')."
     )
-    with pytest.raises(DataNotFound, match=r"name the folder that holds it with --data-dir or \$TDD_DEPLOY_DATA"):
+    with pytest.raises(DataNotFound, match=r"Name the folder that holds it with data_dir or \$TDD_DEPLOY_DATA"):
         open_data(SPLIT, binning=Binning(bins=4))
 
 
@@ -151,32 +151,36 @@ def test_the_environment_names_the_folder_too(folder, monkeypatch):
 
 @pytest.mark.parametrize("name", ["AUDIO", "SIZES", "NONE"])
 def test_what_is_no_data_set_of_one_camera_is_answered_with_those_that_are(folder, name):
-    with pytest.raises(BadOption, match="allowed: tonic:BOXES, tonic:BROKEN, tonic:SPLIT, tonic:WHOLE"):
+    with pytest.raises(BadOption, match="must be one of tonic:BOXES, tonic:BROKEN, tonic:SPLIT, tonic:WHOLE"):
         open_data(f"tonic:{name}", data_dir=folder, binning=Binning(bins=4))
 
 
 def test_recordings_without_classes_are_refused(folder):
-    with pytest.raises(BadData, match=r"its targets: float64 of shape \[0\]; allowed: one class for each recording"):
+    with pytest.raises(
+        BadData, match=r"its targets must be one class for each recording \(got float64 of shape \[0\]\)"
+    ):
         open_data("tonic:BOXES", data_dir=folder, binning=Binning(bins=4))
 
 
 def test_recordings_that_cannot_be_read_are_refused_by_folder(folder):
     source = open_data("tonic:BROKEN", data_dir=folder, binning=Binning(bins=4))
-    with pytest.raises(BadFile, match=r"BROKEN: its recording \d+ is float64, not t, x, y, p in integers"):
+    with pytest.raises(BadFile, match=r"BROKEN holds float64 as recording \d+, not t, x, y, p in integers"):
         source.load()
 
 
 def test_unknown_splits_are_refused(folder):
-    with pytest.raises(BadOption, match="--split is all; allowed: train, val, test"):
+    with pytest.raises(BadOption, match=r"^split must be train, val or test \(got all\)"):
         open_data(SPLIT, split="all", data_dir=folder, binning=Binning(bins=4))
-    with pytest.raises(BadOption, match="--split is test; allowed: all, train, val; this data set has no test files"):
+    with pytest.raises(
+        BadOption, match=r"^split must be all, train or val \(got test\)\. This data set has no test files"
+    ):
         open_data(WHOLE, split="test", data_dir=folder, binning=Binning(bins=4))
 
 
 def test_without_tonic_the_line_that_installs_it_is_given(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "tonic.datasets", None)
     monkeypatch.setitem(sys.modules, "tonic", None)
-    with pytest.raises(MissingDependency, match=r"--data tonic:NMNIST needs tonic; .* 'tdd-deploy\[events\]'"):
+    with pytest.raises(MissingDependency, match=r"^data=tonic:NMNIST needs tonic. .* 'tdd-deploy\[events\]'"):
         open_data("tonic:NMNIST", data_dir=tmp_path, binning=Binning(bins=4))
 
 
@@ -199,6 +203,6 @@ class TestWithTonic:
             assert np.argwhere(x).tolist() == [[0, 1, digit, 33], [1, 0, 33, digit]]
 
     def test_n_mnist_is_not_downloaded(self, tmp_path):
-        with pytest.raises(DataNotFound, match="tonic:NMNIST not found"):
+        with pytest.raises(DataNotFound, match="tonic:NMNIST was not found"):
             open_data("tonic:NMNIST", data_dir=tmp_path, binning=Binning(bins=4))
         assert not any(tmp_path.iterdir())

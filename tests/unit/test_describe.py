@@ -84,16 +84,16 @@ WORDS = [
 
 
 @pytest.mark.parametrize(("node", "name", "text"), WORDS, ids=[f"{name}: {text}" for _, name, text in WORDS])
-def test_a_node_is_told_in_words(node, name, text):
+def test_a_node_is_described_in_words(node, name, text):
     assert (kind(node), parameters(node)) == (name, text)
 
 
-def test_every_kind_of_node_is_told():
+def test_every_kind_of_node_is_described():
     kinds = {name for _, name, _ in WORDS}
-    with_words = {name for name, cls in NEURONS.items() if cls.choices}  # others are told by their numbers
+    with_words = {name for name, cls in NEURONS.items() if cls.choices}  # others are described by their numbers
     maps = {cls.__name__ for cls in LinearMap.__subclasses__() if cls.__module__ == LinearMap.__module__}
     assert kinds >= {"Input", "Output", *with_words, *maps}
 
 
-def test_float32_numbers_are_told_as_they_were_written():
+def test_float32_numbers_are_described_as_they_were_written():
     assert parameters(Scale(name="s", factor=np.array(0.9, np.float32))) == "factor 0.9"

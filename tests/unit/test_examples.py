@@ -80,7 +80,7 @@ def test_the_energy_of_a_file_of_ones_own_on_data_of_ones_own(tmp_path: Path) ->
     assert lines_of(*command, "--dialects", "brian", code=1)[-1].startswith("dialect must be one of nir, ")
 
 
-def test_a_new_neuron_spikes_alike_on_every_machine() -> None:
+def test_a_new_neuron_spikes_alike_on_every_backend() -> None:
     printed = lines_of("03_new_neuron.py")
     machines = ["reference", "engine, spike code", "engine, delta code", "onnxruntime"]
     assert [line[:18].strip() for line in printed[:4]] == machines

@@ -1,4 +1,4 @@
-"""What Lava cannot hold, when its parts work, what stands in a bundle, and how it comes onto a disk."""
+"""Rules, latencies, plans and files of bundles for Lava."""
 
 import errno
 import hashlib
@@ -12,7 +12,7 @@ import pytest
 
 from tdd_deploy.errors import BadFile, BadOption, NotExportable
 from tdd_deploy.exporters.lava.latency import latencies
-from tdd_deploy.exporters.lava.plan import planned
+from tdd_deploy.exporters.lava.plan import plan_bundle
 from tdd_deploy.exporters.lava.rules import MAPPINGS, violations
 from tdd_deploy.exporters.lava.write import write
 from tdd_deploy.neurons import IF, LI, LIF, CubaLIF, I, LoihiLIF, SigmaDelta, Threshold
@@ -132,17 +132,17 @@ def of_floats(neuron, *, bias=None) -> Program:
 
 
 PLAIN = [loihi(), loihi(du=7, dv=0), loihi(bias=[4095 << 7, -3]), loihi(v_threshold=0)]
-FREE = [  # what only our own process holds: the neuron, and what is said of it in the other mappings
-    (loihi(reset="soft"), "n", "soft reset"),
+FREE = [  # only our own process holds these: the neuron, and its violation in the other mappings
+    (loihi(reset="soft"), "n.reset", "soft"),
     (loihi(v_reset=1), "n.v_reset", "1"),
-    (loihi(v_reset=[0, -9]), "n.v_reset", "-9"),  # it was once told as 0
-    (loihi(v_threshold=639), "n.v_threshold", "9.98438 to 9.98438 units of weight"),
-    (loihi(v_threshold=-64), "n.v_threshold", "-1 to -1 units of weight"),
+    (loihi(v_reset=[0, -9]), "n.v_reset", "-9"),  # it was once reported as 0
+    (loihi(v_threshold=639), "n.v_threshold", "9.98438 to 9.98438"),
+    (loihi(v_threshold=-64), "n.v_threshold", "-1 to -1"),
     (loihi(v_threshold=[64, 128]), "n.v_threshold", "one per neuron"),
     (loihi(du=[1, 2]), "n.du", "one per neuron"),
     (loihi(dv=[1, 2]), "n.dv", "one per neuron"),
-    (loihi(bias=4097), "n.bias", "bits that such a number does not have"),
-    (loihi(bias=4095 << 8), "n.bias", "bits that such a number does not have"),  # an exponent of 8 was once let through
+    (loihi(bias=4097), "n.bias", "a number with more bits"),
+    (loihi(bias=4095 << 8), "n.bias", "a number with more bits"),  # an exponent of 8 was once let through
 ]
 
 
@@ -161,12 +161,12 @@ def test_the_fused_mapping_holds_the_others_too(neuron):
 @pytest.mark.parametrize(("neuron", "where", "found"), FREE)
 def test_lavas_own_neurons_hold_no_others(neuron, where, found, mapping):
     assert reasons(integers(neuron), mapping) == {where: found}
-    assert all(violation.remedy == "Use --mapping fused." for violation in violations(integers(neuron), mapping))
+    assert all(violation.remedy == "Use `mapping=fused`." for violation in violations(integers(neuron), mapping))
 
 
 @pytest.mark.parametrize("neuron", [LI(beta=np.array(0.5)), I(), SigmaDelta(delta_threshold=np.array(0.5))])
 def test_potentials_are_not_sent(neuron):
-    assert reasons(of_floats(neuron)) == {"n": f"{type(neuron).__name__} sends numbers"}
+    assert reasons(of_floats(neuron)) == {"n": f"{type(neuron).__name__}, which sends numbers"}
 
 
 def test_a_neuron_made_from_one_of_ours_is_not_taken_for_it():
@@ -183,7 +183,8 @@ def test_lava_compares_with_more_than(neuron):
 
 def test_a_bias_before_a_filter_is_refused():
     cuba = CubaLIF(alpha=np.array(0.5), beta=np.array(0.5), **FIRE)
-    assert reasons(of_floats(cuba, bias=[0.0, 1.0])) == {"n": "a bias on a map before it, which Lava would not filter"}
+    found = "filters its current, but Lava would not filter the bias of a map before it"
+    assert reasons(of_floats(cuba, bias=[0.0, 1.0])) == {"n": found}
     assert reasons(of_floats(cuba, bias=[0.0, 0.0])) == reasons(of_floats(IF(**FIRE), bias=[0.0, 1.0])) == {}
 
 
@@ -200,8 +201,8 @@ def test_floats_of_lavas_own_neurons_are_one_per_layer_and_reset_to_0(mapping):
     [
         ([[2, 256], [0, 0]], "0 to 256"),
         ([[2, -258], [0, 0]], "-258 to 2"),
-        ([[2, 3], [0, 0]], "0 to 3, odd ones among them"),
-        ([[-1, 300], [0, 0]], "-1 to 300, odd ones among them"),
+        ([[2, 3], [0, 0]], "0 to 3, including odd ones"),
+        ([[-1, 300], [0, 0]], "-1 to 300, including odd ones"),
     ],
 )
 def test_weights_are_even_and_of_eight_bits(weight, found):
@@ -245,8 +246,8 @@ def test_only_the_last_layer_can_be_replaced_by_its_currents(neuron):
     last = of_floats(neuron)
     between = chain(source(2), dense("fc", np.eye(2)), layer("n", 2, neuron=neuron), dense("fc2", np.eye(2)), OUT)
     for program, is_advised in ((last, True), (between, False)):
-        for said in (remedies(program), [v.remedy for v in refusals(program)]):
-            assert ["Read currents" in remedy for remedy in said] == [is_advised]
+        for advice in (remedies(program), [v.remedy for v in refusals(program)]):
+            assert ["Read currents" in remedy for remedy in advice] == [is_advised]
 
 
 def refusals(program: Program):
@@ -259,14 +260,14 @@ def test_a_scale_of_an_image_is_one_number_per_channel():
     def scaled(factor):
         return chain(source(2, 1, 2), Scale(name="s", factor=np.array(factor)), OUT)
 
-    assert reasons(scaled([[[1.0, 2.0]], [[1.0, 1.0]]])) == {"s": "a factor per pixel"}
+    assert reasons(scaled([[[1.0, 2.0]], [[1.0, 1.0]]])) == {"s": "has a factor per pixel"}
     assert reasons(scaled([[[1.0, 1.0]], [[2.0, 2.0]]])) == reasons(scaled(3.0)) == {}
 
 
 def test_all_reasons_come_at_once():
     program = integers(loihi(reset="soft", v_reset=1, du=[1, 2]), weight=[[1, 2], [3, 4]])
-    assert reasons(program, "stock").keys() == {"fc.weight", "n", "n.v_reset", "n.du"}
-    with pytest.raises(NotExportable, match=r"^this program does not fit Lava, mapping stock \(4 found\):"):
+    assert reasons(program, "stock").keys() == {"fc.weight", "n.reset", "n.v_reset", "n.du"}
+    with pytest.raises(NotExportable, match=r"^this program does not fit Lava with mapping=stock \(4 found\):"):
         write(program, Path("unused"), mapping="stock")
 
 
@@ -276,7 +277,7 @@ def test_all_reasons_come_at_once():
 def test_a_plan_of_integers_by_hand():
     neuron = loihi(v_threshold=[640, 700], v_reset=-3, bias=[0, 9], du=-1, reset="hard")
     program = replace(integers(neuron), provenance={"from": "here"})
-    plan = planned(program, "fused")
+    plan = plan_bundle(program, "fused")
     manifest = dict(plan.manifest)
     assert (manifest["schema_version"], manifest["kind"]) == (1, "tdd-deploy lava bundle")
     assert (manifest["program"], manifest["provenance"]) == (program.digest, {"from": "here"})
@@ -306,7 +307,7 @@ def edge(source, target, code="delta", flatten=False):
 
 
 def test_decays_per_neuron_are_arrays():
-    plan = planned(integers(loihi(du=[1, 2])), "fused")
+    plan = plan_bundle(integers(loihi(du=[1, 2])), "fused")
     assert (plan.manifest["neurons"][0]["du"], plan.arrays["n.du"].tolist()) == ("n.du", [1, 2])
 
 
@@ -318,7 +319,7 @@ def test_the_fused_mapping_alone_has_codes_of_its_own(mapping, codes):
     mixed = replace(
         program, edges=tuple(replace(e, code="spike" if e.target == "out" else "delta") for e in program.edges)
     )
-    assert {e["code"] for e in planned(mixed, mapping).manifest["edges"]} == codes
+    assert {e["code"] for e in plan_bundle(mixed, mapping).manifest["edges"]} == codes
 
 
 @pytest.mark.parametrize(
@@ -331,7 +332,7 @@ def test_the_fused_mapping_alone_has_codes_of_its_own(mapping, codes):
     ],
 )
 def test_decays_of_floats_are_fractions_lost(neuron, du, dv):
-    manifest = planned(of_floats(neuron), "fused").manifest
+    manifest = plan_bundle(of_floats(neuron), "fused").manifest
     assert (manifest["arithmetic"], manifest["input"]["largest"]) == ("floating_pt", None)
     assert (manifest["neurons"][0]["du"], manifest["neurons"][0]["dv"]) == (du, dv)
 
@@ -340,7 +341,7 @@ def test_biases_of_floats_move_into_neurons_and_output():
     program = chain(
         source(1), dense("a", [[1.0]], [0.5]), layer("n", 1), dense("b", [[2.0], [1.0]], [0.25, 0.0]), OUT
     )  # fmt: skip
-    plan = planned(program, "fused")
+    plan = plan_bundle(program, "fused")
     assert plan.arrays["n.bias"].tolist() == [0.5]
     assert plan.manifest["output"]["bias"] == "output.bias"
     assert plan.arrays["output.bias"].tolist() == [0.25, 0]
@@ -350,7 +351,7 @@ def test_biases_of_floats_move_into_neurons_and_output():
 def test_pools_and_scales_become_convolutions_of_one_channel_each():
     average = Pool(name="p", kernel=(1, 2), stride=(1, 2), padding=(0, 1), average=True)
     scale = Scale(name="s", factor=np.array([[[2.0, 2.0]], [[3.0, 3.0]]]))
-    plan = planned(chain(source(2, 1, 2), average, scale, OUT), "fused")
+    plan = plan_bundle(chain(source(2, 1, 2), average, scale, OUT), "fused")
     pooled, scaled = plan.manifest["synapses"]
     assert pooled == {
         "name": "p", "kind": "conv", "weight": "p.weight", "in_shape": [2, 1, 2], "out_shape": [2, 1, 2],
@@ -362,14 +363,14 @@ def test_pools_and_scales_become_convolutions_of_one_channel_each():
 
 @pytest.mark.parametrize(("factor", "diagonal"), [(2.0, [2, 2]), ([1.0, -3.0], [1, -3])])
 def test_a_scale_of_a_vector_becomes_a_diagonal(factor, diagonal):
-    plan = planned(chain(source(2), Scale(name="s", factor=np.array(factor)), OUT), "fused")
+    plan = plan_bundle(chain(source(2), Scale(name="s", factor=np.array(factor)), OUT), "fused")
     np.testing.assert_array_equal(plan.arrays["s.weight"], np.diag(diagonal))
 
 
 def test_a_convolution_keeps_its_geometry():
     geometry = {"stride": (1, 2), "padding": (2, 1), "dilation": (2, 1), "groups": 2}
     conv = Conv(name="c", weight=np.ones((4, 1, 2, 3)), bias=np.ones(4), **geometry)
-    plan = planned(chain(source(2, 5, 6), conv, layer("n", 4, 7, 3), OUT), "fused")
+    plan = plan_bundle(chain(source(2, 5, 6), conv, layer("n", 4, 7, 3), OUT), "fused")
     assert plan.manifest["synapses"] == [
         {
             "name": "c", "kind": "conv", "weight": "c.weight", "in_shape": [2, 5, 6], "out_shape": [4, 7, 3],
@@ -381,18 +382,18 @@ def test_a_convolution_keeps_its_geometry():
 
 def test_to_flatten_is_a_way_of_wiring():
     program = chain(source(1, 1, 2), Flatten(name="f"), Flatten(name="g"), dense("a", np.eye(2)), OUT)
-    manifest = planned(program, "fused").manifest
+    manifest = plan_bundle(program, "fused").manifest
     assert [synapse["name"] for synapse in manifest["synapses"]] == ["a"]
     assert manifest["edges"] == [edge("a", "out"), edge("in", "a", flatten=True)]
 
 
 def test_a_flattened_vector_is_one_already():
-    manifest = planned(chain(source(2), Flatten(name="f"), dense("a", np.eye(2)), OUT), "fused").manifest
+    manifest = plan_bundle(chain(source(2), Flatten(name="f"), dense("a", np.eye(2)), OUT), "fused").manifest
     assert edge("in", "a", flatten=False) in manifest["edges"]
 
 
 def test_an_edge_that_waits_passes_processes_that_only_wait():
-    manifest = planned(two_layers(edges=[Edge("in", "m", code="spike")]), "fused").manifest
+    manifest = plan_bundle(two_layers(edges=[Edge("in", "m", code="spike")]), "fused").manifest
     waits = [synapse for synapse in manifest["synapses"] if synapse["kind"] == "identity"]
     assert waits == [
         {"name": f"in_to_m_wait{number}", "kind": "identity", "in_shape": [1], "out_shape": [1]} for number in (1, 2)
@@ -405,14 +406,14 @@ def test_what_waits_before_it_is_flattened_waits_as_an_image():
     nodes = source(1, 1, 2), Pool(name="p", kernel=(1, 1), stride=(1, 1)), layer("n", 1, 1, 2), Flatten(name="f")
     more = [Flatten(name="g")]
     program = chain(*nodes, OUT, more=more, edges=[Edge("in", "g"), Edge("g", "out")])
-    manifest = planned(program, "fused").manifest
+    manifest = plan_bundle(program, "fused").manifest
     assert manifest["synapses"][-1]["in_shape"] == [1, 1, 2]
     assert edge("in", "in_to_out_wait1") in manifest["edges"]
     assert edge("in_to_out_wait1", "out", flatten=True) in manifest["edges"]
 
 
 def test_former_spikes_ask_for_a_network_per_sample():
-    assert planned(two_layers(edges=[Edge("n", "n", 1)]), "fused").manifest["restart"] is True
+    assert plan_bundle(two_layers(edges=[Edge("n", "n", 1)]), "fused").manifest["restart"] is True
 
 
 # Files
@@ -446,7 +447,7 @@ def test_a_bundle_may_be_written_into_an_empty_folder(tmp_path):
     assert "manifest.json" in names(tmp_path)
 
 
-def test_a_former_bundle_is_replaced(tmp_path):
+def test_an_existing_bundle_is_replaced(tmp_path):
     write(integers(), tmp_path / "bundle")
     (tmp_path / "bundle" / "leftover").touch()
     write(integers(n_steps=9), tmp_path / "bundle")
@@ -464,14 +465,14 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path, content):
     if content is not None:
         (tmp_path / "manifest.json").write_bytes(content if isinstance(content, bytes) else content.encode())
     before = names(tmp_path)
-    with pytest.raises(BadFile, match="is there already, and no bundle; name a new folder"):
+    with pytest.raises(BadFile, match=r"exists already and is no bundle\. Name a new folder"):
         write(integers(), tmp_path)
     assert names(tmp_path) == before
 
 
 def test_a_file_is_left_alone(tmp_path):
     (tmp_path / "file").write_text("mine")
-    with pytest.raises(BadFile, match="is there already, and no bundle"):
+    with pytest.raises(BadFile, match="exists already and is no bundle"):
         write(integers(), tmp_path / "file")
     with pytest.raises(BadFile, match="cannot be made"):
         write(integers(), tmp_path / "file" / "bundle")
@@ -480,13 +481,13 @@ def test_a_file_is_left_alone(tmp_path):
 
 def test_a_folder_that_cannot_be_made_is_named():
     with pytest.raises(
-        BadFile, match=r"/proc/nowhere/bundle: cannot be made \(.*\); name a folder where you can write"
+        BadFile, match=r"/proc/nowhere/bundle cannot be made \(.*\)\. Name a folder in a place you can write to"
     ):
         write(integers(), Path("/proc/nowhere/bundle"))
 
 
 @pytest.mark.parametrize("broken", ["np.savez_compressed", "Path.write_text", "shutil.copytree"])
-def test_a_full_disk_leaves_the_former_bundle_as_it_was(tmp_path, monkeypatch, broken):
+def test_a_full_disk_leaves_the_existing_bundle_as_it_was(tmp_path, monkeypatch, broken):
     write(integers(), tmp_path / "bundle")
 
     def full(*args, **options):
@@ -494,7 +495,7 @@ def test_a_full_disk_leaves_the_former_bundle_as_it_was(tmp_path, monkeypatch, b
 
     monkeypatch.setattr(f"tdd_deploy.exporters.lava.write.{broken}", full)
     with pytest.raises(
-        BadFile, match=r"bundle: cannot be written \(No space left on device\); name a folder on a disk"
+        BadFile, match=r"bundle cannot be written \(No space left on device\)\. Name a folder on a disk"
     ):
         write(integers(n_steps=9), tmp_path / "bundle")
     assert names(tmp_path) == {"bundle"}
@@ -518,15 +519,15 @@ def test_the_same_program_gives_the_same_weights(tmp_path):
 
 
 def test_an_unknown_mapping_is_named(tmp_path):
-    with pytest.raises(BadOption, match="--mapping is 'fusion'; allowed: fused or stock or spike"):
+    with pytest.raises(BadOption, match=r"^mapping must be fused or stock or spike \(got 'fusion'\)"):
         write(integers(), tmp_path / "bundle", mapping="fusion")
 
 
 def test_the_bias_of_a_scale_moves_into_neurons_or_the_output():
     scale = Scale(name="s", factor=np.array(0.5), bias=np.array([0.25, 0.0]))
     neuron = LIF(beta=np.array(0.5), v_threshold=np.array(1.0), v_reset=np.array(0.0))
-    plan = planned(chain(source(2), scale, layer("n", 2, neuron=neuron), OUT), "fused")
+    plan = plan_bundle(chain(source(2), scale, layer("n", 2, neuron=neuron), OUT), "fused")
     assert plan.arrays["n.bias"].tolist() == [0.25, 0.0]
     np.testing.assert_array_equal(plan.arrays["s.weight"], 0.5 * np.eye(2))
-    plan = planned(chain(source(2), scale, OUT), "fused")
+    plan = plan_bundle(chain(source(2), scale, OUT), "fused")
     assert plan.arrays["output.bias"].tolist() == [0.25, 0.0]

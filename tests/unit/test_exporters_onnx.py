@@ -148,9 +148,11 @@ def test_a_node_with_the_name_of_a_constant_keeps_it():
     assert len(set(names)) == len(names)
 
 
-def test_a_state_says_what_it_means():
+def test_a_state_states_its_meaning():
     graph = loaded(with_code(by_hand.program(), "delta")).graph
-    assert {value.name: value.doc_string for value in graph.input}["input.sent_1"] == "what input sent 1 step ago"
+    assert {value.name: value.doc_string for value in graph.input}[
+        "input.sent_1"
+    ] == "the value that input sent 1 step ago"
 
 
 def test_the_choices_are_told():
@@ -608,7 +610,7 @@ def test_decays_of_integers_round_toward_zero():
 # What ONNX cannot hold
 
 
-def test_every_reason_is_told_at_once(monkeypatch):
+def test_every_reason_is_reported_at_once(monkeypatch):
     monkeypatch.setattr(rules, "LARGEST", 10)
     program = chain(LIF(beta=np.array(0.5), **FIRE), fc="n.v", encoder="dir\0ect", provenance={"by": "\ud800"})
     with pytest.raises(NotExportable, match="does not fit ONNX") as refused:
@@ -630,8 +632,8 @@ def test_tensors_without_elements_are_refused():
         model(program)
 
 
-def test_a_form_that_is_none_is_refused():
-    with pytest.raises(BadOption, match="step or scan"):
+def test_an_unknown_form_is_refused():
+    with pytest.raises(BadOption, match=r"form must be step or scan \(got 'loop'\)"):
         model(by_hand.program(), form="loop")  # type: ignore[arg-type]
 
 
@@ -686,19 +688,19 @@ def test_the_targets_are_there_without_onnx():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_without_onnx_the_line_that_installs_it_is_told(monkeypatch, tmp_path):
+def test_without_onnx_the_line_that_installs_it_is_given(monkeypatch, tmp_path):
     for name in ("model", "graph", "maps", "step"):
         monkeypatch.delitem(sys.modules, f"tdd_deploy.exporters.onnx.{name}", raising=False)
     monkeypatch.setitem(sys.modules, "onnx", None)
-    with pytest.raises(MissingDependency, match=r"export --target onnx needs onnx; .*'tdd-deploy\[onnx\]'"):
+    with pytest.raises(MissingDependency, match=r"an export to ONNX needs onnx\. .*'tdd-deploy\[onnx\]'"):
         write(by_hand.program(), tmp_path / "net.onnx")
     assert not list(tmp_path.iterdir())
 
 
-def test_without_onnxruntime_the_line_that_installs_it_is_told(monkeypatch):
+def test_without_onnxruntime_the_line_that_installs_it_is_given(monkeypatch):
     content = model(by_hand.program())
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    with pytest.raises(MissingDependency, match=r"a test needs onnxruntime; .*'tdd-deploy\[onnx\]'"):
+    with pytest.raises(MissingDependency, match=r"a test needs onnxruntime\. .*'tdd-deploy\[onnx\]'"):
         Model(content, needed_for="a test")
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tdd_deploy.errors import BadFile
-from tdd_deploy.files import appearing, fingerprint, make_folder, replacing, sha256, write_json
+from tdd_deploy.files import appearing, fingerprint, make_folder, read_json, replacing, sha256, write_json
 
 
 @pytest.fixture
@@ -26,6 +26,29 @@ def test_a_file_appears_whole_under_its_name(tmp_path):
         part.write_text("whole")
     assert path.read_text() == "whole"
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (None, "is missing or not a text file"),
+        (b"\xff", "is missing or not a text file"),
+        (b"{", "is not JSON"),
+        (b"1" * 5000, "is not JSON"),
+        (b"[" * 10**5, "is not JSON"),
+    ],
+)
+def test_a_file_that_is_no_json_is_refused_with_the_remedy_of_the_reader(content, words, tmp_path):
+    path = tmp_path / "a.json"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(BadFile, match=rf"a.json {words}.*\. Simulate again\."):
+        read_json(path, "simulate again")
+
+
+def test_what_is_written_as_json_is_read_back(tmp_path):
+    write_json(tmp_path / "a.json", {"µ": [1, None, 0.5]})
+    assert read_json(tmp_path / "a.json", "") == {"µ": [1, None, 0.5]}
 
 
 def write_half(path, error):
@@ -68,7 +91,7 @@ def test_a_file_has_the_permissions_that_open_would_give_it(tmp_path, umask, mas
 
 
 def test_a_folder_in_the_place_of_the_file_is_named(tmp_path):
-    with pytest.raises(BadFile, match=r"is a folder; name a file\.$"), replacing(tmp_path):
+    with pytest.raises(BadFile, match=r"is a folder\. Name a file\.$"), replacing(tmp_path):
         pytest.fail("the body must not run")
 
 
@@ -77,7 +100,7 @@ def test_a_missing_folder_is_named(tmp_path):
     with pytest.raises(BadFile) as caught, replacing(path):
         pytest.fail("the body must not run")
     assert str(caught.value) == (
-        f"{path}: cannot be written ({os.strerror(errno.ENOENT)}); name a file in a folder you can write to."
+        f"{path} cannot be written ({os.strerror(errno.ENOENT)}). Name a file in a folder you can write to."
     )
 
 
@@ -120,9 +143,9 @@ def test_a_folder_is_made_with_those_above_it_and_may_be_there_already(tmp_path)
 
 def test_a_file_where_a_folder_should_be_is_named(tmp_path):
     (tmp_path / "a").write_text("x")
-    with pytest.raises(BadFile, match=r"is a file; name a folder"):
+    with pytest.raises(BadFile, match=r"is a file\. Name a folder\."):
         make_folder(tmp_path / "a")
-    with pytest.raises(BadFile, match=r"cannot be made \(.*\); name a folder where you can write"):
+    with pytest.raises(BadFile, match=r"cannot be made \(.*\)\. Name a folder where you can write"):
         make_folder(tmp_path / "a" / "b")
 
 
@@ -148,7 +171,7 @@ def test_an_empty_folder_is_replaced_and_no_other(tmp_path):
     path.mkdir()
     with appearing(path) as part:
         (part / "a").write_text("a")
-    with pytest.raises(BadFile, match="is not an empty folder; name a new folder"), appearing(path):
+    with pytest.raises(BadFile, match=r"is not an empty folder\. Name a new folder"), appearing(path):
         pass
     with pytest.raises(BadFile, match="is not an empty folder"), appearing(path / "a"):
         pass

@@ -9,8 +9,8 @@ import h5py
 import numpy as np
 import pytest
 
-from tdd_deploy.commands import pipeline
-from tdd_deploy.commands.sweep import sweep
+import tdd_deploy as td
+from tdd_deploy import sweep
 from tdd_deploy.errors import BadFile, NotExportable, TddDeployError, UnsupportedGraph
 from tdd_deploy.importers import read
 from tdd_deploy.importers.lava_dl.read import read_net
@@ -197,7 +197,7 @@ def test_netx_reads_no_other_layer_without_neurons(tmp_path):
 
 def test_an_integrator_goes_through_a_nir_file(tmp_path):
     program = written(tmp_path, BARE)
-    pipeline.export(tmp_path / "some.net", target="nir", out=tmp_path / "some.nir")
+    td.export(tmp_path / "some.net", target="nir", out=tmp_path / "some.nir")
     assert read(tmp_path / "some.nir")["layer0"].neuron.parameters() == program["layer0"].neuron.parameters()
 
 
@@ -553,15 +553,19 @@ def sigma_delta_net(tmp_path) -> tuple[Path, Path]:
 
 def test_a_larger_delta_threshold_sends_less(sigma_delta_net, tmp_path):
     net, frames = sigma_delta_net
-    reports = [
-        pipeline.simulate(net, data=str(frames), delta_threshold=theta).as_json() for theta in (None, 0.0, 3.0, 100.0)
-    ]
+    reports = [td.simulate(net, data=str(frames), delta_threshold=theta).as_json() for theta in (None, 0.0, 3.0, 100.0)]
     assert [report["options"]["delta_threshold"] for report in reports] == [None, 0.0, 3.0, 100.0]
     events = [report["totals"]["delta_events"] for report in reports]
     assert events[0] == events[2]  # as the file says
     assert events[1] > events[2] > events[3]
     found = sweep(
-        [net], data=str(frames), out=tmp_path / "out", codes=("delta",), delta_thresholds=(0.0, 100.0), profiles=()
+        [net],
+        data=str(frames),
+        out=tmp_path / "out",
+        codes=("delta",),
+        delta_thresholds=(0.0, 100.0),
+        energy=True,
+        profiles=(),
     )
     assert [(point["delta_threshold"], point["delta_events"]) for point in found["points"]] == [
         (0.0, events[1] / 4),
@@ -573,13 +577,16 @@ def test_no_chip_target_holds_a_sigma_delta_network_and_onnx_does(sigma_delta_ne
     net, frames = sigma_delta_net
     for target in ("nir", "lava"):
         with pytest.raises(NotExportable, match="SigmaDelta"):
-            pipeline.export(net, target=target, out=tmp_path / target)
-    verified = pipeline.verify(net, data=str(frames), against=("reference", "onnx"))
-    assert [(hop.after, hop.outputs_differing) for hop in verified.hops] == [("onnx, step", 0), ("onnx, scan", 0)]
+            td.export(net, target=target, out=tmp_path / target)
+    verified = td.verify(net, data=str(frames), against=("reference", "onnx"))
+    assert [(comparison.after, comparison.outputs_differing) for comparison in verified.comparisons] == [
+        ("onnx, step", 0),
+        ("onnx, scan", 0),
+    ]
 
 
 def test_a_net_of_spikes_goes_on_to_nir_and_back(tmp_path):
     path = write_net(tmp_path / "some.net", INPUT, CONV, FLATTEN, DENSE)
-    pipeline.export(path, target="nir", out=tmp_path / "some.nir")
+    td.export(path, target="nir", out=tmp_path / "some.nir")
     assert [node.name for node in read(tmp_path / "some.nir").nodes] == [node.name for node in read(path).nodes]
-    assert pipeline.inspect(path)["dialect"] == "lava-dl"
+    assert td.inspect(path)["dialect"] == "lava-dl"

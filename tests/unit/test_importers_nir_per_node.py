@@ -6,7 +6,7 @@ import nir
 import numpy as np
 import pytest
 
-from tdd_deploy.commands import pipeline
+import tdd_deploy as td
 from tdd_deploy.errors import BadOptions, UnsupportedGraph
 from tdd_deploy.exporters.nir.write import write
 from tdd_deploy.importers import AmbiguousGraph, lower, read
@@ -262,7 +262,7 @@ def test_inspect_shows_the_choices_for_nodes_and_their_syntax(tmp_path: Path, ca
     called = call("inspect", tmp_path / "theirs.nir", "--dialect", f"{SNNTORCH},reset[two]=none")
     assert called.code == 0
     assert f"dialect: {SNNTORCH},reset[two]=none" in called.out
-    found = pipeline.inspect(tmp_path / "theirs.nir", dialect=f"{SNNTORCH},reset[two]=none")
+    found = td.inspect(tmp_path / "theirs.nir", dialect=f"{SNNTORCH},reset[two]=none")
     rows = {node["name"]: node["parameters"] for node in found["nodes"]}
     assert "soft reset, a step late" in rows["one"]
     assert "no reset" in rows["two"]

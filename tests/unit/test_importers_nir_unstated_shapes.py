@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 import pytest
 
-from tdd_deploy.commands import pipeline
+import tdd_deploy as td
 from tdd_deploy.errors import UnsupportedGraph
 from tdd_deploy.importers import read
 from tdd_deploy.program import Conv
@@ -71,7 +71,7 @@ def test_strict_refuses_unstated_shapes(tmp_path: Path, end: str) -> None:
     path = written(tmp_path / "a.nir", {"fc": linear(4, 50)}, **ends)
     with pytest.raises(UnsupportedGraph, match=f"strict allows no repair: {end}: states no shape"):
         read(path, dialect=DIALECT, strict=True)
-    assert f"{end}: states no shape" in str(pipeline.inspect(path)["repaired"])
+    assert f"{end}: states no shape" in str(td.inspect(path)["repaired"])
 
 
 @pytest.mark.parametrize(

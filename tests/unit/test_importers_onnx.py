@@ -6,7 +6,7 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper
 
-from tdd_deploy.commands.pipeline import inspect
+from tdd_deploy import inspect
 from tdd_deploy.errors import BadFile, MissingDependency, TddDeployError, UnsupportedGraph
 from tdd_deploy.exporters import TARGETS
 from tdd_deploy.importers import read

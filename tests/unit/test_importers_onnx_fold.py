@@ -6,7 +6,7 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from tdd_deploy.commands import pipeline
+import tdd_deploy as td
 from tdd_deploy.importers import read
 from tdd_deploy.program import Conv, Dense, Scale
 from tdd_deploy.simulator import reference
@@ -80,9 +80,9 @@ def test_energy_counts_and_needs_of_a_chip_are_those_of_the_network_folded_by_ha
     np.savez(tmp_path / "x.npz", x=np.maximum(random(3, 3, 12, 12), 0))
     totals, placed = [], []
     for path in two_forms(tmp_path):
-        result = pipeline.simulate(path, data=str(tmp_path / "x.npz"), profiles=["cmos45-horowitz"])
+        result = td.simulate(path, data=str(tmp_path / "x.npz"), energy=True, profiles=["cmos45-horowitz"])
         totals.append(result.as_json()["totals"])
-        placed.append(pipeline.check(path, target="loihi2"))
+        placed.append(td.check(path, target="loihi2"))
     assert totals[0] == totals[1]
     assert totals[0]["energy_pj"] > 0
     first, second = (each.placement for each in placed)

@@ -4,7 +4,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from tdd_deploy.commands.pipeline import export, read_program
+from tdd_deploy import export
+from tdd_deploy import load as read_program
 from tdd_deploy.errors import BadData
 from tdd_deploy.exporters.nir.write import write
 from tdd_deploy.neurons import IF
@@ -34,20 +35,17 @@ def test_what_rounds_to_the_largest_is_taken():
 def test_what_the_integers_cannot_hold_is_refused(value, found):
     with pytest.raises(BadData) as refused:
         as_input(program(scale=4.0, largest=4), np.array([0.5, value]))
-    assert f"a value: {found}; allowed: -1 to 1, the range of the program's integers." in str(refused.value)
+    expected = f"a value must be in the range of the program's integers, -1 to 1 (got {found})."
+    assert expected in str(refused.value)
 
 
 @pytest.mark.parametrize(
     ("provenance", "encoder", "value", "advice"),
     [
-        ({"quantized_from": "abc"}, "direct", 2.0, "export --bits and --data"),
-        (
-            {"quantized_from": "abc"},
-            "poisson",
-            2.0,
-            "Scale values down with --input-scale.",
-        ),  # their range is not set by --data
-        ({"dialect": "lava-dl"}, "direct", 2.0, "Scale values down with --input-scale."),
+        ({"quantized_from": "abc"}, "direct", 2.0, "export the network again with `bits` and `data`"),
+        # Data do not set the range of spikes.
+        ({"quantized_from": "abc"}, "poisson", 2.0, "Scale values down with `input_scale`."),
+        ({"dialect": "lava-dl"}, "direct", 2.0, "Scale values down with `input_scale`."),
         ({"quantized_from": "abc"}, "direct", np.nan, "Replace NaN and infinite values."),
     ],
 )
@@ -61,14 +59,14 @@ def test_the_advice_fits_the_file(provenance, encoder, value, advice):
 
 
 def test_inputs_as_large_as_those_that_a_network_was_quantized_for_are_taken(tmp_path):
-    """What the advice says helps: an export with such data."""
+    """The advice helps: an export with such data."""
     nodes = Input(name="in", shape=(1,)), Dense(name="fc", weight=np.ones((1, 1))), LAYER, Output(name="out")
     floats = build(nodes, [Edge(a.name, b.name) for a, b in pairwise(nodes)], dt_s=1e-3, n_steps=1)
     write(floats, tmp_path / "floats.nir")
     np.savez(tmp_path / "x.npz", x=np.full((4, 1), 3.0, np.float32))
     export(tmp_path / "floats.nir", target="nir", out=tmp_path / "narrow.nir", bits=8)
     narrow = read_program(tmp_path / "narrow.nir")
-    with pytest.raises(BadData, match="export --bits and --data"):
+    with pytest.raises(BadData, match="export the network again with bits and data"):
         as_input(narrow, np.full((4, 1), 3.0))
     export(tmp_path / "floats.nir", target="nir", out=tmp_path / "wide.nir", bits=8, data=str(tmp_path / "x.npz"))
     wide = read_program(tmp_path / "wide.nir")

@@ -1,10 +1,12 @@
 """The compiled loops where small random programs do not reach; the rest is in property/test_integer_execution.py."""
 
 import math
+import shutil
 import subprocess
 import sys
 from functools import partial
 from itertools import pairwise
+from pathlib import Path
 
 import numba
 import numpy as np
@@ -13,12 +15,15 @@ import pytest
 from tdd_deploy.neurons import LIF, LoihiLIF
 from tdd_deploy.program import Conv, Dense, Edge, Flatten, Input, NeuronLayer, Output, Pool, Program, build, with_code
 from tdd_deploy.simulator.counts import FIELDS
-from tdd_deploy.simulator.engine import compiled, kernels, plan
+from tdd_deploy.simulator.engine import compiled, plan
 from tdd_deploy.simulator.engine.engine import Engine, Result
-from tdd_deploy.simulator.engine.kernels import BLOCK
+from tdd_deploy.simulator.engine.kernels import run as kernels
+from tdd_deploy.simulator.engine.kernels.tables import BLOCK
 from tdd_deploy.simulator.engine.plan import Planned, is_covered
 from tests import by_hand
 from tests.zoo import Given
+
+KERNELS = Path(kernels.__file__).parent
 
 N = 2 * BLOCK + 77  # neurons: two whole blocks and a part of one
 LIMIT = 2**23
@@ -92,7 +97,7 @@ def test_a_threshold_that_is_just_met_fires_only_where_it_shall():
 
 
 def test_parameters_of_each_neuron_are_those_of_its_place():
-    """Channels that share a number share a block; a number per neuron does not."""
+    """Channels with a common number have one block; a number per neuron does not."""
     rng = np.random.default_rng(1)
     shape = (3, 20, 20)
     per_channel = np.broadcast_to(np.array([1, 5, 9])[:, None, None] * 64, shape)
@@ -121,7 +126,7 @@ def test_many_channels_many_events_at_one_place_and_zero_weights_are_added_and_c
     assert_same(*both(program, rng.integers(-1, 2, (4, 3, 37, 9, 8))))
 
 
-def test_an_input_that_stands_still_is_taken_in_once_and_counted_at_every_step():
+def test_a_static_input_is_read_once_and_counted_at_every_step():
     class Still:
         static = True
 
@@ -146,7 +151,7 @@ def test_an_input_that_stands_still_is_taken_in_once_and_counted_at_every_step()
     ],
 )
 def test_the_product_of_all_inputs_is_that_of_the_events(conv, code, monkeypatch):
-    """From a share of events on all inputs are multiplied: here from none, from some, and never."""
+    """From a fraction of events on, all inputs are multiplied: here from none, from some, and never."""
     rng = np.random.default_rng(4)
     shape = (conv["weight"][1], 7, 9)
     node = Conv(**conv | {"name": "conv", "weight": rng.integers(-8, 9, conv["weight"]).astype(np.float32) / 8})
@@ -225,7 +230,7 @@ def test_weights_of_more_than_16_bits_are_left_to_numpy():
         assert is_covered(chain(Input(name="input", shape=(1,)), dense, Output(name="output"))) == covered
 
 
-def test_no_weight_is_stored_twice_and_neighbouring_taps_are_one_run():
+def test_no_weight_is_stored_twice_and_neighboring_taps_are_one_run():
     """3x3 taps, stride 2, padding 1: an even column of the input is reached through the middle tap alone."""
     conv = Conv(name="conv", weight=np.ones((4, 1, 3, 3)), stride=(2, 2), padding=(1, 1))
     program = chain(Input(name="input", shape=(1, 6, 6)), conv, Output(name="output"))
@@ -246,7 +251,7 @@ def test_a_cache_that_has_no_folder_is_done_without(monkeypatch):
         return lambda function: function
 
     monkeypatch.setattr(numba, "njit", njit)
-    assert kernels._cached() is kernels._run
+    assert kernels._cached() is kernels._entry
 
 
 def test_a_cache_that_cannot_be_written_is_done_without(monkeypatch):
@@ -264,7 +269,7 @@ def test_a_cache_that_cannot_be_written_is_done_without(monkeypatch):
 
 def test_what_does_not_execute_does_not_load_the_compiler():
     code = (
-        "import sys, tdd_deploy.cli.app; from pathlib import Path; from tdd_deploy.commands.pipeline import inspect; "
+        "import sys, tdd_deploy.cli.app; from pathlib import Path; from tdd_deploy import inspect; "
         "inspect(Path('tests/golden/small.nir')); sys.exit('numba' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
@@ -279,3 +284,30 @@ def test_a_floating_point_threshold_that_is_just_met_fires_only_where_it_shall()
             program = chain(*nodes, Output(name="output"), number_format=number_format)
             _, fast = both(program, np.full((1, 1, 1), 0.3))
             assert fast.output.tolist() == [[[expected]]]
+
+
+def test_a_change_to_any_file_of_the_loops_compiles_them_again(tmp_path):
+    """Numba's cache compares the file of the compiled function alone; the key of its entries must hold the rest."""
+    original = cache_key(copied(tmp_path / "original"))
+    assert cache_key(copied(tmp_path / "same")) == original
+    names = sorted(path.name for path in KERNELS.glob("*.py"))
+    assert {"events.py", "neurons.py", "run.py", "synapses.py", "tables.py"} < set(names)
+    for name in names:
+        changed = copied(tmp_path / name.removesuffix(".py"))
+        (changed / name).write_text((changed / name).read_text() + "# a comment\n")
+        assert cache_key(changed) != original
+
+
+def copied(folder: Path) -> Path:
+    return Path(shutil.copytree(KERNELS, folder / "kernels", ignore=shutil.ignore_patterns("__pycache__")))
+
+
+def cache_key(folder: Path) -> object:
+    """Return what numba would look for in its cache, where machine code and signature are the same."""
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1]); from kernels import run; from numba.core import registry; "
+        "cache, target = run._run_cached._cache, registry.cpu_target.target_context; "
+        "print(cache._index_key((), target.codegen()))"
+    )
+    done = subprocess.run([sys.executable, "-c", code, folder.parent], check=True, capture_output=True, text=True)
+    return done.stdout

@@ -14,7 +14,7 @@ from tdd_deploy.errors import BadFile, BadOption, MissingDependency, MissingEnvi
 from tdd_deploy.exporters.lava import doctor, environment, supervisor
 from tdd_deploy.exporters.lava.environment import find, home, pins, require, setup
 
-# Says its version; makes a "venv" that holds itself; writes down what pip is told.
+# Prints its version; makes a "venv" that holds itself; records the calls of pip.
 INTERPRETER = """#!/bin/sh
 for last; do :; done
 case "$*" in
@@ -81,27 +81,27 @@ def test_every_requirement_is_pinned() -> None:
 
 def test_setup_makes_the_environment_once(tmp_path: Path, interpreter: Callable[..., Path]) -> None:
     interpreter("bin/python3.10")
-    told: list[str] = []
+    steps: list[str] = []
     assert find() is None
-    python = setup(None, told.append)
+    python = setup(None, steps.append)
     assert python == find() == tmp_path / "home" / "env" / "bin" / "python"
     assert [call.split()[2] for call in pip_calls(tmp_path)] == ["install", "check"]
     assert str(environment.REQUIREMENTS) in pip_calls(tmp_path)[0]
-    assert "making" in told[0]
+    assert "making" in steps[0]
     before = pip_calls(tmp_path)
-    assert setup(None, told.append) == python
-    assert "already" in told[-1]
+    assert setup(None, steps.append) == python
+    assert "already" in steps[-1]
     assert pip_calls(tmp_path) == before
 
 
-def test_what_an_interrupted_setup_left_is_made_anew(tmp_path: Path, interpreter: Callable[..., Path]) -> None:
+def test_an_environment_of_an_interrupted_setup_is_made_again(tmp_path: Path, interpreter: Callable[..., Path]) -> None:
     interpreter("bin/python3.10")
     half = script(tmp_path / "home" / "env" / "bin" / "python", "half")
     (tmp_path / "home" / "env" / "rubbish").touch()
     assert find() is None
-    told: list[str] = []
-    setup(None, told.append)
-    assert "not complete" in told[0]
+    steps: list[str] = []
+    setup(None, steps.append)
+    assert "not complete" in steps[0]
     assert half.read_text() != "half"
     assert not (tmp_path / "home" / "env" / "rubbish").exists()
 
@@ -135,25 +135,25 @@ def test_a_pip_that_fails_is_quoted_and_the_next_setup_goes_well(
 def test_two_setups_wait_for_each_other(tmp_path: Path, interpreter: Callable[..., Path]) -> None:
     interpreter("bin/python3.10")
     (tmp_path / "home").mkdir()
-    told: list[str] = []
+    steps: list[str] = []
     waits = threading.Event()
 
-    def tell(sentence: str) -> None:
-        told.append(sentence)
+    def progress(sentence: str) -> None:
+        steps.append(sentence)
         waits.set()
 
-    second = threading.Thread(target=setup, args=(None, tell))
+    second = threading.Thread(target=setup, args=(None, progress))
     with (tmp_path / "home" / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         second.start()
         assert waits.wait(10)
-        assert told == ["another setup is at work; waiting for it"]
+        assert steps == ["waiting for another setup that is running"]
         assert pip_calls(tmp_path) == []
     second.join(10)
     assert find() is not None
 
 
-def test_a_home_that_cannot_be_written_is_told(tmp_path: Path, interpreter: Callable[..., Path]) -> None:
+def test_a_home_that_cannot_be_written_is_reported(tmp_path: Path, interpreter: Callable[..., Path]) -> None:
     interpreter("bin/python3.10")
     (tmp_path / "home").write_text("a file")
     with pytest.raises(BadFile, match="is a file"):
@@ -165,12 +165,12 @@ def test_without_python_310_every_place_and_remedy_is_named(tmp_path: Path) -> N
     with pytest.raises(MissingEnvironment) as missing:
         setup()
     assert missing.value.exit_code == 3
-    for word in ("PATH", str(tmp_path / "pyenv"), "pyenv install 3.10", "uv python install 3.10", "--python"):
+    for word in ("PATH", str(tmp_path / "pyenv"), "pyenv install 3.10", "uv python install 3.10", "python=PATH"):
         assert word in str(missing.value)
     assert not (tmp_path / "home" / "env").exists()
 
 
-def test_a_shim_that_only_complains_is_passed_over(tmp_path: Path, interpreter: Callable[..., Path]) -> None:
+def test_a_shim_that_only_fails_is_passed_over(tmp_path: Path, interpreter: Callable[..., Path]) -> None:
     script(tmp_path / "empty" / "python3.10", SHIM)
     interpreter("bin/python3.10", "3.10.7")
     setup()
@@ -205,15 +205,17 @@ def made_with(tmp_path: Path) -> str:
 
 
 def test_a_python_that_does_not_fit_is_refused(tmp_path: Path, interpreter: Callable[..., Path]) -> None:
-    with pytest.raises(BadOption, match=r"Python 3\.11\.4; allowed: the path of a Python 3\.10"):
+    with pytest.raises(
+        BadOption, match=r"^python must be the path of a Python 3\.10 \(got .*, which is Python 3\.11\.4\)"
+    ):
         setup(interpreter("mine", "3.11.4"))
     with pytest.raises(BadOption, match="does not run"):
         setup(tmp_path / "none")
     assert not (tmp_path / "home").exists()
 
 
-def test_who_needs_the_environment_is_told_how_to_make_it() -> None:
-    with pytest.raises(MissingEnvironment, match=r"lava run needs .*; tdd-deploy lava setup makes it\.") as missing:
+def test_a_missing_environment_comes_with_the_command_that_makes_it() -> None:
+    with pytest.raises(MissingEnvironment, match=r"lava run needs .*\. Run tdd-deploy lava setup\.") as missing:
         require("tdd-deploy lava run")
     assert missing.value.exit_code == 3
 
@@ -229,7 +231,7 @@ def test_the_commands_set_up_and_say_so_on_stderr(
     interpreter: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert command(monkeypatch, "run", "bundle", "--inputs", "x.npz", "--out", "y.npz") == 3
-    assert "tdd-deploy lava setup makes it" in capsys.readouterr().err
+    assert "Run tdd-deploy lava setup." in capsys.readouterr().err
     assert command(monkeypatch, "setup", "--python", str(interpreter("mine"))) == 0
     captured = capsys.readouterr()
     assert captured.out == f"{find()}\n"
@@ -249,16 +251,18 @@ def test_the_doctor_names_a_remedy_for_what_is_missing(
     tidy: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert command(monkeypatch, "doctor", "--json") == 1
-    told = json.loads(capsys.readouterr().out)
-    checks = {check["name"]: check for check in told["checks"]}
-    assert (told["schema_version"], told["ok"]) == (1, False)
-    assert checks["environment"]["remedy"] == "tdd-deploy lava setup makes it"
-    assert checks["leftovers of former runs"]["ok"]
+    report = json.loads(capsys.readouterr().out)
+    checks = {check["name"]: check for check in report["checks"]}
+    assert (report["schema_version"], report["ok"]) == (1, False)
+    assert checks["environment"]["remedy"] == "run tdd-deploy lava setup"
+    assert checks["leftovers of earlier runs"]["ok"]
     assert command(monkeypatch, "doctor") == 1
     assert "BAD  environment" in capsys.readouterr().out
 
 
-def test_the_doctor_finds_what_former_runs_left_and_nothing_else(tidy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_doctor_finds_leftovers_of_earlier_runs_and_nothing_else(
+    tidy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name in ("tddabcde_1f", "tddwork1_2e", "psm_1234", "tdd_other"):
         (tidy / name).touch()
     monkeypatch.setattr(supervisor, "processes", lambda: iter([(7, "abcde"), (8, "work1")]))

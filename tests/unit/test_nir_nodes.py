@@ -38,7 +38,7 @@ def program_of(nodes, edges, *, dialect=EXACT):
 
 
 def run(program, x, *, rtol=1e-9):
-    """Return the output ``[n_steps, *shape]``, the same on every machine."""
+    """Return the output ``[n_steps, *shape]``, the same in every backend."""
     x = np.asarray(x, np.float64)[:, None]
     output = program.output.name
     expected = reference.run(program, x)[output]
@@ -64,7 +64,7 @@ def one(value):
 @pytest.mark.parametrize("current", [1.05, 1.5, 2.0, 5.0, 40.0])
 @pytest.mark.parametrize("v_reset", [0.0, -0.5])
 def test_lif_fires_at_the_rate_of_its_closed_form(current, v_reset):
-    """From v_reset, ``v(n) = I + (v_reset - I) exp(-n dt / tau)`` passes 1 after so many whole steps."""
+    """From v_reset, ``v(n) = I + (v_reset - I) exp(-n dt / tau)`` passes 1 after a known number of whole steps."""
     tau, n_steps = 0.02, 1000
     unit = nir.LIF(tau=one(tau), r=one(1), v_leak=one(0), v_threshold=one(1), v_reset=one(v_reset))
     spikes = run(chain(unit), np.full((n_steps, 1), current))[:, 0]
@@ -288,7 +288,7 @@ def test_paths_through_delays_that_double_and_double_are_refused_at_once():
 
 
 def inner(weight):
-    """Return input -> LI with its own former output, weighed, as one graph."""
+    """Return input -> LI with its own previous output, weighted, as one graph."""
     nodes = {
         "input": nir.Input(np.array([1])),
         "li": nir.LI(tau=one(DT), r=one(1), v_leak=one(0)),

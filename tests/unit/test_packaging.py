@@ -53,8 +53,8 @@ def test_simulating_never_imports_torch(run_folder: Path) -> None:
     import sys
 
     code = (
-        "import sys; from pathlib import Path; from tdd_deploy.commands.pipeline import simulate; "
-        f"simulate(Path({str(run_folder)!r}), data='digits', samples=5, profiles=['loihi1-sanafe']); "
+        "import sys; from pathlib import Path; from tdd_deploy import simulate; "
+        f"simulate(Path({str(run_folder)!r}), data='digits', samples=5, energy=True, profiles=['loihi1-sanafe']); "
         "print('torch' in sys.modules)"
     )
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "False"

@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tdd_deploy.commands.pipeline import export, read_program, simulate, train, verify
+from tdd_deploy import export, simulate, train, verify
+from tdd_deploy import load as read_program
 from tdd_deploy.data import encode, open_data
 from tdd_deploy.errors import BadData, BadFile, BadOption, BadOptions, DataNotFound, MissingDependency
 from tdd_deploy.simulator import reference
-from tdd_deploy.verification import backends as machines
-from tdd_deploy.verification.comparison import Recorded
+from tdd_deploy.verification import backends
+from tdd_deploy.verification.recording import Recorded
 
 
 def test_a_recording_holds_what_the_reference_computes(run_folder: Path, tmp_path: Path) -> None:
@@ -154,7 +155,7 @@ def test_memory_does_not_grow_with_the_number_of_samples(run_folder: Path, tmp_p
     for n in (100, 1_000, 40_000):  # the first compiles, if need be
         np.savez(tmp_path / f"{n}.npz", x=np.zeros((n, 1, 8, 8), "f4"))
         code = (
-            "import re; from pathlib import Path; from tdd_deploy.commands.pipeline import simulate; "
+            "import re; from pathlib import Path; from tdd_deploy import simulate; "
             f"simulate(Path({str(run_folder)!r}), data={str(tmp_path / f'{n}.npz')!r}, steps=1, batch=100); "
             "print(re.search(r'VmHWM:\\s+(\\d+) kB', Path('/proc/self/status').read_text()).group(1))"
         )
@@ -210,7 +211,10 @@ def test_verify_quantizes_for_the_largest_value_of_its_data(
     x = 3 * np.random.default_rng(0).random((6, 1, 8, 8), np.float32)
     np.savez(tmp_path / "x.npz", x=x)
     verified = verify(run_folder, data=str(tmp_path / "x.npz"), against=against)
-    assert [hop.passed for hop in verified.hops if hop.after.startswith("integer, ")] == [True, True]
+    assert [comparison.passed for comparison in verified.comparisons if comparison.after.startswith("integer, ")] == [
+        True,
+        True,
+    ]
 
 
 @pytest.mark.parametrize("batch", [1, 2, 32])
@@ -222,7 +226,7 @@ def test_a_verification_does_not_depend_on_the_batch(
 
     def faulty(program: Any, name: str, code: Any) -> Any:
         def run(inputs: np.ndarray) -> Recorded:
-            recorded = machines.reference_machine(program, name)(inputs)
+            recorded = backends.reference_backend(program, name)(inputs)
             spikes = {layer: array.copy() for layer, array in recorded.spikes.items()}
             for sample, image in enumerate(inputs[0]):
                 if np.array_equal(image, x[2]):
@@ -233,19 +237,24 @@ def test_a_verification_does_not_depend_on_the_batch(
 
         return run
 
-    monkeypatch.setattr(machines, "event_machine", faulty)
+    monkeypatch.setattr(backends, "event_backend", faulty)
     verified = verify(integer_file, data="digits", samples=5, batch=batch, against=["reference", "event"])
-    hop = verified.hops[0]
-    assert (verified.passed, verified.n_samples, hop.n_samples) == (False, 5, 5)
-    assert hop.differing == 1 + 128
-    assert hop.first is not None
-    assert (hop.first.layer, hop.first.step, hop.first.sample, hop.first.neuron) == ("fc1_spikes", 4, 2, (7,))
-    assert verified.hops[1].passed
+    comparison = verified.comparisons[0]
+    assert (verified.passed, verified.n_samples, comparison.n_samples) == (False, 5, 5)
+    assert comparison.differing == 1 + 128
+    assert comparison.first_divergence is not None
+    assert (
+        comparison.first_divergence.layer,
+        comparison.first_divergence.step,
+        comparison.first_divergence.sample,
+        comparison.first_divergence.neuron,
+    ) == ("fc1_spikes", 4, 2, (7,))
+    assert verified.comparisons[1].passed
 
 
-def test_machines_of_integers_need_no_floats(integer_file: Path) -> None:
+def test_backends_of_integers_need_no_floats(integer_file: Path) -> None:
     verified = verify(integer_file, data="digits", samples=3, against=["reference", "event", "integer"])
-    assert [hop.after for hop in verified.hops] == ["event, delta code", "event, spike code"]
+    assert [comparison.after for comparison in verified.comparisons] == ["event, delta code", "event, spike code"]
     assert verified.passed
     assert verified.accuracies["reference"] == verified.accuracies["event, spike code"]
 
@@ -265,15 +274,15 @@ def test_asking_for_more_samples_than_there_are_takes_all(integer_file: Path, tm
     assert told == [(2, 3), (3, 3)]
 
 
-def test_without_torch_all_other_machines_are_compared(run_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_torch_all_other_backends_are_compared(run_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(path: Path, program: Any) -> None:
-        raise MissingDependency("torch", "verify --against torch", "'tdd-deploy[train]'")
+        raise MissingDependency("torch", "`against=torch`", "'tdd-deploy[train]'")
 
-    monkeypatch.setattr(machines, "torch_machine", missing)
+    monkeypatch.setattr(backends, "torch_backend", missing)
     monkeypatch.setenv("TDD_DEPLOY_LAVA_HOME", str(run_folder / "nowhere"))
     verified = verify(run_folder, data="digits", samples=2)
     assert {"torch", "lava"} <= {line.partition(":")[0] for line in verified.left_out} <= {"torch", "openvino", "lava"}
-    assert verified.hops[0].before == "reference"
+    assert verified.comparisons[0].before == "reference"
     with pytest.raises(MissingDependency):
         verify(run_folder, data="digits", samples=2, against=["torch", "reference"])
 

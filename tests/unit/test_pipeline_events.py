@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tdd_deploy.commands.pipeline import analyse, export, prune, read_program, simulate, train, verify
-from tdd_deploy.commands.sweep import sweep
+from tdd_deploy import analyze, export, prune, simulate, sweep, train, verify
+from tdd_deploy import load as read_program
 from tdd_deploy.data import Binning, open_data
 from tdd_deploy.errors import BadData, BadFile, BadOption, BadOptions
 from tdd_deploy.exporters.nir.write import write
 from tdd_deploy.neurons import LIF
 from tdd_deploy.program import Conv, Dense, Edge, Flatten, Input, NeuronLayer, Output, build
-from tdd_deploy.runtime import inputs as feed
+from tdd_deploy.runtime import inputs as runtime_inputs
 from tdd_deploy.simulator import reference
 from tests.camera import EVENT, SENSOR, recordings
 from tests.camera import write as write_events
@@ -72,7 +72,7 @@ def test_in_spike_code_the_input_sends_what_is_not_zero(file, samples, value):
 def test_with_bins_of_one_event_per_pixel_and_polarity_the_input_sends_every_event_of_the_camera(file, tmp_path):
     apart = [np.unique(sample) for sample in recordings(20, longest=50)]  # no two at one place and time
     path = write_events(tmp_path / "events.npz", apart)
-    simulation = simulate(file, data=path, binning=Binning(bin_us=1), code="spike")
+    simulation = simulate(file, data=path, bin_us=1, code="spike")
     assert input_events(simulation) == sum(map(len, apart))
 
 
@@ -108,8 +108,7 @@ def test_the_report_says_how_events_were_cut(file, samples, call, tmp_path):
 
 def test_workers_read_the_events_themselves(file, samples):
     alone, shared = (
-        simulate(file, data=samples, binning=Binning(bin_us=1000).in_steps(4), batch=5, workers=n).as_json()
-        for n in (None, 2)
+        simulate(file, data=samples, bin_us=1000, steps=4, batch=5, workers=n).as_json() for n in (None, 2)
     )
     assert alone == shared
 
@@ -127,12 +126,12 @@ def test_counts_of_every_code_are_those_of_the_same_frames_from_a_file(file, sam
 
 def test_a_camera_of_other_pixels_is_refused_with_the_factor_that_helps(tmp_path, samples):
     small = network(tmp_path / "small.nir", sensor=(3, 2))
-    with pytest.raises(BadData, match=r"shape is \[5, 2, 6, 4\]; .* Use --downsample 2"):
-        simulate(small, data=samples, binning=Binning(bin_us=1000))
+    with pytest.raises(BadData, match=r"\(got \[5, 2, 6, 4\]\)\. Use downsample=2, which fits"):
+        simulate(small, data=samples, bin_us=1000)
     whole = network(tmp_path / "whole.nir")
-    with pytest.raises(BadData, match="Use --downsample 1"):
-        simulate(whole, data=samples, binning=Binning(bin_us=1000, downsample=2))
-    assert simulate(small, data=samples, binning=Binning(bin_us=1000, downsample=2)).trace.n_samples == 30
+    with pytest.raises(BadData, match="Use downsample=1, which fits"):
+        simulate(whole, data=samples, bin_us=1000, downsample=2)
+    assert simulate(small, data=samples, bin_us=1000, downsample=2).trace.n_samples == 30
 
 
 def test_training_takes_events_and_every_command_takes_the_run(samples, tmp_path, one_thread):
@@ -140,7 +139,7 @@ def test_training_takes_events_and_every_command_takes_the_run(samples, tmp_path
     found = train(run, data=samples, bins=4, network="mlp", method="tet", epochs=1, batch=16)
     assert (found["options"]["steps"], found["options"]["bins"], found["data"]["input_shape"]) == (4, 4, [2, 6, 4])
     assert verify(run, data=samples, binning=binning, against=("torch", "reference", "event", "integer")).passed
-    assert analyse(run, data=samples, binning=binning, samples=8).as_json()["samples"] == 8
+    assert analyze(run, data=samples, binning=binning, samples=8).as_json()["samples"] == 8
     assert export(run, target="nir", out=tmp_path / "q.nir", bits=8, data=samples, binning=binning).calibration
     pruned = prune(run, data=samples, out=tmp_path / "pruned", rounds=1, epochs=1, samples=8)
     assert pruned["rounds"][-1]["sparsity"] > 0.7
@@ -168,14 +167,14 @@ def test_an_ann_takes_no_events(samples, tmp_path):
 
 def test_binning_without_data_is_refused(file, tmp_path):
     with pytest.raises(BadOptions, match="--bin-us or --bins: given without --data"):
-        export(file, target="nir", out=tmp_path / "out.nir", bits=8, binning=Binning(bins=3))
+        export(file, target="nir", out=tmp_path / "out.nir", bits=8, bins=3)
 
 
 def test_a_damaged_file_is_refused_by_name(file, samples):
     path = Path(samples)
     path.write_bytes(path.read_bytes()[:-40])
-    with pytest.raises(BadFile, match=r"events\.npz: is damaged"):
-        simulate(file, data=samples, binning=Binning(bins=3))
+    with pytest.raises(BadFile, match=r"events\.npz is damaged"):
+        simulate(file, data=samples, bins=3)
 
 
 @pytest.fixture(scope="module")
@@ -226,7 +225,7 @@ def test_where_no_pixel_of_a_real_camera_says_the_same_twice_the_input_sends_its
     plain = [window for window in short if len(np.unique(bins_of(window))) == len(window)]
     path = write_events(tmp_path / "events.npz", plain, sensor=(128, 128))
     network(tmp_path / "network.nir", sensor=(128, 128), stride=4)
-    simulation = simulate(tmp_path / "network.nir", data=path, binning=Binning(bin_us=1000), code="spike", batch=8)
+    simulation = simulate(tmp_path / "network.nir", data=path, bin_us=1000, code="spike", batch=8)
     assert input_events(simulation) == sum(map(len, plain))
     assert sum(map(len, plain)) > 10_000
 
@@ -234,15 +233,15 @@ def test_where_no_pixel_of_a_real_camera_says_the_same_twice_the_input_sends_its
 def test_long_recordings_come_in_smaller_batches(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     data = write_events(tmp_path / "events.npz", recordings(5))
     path = network(tmp_path / "network.nir")
-    whole = simulate(path, data=data, binning=Binning(bins=4)).as_json()["totals"]
+    whole = simulate(path, data=data, bins=4).as_json()["totals"]
     taken: list[int] = []
-    batches = feed.Source.batches
+    batches = runtime_inputs.Source.batches
 
-    def watched(self: feed.Source, size: int, **given: Any) -> Any:
+    def watched(self: runtime_inputs.Source, size: int, **given: Any) -> Any:
         taken.append(size)
         return batches(self, size, **given)
 
-    monkeypatch.setattr(feed, "LARGEST_BATCH", 2 * 4 * 2 * SENSOR[0] * SENSOR[1])
-    monkeypatch.setattr(feed.Source, "batches", watched)
-    assert simulate(path, data=data, binning=Binning(bins=4)).as_json()["totals"] == whole
+    monkeypatch.setattr(runtime_inputs, "LARGEST_BATCH", 2 * 4 * 2 * SENSOR[0] * SENSOR[1])
+    monkeypatch.setattr(runtime_inputs.Source, "batches", watched)
+    assert simulate(path, data=data, bins=4).as_json()["totals"] == whole
     assert taken == [2]

@@ -211,5 +211,5 @@ def test_the_code_of_an_edge_changes_the_digest_and_comes_back():
 
 
 def test_a_bad_program_is_reported_under_the_name_of_its_subject():
-    with pytest.raises(BadProgram, match=r"^the trained network: n_steps: 0; allowed: 1 or more\.$"):
+    with pytest.raises(BadProgram, match=r"^the trained network: n_steps must be 1 or more \(got 0\)\.$"):
         made(n_steps=0, subject="the trained network")

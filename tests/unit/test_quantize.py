@@ -11,14 +11,14 @@ from tdd_deploy.neurons import IF, LI, LIF, CubaLIF, I, LoihiLIF, SigmaDelta, Th
 from tdd_deploy.neurons.loihi import WRAP
 from tdd_deploy.program import Conv, Dense, Edge, Flatten, Input, NeuronLayer, Output, Pool, Scale, build
 from tdd_deploy.program.bounds import worst_case_sums, wrapping_layers
-from tdd_deploy.program.quantization.quantize import (
+from tdd_deploy.program.quantization.loihi_numbers import (
     LARGEST_BIAS,
     decay_of,
     largest_weight,
-    quantize,
     rounded,
     rounded_bias,
 )
+from tdd_deploy.program.quantization.quantize import quantize
 from tdd_deploy.simulator import reference
 from tests.zoo import grow
 
@@ -176,7 +176,7 @@ def test_an_average_before_a_map_is_a_sum_and_weights_of_a_quarter():
     assert neuron_of(found)["v_threshold"] == 4 * 254 * 64
 
 
-def test_an_average_behind_a_map_is_a_sum_and_weights_of_a_quarter():
+def test_an_average_after_a_map_is_a_sum_and_weights_of_a_quarter():
     program = chain(source(1, 2, 2), conv("c", 1.0), AVERAGE, layer("n", 1, 1, 1), OUT, **SPIKES)
     found = quantize(program)
     assert not found.program["pool"].average
@@ -279,7 +279,7 @@ def test_each_channel_may_have_a_scale_of_its_own():
     np.testing.assert_array_equal(found.program["n"].neuron.v_reset, thresholds * [[[0, 1]], [[0, -1]]])
 
 
-def test_behind_a_flatten_a_layer_has_one_scale_as_channels_are_not_neurons_there():
+def test_after_a_flatten_a_layer_has_one_scale_as_channels_are_not_neurons_there():
     nodes = source(1, 1, 2), conv("c", 1.0, 0.5), Flatten(name="flat"), layer("n", 4), OUT
     assert report(quantize(chain(*nodes, **SPIKES), per="neuron")).scale == (254, 254)
 
@@ -319,7 +319,7 @@ def test_few_bits_clip_the_outlier_that_many_do_not():
     assert few.scale[0] > 128
 
 
-def test_clipping_leaves_room_for_the_threshold_and_only_weights_beyond_half_a_step_count_as_clipped():
+def test_clipping_respects_the_threshold_and_only_weights_beyond_half_a_step_count_as_clipped():
     """At 2 bits weights are -256, -128, 0 and 128. The many weights of 0.3 want a scale of 213 or more, where they are
     128; the threshold allows 220. There -1.6 is -352, more than half a step below -256, and 0.9 is 198, as much above
     128: these are clipped. -1.4 is -308 and 0.85 is 187, which are only rounded.
@@ -447,7 +447,7 @@ def test_integers_are_not_quantized_again():
 
 @pytest.mark.parametrize("neuron", [LI(beta=np.array(0.5)), I(), SigmaDelta(delta_threshold=np.array(0.5))])
 def test_neurons_that_send_potentials_are_refused(neuron):
-    assert refused(single([[1.0]], neuron=neuron)) == {"n": f"{type(neuron).__name__} sends numbers"}
+    assert refused(single([[1.0]], neuron=neuron)) == {"n": f"{type(neuron).__name__}, which sends numbers"}
 
 
 def test_a_neuron_made_from_one_of_ours_is_not_taken_for_it():
@@ -457,18 +457,19 @@ def test_a_neuron_made_from_one_of_ours_is_not_taken_for_it():
     assert refused(single([[1.0]], neuron=Adaptive(**FIRE))) == {"n": "Adaptive"}
 
 
-def test_a_filter_behind_a_bias_is_refused():
+def test_a_filter_after_a_bias_is_refused():
     neuron = CubaLIF(alpha=np.array(0.5), beta=np.array(0.5), **FIRE)
-    assert refused(single([[1.0]], bias=[1.0], neuron=neuron)) == {"n": "CubaLIF behind a bias, which it filters"}
+    found = "is a CubaLIF that filters a bias, but Loihi 2 adds biases to v, unfiltered"
+    assert refused(single([[1.0]], bias=[1.0], neuron=neuron)) == {"n": found}
     assert quantize(single([[1.0]], bias=[0.0], neuron=neuron))
     assert quantize(single([[1.0]], bias=[1.0], neuron=replace(neuron, alpha=np.array(0.0))))
 
 
 @pytest.mark.parametrize("between", [(), (AVERAGE,), (replace(AVERAGE, average=False),)])
-def test_weights_behind_weights_are_refused(between):
+def test_weights_after_weights_are_refused(between):
     program = chain(source(1, 2, 2), conv("a", 1.0), *between, conv("b", 1.0), OUT)
     before = between[0].name if between else "a"
-    assert refused(program) == {"b": f"weights behind weights ({before})"}
+    assert refused(program) == {"b": f"follows a map with weights ({before}), without neurons between them"}
 
 
 def test_a_map_for_two_receivers_is_refused():
@@ -477,7 +478,7 @@ def test_a_map_for_two_receivers_is_refused():
 
 
 def test_values_of_different_scales_into_one_map_are_refused():
-    mixed = "receives the input, or averages, beside spikes: integers of different scales"
+    mixed = "receives integers of different scales: the input, or averages, together with spikes"
     nodes = source(1), dense("a", [[1.0]]), layer("n", 1), dense("b", [[1.0]]), OUT
     assert refused(chain(*nodes, edges=[Edge("in", "b")])) == {"b": mixed}
     assert quantize(chain(*nodes, edges=[Edge("in", "b")], **SPIKES))
@@ -496,10 +497,10 @@ def test_options_that_are_not_allowed_are_named_together():
     with pytest.raises(BadOptions) as caught:
         quantize(single([[1.0]]), bits=9, per="synapse", input_bits=13, largest_input=np.inf)
     assert [str(violation) for violation in caught.value.violations] == [
-        "--bits: 9; allowed: 2 to 8.",
-        "--per: 'synapse'; allowed: layer or neuron.",
-        "--input-bits: 13; allowed: 1 to 12.",
-        "largest_input: inf; allowed: above 0.",
+        "`bits` must be 2 to 8 (got 9).",
+        "`per` must be layer or neuron (got 'synapse').",
+        "`input_bits` must be 1 to 12 (got 13).",
+        "`largest_input` must be above 0 (got inf).",
     ]
 
 

@@ -61,7 +61,7 @@ def test_a_cycle_with_a_known_delay_is_closed_by_it():
         ("in>a in>b a>b b>a", "edge b -> a", "entered elsewhere than at a"),
         ("in>m m>a m>m", "edge m -> m", "linear maps alone"),
         ("in>m1 m1>m2 m2>m1 m2>a", "edge m2 -> m1", "linear maps alone"),
-        ("in>a a>m m>a m>b", "m", "to others (a, b)"),
+        ("in>a a>m m>a m>b", "m", "to other nodes (a, b)"),
     ],
 )
 def test_what_cannot_be_read_is_named(text, where, why):

@@ -4,7 +4,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from tdd_deploy.commands.pipeline import read_program
+from tdd_deploy import load as read_program
 from tdd_deploy.neurons import IF, LI
 from tdd_deploy.program import Conv, Dense, Edge, Flatten, Input, NeuronLayer, Output, Pool, Scale, build
 from tdd_deploy.program.rounding import rounding_receivers

@@ -20,7 +20,7 @@ import numpy as np
 import psutil
 import pytest
 
-from tdd_deploy.commands.pipeline import simulate
+from tdd_deploy import simulate
 from tdd_deploy.data import open_data
 from tdd_deploy.errors import BadData, BadOption, BadOptions, WorkerFailed
 from tdd_deploy.runtime import dask as cluster

@@ -6,9 +6,10 @@ import nir
 import numpy as np
 import pytest
 
-from tdd_deploy.commands import pipeline
+import tdd_deploy as td
+from tdd_deploy import sweep
 from tdd_deploy.commands import sweep as room
-from tdd_deploy.commands.sweep import pareto, sweep
+from tdd_deploy.commands.sweep import pareto
 from tdd_deploy.errors import BadFile, BadOption, Interrupted
 from tdd_deploy.importers import AmbiguousGraph
 
@@ -24,7 +25,7 @@ def test_every_combination_is_one_run_of_simulate(run_folder, tmp_path):
     found = swept(run_folder, tmp_path / "out", bits=(None, 8), input_thresholds=(0.0, 0.25))
     keys = [(point["code"], point["bits"], point["input_threshold"]) for point in found["points"]]
     assert keys == [(code, n, theta) for code in ("delta", "spike") for n in (None, 8) for theta in (0.0, 0.25)]
-    alone = pipeline.simulate(
+    alone = td.simulate(
         run_folder, data="digits", samples=10, code="spike", input_threshold=0.25, profiles=PROFILES[1:]
     ).as_json()
     point = found["points"][keys.index(("spike", None, 0.25))]
@@ -39,8 +40,8 @@ def test_every_combination_is_one_run_of_simulate(run_folder, tmp_path):
 
 def test_integers_are_those_that_export_writes(run_folder, tmp_path):
     (point,) = swept(run_folder, tmp_path / "out", codes=("delta",), bits=(4,))["points"]
-    pipeline.export(run_folder, target="nir", out=tmp_path / "q.nir", bits=4, data="digits")
-    alone = pipeline.simulate(tmp_path / "q.nir", data="digits", samples=10)
+    td.export(run_folder, target="nir", out=tmp_path / "q.nir", bits=4, data="digits")
+    alone = td.simulate(tmp_path / "q.nir", data="digits", samples=10)
     assert point["synops_effective"] == alone.trace.executed.total("synops_effective") / 10
 
 
@@ -103,9 +104,9 @@ def test_what_is_damaged_is_done_again(run_folder, tmp_path, damage):
 
 def test_what_cannot_be_swept_is_refused_before_anything_runs(run_folder, tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(BadFile, match="is a file; name a folder"):
+    with pytest.raises(BadFile, match=r"is a file\. Name a folder"):
         swept(run_folder, tmp_path / "file")
-    pipeline.export(run_folder, target="nir", out=tmp_path / "q.nir", bits=8)
+    td.export(run_folder, target="nir", out=tmp_path / "q.nir", bits=8)
     with pytest.raises(BadOption, match="a program in integers; allowed: floats"):
         swept(tmp_path / "q.nir", tmp_path / "out", bits=(None, 4))
     assert not (tmp_path / "out").exists()

@@ -2,7 +2,7 @@
 
 usage: python run.py INPUTS.npz OUTPUTS.npz [--layers] [--potentials]
 
-Python 3.10 with requirements.txt installed; formats stand in README.md.
+Python 3.10 with requirements.txt installed; README.md describes the formats.
 Exit codes: 0 done, 1 Lava failed, 2 the bundle or the input cannot be used, 130 and 143 stopped by SIGINT and SIGTERM.
 """
 
@@ -21,9 +21,9 @@ LAVA = "0.10.0"
 
 
 def main() -> NoReturn:
-    """Run what the command line says, from the first line on under guard: what is slow to import is imported below."""
+    """Run the command line, guarded from the first line on: modules that are slow to import are imported below."""
     for threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ.setdefault(threads, "1")  # Lava's processes are many already
+        os.environ.setdefault(threads, "1")  # Lava already has many processes
     options = _options()
     guard = Guard()
     guard.begin()
@@ -52,7 +52,7 @@ def _run(options: argparse.Namespace, guard: Guard) -> int:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Run this bundle in Lava.", epilog="Formats stand in README.md.")
+    parser = argparse.ArgumentParser(description="Run this bundle in Lava.", epilog="README.md describes the formats.")
     parser.add_argument("inputs", type=Path, metavar="INPUTS.npz", help="holds x")
     parser.add_argument("outputs", type=Path, metavar="OUTPUTS.npz", help="is written")
     parser.add_argument("--layers", action="store_true", help="record every layer's spikes")

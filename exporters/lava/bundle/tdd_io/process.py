@@ -1,7 +1,7 @@
 """A source that reads an array and a sink that writes one.
 
 Lava's own ring buffers pass their data through variables, at 20 us for every element. These two work on the arrays of
-the program that started them: its processes are forks, which see its memory, and a sink's array lies in shared memory.
+the program that started them: its processes are forks, which see its memory, and a sink's array is in shared memory.
 
 Arrays are in torch's order of axes (C, H, W), ports in Lava's (W, H, C): the one is the other's transpose.
 """
@@ -23,7 +23,7 @@ class Frames(AbstractProcess):
     Args:
         frames: [samples, n_steps, *shape], or [samples, 1, *shape] where a sample is one frame, shown n_steps times.
         n_steps: steps per sample.
-        code: "spike" sends the frames, "delta" how they differ from the frame before.
+        code: "spike" sends the frames, "delta" their differences from the frame before.
         restart: with "delta", whether the frame before a sample's first counts as zero.
     """
 
@@ -82,13 +82,13 @@ class FramesModelFloat(AbstractFramesModel):
 
 
 class Recorder(AbstractProcess):
-    """Writes what arrives into the rows of an array, one row for each step, until the array is full.
+    """Writes its input into the rows of an array, one row for each step, until the array is full.
 
     Args:
-        rows: [samples * n_steps, *shape], in shared memory; its type is what is written.
+        rows: [samples * n_steps, *shape], in shared memory; its type is the type that is written.
         latency: how many Lava steps the first row comes after the input's first frame.
-        code: "spike" writes what arrives, "delta" the sum of what arrived until now.
-        n_steps: with "delta", sums start anew with every n_steps rows; None: never, and begin with Lava's first step.
+        code: "spike" writes the input, "delta" the sum of all inputs so far.
+        n_steps: with "delta", sums restart every n_steps rows; None: never, and they begin with Lava's first step.
     """
 
     def __init__(
@@ -102,7 +102,7 @@ class Recorder(AbstractProcess):
 @requires(CPU)
 @tag("fixed_pt", "floating_pt")
 class RecorderModel(PyLoihiProcessModel):
-    """One for both arithmetics: what arrives keeps the type that its sender gave it."""
+    """One for both arithmetics: inputs keep the type of their sender."""
 
     a_in: PyInPort = LavaPyType(PyInPort.VEC_DENSE, np.int32, precision=24)
 

@@ -1,23 +1,23 @@
-"""The TDD-LIF neuron: it hears changes and values, and tells its spikes and the changes of its spikes.
+"""The TDD-LIF neuron: it receives changes and values, and sends its spikes and their changes.
 
-A layer in the differential domain sends what changed: ``d(k) = s(k) - s(k-1)``, which is -1, 0 or +1. Its receiver adds
-the changes up and so knows what the values would have brought: ``W d(1) + ... + W d(k) = W s(k)``. With Lava's own
-processes this takes three for each layer (Sigma, LIF, Delta); here it is one, whose thresholds may differ per neuron,
-whose reset may be soft, and which stays silent until its first sample reaches it.
+A layer in the differential domain sends changes: ``d(k) = s(k) - s(k-1)``, which is -1, 0 or +1. Its receiver sums
+them, and so gets the same currents as from values: ``W d(1) + ... + W d(k) = W s(k)``. With Lava's own processes this
+takes three for each layer (Sigma, LIF, Delta). This one process replaces them: its thresholds may differ per neuron,
+its reset may be soft, and it stays silent until its first sample reaches it.
 
 One step, in Lava's step t (from 1); k = t - latency is the layer's own step:
 
-    k < 1:  what arrives is dropped, and zeros are sent
+    k < 1:  inputs are dropped, and zeros are sent
     k = 1, and every ``n_steps`` after it:  u = v = sigma = last = 0         (a sample begins)
-    sigma = sigma + d_in                      what changes brought is held
-    a = sigma + a_in                          what values brought counts in this step only
+    sigma = sigma + d_in                      the sum of changes is held
+    a = sigma + a_in                          values count in this step only
     u = decay(u) + a                          current
     v = decay(v) + u + bias                   potential;  v_out = v
     s = v > v_threshold                       s_out = s,  d_out = s - last,  last = s
     where s:  v = v_reset  (hard),  or  v = v - v_threshold  (soft)
 
 The fixed_pt model computes as Lava 0.10's own bit-accurate LIF does, the floating_pt model as its float LIF does.
-This folder holds nothing else on purpose: Lava's compiler executes every module that lies beside a process.
+This folder holds nothing else on purpose: Lava's compiler executes every module in the folder of a process.
 """
 
 import numpy as np
@@ -42,11 +42,11 @@ class TddLif(AbstractProcess):
     Args:
         shape: of the layer, and of all its ports.
         v_threshold, v_reset, bias: arrays of ``shape``. fixed_pt: whole numbers in LSB of v; floating_pt: as they are.
-        du, dv: what u and v lose per step, arrays of ``shape``. fixed_pt: u keeps (4095 - du) / 4096 and v keeps
+        du, dv: losses of u and v per step, arrays of ``shape``. fixed_pt: u keeps (4095 - du) / 4096 and v keeps
             (4096 - dv) / 4096, so that du = 4095 has no memory and du = -1 holds; floating_pt: fractions from 0 to 1.
         soft: the reset subtracts the threshold instead of setting ``v_reset``.
         latency: how many Lava steps this layer's first step comes after the input's.
-        n_steps: steps per sample, after which the state starts anew; None: never.
+        n_steps: steps per sample, after which the state is reset; None: never.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class AbstractTddLifModel(PyLoihiProcessModel):
         self.n_steps: int | None = proc_params["n_steps"]
 
     def run_spk(self) -> None:
-        """Take what arrived, advance one step, send."""
+        """Receive, advance one step, send."""
         changes, values = self.d_in.recv(), self.a_in.recv()
         step = self.time_step - self.latency
         if step < 1:
@@ -106,7 +106,7 @@ class AbstractTddLifModel(PyLoihiProcessModel):
         self.v[:] = np.where(spikes, self.v - self.v_threshold if self.soft else self.v_reset, self.v)
 
     def integrate(self, a: np.ndarray) -> None:
-        """Advance u and v by one step in which ``a`` arrived."""
+        """Advance u and v by one step with the input ``a``."""
         raise NotImplementedError
 
     def _begin(self) -> None:
@@ -174,12 +174,12 @@ class TddLifModelFloat(AbstractTddLifModel):
 
 
 def _kept(state: np.ndarray, kept: np.ndarray) -> np.ndarray:
-    """Return ``state * kept / 4096`` without its fraction, which is cut towards zero."""
+    """Compute ``state * kept / 4096``, rounded toward zero."""
     product = state.astype(np.int64) * kept
     return (np.sign(product) * (np.abs(product) >> 12)).astype(np.int32)
 
 
 def _wrapped(u: np.ndarray) -> np.ndarray:
-    """Return u wrapped around once, as a register of 24 bits that is looked at once."""
+    """Wrap u around at most once, as a register of 24 bits that is checked once."""
     lowered = np.where(u > LARGEST, u - 2 * LARGEST, u)
     return np.where(lowered <= -LARGEST, u + 2 * LARGEST, lowered)

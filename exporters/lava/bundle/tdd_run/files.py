@@ -65,7 +65,7 @@ class Neurons:
 
 @dataclass(frozen=True)
 class Edge:
-    """Who sends to whom, and in which code."""
+    """A connection from a source to a target, and its code."""
 
     source: str
     target: str
@@ -142,9 +142,9 @@ def read_bundle(folder: Path) -> Bundle:
         arrays = _arrays(folder / "weights.npz", manifest["sha256"]["weights.npz"])
         return _bundle(manifest, arrays)
     except OSError as error:
-        raise Refused(f"{error.filename}: {error.strerror}; export the bundle anew.") from error
+        raise Refused(f"{error.filename}: {error.strerror}; export the bundle again.") from error
     except (KeyError, TypeError, ValueError) as error:
-        raise Refused(f"{folder / 'manifest.json'} is damaged ({error!r}); export the bundle anew.") from error
+        raise Refused(f"{folder / 'manifest.json'} is damaged ({error!r}); export the bundle again.") from error
 
 
 def read_input(path: Path, bundle: Bundle) -> np.ndarray:
@@ -216,7 +216,9 @@ def _check(holds: bool, what: str) -> None:
 def _arrays(path: Path, digest: str) -> dict[str, np.ndarray]:
     content = path.read_bytes()
     if hashlib.sha256(content).hexdigest() != digest:
-        raise Refused(f"{path} is not the file that manifest.json describes (its SHA-256 differs); export it anew.")
+        raise Refused(
+            f"{path} is not the file that manifest.json describes (its SHA-256 differs); export the bundle again."
+        )
     with np.load(io.BytesIO(content)) as arrays:
         return dict(arrays)
 
@@ -233,6 +235,6 @@ def _bundle(manifest: dict[str, Any], arrays: dict[str, np.ndarray]) -> Bundle:
 
 
 def _made(kind: type, content: dict[str, Any]) -> Any:
-    """Make a ``kind`` of the keys that it knows; lists become tuples."""
+    """Make a ``kind`` from the keys that it knows; lists become tuples."""
     known = {field.name for field in fields(kind)} & content.keys()
     return kind(**{key: tuple(content[key]) if isinstance(content[key], list) else content[key] for key in known})

@@ -1,10 +1,10 @@
-"""Whatever happens, run.py ends, and nothing of it is left: no process, no shared memory, no half-written file.
+"""Whatever happens, run.py ends and leaves nothing: no process, no shared memory, no half-written file.
 
-Lava waits for ever for a process that died, and for an exception inside a model; when its parent is killed, its
+Lava waits forever for a process that died, and for a model that raised an exception; when its parent is killed, its
 processes live on, and so does its shared memory. Here
 
 * every forked process dies with its parent (the kernel sees to that, even after SIGKILL), and leaves signals to it;
-* shared memory has no name, so that nothing can be left of it (infrastructure.py);
+* shared memory has no name, so that none can be left (infrastructure.py);
 * a thread watches: when a process of Lava ends too early, or stopping takes too long, all ends with exit code 1;
 * SIGTERM and SIGINT end everything at once, and so does an exception that nobody caught.
 
@@ -32,7 +32,7 @@ PR_SET_PDEATHSIG = 1  # prctl(2)
 
 
 class Actor:
-    """A process of Lava's; ``process`` is Lava's own object, which closes itself when it was waited for."""
+    """A process of Lava; ``process`` is Lava's own object, which closes itself once somebody waited for it."""
 
     def __init__(self, process: Any, model: str) -> None:
         self.process = process
@@ -51,7 +51,7 @@ class Actor:
 
 
 class Guard:
-    """Knows every process of Lava's, and ends them all when one ends too early."""
+    """Knows every process of Lava, and ends them all when one ends too early."""
 
     def __init__(self) -> None:
         self.unfinished: Path | None = None  # a file that is being written
@@ -86,7 +86,7 @@ class Guard:
 
     def leave(self, code: int) -> NoReturn:
         """End everything and this process, without waiting for Lava or Python to clear up."""
-        actors, self._actors = self._actors, []  # first: the watching thread must not take these ends for early ones
+        actors, self._actors = self._actors, []  # first: the watching thread must not see these ends as early ones
         for actor in actors:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(actor.pid, signal.SIGKILL)
@@ -101,7 +101,7 @@ class Guard:
         os._exit(code)
 
     def fail(self, otherwise: str) -> NoReturn:
-        """Say what the processes that died have to say, or ``otherwise``, and leave with 1."""
+        """Write the complaints of the processes that died, or ``otherwise``, and leave with 1."""
         with self._ending:  # for good: the first one to come here ends the run
             until = time.monotonic() + (TRACEBACK_S if self._actors else 0)
             while not (complaints := [text for actor in self._actors if (text := actor.complaint())]):

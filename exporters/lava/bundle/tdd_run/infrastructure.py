@@ -11,12 +11,12 @@ from .guard import Guard
 
 
 def put_lava_under(guard: Guard) -> None:
-    """Let every network that Lava starts from now on be guarded."""
+    """Guard every network that Lava starts from now on."""
     MessageInfrastructureFactory.create = staticmethod(lambda factory_type: Infrastructure(guard))
 
 
 class Infrastructure(MultiProcessing):
-    """What Lava's Runtime starts its processes with."""
+    """The infrastructure with which Lava's Runtime starts its processes."""
 
     def __init__(self, guard: Guard) -> None:
         super().__init__()
@@ -42,14 +42,14 @@ class Infrastructure(MultiProcessing):
 
 
 class NamelessMemory:
-    """Gives memory that only forks can share, and that goes with the last process that uses it."""
+    """Gives memory that only forks can share, and that ends with the last process that uses it."""
 
     def create_shared_memory(self, size: int) -> "NamelessSegment":
         """Return zeros."""
         return NamelessSegment(size)
 
     def shutdown(self) -> None:
-        """Do nothing: there is no name to take away."""
+        """Do nothing: there is no name to remove."""
 
 
 class NamelessSegment:

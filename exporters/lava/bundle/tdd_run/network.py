@@ -1,7 +1,7 @@
 """The network in Lava: one process for each node, one connection for each edge.
 
-Shapes and weights are turned from torch's order (C, H, W) into Lava's (W, H, C). Lava's convolution turns its kernel
-around, so kernels go in turned.
+Shapes and weights are transposed from torch's order (C, H, W) to Lava's (W, H, C). Lava's convolution flips its
+kernel, so kernels are flipped before they go in.
 """
 
 import logging
@@ -53,7 +53,7 @@ class Node:
 
 @dataclass(frozen=True)
 class Record:
-    """What is to be recorded: a port of a node, in a code, and the rows it is written to."""
+    """A port of a node to record, its code, and the rows it is written to."""
 
     name: str
     node: str
@@ -64,10 +64,10 @@ class Record:
 
 
 def run(bundle: Bundle, x: np.ndarray, guard: Guard, *, layers: bool, potentials: bool) -> dict[str, Any]:
-    """Run all samples, one after the other in one network, or each in a network of its own if edges remember.
+    """Run all samples, one after the other in one network, or each in a network of its own if edges have delays.
 
     Returns:
-        What run.py writes: the arrays, and the times.
+        The arrays and times that run.py writes.
     """
     _check_mapping(bundle, potentials=potentials)
     put_lava_under(guard)
@@ -132,7 +132,7 @@ def _part(records: list[Record], span: slice, n_steps: int) -> list[Record]:
 
 
 def _arrays(bundle: Bundle, records: list[Record], samples: int) -> dict[str, np.ndarray]:
-    """Return what was recorded, [samples, n_steps, *shape]; the output is the sum of both codes and its bias."""
+    """Collect the recorded arrays, [samples, n_steps, *shape]; the output is the sum of both codes and its bias."""
     arrays = {r.name: r.rows.reshape(samples, bundle.n_steps, *r.rows.shape[1:]) for r in records}
     parts = [arrays.pop(name) for name in list(arrays) if name.startswith("output/")]
     bias = bundle.arrays[bundle.output.bias] if bundle.output.bias else 0
@@ -212,7 +212,7 @@ def _conv(bundle: Bundle, synapse: Synapse) -> Conv:
 
 
 def _identity(bundle: Bundle, synapse: Synapse) -> Sparse:
-    """Return a delay of one step: ones on the diagonal, which are odd, and stay so as no sign bit is needed."""
+    """Make a delay of one step: ones on the diagonal, which stay odd since they need no sign bit."""
     return Sparse(
         weights=sparse.identity(int(np.prod(synapse.in_shape)), bundle.dtype, format="csr"),
         sign_mode=SignMode.EXCITATORY,
@@ -256,7 +256,7 @@ _LAYERS: dict[str, Callable[[Bundle, Neurons, int], Node]] = {"fused": _fused, "
 
 
 def _lif(bundle: Bundle, layer: Neurons, lava_steps: int) -> LIFReset:
-    """Return Lava's own neurons, which begin anew with every sample, or once: when the only sample reaches them."""
+    """Return Lava's own neurons, which are reset for every sample, or once: when the only sample reaches them."""
     number = int if bundle.fixed else float
     v_threshold, du, dv = (_one(bundle, layer, name) for name in ("v_threshold", "du", "dv"))
     mantissa, exponent = _bias(bundle, layer)
@@ -277,7 +277,7 @@ def _lif(bundle: Bundle, layer: Neurons, lava_steps: int) -> LIFReset:
 
 
 def _check_mapping(bundle: Bundle, *, potentials: bool) -> None:
-    """Refuse what the mapping cannot do.
+    """Refuse a bundle that the mapping cannot execute.
 
     Raises:
         Refused: with the reason.
@@ -311,7 +311,7 @@ def _one(bundle: Bundle, layer: Neurons, name: str) -> Any:
 
 
 def _bias(bundle: Bundle, layer: Neurons) -> tuple[np.ndarray, np.ndarray]:
-    """Return the bias as mantissa and exponent, the smallest that will do for each neuron."""
+    """Split the bias into mantissa and exponent, the smallest possible one for each neuron."""
     bias = bundle.value(layer.bias, layer.shape)
     exponent = np.zeros(bias.shape, np.int64)
     if not bundle.fixed:

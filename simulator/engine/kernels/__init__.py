@@ -1,0 +1,1 @@
+"""The loops of the event engine, compiled by numba."""

@@ -1,0 +1,455 @@
+"""The front door: the functions of ``import tdd_deploy as td``.
+
+Wherever a file is taken, a path, a ``Program`` or arrays go in; a typed result comes out. Options are keywords, named
+as on the command line, and checked by the same classes.
+"""
+
+from collections.abc import Mapping, Sequence
+from os import PathLike, fspath
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Unpack
+
+from numpy.typing import ArrayLike
+
+from tdd_deploy.commands.load import Network
+from tdd_deploy.commands.load import load as load_program
+from tdd_deploy.data import Choice, Source, open_arrays
+from tdd_deploy.data.arrays import Batches
+from tdd_deploy.errors import BadOption
+from tdd_deploy.options import keywords
+from tdd_deploy.options.analysis import AnalysisOptions
+from tdd_deploy.options.dataset import (
+    ARRAYS,
+    AnalyzedData,
+    CalibrationData,
+    ComparedData,
+    Dataset,
+    NamedData,
+    SeenData,
+    StoredData,
+)
+from tdd_deploy.options.declare import Gathered, Options, gather
+from tdd_deploy.options.encoding import Coding, Encoding, Output, SeededSteps, StatedSteps, Steps
+from tdd_deploy.options.execution import Execution
+from tdd_deploy.options.export import Export
+from tdd_deploy.options.grid import Grid
+from tdd_deploy.options.model import Model
+from tdd_deploy.options.placement import Placement
+from tdd_deploy.options.pricing import Pricing
+from tdd_deploy.options.pruning import PruneOptions
+from tdd_deploy.options.quantization import ComparedQuantization, Quantization
+from tdd_deploy.options.training import LearnedData, Place, TrainOptions
+from tdd_deploy.options.verification import Verification
+from tdd_deploy.program import Program
+from tdd_deploy.runtime.progress import Shown, progress_of
+
+if TYPE_CHECKING:
+    from tdd_deploy.commands.quantization import Quantized
+    from tdd_deploy.commands.train import TrainedRun
+    from tdd_deploy.commands.verify import Verified
+    from tdd_deploy.simulator.hardware.check import Checked
+    from tdd_deploy.simulator.reports.report import Simulation
+    from tdd_deploy.training import Watcher
+    from tdd_deploy.training.analysis import Analysis
+
+FilePath = str | PathLike[str]
+X = ArrayLike | Batches | Source
+
+# The options of each function; the keywords of ``options/keywords.py`` are made from this table.
+OPTIONS: Mapping[str, tuple[type[Options], ...]] = {
+    "load": (Model,),
+    "open_data": (Dataset,),
+    "train": (LearnedData, TrainOptions, Place),
+    "quantize": (Quantization, CalibrationData, Steps),
+    "simulate": (Model, Dataset, Encoding, Coding, Output, Pricing, Execution),
+    "price": (Pricing,),
+    "check": (Model, Placement, SeenData),
+    "verify": (Model, ComparedData, Steps, Verification, ComparedQuantization, Output),
+    "export": (Model, Quantization, Export, StatedSteps, CalibrationData),
+    "inspect": (Model,),
+    "sweep": (Model, Dataset, SeededSteps, Grid),
+    "analyze": (AnalyzedData, AnalysisOptions),
+    "prune": (NamedData, PruneOptions),
+}
+
+
+def load(network: Network, **options: Unpack[keywords.Load]) -> Program:
+    """Read a network.
+
+    Args:
+        network: a .nir, .net or .onnx file, or a run folder.
+        options: how a file of another tool is read.
+
+    Raises:
+        TddDeployError: the file cannot be read, or not in one way only.
+    """
+    return load_program(network, gather(options, Model)[Model])
+
+
+def open_data(x: X | None = None, y: ArrayLike | None = None, **options: Unpack[keywords.OpenData]) -> Source:
+    """Open one part of a data set; ``load()`` of the result gives arrays ``x`` and ``y``.
+
+    Args:
+        x: samples ``[N, ...]``, a torch DataLoader, or the name of a data set.
+        y: labels ``[N]``.
+        options: the part, and how stored values become numbers.
+
+    Raises:
+        TddDeployError: no such data, or they are damaged.
+    """
+    _, choice = _gather("open_data", options, x, y)
+    return choice.open_chosen()
+
+
+def train(
+    out: FilePath,
+    x: X | None = None,
+    y: ArrayLike | None = None,
+    *,
+    resume: bool = False,
+    watcher: "Watcher | None" = None,
+    **options: Unpack[keywords.Train],
+) -> "TrainedRun":
+    """Train a spiking network into a run folder; the result can be handed to the other functions as a network.
+
+    Args:
+        out: a new folder, or with ``resume`` the folder of an unfinished run.
+        x: samples ``[N, ...]``; without them, the option ``data`` names some (digits by default).
+        y: labels ``[N]``.
+        resume: continue a run, with the options that it began with.
+        watcher: receives every batch and epoch.
+        options: the network, the method, and how it learns.
+
+    Raises:
+        MissingDependency: torch is not installed.
+        Interrupted: Ctrl-C; the folder holds everything needed to ``resume``.
+        TddDeployError: anything wrong with the folder, the data or an option.
+    """
+    from tdd_deploy.commands.torch import require_torch
+
+    require_torch("train")
+    from tdd_deploy.commands.train import train as run
+
+    given = _named(options, x, y)
+    scale = gather(given, *OPTIONS["train"])[LearnedData].input_scale
+    return run(out, given, resume=resume, whole=_whole(x, y, scale), watcher=watcher)
+
+
+def quantize(
+    network: Network, x: X | None = None, y: ArrayLike | None = None, **options: Unpack[keywords.Quantize]
+) -> "Quantized":
+    """Turn a network in floats into the integers of Loihi 2; with samples, measure what that changes.
+
+    Args:
+        network: a .nir, .net or .onnx file, a run folder, or a Program.
+        x: calibration samples ``[N, ...]``; without them, the option ``data`` may name some.
+        y: labels ``[N]``.
+        options: bits of a weight (8 by default), scales, bits of the input.
+
+    Raises:
+        NotExportable: every reason why integers cannot hold the network.
+        TddDeployError: anything wrong with the file, the data or an option.
+    """
+    from tdd_deploy.commands.load import path_of
+    from tdd_deploy.commands.quantization import quantize as run
+
+    gathered, choice = _gather("quantize", options, x, y)
+    return run(load_program(network), gathered[Quantization], data=choice, path=path_of(network))
+
+
+def simulate(
+    network: Network,
+    x: X | None = None,
+    y: ArrayLike | None = None,
+    *,
+    out: FilePath | None = None,
+    progress: Shown = None,
+    **options: Unpack[keywords.Simulate],
+) -> "Simulation":
+    """Execute a network on samples, event by event; count, and with ``energy=True`` price what was executed.
+
+    Args:
+        network: a .nir, .net or .onnx file, a run folder, or a Program.
+        x: samples ``[N, ...]`` or a torch DataLoader; without them, the option ``data`` names some.
+        y: labels ``[N]``.
+        out: a folder for report.json, steps.csv and report.html.
+        progress: receives the numbers of finished and of all samples; by default a bar on a terminal or in a notebook.
+        options: the data, the code, the hardware, and where samples are executed.
+
+    Raises:
+        TddDeployError: anything wrong with a file, the data or an option.
+    """
+    from tdd_deploy.commands.simulate import simulate as run
+
+    gathered, choice = _gather("simulate", options, x, y)
+    with progress_of("simulating", progress) as update:
+        return run(
+            network,
+            choice,
+            model=gathered[Model],
+            encoding=gathered[Encoding],
+            coding=gathered[Coding],
+            output=gathered[Output],
+            execution=gathered[Execution],
+            pricing=gathered[Pricing],
+            out=None if out is None else Path(out),
+            progress=update,
+        )
+
+
+def price(simulation: "Simulation", **options: Unpack[keywords.Price]) -> "Simulation":
+    """Return a simulation with the energy of its counts.
+
+    Messages between the cores of a chip are priced only if ``simulate`` counted them, with a profile of that chip.
+
+    Args:
+        simulation: its counts are priced as they are.
+        options: profiles, time per step, clock, an ANN baseline.
+
+    Raises:
+        TddDeployError: no such profile, or a damaged baseline.
+    """
+    from tdd_deploy.commands.pricing import Prices
+    from tdd_deploy.commands.pricing import price as run
+
+    prices = Prices.of(gather({"energy": True, **options}, Pricing)[Pricing])
+    prices.check_baseline(simulation.program, simulation.data)
+    return run(simulation, prices)
+
+
+def check(
+    network: Network,
+    target: str,
+    x: X | None = None,
+    y: ArrayLike | None = None,
+    **options: Unpack[keywords.Check],
+) -> "Checked":
+    """Check whether a network fits on a chip, and what helps if it does not.
+
+    Args:
+        network: a .nir, .net or .onnx file, a run folder, or a Program.
+        target: a chip (loihi1, loihi2, truenorth), a profile of one, or a path to a .toml.
+        x: samples ``[N, ...]`` that show what the input sends; without them, the option ``data`` may name some.
+        y: labels ``[N]``.
+        options: bits of a weight, the code, the number of chips.
+
+    Raises:
+        TddDeployError: anything wrong with a file or an option.
+    """
+    from tdd_deploy.commands.check import check as run
+
+    gathered, choice = _gather("check", options, x, y)
+    return run(network, target, options=gathered[Placement], model=gathered[Model], data=choice)
+
+
+def verify(
+    network: Network,
+    x: X | None = None,
+    y: ArrayLike | None = None,
+    *,
+    progress: Shown = None,
+    **options: Unpack[keywords.Verify],
+) -> "Verified":
+    """Run the same samples on several backends and compare each one with the one before it.
+
+    Args:
+        network: a .nir, .net or .onnx file, a run folder, or a Program; the backend torch needs the folder.
+        x: samples ``[N, ...]`` or a torch DataLoader; without them, the option ``data`` names some.
+        y: labels ``[N]``.
+        progress: receives the numbers of finished and of all samples; by default a bar on a terminal or in a notebook.
+        options: the data, the backends, and how floats are quantized for those in integers.
+
+    Raises:
+        TddDeployError: anything wrong with the file, the data or an option.
+    """
+    from tdd_deploy.commands.verify import verify as run
+
+    gathered, choice = _gather("verify", options, x, y)
+    with progress_of("verifying", progress) as update:
+        return run(
+            network,
+            choice,
+            options=gathered[Verification],
+            model=gathered[Model],
+            steps=gathered[Steps],
+            quantization=gathered[ComparedQuantization],
+            output=gathered[Output],
+            progress=update,
+        )
+
+
+def export(
+    network: Network,
+    target: str,
+    out: FilePath,
+    x: X | None = None,
+    y: ArrayLike | None = None,
+    **options: Unpack[keywords.Export],
+) -> "Quantized":
+    """Write a network for a target, quantized first where that is asked for or needed.
+
+    Args:
+        network: a .nir, .net or .onnx file, a run folder, or a Program.
+        target: nir, lava or onnx.
+        out: the file to write; for lava, the folder.
+        x: calibration samples ``[N, ...]``; without them, the option ``data`` may name some.
+        y: labels ``[N]``.
+        options: quantization, and what the target lets a user choose.
+
+    Raises:
+        NotExportable: every reason why the target cannot hold the network.
+        TddDeployError: anything wrong with a file, the data or an option.
+    """
+    from tdd_deploy.commands.export import export as run
+
+    gathered, choice = _gather("export", options, x, y)
+    return run(
+        network,
+        target,
+        out,
+        options=gathered[Export],
+        model=gathered[Model],
+        quantization=gathered[Quantization],
+        data=choice,
+        steps=gathered[StatedSteps],
+    )
+
+
+def inspect(network: Network, **options: Unpack[keywords.Inspect]) -> "dict[str, Any]":
+    """Describe a network, every choice named, as plain values.
+
+    Args:
+        network: a .nir, .net or .onnx file, a run folder, or a Program.
+        options: how a file of another tool is read.
+
+    Raises:
+        TddDeployError: the file cannot be read.
+    """
+    from tdd_deploy.commands.inspect import inspect as run
+
+    return run(network, model=gather(options, Model)[Model])
+
+
+def sweep(
+    runs: Sequence[FilePath],
+    out: FilePath,
+    x: X | None = None,
+    y: ArrayLike | None = None,
+    *,
+    progress: Shown = None,
+    **options: Unpack[keywords.Sweep],
+) -> "dict[str, Any]":
+    """Simulate every combination of networks, codes, bits and thresholds; return the contents of sweep.json.
+
+    Args:
+        runs: .nir or .net files, or run folders.
+        out: a folder for sweep.json, sweep.csv and sweep.svg; an unfinished sweep in it continues.
+        x: samples ``[N, ...]`` or a torch DataLoader; without them, the option ``data`` names some.
+        y: labels ``[N]``.
+        progress: receives the numbers of finished and of all points; by default a bar on a terminal or in a notebook.
+        options: the data, and the axes.
+
+    Raises:
+        TddDeployError: anything wrong with a file, the data or an option.
+    """
+    from tdd_deploy.commands.sweep import sweep as run
+
+    gathered, choice = _gather("sweep", options, x, y)
+    steps = gathered[SeededSteps]
+    with progress_of("sweeping", progress) as update:
+        return run(runs, choice, Path(out), grid=gathered[Grid], model=gathered[Model], steps=steps, progress=update)
+
+
+def analyze(
+    run: FilePath,
+    x: X | None = None,
+    y: ArrayLike | None = None,
+    *,
+    out: FilePath | None = None,
+    progress: Shown = None,
+    **options: Unpack[keywords.Analyze],
+) -> "Analysis":
+    """Analyze what a trained network sends from step to step: what repeats, where deltas pay, where information lies.
+
+    Args:
+        run: a run folder.
+        x: samples ``[N, ...]`` or a torch DataLoader; without them, the option ``data`` names some.
+        y: labels ``[N]``.
+        out: a folder for analysis.json and pictures.
+        progress: receives the numbers of finished and of all samples; by default a bar on a terminal or in a notebook.
+        options: the data, and what is drawn.
+
+    Raises:
+        MissingDependency: torch is not installed.
+        TddDeployError: anything wrong with the folder, the data or an option.
+    """
+    from tdd_deploy.commands.torch import require_torch
+
+    require_torch("analyze")
+    from tdd_deploy.commands.analyze import analyze as job
+
+    gathered, choice = _gather("analyze", options, x, y)
+    folder = None if out is None else Path(out)
+    with progress_of("analyzing", progress) as update:
+        return job(run, choice, options=gathered[AnalysisOptions], out=folder, progress=update)
+
+
+def prune(
+    run: FilePath,
+    out: FilePath,
+    x: X | None = None,
+    y: ArrayLike | None = None,
+    *,
+    progress: Shown = None,
+    **options: Unpack[keywords.Prune],
+) -> "dict[str, Any]":
+    """Remove weights from a trained network, round by round, and let it learn on; return the rounds.
+
+    Args:
+        run: a run folder; it stays as it is.
+        out: a new run folder.
+        x: the samples that it was trained on; without them, the option ``data`` names them.
+        y: labels ``[N]``.
+        progress: receives the numbers of finished and of all rounds; by default a bar on a terminal or in a notebook.
+        options: the data, how much is removed, and how long the network learns.
+
+    Raises:
+        MissingDependency: torch is not installed.
+        Interrupted: Ctrl-C; the finished rounds are kept.
+        TddDeployError: anything wrong with a folder, the data or an option.
+    """
+    from tdd_deploy.commands.torch import require_torch
+
+    require_torch("prune")
+    from tdd_deploy.commands.prune import prune as job
+
+    gathered = gather(_named(options, x, y), *OPTIONS["prune"])
+    whole = _whole(x, y, None)
+    with progress_of("pruning", progress) as update:
+        return job(run, gathered[NamedData], out, options=gathered[PruneOptions], whole=whole, progress=update)
+
+
+def _gather(function: str, options: Mapping[str, object], x: X | None, y: ArrayLike | None) -> tuple[Gathered, Choice]:
+    """Return the checked options of a function, and the data that they or arrays give."""
+    gathered = gather(_named(options, x, y), *OPTIONS[function])
+    (data,) = (each for each in gathered.values() if isinstance(each, StoredData))
+    steps = next((each.steps for each in gathered.values() if isinstance(each, Steps)), None)
+    return gathered, Choice(options=data, steps=steps, whole=_whole(x, y, data.input_scale))
+
+
+def _named(options: Mapping[str, object], x: X | None, y: ArrayLike | None) -> dict[str, object]:
+    """Return options that name the data, also data in memory."""
+    if x is None:
+        if y is not None:
+            raise BadOption("y", "needs x")
+        return dict(options)
+    if "data" in options:
+        raise BadOption("data", "cannot be combined with x", remedy="give one of the two")
+    return {**options, "data": fspath(x) if isinstance(x, str | PathLike) else ARRAYS}
+
+
+def _whole(x: X | None, y: ArrayLike | None, input_scale: float | None) -> Source | None:
+    """Open data in memory; return None for named data."""
+    if x is None or isinstance(x, str | PathLike):
+        return None
+    return x.scaled(input_scale) if isinstance(x, Source) else open_arrays(x, y, input_scale=input_scale)

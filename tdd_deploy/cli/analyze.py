@@ -1,0 +1,82 @@
+"""``tdd-deploy analyze``."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tdd_deploy.options.analysis import AnalysisOptions
+from tdd_deploy.options.dataset import AnalyzedData
+from tdd_deploy.options.declare import Gathered
+
+from .console import console, echo_json, json_option, make_table, samples_progress, say
+from .flags import PATH, with_options
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+@click.command()
+@click.argument("run", type=PATH)
+@with_options(AnalyzedData, AnalysisOptions, required=("data",))
+@json_option
+@click.option("--out", type=PATH, help="Write analysis.json and pictures (PNG) into this folder.")
+def analyze(run: Path, *, options: Gathered, as_json: bool, out: Path | None) -> None:
+    """Show what a trained network repeats from step to step, where deltas pay, and where its information lies.
+
+    RUN is a run folder. Overlap is the share of a layer's spikes that were there a step ago; P(1->1), the share that
+    stays. Fisher information is of the outputs up to each time step.
+    """
+    from tdd_deploy.commands.torch import require_torch
+
+    require_torch("tdd-deploy analyze")
+    from tdd_deploy.commands.analyze import analyze as job
+    from tdd_deploy.data import Choice
+    from tdd_deploy.simulator.reports.tables import input_lines
+
+    data = Choice(options=options[AnalyzedData])
+    with samples_progress("analyzing") as progress:
+        analysis = job(run, data, options=options[AnalysisOptions], out=out, progress=progress)
+    report = analysis.as_json()
+    if as_json:
+        echo_json(report)
+    else:
+        _print(report)
+        say(input_lines(report["data"]))
+
+
+def _print(report: Mapping[str, Any]) -> None:
+    """Print a row per layer, one per time step, and what they come to."""
+    from tdd_deploy.training.analysis import summary
+
+    console().print(_activity_table(report, "layer"))
+    console().print(_activity_table(report, "step"))
+    say(summary(report))
+
+
+def _activity_table(report: Mapping[str, Any], label: str) -> "Table":
+    from rich.markup import escape
+
+    from tdd_deploy.simulator.reports.report import mean_text
+
+    n, traces = report["samples"], report["fisher"]["traces"]
+    by_layer = label == "layer"
+
+    def row(cells: Mapping[str, Any]) -> list[str]:
+        events = [mean_text(cells[key] / n) for key in ("spikes", "delta_events", "hybrid_events", "delta_synops")]
+        shares = ["-" if cells[key] is None else f"{cells[key]:.3f}" for key in ("overlap", "persistence")]
+        return [*events, *shares]
+
+    of_events = ("spikes", "delta events", "cheaper code", "synops: delta", "overlap", "P(1->1)")
+    last = ("cheaper is",) if by_layer else ("Fisher information",) if traces else ()
+    table = make_table(label, *of_events, *last, left=(label, "cheaper is"))
+    if by_layer:
+        for layer in report["layers"]:
+            table.add_row(escape(layer["name"]), *row(layer), layer["fewer"])
+        table.add_section()
+        table.add_row("total", *row(report["totals"]))
+    else:
+        for step in report["steps"]:
+            table.add_row(str(step["step"]), *row(step), *([f"{traces[step['step'] - 1]:.4g}"] if traces else []))
+    return table

@@ -1,0 +1,67 @@
+"""``tdd-deploy check``."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from tdd_deploy.options.dataset import SeenData
+from tdd_deploy.options.declare import Gathered
+from tdd_deploy.options.model import Model
+from tdd_deploy.options.placement import Placement
+
+from .console import console, echo_json, json_option, make_table, say
+from .flags import PATH, with_options
+
+if TYPE_CHECKING:
+    from tdd_deploy.simulator.hardware.check import Checked
+
+
+@click.command()
+@click.argument("file", type=PATH)
+@click.option(
+    "--target", required=True, help="Place it on this chip (loihi1, loihi2, truenorth), a profile of one, or a .toml."
+)
+@with_options(Model, Placement, SeenData)
+@json_option
+def check(file: Path, *, target: str, options: Gathered, as_json: bool) -> None:
+    """Check whether FILE (a .nir, .net or .onnx file, or a run folder) fits on a chip, and what helps if it does not.
+
+    Exit code 1 when it does not fit. Only published limits are checked. The output lists what they leave open, and
+    what only data can show, such as whether the input sends nothing but spikes (--data).
+    """
+    from tdd_deploy.commands.check import check as run
+    from tdd_deploy.data import Choice
+
+    data = Choice(options=options[SeenData])
+    checked = run(file, target, options=options[Placement], model=options[Model], data=data)
+    if as_json:
+        echo_json(checked.as_json())
+    else:
+        _print(checked)
+    if not checked.fits:
+        raise click.exceptions.Exit(1)
+
+
+def _print(checked: "Checked") -> None:
+    """Print where layers lie, what is broken, and what is left open."""
+    from tdd_deploy.simulator.reports.tables import by_placed_layer, input_lines
+
+    found = checked.as_json()
+    placed = by_placed_layer(found["placement"])
+    table = make_table(*placed.head, left=(placed.head[0], "block"))
+    for row in placed.rows:
+        table.add_row(*(f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row))
+    console().print(table)
+    chips = "" if found["chips"] == 1 else f" x {found['chips']}"
+    n = len(found["faults"])
+    verdict = f"does not fit ({n} found)" if n else "no published limit is broken"
+    verdict += ", with one condition" if found["conditions"] and not n else ""
+    lines = [f"{found['target']}{chips}: {verdict}. {found['title']}. {found['remark']}"]
+    for fault in checked.faults:
+        lines += [f"  - {fault}", f"    source: {fault.source}"]
+    lines += [f"if: {line}" for line in found["conditions"]]
+    lines += [f"assumed: {line}" for line in found["assumptions"]]
+    lines += [f"not checked: {line}" for line in found["not_checked"]]
+    lines += input_lines(found["data"]) if found["data"] else []
+    say(lines)

@@ -1,0 +1,85 @@
+"""What commands print: tables and lines on stdout, progress on stderr."""
+
+import json
+import os
+import sys
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .flags import with_flags
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+
+
+def echo_json(values: Mapping[str, Any]) -> None:
+    """Print a JSON object in one line."""
+    click.echo(json.dumps(values, allow_nan=False))
+
+
+def make_table(*columns: str, left: Collection[str] = (), fold: bool = True) -> "Table":
+    """Make a table without lines: columns in ``left`` hold texts, the others numbers."""
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for name in columns:
+        justify: Any = "left" if name in left else "right"
+        table.add_column(name, justify=justify, overflow="fold" if fold else "ellipsis")
+    return table
+
+
+def console() -> "Console":
+    """Return the console of stdout; a pipe has no width, so a table is as wide as it needs."""
+    from rich.console import Console
+
+    return Console(width=None if sys.stdout.isatty() else 200)
+
+
+def say(lines: Iterable[str]) -> None:
+    """Print lines, parameters as flags."""
+    out = console()
+    for line in lines:
+        out.print(with_flags(line), highlight=False, markup=False, soft_wrap=True)
+
+
+def samples_progress(what: str) -> AbstractContextManager[Callable[[int, int], None]]:
+    """Show a bar on stderr, on a terminal only."""
+    from tdd_deploy.runtime.progress import progress_of
+
+    return progress_of(what, None)
+
+
+@contextmanager
+def training_progress() -> Iterator[Any]:
+    """Print a line per epoch on stderr, and on a terminal a bar within the epoch."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    out = Console(stderr=True, soft_wrap=True)
+    columns = (TextColumn("epoch"), BarColumn(), MofNCompleteColumn(), TextColumn("loss {task.fields[loss]:.4f}"))
+    with Progress(*columns, console=out, transient=True, disable=not (is_first() and sys.stderr.isatty())) as bar:
+        task = bar.add_task("epoch", total=None, loss=0.0)
+
+        class Watcher:
+            def batch(self, done: int, total: int, loss: float) -> None:
+                bar.update(task, completed=done, total=total, loss=loss)
+
+            def epoch(self, history: list[dict[str, Any]]) -> None:
+                now = history[-1]
+                line = f"epoch {now['epoch']:3d}  loss {now['loss']:.4f}  accuracy {now['accuracy']:.3f}"
+                if now["raw_events"] is not None:
+                    line += f"  spikes {now['raw_events']:,.0f}  delta events {now['delta_events']:,.0f} per sample"
+                bar.console.print(line, highlight=False)
+
+        yield Watcher()
+
+
+def is_first() -> bool:
+    """Say whether this process prints for all that torchrun started with it."""
+    return os.environ.get("RANK", "0") == "0"

@@ -1,0 +1,105 @@
+"""``tdd-deploy export``."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from tdd_deploy.options.dataset import CalibrationData
+from tdd_deploy.options.declare import Gathered
+from tdd_deploy.options.encoding import StatedSteps
+from tdd_deploy.options.export import Export
+from tdd_deploy.options.model import Model
+from tdd_deploy.options.quantization import Quantization
+from tdd_deploy.options.vocabulary import TARGETS
+
+from .console import console, echo_json, json_option, make_table, say
+from .flags import PATH, with_options, word_option
+
+if TYPE_CHECKING:
+    from tdd_deploy.commands.quantization import Quantized
+
+
+@click.command()
+@click.argument("file", type=PATH)
+@word_option("--target", words=TARGETS, required=True, help="Write the network for this target.")
+@click.option("--out", type=PATH, required=True, help="Write this file; lava: folder.")
+@with_options(Model, Quantization, Export, StatedSteps, CalibrationData)
+@json_option
+def export(file: Path, *, target: str, out: Path, options: Gathered, as_json: bool) -> None:
+    """Write FILE (a .nir, .net or .onnx file, or a run folder) for a target.
+
+    nir: one file. lava: a folder with weights, manifest and a run.py that needs only lava-nc (tdd-deploy lava run).
+    onnx: one file, whose states are inputs and outputs.
+    """
+    from tdd_deploy.commands.export import export as run
+    from tdd_deploy.data import Choice
+    from tdd_deploy.simulator.reports.tables import input_lines
+
+    steps = options[StatedSteps]
+    exported = run(
+        file,
+        target,
+        out,
+        options=options[Export],
+        model=options[Model],
+        quantization=options[Quantization],
+        data=Choice(options=options[CalibrationData], steps=steps.steps),
+        steps=steps,
+    )
+    if as_json:
+        echo_json(exported.as_json())
+        return
+    if exported.layers:
+        _print(exported)
+    program = exported.program
+    if exported.data:
+        say(input_lines(exported.data))
+    if exported.input_of_integers:
+        say([_integers_line(**exported.input_of_integers, is_measured=exported.data is not None)])
+    click.echo(
+        f"{out}: {len(program.neuron_layers)} layers of neurons, {program.number_format}, program {program.digest[:12]}"
+    )
+
+
+def _integers_line(*, unit: float, largest: float, is_measured: bool) -> str:
+    """Describe the values that the input of a quantized network takes, and the option that changes them."""
+    if unit == largest == 1:
+        return "the input takes the integers 0 and 1, like all values of these samples (change it with `input_bits`)"
+    found = f"the input takes multiples of {unit:g}, from {-largest:g} to {largest:g} (`input_bits`"
+    return f"{found})" if is_measured else f"{found}; `data` measures the range)"
+
+
+def _print(exported: "Quantized") -> None:
+    """Print a row per layer: what it became, and what that changed."""
+    from rich.markup import escape
+
+    found = exported.calibration
+    measured = {layer.name: layer for layer in found.layers} if found else {}
+    names = ("layer", "scale", "limited by", "weights", "clipped", "rounded off", "worst-case sum")
+    table = make_table(*names, *(("largest seen", "flips") if found else ()), left=("layer", "limited by"))
+    for layer in exported.layers:
+        low, high = layer.scale
+        row = [
+            escape(layer.name),
+            f"{low:,.1f}" if low == high else f"{low:,.1f} to {high:,.1f}",
+            layer.limited_by,
+            f"{layer.weights:,}",
+            f"{layer.clipped:,}",
+            f"{layer.error:.2%}",
+            f"{layer.worst_case_sum:,.0f}",
+        ]
+        if layer.name in measured:
+            seen = measured[layer.name]
+            wraps = f", {seen.wraps} wrapped" if seen.wraps else ""
+            row += [f"{seen.largest_sum:,}{wraps}", f"{seen.flips:.2%}"]
+        table.add_row(*row)
+    console().print(table)
+    say(["sums below 131,072 cannot wrap the chip's 24 bits"])
+    if found and found.accuracy_float is not None and found.accuracy_integer is not None:
+        say(
+            [
+                f"accuracy on {found.n_samples} training samples: {found.accuracy_float:.1%} in floats, "
+                f"{found.accuracy_integer:.1%} in integers"
+            ]
+        )

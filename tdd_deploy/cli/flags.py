@@ -1,0 +1,241 @@
+"""Flags of the command line, made from the fields of options; and sentences that name flags."""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import cache, wraps
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+from click.core import ParameterSource
+
+from tdd_deploy import options
+from tdd_deploy.errors import PARAMETER, BadFile, BadOptions, Violation, did_you_mean
+from tdd_deploy.options.declare import Declaration, Option, Options, gather, options_of
+
+PATH = click.Path(path_type=Path)
+Command = TypeVar("Command", bound=Callable[..., Any])
+TOML = "write TOML, such as: [train] and below it epochs = 25"
+
+
+@cache
+def _flags() -> Mapping[str, str]:
+    """Return the flag of every parameter, by its name."""
+    own = {name: f"--{name}" for name in ("out", "resume", "config", "target", "python", "inputs")}
+    return own | {each.name: f"--{each.key}" for owner in options.owners() for each in options_of(owner)}
+
+
+def with_flags(text: str) -> str:
+    """Write flags for the parameters of a sentence: --input-scale 1/256 for `input_scale=1/256`."""
+    return PARAMETER.sub(lambda found: _flag(found[0].strip("`"), found[1], found[2]), text)
+
+
+def _flag(plain: str, name: str, value: str | None) -> str:
+    flag = _flags().get(name)
+    if flag is None:
+        return plain
+    return flag if value in (None, "True") else f"{flag} {value}"
+
+
+def word_option(*names: str, words: Sequence[str], **given: Any) -> Callable[[Command], Command]:
+    """Add an option whose value is one of some words; the command refuses others, with a suggestion."""
+    return click.option(*names, **_words(words), **given)
+
+
+def _words(words: Sequence[str]) -> dict[str, Any]:
+    def complete(context: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+        return [word for word in words if word.startswith(incomplete)]
+
+    return {"metavar": f"[{'|'.join(words)}]", "shell_complete": complete}
+
+
+def _listed(value: object) -> tuple[object, ...]:
+    """Split a text at its commas; a list of a TOML file is kept."""
+    if isinstance(value, list | tuple):
+        return tuple(value)
+    return tuple(word.strip() for word in str(value).split(",") if word.strip())
+
+
+class Flag(click.Option):
+    """A flag that a field declares."""
+
+    def __init__(self, declared: Option, *, required: bool) -> None:
+        """Take the field, and whether the command needs it."""
+        self.declared = declared
+        self.heading = declared.declaration.heading
+        names = [declared.name, f"--{declared.key}"]
+        if declared.kind is bool:
+            super().__init__(names, is_flag=True, default=None)
+            return
+        metavar = declared.declaration.metavar or ("FLOAT" if declared.kind is float else None)
+        how: dict[str, Any] = {"type": _TYPES[declared.kind], "metavar": metavar}
+        if declared.words:
+            how |= _words(declared.words)
+        if declared.is_listed and not declared.declaration.repeated:
+            how |= {"type": _listed, "metavar": f"{declared.kind.__name__.upper()},..."}
+        repeated = declared.declaration.repeated
+        super().__init__(names, multiple=repeated, required=required, **how)
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        """Return the flag and its help, when somebody asks for it."""
+        self.help = _help(self.declared)
+        return super().get_help_record(ctx)
+
+
+_TYPES = {int: click.INT, float: click.UNPROCESSED, Path: PATH, str: click.STRING}  # numbers may be fractions
+
+
+def _help(declared: Option) -> str:
+    text = with_flags(declared.declaration.help)
+    default = declared.default
+    if "Default:" in text or default is None or default is False or default == ():
+        return text
+    shown = ",".join(map(_word, default)) if isinstance(default, tuple) else _word(default)
+    return f"{text} Default: {shown}."
+
+
+def _word(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def with_options(*owners: type[Options], required: Collection[str] = ()) -> Callable[[Command], Callable[..., Any]]:
+    """Give a command the flags of some classes, and the flag --config.
+
+    The command receives ``options``: instances of all classes, of what the command line and the file say.
+    """
+    flags = [Flag(each, required=each.name in required) for owner in owners for each in options_of(owner)]
+
+    def add(command: Command) -> Callable[..., Any]:
+        @wraps(command)
+        def run(**values: Any) -> Any:
+            context = click.get_current_context()
+            given = {}
+            for flag in flags:
+                assert flag.name is not None
+                value = values.pop(flag.name)
+                if context.get_parameter_source(flag.name) not in (ParameterSource.DEFAULT, None):
+                    given[flag.name] = value
+            values.pop("config", None)
+            return command(options=gather(given, *owners), **values)
+
+        click_option = click.option(
+            "--config",
+            type=PATH,
+            is_eager=True,
+            callback=_read_config,
+            help="Take options from the table of this command in a .toml file, by their names here.",
+        )
+        return with_params(click_option(run), flags)
+
+    return add
+
+
+def with_params(command: Command, flags: Collection[click.Option]) -> Command:
+    """Put flags before the options that a command has."""
+    params = getattr(command, "__click_params__", [])
+    command.__click_params__ = [*params, *reversed(list(flags))]  # type: ignore[attr-defined]
+    return command
+
+
+def _read_config(context: click.Context, param: click.Parameter, path: Path | None) -> Path | None:
+    """Let a file give what the command line does not."""
+    if path is not None:
+        known = {
+            _key(each): each for each in context.command.params if isinstance(each, click.Option) and each is not param
+        }
+        context.default_map = read_table(path, _name(context), known)
+    return path
+
+
+def _name(context: click.Context) -> str:
+    """Return the name of a command, with the group that it is in: train, or lava run."""
+    names = [str(context.command.name)]
+    while context.parent is not None and context.parent.parent is not None:  # the outermost group is the program
+        context = context.parent
+        names.insert(0, str(context.command.name))
+    return " ".join(names)
+
+
+def _key(param: click.Option) -> str:
+    return max(param.opts, key=len).lstrip("-")
+
+
+def read_table(path: Path, command: str, known: Mapping[str, click.Option]) -> dict[str, Any]:
+    """Read the table of a command: values by the names of parameters.
+
+    Args:
+        path: the file.
+        command: its name; of a command in a group, such as lava run, the table is [lava.run].
+        known: the options of the command, by their keys.
+
+    Raises:
+        BadFile: missing, not TOML, or without the table.
+        BadOptions: every unknown key, and every value of another type.
+    """
+    import tomllib
+
+    try:
+        table: object = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadFile(path, "is missing or not a text file", "name a .toml file") from error
+    except tomllib.TOMLDecodeError as error:
+        raise BadFile(path, f"is not TOML ({error})", TOML) from error
+    title = f"[{command.replace(' ', '.')}]"
+    for name in command.split():
+        table = table.get(name) if isinstance(table, dict) else None
+    if not isinstance(table, dict):
+        raise BadFile(path, f"has no table {title}", TOML)
+    found, values = [], {}
+    for key, value in table.items():
+        param = known.get(key.replace("_", "-"))
+        if param is None:
+            remedy = did_you_mean(key.replace("_", "-"), known)
+            found.append(Violation(key, f"is no option of tdd-deploy {command}", remedy=remedy))
+        elif param.name in values:
+            found.append(Violation(key, "is given twice, once with - and once with _"))
+        elif fault := _fault(key, value, param):
+            found.append(fault)
+        else:
+            values[str(param.name)] = [value] if param.multiple and not isinstance(value, list) else value
+    if found:
+        raise BadOptions(f"{path}, table {title}", found)
+    return values
+
+
+def _fault(key: str, value: object, param: click.Option) -> Violation | None:
+    """Return what is wrong with the type of a value."""
+    declared = param.declared if isinstance(param, Flag) else _declared(param)
+    try:
+        declared.converted(value)
+    except TypeError:
+        fault = declared.refusal(value)
+        return Violation(key, fault.found, fault.allowed)
+    return None
+
+
+def _declared(param: click.Option) -> Option:
+    """Describe an option of a command that no field declares."""
+    kind = bool if param.is_flag else float if param.type is click.FLOAT else str
+    return Option(
+        name=str(param.name),
+        kind=kind,
+        words=(),
+        is_listed=False,
+        is_optional=False,
+        default=None,
+        declaration=Declaration(help=""),
+    )
+
+
+class Grouped(click.Command):
+    """A command with so many options that its help has headings."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options under their headings."""
+        groups: dict[str, list[tuple[str, str]]] = {}
+        for param in self.get_params(ctx):
+            record = param.get_help_record(ctx)
+            if record is not None:
+                groups.setdefault(getattr(param, "heading", "") or "The run", []).append(record)
+        for title, records in groups.items():
+            with formatter.section(title):
+                formatter.write_dl(records)

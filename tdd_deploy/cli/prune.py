@@ -1,0 +1,51 @@
+"""``tdd-deploy prune``."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tdd_deploy.options.dataset import NamedData
+from tdd_deploy.options.declare import Gathered
+from tdd_deploy.options.pruning import PruneOptions
+
+from .console import console, echo_json, json_option, make_table, samples_progress, say
+from .flags import PATH, with_options
+
+
+@click.command()
+@click.argument("run", type=PATH)
+@with_options(NamedData, PruneOptions, required=("data",))
+@json_option
+@click.option("--out", type=PATH, required=True, help="Write this new run folder.")
+def prune(run: Path, *, options: Gathered, as_json: bool, out: Path) -> None:
+    """Set weights of RUN, a run folder, to zero that carry little information in early time steps; then train on.
+
+    The new run folder can be simulated, exported and verified as any other. Ctrl-C keeps the finished rounds.
+    """
+    from tdd_deploy.commands.torch import require_torch
+
+    require_torch("tdd-deploy prune")
+    from tdd_deploy.commands.prune import prune as job
+    from tdd_deploy.simulator.reports.tables import input_lines
+
+    with samples_progress("pruning") as progress:
+        pruned = job(run, options[NamedData], out, options=options[PruneOptions], progress=progress)
+    if as_json:
+        echo_json(pruned)
+    else:
+        _print(pruned)
+        say(input_lines(pruned["data"]))
+
+
+def _print(pruned: Mapping[str, Any]) -> None:
+    """Print a row per round; round 0 is where it began."""
+    synops = ("synops: plain spikes", "synops: delta")
+    table = make_table("round", "weights zero", "accuracy", "spikes", "delta events", *synops)
+    for row in pruned["rounds"]:
+        shares = (f"{row['sparsity']:.1%}", f"{row['accuracy']:.1%}")
+        means = (f"{row[key]:,.0f}" for key in ("raw_events", "delta_events", "spike_synops", "delta_synops"))
+        table.add_row(str(row["round"]), *shares, *means)
+    console().print(table)
+    say(["means over the validation samples"])

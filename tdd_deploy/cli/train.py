@@ -1,0 +1,67 @@
+"""``tdd-deploy train``."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tdd_deploy.options.declare import Gathered
+from tdd_deploy.options.training import LearnedData, Place, TrainOptions
+
+from .console import is_first, say, training_progress
+from .flags import PATH, Grouped, with_options
+
+
+@click.command(cls=Grouped)
+@with_options(LearnedData, TrainOptions, Place)
+@click.option("--resume", is_flag=True, help="Continue the run in --out, to the same weights as without a break.")
+@click.option("--out", type=PATH, required=True, help="Write this run folder; new, unless --resume.")
+def train(*, options: Gathered, resume: bool, out: Path) -> None:
+    """Train a spiking network and write it as a NIR file.
+
+    The run folder gets network.nir, network.safetensors, train.json, metrics.csv and checkpoint.pt; with --method ann
+    baseline.json instead of the first: MACs, and accuracy in floats and in 8 to 2 bits. Ctrl-C saves; --resume goes on.
+    Several processes train together with torchrun --nproc-per-node N -m tdd_deploy train ...
+    """
+    from tdd_deploy.commands.torch import require_torch
+
+    require_torch("tdd-deploy train")
+    from tdd_deploy.commands.train import train as run
+    from tdd_deploy.simulator.reports.tables import input_lines
+    from tdd_deploy.training.malloc import keep_freed_memory
+
+    keep_freed_memory()
+    config: Path | None = click.get_current_context().params["config"]
+    with training_progress() as watcher:
+        finished = run(out, options.given, resume=resume, config=config, watcher=watcher).as_json()
+    if not is_first():
+        return
+    say(input_lines(finished["data"]))
+    say([_result(out, finished)])
+
+
+def _result(out: Path, finished: dict[str, Any]) -> str:
+    from tdd_deploy.run_folder import RunFolder
+
+    folder = RunFolder(out)
+    last = finished["epochs"][finished["kept_epoch"] - 1]
+    if finished["program"] is None:
+        return _baseline_line(folder.baseline_json, last["accuracy"])
+    return (
+        f"{folder.network_nir}: validation accuracy {last['accuracy']:.1%}, "
+        f"{last['raw_events']:,.0f} spikes and {last['delta_events']:,.0f} delta events per sample"
+    )
+
+
+def _baseline_line(path: Path, accuracy: float) -> str:
+    """Describe the cost and the accuracy of an ANN baseline."""
+    from tdd_deploy.run_folder import RunFolder
+
+    found = RunFolder.read_baseline(path)
+    split = found["results"][-1]["split"]
+    of_split = (row for row in found["results"] if row["split"] == split)
+    accuracies = (f"{row['accuracy']:.1%} in {'floats' if row['bits'] is None else row['bits']}" for row in of_split)
+    return (
+        f"{path}: validation accuracy {accuracy:.1%}, {sum(row['macs'] for row in found['layers']):,} dense "
+        f"MACs per sample; of {split} {', '.join(accuracies)} bits, quantized after training"
+    )

@@ -1,0 +1,97 @@
+"""``tdd-deploy verify``."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from tdd_deploy.options.dataset import ComparedData
+from tdd_deploy.options.declare import Gathered
+from tdd_deploy.options.encoding import Output, Steps
+from tdd_deploy.options.model import Model
+from tdd_deploy.options.quantization import ComparedQuantization
+from tdd_deploy.options.verification import Verification
+
+from .console import console, echo_json, json_option, make_table, samples_progress, say
+from .flags import PATH, with_options
+
+if TYPE_CHECKING:
+    from tdd_deploy.commands.verify import Verified
+
+
+@click.command()
+@click.argument("file", type=PATH)
+@with_options(Model, ComparedData, Steps, Verification, ComparedQuantization, Output, required=("data",))
+@json_option
+def verify(file: Path, *, options: Gathered, as_json: bool) -> None:
+    """Run samples on several backends and compare each one with the one before it.
+
+    Exit code 1 when two backends differ, or when nothing was compared. The first divergence is shown with its layer,
+    time step and neuron.
+    FILE is a .nir, .net or .onnx file, or a run folder; torch needs the folder.
+    """
+    from tdd_deploy.commands.verify import verify as run
+    from tdd_deploy.data import Choice
+    from tdd_deploy.simulator.reports.tables import input_lines
+
+    with samples_progress("verifying") as progress:
+        verified = run(
+            file,
+            Choice(options=options[ComparedData], steps=options[Steps].steps),
+            options=options[Verification],
+            model=options[Model],
+            steps=options[Steps],
+            quantization=options[ComparedQuantization],
+            output=options[Output],
+            progress=progress,
+        )
+    if as_json:
+        echo_json(verified.as_json())
+    else:
+        _print(verified)
+        say(input_lines(verified.data))
+    if not verified.passed:
+        raise click.exceptions.Exit(1)
+
+
+def _print(verified: "Verified") -> None:
+    """Print a row per backend, compared with the row above; then the bounds, and the first differences."""
+    has_messages = any(each.messages for each in verified.comparisons)  # rarely; without it the table fits 80 columns
+    compared = ("spikes differing", *(("messages",) if has_messages else ()), "outputs", "predictions")
+    left = ("", "backend")
+    table = make_table(*left, *compared, "max |dv| / threshold", "ms per sample", left=left)
+    table.add_row("", verified.comparisons[0].before)
+    for each in verified.comparisons:
+        milliseconds = 1e3 * verified.seconds[each.after] / verified.n_samples
+        table.add_row(
+            "ok" if each.passed else "NO",
+            each.after,
+            f"{each.differing:,} of {each.spikes:,}",
+            *([f"{each.messages_differing:,} of {each.messages:,}"] if has_messages else []),
+            "other units" if each.outputs is None else f"{each.outputs_differing:,} of {each.outputs:,}",
+            f"{each.predictions_differing:,} of {each.n_samples:,}",
+            "-" if each.largest_dv is None else f"{each.largest_dv:.2g}",
+            f"{milliseconds:,.2f}",
+        )
+    console().print(table)
+    say(_lines(verified))
+
+
+def _lines(verified: "Verified") -> Iterator[str]:
+    """Describe the bounds, the first divergences, and what was left out."""
+    comparisons = verified.comparisons
+    yield "each row is compared with the row above"
+    for bound in dict.fromkeys(each.bound for each in comparisons):
+        names = "; ".join(each.after for each in comparisons if each.bound == bound)
+        yield f"allowed: {bound.words} ({names})"
+    for each in comparisons:
+        if each.first_divergence is not None:
+            yield f"{each.before} -> {each.after}: {each.first_divergence}"
+        if each.not_compared:
+            found = f"{each.not_compared:,} messages and outputs after the first differing spike of their sample"
+            yield f"{each.before} -> {each.after}: not compared: {found}"
+    zero = [name for name in comparisons[-1].always_zero if all(name in each.always_zero for each in comparisons)]
+    if zero:
+        yield f"always 0 on every backend: {', '.join(zero)}"
+    yield from (f"left out: {line}" for line in verified.left_out)

@@ -1,0 +1,125 @@
+"""Networks and data as users hand them over: a path, a Program, or arrays."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from tdd_deploy.data import Choice, Source
+from tdd_deploy.importers import read
+from tdd_deploy.options.encoding import Coding, Encoding, Output
+from tdd_deploy.options.model import Model
+from tdd_deploy.program import Program, with_code, with_delta_threshold, with_reading
+from tdd_deploy.run_folder import RunFolder
+from tdd_deploy.runtime.inputs import EncodedInputs
+
+CALIBRATION_SAMPLES = 64
+Network = Program | str | PathLike[str]
+
+
+def load(network: Network, model: Model = Model()) -> Program:
+    """Return the Program of a .nir, .net or .onnx file or a run folder; a Program is returned as it is.
+
+    Args:
+        network: the file, the folder or the Program.
+        model: how a file of another tool is read.
+
+    Raises:
+        BadFile: no such file, a folder without a network, or a file of neither NIR, lava-dl nor ONNX.
+        BadOptions: no such dialect.
+        AmbiguousGraph: another tool wrote it, and no dialect was named.
+        UnsupportedGraph: the file holds what no Program can hold.
+    """
+    if isinstance(network, Program):
+        return network
+    return read(RunFolder.network_of(Path(network)), dialect=model.dialect, strict=model.strict)
+
+
+def path_of(network: Network) -> Path | None:
+    """Return where a network lies; None for a Program."""
+    return None if isinstance(network, Program) else Path(network)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Loaded:
+    """A program and the samples that it executes.
+
+    Attributes:
+        inputs: how samples become inputs of the program.
+        source: the samples.
+        data: how parts of the same data are opened.
+        code: the code that was asked for, ``auto`` included.
+        description: how samples became inputs, for a report.
+    """
+
+    inputs: EncodedInputs
+    source: Source
+    data: Choice
+    code: str
+    description: Mapping[str, Any]
+
+    @property
+    def program(self) -> Program:
+        """The program."""
+        return self.inputs.program
+
+    @property
+    def n_samples(self) -> int:
+        """How many samples are executed."""
+        return chosen_samples(self.source, self.data)
+
+
+def chosen_samples(source: Source, data: Choice) -> int:
+    """Return how many samples of a source a user asked for; all without a wish."""
+    wanted: int | None = getattr(data.options, "samples", None)
+    return source.n_samples if wanted is None else min(wanted, source.n_samples)
+
+
+def load_all(
+    network: Network,
+    data: Choice,
+    *,
+    model: Model = Model(),
+    encoding: Encoding = Encoding(),
+    coding: Coding = Coding(),
+    output: Output = Output(),
+    path: Path | None = None,
+) -> Loaded:
+    """Load a network and open its data; choose the code of every edge.
+
+    ``path`` is where a Program comes from, for the report.
+
+    Raises:
+        TddDeployError: anything wrong with a file, the data or an option.
+    """
+    program = load(network, model)
+    if coding.delta_threshold is not None:
+        program = with_delta_threshold(program, coding.delta_threshold)
+    program = with_reading(program, output.output)
+    source = data.open_chosen()
+    inputs = EncodedInputs.of(program, source, encoding, frames=data.options.frames)
+    coded = with_code(program, coding.code) if coding.code != "auto" else _calibrated(inputs, data.open("train"))
+    return Loaded(
+        inputs=inputs.for_program(coded),
+        source=source,
+        data=data,
+        code=coding.code,
+        description=describe_inputs(inputs, source, path or path_of(network)),
+    )
+
+
+def describe_inputs(inputs: EncodedInputs, source: Source, path: Path | None) -> dict[str, Any]:
+    """Describe how samples become inputs; for a run, also with which scale it learned values of this type."""
+    learned = None if path is None else RunFolder(path).learned_scale(source.stored)
+    return {**inputs.as_json(source), "scale_learned": learned}
+
+
+def _calibrated(inputs: EncodedInputs, source: Source) -> Program:
+    """Choose the code of every edge by the events of some samples."""
+    from tdd_deploy.simulator.engine.codes import choose_codes
+    from tdd_deploy.simulator.engine.engine import Engine
+
+    engine = Engine(inputs.program)
+    first, _ = next(inputs.batches(source, CALIBRATION_SAMPLES, limit=CALIBRATION_SAMPLES))
+    return choose_codes(inputs.program, engine.run(first, n_steps=inputs.n_steps).trace)

@@ -1,0 +1,137 @@
+"""Prices of a simulation: profiles, the place on their chip, and an ANN baseline beside it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from tdd_deploy.errors import BadOption, BadOptions
+from tdd_deploy.options.pricing import Pricing
+from tdd_deploy.options.quantization import DEPLOYED_BITS
+from tdd_deploy.program import Program
+from tdd_deploy.program.quantization.loihi_numbers import bits_of
+from tdd_deploy.run_folder import RunFolder
+from tdd_deploy.simulator.hardware.baseline import disagreements
+from tdd_deploy.simulator.hardware.check import cannot_run
+from tdd_deploy.simulator.hardware.chips import load_chip
+from tdd_deploy.simulator.hardware.energy import UNPLACED
+from tdd_deploy.simulator.hardware.placement import Placement, place
+from tdd_deploy.simulator.hardware.profiles import Profile, load_profile
+from tdd_deploy.simulator.reports.report import Simulation, priced
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Prices:
+    """What a simulation is priced with, checked before it starts."""
+
+    options: Pricing
+    profiles: tuple[Profile, ...]
+    baseline: Mapping[str, Any] | None  # what train --method ann measured
+
+    @classmethod
+    def of(cls, options: Pricing) -> "Prices":
+        """Load the profiles and the baseline.
+
+        Raises:
+            BadOption: a clock for hardware without one, or profiles of several chips.
+            TddDeployError: no such profile, or a damaged baseline.
+        """
+        profiles = tuple(load_profile(name) for name in options.chosen_profiles)
+        if options.clock is not None and not any(profile.clock for profile in profiles):
+            names = ", ".join(profile.name for profile in profiles)
+            found = f"needs a profile whose static power depends on a clock (got {names})"
+            raise BadOption("clock", found)
+        chips = dict.fromkeys(profile.chip for profile in profiles if profile.chip)
+        if len(chips) > 1:
+            given = ", ".join(profile.name for profile in profiles if profile.chip)
+            raise BadOption("profiles", f"{given}: of {' and '.join(chips)}", "profiles of one chip in one run")
+        baseline = None if options.baseline is None else RunFolder.read_baseline(options.baseline)
+        return cls(options=options, profiles=profiles, baseline=baseline)
+
+    @property
+    def chip(self) -> str | None:
+        """The chip of the profiles."""
+        return next((profile.chip for profile in self.profiles if profile.chip), None)
+
+    def check_baseline(self, program: Program, data: Mapping[str, Any]) -> None:
+        """Refuse a baseline of another network or other data."""
+        if self.baseline is not None:
+            found = list(disagreements(self.baseline, program, data))
+            if found:
+                raise BadOptions(f"`baseline={self.options.baseline}`", found)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Placed:
+    """Where a program lies on a chip, or why it does not."""
+
+    placement: Placement | None
+    reason: str
+
+
+def place_program(program: Program, prices: Prices) -> Placed:
+    """Place a program on the chip of the profiles."""
+    if prices.chip is None:
+        return Placed(placement=None, reason=UNPLACED)
+    chip = load_chip(prices.chip)
+    placement = place(program, chip, weight_bits=weight_bits(program))
+    if not placement.exceeded:
+        return Placed(placement=placement, reason="")
+    what = "; ".join(
+        f"{layer} exceeds {', '.join(chip.limits[name].what for name in limits)}"
+        for layer, limits in placement.exceeded.items()
+    )
+    return Placed(placement=None, reason=f"not placed on {chip.name}: {what} (tdd-deploy check says more)")
+
+
+def price(simulation: Simulation, prices: Prices, placed: Placed | None = None) -> Simulation:
+    """Return a simulation with the energy of its counts, by each profile.
+
+    Args:
+        simulation: the counts; messages between cores were counted by the same placement.
+        prices: the profiles.
+        placed: where the program lay when it was executed; by default as the simulation says.
+    """
+    if placed is None:
+        reason = "" if simulation.placement else "not placed: it was executed without a profile of this chip"
+        placed = Placed(placement=simulation.placement, reason=reason)
+    options = prices.options
+    energies = tuple(
+        priced(
+            simulation.trace,
+            profile,
+            simulation.program,
+            placement=placed.placement if profile.chip else None,
+            unplaced=placed.reason,
+            step_time_s=options.step_time,
+            clock_mhz=options.clock,
+        )
+        for profile in prices.profiles
+    )
+    return replace(
+        simulation,
+        energies=energies,
+        placement=placed.placement,
+        caveats=_caveats(simulation.program, prices.profiles, simulation.data),
+        baseline=prices.baseline,
+        options={
+            **simulation.options,
+            "step_time_s": options.step_time,
+            "clock_mhz": options.clock,
+            "baseline": None if options.baseline is None else str(options.baseline),
+        },
+    )
+
+
+def _caveats(program: Program, profiles: Sequence[Profile], data: Mapping[str, Any]) -> tuple[str, ...]:
+    """Report what the chips of some profiles cannot execute of a program with this input."""
+    is_binary = not data["sent"]["neither_0_nor_1"]
+    chips = [load_chip(name) for name in dict.fromkeys(profile.chip for profile in profiles if profile.chip)]
+    found = [(chip.name, cannot_run(program, chip, input_is_binary=is_binary)) for chip in chips]
+    return tuple(
+        f"{name} cannot run this as it is, and is priced as if it could: {what}" for name, what in found if what
+    )
+
+
+def weight_bits(program: Program) -> int:
+    """Return the bits of a program's weights on a chip: its own, or for floats those that export would give it."""
+    return bits_of(program) if program.number_format == "integer" else DEPLOYED_BITS

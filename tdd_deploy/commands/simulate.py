@@ -1,0 +1,107 @@
+"""Execute a program on data, event by event: load, place, run, price, write."""
+
+from pathlib import Path
+
+from tdd_deploy.data import Choice
+from tdd_deploy.files import make_folder, refuse_file, write_json
+from tdd_deploy.options.encoding import Coding, Encoding, Output
+from tdd_deploy.options.execution import Execution
+from tdd_deploy.options.model import Model
+from tdd_deploy.options.pricing import Pricing
+from tdd_deploy.runtime.run import run
+from tdd_deploy.runtime.shards import Progress, Shard
+from tdd_deploy.simulator.reports.html import require, write_html
+from tdd_deploy.simulator.reports.report import Simulation, write_csv
+
+from .load import Loaded, Network, load_all
+from .pricing import Prices, place_program, price
+
+
+def simulate(
+    network: Network,
+    data: Choice,
+    *,
+    model: Model = Model(),
+    encoding: Encoding = Encoding(),
+    coding: Coding = Coding(),
+    output: Output = Output(),
+    execution: Execution = Execution(),
+    pricing: Pricing = Pricing(),
+    out: Path | None = None,
+    progress: Progress = lambda done, total: None,
+) -> Simulation:
+    """Execute a program on data, event by event; count, and price what was executed.
+
+    Args:
+        network: a .nir, .net or .onnx file, a run folder, or a Program.
+        data: the samples.
+        model: how a file of another tool is read.
+        encoding: how samples become inputs.
+        coding: what edges send.
+        output: the spikes of the last layer, or its potential before the reset.
+        execution: where samples are executed, and what is recorded.
+        pricing: the hardware, and an ANN baseline.
+        out: a folder for report.json, steps.csv and report.html.
+        progress: receives the number of finished samples.
+
+    Raises:
+        TddDeployError: anything wrong with a file, the data or an option.
+    """
+    if out is not None:
+        check_report_folder(out)
+    prices = Prices.of(pricing)
+    loaded = load_all(network, data, model=model, encoding=encoding, coding=coding, output=output)
+    prices.check_baseline(loaded.program, loaded.description)
+    placed = place_program(loaded.program, prices)
+    total = run(
+        loaded.inputs,
+        loaded.source,
+        data,
+        execution,
+        n_samples=loaded.n_samples,
+        routes=placed.placement.routes if placed.placement else None,
+        progress=progress,
+    )
+    simulation = price(summarize(loaded, total, coding, execution), prices, placed)
+    if out is not None:
+        write_report(out, simulation)
+    return simulation
+
+
+def summarize(loaded: Loaded, total: Shard, coding: Coding, execution: Execution) -> Simulation:
+    """Return what the samples gave, not yet priced."""
+    return Simulation(
+        program=loaded.program,
+        data={**loaded.description, "sent": total.sent.as_json(loaded.program)},
+        code=coding.code,
+        trace=total.trace,
+        n_correct=total.n_correct if loaded.source.labelled else None,
+        early_exit=execution.early_exit,
+        constant_output=total.output,
+        outputs=total.outputs,
+        options={
+            "samples": loaded.n_samples,
+            "output": loaded.program.output.reading,
+            "code": coding.code,
+            "delta_threshold": coding.delta_threshold,
+            "step_time_s": None,
+            "clock_mhz": None,
+            "early_exit": execution.early_exit,
+            "baseline": None,
+        },
+    )
+
+
+def check_report_folder(folder: Path) -> None:
+    """Find out before a long run whether its report can be written."""
+    require()
+    refuse_file(folder)
+
+
+def write_report(folder: Path, simulation: Simulation) -> None:
+    """Write report.json, steps.csv and report.html."""
+    make_folder(folder)
+    report = simulation.as_json()
+    write_json(folder / "report.json", report)
+    write_csv(folder / "steps.csv", report)
+    write_html(folder / "report.html", report)

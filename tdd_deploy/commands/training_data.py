@@ -1,0 +1,95 @@
+"""The samples that a network learns from, and the facts by which a resumed run recognizes them."""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tdd_deploy.data import Batch, Choice, Source
+from tdd_deploy.errors import BadData, BadOption, Violation
+from tdd_deploy.options.training import TrainOptions
+from tdd_deploy.program import Shape
+from tdd_deploy.training import Samples, TrainingData
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What is learned from, and its description for train.json."""
+
+    data: TrainingData
+    facts: dict[str, Any]
+
+
+def training_data(choice: Choice, options: TrainOptions) -> Learned:
+    """Load the training and validation samples.
+
+    Raises:
+        BadData: no labels, a shape that no network takes, or values that cannot be probabilities of spikes.
+        BadOption: more steps or samples than there are.
+    """
+    parts = [choice.open(split) for split in ("train", "val")]
+    source = parts[0]
+    in_time = is_in_time(choice)
+    if not source.labelled or source.n_classes is None:
+        found = f"y holds {source.targets}" if source.targets else "y is missing"
+        raise BadData(source.name, [Violation("its labels", found, "one integer per sample, in y")])
+    shape = _input_shape(source, in_time=in_time)
+    if in_time and source.sample_shape[0] < options.steps:
+        raise BadOption("steps", str(options.steps), f"1 to {source.sample_shape[0]}, the frames of a sample")
+    wanted = options.train_samples
+    if wanted is not None and wanted > source.n_samples:
+        raise BadOption("train_samples", str(wanted), f"1 to {source.n_samples}, as there are no more")
+    batches = [_whole(part, wanted if part is source else None) for part in parts]
+    sha = hashlib.sha256()
+    loaded = []
+    for batch in batches:
+        x, y = batch.x, batch.y
+        assert y is not None
+        if batch is batches[0] and len(y) < 2:
+            raise BadData(source.name, [Violation("its training samples", "1", "2 or more, as batch norm needs")])
+        if options.encoder == "poisson" and not (x.min() >= 0 and x.max() <= 1):
+            raise BadData(
+                source.name, [Violation("x", f"{x.min()} to {x.max()}", "0 to 1, as the probability of a spike")]
+            )
+        sha.update(np.ascontiguousarray(x).data)
+        sha.update(y.data)
+        lead = x.shape[:2] if in_time else x.shape[:1]
+        loaded.append(Samples(x.reshape(*lead, *shape), y))
+    train, validation = loaded
+    facts = {
+        "name": source.name,
+        "train_samples": len(train.y),
+        "validation_samples": len(validation.y),
+        "n_classes": source.n_classes,
+        "input_shape": list(shape),
+        "input": source.as_json(),
+        "static": not in_time,
+        "n_steps": options.steps,
+        "n_steps_from": "from the options of the run",
+        "n_steps_of_data": source.sample_shape[0] if in_time else None,
+        "sha256": sha.hexdigest(),
+    }
+    data = TrainingData(
+        train=train, validation=validation, input_shape=shape, n_classes=source.n_classes, in_time=in_time
+    )
+    return Learned(data, facts)
+
+
+def is_in_time(choice: Choice) -> bool:
+    """Whether samples have a time axis."""
+    return choice.options.frames or choice.options.cuts_events
+
+
+def _whole(source: Source, wanted: int | None) -> Batch:
+    (batch,) = source.batches(wanted or source.n_samples, limit=wanted)
+    return batch
+
+
+def _input_shape(source: Source, *, in_time: bool) -> Shape:
+    shape = source.sample_shape[1:] if in_time else source.sample_shape
+    input_shape = (1, *shape) if len(shape) == 2 else shape
+    if len(input_shape) not in (1, 3):
+        allowed = "of shape (n,), (height, width) or (channels, height, width)"
+        raise BadData(source.name, [Violation("a sample", f"shape {shape}", allowed)])
+    return input_shape

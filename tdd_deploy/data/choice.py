@@ -1,0 +1,68 @@
+"""Data that a user chose: named, or handed over in memory; opened part by part."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Self
+
+from tdd_deploy.errors import BadOption
+from tdd_deploy.options.dataset import Dataset, StoredData
+
+from .binning import Binning
+from .catalog import is_file, open_data
+from .source import Source
+from .splits import SPLITS_OF_ONE, check_split, split_of
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Choice:
+    """Samples that a user chose, and how they are read.
+
+    Attributes:
+        options: the name of the data, and how stored values become numbers.
+        steps: the number of time steps that a user asked for; it limits windows of events.
+        whole: data in memory, not yet split; None if ``options`` names them.
+    """
+
+    options: StoredData
+    steps: int | None = None
+    whole: Source | None = None
+
+    @property
+    def binning(self) -> Binning | None:
+        """How events become time steps; None for other data."""
+        binning = Binning.of(self.options)
+        return binning and binning.in_steps(self.steps)
+
+    def open(self, split: str | None = None) -> Source:
+        """Open a part; by default the chosen one. See ``open_data``."""
+        if split is None and isinstance(self.options, Dataset):
+            split = self.options.split
+        if self.whole is not None:
+            return self.whole if split is None else split_of(self.whole, check_split(split, SPLITS_OF_ONE))
+        assert self.options.data is not None  # a command without samples asks for none
+        return open_data(
+            self.options.data,
+            split=split,
+            data_dir=self.options.data_dir,
+            binning=self.binning,
+            input_scale=self.options.input_scale,
+        )
+
+    def open_chosen(self) -> Source:
+        """Open the chosen part.
+
+        Raises:
+            BadOption: no data were chosen.
+        """
+        if self.options.data is None:
+            remedy = "name a data set or an .npz, or in Python give arrays as x and y"
+            raise BadOption("data", "is missing", remedy=remedy)
+        return self.open()
+
+    def absolute(self) -> Self:
+        """Return the same choice with absolute paths, for processes that run elsewhere."""
+        name, folder = self.options.data, self.options.data_dir
+        if name is not None and is_file(name):
+            name = str(Path(name).absolute())
+        options = replace(self.options, data=name, data_dir=None if folder is None else folder.absolute())
+        return replace(self, options=options)

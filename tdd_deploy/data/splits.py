@@ -1,0 +1,34 @@
+"""The splits of a data set: their names, and the samples of each."""
+
+from collections.abc import Sequence
+
+from tdd_deploy.errors import BadOption, did_you_mean
+
+from .source import Source
+
+SPLITS = ("train", "val", "test")  # of a named data set
+SPLITS_OF_ONE = ("all", "train", "val")  # of samples without a test file: an .npz, or arrays
+
+
+def check_split(split: str, allowed: Sequence[str], remedy: str = "") -> str:
+    """Return a split that is allowed.
+
+    Raises:
+        BadOption: the split is not allowed; without a close one, ``remedy`` says what to do.
+    """
+    if split not in allowed:
+        choice = f"{', '.join(allowed[:-1])} or {allowed[-1]}"
+        near = "" if split in {*SPLITS, *SPLITS_OF_ONE} else did_you_mean(split, allowed)
+        raise BadOption("split", split, choice, near or remedy)
+    return split
+
+
+def split_of(source: Source, split: str) -> Source:
+    """Cut one of ``SPLITS_OF_ONE`` out of all samples: the first 90 % are train, the last 10 % val.
+
+    Raises:
+        BadData: the split is empty. A single sample is for training, since calibration needs one.
+    """
+    n = source.n_samples
+    cut = max(1, n * 9 // 10)
+    return source.part(split, {"all": range(n), "train": range(cut), "val": range(cut, n)}[split])

@@ -1,0 +1,301 @@
+"""How an option is declared: once, as a field of a frozen dataclass.
+
+The annotation says what a value is: ``int``, ``float``, ``bool``, ``str``, ``Path``, a ``Literal`` of words, or a tuple
+of these, each possibly ``| None``. ``option`` adds the default, the help and the range. From the field follow the flag
+of the command line, the key in a TOML file, the keyword in Python, the check, the record in JSON, and what travels to a
+worker. What excludes each other stands in the class that holds the fields: ``Options.conflicts``.
+"""
+
+import math
+from collections.abc import Hashable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from functools import cache
+from numbers import Integral, Real
+from os import PathLike, fspath
+from pathlib import Path
+from types import UnionType
+from typing import Any, Literal, Self, TypeVar, Union, cast, get_args, get_origin
+
+from tdd_deploy.errors import BadOptions, Violation, did_you_mean
+
+T = TypeVar("T")
+O = TypeVar("O", bound="Options")  # noqa: E741
+WORDS = {bool: "True or False", int: "a whole number", float: "a number", str: "a text", Path: "a path"}
+
+
+@dataclass(frozen=True)
+class Range:
+    """The numbers from ``low`` to ``high``; ``above`` leaves out ``low``, ``below`` leaves out ``high``."""
+
+    low: float = -math.inf
+    high: float = math.inf
+    above: bool = False
+    below: bool = False
+    why: str = ""
+
+    def __contains__(self, value: float) -> bool:
+        is_high_enough = value > self.low if self.above else value >= self.low
+        is_low_enough = value < self.high if self.below or math.isinf(self.high) else value <= self.high
+        return is_high_enough and is_low_enough
+
+    def __str__(self) -> str:
+        if math.isinf(self.high):
+            words = f"above {self.low:g}" if self.above else f"{self.low:g} or more"
+        elif self.above:
+            words = f"above {self.low:g} and {'below' if self.below else 'at most'} {self.high:g}"
+        elif self.below:
+            words = f"at least {self.low:g} and below {self.high:g}"
+        else:
+            words = (
+                f"{self.low:,g} to {self.high:,.0f}"
+                if float(self.high).is_integer()
+                else f"{self.low:g} to {self.high:g}"
+            )
+        return f"{words}, {self.why}" if self.why else words
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """What a field says beyond its annotation and default."""
+
+    help: str
+    metavar: str | None = None
+    within: Range | None = None
+    flag: str | None = None  # without dashes, if it is not the field's name
+    heading: str = ""  # in the help of a command with many options
+    repeated: bool = False  # several values are given by repeating the flag, not with commas
+
+
+def option(
+    default: T,
+    *,
+    help: str,
+    metavar: str | None = None,
+    within: Range | None = None,
+    flag: str | None = None,
+    heading: str = "",
+    repeated: bool = False,
+) -> T:
+    """Declare a field of ``Options`` with its default."""
+    declaration = Declaration(help=help, metavar=metavar, within=within, flag=flag, heading=heading, repeated=repeated)
+    return field(default=default, metadata={"option": declaration})
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option of a class, as its field declares it."""
+
+    name: str
+    kind: type
+    words: tuple[str, ...]  # of a Literal
+    is_listed: bool  # several values
+    is_optional: bool  # None is allowed
+    default: object
+    declaration: Declaration
+
+    @property
+    def key(self) -> str:
+        """The word in a TOML file, and without dashes on the command line."""
+        return self.declaration.flag or self.name.rstrip("_").replace("_", "-")
+
+    @property
+    def allowed(self) -> str:
+        """The allowed values, in words."""
+        if self.words:
+            words = " or ".join(self.words)
+        elif self.declaration.within is not None:
+            words = str(self.declaration.within)
+        else:
+            words = WORDS[self.kind]
+        return f"{words}, or several" if self.is_listed else words
+
+    def converted(self, value: object) -> object:
+        """Return a value in the type of the field: a path of a text, a float of a whole number, a tuple of a list.
+
+        Raises:
+            TypeError: it is of another type.
+        """
+        if value is None and self.is_optional:
+            return None
+        if self.is_listed:
+            values = value if isinstance(value, list | tuple) else [value]
+            return tuple(self._single(each) for each in values)
+        return self._single(value)
+
+    def _single(self, value: object) -> object:
+        match value:
+            case bool():
+                converted: object = value if self.kind is bool else None
+            case Integral() if self.kind is int:
+                converted = int(value)
+            case Real() if self.kind is float:
+                converted = float(value)
+            case str() if self.kind is float:
+                converted = _fraction(value)
+            case str() | PathLike() if self.kind is Path:
+                converted = Path(value)
+            case PathLike() if self.kind is str:
+                converted = fspath(value)
+            case int() | str() if self.kind is str and (isinstance(value, str) or str(value) in self.words):
+                converted = str(value)  # 8 for the word "8"
+            case _:
+                converted = None
+        if converted is None:
+            raise TypeError
+        return converted
+
+    def violation(self, value: object) -> Violation | None:
+        """Return what is wrong with a converted value; None if nothing is."""
+        within = self.declaration.within
+        for each in cast(tuple[object, ...], value) if self.is_listed and value is not None else (value,):
+            if each is None:
+                continue
+            if self.words and each not in self.words:
+                return self.refusal(each)
+            if within is not None and cast(float, each) not in within:
+                return self.refusal(each)
+        return None
+
+    def refusal(self, found: object) -> Violation:
+        """Return the violation that a value is."""
+        shown = repr(found) if isinstance(found, str) else f"{found:g}" if isinstance(found, float) else str(found)
+        hint = did_you_mean(str(found), self.words) if self.words else ""
+        return Violation(f"`{self.name}`", shown, self.allowed, hint)
+
+
+def _fraction(text: str) -> float:
+    """Parse a number, or a fraction such as 1/256."""
+    from fractions import Fraction  # noqa: PLC0415  (most runs need none)
+
+    try:
+        return float(Fraction(text))
+    except (ValueError, ZeroDivisionError, OverflowError) as error:
+        raise TypeError from error
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """The options of one concern. A subclass declares fields with ``option``, and conflicts between them."""
+
+    @classmethod
+    def of(cls, **given: object) -> Self:
+        """Return checked options.
+
+        Raises:
+            BadOptions: every unknown name, wrong type, value out of range, and conflict.
+        """
+        return gather(given, cls)[cls]
+
+    def conflicts(self) -> Iterator[Violation]:
+        """Yield which values exclude each other, each as one whole sentence."""
+        yield from ()
+
+    def violations(self) -> Iterator[Violation]:
+        """Yield every value out of range, and every conflict."""
+        for each in options_of(type(self)):
+            violation = each.violation(getattr(self, each.name))
+            if violation is not None:
+                yield violation
+        yield from self.conflicts()
+
+    def checked(self) -> Self:
+        """Return these options, unless there is something wrong with them.
+
+        Raises:
+            BadOptions: every violation.
+        """
+        found = list(self.violations())
+        if found:
+            raise BadOptions("", found)
+        return self
+
+    def as_json(self) -> dict[str, Any]:
+        """Return plain values, by the names that users know."""
+        return {each.name.rstrip("_"): _plain(getattr(self, each.name)) for each in options_of(type(self))}
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, tuple):
+        return [_plain(each) for each in value]
+    return str(value) if isinstance(value, Path) else value
+
+
+def options_of(owner: type[Options]) -> tuple[Option, ...]:
+    """Return the options that a class declares, in order."""
+    return _options_of(cast(Hashable, owner))
+
+
+@cache
+def _options_of(hashable: Hashable) -> tuple[Option, ...]:
+    owner = cast(type[Options], hashable)
+    return tuple(
+        _option(each.name, each.type, each.default, each.metadata["option"])
+        for each in fields(owner)
+        if "option" in each.metadata
+    )
+
+
+def _option(name: str, hint: Any, default: object, declaration: Declaration) -> Option:
+    """Read an annotation."""
+    kinds = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+    is_optional = type(None) in kinds
+    (kind,) = (each for each in kinds if each is not type(None))
+    is_listed = get_origin(kind) is tuple
+    if is_listed:
+        kind = get_args(kind)[0]
+    words = get_args(kind) if get_origin(kind) is Literal else ()
+    return Option(
+        name=name,
+        kind=str if words else kind,
+        words=words,
+        is_listed=is_listed,
+        is_optional=is_optional,
+        default=default,
+        declaration=declaration,
+    )
+
+
+class Gathered(dict[type[Options], Options]):
+    """Options of several classes, each found by its class; ``given`` holds the values that are no defaults."""
+
+    given: Mapping[str, object]
+
+    def __getitem__(self, owner: type[O]) -> O:
+        """Return the options of a class."""
+        return cast(O, super().__getitem__(owner))
+
+
+def gather(given: Mapping[str, object], *owners: type[Options]) -> Gathered:
+    """Hand each value to the class that declares its name.
+
+    Args:
+        given: values by the names of fields; a list stands for a tuple, a text for a path.
+        owners: the classes; no two declare the same name.
+
+    Raises:
+        BadOptions: every unknown name, wrong type, value out of range, and conflict, of all classes.
+    """
+    known = {each.name: each for owner in owners for each in options_of(owner)}
+    found = [_unknown(name, known) for name in given if name not in known]
+    gathered = Gathered()
+    gathered.given = given
+    for owner in owners:
+        values: dict[str, object] = {}
+        wrong: list[Violation] = []
+        for each in options_of(owner):
+            if each.name not in given:
+                continue
+            try:
+                values[each.name] = each.converted(given[each.name])
+            except TypeError:
+                wrong.append(each.refusal(given[each.name]))
+        gathered[owner] = owner(**values)
+        found += [*wrong, *gathered[owner].violations()]
+    if found:
+        raise BadOptions("", found)
+    return gathered
+
+
+def _unknown(name: str, known: Iterable[str]) -> Violation:
+    near = did_you_mean(name, known)
+    return Violation(f"`{name}`:", f"no such option; {near[0].lower()}{near[1:]}" if near else "no such option")

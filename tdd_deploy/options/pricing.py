@@ -1,0 +1,47 @@
+"""What an execution costs: on which hardware, and beside which baseline."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tdd_deploy.errors import Violation
+
+from .declare import Options, Range, option
+from .vocabulary import DEFAULT_PROFILES
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pricing(Options):
+    """What an execution costs."""
+
+    energy: bool = option(False, help="Price what was executed.")
+    profiles: tuple[str, ...] = option(
+        (),
+        flag="profile",
+        repeated=True,
+        help="With `energy`: price by this profile, a name that tdd-deploy profiles lists or a path to a .toml; repeat "
+        f"it to compare. Default: {', '.join(DEFAULT_PROFILES)}.",
+    )
+    step_time: float | None = option(
+        None,
+        within=Range(0, above=True, below=True),
+        help="Let a time step take this number of seconds on the hardware, for its static power.",
+    )
+    clock: float | None = option(
+        None,
+        within=Range(0, above=True, below=True),
+        help="Let the hardware run at this number of MHz. Default: as its profile says.",
+    )
+    baseline: Path | None = option(None, help="Compare with the ANN baseline in this run folder (train --method ann).")
+
+    @property
+    def chosen_profiles(self) -> tuple[str, ...]:
+        """The profiles by which energy is priced: none without ``energy``."""
+        return (self.profiles or DEFAULT_PROFILES) if self.energy else ()
+
+    def conflicts(self) -> Iterator[Violation]:
+        """Yield every option that needs ``energy``."""
+        yield from super().conflicts()
+        for name in ("profiles", "step_time", "clock"):
+            if getattr(self, name) not in (None, ()) and not self.energy:
+                yield Violation(f"`{name}`", "needs `energy`")

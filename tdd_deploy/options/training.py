@@ -1,0 +1,409 @@
+"""The options of a training run."""
+
+import math
+import struct
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+from tdd_deploy.errors import BadOptions, Violation
+
+from .dataset import HEADING, NAMES, StoredData
+from .declare import Options, Range, option
+from .encoding import MOST_STEPS
+from .quantization import WEIGHT_BITS
+from .vocabulary import (
+    ANN,
+    GATED,
+    SPIKING,
+    STEPWISE_NORMS,
+    Augmentation,
+    Ddla,
+    Device,
+    Encoder,
+    Learnable,
+    Loss,
+    Method,
+    Network,
+    NeuronKind,
+    Norm,
+    Optimizer,
+    Reset,
+    Schedule,
+    Score,
+    Strategy,
+    Transmission,
+    Weigh,
+)
+
+OF_EVENTS = ("bin_us", "bins", "bin_value", "downsample")  # options of a run that say how events are cut
+OF_DATA = ("data", "frames", "input_scale", *OF_EVENTS)  # recorded beside the fields of TrainOptions
+L1: Mapping[str, Any] = {"lambda_": 0.75, "weigh": "layers"}
+METHOD_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
+    "tet": {},
+    "tdd-ddla": {
+        "score": "gsc", "reading": "F", "keep": 0.5, "lambda_": 0.45, "weigh": "layers", "transmit": "all"
+    },
+    "l1-spikes": L1,
+    "l1-delta": L1,
+    "l1-onset": L1,
+    ANN: {},
+}  # fmt: skip
+STRATEGY_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
+    "bptt": {},
+    "sltt": {},
+    "sltt-k": {"sltt_steps": 2},
+    "stdl": {"local_parts": 2},
+}
+OPTIMIZER_DEFAULTS: Mapping[str, Mapping[str, Any]] = {"adamw": {}, "adam": {}, "sgd": {"momentum": 0.9}}
+WITHOUT_NEURONS = ("neuron", "reset", "reset_to", "beta", "threshold", "learn", "norm")
+WITHOUT_TIME = ("encoder", "strategy", "fisher")
+ABOVE_0 = Range(0, above=True, below=True)
+FRACTION = Range(0, 1, below=True)
+NETWORK, NEURONS, METHOD = "The network", "The neurons", "What it optimizes"
+LEARNING, PLACE = "How it learns", "Where it learns"
+
+
+@dataclass(frozen=True, kw_only=True)
+class LearnedData(StoredData):
+    """The data that a network learns from."""
+
+    data: str | None = option("digits", help=f"Learn from these samples: {NAMES}.", heading=HEADING)
+    frames: bool = option(
+        False, help="Read x of an .npz as [N, steps, ...]. Default: as images without a time axis.", heading=HEADING
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place(Options):
+    """Where a network learns; the result does not depend on these options, but for rounding."""
+
+    device: Device = option("auto", help="Learn on this device; auto takes cuda where there is one.", heading=PLACE)
+    tensorboard: bool = option(False, help="Also write TensorBoard's files.", heading=PLACE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainOptions(Options):
+    """Every option that affects the result of a training run, except the data.
+
+    ``checked`` fills in the defaults of the method, the strategy and the optimizer.
+    """
+
+    train_samples: int | None = option(
+        None,
+        metavar="N",
+        within=Range(1),
+        help="Learn from the first N training samples. Default: all.",
+        heading=HEADING,
+    )
+    encoder: Encoder = option(
+        "direct", help="Show the image itself at every step (direct), or random spikes (poisson).", heading=HEADING
+    )
+    augment: Augmentation | None = option(
+        None, help="Change images at random; randaugment crops and flips too. Default: none.", heading=HEADING
+    )
+    mixup: float | None = option(
+        None,
+        metavar="ALPHA",
+        within=ABOVE_0,
+        help="Blend pairs of images and labels, in shares from Beta(ALPHA, ALPHA).",
+        heading=HEADING,
+    )
+    cutmix: float | None = option(
+        None,
+        metavar="ALPHA",
+        within=ABOVE_0,
+        help="Paste boxes of other images; with mixup, each batch has one of both.",
+        heading=HEADING,
+    )
+    network: Network = option("conv-small", help="Train this network.", heading=NETWORK)
+    steps: int = option(
+        6,
+        within=Range(1, MOST_STEPS),
+        help="Execute this number of time steps per sample. Default: 6; of an ANN 1.",
+        heading=NETWORK,
+    )
+    norm: Norm = option(
+        "batch", help="Normalize currents (batch), potentials too (mpbn); others are refused.", heading=NETWORK
+    )
+    qat: int | None = option(
+        None,
+        metavar="BITS",
+        within=WEIGHT_BITS,
+        help="Train for Loihi 2's integers, with weights of 2 to 8 bits. Default: floats.",
+        heading=NETWORK,
+    )
+    neuron: NeuronKind = option("lif", help="Use leaky neurons (lif), or neurons without a leak (if).", heading=NEURONS)
+    beta: float = option(
+        0.5,
+        within=Range(0, 1, below=True, why="as `neuron=if` keeps all"),
+        help="Keep this fraction of the potential per step.",
+        heading=NEURONS,
+    )
+    threshold: float = option(1.0, help="Fire above this potential.", heading=NEURONS)
+    reset: Reset = option("hard", help="Reset to a level (hard), or by subtraction (soft).", heading=NEURONS)
+    # At 1 a neuron that is driven stays on. The last number holds for all further layers.
+    reset_to: tuple[float, ...] = option(
+        (0.0,),
+        within=Range(0, 1),
+        help="Set the level of a hard reset, in thresholds; with commas, per layer.",
+        heading=NEURONS,
+    )
+    learn: tuple[Learnable, ...] = option(
+        (), help="Learn these too, per layer: beta, threshold or beta,threshold. Default: neither.", heading=NEURONS
+    )
+    loss: Loss = option(
+        "tet",
+        help="Ask for the label at every step (tet), of their mean (rate), or of potentials too (rmp).",
+        heading=METHOD,
+    )
+    method: Method = option(
+        "tdd-ddla", help="Penalize events in this way. ann: train the ANN baseline instead.", heading=METHOD
+    )
+    lambda_: float | None = option(
+        None,
+        within=Range(0, 1, above=True, why="where 1 is no penalty"),
+        help="Weigh the penalty by (1 - lambda) / lambda. Default: 0.45; l1: 0.75.",
+        heading=METHOD,
+    )
+    weigh: Weigh | None = option(
+        None, help="Penalize all layers alike, or by their synops. Default: layers.", heading=METHOD
+    )
+    score: Score | None = option(None, help="tdd-ddla: keep spikes by this score. Default: gsc.", heading=METHOD)
+    reading: Ddla | None = option(
+        None, help="tdd-ddla: penalize spikes (F) or changes (D). Default: F.", heading=METHOD
+    )
+    keep: float | None = option(
+        None, within=Range(0, 1), help="tdd-ddla: leave this fraction of spikes free. Default: 0.5.", heading=METHOD
+    )
+    transmit: Transmission | None = option(
+        None,
+        help="tdd-ddla: while learning, send all changes, or those of high score: added to the receiver's sum (open), "
+        "or to the sum that the sender keeps for it (closed). Default: all.",
+        heading=METHOD,
+    )
+    label_smoothing: float = option(
+        0.0, within=FRACTION, help="Give this share of a label to all classes.", heading=METHOD
+    )
+    epochs: int = option(25, within=Range(1), help="Train for this number of epochs.", heading=LEARNING)
+    batch: int = option(
+        64,
+        within=Range(2, why="as batch norm needs"),
+        help="Learn from this number of samples per gradient step, of all processes.",
+        heading=LEARNING,
+    )
+    seed: int = option(
+        0, within=Range(0, 2**63 - 1), help="Draw weights, batches and samples with this seed.", heading=LEARNING
+    )
+    strategy: Strategy = option(
+        "bptt",
+        help="Take gradients through time (bptt), step by step (sltt), of some steps (sltt-k), or part by part (stdl).",
+        heading=LEARNING,
+    )
+    sltt_steps: int | None = option(
+        None,
+        metavar="K",
+        within=Range(1),
+        help="sltt-k: learn from this number of steps per batch. Default: 2.",
+        heading=LEARNING,
+    )
+    local_parts: int | None = option(
+        None,
+        metavar="N",
+        within=Range(2),
+        help="stdl: cut the network into this number of parts. Default: 2.",
+        heading=LEARNING,
+    )
+    optimizer: Optimizer = option("adamw", help="Learn with this optimizer.", heading=LEARNING)
+    learning_rate: float = option(
+        2e-3, help="Learn at this rate, at its highest. sgd needs more, such as 0.1.", heading=LEARNING
+    )
+    momentum: float | None = option(
+        None, within=FRACTION, help="sgd: use this momentum. Default: 0.9.", heading=LEARNING
+    )
+    weight_decay: float = option(
+        1e-2, help="Decay weights by this factor. sgd needs less, such as 0.0005.", heading=LEARNING
+    )
+    schedule: Schedule = option(
+        "cosine", help="Let the learning rate fall to 0 along a cosine, or stay constant.", heading=LEARNING
+    )
+    warmup: float = option(
+        0.0, metavar="EPOCHS", help="Let the learning rate grow for this number of epochs.", heading=LEARNING
+    )
+    clip: float | None = option(
+        None,
+        metavar="NORM",
+        within=ABOVE_0,
+        help="Scale gradients down to this norm, all together. Default: none.",
+        heading=LEARNING,
+    )
+    ema: float | None = option(
+        None,
+        metavar="DECAY",
+        within=Range(0, 1, above=True, below=True),
+        help="Deploy a moving average of the network, such as 0.999 per batch. Default: none.",
+        heading=LEARNING,
+    )
+    patience: int | None = option(
+        None,
+        metavar="EPOCHS",
+        within=Range(1),
+        help="Stop after this number of epochs without a higher accuracy, and keep the best. Default: never.",
+        heading=LEARNING,
+    )
+    fisher: int = option(
+        0,
+        metavar="N",
+        within=Range(0),
+        help="Record the Fisher information of N samples per step, for analyze. Default: none.",
+        heading=LEARNING,
+    )
+    amp: bool = option(False, help="Compute connections in bfloat16; neurons stay in float32.", heading=PLACE)
+
+    @property
+    def is_ann(self) -> bool:
+        """Whether an ANN baseline is trained."""
+        return self.method == ANN
+
+    @property
+    def penalty_weight(self) -> float:
+        """The penalty's factor, ``(1 - lambda) / lambda``."""
+        return 0.0 if self.lambda_ is None else (1 - self.lambda_) / self.lambda_
+
+    def conflicts(self) -> Iterator[Violation]:
+        """Yield which choices exclude each other, and why."""
+        yield from super().conflicts()
+        yield from _numbers(self)
+        yield from _belonging_to_others(self)
+        yield from _incompatible(self)
+        if self.qat is not None:
+            yield from _incompatible_with_integers(self)
+        if self.is_ann:
+            yield from _incompatible_with_ann(self)
+
+    def checked(self) -> Self:
+        """Return the options with the defaults of the method, the strategy and the optimizer.
+
+        Raises:
+            BadOptions: every violation.
+        """
+        found = list(self.violations())
+        if found:
+            raise BadOptions("", found)
+        defaults = {
+            name: value
+            for _, chosen, table in _choosers(self)
+            for name, value in table[chosen].items()
+            if getattr(self, name) is None
+        }
+        return replace(self, **defaults)
+
+    @classmethod
+    def from_json(cls, recorded: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what ``as_json`` gave, by the names and types of fields."""
+        named = {"lambda_" if name == "lambda" else name: value for name, value in recorded.items()}
+        return {name: tuple(value) if isinstance(value, list) else value for name, value in named.items()}
+
+
+def _choosers(options: TrainOptions) -> tuple[tuple[str, str, Mapping[str, Mapping[str, Any]]], ...]:
+    """Return each option that brings defaults of others, what it chose, and the defaults of each choice."""
+    return (
+        ("method", options.method, METHOD_DEFAULTS),
+        ("strategy", options.strategy, STRATEGY_DEFAULTS),
+        ("optimizer", options.optimizer, OPTIMIZER_DEFAULTS),
+    )
+
+
+def _numbers(options: TrainOptions) -> Iterator[Violation]:
+    """Yield numbers out of a range that depends on other options, or on float32."""
+    if not 0 < _in_float32(options.learning_rate) < math.inf:
+        yield Violation("`learning_rate`", f"{options.learning_rate:g}", "above 0, in float32")
+    if not 0 <= _in_float32(options.weight_decay) < math.inf:
+        yield Violation("`weight_decay`", f"{options.weight_decay:g}", "0 or more, in float32")
+    if not 0 < _in_float32(options.threshold) < math.inf:
+        yield Violation("`threshold`", f"{options.threshold:g}", "above 0, in float32")
+    if not 0 <= options.warmup < max(1, options.epochs):
+        allowed = f"0 or more and below the {options.epochs} epochs of the run"
+        yield Violation("`warmup`", f"{options.warmup:g}", allowed)
+    if not options.reset_to:
+        yield Violation("`reset_to`", "nothing", "0 to 1, or several")
+    if options.beta == 0 and "beta" in options.learn:
+        yield Violation("`learn`", "cannot be combined with `beta=0`", remedy="Use a beta above 0.")
+
+
+def _in_float32(value: float) -> float:
+    try:
+        return float(struct.unpack("f", struct.pack("f", value))[0])
+    except OverflowError:
+        return math.copysign(math.inf, value)
+
+
+def _belonging_to_others(options: TrainOptions) -> Iterator[Violation]:
+    """Yield options that belong to another method, strategy or optimizer than the chosen one."""
+    for chooser, chosen, table in _choosers(options):
+        if chosen not in table:
+            continue
+        for name in dict.fromkeys(name for row in table.values() for name in row if name not in table[chosen]):
+            if getattr(options, name) is not None:
+                owners = [f"`{chooser}={choice}`" for choice, row in table.items() if name in row]
+                yield Violation(f"`{name}`", f"needs {' or '.join(owners)} (got {chosen})")
+
+
+def _incompatible(options: TrainOptions) -> Iterator[Violation]:
+    """Yield which choices exclude each other, and why."""
+    if options.norm in STEPWISE_NORMS:
+        found = "has statistics that differ from step to step, and TDD needs one linear map for all steps"
+        yield Violation(f"`norm={options.norm}`", found, remedy="use `norm=batch` or `norm=mpbn`")
+    if options.loss == "rate" and options.strategy != "bptt":
+        found = f"cannot be combined with `strategy={options.strategy}`: the mean of all outputs needs the last step"
+        yield Violation("`loss=rate`", found, remedy="Use `loss=tet` or `loss=rmp`, or `strategy=bptt`.")
+    if options.loss == "rate" and options.transmit in ("open", "closed"):
+        found = f"cannot be combined with `transmit={options.transmit}`, which scores each step"
+        yield Violation("`loss=rate`", found, remedy="Use `loss=tet` or `loss=rmp`.")
+    if options.strategy == "sltt-k" and options.score in ("gsc", "jac", "grad"):
+        found = "cannot be combined with `strategy=sltt-k`, which leaves out the step before that the score needs"
+        yield Violation(f"`score={options.score}`", found, remedy="Use `score=random` or `strategy=sltt`.")
+    if options.reset == "soft" and any(options.reset_to):
+        yield Violation(
+            "`reset_to`", "cannot be combined with `reset=soft`, which subtracts", remedy="Use `reset=hard`."
+        )
+    if options.reset == "soft" and options.norm == "mpbn":
+        found = "cannot be combined with `reset=soft`, which subtracts in the unit before the norm"
+        yield Violation("`norm=mpbn`", found, remedy="Use `norm=batch` or `reset=hard`.")
+    if options.neuron == "if" and "beta" in options.learn:
+        yield Violation(
+            "`learn=beta`", "cannot be combined with `neuron=if`, which has no leak", remedy="Use `neuron=lif`."
+        )
+
+
+def _incompatible_with_ann(options: TrainOptions) -> Iterator[Violation]:
+    default = TrainOptions()
+    why = dict.fromkeys(WITHOUT_NEURONS, "has no neurons") | dict.fromkeys(WITHOUT_TIME, "has no time steps")
+    for name, reason in why.items():
+        if getattr(options, name) != getattr(default, name):
+            found = f"cannot be combined with `method=ann`, which {reason}"
+            yield Violation(f"`{name}`", found, remedy=f"Use {' or '.join(SPIKING)}.")
+    if options.steps != 1:
+        yield Violation("`steps`", f"{options.steps}", "1 with `method=ann`, which is one forward pass")
+    if options.loss == "rmp":
+        found = "cannot be combined with `method=ann`, which has no potentials"
+        yield Violation("`loss=rmp`", found, remedy="Use `loss=tet`.")
+    if options.qat is not None:
+        yield Violation("`qat`", "cannot be combined with `method=ann`, which is always measured in 8 to 2 bits too")
+    if options.network in GATED:
+        found = "cannot be combined with `method=ann`, since its gates take spikes alone"
+        yield Violation(f"`network={options.network}`", found, remedy="Use a network without gates.")
+
+
+def _incompatible_with_integers(options: TrainOptions) -> Iterator[Violation]:
+    if options.strategy != "bptt":
+        yield Violation(
+            "`qat`", f"cannot be combined with `strategy={options.strategy}`", remedy="Use `strategy=bptt`."
+        )
+    if options.ema is not None:
+        yield Violation("`ema`", "cannot be combined with `qat`, whose integers are chosen for each batch")
+    if options.patience is not None:
+        found = "cannot be combined with `qat`, which measures first epochs in floats and last ones in integers"
+        yield Violation("`patience`", found)
+    if options.amp:
+        yield Violation("`amp`", "cannot be combined with `qat`, whose integers bfloat16 would round")

@@ -1,0 +1,166 @@
+"""The folder of a training run: the names of its files, and the record that they hold."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .errors import BadFile
+from .files import make_folder, read_json
+
+BASELINE_VERSION = 3  # schema of baseline.json
+
+
+class _File:
+    """The path of a file in a run folder."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __get__(self, run: "RunFolder", owner: type["RunFolder"]) -> Path:
+        return run.path / self._name
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """A folder that ``train`` or ``prune`` writes; no other module knows the names of its files."""
+
+    path: Path
+
+    network_nir = _File("network.nir")
+    network_onnx = _File("network.onnx")  # of an ANN, for which NIR has no node
+    network_safetensors = _File("network.safetensors")  # the weights as they were trained, in floats
+    checkpoint_pt = _File("checkpoint.pt")
+    train_json = _File("train.json")  # options, data and epochs
+    metrics_csv = _File("metrics.csv")
+    baseline_json = _File("baseline.json")  # MACs and accuracy of an ANN
+    tensorboard = _File("tensorboard")
+
+    @staticmethod
+    def network_of(path: Path) -> Path:
+        """Return the file that holds the network of a run folder; return any other path unchanged.
+
+        Raises:
+            BadFile: a folder without a network.
+        """
+        return RunFolder(path).find_network() if path.is_dir() else path
+
+    @staticmethod
+    def read_baseline(path: Path) -> dict[str, Any]:
+        """Read the measurements of an ANN baseline.
+
+        Args:
+            path: a run folder, or the file in it.
+
+        Raises:
+            BadFile: the file is missing, damaged, or of another schema.
+        """
+        file = RunFolder(path).baseline_json if path.is_dir() else path
+        remedy = "name the folder of a finished run of train with `method=ann`"
+        found = read_json(file, remedy)
+        if not isinstance(found, dict) or "schema_version" not in found:
+            raise BadFile(file, "is no baseline", remedy)
+        if found["schema_version"] != BASELINE_VERSION:
+            version = f"is a baseline of schema {found['schema_version']}, not {BASELINE_VERSION}"
+            raise BadFile(file, version, "train the ANN again")
+        if not _is_whole(found):
+            raise BadFile(file, "is damaged", remedy)
+        return found
+
+    def make(self) -> None:
+        """Make the folder, unless it exists.
+
+        Raises:
+            BadFile: a file is in its place, or it cannot be made.
+        """
+        make_folder(self.path)
+
+    def find_network(self) -> Path:
+        """Find the file of the network.
+
+        Raises:
+            BadFile: the folder holds none; the error says whether the run is unfinished, or that of an ANN.
+        """
+        for file in (self.network_nir, self.network_onnx):
+            if file.exists():
+                return file
+        if self.is_ann:
+            remedy = "Train it where onnx is installed (pip install 'tdd-deploy[onnx]'), or give it to simulate as"
+            found = f"is the run of an ANN (`method=ann`) without {self.network_onnx.name}"
+            raise BadFile(self.path, found, f"{remedy} `baseline`")
+        if self.is_unfinished:
+            found = f"is an unfinished run without {self.network_nir.name}"
+            raise BadFile(self.path, found, f"Finish it: run train with `out={self.path}` and `resume`")
+        found = f"is a folder without {self.network_nir.name}"
+        raise BadFile(self.path, found, "name a .nir file or a folder that train wrote")
+
+    @property
+    def is_unfinished(self) -> bool:
+        """Whether a run was begun here that has no network yet."""
+        return self.checkpoint_pt.exists() and not (self.network_nir.exists() or self.network_onnx.exists())
+
+    @property
+    def is_ann(self) -> bool:
+        """Whether this is the run of an ANN, finished or not."""
+        return self.options(["method"]) == {"method": "ann"}
+
+    def options(self, names: Sequence[str]) -> dict[str, Any]:
+        """Return some options of the run, as recorded; none unless all are there, as in a folder of another tool."""
+        options = _table(self._recorded(), "options")
+        return {name: options[name] for name in names} if options.keys() >= set(names) else {}
+
+    def learned_scale(self, stored: str) -> float | None:
+        """Return the factor that the run learned stored values of a type with; None where it recorded none."""
+        learned = _table(_table(self._recorded(), "data"), "input")
+        try:
+            return float(learned["scale"]) if learned["stored"] == stored else None
+        except (LookupError, TypeError, ValueError):
+            return None
+
+    def read_record(self, remedy: str) -> dict[str, Any]:
+        """Read the record of the run: options, data, epochs and more.
+
+        Raises:
+            BadFile: the record is missing or damaged; the error has the caller's remedy.
+        """
+        found = read_json(self.train_json, remedy)
+        if not (
+            isinstance(found, dict)
+            and all(isinstance(found.get(name), dict) for name in ("options", "data"))
+            and isinstance(found.get("epochs"), list)
+        ):
+            raise BadFile(self.train_json, "is damaged", remedy)
+        return found
+
+    def _recorded(self) -> Any:
+        try:
+            return read_json(self.train_json, "")
+        except BadFile:  # no run, or that of another tool
+            return None
+
+
+def _is_whole(found: Mapping[str, Any]) -> bool:
+    """Decide whether a baseline has all its parts, and each result the numbers of every layer."""
+    parts = {"network", "input_shape", "n_classes", "quantization"}
+    try:
+        names = [layer["name"] for layer in found["layers"] if layer["kind"] and layer["macs"] >= 0]
+        splits = found["data"]["splits"]
+        has_scale = found["data"]["input_scale"] > 0
+        are_whole = [
+            list(row["effective_macs"]) == names
+            and sum(row["effective_macs"].values()) >= 0
+            and splits[row["split"]]["n_samples"] == row["n_samples"]
+            and splits[row["split"]].keys() >= {"files"}
+            and row["accuracy"] * row["n_samples"] <= row["n_samples"] >= row["n_correct"]
+            and row.keys() >= {"bits"}
+            for row in found["results"]
+        ]
+    except (LookupError, TypeError, AttributeError):
+        return False
+    return found.keys() >= parts and has_scale and bool(are_whole) and all(are_whole)
+
+
+def _table(holder: Any, name: str) -> Mapping[str, Any]:
+    """Return a table in another one; an empty one where there is none."""
+    found = holder.get(name) if isinstance(holder, Mapping) else None
+    return found if isinstance(found, Mapping) else {}

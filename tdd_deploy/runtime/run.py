@@ -1,0 +1,73 @@
+"""Execute a simulation: in threads, in processes of this machine, or on the workers of a Dask scheduler."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+
+from tdd_deploy.data import Choice, Source
+from tdd_deploy.options.execution import Execution
+from tdd_deploy.simulator.engine.engine import Engine
+from tdd_deploy.simulator.engine.record import recording
+from tdd_deploy.simulator.routes import Route
+
+from . import dask
+from .inputs import EncodedInputs
+from .shards import Job, Progress, Shard, execute
+
+
+def run(
+    inputs: EncodedInputs,
+    source: Source,
+    data: Choice,
+    execution: Execution,
+    *,
+    n_samples: int,
+    routes: Mapping[str, Route] | None = None,
+    progress: Progress = lambda done, total: None,
+) -> Shard:
+    """Execute the first samples of a source where the options say; return the sum of all shards.
+
+    Args:
+        inputs: how the samples become inputs of a program.
+        source: the samples.
+        data: how other processes open the same samples.
+        execution: where they are executed, and what is recorded.
+        n_samples: how many.
+        routes: by which messages are counted; see ``Engine``.
+        progress: receives the number of finished samples.
+
+    Raises:
+        TddDeployError: anything wrong with the data, a worker or a file to write.
+    """
+    total: Shard | None = None
+    with ExitStack() as stack:
+        if execution.in_this_process:
+            shards = _in_threads(inputs, source, execution, n_samples=n_samples, routes=routes, stack=stack)
+        else:
+            job = Job.of(inputs, source, data, execution, routes)
+            shards = dask.in_shards(job, n_samples, stack.enter_context(dask.client(execution)))
+        for shard in shards:
+            total = shard if total is None else total + shard
+            progress(total.trace.n_samples, n_samples)
+        assert total is not None  # a source without samples is refused
+        total.sent.checked(inputs.program, source.name)
+    return total
+
+
+def _in_threads(
+    inputs: EncodedInputs,
+    source: Source,
+    execution: Execution,
+    *,
+    n_samples: int,
+    routes: Mapping[str, Route] | None,
+    stack: ExitStack,
+) -> Iterator[Shard]:
+    """Execute samples in this process, and record rasters where that is asked for."""
+    program = inputs.program
+    potentials = [x.name for x in program.neuron_layers if execution.record_potentials and x.neuron.spiking]
+    take: Callable[..., None] | None = None
+    if execution.record is not None:
+        sizes = {"n_samples": n_samples, "n_steps": inputs.n_steps}
+        take = stack.enter_context(recording(execution.record, program, potentials=potentials, **sizes)).take
+    engine = Engine(program, threads=execution.threads, routes=routes, potentials=potentials)
+    return execute(source, inputs, engine, range(n_samples), execution, take=take)

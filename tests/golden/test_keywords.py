@@ -1,0 +1,60 @@
+"""The keywords of the front door follow from the options classes; --update-golden writes them."""
+
+import re
+from pathlib import Path
+from typing import get_type_hints
+
+import pytest
+
+from tdd_deploy import api
+from tdd_deploy.options import keywords, vocabulary
+from tdd_deploy.options.declare import options_of
+
+HEAD = '''"""The keywords of each function of the front door, made from the options classes.
+
+Do not edit: pytest tests/golden/test_keywords.py --update-golden writes this file.
+"""
+
+from collections.abc import Sequence
+from os import PathLike
+from typing import TypedDict
+
+from . import vocabulary
+'''
+WORDS = {value: name for name, value in vars(vocabulary).items() if name[0].isupper() and name != "Literal"}
+
+
+def annotation(hint: object) -> str:
+    """Write a type as source."""
+    if hint in WORDS:
+        return f"vocabulary.{WORDS[hint]}"
+    args = getattr(hint, "__args__", ())
+    if getattr(hint, "__origin__", None) is tuple:
+        return f"Sequence[{annotation(args[0])}]"
+    if args:
+        return " | ".join(annotation(each) for each in args)
+    if hint is type(None):
+        return "None"
+    return "str | PathLike[str]" if hint is Path else hint.__name__
+
+
+def text() -> str:
+    classes = []
+    for function, owners in api.OPTIONS.items():
+        name = "".join(map(str.capitalize, function.split("_")))
+        lines = [
+            f"    {each.name}: {annotation(get_type_hints(owner)[each.name])}"
+            for owner in owners
+            for each in options_of(owner)
+        ]
+        doc = f'    """The options of ``{function}``; see ``api.OPTIONS`` for the classes that explain them."""\n\n'
+        classes.append(f"\n\nclass {name}(TypedDict, total=False):\n{doc}" + "\n".join(lines) + "\n")
+    return HEAD + "".join(classes)
+
+
+def test_the_keywords_of_python_are_the_fields_of_the_options(request: pytest.FixtureRequest) -> None:
+    path = Path(keywords.__file__)
+    if request.config.getoption("--update-golden"):
+        path.write_text(text(), encoding="utf-8")
+    written = re.sub(r"\n\n+", "\n\n", path.read_text(encoding="utf-8"))
+    assert written == re.sub(r"\n\n+", "\n\n", text())
