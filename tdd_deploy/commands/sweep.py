@@ -144,7 +144,7 @@ def sweep(
     """
     refuse_file(out)
     programs = {Path(path): load(path, model) for path in runs}
-    prices = Prices.of(Pricing(energy=True, profiles=grid.profiles))
+    prices = Prices.of(Pricing(energy=bool(grid.profiles), profiles=grid.profiles))
     job = _Sweep(programs=programs, data=data, steps=steps, grid=grid, prices=prices)
     known = _known(job)
     points = list(job.points())

@@ -83,7 +83,7 @@ def train(
         TddDeployError: anything wrong with the folder, the data or an option.
     """
     folder = RunFolder(Path(out))
-    place = gather(given, *OWNERS)[Place]
+    place = _gather(given)[Place]
     before = _before(folder, given) if resume else None
     options, data = _decide(given if before is None else before.options, whole)
     if not resume and folder.path.is_dir() and any(folder.path.iterdir()):
@@ -128,7 +128,7 @@ def _before(folder: RunFolder, given: Mapping[str, object]) -> _Before:
     recorded = folder.read_record(remedy)
     options = TrainOptions.from_json(recorded["options"])
     found = _Before(options=options, facts=recorded["data"], epochs=recorded["epochs"])
-    chosen = gather(given, *OWNERS)
+    chosen = _gather(given)
     values = {
         name: getattr(chosen[owner], name) for owner in OWNERS[:2] for name in given if hasattr(chosen[owner], name)
     }
@@ -142,7 +142,7 @@ def _before(folder: RunFolder, given: Mapping[str, object]) -> _Before:
     if changed:
         raise BadOptions("`resume` continues a run as it began", changed)
     try:
-        gather({name: value for name, value in options.items() if value is not None}, *OWNERS)
+        _gather({name: value for name, value in options.items() if value is not None})
     except BadOptions as error:
         raise BadFile(folder.train_json, f"is damaged ({error})", remedy) from error
     return found
@@ -150,10 +150,9 @@ def _before(folder: RunFolder, given: Mapping[str, object]) -> _Before:
 
 def _decide(choices: Mapping[str, object], whole: Source | None) -> tuple[TrainOptions, Choice]:
     """Return the checked options of a run, and its data, opened in as many time steps as they have."""
-    is_ann = choices.get("method") == ANN
-    given: dict[str, object] = {"steps": 1} if is_ann else {}
-    given |= {name: value for name, value in choices.items() if value is not None}
-    gathered: Gathered = gather(given, *OWNERS)
+    given = {name: value for name, value in choices.items() if value is not None}
+    gathered = _gather(given)
+    is_ann = gathered[TrainOptions].is_ann
     options = gathered[LearnedData]
     steps = gathered[TrainOptions].steps if "steps" in choices else None
     data = Choice(options=options, steps=steps, whole=whole)
@@ -162,7 +161,12 @@ def _decide(choices: Mapping[str, object], whole: Source | None) -> tuple[TrainO
         raise BadOption(option, "cannot be combined with `method=ann`, which has no time steps")
     if options.cuts_events and "steps" not in choices:
         given["steps"] = data.open("train").sample_shape[0]
-    return gather(given, *OWNERS)[TrainOptions].checked(), data
+    return _gather(given)[TrainOptions].checked(), data
+
+
+def _gather(given: Mapping[str, object]) -> Gathered:
+    """Return checked options; an ANN has one time step unless another number is given."""
+    return gather(({"steps": 1} if given.get("method") == ANN else {}) | dict(given), *OWNERS)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

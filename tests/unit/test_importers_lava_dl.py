@@ -564,7 +564,6 @@ def test_a_larger_delta_threshold_sends_less(sigma_delta_net, tmp_path):
         out=tmp_path / "out",
         codes=("delta",),
         delta_thresholds=(0.0, 100.0),
-        energy=True,
         profiles=(),
     )
     assert [(point["delta_threshold"], point["delta_events"]) for point in found["points"]] == [
