@@ -10,8 +10,6 @@ from tdd_deploy.options.vocabulary import ROWS, TABLE_FORMATS, Row, TableFormat
 from .console import echo_json
 from .flags import PATH, with_options
 
-ROWS = ("layer", "step", "term", "profile", "placement", "ann_baseline")
-FORMATS = ("md", "csv", "latex", "json")
 table_format = click.option(
     "--format",
     "as_format",

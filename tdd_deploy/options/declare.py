@@ -20,6 +20,7 @@ from tdd_deploy.errors import BadOptions, Violation, did_you_mean
 
 T = TypeVar("T")
 O = TypeVar("O", bound="Options")  # noqa: E741
+LARGEST_INT64 = 2**63 - 1
 WORDS = {bool: "True or False", int: "a whole number", float: "a number", str: "a text", Path: "a path"}
 
 
@@ -39,19 +40,21 @@ class Range:
         return is_high_enough and is_low_enough
 
     def __str__(self) -> str:
+        low, high = _limit(self.low), _limit(self.high)
         if math.isinf(self.high):
-            words = f"above {self.low:g}" if self.above else f"{self.low:g} or more"
+            words = f"above {low}" if self.above else f"{low} or more"
         elif self.above:
-            words = f"above {self.low:g} and {'below' if self.below else 'at most'} {self.high:g}"
+            words = f"above {low} and {'below' if self.below else 'at most'} {high}"
         elif self.below:
-            words = f"at least {self.low:g} and below {self.high:g}"
+            words = f"at least {low} and below {high}"
         else:
-            words = (
-                f"{self.low:,g} to {self.high:,.0f}"
-                if float(self.high).is_integer()
-                else f"{self.low:g} to {self.high:g}"
-            )
+            words = f"{low} to {high}"
         return f"{words}, {self.why}" if self.why else words
+
+
+def _limit(number: float) -> str:
+    """Write a limit; the largest integer of 64 bits is best known as a power of two."""
+    return "2**63 - 1" if number == LARGEST_INT64 else f"{number:,}"
 
 
 @dataclass(frozen=True)
@@ -128,10 +131,8 @@ class Option:
                 converted: object = value if self.kind is bool else None
             case Integral() if self.kind is int:
                 converted = int(value)
-            case Real() if self.kind is float:
-                converted = float(value)
-            case str() if self.kind is float:
-                converted = _fraction(value)
+            case Real() | str() if self.kind is float:
+                converted = _number(value)
             case str() | PathLike() if self.kind is Path:
                 converted = Path(value)
             case PathLike() if self.kind is str:
@@ -158,19 +159,30 @@ class Option:
 
     def refusal(self, found: object) -> Violation:
         """Return the violation that a value is."""
-        shown = repr(found) if isinstance(found, str) else f"{found:g}" if isinstance(found, float) else str(found)
+        shown = repr(found) if isinstance(found, str) else shortest(found) if isinstance(found, float) else str(found)
         hint = did_you_mean(str(found), self.words) if self.words else ""
         return Violation(f"`{self.name}`", shown, self.allowed, hint)
 
 
-def _fraction(text: str) -> float:
-    """Parse a number, or a fraction such as 1/256."""
+def shortest(number: float) -> str:
+    """Write a number with all of its digits, a whole one without a fraction."""
+    return str(number).removesuffix(".0")
+
+
+def _number(value: Real | str) -> float:
+    """Return a float of a number, or of a text that is a finite number or a fraction such as 1/256."""
     from fractions import Fraction  # noqa: PLC0415  (most runs need none)
 
     try:
-        return float(Fraction(text))
+        if not isinstance(value, str):
+            return float(value)
+        # Fraction("1e999999999") would fill the memory with digits.
+        number = float(Fraction(value)) if "/" in value else float(value)
     except (ValueError, ZeroDivisionError, OverflowError) as error:
         raise TypeError from error
+    if not math.isfinite(number):
+        raise TypeError
+    return number
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,8 +199,8 @@ class Options:
         return gather(given, cls)[cls]
 
     @classmethod
-    def completed(cls, given: Mapping[str, object]) -> Mapping[str, object]:
-        """Add defaults that depend on other options."""
+    def completed(cls, given: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Add the defaults that depend on other values."""
         return given
 
     def conflicts(self) -> Iterator[Violation]:

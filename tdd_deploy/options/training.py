@@ -9,7 +9,7 @@ from typing import Any, Self
 from tdd_deploy.errors import BadOptions, Violation
 
 from .dataset import HEADING, NAMES, StoredData
-from .declare import Options, Range, option
+from .declare import Options, Range, option, shortest
 from .encoding import MOST_STEPS
 from .quantization import WEIGHT_BITS
 from .vocabulary import (
@@ -18,7 +18,7 @@ from .vocabulary import (
     SPIKING,
     STEPWISE_NORMS,
     Augmentation,
-    Ddla,
+    DdlaReading,
     Device,
     Encoder,
     Learnable,
@@ -106,25 +106,27 @@ class TrainOptions(Options):
         None,
         metavar="ALPHA",
         within=ABOVE_0,
-        help="Blend pairs of images and labels, in shares from Beta(ALPHA, ALPHA).",
+        help="Blend pairs of images and their labels, by fractions from Beta(ALPHA, ALPHA). Default: none.",
         heading=HEADING,
     )
     cutmix: float | None = option(
         None,
         metavar="ALPHA",
         within=ABOVE_0,
-        help="Paste boxes of other images; with mixup, each batch has one of both.",
+        help="Paste boxes of other images, and mix the labels; with `mixup`, each batch has one of both. Default: none.",
         heading=HEADING,
     )
     network: Network = option("conv-small", help="Train this network.", heading=NETWORK)
     steps: int = option(
         6,
         within=Range(1, MOST_STEPS),
-        help="Execute this number of time steps per sample. Default: 6; of an ANN 1.",
+        help="Execute this number of time steps per sample. Default: 6; of an ANN 1, of camera events all.",
         heading=NETWORK,
     )
     norm: Norm = option(
-        "batch", help="Normalize currents (batch), potentials too (mpbn); others are refused.", heading=NETWORK
+        "batch",
+        help="Normalize currents (batch), or potentials too (mpbn). tab and tebn are refused with the reason.",
+        heading=NETWORK,
     )
     qat: int | None = option(
         None,
@@ -141,12 +143,12 @@ class TrainOptions(Options):
         heading=NEURONS,
     )
     threshold: float = option(1.0, help="Fire above this potential.", heading=NEURONS)
-    reset: Reset = option("hard", help="Reset to a level (hard), or by subtraction (soft).", heading=NEURONS)
-    # At 1 a neuron that is driven stays on. The last number holds for all further layers.
+    reset: Reset = option("hard", help="Reset to a level (hard), or subtract the threshold (soft).", heading=NEURONS)
+    # At 1 a neuron that is driven stays on.
     reset_to: tuple[float, ...] = option(
         (0.0,),
         within=Range(0, 1),
-        help="Set the level of a hard reset, in thresholds; with commas, per layer.",
+        help="Set the level of a hard reset, in thresholds, per layer; the last one holds for all further layers.",
         heading=NEURONS,
     )
     learn: tuple[Learnable, ...] = option(
@@ -154,11 +156,11 @@ class TrainOptions(Options):
     )
     loss: Loss = option(
         "tet",
-        help="Ask for the label at every step (tet), of their mean (rate), or of potentials too (rmp).",
+        help="Compute the loss of each step's output (tet), of their mean (rate), or of potentials too (rmp).",
         heading=METHOD,
     )
     method: Method = option(
-        "tdd-ddla", help="Penalize events in this way. ann: train the ANN baseline instead.", heading=METHOD
+        "tdd-ddla", help="Penalize events in this way; tet penalizes none. ann: train the ANN baseline.", heading=METHOD
     )
     lambda_: float | None = option(
         None,
@@ -170,7 +172,7 @@ class TrainOptions(Options):
         None, help="Penalize all layers alike, or by their synops. Default: layers.", heading=METHOD
     )
     score: Score | None = option(None, help="tdd-ddla: keep spikes by this score. Default: gsc.", heading=METHOD)
-    reading: Ddla | None = option(
+    reading: DdlaReading | None = option(
         None, help="tdd-ddla: penalize spikes (F) or changes (D). Default: F.", heading=METHOD
     )
     keep: float | None = option(
@@ -178,12 +180,12 @@ class TrainOptions(Options):
     )
     transmit: Transmission | None = option(
         None,
-        help="tdd-ddla: while learning, send all changes, or those of high score: added to the receiver's sum (open), "
-        "or to the sum that the sender keeps for it (closed). Default: all.",
+        help="tdd-ddla: while learning, send all changes, or those of high score: from the step before (open), or from "
+        "the receiver's sum (closed). Default: all.",
         heading=METHOD,
     )
     label_smoothing: float = option(
-        0.0, within=FRACTION, help="Give this share of a label to all classes.", heading=METHOD
+        0.0, within=FRACTION, help="Spread this fraction of a label over all classes.", heading=METHOD
     )
     epochs: int = option(25, within=Range(1), help="Train for this number of epochs.", heading=LEARNING)
     batch: int = option(
@@ -193,7 +195,10 @@ class TrainOptions(Options):
         heading=LEARNING,
     )
     seed: int = option(
-        0, within=Range(0, 2**63 - 1), help="Draw weights, batches and samples with this seed.", heading=LEARNING
+        0,
+        within=Range(0, 2**63 - 1),
+        help="Draw first weights, batches, changes of images and spikes with this seed.",
+        heading=LEARNING,
     )
     strategy: Strategy = option(
         "bptt",
@@ -275,6 +280,11 @@ class TrainOptions(Options):
         """The penalty's factor, ``(1 - lambda) / lambda``."""
         return 0.0 if self.lambda_ is None else (1 - self.lambda_) / self.lambda_
 
+    @classmethod
+    def completed(cls, given: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Add the number of time steps of an ANN, which is one."""
+        return {"steps": 1, **given} if given.get("method") == ANN else given
+
     def conflicts(self) -> Iterator[Violation]:
         """Yield which choices exclude each other, and why."""
         yield from super().conflicts()
@@ -322,18 +332,18 @@ def _choosers(options: TrainOptions) -> tuple[tuple[str, str, Mapping[str, Mappi
 def _numbers(options: TrainOptions) -> Iterator[Violation]:
     """Yield numbers out of a range that depends on other options, or on float32."""
     if not 0 < _in_float32(options.learning_rate) < math.inf:
-        yield Violation("`learning_rate`", f"{options.learning_rate:g}", "above 0, in float32")
+        yield Violation("`learning_rate`", shortest(options.learning_rate), "above 0, in float32")
     if not 0 <= _in_float32(options.weight_decay) < math.inf:
-        yield Violation("`weight_decay`", f"{options.weight_decay:g}", "0 or more, in float32")
+        yield Violation("`weight_decay`", shortest(options.weight_decay), "0 or more, in float32")
     if not 0 < _in_float32(options.threshold) < math.inf:
-        yield Violation("`threshold`", f"{options.threshold:g}", "above 0, in float32")
+        yield Violation("`threshold`", shortest(options.threshold), "above 0, in float32")
     if not 0 <= options.warmup < max(1, options.epochs):
-        allowed = f"0 or more and below the {options.epochs} epochs of the run"
-        yield Violation("`warmup`", f"{options.warmup:g}", allowed)
+        allowed = f"at least 0 and below the {options.epochs} epochs of the run"
+        yield Violation("`warmup`", shortest(options.warmup), allowed)
     if not options.reset_to:
         yield Violation("`reset_to`", "nothing", "0 to 1, or several")
     if options.beta == 0 and "beta" in options.learn:
-        yield Violation("`learn`", "cannot be combined with `beta=0`", remedy="Use a beta above 0.")
+        yield Violation("`learn=beta`", "cannot be combined with `beta=0`", remedy="Use a `beta` above 0.")
 
 
 def _in_float32(value: float) -> float:
@@ -358,7 +368,7 @@ def _incompatible(options: TrainOptions) -> Iterator[Violation]:
     """Yield which choices exclude each other, and why."""
     if options.norm in STEPWISE_NORMS:
         found = "has statistics that differ from step to step, and TDD needs one linear map for all steps"
-        yield Violation(f"`norm={options.norm}`", found, remedy="use `norm=batch` or `norm=mpbn`")
+        yield Violation(f"`norm={options.norm}`", found, remedy="Use `norm=batch` or `norm=mpbn`.")
     if options.loss == "rate" and options.strategy != "bptt":
         found = f"cannot be combined with `strategy={options.strategy}`: the mean of all outputs needs the last step"
         yield Violation("`loss=rate`", found, remedy="Use `loss=tet` or `loss=rmp`, or `strategy=bptt`.")
@@ -382,19 +392,20 @@ def _incompatible(options: TrainOptions) -> Iterator[Violation]:
 
 
 def _incompatible_with_ann(options: TrainOptions) -> Iterator[Violation]:
-    default = TrainOptions()
+    default, spiking = TrainOptions(), f"Choose another `method`: {', '.join(SPIKING)}."
     why = dict.fromkeys(WITHOUT_NEURONS, "has no neurons") | dict.fromkeys(WITHOUT_TIME, "has no time steps")
     for name, reason in why.items():
         if getattr(options, name) != getattr(default, name):
             found = f"cannot be combined with `method=ann`, which {reason}"
-            yield Violation(f"`{name}`", found, remedy=f"Use {' or '.join(SPIKING)}.")
-    if options.steps != 1:
-        yield Violation("`steps`", f"{options.steps}", "1 with `method=ann`, which is one forward pass")
+            yield Violation(f"`{name}`", found, remedy=spiking)
+    if options.steps > 1:
+        yield Violation("`steps`", str(options.steps), "1 with `method=ann`, which is one forward pass")
     if options.loss == "rmp":
         found = "cannot be combined with `method=ann`, which has no potentials"
-        yield Violation("`loss=rmp`", found, remedy="Use `loss=tet`.")
+        yield Violation("`loss=rmp`", found, remedy="Use `loss=tet` or `loss=rate`: both are one cross-entropy.")
     if options.qat is not None:
-        yield Violation("`qat`", "cannot be combined with `method=ann`, which is always measured in 8 to 2 bits too")
+        found = "cannot be combined with `method=ann`, which is measured in 8 to 2 bits after every training"
+        yield Violation("`qat`", found, remedy=spiking)
     if options.network in GATED:
         found = "cannot be combined with `method=ann`, since its gates take spikes alone"
         yield Violation(f"`network={options.network}`", found, remedy="Use a network without gates.")
@@ -408,7 +419,7 @@ def _incompatible_with_integers(options: TrainOptions) -> Iterator[Violation]:
     if options.ema is not None:
         yield Violation("`ema`", "cannot be combined with `qat`, whose integers are chosen for each batch")
     if options.patience is not None:
-        found = "cannot be combined with `qat`, which measures first epochs in floats and last ones in integers"
+        found = "cannot be combined with `qat`, whose first epochs are measured in floats and whose last in integers"
         yield Violation("`patience`", found)
     if options.amp:
         yield Violation("`amp`", "cannot be combined with `qat`, whose integers bfloat16 would round")
