@@ -224,18 +224,3 @@ def _declared(param: click.Option) -> Option:
         default=None,
         declaration=Declaration(help=""),
     )
-
-
-class Grouped(click.Command):
-    """A command with so many options that its help has headings."""
-
-    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the options under their headings."""
-        groups: dict[str, list[tuple[str, str]]] = {}
-        for param in self.get_params(ctx):
-            record = param.get_help_record(ctx)
-            if record is not None:
-                groups.setdefault(getattr(param, "heading", "") or "The run", []).append(record)
-        for title, records in groups.items():
-            with formatter.section(title):
-                formatter.write_dl(records)

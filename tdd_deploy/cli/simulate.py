@@ -155,7 +155,7 @@ def _baseline_lines(report: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _time_lines(energy: Mapping[str, Any], n: int) -> Iterator[str]:
-    """Say how long the hardware takes, and what flows meanwhile."""
+    """Describe the time on the hardware, and the static energy in it."""
     from tdd_deploy.simulator.reports.tables import range_text
 
     seconds = energy["seconds"]

@@ -6,10 +6,25 @@ from typing import Any
 import click
 
 from tdd_deploy.options.declare import Gathered
-from tdd_deploy.options.training import LearnedData, Place, TrainOptions
+from tdd_deploy.options.training import HEADINGS, LearnedData, Place, TrainOptions
 
 from .console import is_first, say, training_progress
-from .flags import PATH, Grouped, with_options
+from .flags import PATH, with_options
+
+
+class Grouped(click.Command):
+    """A command with so many options that its help has headings."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options under their headings."""
+        groups: dict[str, list[tuple[str, str]]] = {title: [] for title in (*HEADINGS, "The run")}
+        for param in self.get_params(ctx):
+            record = param.get_help_record(ctx)
+            if record is not None:
+                groups[getattr(param, "heading", "") or "The run"].append(record)
+        for title, records in groups.items():
+            with formatter.section(title):
+                formatter.write_dl(records)
 
 
 @click.command(cls=Grouped)

@@ -62,6 +62,7 @@ ABOVE_0 = Range(0, above=True, below=True)
 FRACTION = Range(0, 1, below=True)
 NETWORK, NEURONS, METHOD = "The network", "The neurons", "What it optimizes"
 LEARNING, PLACE = "How it learns", "Where it learns"
+HEADINGS = (HEADING, NETWORK, NEURONS, METHOD, LEARNING, PLACE)  # in the order of the help
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,6 +90,39 @@ class TrainOptions(Options):
     ``checked`` fills in the defaults of the method, the strategy and the optimizer.
     """
 
+    network: Network = option("conv-small", help="Train this network.", heading=NETWORK)
+    method: Method = option(
+        "tdd-ddla", help="Penalize events in this way; tet penalizes none. ann: train the ANN baseline.", heading=METHOD
+    )
+    loss: Loss = option(
+        "tet",
+        help="Compute the loss of each step's output (tet), of their mean (rate), or of potentials too (rmp).",
+        heading=METHOD,
+    )
+    strategy: Strategy = option(
+        "bptt",
+        help="Take gradients through time (bptt), step by step (sltt), of some steps (sltt-k), or part by part (stdl).",
+        heading=LEARNING,
+    )
+    steps: int = option(
+        6,
+        within=Range(1, MOST_STEPS),
+        help="Execute this number of time steps per sample. Default: 6; of an ANN 1, of camera events all.",
+        heading=NETWORK,
+    )
+    epochs: int = option(25, within=Range(1), help="Train for this number of epochs.", heading=LEARNING)
+    seed: int = option(
+        0,
+        within=Range(0, 2**63 - 1),
+        help="Draw first weights, batches, changes of images and spikes with this seed.",
+        heading=LEARNING,
+    )
+    batch: int = option(
+        64,
+        within=Range(2, why="as batch norm needs"),
+        help="Learn from this number of samples per gradient step, of all processes.",
+        heading=LEARNING,
+    )
     train_samples: int | None = option(
         None,
         metavar="N",
@@ -96,135 +130,12 @@ class TrainOptions(Options):
         help="Learn from the first N training samples. Default: all.",
         heading=HEADING,
     )
-    encoder: Encoder = option(
-        "direct", help="Show the image itself at every step (direct), or random spikes (poisson).", heading=HEADING
-    )
-    augment: Augmentation | None = option(
-        None, help="Change images at random; randaugment crops and flips too. Default: none.", heading=HEADING
-    )
-    mixup: float | None = option(
-        None,
-        metavar="ALPHA",
-        within=ABOVE_0,
-        help="Blend pairs of images and their labels, by fractions from Beta(ALPHA, ALPHA). Default: none.",
-        heading=HEADING,
-    )
-    cutmix: float | None = option(
-        None,
-        metavar="ALPHA",
-        within=ABOVE_0,
-        help="Paste boxes of other images, and mix the labels; with `mixup`, each batch has one of both. Default: none.",
-        heading=HEADING,
-    )
-    network: Network = option("conv-small", help="Train this network.", heading=NETWORK)
-    steps: int = option(
-        6,
-        within=Range(1, MOST_STEPS),
-        help="Execute this number of time steps per sample. Default: 6; of an ANN 1, of camera events all.",
-        heading=NETWORK,
-    )
-    norm: Norm = option(
-        "batch",
-        help="Normalize currents (batch), or potentials too (mpbn). tab and tebn are refused with the reason.",
-        heading=NETWORK,
-    )
-    qat: int | None = option(
-        None,
-        metavar="BITS",
-        within=WEIGHT_BITS,
-        help="Train for Loihi 2's integers, with weights of 2 to 8 bits. Default: floats.",
-        heading=NETWORK,
-    )
-    neuron: NeuronKind = option("lif", help="Use leaky neurons (lif), or neurons without a leak (if).", heading=NEURONS)
-    beta: float = option(
-        0.5,
-        within=Range(0, 1, below=True, why="as `neuron=if` keeps all"),
-        help="Keep this fraction of the potential per step.",
-        heading=NEURONS,
-    )
-    threshold: float = option(1.0, help="Fire above this potential.", heading=NEURONS)
-    reset: Reset = option("hard", help="Reset to a level (hard), or subtract the threshold (soft).", heading=NEURONS)
-    # At 1 a neuron that is driven stays on.
-    reset_to: tuple[float, ...] = option(
-        (0.0,),
-        within=Range(0, 1),
-        help="Set the level of a hard reset, in thresholds, per layer; the last one holds for all further layers.",
-        heading=NEURONS,
-    )
-    learn: tuple[Learnable, ...] = option(
-        (), help="Learn these too, per layer: beta, threshold or beta,threshold. Default: neither.", heading=NEURONS
-    )
-    loss: Loss = option(
-        "tet",
-        help="Compute the loss of each step's output (tet), of their mean (rate), or of potentials too (rmp).",
-        heading=METHOD,
-    )
-    method: Method = option(
-        "tdd-ddla", help="Penalize events in this way; tet penalizes none. ann: train the ANN baseline.", heading=METHOD
-    )
-    lambda_: float | None = option(
-        None,
-        within=Range(0, 1, above=True, why="where 1 is no penalty"),
-        help="Weigh the penalty by (1 - lambda) / lambda. Default: 0.45; l1: 0.75.",
-        heading=METHOD,
-    )
-    weigh: Weigh | None = option(
-        None, help="Penalize all layers alike, or by their synops. Default: layers.", heading=METHOD
-    )
-    score: Score | None = option(None, help="tdd-ddla: keep spikes by this score. Default: gsc.", heading=METHOD)
-    reading: DdlaReading | None = option(
-        None, help="tdd-ddla: penalize spikes (F) or changes (D). Default: F.", heading=METHOD
-    )
-    keep: float | None = option(
-        None, within=Range(0, 1), help="tdd-ddla: leave this fraction of spikes free. Default: 0.5.", heading=METHOD
-    )
-    transmit: Transmission | None = option(
-        None,
-        help="tdd-ddla: while learning, send all changes, or those of high score: from the step before (open), or from "
-        "the receiver's sum (closed). Default: all.",
-        heading=METHOD,
-    )
-    label_smoothing: float = option(
-        0.0, within=FRACTION, help="Spread this fraction of a label over all classes.", heading=METHOD
-    )
-    epochs: int = option(25, within=Range(1), help="Train for this number of epochs.", heading=LEARNING)
-    batch: int = option(
-        64,
-        within=Range(2, why="as batch norm needs"),
-        help="Learn from this number of samples per gradient step, of all processes.",
-        heading=LEARNING,
-    )
-    seed: int = option(
-        0,
-        within=Range(0, 2**63 - 1),
-        help="Draw first weights, batches, changes of images and spikes with this seed.",
-        heading=LEARNING,
-    )
-    strategy: Strategy = option(
-        "bptt",
-        help="Take gradients through time (bptt), step by step (sltt), of some steps (sltt-k), or part by part (stdl).",
-        heading=LEARNING,
-    )
-    sltt_steps: int | None = option(
-        None,
-        metavar="K",
-        within=Range(1),
-        help="sltt-k: learn from this number of steps per batch. Default: 2.",
-        heading=LEARNING,
-    )
-    local_parts: int | None = option(
-        None,
-        metavar="N",
-        within=Range(2),
-        help="stdl: cut the network into this number of parts. Default: 2.",
-        heading=LEARNING,
-    )
     optimizer: Optimizer = option("adamw", help="Learn with this optimizer.", heading=LEARNING)
-    learning_rate: float = option(
-        2e-3, help="Learn at this rate, at its highest. sgd needs more, such as 0.1.", heading=LEARNING
-    )
     momentum: float | None = option(
         None, within=FRACTION, help="sgd: use this momentum. Default: 0.9.", heading=LEARNING
+    )
+    learning_rate: float = option(
+        2e-3, help="Learn at this rate, at its highest. sgd needs more, such as 0.1.", heading=LEARNING
     )
     weight_decay: float = option(
         1e-2, help="Decay weights by this factor. sgd needs less, such as 0.0005.", heading=LEARNING
@@ -242,6 +153,26 @@ class TrainOptions(Options):
         help="Scale gradients down to this norm, all together. Default: none.",
         heading=LEARNING,
     )
+    label_smoothing: float = option(
+        0.0, within=FRACTION, help="Spread this fraction of a label over all classes.", heading=METHOD
+    )
+    augment: Augmentation | None = option(
+        None, help="Change images at random; randaugment crops and flips too. Default: none.", heading=HEADING
+    )
+    mixup: float | None = option(
+        None,
+        metavar="ALPHA",
+        within=ABOVE_0,
+        help="Blend pairs of images and their labels, by fractions from Beta(ALPHA, ALPHA). Default: none.",
+        heading=HEADING,
+    )
+    cutmix: float | None = option(
+        None,
+        metavar="ALPHA",
+        within=ABOVE_0,
+        help="Paste boxes of other images, and mix the labels; with `mixup`, a batch has one of both. Default: none.",
+        heading=HEADING,
+    )
     ema: float | None = option(
         None,
         metavar="DECAY",
@@ -256,6 +187,7 @@ class TrainOptions(Options):
         help="Stop after this number of epochs without a higher accuracy, and keep the best. Default: never.",
         heading=LEARNING,
     )
+    amp: bool = option(False, help="Compute connections in bfloat16; neurons stay in float32.", heading=PLACE)
     fisher: int = option(
         0,
         metavar="N",
@@ -263,7 +195,76 @@ class TrainOptions(Options):
         help="Record the Fisher information of N samples per step, for analyze. Default: none.",
         heading=LEARNING,
     )
-    amp: bool = option(False, help="Compute connections in bfloat16; neurons stay in float32.", heading=PLACE)
+    neuron: NeuronKind = option("lif", help="Use leaky neurons (lif), or neurons without a leak (if).", heading=NEURONS)
+    reset: Reset = option("hard", help="Reset to a level (hard), or subtract the threshold (soft).", heading=NEURONS)
+    # At 1 a neuron that is driven stays on.
+    reset_to: tuple[float, ...] = option(
+        (0.0,),
+        within=Range(0, 1),
+        help="Set the level of a hard reset, in thresholds, per layer; the last one holds for all further layers.",
+        heading=NEURONS,
+    )
+    beta: float = option(
+        0.5,
+        within=Range(0, 1, below=True, why="as `neuron=if` keeps all"),
+        help="Keep this fraction of the potential per step.",
+        heading=NEURONS,
+    )
+    threshold: float = option(1.0, help="Fire above this potential.", heading=NEURONS)
+    learn: tuple[Learnable, ...] = option(
+        (), help="Learn these too, per layer: beta, threshold or beta,threshold. Default: neither.", heading=NEURONS
+    )
+    norm: Norm = option(
+        "batch",
+        help="Normalize currents (batch), or potentials too (mpbn). tab and tebn are refused with the reason.",
+        heading=NETWORK,
+    )
+    encoder: Encoder = option(
+        "direct", help="Show the image itself at every step (direct), or random spikes (poisson).", heading=HEADING
+    )
+    qat: int | None = option(
+        None,
+        metavar="BITS",
+        within=WEIGHT_BITS,
+        help="Train for Loihi 2's integers, with weights of 2 to 8 bits. Default: floats.",
+        heading=NETWORK,
+    )
+    score: Score | None = option(None, help="tdd-ddla: keep spikes by this score. Default: gsc.", heading=METHOD)
+    reading: DdlaReading | None = option(
+        None, help="tdd-ddla: penalize spikes (F) or changes (D). Default: F.", heading=METHOD
+    )
+    keep: float | None = option(
+        None, within=Range(0, 1), help="tdd-ddla: leave this fraction of spikes free. Default: 0.5.", heading=METHOD
+    )
+    lambda_: float | None = option(
+        None,
+        within=Range(0, 1, above=True, why="where 1 is no penalty"),
+        help="Weigh the penalty by (1 - lambda) / lambda. Default: 0.45; l1: 0.75.",
+        heading=METHOD,
+    )
+    weigh: Weigh | None = option(
+        None, help="Penalize all layers alike, or by their synops. Default: layers.", heading=METHOD
+    )
+    transmit: Transmission | None = option(
+        None,
+        help="tdd-ddla: while learning, send all changes, or those of high score: from the step before (open), or from "
+        "the receiver's sum (closed). Default: all.",
+        heading=METHOD,
+    )
+    sltt_steps: int | None = option(
+        None,
+        metavar="K",
+        within=Range(1),
+        help="sltt-k: learn from this number of steps per batch. Default: 2.",
+        heading=LEARNING,
+    )
+    local_parts: int | None = option(
+        None,
+        metavar="N",
+        within=Range(2),
+        help="stdl: cut the network into this number of parts. Default: 2.",
+        heading=LEARNING,
+    )
 
     @property
     def is_ann(self) -> bool:

@@ -29,6 +29,8 @@ Code = Literal["delta", "spike"]
 CodeChoice = Literal["auto", "delta", "spike"]
 Reading = Literal["spikes", "potential"]
 Per = Literal["layer", "neuron"]
+Row = Literal["layer", "step", "term", "profile", "placement", "ann-baseline"]
+TableFormat = Literal["md", "csv", "latex"]
 NumberFormat = Literal["float", "8", "7", "6", "5", "4", "3", "2"]
 
 METHODS: tuple[Method, ...] = get_args(Method)
@@ -42,5 +44,7 @@ BACKENDS: tuple[Backend, ...] = get_args(Backend)
 TARGETS: tuple[Target, ...] = get_args(Target)
 ENCODERS: tuple[Encoder, ...] = get_args(Encoder)
 CODES: tuple[CodeChoice, ...] = get_args(CodeChoice)
+ROWS: tuple[Row, ...] = get_args(Row)
+TABLE_FORMATS: tuple[TableFormat, ...] = get_args(TableFormat)
 DIALECTS = ("nir", "snntorch", "norse", "sinabs", "spikingjelly", "rockpool", "spyx", "lava")
 DEFAULT_PROFILES = ("loihi1-davies2018", "cmos45-horowitz", "cmos45-memory")
