@@ -11,14 +11,14 @@ from .options import vocabulary
 
 
 class Load(TypedDict, total=False):
-    """The options of ``load``; ``options/functions.py`` lists the classes that explain them."""
+    """The options of ``load``; their classes are listed in ``options/functions.py``."""
 
     dialect: str | None
     strict: bool
 
 
 class OpenData(TypedDict, total=False):
-    """The options of ``open_data``; ``options/functions.py`` lists the classes that explain them."""
+    """The options of ``open_data``; their classes are listed in ``options/functions.py``."""
 
     data: str | None
     data_dir: str | PathLike[str] | None
@@ -33,7 +33,7 @@ class OpenData(TypedDict, total=False):
 
 
 class Train(TypedDict, total=False):
-    """The options of ``train``; ``options/functions.py`` lists the classes that explain them."""
+    """The options of ``train``; their classes are listed in ``options/functions.py``."""
 
     data: str | None
     data_dir: str | PathLike[str] | None
@@ -89,7 +89,7 @@ class Train(TypedDict, total=False):
 
 
 class Quantize(TypedDict, total=False):
-    """The options of ``quantize``; ``options/functions.py`` lists the classes that explain them."""
+    """The options of ``quantize``; their classes are listed in ``options/functions.py``."""
 
     bits: int | None
     per: vocabulary.Per
@@ -107,7 +107,7 @@ class Quantize(TypedDict, total=False):
 
 
 class Simulate(TypedDict, total=False):
-    """The options of ``simulate``; ``options/functions.py`` lists the classes that explain them."""
+    """The options of ``simulate``; their classes are listed in ``options/functions.py``."""
 
     dialect: str | None
     strict: bool
@@ -143,7 +143,7 @@ class Simulate(TypedDict, total=False):
 
 
 class Price(TypedDict, total=False):
-    """The options of ``price``; ``options/functions.py`` lists the classes that explain them."""
+    """The options of ``price``; their classes are listed in ``options/functions.py``."""
 
     energy: bool
     profiles: Sequence[str]
@@ -153,7 +153,7 @@ class Price(TypedDict, total=False):
 
 
 class Check(TypedDict, total=False):
-    """The options of ``check``; ``options/functions.py`` lists the classes that explain them."""
+    """The options of ``check``; their classes are listed in ``options/functions.py``."""
 
     dialect: str | None
     strict: bool
@@ -173,7 +173,7 @@ class Check(TypedDict, total=False):
 
 
 class Verify(TypedDict, total=False):
-    """The options of ``verify``; ``options/functions.py`` lists the classes that explain them."""
+    """The options of ``verify``; their classes are listed in ``options/functions.py``."""
 
     dialect: str | None
     strict: bool
@@ -199,7 +199,7 @@ class Verify(TypedDict, total=False):
 
 
 class Export(TypedDict, total=False):
-    """The options of ``export``; ``options/functions.py`` lists the classes that explain them."""
+    """The options of ``export``; their classes are listed in ``options/functions.py``."""
 
     dialect: str | None
     strict: bool
@@ -224,14 +224,14 @@ class Export(TypedDict, total=False):
 
 
 class Inspect(TypedDict, total=False):
-    """The options of ``inspect``; ``options/functions.py`` lists the classes that explain them."""
+    """The options of ``inspect``; their classes are listed in ``options/functions.py``."""
 
     dialect: str | None
     strict: bool
 
 
 class Sweep(TypedDict, total=False):
-    """The options of ``sweep``; ``options/functions.py`` lists the classes that explain them."""
+    """The options of ``sweep``; their classes are listed in ``options/functions.py``."""
 
     dialect: str | None
     strict: bool
@@ -256,7 +256,7 @@ class Sweep(TypedDict, total=False):
 
 
 class Analyze(TypedDict, total=False):
-    """The options of ``analyze``; ``options/functions.py`` lists the classes that explain them."""
+    """The options of ``analyze``; their classes are listed in ``options/functions.py``."""
 
     data: str | None
     data_dir: str | PathLike[str] | None
@@ -273,7 +273,7 @@ class Analyze(TypedDict, total=False):
 
 
 class Prune(TypedDict, total=False):
-    """The options of ``prune``; ``options/functions.py`` lists the classes that explain them."""
+    """The options of ``prune``; their classes are listed in ``options/functions.py``."""
 
     data: str | None
     data_dir: str | PathLike[str] | None

@@ -105,12 +105,10 @@ class Option:
     def allowed(self) -> str:
         """The allowed values, in words."""
         if self.words:
-            words = " or ".join(self.words)
-        elif self.declaration.within is not None:
-            words = str(self.declaration.within)
-        else:
-            words = WORDS[self.kind]
-        return f"{words}, or several" if self.is_listed else words
+            return f"one or more of {', '.join(self.words)}" if self.is_listed else " or ".join(self.words)
+        if self.declaration.within is not None:
+            return str(self.declaration.within)
+        return f"{WORDS[self.kind]}, or several" if self.is_listed else WORDS[self.kind]
 
     def converted(self, value: object) -> object:
         """Return a value in the type of the field: a path of a text, a float of a whole number, a tuple of a list.
@@ -147,21 +145,25 @@ class Option:
 
     def violation(self, value: object) -> Violation | None:
         """Return what is wrong with a converted value; None if nothing is."""
+        values = value if isinstance(value, tuple) else (value,)
+        wrong = [each for each in values if each is not None and not self._allows(each)]
+        return self.refusal(wrong if self.is_listed else wrong[0]) if wrong else None
+
+    def _allows(self, value: object) -> bool:
         within = self.declaration.within
-        for each in cast(tuple[object, ...], value) if self.is_listed and value is not None else (value,):
-            if each is None:
-                continue
-            if self.words and each not in self.words:
-                return self.refusal(each)
-            if within is not None and cast(float, each) not in within:
-                return self.refusal(each)
-        return None
+        return (not self.words or value in self.words) and (within is None or cast(float, value) in within)
 
     def refusal(self, found: object) -> Violation:
-        """Return the violation that a value is."""
-        shown = repr(found) if isinstance(found, str) else shortest(found) if isinstance(found, float) else str(found)
-        hint = did_you_mean(str(found), self.words) if self.words else ""
-        return Violation(f"`{self.name}`", shown, self.allowed, hint)
+        """Return the violation that a value is, or that several are."""
+        values = found if isinstance(found, list) and self.is_listed else [found]
+        hint = did_you_mean(str(values[0]), self.words) if self.words and values else ""
+        return Violation(f"`{self.name}`", ", ".join(map(_shown, values)) or "nothing", self.allowed, hint)
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, str):
+        return repr(value)
+    return shortest(value) if isinstance(value, float) else str(value)
 
 
 def shortest(number: float) -> str:

@@ -337,7 +337,7 @@ def _numbers(options: TrainOptions) -> Iterator[Violation]:
         allowed = f"at least 0 and below the {options.epochs} epochs of the run"
         yield Violation("`warmup`", shortest(options.warmup), allowed)
     if not options.reset_to:
-        yield Violation("`reset_to`", "nothing", "0 to 1, or several")
+        yield Violation("`reset_to`", "nothing", "one or more numbers from 0 to 1")
     if options.beta == 0 and "beta" in options.learn:
         yield Violation("`learn=beta`", "cannot be combined with `beta=0`", remedy="Use a `beta` above 0.")
 

@@ -48,7 +48,7 @@ def text() -> str:
             for owner in owners
             for each in options_of(owner)
         ]
-        doc = f'    """The options of ``{function}``; ``options/functions.py`` lists the classes that explain them."""\n\n'
+        doc = f'    """The options of ``{function}``; their classes are listed in ``options/functions.py``."""\n\n'
         classes.append(f"\n\nclass {name}(TypedDict, total=False):\n{doc}" + "\n".join(lines) + "\n")
     return HEAD + "".join(classes)
 
