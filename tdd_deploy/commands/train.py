@@ -151,8 +151,7 @@ def _before(folder: RunFolder, given: Mapping[str, object]) -> _Before:
 def _decide(choices: Mapping[str, object], whole: Source | None) -> tuple[TrainOptions, Choice]:
     """Return the checked options of a run, and its data, opened in as many time steps as they have."""
     is_ann = choices.get("method") == ANN
-    given: dict[str, object] = {"steps": 1} if is_ann else {}
-    given |= {name: value for name, value in choices.items() if value is not None}
+    given = {name: value for name, value in choices.items() if value is not None}
     gathered: Gathered = gather(given, *OWNERS)
     options = gathered[LearnedData]
     steps = gathered[TrainOptions].steps if "steps" in choices else None

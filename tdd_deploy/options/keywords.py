@@ -63,7 +63,7 @@ class Train(TypedDict, total=False):
     lambda_: float | None
     weigh: vocabulary.Weigh | None
     score: vocabulary.Score | None
-    reading: vocabulary.Ddla | None
+    reading: vocabulary.DdlaReading | None
     keep: float | None
     transmit: vocabulary.Transmission | None
     label_smoothing: float

@@ -113,7 +113,7 @@ class TrainOptions(Options):
         None,
         metavar="ALPHA",
         within=ABOVE_0,
-        help="Paste boxes of other images, and mix the labels; with `mixup`, each batch has one of both. Default: none.",
+        help="Paste boxes of other images; with `mixup`, each batch has one of the two. Default: none.",
         heading=HEADING,
     )
     network: Network = option("conv-small", help="Train this network.", heading=NETWORK)
@@ -124,7 +124,9 @@ class TrainOptions(Options):
         heading=NETWORK,
     )
     norm: Norm = option(
-        "batch", help="Normalize currents (batch), or potentials too (mpbn). tab and tebn are refused with the reason.", heading=NETWORK
+        "batch",
+        help="Normalize currents (batch), or potentials too (mpbn). tab and tebn are refused with the reason.",
+        heading=NETWORK,
     )
     qat: int | None = option(
         None,
@@ -193,7 +195,10 @@ class TrainOptions(Options):
         heading=LEARNING,
     )
     seed: int = option(
-        0, within=Range(0, 2**63 - 1), help="Draw first weights, batches, changes of images and spikes with this seed.", heading=LEARNING
+        0,
+        within=Range(0, 2**63 - 1),
+        help="Draw first weights, batches, changes of images and spikes with this seed.",
+        heading=LEARNING,
     )
     strategy: Strategy = option(
         "bptt",
