@@ -60,7 +60,7 @@ WITHOUT_NEURONS = ("neuron", "reset", "reset_to", "beta", "threshold", "learn", 
 WITHOUT_TIME = ("encoder", "strategy", "fisher")
 ABOVE_0 = Range(0, above=True, below=True)
 FRACTION = Range(0, 1, below=True)
-NETWORK, NEURONS, METHOD = "The network", "The neurons", "What it optimizes"
+NETWORK, NEURONS, METHOD = "The network", "The neurons", "The objective"
 LEARNING, PLACE = "How it learns", "Where it learns"
 
 
