@@ -60,7 +60,7 @@ WITHOUT_NEURONS = ("neuron", "reset", "reset_to", "beta", "threshold", "learn", 
 WITHOUT_TIME = ("encoder", "strategy", "fisher")
 ABOVE_0 = Range(0, above=True, below=True)
 FRACTION = Range(0, 1, below=True)
-NETWORK, NEURONS, METHOD = "The network", "The neurons", "What it optimizes"
+NETWORK, NEURONS, METHOD = "The network", "The neurons", "The objective"
 LEARNING, PLACE = "How it learns", "Where it learns"
 HEADINGS = (HEADING, NETWORK, NEURONS, METHOD, LEARNING, PLACE)  # in the order of the help
 
@@ -170,7 +170,7 @@ class TrainOptions(Options):
         None,
         metavar="ALPHA",
         within=ABOVE_0,
-        help="Paste boxes of other images, and mix the labels; with `mixup`, a batch has one of both. Default: none.",
+        help="Paste boxes of other images; with `mixup`, each batch has one of the two. Default: none.",
         heading=HEADING,
     )
     ema: float | None = option(
@@ -337,7 +337,7 @@ def _numbers(options: TrainOptions) -> Iterator[Violation]:
         allowed = f"at least 0 and below the {options.epochs} epochs of the run"
         yield Violation("`warmup`", shortest(options.warmup), allowed)
     if not options.reset_to:
-        yield Violation("`reset_to`", "nothing", "one or more numbers from 0 to 1")
+        yield Violation("`reset_to`", "nothing", "0 to 1, or several")
     if options.beta == 0 and "beta" in options.learn:
         yield Violation("`learn=beta`", "cannot be combined with `beta=0`", remedy="Use a `beta` above 0.")
 
