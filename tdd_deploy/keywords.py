@@ -125,9 +125,9 @@ class Simulate(TypedDict, total=False):
     seed: int
     encoder: vocabulary.Encoder | None
     input_threshold: float
+    output: vocabulary.Reading
     code: vocabulary.CodeChoice
     delta_threshold: float | None
-    output: vocabulary.Reading
     energy: bool
     profiles: Sequence[str]
     step_time: float | None
