@@ -77,8 +77,8 @@ def summarize(loaded: Loaded, total: Shard, coding: Coding, execution: Execution
         trace=total.trace,
         n_correct=total.n_correct if loaded.source.labelled else None,
         early_exit=execution.early_exit,
-        output=total.output,
-        # outputs=total.outputs,
+        constant_output=total.output,
+        outputs=total.outputs,
         options={
             "samples": loaded.n_samples,
             "output": loaded.program.output.reading,

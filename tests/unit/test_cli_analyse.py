@@ -1,5 +1,6 @@
 """analyse and prune, as a stranger uses them."""
 
+import importlib
 import json
 import os
 import signal
@@ -93,7 +94,7 @@ def test_analyse_writes_a_folder(call: Call, small_run: Path, tmp_path: Path) ->
 
 def test_batches_do_not_change_an_analysis(small_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = td.analyze(small_run, data="digits", samples=7).as_json()
-    monkeypatch.setattr(analyze_command, "BATCH", 3)
+    monkeypatch.setattr(importlib.import_module("tdd_deploy.commands.analyze"), "BATCH", 3)
     parts = td.analyze(small_run, data="digits", samples=7).as_json()
     assert parts["fisher"]["traces"] == pytest.approx(whole["fisher"]["traces"], rel=1e-5)
     for report in (whole, parts):
