@@ -1,6 +1,5 @@
 """Train a network into a run folder."""
 
-import json
 import platform
 from collections.abc import Iterator, Mapping
 from contextlib import closing, nullcontext
@@ -17,9 +16,8 @@ from tdd_deploy.errors import BadData, BadFile, BadOption, BadOptions, Violation
 from tdd_deploy.exporters import TARGETS
 from tdd_deploy.exporters.onnx import relu_network
 from tdd_deploy.files import write_json
-from tdd_deploy.options.declare import Gathered, gather
+from tdd_deploy.options.declare import gather
 from tdd_deploy.options.training import OF_DATA, LearnedData, Place, TrainOptions
-from tdd_deploy.options.vocabulary import ANN
 from tdd_deploy.run_folder import BASELINE_VERSION, RunFolder
 from tdd_deploy.training import Board, ReluNetwork, Samples, TrainingData, Watcher
 
@@ -126,12 +124,9 @@ class _Before:
 def _before(folder: RunFolder, given: Mapping[str, object]) -> _Before:
     """Read the train.json of a run; refuse options other than those it began with."""
     remedy = "Start the run again in another folder, without `resume`."
-    try:
-        recorded = json.loads(folder.train_json.read_text(encoding="utf-8"))
-        options = TrainOptions.from_json(recorded["options"])
-        found = _Before(options=options, facts=recorded["data"], epochs=recorded["epochs"])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise BadFile(folder.train_json, "is missing or damaged", remedy) from error
+    recorded = folder.read_record(remedy)
+    options = TrainOptions.from_json(recorded["options"])
+    found = _Before(options=options, facts=recorded["data"], epochs=recorded["epochs"])
     chosen = gather(given, *OWNERS)
     values = {
         name: getattr(chosen[owner], name) for owner in OWNERS[:2] for name in given if hasattr(chosen[owner], name)
@@ -154,10 +149,9 @@ def _before(folder: RunFolder, given: Mapping[str, object]) -> _Before:
 
 def _decide(choices: Mapping[str, object], whole: Source | None) -> tuple[TrainOptions, Choice]:
     """Return the checked options of a run, and its data, opened in as many time steps as they have."""
-    is_ann = choices.get("method") == ANN
-    given: dict[str, object] = {"steps": 1} if is_ann else {}
-    given |= {name: value for name, value in choices.items() if value is not None}
-    gathered: Gathered = gather(given, *OWNERS)
+    given = {name: value for name, value in choices.items() if value is not None}
+    gathered = gather(given, *OWNERS)
+    is_ann = gathered[TrainOptions].is_ann
     options = gathered[LearnedData]
     steps = gathered[TrainOptions].steps if "steps" in choices else None
     data = Choice(options=options, steps=steps, whole=whole)

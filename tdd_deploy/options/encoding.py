@@ -57,9 +57,8 @@ class Encoding(SeededSteps):
         """Yield a threshold for an input without values."""
         yield from super().conflicts()
         if self.input_threshold and self.encoder == "poisson":
-            yield Violation(
-                "`input_threshold`", "cannot be combined with `encoder=poisson`, which sends spikes and no values"
-            )
+            found = "cannot be combined with `encoder=poisson`, which sends spikes and no values"
+            yield Violation("`input_threshold`", found, remedy="Use `encoder=direct`.")
 
 
 @dataclass(frozen=True, kw_only=True)

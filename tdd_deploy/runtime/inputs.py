@@ -111,7 +111,7 @@ class EncodedInputs:
         program: receives the samples.
         arrangement: how a sample fits the program's input.
         encoding: what the user chose.
-        encoder: one of ``data.ENCODERS``.
+        encoder: one of ``vocabulary.ENCODERS``.
         n_steps: time steps of every sample.
         n_steps_from: where the number of time steps comes from, for reports.
     """

@@ -20,7 +20,6 @@ from tdd_deploy.options.training import TrainOptions
 from .chance import seeded
 from .samples import TrainingData, encoded
 
-AUGMENTATIONS = ("crop-flip", "randaugment")
 SMALL = 16  # pixels; a crop removes less from smaller images
 OPERATIONS, MAGNITUDE = 2, 9  # parameters of RandAugment
 GROUP = 8  # samples with the same operations of RandAugment, so that a batch has several

@@ -1,16 +1,18 @@
 """Losses of time steps, penalties on what a layer sent, and what each layer's penalty counts."""
 
+from typing import get_args
+
 import numpy as np
 import pytest
 import torch
 
 from tdd_deploy.data import Frames
+from tdd_deploy.options.vocabulary import DdlaReading
 from tdd_deploy.program import with_code
 from tdd_deploy.simulator.engine.engine import Engine
 from tdd_deploy.training.architectures import Builder
 from tdd_deploy.training.lower import lower
 from tdd_deploy.training.methods import (
-    READINGS,
     Ddla,
     L1Delta,
     L1Onset,
@@ -187,7 +189,7 @@ def test_with_nothing_kept_reading_d_is_the_share_of_changes_after_the_first_ste
     assert Ddla("D", 0)(all_of(raster, a_score())).item() == pytest.approx(by_hand, rel=1e-12)
 
 
-@pytest.mark.parametrize("reading", READINGS)
+@pytest.mark.parametrize("reading", get_args(DdlaReading))
 def test_with_everything_kept_the_penalty_and_its_gradient_are_zero(reading):
     raster = a_tap(binary=False)
     penalty = Ddla(reading, 1)(all_of(raster, a_score()))
@@ -207,13 +209,13 @@ def test_the_later_steps_are_those_after_the_first_and_are_not_cut_again():
     assert by_steps(raster)[0].later is None
 
 
-@pytest.mark.parametrize("reading", READINGS)
+@pytest.mark.parametrize("reading", get_args(DdlaReading))
 def test_one_step_has_no_penalty(reading):
     assert Ddla(reading, 0)(all_of(a_tap()[:1], a_score()[:1])).item() == 0
 
 
 @pytest.mark.parametrize("keep", [0, 0.3, 0.5, 1])
-@pytest.mark.parametrize("reading", READINGS)
+@pytest.mark.parametrize("reading", get_args(DdlaReading))
 def test_what_is_pressed_is_what_had_a_low_score_one_step_before(reading, keep):
     raster, score = a_tap(binary=False), a_score()
     values, pressed = numpy_of(raster), pressed_by(score.numpy()[:-1], keep)

@@ -54,13 +54,13 @@ def test_snntorch_holds_what_its_undelayed_subtraction_leaves(more: str, kind: t
 
 
 @pytest.mark.parametrize(("more", "gain"), [("", 1.0), (",gain_li=norm", 1 - np.exp(-1 / 4))])
-def test_sinabs_normalises_what_fires_and_not_what_leaks_alone(more: str, gain: float) -> None:
+def test_sinabs_normalizes_what_fires_and_not_what_leaks_alone(more: str, gain: float) -> None:
     leaking = nir.LI(tau=np.full(2, 4.0), r=np.ones(2), v_leak=np.zeros(2))
     program = lower(graph(leaking), dialect=f"sinabs{more}")
     np.testing.assert_allclose(program["fc"].weight, gain * np.eye(2), rtol=1e-6)
 
 
 def test_a_neuron_that_starts_elsewhere_than_it_leaks_to_is_refused() -> None:
-    with pytest.raises(UnsupportedGraph, match=r"n\.v_leak: 0, where v leaks to and does not start"):
+    with pytest.raises(UnsupportedGraph, match=r"n\.v_leak must be -0\.25 as v_reset is, where v starts \(got 0\)"):
         neuron_of(graph(cuba(v_reset=-0.25)), "spikingjelly")
     assert isinstance(neuron_of(graph(cuba(v_reset=-0.25)), "spikingjelly,start=rest"), CubaLIF)

@@ -1,4 +1,4 @@
-"""Each repair of a NIR file gives the program of the intact file, is reported, and is refused by --strict.
+"""Each repair of a NIR file gives the program of the intact file, is reported, and is refused in strict mode.
 
 Each refusal names the place, the contents found there and the allowed contents.
 """
@@ -45,16 +45,15 @@ def put(group: h5py.Group, nodes: Nodes, edges: Edges | None) -> None:
 
 
 def repaired(folder: Path, nodes: Nodes, edges: Edges | None = None) -> tuple[Program, list[str]]:
-    """Return the program of a file and its repairs, and assert that --strict refuses it."""
+    """Return the program of a file and its repairs, and assert that strict mode refuses it."""
     path = write(folder / "network.nir", nodes, edges)
     program = read(path, dialect=DIALECT)
-    told = program.provenance.get("repaired", "")
-    repairs = told.split("; ") if told else []
+    repairs = [repair for repair in program.provenance.get("repaired", "").split("; ") if repair]
     if repairs:
         with pytest.raises(UnsupportedGraph) as refused:
             read(path, dialect=DIALECT, strict=True)
-        assert [violation.found for violation in refused.value.violations] == repairs
-        assert {violation.where for violation in refused.value.violations} == {"--strict"}
+        expected = [f"`strict` allows no repair: {repair}." for repair in repairs]
+        assert [str(violation) for violation in refused.value.violations] == expected
     else:
         assert read(path, dialect=DIALECT, strict=True) == program
     return program, repairs
@@ -215,7 +214,7 @@ def test_no_input_is_put_where_no_one_node_states_its_shape(first: Values, other
     found = refused(tmp_path, {"first": first, **others, "output": sized("Output", 2)}, edges)["the graph"]
     assert "no node of kind Input" in found.found
     assert f"{1 + len(others)} nodes" in found.found
-    assert "an Input, or one node" in found.allowed
+    assert found.remedy == "Add an Input."
 
 
 def test_no_output_is_put_where_two_nodes_lead_to_nothing(tmp_path: Path) -> None:
@@ -232,7 +231,7 @@ def test_a_graph_whose_two_missing_ends_cannot_be_added_is_refused_with_both(tmp
 
 
 @pytest.mark.parametrize(
-    ("batched", "plain", "behind"),
+    ("batched", "plain", "after"),
     [
         ((1, 3), (3,), {"fc": affine(2, 3)}),
         ((1, 3), (3,), {"first": lif(3), "fc": affine(2, 3)}),
@@ -244,10 +243,10 @@ def test_a_graph_whose_two_missing_ends_cannot_be_added_is_refused_with_both(tmp
     ],
 )
 def test_a_batch_of_one_before_the_shape_of_an_input_is_left_out(
-    batched: tuple[int, ...], plain: tuple[int, ...], behind: Nodes, tmp_path: Path
+    batched: tuple[int, ...], plain: tuple[int, ...], after: Nodes, tmp_path: Path
 ) -> None:
-    program, repairs = repaired(tmp_path, {"input": sized("Input", *batched), **behind})
-    expected, _ = repaired(tmp_path, {"input": sized("Input", *plain), **behind})
+    program, repairs = repaired(tmp_path, {"input": sized("Input", *batched), **after})
+    expected, _ = repaired(tmp_path, {"input": sized("Input", *plain), **after})
     assert program == expected
     batch = [repair for repair in repairs if repair.startswith("input:")]
     assert reports(batch, str(batched), "batch of 1")
@@ -307,12 +306,12 @@ def test_an_end_of_an_inner_graph_has_to_match_the_shape_that_it_receives(tmp_pa
         assert reports(repairs, f"g.{end}", str(other), f"({n},)")
         changed = {"g": {"nodes": {**inner, end: {**inner[end], "shape": np.array([n + 1])}}}}
         found = refused(tmp_path, {**INNER, **changed})[f"g.{end}"]
-        assert (f"({n + 1},)" in found.found, f"({n},)" in found.allowed) == (True, True)
+        assert f"shape ({n + 1},), but receives ({n},)" in found.found
 
 
 def test_an_output_that_states_another_number_of_numbers_is_refused(tmp_path: Path) -> None:
     found = refused(tmp_path, {**LAYER, "output": outputs(3)})["output"]
-    assert ("(3,)" in found.found, "(2,)" in found.allowed) == (True, True)
+    assert "shape (3,), but receives (2,)" in found.found
 
 
 # Nodes and edges
@@ -352,7 +351,7 @@ def test_an_edge_to_a_node_that_is_not_there_is_refused_where_several_could_be_m
     edges = [("input", strangers[0]), (strangers[-1], "output")]
     found = refused(tmp_path, nodes, edges)
     assert found.keys() == {f"edge input -> {strangers[0]}", f"edge {strangers[-1]} -> output"}
-    assert all("there is no node" in violation.found for violation in found.values())
+    assert all("which does not exist" in violation.found for violation in found.values())
 
 
 def test_two_nodes_of_one_name_are_refused(tmp_path: Path) -> None:
@@ -403,14 +402,14 @@ def test_a_cycle_in_which_no_layer_states_its_shape_is_refused_with_a_remedy(tmp
     edges = [*pairwise(LAYER), ("loop", "back"), ("back", "loop"), ("back", "lif")]
     found = refused(tmp_path, nodes, edges)
     assert found.keys() == {"loop"}
-    assert "parameters of the shape of the layer" in found["loop"].allowed
-    assert not found["loop"].remedy
+    assert "do not state its shape" in found["loop"].found
+    assert found["loop"].remedy == "Give its parameters the shape of the layer."
 
 
 def test_the_size_of_values_that_a_node_sends_is_bounded(tmp_path: Path) -> None:
     nodes = {"input": sized("Input", 2**15, 2**7, 2**7), "flat": flatten(0, -1, 2**15, 2**7, 2**7)}
     violation = refused(tmp_path, {**nodes, "output": {"type": "Output"}})["input"]
-    assert ("536,870,912" in violation.found, "268,435,456" in violation.allowed) == (True, True)
+    assert violation.found == "sends 536,870,912 values, more than 268,435,456"
     half = {"input": sized("Input", 2**14, 2**7, 2**7), "flat": flatten(0, -1, 2**14, 2**7, 2**7)}
     assert whole(tmp_path, {**half, "output": {"type": "Output"}}).input.shape == (2**14, 2**7, 2**7)
 
@@ -461,7 +460,7 @@ def test_a_parameter_that_older_files_lack_has_the_value_of_nir(
 def test_all_parameters_that_are_missing_are_named_at_once(kind: str, keys: list[str], tmp_path: Path) -> None:
     found = refused(tmp_path, {**CHAIN, "lif": {"type": kind}})
     assert found.keys() == {f"lif.{key}" for key in keys}
-    assert {violation.found for violation in found.values()} == {"missing"}
+    assert {violation.found for violation in found.values()} == {"is missing"}
 
 
 @pytest.mark.parametrize(
@@ -491,7 +490,7 @@ def test_a_repair_that_is_met_twice_is_reported_once(tmp_path: Path) -> None:
 def test_all_parameters_that_were_spread_are_reported_in_one_line(tmp_path: Path) -> None:
     program, repairs = repaired(tmp_path, {**CHAIN, "lif": lif()})
     assert program == whole(tmp_path, CHAIN)
-    assert reports(repairs, "lif", "r [], tau [], v_leak [], v_reset [], v_threshold [] spread over [2]")
+    assert reports(repairs, "lif", "r [], tau [], v_leak [], v_reset [], v_threshold [] broadcast to [2]")
 
 
 @pytest.mark.parametrize(
@@ -562,11 +561,11 @@ def test_a_delay_is_one_number_of_time_steps(delay: Any, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("delay", "found", "allowed", "remedy"),
     [
-        (None, "missing", "0 seconds or more", ""),
+        (None, "is missing", "", ""),
         ("text", "text", "0 seconds or more", ""),
         (np.array([-1e-3, -1e-3]), "-0.001", "0 seconds or more", ""),
         (np.array([1e-3, np.inf]), "inf", "0 seconds or more", ""),
-        (np.array([1e-3, 2e-3]), "0.001 to 0.002 s", "one delay", "Use a Delay for each of them."),
+        (np.array([1e-3, 2e-3]), "0.001 to 0.002 s", "the same for all values", "Use one Delay for each of them."),
         (np.full(3, 1e-3), "(3,)", "(2,)", ""),
     ],
 )
@@ -618,7 +617,7 @@ def test_a_dense_map_that_takes_another_number_of_inputs_is_refused(
 ) -> None:
     violation = refused(tmp_path, {"input": sized("Input", *shape), "fc": affine(2, n_in), "output": outputs(2)})["fc"]
     held = (shape[0], 1, shape[1]) if len(shape) == 2 else shape
-    assert (str(held) in violation.found, f"({n_in},)" in violation.allowed) == (True, True)
+    assert f"receives shape {held}, but takes ({n_in},)" in violation.found
 
 
 @pytest.mark.parametrize("nodes", [CHAIN, IMAGES], ids=["Affine", "Conv2d"])
@@ -645,20 +644,20 @@ def test_a_bias_of_one_number_applies_to_all_outputs(shape: tuple[int, ...], tmp
     [
         (np.ones(3), "(3,)"),
         (np.ones((2, 1)), "(2, 1)"),
-        (np.array([1.0, np.nan]), "not finite numbers"),
-        (np.full(3, np.inf), "not finite numbers"),
-        ("text", "not finite numbers"),
+        (np.array([1.0, np.nan]), "nan"),
+        (np.full(3, np.inf), "inf"),
+        ("text", "text"),
     ],
 )
 def test_an_invalid_bias_is_named(bias: Any, found: str, tmp_path: Path) -> None:
     violation = refused(tmp_path, {**CHAIN, "fc": affine(2, 3, bias=bias)})["fc.bias"]
-    assert (found in violation.found, violation.allowed.startswith("2 numbers")) == (True, True)
+    assert (found in violation.found, violation.allowed.startswith("2 finite numbers")) == (True, True)
 
 
 @pytest.mark.parametrize(
     ("weight", "found"),
     [
-        (None, "missing"),
+        (None, "is missing"),
         ("text", "text"),
         (np.ones(3), "(3,)"),
         (np.ones((2, 3, 1)), "(2, 3, 1)"),
@@ -669,7 +668,8 @@ def test_an_invalid_bias_is_named(bias: Any, found: str, tmp_path: Path) -> None
 )
 def test_an_invalid_weight_is_named(weight: Any, found: str, tmp_path: Path) -> None:
     violation = refused(tmp_path, {**CHAIN, "fc": affine(2, 3, weight=weight)})["fc.weight"]
-    assert (found in violation.found, violation.allowed) == (True, "finite numbers in 2 dimensions")
+    allowed = "" if weight is None else "finite numbers in 2 dimensions"
+    assert (found in violation.found, violation.allowed) == (True, allowed)
 
 
 # Convolutions and pools
@@ -713,7 +713,8 @@ def test_a_convolution_of_other_channels_than_it_receives_is_refused(
 ) -> None:
     nodes = {"input": sized("Input", channels, 4, 4), "conv": conv, "output": {"type": "Output"}}
     violation = refused(tmp_path, nodes)["conv"]
-    assert (f"({channels}, 4, 4)" in violation.found, takes in violation.allowed) == (True, True)
+    assert f"receives shape ({channels}, 4, 4)" in violation.found
+    assert takes in violation.found
 
 
 @pytest.mark.parametrize("groups", [0, -1, 1.5, np.array([1, 1]), "text"])
@@ -726,14 +727,14 @@ def test_invalid_groups_are_named(groups: Any, tmp_path: Path) -> None:
 def test_a_convolution_receives_no_vector(tmp_path: Path) -> None:
     nodes = {"input": sized("Input", 2), "conv": conv2d(3, 2, 4, input_shape=None), "output": {"type": "Output"}}
     violation = refused(tmp_path, nodes)["conv"]
-    assert ("(2,)" in violation.found, "(2, height, width)" in violation.allowed) == (True, True)
+    assert "receives shape (2,), but takes (2, height, width)" in violation.found
 
 
 @pytest.mark.parametrize("shape", [(2, 4, 5), (2,)])
 def test_a_1d_convolution_receives_only_a_signal(shape: tuple[int, ...], tmp_path: Path) -> None:
     nodes = {"input": sized("Input", *shape), "conv": conv1d(3, 2, 5), "output": {"type": "Output"}}
     violation = refused(tmp_path, nodes)["conv"]
-    assert (str(shape) in violation.found, "(channels, n)" in violation.allowed) == (True, True)
+    assert f"receives shape {shape}, but takes (channels, n)" in violation.found
 
 
 def test_a_1d_convolution_is_read_as_a_2d_convolution_of_height_1(tmp_path: Path) -> None:
@@ -755,15 +756,15 @@ def test_a_1d_convolution_is_read_as_a_2d_convolution_of_height_1(tmp_path: Path
         ("padding", -1, "0 to"),
         ("padding", 2**29, "268,435,456"),
         ("stride", 1.5, "whole numbers"),
-        ("stride", None, "whole numbers"),
-        ("padding", None, "whole numbers"),
+        ("stride", None, ""),
+        ("padding", None, ""),
         ("dilation", np.array([1, 1, 1]), "whole numbers"),
         ("dilation", np.array([[1, 1]]), "whole numbers"),
     ],
 )
 def test_an_invalid_pair_of_a_convolution_is_named(key: str, value: Any, allowed: str, tmp_path: Path) -> None:
     violation = refused(tmp_path, {**IMAGES, "conv": conv2d(3, 2, 4, **{key: value})})[f"conv.{key}"]
-    shown = "missing" if value is None else np.array2string(np.asarray(value))
+    shown = "is missing" if value is None else np.array2string(np.asarray(value))
     assert (violation.found, allowed in violation.allowed) == (shown, True)
 
 
@@ -803,8 +804,8 @@ def test_same_padding_of_an_even_kernel_pads_the_end(tmp_path: Path) -> None:
     ("changed", "found", "allowed"),
     [
         ({"padding": "full"}, "'full'", "'valid'"),
-        ({"padding": "same", "stride": 2}, "(2, 2)", "stride 1"),
-        ({"padding": "same", "weight": dense(3, 2, 2, 2), "dilation": 3}, "'same'", "dilation 1, or an odd kernel"),
+        ({"padding": "same", "stride": 2}, "(2, 2)", "'same' with stride 1"),
+        ({"padding": "same", "weight": dense(3, 2, 2, 2), "dilation": 3}, "'same'", "dilation 1 or an odd kernel"),
         ({"padding": "same", "weight": dense(3, 2, 3, 2), "dilation": np.array([1, 3])}, "'same'", "dilation 1"),
     ],
 )
@@ -832,18 +833,18 @@ def test_a_pool_is_read_with_one_number_or_two(kind: str, average: bool, tmp_pat
 
 @pytest.mark.parametrize(
     ("key", "value", "allowed"),
-    [("kernel_size", 0, "1 to"), ("stride", 0, "1 to"), ("padding", -1, "0 to"), ("stride", None, "whole numbers")],
+    [("kernel_size", 0, "1 to"), ("stride", 0, "1 to"), ("padding", -1, "0 to"), ("stride", None, "")],
 )
 def test_an_invalid_number_of_a_pool_is_named(key: str, value: Any, allowed: str, tmp_path: Path) -> None:
     nodes = {"input": sized("Input", 2, 4, 4), "pool": pool(**{key: value}), "output": {"type": "Output"}}
     violation = refused(tmp_path, nodes)[f"pool.{key}"]
-    assert (violation.found, allowed in violation.allowed) == ("missing" if value is None else str(value), True)
+    assert (violation.found, allowed in violation.allowed) == ("is missing" if value is None else str(value), True)
 
 
 def test_a_window_that_fits_nowhere_is_named(tmp_path: Path) -> None:
     nodes = {"input": sized("Input", 2, 4, 4), "pool": pool(kernel_size=5), "output": {"type": "Output"}}
     violation = refused(tmp_path, nodes)["pool"]
-    assert ("(2, 4, 4)" in violation.found, "5 x 5" in violation.allowed) == (True, True)
+    assert "receives shape (2, 4, 4), but takes at least 5 x 5" in violation.found
 
 
 # Scales
@@ -883,7 +884,7 @@ def test_a_scale_of_the_shape_that_it_receives_needs_no_repair(shape: tuple[int,
 @pytest.mark.parametrize(
     ("scale", "found", "allowed"),
     [
-        (None, "missing", "finite numbers"),
+        (None, "is missing", ""),
         ("text", "text", "finite numbers"),
         (np.array([np.inf, np.inf, np.inf]), "inf", "finite numbers"),
         (np.array([1, np.nan, 1]), "nan", "finite numbers"),
@@ -900,8 +901,8 @@ def test_an_invalid_scale_is_named(scale: Any, found: str, allowed: str, tmp_pat
 # Flatten
 
 
-def flat_chain(node: Values, *behind: Values, shape: tuple[int, ...] = (2, 2, 3)) -> Nodes:
-    named = {f"n{k}": each for k, each in enumerate(behind)}
+def flat_chain(node: Values, *after: Values, shape: tuple[int, ...] = (2, 2, 3)) -> Nodes:
+    named = {f"n{k}": each for k, each in enumerate(after)}
     return {"input": sized("Input", *shape), "flat": node, **named, "output": {"type": "Output"}}
 
 
@@ -943,7 +944,7 @@ def test_a_partial_flatten_before_dense_maps_of_all_inputs_is_read_as_whole(
 ) -> None:
     program, repairs = repaired(tmp_path, flat_chain(node, affine(2, 12), shape=shape))
     assert program == whole(tmp_path, flat_chain(flatten(0, -1, *shape), affine(2, 12), shape=shape))
-    assert reports(repairs, "flat", "start_dim 1", "not there")
+    assert reports(repairs, "flat", "start_dim 1", "does not exist")
 
 
 def flat_into(**targets: Values) -> tuple[Nodes, Edges]:
@@ -969,7 +970,7 @@ def test_a_partial_flatten_before_several_dense_maps_is_read_as_whole(tmp_path: 
 )
 def test_a_partial_flatten_before_anything_else_is_refused(targets: dict[str, Values], tmp_path: Path) -> None:
     found = refused(tmp_path, *flat_into(**targets))["flat"]
-    assert ("1 to 2 of [2, 2, 3]" in found.found, "start_dim 0, end_dim -1" in found.allowed) == (True, True)
+    assert ("1 to 2 of [2, 2, 3]" in found.found, "start_dim 0, end_dim -1" in found.remedy) == (True, True)
 
 
 @pytest.mark.parametrize(
@@ -985,14 +986,19 @@ def test_a_partial_flatten_before_anything_else_is_refused(targets: dict[str, Va
 )
 def test_a_flatten_that_leaves_dimensions_is_refused(node: Values, found: str, tmp_path: Path) -> None:
     violation = refused(tmp_path, flat_chain(node, affine(2, 12)))["flat"]
-    assert (found in violation.found, "all dimensions" in violation.allowed) == (True, True)
+    assert (found in violation.found, "all dimensions" in violation.remedy) == (True, True)
 
 
 @pytest.mark.parametrize("key", ["start_dim", "end_dim"])
-@pytest.mark.parametrize(("value", "found"), [(None, "missing"), (0.0, "0."), (np.array([0, 1]), "[0 1]"), ("a", "a")])
+@pytest.mark.parametrize(
+    ("value", "found"), [(None, "is missing"), (0.0, "0."), (np.array([0, 1]), "[0 1]"), ("a", "a")]
+)
 def test_an_invalid_dimension_is_named(key: str, value: Any, found: str, tmp_path: Path) -> None:
     violation = refused(tmp_path, flat_chain(flatten(0, -1, 2, 2, 3, **{key: value})))[f"flat.{key}"]
-    assert (found in violation.found, violation.allowed) == (True, "the number of a dimension")
+    assert (found in violation.found, violation.allowed) == (
+        True,
+        "the number of a dimension" if value is not None else "",
+    )
 
 
 # Several at once

@@ -1,4 +1,4 @@
-"""Places of factors and shifts of a conventional network, found by hand; tests/property has random networks."""
+"""Places of factors and shifts of a ReLU network, found by hand; tests/property has random networks."""
 
 import time
 

@@ -53,7 +53,7 @@ def program_of(neuron: Neuron) -> Program:
 def graph_of(text: str, *, scale: float = -0.5) -> nir.NIRGraph:
     """Return the graph of ``in>a a>m m>a``, two channels wide.
 
-    The first letter says the kind: m halves, r multiplies by ``scale``, t is a threshold of 1, l leaks by half; every
+    The first letter states the kind: m halves, r multiplies by ``scale``, t is a threshold of 1, l leaks by half; every
     other node but in and out integrates.
     """
     edges = [tuple(edge.split(">")) for edge in text.split()]
@@ -101,7 +101,7 @@ def test_what_is_no_nir_file_is_named(content, tmp_path):
     path = tmp_path / "network.nir"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(BadFile, match=r"network\.nir: "):
+    with pytest.raises(BadFile, match=r"network\.nir (is|was) "):
         read(path)
 
 
@@ -141,25 +141,25 @@ LI_NODE = "node/nodes/li"
         (remove("node"), "without a NIR graph"),
         (put("node", 3), "without a NIR graph"),
         (put("node/type", "LIF"), "holds a LIF instead of a NIR graph"),
-        (remove("node/type"), "half-written NIR file: it has no node/type; write it again"),
-        (remove("node/nodes"), "half-written NIR file: it has no node/nodes; write it again"),
-        (remove("node/edges"), "half-written NIR file: it has no node/edges; write it again"),
+        (remove("node/type"), "half-written NIR file: it has no node/type. Write it again."),
+        (remove("node/nodes"), "half-written NIR file: it has no node/nodes. Write it again."),
+        (remove("node/edges"), "half-written NIR file: it has no node/edges. Write it again."),
         (put("node/edges", [1, 2, 3]), "is damaged"),
         (put("node/edges", [["in", "conv", "n"]]), "is damaged"),
         (put("node/type_check", 1), "is damaged"),
         (put("node/surplus", 1), "is damaged"),
         (remove(f"{LI_NODE}/tau"), "is damaged"),
-        (remove(f"{LI_NODE}/type"), "half-written NIR file: it has no node/nodes/li/type; write it again"),
-        (put(f"{LI_NODE}/type", "NIRNode"), "li: a node of kind NIRNode"),
-        (put(f"{LI_NODE}/type", "Conv1d"), "li: a node of kind Conv1d"),
-        (put(f"{LI_NODE}/type", [1.0, 2.0]), "li: a node of kind unknown"),
+        (remove(f"{LI_NODE}/type"), "half-written NIR file: it has no node/nodes/li/type. Write it again."),
+        (put(f"{LI_NODE}/type", "NIRNode"), "CubaLI, I, Threshold, Delay (got NIRNode)"),
+        (put(f"{LI_NODE}/type", "Conv1d"), "CubaLI, I, Threshold, Delay (got Conv1d)"),
+        (put(f"{LI_NODE}/type", [1.0, 2.0]), "CubaLI, I, Threshold, Delay (got no kind)"),
         (put(f"{LI_NODE}/tau", "text"), "is damaged"),
         (put(f"{LI_NODE}/tau", np.ones(4)), "All parameters must have the same shape"),
         (lambda file: (remove(f"{LI_NODE}/tau")(file), put(f"{LI_NODE}/tau/deeper", 1)(file)), "is damaged"),
         (put("node/nodes/in/shape", "text"), "in.shape"),
         (put("node/nodes/in/shape", [2, -4, 4]), "in.shape"),
         (put("node/nodes/out/shape", 1.5), "out.shape"),
-        (put("node/nodes/conv/padding", "same"), "conv.padding: 'same'; allowed: one or two whole numbers"),
+        (put("node/nodes/conv/padding", "same"), "conv.padding must be one or two whole numbers (got 'same')"),
         (put("node/nodes/conv/weight", h5py.SoftLink("/node/nodes/fc/weight")), "links"),
         (put("node/nodes/conv/weight", h5py.ExternalLink("other.h5", "/w")), "links"),
         (put("node/nodes/conv/weight", np.array([(1, 2.0)], dtype="i4,f8")), "texts and numbers"),
@@ -188,7 +188,7 @@ ERASE = """
 import sys
 from pathlib import Path
 from tdd_deploy.errors import TddDeployError
-from tdd_deploy.graph import read
+from tdd_deploy.importers import read
 from tests.damage import is_in_a_global_heap
 path = Path(sys.argv[1])
 content = path.read_bytes()
@@ -285,10 +285,10 @@ def conv(**changes) -> nir.Conv2d:
         (nir.Delay(np.array([1.5e-3, 1.5e-3])), "a.delay", "1.5 time steps of 0.001 s"),
         (nir.Delay(-ONES), "a.delay", "-1000 time steps"),
         (nir.Delay(np.full(2, np.inf)), "a.delay", "inf time steps"),
-        (nir.Conv1d(None, np.ones((1, 1, 1)), 1, 0, 1, 1, np.ones(1)), "a", "a node of kind Conv1d"),
+        (nir.Conv1d(None, np.ones((1, 1, 1)), 1, 0, 1, 1, np.ones(1)), "a", "(got Conv1d)"),
         (nir.CubaLI(ONES, ONES, ONES, ONES * 0), "a.r", "multiplies the current by 0.001 per time step"),
-        (graph_of("in>a a>out"), "a", "a node of kind NIRGraph"),
-        (nir.LI(tau=ONES, r=ONES, v_leak=ONES), "a.v_leak", "allowed: 0"),
+        (graph_of("in>a a>out"), "a", "(got NIRGraph)"),
+        (nir.LI(tau=ONES, r=ONES, v_leak=ONES), "a.v_leak", "must be 0 (got array([1., 1.]))"),
         (nir.LI(tau=ONES - 1, r=ONES, v_leak=0 * ONES), "a.tau", "above 0 seconds"),
         (nir.LI(tau=np.full(2, np.nan), r=ONES, v_leak=0 * ONES), "a.tau", "above 0 seconds"),
         (nir.LI(tau=ONES, r=ONES, v_leak=0 * ONES), "a.r", "multiplies the current by 0.001 per time step"),
@@ -320,7 +320,7 @@ def test_a_node_that_no_program_can_hold_is_named(node, where, why):
 def test_parameters_of_unequal_shapes_are_named_though_nir_let_them_pass():
     graph = with_node(nir.LI(tau=ONES, r=ONES, v_leak=0 * ONES))
     graph.nodes["a"].tau = np.ones(3)
-    assert "parameters of shapes (2,), (3,)" in reasons(graph)["a"]
+    assert "has parameters of shapes (2,), (3,)" in reasons(graph)["a"]
 
 
 def test_a_float_rounding_of_the_gain_is_accepted():
@@ -388,7 +388,7 @@ def test_a_zero_bias_of_a_convolution_is_none(file):
 def test_a_node_that_states_another_shape_than_it_receives_is_named(name, node):
     graph = graph_of("in>a a>out")
     graph.nodes[name] = node
-    assert "(2,), which it receives" in reasons(graph)[name]
+    assert "but receives (2,)" in reasons(graph)[name]
 
 
 def test_a_convolution_that_states_another_size_than_it_receives_is_named():
@@ -406,7 +406,7 @@ def test_values_beyond_the_number_format_are_named_without_a_warning():
 
 def test_a_time_constant_below_the_time_step_is_named_in_euler():
     tau = 0.5e-3 * ONES
-    with pytest.raises(BadProgram, match=r"a\.beta: -1"):
+    with pytest.raises(BadProgram, match=r"a\.beta .*-1"):
         lower(with_node(nir.LI(tau=tau, r=tau / 1e-3, v_leak=0 * ONES)))
 
 
@@ -431,7 +431,7 @@ def test_all_reasons_come_at_once():
 
 
 def test_a_duplicate_edge_is_named():
-    assert "stands 2 times" in reasons(graph_of("in>a a>out in>a"))["edge in -> a"]
+    assert "occurs 2 times" in reasons(graph_of("in>a a>out in>a"))["edge in -> a"]
 
 
 def test_several_inputs_and_outputs_are_parts_of_one():
@@ -459,7 +459,7 @@ def test_a_dead_end_and_an_edge_the_wrong_way_are_named(text):
 
 
 def test_a_node_that_nothing_leads_to_is_named():
-    with pytest.raises(BadProgram, match="b: no edge leads to it"):
+    with pytest.raises(BadProgram, match=r"b .*edge"):
         lower(graph_of("in>a a>out b>a"))
 
 
@@ -553,7 +553,7 @@ def test_standard_nodes_spike_as_soft_reset_does(soft):
         NeuronLayer(name="n_membrane", shape=(3, 4, 4), neuron=membrane),
         Scale(name="n_reset", factor=-(beta * soft.v_threshold)),
     ]
-    unrecognised = build(
+    unrecognized = build(
         [*(threshold if node.name == "n" else node for node in program.nodes), *parts],
         [Edge(source, target, int(target == "n_reset")) for source, target in generic.edges],
         dt_s=1e-3,
@@ -561,7 +561,7 @@ def test_standard_nodes_spike_as_soft_reset_does(soft):
         number_format="float64",
     )
     inputs = np.random.default_rng(0).integers(-8, 9, (20, 3, 2, 4, 4)) / 8  # dyadic, so that sums are exact
-    expected, found = run(lower(generic), inputs), run(unrecognised, inputs)
+    expected, found = run(lower(generic), inputs), run(unrecognized, inputs)
     assert expected["n"].any()
     np.testing.assert_array_equal(found["n"], expected["n"])
     np.testing.assert_array_equal(found["out"], expected["out"])

@@ -12,11 +12,9 @@ import h5py
 import pytest
 
 from tdd_deploy.errors import BadFile
-from tdd_deploy.importers import hdf5
-from tdd_deploy.importers.nir import probe
-from tdd_deploy.importers.nir.probe import ending_of
+from tdd_deploy.importers import hdf5, probe
 
-ROOM = 256 << 20
+MEMORY = 256 << 20
 LONG_S = 100  # time limit that no reader of these tests reaches
 bounded = pytest.mark.skipif(sys.platform != "linux", reason="memory is bounded on Linux alone")
 
@@ -31,7 +29,7 @@ def loop() -> None:
 
 
 def allocate() -> None:
-    assert bytes(2 * ROOM)
+    assert bytes(2 * MEMORY)
 
 
 def die_of(number: int) -> Callable[[], None]:
@@ -55,7 +53,7 @@ def fail(error: BaseException) -> Callable[[], None]:
 
 
 def test_a_reader_that_returns_is_not_reported() -> None:
-    assert ending_of(lambda: bytes(ROOM // 2), seconds=LONG_S, room=ROOM) == ""
+    assert probe.probe(lambda: bytes(MEMORY // 2), seconds=LONG_S, memory=MEMORY) == ""
 
 
 def test_a_reader_that_waits_is_ended_by_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -67,33 +65,33 @@ def test_a_reader_that_waits_is_ended_by_the_clock(monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(os, "fork", noted)
     monkeypatch.setattr(probe, "PATIENCE", 1)
-    assert ending_of(sleep, seconds=1, room=ROOM) == "reading it does not end"
+    assert probe.probe(sleep, seconds=1, memory=MEMORY) == "reading it does not end"
     with pytest.raises(ProcessLookupError):
         os.kill(copies[0], 0)
 
 
 def test_a_reader_that_computes_is_ended_by_its_cpu_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(probe, "PATIENCE", 100 * LONG_S)  # not by the clock
-    assert ending_of(loop, seconds=1, room=ROOM) == "reading it does not end"
+    assert probe.probe(loop, seconds=1, memory=MEMORY) == "reading it does not end"
 
 
 @bounded
 def test_a_reader_that_takes_more_memory_than_it_may_is_ended() -> None:
-    assert ending_of(allocate, seconds=LONG_S, room=ROOM) == "reading it takes more than 256 MiB of memory"
+    assert probe.probe(allocate, seconds=LONG_S, memory=MEMORY) == "reading it takes more than 256 MiB of memory"
 
 
 @pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGTERM])
 def test_a_reader_that_dies_by_a_signal_ends_nothing_else(number: int) -> None:
-    assert ending_of(die_of(number), seconds=LONG_S, room=ROOM) == "reading it ends the process"
+    assert probe.probe(die_of(number), seconds=LONG_S, memory=MEMORY) == "reading it ends the process"
 
 
 @pytest.mark.parametrize("code", [1, 255])
 def test_a_reader_that_leaves_with_an_exit_code_is_known(code: int) -> None:
-    assert ending_of(leave(code), seconds=LONG_S, room=ROOM) == "reading it ends the process"
+    assert probe.probe(leave(code), seconds=LONG_S, memory=MEMORY) == "reading it ends the process"
 
 
 @pytest.mark.parametrize(
-    ("error", "said"),
+    ("error", "expected"),
     [
         (ValueError("no such filter\nat line 3"), "ValueError: no such filter"),
         (ValueError(), "ValueError"),
@@ -104,17 +102,17 @@ def test_a_reader_that_leaves_with_an_exit_code_is_known(code: int) -> None:
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else None,
 )
-def test_a_reader_that_raises_is_quoted_in_one_line(error: BaseException, said: str) -> None:
-    assert ending_of(fail(error), seconds=LONG_S, room=ROOM) == said
+def test_a_reader_that_raises_is_quoted_in_one_line(error: BaseException, expected: str) -> None:
+    assert probe.probe(fail(error), seconds=LONG_S, memory=MEMORY) == expected
 
 
 def test_a_reader_prints_nothing(capfd: pytest.CaptureFixture[str]) -> None:
-    assert ending_of(lambda: os.write(2, b"HDF5-DIAG"), seconds=LONG_S, room=ROOM) == ""
+    assert probe.probe(lambda: os.write(2, b"HDF5-DIAG"), seconds=LONG_S, memory=MEMORY) == ""
     assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize(
-    ("reader", "said"),
+    ("reader", "expected"),
     [
         (sleep, "reading it does not end"),
         (loop, "reading it does not end"),
@@ -125,19 +123,19 @@ def test_a_reader_prints_nothing(capfd: pytest.CaptureFixture[str]) -> None:
     ids=["sleeps", "computes", "allocates", "dies", "raises"],
 )
 def test_a_file_that_no_reader_survives_is_refused_in_a_sentence(
-    reader: Callable[[], None], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    reader: Callable[[], None], expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "network.nir"
     with h5py.File(path, "w") as file:
         file["node/type"] = "NIRGraph"
     monkeypatch.setattr(hdf5, "_read_all", lambda _path: reader())
-    monkeypatch.setattr(hdf5, "ROOM", 128 << 20)
+    monkeypatch.setattr(hdf5, "MEMORY", 128 << 20)
     monkeypatch.setattr(hdf5, "SECONDS", 1)
     if reader is sleep:
         monkeypatch.setattr(probe, "PATIENCE", 1)
-    with pytest.raises(BadFile) as refused, hdf5.opened(path, remedy="name a NIR file"):
+    with pytest.raises(BadFile) as refused, hdf5.open_hdf5(path, remedy="name a NIR file"):
         pytest.fail("a file is opened after the probe alone")
-    assert str(refused.value) == f"{path}: is damaged ({said}); write it again."
+    assert str(refused.value) == f"{path} is damaged ({expected}). Write it again."
 
 
 def test_a_file_is_probed_once_until_it_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -151,5 +149,5 @@ def test_a_file_is_probed_once_until_it_changes(tmp_path: Path, monkeypatch: pyt
     for k in (1, 1, 2):
         path.write_bytes(bytes(k))
         os.utime(path, ns=(k, k))
-        assert hdf5.fault_of(path) == ""
+        assert hdf5.find_fault(path) == ""
         assert len(probed.read_text()) == k

@@ -29,9 +29,9 @@ def changed(path, **entries):
     """Change the entries that locate the weights ``w``; None removes an entry."""
     model = onnx.load(path, load_external_data=False)
     (tensor,) = [each for each in model.graph.initializer if each.name == "w"]
-    told = {each.key: each.value for each in tensor.external_data} | entries
+    located = {each.key: each.value for each in tensor.external_data} | entries
     del tensor.external_data[:]
-    for key, value in told.items():
+    for key, value in located.items():
         if value is not None:
             tensor.external_data.add(key=key, value=str(value))
     path.write_bytes(model.SerializeToString())
@@ -92,13 +92,13 @@ def test_a_link_a_folder_and_a_pipe_are_refused(tmp_path):
     (tmp_path / "folder").mkdir()
     os.mkfifo(tmp_path / "pipe")
     for name, found in {"link": "is a link", "folder": "is a folder", "pipe": "is not a regular file"}.items():
-        with pytest.raises(BadFile, match=f"stores weights in {name}, which {found}; put {name} beside it"):
+        with pytest.raises(BadFile, match=f"stores weights in {name}, which {found}. Put {name} beside it"):
             read(changed(path, location=name))
 
 
 def test_a_model_that_is_a_pipe_is_refused_at_once(tmp_path):
     os.mkfifo(tmp_path / "net.onnx")
-    with pytest.raises(BadFile, match=r"net\.onnx: is not a regular file"):
+    with pytest.raises(BadFile, match=r"net\.onnx is not a regular file"):
         read(tmp_path / "net.onnx")
 
 
@@ -106,7 +106,7 @@ def test_a_file_that_is_not_there_is_named(tmp_path):
     path = apart(tmp_path)
     (tmp_path / "net.onnx.data").unlink()
     with pytest.raises(
-        BadFile, match=r"stores weights in net\.onnx\.data, which is not there; put net\.onnx\.data beside"
+        BadFile, match=r"stores weights in net\.onnx\.data, which is missing\. Put net\.onnx\.data beside"
     ):
         read(path)
 
@@ -129,7 +129,7 @@ def test_weights_beyond_the_end_of_the_file_are_refused(tmp_path, entries, found
 def test_a_file_that_was_cut_off_is_refused(tmp_path):
     path = apart(tmp_path)
     (tmp_path / "net.onnx.data").write_bytes((tmp_path / "net.onnx.data").read_bytes()[:100])
-    with pytest.raises(BadFile, match="use the two files of one export"):
+    with pytest.raises(BadFile, match="Use the two files of one export"):
         read(path)
 
 

@@ -1,4 +1,4 @@
-"""Conventional networks from ONNX files, held to onnxruntime."""
+"""ReLU networks from ONNX files, compared with onnxruntime."""
 
 import numpy as np
 import onnx
@@ -381,30 +381,41 @@ POOL = {"kernel_shape": [2, 2], "strides": [2, 2]}
 @pytest.mark.parametrize(
     ("nodes", "weights", "found"),
     [
-        ([node("MaxPool", "x", **POOL)], {}, "MaxPool_y: is MaxPool; allowed: one of Add, .* average pooling"),
-        ([node("Sigmoid", "x")], {}, "Sigmoid_y: is Sigmoid; .* Train with ReLU"),
+        ([node("MaxPool", "x", **POOL)], {},
+         r"MaxPool_y must be one of Add, .* \(got MaxPool\)\. Train with average pooling"),
+        ([node("Sigmoid", "x")], {}, r"Sigmoid_y must be .* \(got Sigmoid\)\. Train with ReLU"),
         ([node("Clip", "x a b")], {"a": np.float32(0), "b": np.float32(6)},
-         r"from 0\.0 to 6\.0; .* Train with ReLU instead of ReLU6"),
+         r"clips values to the range from 0\.0 to 6\.0\. Train with ReLU instead of ReLU6"),
         ([node("Clip", "x a b")], {"a": np.float32(-1), "b": np.float32(1)}, r"from -1\.0 to 1\.0"),
-        ([node("Clip", "x a")], {"a": np.float32(-1)}, r"from -1\.0 on; allowed: from 0 on"),
-        ([node("Max", "x a")], {"a": np.float32(1)}, "a signal and 0, which is ReLU"),
-        ([node("Max", "x x")], {}, "a constant computed from the input"),
+        ([node("Clip", "x a")], {"a": np.float32(-1)}, r"clips values below -1\.0, not below 0\. Train with ReLU"),
+        ([node("Max", "x a")], {"a": np.float32(1)}, "Use the larger of a signal and 0, which is ReLU"),
+        ([node("Max", "x x")], {}, "a second operand computed from the input"),
         ([node("QuantizeLinear", "x s z", "q"), node("DequantizeLinear", "q s z")],
-         {"s": np.float32(1), "z": np.uint8(0)}, "is QuantizeLinear; .* the float model from which it was quantized"),
+         {"s": np.float32(1), "z": np.uint8(0)},
+         r"\(got QuantizeLinear\)\. Use the float model from which it was quantized"),
         ([node("Gemm", "f w b", "y", transB=1), node("Flatten", "x", "f")][::-1],
-         {"w": random(4, 192), "b": random(4, 1)}, r"a bias of shape \[4, 1\]; allowed: one number, or one for"),
-        ([node("Conv", "x w b")], {"w": random(5, 3, 3, 3), "b": random(4)}, r"a bias of shape \[4\]; allowed: \[5\]"),
-        ([node("Conv", "x w", group=2)], {"w": random(5, 3, 3, 3)}, "group 2; allowed: a divisor of its 5 channels"),
-        ([node("Conv", "x w", strides=[1])], {"w": random(5, 3, 3, 3)}, r"strides \[1\]; allowed: 2 numbers"),
+         {"w": random(4, 192), "b": random(4, 1)},
+         r"bias of Gemm_y \(Gemm\) must be one number, or one for each of 4 outputs \(got shape \[4, 1\]\)"),
+        ([node("Conv", "x w b")], {"w": random(5, 3, 3, 3), "b": random(4)},
+         r"bias of Conv_y \(Conv\) must be of shape \[5\], .* \(got shape \[4\]\)"),
+        ([node("Conv", "x w", group=2)], {"w": random(5, 3, 3, 3)},
+         r"group of Conv_y \(Conv\) must be a divisor of its 5 channels \(got 2\)"),
+        ([node("Conv", "x w", strides=[1])], {"w": random(5, 3, 3, 3)},
+         r"strides of Conv_y \(Conv\) must be 2 numbers, 1 or more each \(got \[1\]\)"),
         ([node("Conv", "x w")], {"w": random(5, 3, 3)}, "weights of 3 axes, an input of 4"),
         ([node("BatchNormalization", "x s b m v")], {key: random(4) for key in "sbmv"},
-         r"statistics of shape \[4\]; allowed: \[3\], one for each channel"),
-        ([node("Pad", "x p")], {"p": np.array([0, 1, 0, 0, 0, 0, 0, 0])}, "zeros around the pixels"),
-        ([node("Pad", "x p")], {"p": np.array([0, 1])}, r"pads \[0, 1\]; allowed: two for each of 4 axes"),
-        ([node("Squeeze", "x a")], {"a": np.array([1])}, r"axes \[1\] of \[3, 8, 8\]; allowed: axes of one pixel"),
-        ([node("Unsqueeze", "x a")], {"a": np.array([1])}, r"another axis, \[1\]"),
-        ([node("Softmax", "x", "h"), node("Relu", "h")], {}, "Softmax.*within the network; allowed: at its output"),
-        ([node("AveragePool", "x", pads=[1, 1, 1, 1], **POOL)], {}, "allowed: no pads, or count_include_pad=1"),
+         r"statistics of .* must be of shape \[3\], one number for each channel \(got shape \[4\]\)"),
+        ([node("Pad", "x p")], {"p": np.array([0, 1, 0, 0, 0, 0, 0, 0])},
+         r"zeros around the pixels of images \(got \[0, 1, 0,"),
+        ([node("Pad", "x p")], {"p": np.array([0, 1])},
+         r"pads of Pad_y \(Pad\) must be two numbers for each of 4 axes \(got \[0, 1\]\)"),
+        ([node("Squeeze", "x a")], {"a": np.array([1])},
+         r"axes of .* must be axes of one pixel \(got \[1\] of \[3, 8, 8\]\)"),
+        ([node("Unsqueeze", "x a")], {"a": np.array([1])},
+         r"axes of .* must be a height of 1, or a channel of the input \(got \[1\]\)"),
+        ([node("Softmax", "x", "h"), node("Relu", "h")], {},
+         r"Softmax_h \(Softmax\) is within the network\. Put it at the output"),
+        ([node("AveragePool", "x", pads=[1, 1, 1, 1], **POOL)], {}, "Use no pads, or count_include_pad=1"),
         ([node("AveragePool", "x", kernel_shape=[3, 3], strides=[2, 2], ceil_mode=1)], {}, "ceil_mode=1"),
         ([node("Pad", "x p", "h"), node("Relu", "h")], {"p": AROUND}, "is channel last, or padded"),
         ([node("Pad", "x p", "h"), node("Add", "h c", "k"), node("Conv", "k w")],
@@ -415,23 +426,27 @@ POOL = {"kernel_shape": [2, 2], "strides": [2, 2]}
          {"p": AROUND, "c": np.float32(1), "w": random(5, 3, 3, 3)}, "constant zeros"),
         ([node("Pad", "x p", "h", mode="reflect"), node("Conv", "h w")],
          {"p": AROUND, "w": random(5, 3, 3, 3)}, "mode reflect"),
-        ([node("Add", "x c")], {"c": random(4, 3, 8, 8)}, r"a constant of shape \[4, 3, 8, 8\]; allowed: a shape that"),
-        ([node("Add", "x c")], {"c": random(5)}, r"a constant of shape \[5\]; allowed: .* broadcast to \[3, 8, 8\]"),
-        ([node("Mul", "x x")], {}, "a constant computed from the input; allowed: constants"),
-        ([node("Concat", "x x", axis=1)], {}, "channels of several layers side by side; allowed: sums of layers: Add"),
-        ([node("MatMul", "x w")], {"w": random(8, 4)}, "one axis: put Flatten before it"),
-        ([node("Conv", "x w")], {"w": random(5, 4, 3, 3)}, r"receives another shape; allowed: \(4, height, width\)"),
-        ([node("Conv", "x w", pads=[0, 0, 1, 0], dilations=[2, 2])], {"w": random(5, 3, 2, 2)}, "pads alike"),
-        ([node("Transpose", "x", perm=[0, 2, 1, 3])], {}, r"order \[0, 2, 1, 3\]"),
-        ([node("Transpose", "x", perm=[0, 2, 3, 1])], {}, "output y: is channel last"),
+        ([node("Add", "x c")], {"c": random(4, 3, 8, 8)},
+         r"of a shape that broadcasts to \[3, 8, 8\], a sample \(got shape \[4, 3, 8, 8\]\)"),
+        ([node("Add", "x c")], {"c": random(5)},
+         r"of a shape that broadcasts to \[3, 8, 8\], a sample \(got shape \[5\]\)"),
+        ([node("Mul", "x x")], {}, "a second operand computed from the input; only constants"),
+        ([node("Concat", "x x", axis=1)], {}, r"channels of several layers side by side\. Use sums of layers: Add"),
+        ([node("MatMul", "x w")], {"w": random(8, 4)}, "Put Flatten before it"),
+        ([node("Conv", "x w")], {"w": random(5, 4, 3, 3)}, r"receives another shape than \(4, height, width\)"),
+        ([node("Conv", "x w", pads=[0, 0, 1, 0], dilations=[2, 2])], {"w": random(5, 3, 2, 2)},
+         r"pads of .* must be alike on both sides at dilation 2 \(got \[0, 0, 1, 0\]\)"),
+        ([node("Transpose", "x", perm=[0, 2, 1, 3])], {},
+         r"perm of .* must be \[0, 3, 1, 2\] at the input, or .* \(got \[0, 2, 1, 3\]\)"),
+        ([node("Transpose", "x", perm=[0, 2, 3, 1])], {}, "output y is channel last"),
         ([node("Transpose", "x", "t", perm=[0, 2, 3, 1]), node("GlobalAveragePool", "t")], {}, "channel first"),
         ([node("Reshape", "x to")], {"to": np.array([-1, 6, 8, 4])}, None),
         ([node("Relu", "x", "r"), node("Reshape", "r to")], {"to": np.array([-1, 6, 8, 4])}, r"to \[-1, 6, 8, 4\]"),
         ([node("Relu", "x", "r"), node("Reshape", "x to", "i"), node("Add", "r i")],
-         {"to": np.array([-1, 6, 8, 4])}, "reshapes the input, which others read as it was"),
-        ([node("Flatten", "x", axis=2)], {}, "axis 2"),
-        ([node("ReduceMean", "x", axes=[1])], {}, r"a mean over axes \[1\]; allowed: over \[2, 3\]"),
-        ([node("Identity", "w")], {"w": random(3)}, "output y: does not depend on the input"),
+         {"to": np.array([-1, 6, 8, 4])}, "reshapes the input, which other nodes read as it was"),
+        ([node("Flatten", "x", axis=2)], {}, r"axis of .* must be 1, .* \(got 2\)"),
+        ([node("ReduceMean", "x", axes=[1])], {}, r"axes of .* must be \[2, 3\], the pixels of images \(got \[1\]\)"),
+        ([node("Identity", "w")], {"w": random(3)}, "output y does not depend on the input"),
         ([node("BatchNormalization", "x s b m v", training_mode=1)],
          {key: random(3) for key in "sbmv"}, "network.eval()"),
     ],
@@ -460,7 +475,10 @@ def test_all_that_is_refused_is_named_at_once(tmp_path):
 
 @pytest.mark.parametrize("shape", [("N", 3, 8, 8, 8), ("N", 3, "H", "W"), ("N",), ("N", 3, 0, 8)])
 def test_inputs_of_other_shapes_are_refused(tmp_path, shape):
-    with pytest.raises((UnsupportedGraph, BadFile), match=r"input x: type float, shape \[N.*\[N, channels, length\]"):
+    with pytest.raises(
+        (UnsupportedGraph, BadFile),
+        match=r"input x must be .*\[N, channels, length\].* \(got type float, shape \[N.*\]\)",
+    ):
         read(write(tmp_path / "net.onnx", [node("Relu", "x")], shape=shape))
 
 
@@ -469,7 +487,9 @@ def test_a_network_in_doubles_is_refused_with_how_to_export_it_in_floats(tmp_pat
     for end in (*model.graph.input, *model.graph.output):
         end.type.tensor_type.elem_type = TensorProto.DOUBLE
     onnx.save(model, tmp_path / "net.onnx")
-    with pytest.raises(UnsupportedGraph, match=r"type double, shape \[N, 6\]; allowed: float32, .*network\.float\(\)"):
+    with pytest.raises(
+        UnsupportedGraph, match=r"must be float32 .* \(got type double, shape \[N, 6\]\)\. .*network\.float\(\)"
+    ):
         read(tmp_path / "net.onnx")
 
 
@@ -477,7 +497,7 @@ def test_the_remedy_for_two_outputs_extracts_one_of_them(tmp_path, monkeypatch):
     nodes = [node("Relu", "x", "h"), node("Gemm", "h w"), node("Gemm", "h v", "z")]
     weights = {"w": random(6, 4), "v": random(6, 3)}
     path = write(tmp_path / "net.onnx", nodes, weights, shape=("N", 6), outputs=("y", "z"))
-    with pytest.raises(UnsupportedGraph, match=r"the graph: 2 outputs \(y, z\); allowed: one\. Keep one: ") as caught:
+    with pytest.raises(UnsupportedGraph, match=r"the graph has 2 outputs \(y, z\), not one\. Keep one: ") as caught:
         read(path)
     command = str(caught.value).split("Keep one: ")[1].removesuffix(".")
     assert command == "onnx.utils.extract_model('net.onnx', 'one.onnx', ['x'], ['y'])"
@@ -490,7 +510,7 @@ def test_several_inputs_are_named(tmp_path):
     model = made([node("Relu", "x")], shape=("N", 6))
     model.graph.input.append(helper.make_tensor_value_info("more", TensorProto.FLOAT, ["N", 6]))
     onnx.save(model, tmp_path / "net.onnx")
-    with pytest.raises(UnsupportedGraph, match=r"2 inputs \(x, more\); allowed: one"):
+    with pytest.raises(UnsupportedGraph, match=r"the graph has 2 inputs \(x, more\), not one"):
         read(tmp_path / "net.onnx")
 
 
@@ -498,7 +518,7 @@ def test_constants_along_an_axis_as_before_opset_7_are_refused(tmp_path):
     """With equal numbers of channels and columns, today's rule would broadcast them along another axis."""
     path = write(tmp_path / "net.onnx", [node("Add", "x c", broadcast=1, axis=1)], {"c": random(8)}, opset=6,
                  shape=("N", 8, 8, 8))  # fmt: skip
-    with pytest.raises(UnsupportedGraph, match=r"before opset 7; allowed: opset 7 or later\. Convert it: "):
+    with pytest.raises(UnsupportedGraph, match=r"as before opset 7\. Convert it: "):
         read(path)
 
 
@@ -507,7 +527,7 @@ def test_unusable_contents_of_a_valid_file_are_named_by_their_node(tmp_path):
     path = write(tmp_path / "net.onnx", [node("Gather", "c at", "to"), node("Reshape", "x to")],
                  {"c": np.array([1]), "at": np.array([7])})  # fmt: skip
     with pytest.raises(
-        UnsupportedGraph, match=r"Gather_to \(Gather\): inputs or attributes that are not read"
+        UnsupportedGraph, match=r"Gather_to \(Gather\) has inputs or attributes that cannot be read"
     ) as caught:
         read(path)
     assert "damaged" not in str(caught.value)
@@ -522,20 +542,22 @@ def test_constants_that_a_small_file_makes_huge_are_refused(tmp_path, kind):
     }[kind]
     weights = {"sizes": np.array([1 << 13, 1 << 13]), "row": random(1, 1 << 13), "column": random(1 << 13, 1)}
     path = write(tmp_path / "net.onnx", [*nodes, node("Mul", "x c")], weights, shape=("N", 6))
-    with pytest.raises(UnsupportedGraph, match=r"a constant of [\d,]+ numbers; allowed: at most 16,777,216"):
+    with pytest.raises(UnsupportedGraph, match=r"a constant of [\d,]+ numbers, more than 16,777,216"):
         read(path)
 
 
 def test_weights_of_other_types_are_refused(tmp_path):
     path = write(tmp_path / "net.onnx", [node("Gemm", "x w")], {"w": np.zeros((6, 4))}, shape=("N", 6))
-    with pytest.raises((UnsupportedGraph, BadFile), match="weights of type float64; allowed: float32"):
+    with pytest.raises(
+        (UnsupportedGraph, BadFile), match=r"weights of type float64, not float32\. Export the network in float32"
+    ):
         read(path)
 
 
 @pytest.mark.parametrize("form", ["step", "scan"])
 def test_what_we_exported_is_refused_with_the_file_to_name(tmp_path, form):
     TARGETS["onnx"](by_hand.program(), tmp_path / "net.onnx", form=form)
-    with pytest.raises(BadFile, match=r"a spiking network that tdd-deploy exported.* name the \.nir file or the run"):
+    with pytest.raises(BadFile, match=r"a spiking network that tdd-deploy exported.* Name the \.nir file or the run"):
         read(tmp_path / "net.onnx")
 
 
@@ -564,7 +586,7 @@ def test_files_that_are_none_are_refused(tmp_path):
     (tmp_path / "folder.onnx").mkdir()
     (tmp_path / "empty.onnx").touch()
     for name in ("text", "absent", "folder", "empty"):
-        with pytest.raises(BadFile, match=f"{name}.onnx: "):
+        with pytest.raises(BadFile, match=rf"{name}\.onnx (is|cannot)"):
             read(tmp_path / f"{name}.onnx")
 
 
@@ -572,7 +594,7 @@ def test_without_onnx_the_line_that_installs_it_is_given(tmp_path, monkeypatch):
     import sys
 
     monkeypatch.setitem(sys.modules, "onnx", None)
-    with pytest.raises(MissingDependency, match=r"needs onnx; .* 'tdd-deploy\[onnx\]'"):
+    with pytest.raises(MissingDependency, match=r"needs onnx\. Install it with: .* 'tdd-deploy\[onnx\]'"):
         read(tmp_path / "net.onnx")
 
 

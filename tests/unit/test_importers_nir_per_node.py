@@ -10,7 +10,7 @@ import tdd_deploy as td
 from tdd_deploy.errors import BadOptions, UnsupportedGraph
 from tdd_deploy.exporters.nir.write import write
 from tdd_deploy.importers import AmbiguousGraph, lower, read
-from tdd_deploy.importers.nir.dialects import APPLIES_TO, DIALECTS, KEYS, OF_THE_FILE, chosen
+from tdd_deploy.importers.nir.dialects import APPLIES_TO, DIALECTS, KEYS, OF_THE_FILE, parse_dialect
 from tdd_deploy.neurons import CubaLIF, VariantLIF
 from tdd_deploy.program import Program
 from tdd_deploy.simulator import reference
@@ -135,19 +135,19 @@ def test_a_choice_can_name_any_node(name: str) -> None:
 @pytest.mark.parametrize(
     ("choice", "words"),
     [
-        ("reset[twoo]=none", ["no node of this name (did you mean two?)", "one, two"]),
-        ("reset[nothing]=none", ["no node of this name;", "one, two"]),
-        ("reset[to_one]=none", ["to_one is of kind Dense", "one, two"]),
-        ("reset[input]=none", ["input is of kind Input", "one, two"]),
-        ("map_delay[one]=yes", ["one is of kind LIF", "to_one, to_two"]),
-        ("gain_li[one]=norm", ["one is of kind LIF", "none, as the file has no LI"]),
-        ("gain_syn[one]=norm", ["none, as the file has no CubaLIF or CubaLI"]),
+        ("reset[twoo]=none", ["names a node that does not exist", "Did you mean two? Name one of one, two."]),
+        ("reset[nothing]=none", ["names a node that does not exist. Name one of one, two."]),
+        ("reset[to_one]=none", ["of kind Dense", "Name one of one, two."]),
+        ("reset[input]=none", ["of kind Input", "Name one of one, two."]),
+        ("map_delay[one]=yes", ["of kind LIF", "Name one of to_one, to_two."]),
+        ("gain_li[one]=norm", ["of kind LIF", "the file has no LI."]),
+        ("gain_syn[one]=norm", ["the file has no CubaLIF or CubaLI."]),
     ],
 )
 def test_a_choice_that_means_nothing_for_its_node_is_refused(choice: str, words: list[str]) -> None:
     with pytest.raises(UnsupportedGraph) as refused:
         lower(chain(one=lif(), two=lif()), dialect=f"{SNNTORCH},{choice}")
-    for word in [f"--dialect {choice.partition('=')[0]}", *words]:
+    for word in [f"{choice.partition('=')[0]} in dialect", *words]:
         assert word in str(refused.value)
 
 
@@ -155,15 +155,17 @@ def test_all_wrong_names_are_named_at_once() -> None:
     with pytest.raises(UnsupportedGraph) as refused:
         lower(chain(one=lif()), dialect=f"{SNNTORCH},reset[on]=none,reset_delay[two]=no,compare[to_one]=ge")
     assert [violation.where for violation in refused.value.violations] == [
-        "--dialect reset[on]",
-        "--dialect reset_delay[two]",
-        "--dialect compare[to_one]",
+        "reset[on] in `dialect`",
+        "reset_delay[two] in `dialect`",
+        "compare[to_one] in `dialect`",
     ]
 
 
 def test_two_values_for_one_layer_are_named() -> None:
     graph = chain(inner=rsynaptic())
-    with pytest.raises(UnsupportedGraph, match=r"reset of inner.lif: reset\[inner\]=none and reset\[inner.lif\]=soft"):
+    with pytest.raises(
+        UnsupportedGraph, match=r"reset of inner\.lif .* \(got reset\[inner\]=none and reset\[inner.lif\]=soft\)"
+    ):
         lower(graph, dialect=f"{SNNTORCH},reset[inner]=none,reset[inner.lif]=subtract")
     same = lower(graph, dialect=f"{SNNTORCH},reset[inner]=soft,reset[inner.lif]=subtract")
     assert same["inner.lif"].neuron.reset == "soft"
@@ -172,19 +174,19 @@ def test_two_values_for_one_layer_are_named() -> None:
 @pytest.mark.parametrize(
     ("text", "where"),
     [
-        ("nir,reset[a]=none,reset[a]=none", "--dialect reset[a]"),
-        ("nir,reset[a]=sub", "--dialect reset[a]"),
-        ("nir,dt[a]=1e-3", "--dialect dt[a]"),
-        ("nir,numbers[a]=float64", "--dialect numbers[a]"),
-        ("nir,steps[a]=3", "--dialect steps[a]"),
-        ("nir,reset[]=none", "--dialect"),
-        ("nir,reset[a=none", "--dialect"),
-        ("nir,rest[a]=none", "--dialect"),
+        ("nir,reset[a]=none,reset[a]=none", "reset[a] in `dialect`"),
+        ("nir,reset[a]=sub", "reset[a] in `dialect`"),
+        ("nir,dt[a]=1e-3", "dt[a] in `dialect`"),
+        ("nir,numbers[a]=float64", "numbers[a] in `dialect`"),
+        ("nir,steps[a]=3", "steps[a] in `dialect`"),
+        ("nir,reset[]=none", "a choice in `dialect`"),
+        ("nir,reset[a=none", "a choice in `dialect`"),
+        ("nir,rest[a]=none", "a choice in `dialect`"),
     ],
 )
 def test_a_choice_for_a_node_that_cannot_be_read_is_refused(text: str, where: str) -> None:
     with pytest.raises(BadOptions) as refused:
-        chosen(text)
+        parse_dialect(text)
     assert [violation.where for violation in refused.value.violations] == [where]
 
 
@@ -194,26 +196,26 @@ def test_an_open_choice_can_be_made_for_each_node() -> None:
     with pytest.raises(UnsupportedGraph) as refused:
         lower(graph, dialect="snntorch,reset=soft,reset_delay[one]=yes")
     (violation,) = refused.value.violations
-    assert (violation.where, violation.found) == ("snntorch: reset_delay", "not specified for two")
+    assert (violation.where, violation.found) == ("reset_delay of dialect snntorch", "nothing for two")
 
 
 def test_no_reset_delay_is_needed_for_a_layer_without_a_reset() -> None:
     assert lower(chain(one=lif()), dialect="snntorch,reset=none")["one"].neuron.reset == "none"
     graph = chain(one=lif(), two=lif())
-    with pytest.raises(UnsupportedGraph, match="reset_delay: not specified for two"):
+    with pytest.raises(UnsupportedGraph, match=r"reset_delay of dialect snntorch must be .* \(got nothing for two\)"):
         lower(graph, dialect="snntorch,reset=soft,reset[one]=none")
 
 
 @pytest.mark.parametrize(("word", "recorded"), [("subtract", "soft"), ("zero", "hard"), ("none", "none")])
 def test_words_of_snntorch_are_recorded_in_one_spelling(word: str, recorded: str) -> None:
-    said = lower(chain(one=lif()), dialect=f"snntorch,reset={word},reset_delay=no")
-    assert said == lower(chain(one=lif()), dialect=f"snntorch,reset={recorded},reset_delay=no")
-    assert said.provenance["dialect"] == f"snntorch,reset={recorded},reset_delay=no"
+    program = lower(chain(one=lif()), dialect=f"snntorch,reset={word},reset_delay=no")
+    assert program == lower(chain(one=lif()), dialect=f"snntorch,reset={recorded},reset_delay=no")
+    assert program.provenance["dialect"] == f"snntorch,reset={recorded},reset_delay=no"
 
 
 @pytest.mark.parametrize("word", ["ge", ">="])
 def test_a_comparison_is_recorded_in_one_spelling(word: str) -> None:
-    assert str(chosen(f"nir,compare={word}")) == "nir,compare=ge"
+    assert str(parse_dialect(f"nir,compare={word}")) == "nir,compare=ge"
 
 
 def test_each_choice_for_a_node_goes_with_the_program(tmp_path: Path) -> None:
@@ -257,12 +259,12 @@ def test_inspect_shows_the_choices_for_nodes_and_their_syntax(tmp_path: Path, ca
     ):
         read(tmp_path / "theirs.nir")
     assert "such as reset[two]=none" in call("inspect", tmp_path / "theirs.nir").out
-    said = call("inspect", tmp_path / "theirs.nir", "--dialect", f"{SNNTORCH},reset[two]=none")
-    assert said.code == 0
-    assert f"dialect: {SNNTORCH},reset[two]=none" in said.out
+    called = call("inspect", tmp_path / "theirs.nir", "--dialect", f"{SNNTORCH},reset[two]=none")
+    assert called.code == 0
+    assert f"dialect: {SNNTORCH},reset[two]=none" in called.out
     found = td.inspect(tmp_path / "theirs.nir", dialect=f"{SNNTORCH},reset[two]=none")
     rows = {node["name"]: node["parameters"] for node in found["nodes"]}
     assert "soft reset, a step late" in rows["one"]
     assert "no reset" in rows["two"]
     wrong = call("inspect", tmp_path / "theirs.nir", "--dialect", f"{SNNTORCH},reset[tow]=none")
-    assert (wrong.code, "did you mean two?" in wrong.err) == (2, True)
+    assert (wrong.code, "Did you mean two?" in wrong.err) == (2, True)
