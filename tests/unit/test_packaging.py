@@ -34,9 +34,14 @@ def test_what_runs_in_lava_is_listed_as_data_to_the_last_file() -> None:
 
 
 def test_profiles_chips_and_the_page_are_listed_as_data() -> None:
-    room = ROOT / "simulator"
-    listed = {path for pattern in SETUPTOOLS["package-data"]["tdd_deploy.simulator"] for path in room.glob(pattern)}
-    there = {path for path in room.rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc", ".nbi", ".nbc")}
+    simulator, data = ROOT / "simulator", SETUPTOOLS["package-data"]
+    folders = {folder: data[f"tdd_deploy.simulator.{folder}"] for folder in ("hardware", "reports")}
+    listed = {
+        path for folder, patterns in folders.items() for each in patterns for path in (simulator / folder).glob(each)
+    }
+    there = {
+        path for path in simulator.rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc", ".nbi", ".nbc")
+    }
     assert listed == there
 
 
