@@ -6,7 +6,7 @@ from .declare import Options, Range, option, options_of
 from .vocabulary import Per
 
 DEPLOYED_BITS = 8  # of a weight on Loihi 2
-WEIGHT_BITS = Range(BITS[0], BITS[-1])
+WEIGHT_BITS = Range(2, 8)
 LARGEST_INPUT_BITS = 12
 
 
