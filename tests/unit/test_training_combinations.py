@@ -1,15 +1,17 @@
 """Whatever is chosen together is learned from, or refused with the reason."""
 
+from typing import get_args
+
 import numpy as np
 import pytest
 import torch
 
 from tdd_deploy.errors import BadOptions
 from tdd_deploy.options.training import METHOD_DEFAULTS, STRATEGY_DEFAULTS, TrainOptions
-from tdd_deploy.options.vocabulary import SPIKING
+from tdd_deploy.options.vocabulary import SPIKING, Transmission
 from tdd_deploy.training import Samples, TrainingData, fit
 from tdd_deploy.training.methods import STEP_LOSSES
-from tdd_deploy.training.strategies import TRANSMISSIONS, Batch
+from tdd_deploy.training.strategies import Batch
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -40,7 +42,7 @@ def learned(options):
 @pytest.mark.parametrize("loss", STEP_LOSSES)
 @pytest.mark.parametrize("strategy", STRATEGY_DEFAULTS)
 def test_every_combination_learns_or_is_refused_for_a_reason(strategy, loss, method):
-    for transmit in (None, *TRANSMISSIONS):
+    for transmit in (None, *get_args(Transmission)):
         options = TrainOptions(
             network="mlp", steps=3, strategy=strategy, loss=loss, method=method, transmit=transmit,
             learn=("beta", "threshold"),

@@ -1,15 +1,17 @@
 from dataclasses import fields, replace
+from typing import get_args
 
 import pytest
 import torch
 
 from tdd_deploy.errors import BadOptions
 from tdd_deploy.neurons import IF, LIF
+from tdd_deploy.options import vocabulary
 from tdd_deploy.options.training import METHOD_DEFAULTS, STRATEGY_DEFAULTS, TrainOptions
 from tdd_deploy.options.vocabulary import METHODS, SPIKING
 from tdd_deploy.training import NETWORKS
 from tdd_deploy.training.ann import ReluNetwork
-from tdd_deploy.training.methods import READINGS, SCORES, Ddla, L1Delta, L1Onset, L1Spikes
+from tdd_deploy.training.methods import Ddla, L1Delta, L1Onset, L1Spikes
 from tdd_deploy.training.network import Neurons
 
 OF_METHODS = tuple(dict.fromkeys(name for defaults in METHOD_DEFAULTS.values() for name in defaults))
@@ -217,8 +219,8 @@ def test_tet_has_no_penalty():
     assert options.penalty_weight == 0
 
 
-@pytest.mark.parametrize("reading", READINGS)
-@pytest.mark.parametrize("score", SCORES)
+@pytest.mark.parametrize("reading", get_args(vocabulary.Ddla))
+@pytest.mark.parametrize("score", get_args(vocabulary.Score))
 def test_the_penalty_is_that_of_the_method(score, reading):
     assert TrainOptions(score=score, reading=reading, keep=0.3).checked().make_penalty() == Ddla(reading, 0.3)
     assert TrainOptions(method="l1-spikes").checked().make_penalty() == L1Spikes()
