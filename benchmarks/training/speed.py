@@ -30,7 +30,7 @@ from spikingjelly.activation_based import functional, layer, neuron, surrogate  
 
 from tdd_deploy.files import write_json  # noqa: E402
 from tdd_deploy.options.training import TrainOptions  # noqa: E402
-from tdd_deploy.training import NETWORKS  # noqa: E402
+from tdd_deploy.training import NETWORKS, make_network  # noqa: E402
 from tdd_deploy.training.malloc import keep_freed_memory  # noqa: E402
 from tdd_deploy.training.network import Connection  # noqa: E402
 
@@ -42,7 +42,7 @@ class Ours(nn.Module):
     def __init__(self, n_steps: int) -> None:
         super().__init__()
         self.n_steps = n_steps
-        self.network = TrainOptions(network="conv-medium").make_network((1, SIZE, SIZE), CLASSES)
+        self.network = make_network(TrainOptions(network="conv-medium"), (1, SIZE, SIZE), CLASSES)
         self.network.to(memory_format=torch.channels_last)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -20,6 +20,7 @@ import torch
 
 from tdd_deploy.files import write_json
 from tdd_deploy.options.training import TrainOptions
+from tdd_deploy.training.build import make_network, make_objective, make_strategy
 from tdd_deploy.training.malloc import keep_freed_memory
 from tdd_deploy.training.strategies import Batch
 from tests.kept import most_kept
@@ -39,12 +40,12 @@ class Learner:
     def __init__(self, n_steps: int, batch: int, options: dict[str, Any]) -> None:
         chosen = TrainOptions(network="resnet19-small", method="tet", steps=n_steps, **options).checked()
         torch.manual_seed(0)
-        self.network = chosen.make_network((3, 32, 32), 10).to(memory_format=torch.channels_last)
-        self.strategy = chosen.make_strategy(self.network, 10)
+        self.network = make_network(chosen, (3, 32, 32), 10).to(memory_format=torch.channels_last)
+        self.strategy = make_strategy(chosen, self.network, 10)
         self.network.train()
         x = torch.rand(batch, 3, 32, 32).to(memory_format=torch.channels_last)
         self.batch = Batch(
-            x[None], torch.randint(0, 10, (batch,)), n_steps, chosen.make_objective(self.network), torch.Generator()
+            x[None], torch.randint(0, 10, (batch,)), n_steps, make_objective(chosen, self.network), torch.Generator()
         )
         self.optimizer = torch.optim.AdamW(self.network.parameters())
 

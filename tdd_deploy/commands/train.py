@@ -10,17 +10,17 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from tdd_deploy import __version__, training
+from tdd_deploy import training
 from tdd_deploy.data import Choice, Source
 from tdd_deploy.errors import BadData, BadFile, BadOption, BadOptions, Violation
 from tdd_deploy.exporters import TARGETS
 from tdd_deploy.exporters.onnx import relu_network
 from tdd_deploy.files import write_json
-from tdd_deploy.options.declare import Gathered, gather
+from tdd_deploy.options.declare import gather
 from tdd_deploy.options.training import OF_DATA, LearnedData, Place, TrainOptions
-from tdd_deploy.options.vocabulary import ANN
 from tdd_deploy.run_folder import BASELINE_VERSION, RunFolder
 from tdd_deploy.training import Board, ReluNetwork, Samples, TrainingData, Watcher
+from tdd_deploy.version import __version__
 
 from .training_data import Learned, is_in_time, training_data
 
@@ -83,7 +83,7 @@ def train(
         TddDeployError: anything wrong with the folder, the data or an option.
     """
     folder = RunFolder(Path(out))
-    place = _gather(given)[Place]
+    place = gather(given, *OWNERS)[Place]
     before = _before(folder, given) if resume else None
     options, data = _decide(given if before is None else before.options, whole)
     if not resume and folder.path.is_dir() and any(folder.path.iterdir()):
@@ -128,7 +128,7 @@ def _before(folder: RunFolder, given: Mapping[str, object]) -> _Before:
     recorded = folder.read_record(remedy)
     options = TrainOptions.from_json(recorded["options"])
     found = _Before(options=options, facts=recorded["data"], epochs=recorded["epochs"])
-    chosen = _gather(given)
+    chosen = gather(given, *OWNERS)
     values = {
         name: getattr(chosen[owner], name) for owner in OWNERS[:2] for name in given if hasattr(chosen[owner], name)
     }
@@ -142,7 +142,7 @@ def _before(folder: RunFolder, given: Mapping[str, object]) -> _Before:
     if changed:
         raise BadOptions("`resume` continues a run as it began", changed)
     try:
-        _gather({name: value for name, value in options.items() if value is not None})
+        gather({name: value for name, value in options.items() if value is not None}, *OWNERS)
     except BadOptions as error:
         raise BadFile(folder.train_json, f"is damaged ({error})", remedy) from error
     return found
@@ -151,7 +151,7 @@ def _before(folder: RunFolder, given: Mapping[str, object]) -> _Before:
 def _decide(choices: Mapping[str, object], whole: Source | None) -> tuple[TrainOptions, Choice]:
     """Return the checked options of a run, and its data, opened in as many time steps as they have."""
     given = {name: value for name, value in choices.items() if value is not None}
-    gathered = _gather(given)
+    gathered = gather(given, *OWNERS)
     is_ann = gathered[TrainOptions].is_ann
     options = gathered[LearnedData]
     steps = gathered[TrainOptions].steps if "steps" in choices else None
@@ -161,12 +161,7 @@ def _decide(choices: Mapping[str, object], whole: Source | None) -> tuple[TrainO
         raise BadOption(option, "cannot be combined with `method=ann`, which has no time steps")
     if options.cuts_events and "steps" not in choices:
         given["steps"] = data.open("train").sample_shape[0]
-    return _gather(given)[TrainOptions].checked(), data
-
-
-def _gather(given: Mapping[str, object]) -> Gathered:
-    """Return checked options; an ANN has one time step unless another number is given."""
-    return gather(({"steps": 1} if given.get("method") == ANN else {}) | dict(given), *OWNERS)
+    return gather(given, *OWNERS)[TrainOptions].checked(), data
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

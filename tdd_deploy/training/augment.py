@@ -15,12 +15,12 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812  (torch's own convention)
 
 from tdd_deploy.errors import BadOption, BadOptions, MissingDependency, Violation
+from tdd_deploy.options import vocabulary
 from tdd_deploy.options.training import TrainOptions
 
 from .chance import seeded
 from .samples import TrainingData, encoded
 
-AUGMENTATIONS = ("crop-flip", "randaugment")
 SMALL = 16  # pixels; a crop removes less from smaller images
 OPERATIONS, MAGNITUDE = 2, 9  # parameters of RandAugment
 GROUP = 8  # samples with the same operations of RandAugment, so that a batch has several
@@ -38,7 +38,7 @@ class Augmentation:
         shape: the shape of an image.
     """
 
-    image: str | None
+    image: vocabulary.Augmentation | None
     mixup: float | None
     cutmix: float | None
     n_classes: int

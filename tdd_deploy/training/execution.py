@@ -10,11 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor, distributed
 
-from tdd_deploy.errors import BadOption, did_you_mean
+from tdd_deploy.errors import BadOption
+from tdd_deploy.options.vocabulary import Device
 
 from .distributed import ALONE, CPU, Processes
 
-DEVICES = ("auto", "cpu", "cuda")
 TIMEOUT = timedelta(minutes=5)  # of a process that waits for another
 
 
@@ -42,14 +42,12 @@ class Execution:
 
 
 @contextmanager
-def executing(device: str = "auto") -> Iterator[Execution]:
+def executing(device: Device = "auto") -> Iterator[Execution]:
     """Join the processes of torchrun, if it started this one; choose the device.
 
     Raises:
-        BadOption: no such device.
+        BadOption: torch has no GPU.
     """
-    if device not in DEVICES:
-        raise BadOption("device", repr(device), " or ".join(DEVICES), did_you_mean(device, DEVICES))
     if device == "cuda" and not torch.cuda.is_available():
         raise BadOption("device=cuda", "needs a GPU that torch can use", remedy="Use `device=cpu` or `device=auto`.")
     place = CPU

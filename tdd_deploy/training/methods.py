@@ -6,18 +6,16 @@ options for everything that they leave open. RMP-loss, Guo et al., ICCV 2023.
 """
 
 from dataclasses import dataclass
-from typing import Literal, Protocol, get_args
+from typing import Protocol
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812  (torch's own convention)
 
+from tdd_deploy.options.vocabulary import DdlaReading, Loss
+
 from .network import Connection, Gate, Network, Neurons, Unrolled
 
-Score = Literal["gsc", "jac", "grad", "random"]
-Reading = Literal["F", "D"]
-SCORES: tuple[Score, ...] = get_args(Score)
-READINGS: tuple[Reading, ...] = get_args(Reading)
 RMP_WEIGHT = 0.1
 
 
@@ -66,7 +64,7 @@ class RmpLoss:
         return TetLoss(self.smoothing)(run, targets) + RMP_WEIGHT * of_potentials
 
 
-STEP_LOSSES: dict[str, type[TetLoss | RateLoss | RmpLoss]] = {"tet": TetLoss, "rate": RateLoss, "rmp": RmpLoss}
+STEP_LOSSES: dict[Loss, type[TetLoss | RateLoss | RmpLoss]] = {"tet": TetLoss, "rate": RateLoss, "rmp": RmpLoss}
 
 
 @dataclass(frozen=True)
@@ -108,7 +106,7 @@ class Ddla:
     every neuron that fired is free, and both readings are the same.
     """
 
-    reading: Reading
+    reading: DdlaReading
     keep: float
 
     def __call__(self, sent: Sent) -> Tensor:

@@ -6,18 +6,17 @@ Networks", ICCV 2023. STDL, "Spatio-Temporal Decoupled Learning for Spiking Neur
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, Protocol, get_args
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
+from tdd_deploy.options.vocabulary import Score, Transmission
+
 from .distributed import ALONE, Processes
 from .local import LocalParts
-from .methods import Penalty, Score, Sent, StepLoss, kept_mask
+from .methods import Penalty, Sent, StepLoss, kept_mask
 from .network import OUTPUTS, Network, States, Unrolled
-
-Transmission = Literal["all", "open", "closed"]
-TRANSMISSIONS: tuple[Transmission, ...] = get_args(Transmission)
 
 
 @dataclass(frozen=True)

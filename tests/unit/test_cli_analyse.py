@@ -1,5 +1,6 @@
 """analyse and prune, as a stranger uses them."""
 
+import importlib
 import json
 import os
 import signal
