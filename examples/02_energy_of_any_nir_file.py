@@ -33,7 +33,7 @@ def main() -> None:
         network = chosen.network or foreign_file(Path(folder) / "network.nir")
         dialects = chosen.dialects or ([] if chosen.network else DIALECTS)
         for what, found in td.inspect(network).items():
-            if what.startswith("what each "):  # dialect makes of a layer
+            if what.startswith("what each dialect"):
                 print(f"{what}:", *(f"  {dialect}: {meaning}" for dialect, meaning in found.items()), sep="\n")
         if not dialects:
             sys.exit("name the tool that wrote it with --dialects; nothing is guessed")

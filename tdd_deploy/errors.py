@@ -24,7 +24,6 @@ TddDeployError            exit code 2: a file, an option or a number the user ca
 └── Interrupted           exit code 130: Ctrl-C; what was done is saved
 """
 
-import difflib
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -41,6 +40,8 @@ def without_backticks(text: str) -> str:
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Suggest the known word that is closest to another one; without a close one, return an empty text."""
+    import difflib  # noqa: PLC0415  (most runs need none)
+
     near = difflib.get_close_matches(word, list(known), n=1)
     return f"Did you mean {near[0]}?" if near else ""
 

@@ -19,8 +19,8 @@ def assert_every_backend_agrees(net, program, inputs):
     with torch.no_grad():
         run = net.unroll(torch.from_numpy(inputs), n_steps)
     layers = [layer.name for layer in program.neuron_layers]
-    assert run.taps.keys() == {*layers}
-    expected = {name: tap.numpy() for name, tap in run.taps.items()}
+    assert run.spikes.keys() == {*layers}
+    expected = {name: raster.numpy() for name, raster in run.spikes.items()}
     assert expected
     assert all(raster.any() for raster in expected.values())
     expected["output"] = run.outputs.numpy()

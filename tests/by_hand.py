@@ -64,7 +64,7 @@ SAME_IN_EVERY_CODE = {
 SPIKE_CODE = {
     "input": {"input_events": [1 + 1, 2 + 1, 1 + 2], "messages": [1 + 1, 2 + 1, 1 + 2]},
     "fc": {
-        "synops_effective": [2 + 2, 3 + 2, 1 + 3],  # two weights behind input 0, one behind input 1
+        "synops_effective": [2 + 2, 3 + 2, 1 + 3],  # two weights receive from input 0, one from input 1
         "synops_stored": [2 + 2, 4 + 2, 2 + 4],
         "acs": [2, 3, 1],  # sample 0
         "macs": [2, 2, 3],  # sample 1: at step 3 its 1.0 beside the 0.5 makes no AC
@@ -186,8 +186,8 @@ def result() -> Result:
     return Engine(program(), routes=placed(program()).routes).run(Given(INPUTS), n_steps=3, record=("hidden",))
 
 
-# What train --method ann would write of its dense twin: as many multiplications, on the same data.
-TWIN = {
+# What training with the method ann would write of its ANN baseline: as many multiplications, on the same data.
+ANN_BASELINE = {
     "network": "by hand",
     "quantization": {"method": "post-training"},
     "data": {

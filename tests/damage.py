@@ -211,7 +211,7 @@ def make_sdnn(path: Path) -> None:
 
 
 def make_onnx(path: Path) -> None:
-    """Write a conventional network."""
+    """Write a ReLU network."""
     helper, floats = onnx.helper, onnx.TensorProto.FLOAT
     nodes = [
         helper.make_node("Conv", ["x", "w", "b"], ["a"], pads=[1, 1, 1, 1], kernel_shape=[3, 3]),
@@ -278,9 +278,9 @@ def run(kind: str, seeds: range, folder: Path) -> dict[str, Any]:
     reading += words
     found: dict[str, Any] = {"refused": 0, "read": 0, "bugs": []}
     reference_words = [word.replace(str(path), str(whole)) for word in reading]
-    code, _, said = call(reference_words)
-    assert code == 0, said
-    room = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 + BYTES
+    code, _, message = call(reference_words)
+    assert code == 0, message
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 + BYTES
     for seed in seeds:
         rng = random.Random(seed)
         path.write_bytes(whole.read_bytes())
@@ -290,35 +290,35 @@ def run(kind: str, seeds: range, folder: Path) -> dict[str, Any]:
             path.write_bytes(damaged_bytes(rng, whole.read_bytes()))
         before = {file.name: file.stat().st_mtime_ns for file in folder.iterdir()}
         begin = time.monotonic()
-        code, out, said = call(reading)
+        code, out, message = call(reading)
         after = {file.name: file.stat().st_mtime_ns for file in folder.iterdir()}
         wrong = {
             f"exit code {code}": code not in (0, 2),
-            "a traceback": "Traceback" in said,
-            "no sentence": code == 2 and not said.strip(),
-            f"{len(said)} characters": len(said) > 20_000,
+            "a traceback": "Traceback" in message,
+            "no sentence": code == 2 and not message.strip(),
+            f"{len(message)} characters": len(message) > 20_000,
             "output of what was refused": code == 2 and bool(out),
             f"{time.monotonic() - begin:.1f} s": time.monotonic() - begin > SECONDS,
-            "more than 1 GiB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 > room,
+            "more than 1 GiB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 > memory,
             "files written": before != after,
         }
         found["refused" if code else "read"] += 1
-        found["bugs"] += [f"{kind} {seed}: {what}: {said[-300:]}" for what, is_so in wrong.items() if is_so]
+        found["bugs"] += [f"{kind} {seed}: {what}: {message[-300:]}" for what, is_so in wrong.items() if is_so]
     return found
 
 
 def call(words: list[str]) -> tuple[int, str, str]:
     """Return exit code, output and errors of a command."""
-    out, said = io.StringIO(), io.StringIO()
+    out, message = io.StringIO(), io.StringIO()
     sys.argv = ["tdd-deploy", *words]
     signal.alarm(3 * SECONDS)  # ends the process: a hang cannot be caught otherwise
-    with redirect_stdout(out), redirect_stderr(said):
+    with redirect_stdout(out), redirect_stderr(message):
         try:
             cli.main()
         except SystemExit as stopped:
             code = int(stopped.code or 0)
     signal.alarm(0)
-    return code, out.getvalue(), said.getvalue()
+    return code, out.getvalue(), message.getvalue()
 
 
 if __name__ == "__main__":

@@ -66,7 +66,7 @@ class Ear:
 
 
 def stop_at(n_batches):
-    """Let this process have a signal while it learns a batch."""
+    """Send this process a signal while it learns a batch."""
     seen = 0
     encoded = augment.encoded
 
@@ -82,7 +82,7 @@ def stop_at(n_batches):
 
 def main(folder: Path) -> None:
     torch.set_num_threads(1)
-    said = {}
+    results = {}
     with executing("cpu") as execution:
         rank = execution.processes.rank
 
@@ -93,9 +93,9 @@ def main(folder: Path) -> None:
             execution.processes.wait()
             try:
                 trained = fit(options, data(), folder / where, resume=resume, watcher=ear, execution=execution)
-                said[name] = {"history": trained.history, "kept": trained.kept_epoch, "batches": ear.batches}
+                results[name] = {"history": trained.history, "kept": trained.kept_epoch, "batches": ear.batches}
             except TddDeployError as error:
-                said[name] = {"error": str(error), "batches": ear.batches}
+                results[name] = {"error": str(error), "batches": ear.batches}
 
         for name in CASES:
             run(name, case(name), name)
@@ -104,7 +104,7 @@ def main(folder: Path) -> None:
         if rank == execution.processes.n - 1:
             stop_at(STOPPED_AT)
         run("stopped", case("bptt"), "stopped")
-    (folder / f"said-{rank}.json").write_text(json.dumps(said))
+    (folder / f"results-{rank}.json").write_text(json.dumps(results))
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from tdd_deploy.neurons import IF, LIF
-from tdd_deploy.training.ann import calibrate, quantized, twin_of
+from tdd_deploy.training.ann import calibrate, quantized, relu_network_of
 from tdd_deploy.training.architectures import Builder, make_network
 from tdd_deploy.training.network import Neurons
 
@@ -82,12 +82,12 @@ def images(n=40, shape=(1, 8, 8), *, seed=0):
     return torch.from_numpy((x / 256).astype(np.float32))
 
 
-def twin(name="conv-small", **choices):
-    """The dense twin of such a network, in evaluation mode."""
-    return twin_of(tiny_resnet() if name == "tiny resnet" else network(name, **choices)).eval()
+def relu_network(name="conv-small", **choices):
+    """The ReLU network of such a network, in evaluation mode."""
+    return relu_network_of(tiny_resnet() if name == "tiny resnet" else network(name, **choices)).eval()
 
 
 def in_integers(net, bits, x=None):
-    """A twin in integers, calibrated with images."""
+    """A ReLU network in integers, calibrated with images."""
     x = images(shape=net.input_shape) if x is None else x
     return quantized(net, calibrate(net, x, size=16), bits)

@@ -185,12 +185,12 @@ class Grower:
         neuron = self.neuron(shape, spiking=bool(self.graded.intersection(sources)))
         return self.put(NeuronLayer(name=self.name("n"), shape=shape, neuron=neuron), shape, *sources)
 
-    def joined(self, layer: str, twin: str) -> str:
-        """One map that takes the sum of two layers, and a layer behind it."""
+    def joined(self, layer: str, other: str) -> str:
+        """One map that takes the sum of two layers, and a layer after it."""
         shape = self.shapes[layer]
         join = self.dense(layer, shape[0]) if len(shape) == 1 else self.conv(layer, n_out=shape[0], same=True)
-        self.edges.append(Edge(twin, join))
-        if twin in self.graded:
+        self.edges.append(Edge(other, join))
+        if other in self.graded:
             self.graded.add(join)
         return self.layer(join)
 

@@ -46,11 +46,11 @@ def write(program: Program, folder: Path, *, mapping: Mapping = "fused") -> None
             folder, f"cannot be made ({error.strerror})", "name a folder in a place you can write to"
         ) from error
     with beside as name:
-        part, former = Path(name) / "new", Path(name) / "former"
+        part, replaced = Path(name) / "new", Path(name) / "replaced"
         try:
             _fill(part, program, mapping)
             if folder.exists():
-                folder.rename(former)
+                folder.rename(replaced)
             part.rename(folder)
         except OSError as error:
             found = f"cannot be written ({error.strerror})"

@@ -41,7 +41,7 @@ def disagreements(baseline: Mapping[str, Any], program: Program, data: Mapping[s
         found = f"{baseline['data']['name']} ({', '.join(splits)})"
         yield Violation("its data", found, f"{name} ({split})", "Train it on the same data.")
     elif splits[split]["files"] != data["files"]:
-        yield Violation("its data", f"are other files of {name} than in this run", remedy="Train it on the same files.")
+        yield Violation("its data", f"other files of {name}", "the files of this run", "Train it on the same files.")
     measured, now = baseline["data"]["input_scale"], data["input"]["scale"]
     if measured != now:
         remedy = f"Train it with `input_scale={now:.17g}`, or use `input_scale={measured:.17g}` here."
@@ -69,7 +69,7 @@ def baseline_json(baseline: Mapping[str, Any], split: str, profiles: Sequence[Pr
     ]
     return {
         "network": baseline["network"],
-        "quantisation": baseline["quantization"],
+        "quantization": baseline["quantization"],
         "caveat": CAVEAT,
         "results": rows,
     }

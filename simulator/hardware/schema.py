@@ -95,7 +95,7 @@ def allowed(key: Key) -> str:
     """Describe what a key may hold."""
     if key.allowed:
         words = ", ".join(str(value) for value in key.allowed)
-        some = "a list of some of" if key.kind is list else "one of" if len(key.allowed) > 1 else ""
+        some = "some of" if key.kind is list else "one of" if len(key.allowed) > 1 else ""
         return f"{some} {words}".lstrip()
     if key.kind is str:
         return "a text that is not empty"

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tdd_deploy.errors import MissingDependency
+from tdd_deploy.errors import PARAMETER, MissingDependency
 from tdd_deploy.files import replacing
 
 from .pictures import pictures
@@ -22,6 +22,9 @@ from .tables import (
     range_text,
 )
 
+if TYPE_CHECKING:
+    from markupsafe import Markup
+
 
 def require() -> None:
     """Raise MissingDependency when the libraries for a report are not installed."""
@@ -37,7 +40,9 @@ def write_html(path: Path, report: Mapping[str, Any]) -> None:
     import jinja2  # noqa: PLC0415  (an optional part)
 
     source = (resources.files(__package__) / "report.html.jinja").read_text(encoding="utf-8")
-    template = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(source)
+    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["code"] = with_code
+    template = environment.from_string(source)
     n = report["totals"]["samples"]
     profiles = by_profile(report).rows
     page = template.render(
@@ -57,3 +62,10 @@ def write_html(path: Path, report: Mapping[str, Any]) -> None:
     )
     with replacing(path) as part:
         part.write_text(page, encoding="utf-8")
+
+
+def with_code(text: str) -> "Markup":
+    """Escape a text, and show parameters in backticks as code."""
+    from markupsafe import Markup, escape  # noqa: PLC0415  (comes with jinja2)
+
+    return Markup(PARAMETER.sub(lambda found: f"<code>{found[0].strip('`')}</code>", escape(text)))

@@ -5,14 +5,16 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
-from tdd_deploy.errors import BadOption
+from tdd_deploy.errors import BadOption, did_you_mean
 from tdd_deploy.files import replacing
 from tdd_deploy.program import NeuronLayer, Program, with_potential_output
 from tdd_deploy.program.rounding import PIXELS, SPIKES, rounding_receivers_of
+from tdd_deploy.simulator.arithmetic import NumberArray
 from tdd_deploy.simulator.counts import FIELDS, Counts, Trace
 from tdd_deploy.simulator.hardware.baseline import baseline_json, break_even, fed_by_input
 from tdd_deploy.simulator.hardware.energy import UNPLACED, Energy, Seconds, price_counts
@@ -20,6 +22,11 @@ from tdd_deploy.simulator.hardware.placement import Placement, placement_json
 from tdd_deploy.simulator.hardware.profiles import Profile
 from tdd_deploy.simulator.hardware.timing import BASIS, run_time
 from tdd_deploy.simulator.routes import COSTS
+
+from .summary import Columns, Summary, flat, summarize, to_frame
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 SCHEMA_VERSION = 4
 GIVEN = "the time per step that was given"
@@ -35,7 +42,7 @@ class Priced:
     delta_code: Energy
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Simulation:
     """A finished simulation; counts are sums over its samples."""
 
@@ -50,7 +57,8 @@ class Simulation:
     options: Mapping[str, Any] = field(default_factory=dict)  # as they were given, for people
     baseline: Mapping[str, Any] | None = None  # what training with the method ann measured of its ANN baseline
     early_exit: float | None = None  # the margin
-    output: Any = None  # one array, if the output is the same in all samples and time steps
+    constant_output: NumberArray | None = None  # the output, if it is the same in all samples and time steps
+    outputs: NumberArray | None = None  # [n_samples, n_classes], summed over time steps; None for other shapes
 
     @property
     def energy(self) -> Priced | None:
@@ -62,15 +70,53 @@ class Simulation:
         """Fraction of samples whose largest output, summed over time, is their label."""
         return None if self.n_correct is None else self.n_correct / self.trace.n_samples
 
-    def as_json(self) -> dict[str, Any]:
-        """Return the simulation as plain values."""
-        n_layers, n_steps = self.trace.executed.spikes.shape
-        n_running = self.trace.n_running
-        steps = [{"step": t + 1, "samples": int(n_running[t]), **self._row((slice(None), t))} for t in range(n_steps)]
-        layers = [
+    @property
+    def predictions(self) -> NDArray[np.int64] | None:
+        """The class of each sample, ``[n_samples]``: the largest output, summed over time; None without ``outputs``."""
+        return None if self.outputs is None else self.outputs.argmax(axis=1)
+
+    @property
+    def layers(self) -> list[dict[str, Any]]:
+        """A row per layer: counts and energies, as sums over samples and time steps."""
+        return [
             {"name": layer.name, "kind": layer.kind, "shape": list(layer.shape), **self._row((row, slice(None)))}
             for row, layer in enumerate(self.trace.layers)
         ]
+
+    @property
+    def steps(self) -> list[dict[str, Any]]:
+        """A row per time step: counts and energies, as sums over samples and layers."""
+        n_running = self.trace.n_running
+        return [
+            {"step": t + 1, "samples": int(n), **self._row((slice(None), t))} for t, n in enumerate(n_running.tolist())
+        ]
+
+    def to_frame(self, *, by: Literal["layer", "step"] = "layer") -> "DataFrame | Columns":
+        """Return ``layers`` or ``steps`` as a pandas DataFrame, or without pandas as a dict of columns.
+
+        Raises:
+            BadOption: ``by`` is another word.
+        """
+        if by not in ("layer", "step"):
+            raise BadOption("by", repr(by), "layer or step", did_you_mean(by, ("layer", "step")))
+        return to_frame(self.layers if by == "layer" else self.steps)
+
+    @property
+    def summary(self) -> Summary:
+        """The figures that a notebook shows."""
+        energies = [(priced.executed, priced.spike_code) for priced in self.energies]
+        title = f"Simulation of {self.data['name']} ({self.data['split']}), {self.code} code"
+        return summarize(self.trace, title, accuracy=self.accuracy, energies=energies)
+
+    def __repr__(self) -> str:
+        return self.summary.as_text()
+
+    def _repr_html_(self) -> str:
+        return self.summary.as_html()
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the simulation as plain values."""
+        n_layers, n_steps = self.trace.executed.spikes.shape
         return {
             "schema_version": SCHEMA_VERSION,
             "program": self._program_json(),
@@ -79,8 +125,8 @@ class Simulation:
             "options": dict(self.options),
             "accuracy": self.accuracy,
             "output": self._output_json(),
-            "steps": steps,
-            "layers": layers,
+            "steps": self.steps,
+            "layers": self.layers,
             "early_exit": self._early_exit_json(),
             "overlap": self._overlap_json(),
             "caveats": list(self.caveats),
@@ -125,13 +171,13 @@ class Simulation:
     def _output_json(self) -> dict[str, Any]:
         """Describe the output, and whether it ever changes: it may be 0 throughout, or equal for all samples."""
         program = self.program
-        is_zero = self.output is not None and not np.any(self.output)
+        is_zero = self.constant_output is not None and not np.any(self.constant_output)
         return {
             "reading": program.output.reading,
             "sources": [edge.source for edge in program.incoming[program.output.name]],
             "silent_layer": _silent_layer(program) if is_zero else None,
             "always_zero": is_zero,
-            "never_changes": is_zero or (self.output is not None and self.trace.n_samples > 1),
+            "never_changes": is_zero or (self.constant_output is not None and self.trace.n_samples > 1),
         }
 
     def _early_exit_json(self) -> dict[str, Any] | None:
@@ -254,18 +300,11 @@ def mean_text(mean: float) -> str:
 
 def write_csv(path: Path, report: Mapping[str, Any]) -> None:
     """Write one line per time step of what ``Simulation.as_json`` returned."""
-    rows = [_flat(step) for step in report["steps"]]
+    rows = [flat(step) for step in report["steps"]]
     with replacing(path) as part, part.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, rows[0])
         writer.writeheader()
         writer.writerows(rows)
-
-
-def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in row.items():
-        flat |= {f"{name}_{inner}": v for inner, v in value.items()} if isinstance(value, dict) else {name: value}
-    return flat
 
 
 def _sum(counts: Counts, name: str, cells: tuple[Any, Any]) -> int:

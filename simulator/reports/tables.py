@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tdd_deploy.options.vocabulary import Row, TableFormat
+
 Cell = str | float | None
 Report = Mapping[str, Any]  # what Simulation.as_json gave
 
@@ -166,15 +168,15 @@ def as_latex(table: Table) -> str:
     )
 
 
-TABLES: dict[str, Callable[[Report], Table]] = {
+TABLES: dict[Row, Callable[[Report], Table]] = {
     "layer": by_layer,
     "step": by_step,
     "term": by_term,
     "profile": by_profile,
     "placement": by_placement,
-    "ann_baseline": by_ann_baseline,
+    "ann-baseline": by_ann_baseline,
 }
-FORMATS: dict[str, Callable[[Table], str]] = {"md": as_markdown, "csv": as_csv, "latex": as_latex}
+FORMATS: dict[TableFormat, Callable[[Table], str]] = {"md": as_markdown, "csv": as_csv, "latex": as_latex}
 
 
 def _counts(label: str, rows: Sequence[tuple[str, Mapping[str, Any]]], report: Report) -> Table:

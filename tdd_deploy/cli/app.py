@@ -7,29 +7,65 @@ Exit codes: 0 yes; 1 the answer is no; 2 usage or bad file; 3 an optional part i
 import os
 import sys
 import traceback
+from importlib import import_module
 
 import click
 
-from tdd_deploy import __version__
-from tdd_deploy.errors import Interrupted, TddDeployError, WorkerFailed
+from tdd_deploy.errors import Interrupted, TddDeployError, WorkerFailed, did_you_mean
+from tdd_deploy.version import __version__
 
-from .analyze import analyze
-from .check import check
 from .console import is_first
-from .export import export
 from .flags import with_flags
-from .inspect import inspect
-from .lava import lava
-from .profiles import profiles
-from .prune import prune
-from .report import compare, report
-from .simulate import simulate
-from .sweep import sweep
-from .train import train
-from .verify import verify
+
+# A command lives in the module of its name, and is loaded when it is called.
+SUMMARIES = {
+    "train": "Train a spiking network and write it as a NIR file.",
+    "export": "Write a network for a target: nir, lava or onnx.",
+    "simulate": "Execute a network event by event; count, and price what was executed.",
+    "sweep": "Simulate every combination of networks, codes, bits and thresholds.",
+    "verify": "Run samples on several backends and compare them.",
+    "analyze": "Show what a trained network repeats, and where deltas pay.",
+    "prune": "Set weights to zero that carry little information, and train on.",
+    "check": "Check whether a network fits on a chip.",
+    "inspect": "Print the contents of a network file, every choice named.",
+    "report": "Print a table of a report that simulate wrote.",
+    "compare": "Print several reports side by side.",
+    "profiles": "List hardware profiles, with every figure and its source.",
+    "lava": "Set up Intel's Lava, and run exported bundles in it.",
+}
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+class Commands(click.Group):
+    """A group that loads a command when it is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of all commands, in the order of their use."""
+        return list(SUMMARIES)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Load a command."""
+        if cmd_name not in SUMMARIES:
+            return None
+        module = import_module(f"{__package__}.{'report' if cmd_name == 'compare' else cmd_name}")
+        command: click.Command = getattr(module, cmd_name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the summaries, without loading anything."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(SUMMARIES.items()))
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command of a command line; suggest one for an unknown name."""
+        if args and args[0] not in SUMMARIES and not args[0].startswith("-"):
+            hint = did_you_mean(args[0], SUMMARIES)
+            ctx.fail(f"No such command {args[0]!r}.{f' {hint}' if hint else ''}")
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="tdd-deploy", message="%(prog)s %(version)s")
 def cli() -> None:
     """Spiking networks from the trainer to the chip, executed as changes between time steps.
@@ -40,24 +76,6 @@ def cli() -> None:
       tdd-deploy simulate runs/digits --data digits --energy
       tdd-deploy export runs/digits --target nir --out digits.nir
     """  # noqa: D301  (click wants the character itself)
-
-
-for command in (
-    train,
-    export,
-    simulate,
-    sweep,
-    verify,
-    analyze,
-    prune,
-    check,
-    inspect,
-    report,
-    compare,
-    profiles,
-    lava,
-):
-    cli.add_command(command)
 
 
 def main() -> None:

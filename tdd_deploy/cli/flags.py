@@ -1,6 +1,5 @@
 """Flags of the command line, made from the fields of options; and sentences that name flags."""
 
-import tomllib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cache, wraps
 from pathlib import Path
@@ -9,9 +8,9 @@ from typing import Any, TypeVar
 import click
 from click.core import ParameterSource
 
-from tdd_deploy import options
 from tdd_deploy.errors import PARAMETER, BadFile, BadOptions, Violation, did_you_mean
-from tdd_deploy.options.declare import Option, Options, gather, options_of
+from tdd_deploy.options.declare import Declaration, Option, Options, gather, options_of
+from tdd_deploy.options.functions import OPTIONS
 
 PATH = click.Path(path_type=Path)
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -22,7 +21,9 @@ TOML = "write TOML, such as: [train] and below it epochs = 25"
 def _flags() -> Mapping[str, str]:
     """Return the flag of every parameter, by its name."""
     own = {name: f"--{name}" for name in ("out", "resume", "config", "target", "python", "inputs")}
-    return own | {each.name: f"--{each.key}" for owner in options.owners() for each in options_of(owner)}
+    return own | {
+        each.name: f"--{each.key}" for owners in OPTIONS.values() for owner in owners for each in options_of(owner)
+    }
 
 
 def with_flags(text: str) -> str:
@@ -65,7 +66,7 @@ class Flag(click.Option):
         self.heading = declared.declaration.heading
         names = [declared.name, f"--{declared.key}"]
         if declared.kind is bool:
-            super().__init__(names, is_flag=True, default=None, help=_help(declared))
+            super().__init__(names, is_flag=True, default=None)
             return
         metavar = declared.declaration.metavar or ("FLOAT" if declared.kind is float else None)
         how: dict[str, Any] = {"type": _TYPES[declared.kind], "metavar": metavar}
@@ -74,7 +75,12 @@ class Flag(click.Option):
         if declared.is_listed and not declared.declaration.repeated:
             how |= {"type": _listed, "metavar": f"{declared.kind.__name__.upper()},..."}
         repeated = declared.declaration.repeated
-        super().__init__(names, multiple=repeated, required=required, help=_help(declared), **how)
+        super().__init__(names, multiple=repeated, required=required, **how)
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        """Return the flag and its help, when somebody asks for it."""
+        self.help = _help(self.declared)
+        return super().get_help_record(ctx)
 
 
 _TYPES = {int: click.INT, float: click.UNPROCESSED, Path: PATH, str: click.STRING}  # numbers may be fractions
@@ -138,8 +144,17 @@ def _read_config(context: click.Context, param: click.Parameter, path: Path | No
         known = {
             _key(each): each for each in context.command.params if isinstance(each, click.Option) and each is not param
         }
-        context.default_map = read_table(path, context.command.name or "", known)
+        context.default_map = read_table(path, _name(context), known)
     return path
+
+
+def _name(context: click.Context) -> str:
+    """Return the name of a command, with the group that it is in: train, or lava run."""
+    names = [str(context.command.name)]
+    while context.parent is not None and context.parent.parent is not None:  # the outermost group is the program
+        context = context.parent
+        names.insert(0, str(context.command.name))
+    return " ".join(names)
 
 
 def _key(param: click.Option) -> str:
@@ -149,19 +164,28 @@ def _key(param: click.Option) -> str:
 def read_table(path: Path, command: str, known: Mapping[str, click.Option]) -> dict[str, Any]:
     """Read the table of a command: values by the names of parameters.
 
+    Args:
+        path: the file.
+        command: its name; of a command in a group, such as lava run, the table is [lava.run].
+        known: the options of the command, by their keys.
+
     Raises:
         BadFile: missing, not TOML, or without the table.
         BadOptions: every unknown key, and every value of another type.
     """
+    import tomllib
+
     try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+        table: object = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise BadFile(path, "is missing or not a text file", "name a .toml file") from error
     except tomllib.TOMLDecodeError as error:
         raise BadFile(path, f"is not TOML ({error})", TOML) from error
-    table = tables.get(command)
+    title = f"[{command.replace(' ', '.')}]"
+    for name in command.split():
+        table = table.get(name) if isinstance(table, dict) else None
     if not isinstance(table, dict):
-        raise BadFile(path, f"has no table [{command}]", TOML)
+        raise BadFile(path, f"has no table {title}", TOML)
     found, values = [], {}
     for key, value in table.items():
         param = known.get(key.replace("_", "-"))
@@ -170,17 +194,18 @@ def read_table(path: Path, command: str, known: Mapping[str, click.Option]) -> d
             found.append(Violation(key, f"is no option of tdd-deploy {command}", remedy=remedy))
         elif param.name in values:
             found.append(Violation(key, "is given twice, once with - and once with _"))
-        elif isinstance(param, Flag) and (fault := _fault(key, value, param.declared)):
+        elif fault := _fault(key, value, param):
             found.append(fault)
         else:
-            values[str(param.name)] = value
+            values[str(param.name)] = [value] if param.multiple and not isinstance(value, list) else value
     if found:
-        raise BadOptions(f"{path}, table [{command}]", found)
+        raise BadOptions(f"{path}, table {title}", found)
     return values
 
 
-def _fault(key: str, value: object, declared: Option) -> Violation | None:
+def _fault(key: str, value: object, param: click.Option) -> Violation | None:
     """Return what is wrong with the type of a value."""
+    declared = param.declared if isinstance(param, Flag) else _declared(param)
     try:
         declared.converted(value)
     except TypeError:
@@ -189,16 +214,15 @@ def _fault(key: str, value: object, declared: Option) -> Violation | None:
     return None
 
 
-class Grouped(click.Command):
-    """A command with so many options that its help has headings."""
-
-    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the options under their headings."""
-        groups: dict[str, list[tuple[str, str]]] = {}
-        for param in self.get_params(ctx):
-            record = param.get_help_record(ctx)
-            if record is not None:
-                groups.setdefault(getattr(param, "heading", "") or "The run", []).append(record)
-        for title, records in groups.items():
-            with formatter.section(title):
-                formatter.write_dl(records)
+def _declared(param: click.Option) -> Option:
+    """Describe an option of a command that no field declares."""
+    kind = bool if param.is_flag else float if param.type is click.FLOAT else str
+    return Option(
+        name=str(param.name),
+        kind=kind,
+        words=(),
+        is_listed=False,
+        is_optional=False,
+        default=None,
+        declaration=Declaration(help=""),
+    )

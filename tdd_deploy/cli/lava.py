@@ -14,7 +14,7 @@ def lava() -> None:
     """Run exported bundles in Intel's Lava, in a Python 3.10 environment of its own."""
 
 
-@lava.command()
+@lava.command(short_help="Make Lava's environment, once.")
 @with_options()
 @click.option("--python", type=PATH, help="Use this Python 3.10. Default: the first on PATH, in pyenv or known to uv.")
 def setup(*, options: object, python: Path | None) -> None:
@@ -24,7 +24,7 @@ def setup(*, options: object, python: Path | None) -> None:
     click.echo(lava_setup(python=python, tell=lambda sentence: click.echo(sentence, err=True)))
 
 
-@lava.command()
+@lava.command(short_help="Examine the environment, and run two neurons.")
 @with_options()
 @json_option
 def doctor(*, options: object, as_json: bool) -> None:
@@ -43,7 +43,7 @@ def doctor(*, options: object, as_json: bool) -> None:
         raise click.exceptions.Exit(1)
 
 
-@lava.command()
+@lava.command(short_help="Execute an exported bundle.")
 @click.argument("bundle", type=PATH)
 @with_options()
 @click.option("--inputs", type=PATH, required=True, help="Read x from this .npz: see the bundle's README.")

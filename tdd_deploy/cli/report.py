@@ -1,16 +1,22 @@
 """``tdd-deploy report`` and ``tdd-deploy compare``."""
 
 from pathlib import Path
+from typing import Literal
 
 import click
+
+from tdd_deploy.options.vocabulary import ROWS, TABLE_FORMATS, Row, TableFormat
 
 from .console import echo_json
 from .flags import PATH, with_options
 
-ROWS = ("layer", "step", "term", "profile", "placement", "ann_baseline")
-FORMATS = ("md", "csv", "latex", "json")
 table_format = click.option(
-    "--format", "as_format", type=click.Choice(FORMATS), default="md", show_default=True, help="Print in this format."
+    "--format",
+    "as_format",
+    type=click.Choice((*TABLE_FORMATS, "json")),
+    default="md",
+    show_default=True,
+    help="Print in this format.",
 )
 
 
@@ -21,7 +27,7 @@ table_format = click.option(
     "--by", type=click.Choice(ROWS), default="layer", show_default=True, help="Print a row for each of these."
 )
 @table_format
-def report(file: Path, *, options: object, by: str, as_format: str) -> None:
+def report(file: Path, *, options: object, by: Row, as_format: TableFormat | Literal["json"]) -> None:
     """Print a table of FILE, a folder that simulate --out wrote; figures are means over samples."""
     from tdd_deploy.commands.report import report as run
     from tdd_deploy.simulator.reports import tables
@@ -37,7 +43,7 @@ def report(file: Path, *, options: object, by: str, as_format: str) -> None:
 @click.argument("files", type=PATH, nargs=-1, required=True)
 @with_options()
 @table_format
-def compare(files: tuple[Path, ...], *, options: object, as_format: str) -> None:
+def compare(files: tuple[Path, ...], *, options: object, as_format: TableFormat | Literal["json"]) -> None:
     """Print FILES, folders that simulate --out wrote, side by side; figures are means over samples."""
     from tdd_deploy.commands.report import compare as run
     from tdd_deploy.simulator.reports import tables

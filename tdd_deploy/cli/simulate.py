@@ -8,8 +8,9 @@ import click
 
 from tdd_deploy.options.dataset import Dataset
 from tdd_deploy.options.declare import Gathered
-from tdd_deploy.options.encoding import Coding, Encoding, Output
+from tdd_deploy.options.encoding import Coding, Encoding
 from tdd_deploy.options.execution import Execution
+from tdd_deploy.options.functions import OPTIONS
 from tdd_deploy.options.model import Model
 from tdd_deploy.options.pricing import Pricing
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("file", type=PATH)
-@with_options(Model, Dataset, Encoding, Coding, Output, Pricing, Execution, required=("data",))
+@with_options(*OPTIONS["simulate"], required=("data",))
 @click.option(
     "--by",
     type=click.Choice(("step", "layer")),
@@ -50,7 +51,6 @@ def simulate(file: Path, *, options: Gathered, by: str, as_json: bool, out: Path
             model=options[Model],
             encoding=options[Encoding],
             coding=options[Coding],
-            output=options[Output],
             execution=options[Execution],
             pricing=options[Pricing],
             out=out,
@@ -144,18 +144,18 @@ def _energy_lines(energy: Mapping[str, Any], n: int) -> Iterator[str]:
 
 
 def _baseline_lines(report: Mapping[str, Any]) -> Iterator[str]:
-    """Say what the dense twin knows and costs."""
+    """Describe the accuracy and the cost of the ANN baseline."""
     for row in report["baseline"]["results"]:
         form = "floats" if row["bits"] is None else f"{row['bits']} bits"
         costs = [f"{row['macs']:,} MACs"]
         costs += [f"{pj / 1e3:,.2f} nJ ({name})" for name, pj in row["energy_pj"].items() if pj is not None]
         accuracy = f"accuracy {row['accuracy']:.1%} on {row['samples']:,} samples"
-        yield f"dense ANN twin in {form}: {accuracy}, {', '.join(costs)}"
+        yield f"ANN baseline in {form}: {accuracy}, {', '.join(costs)}"
     yield f"  {report['baseline']['caveat']}"
 
 
 def _time_lines(energy: Mapping[str, Any], n: int) -> Iterator[str]:
-    """Say how long the hardware takes, and what flows meanwhile."""
+    """Describe the time on the hardware, and the static energy in it."""
     from tdd_deploy.simulator.reports.tables import range_text
 
     seconds = energy["seconds"]

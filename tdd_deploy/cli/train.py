@@ -6,14 +6,30 @@ from typing import Any
 import click
 
 from tdd_deploy.options.declare import Gathered
-from tdd_deploy.options.training import LearnedData, Place, TrainOptions
+from tdd_deploy.options.functions import OPTIONS
+from tdd_deploy.options.training import HEADINGS
 
 from .console import is_first, say, training_progress
-from .flags import PATH, Grouped, with_options
+from .flags import PATH, with_options
+
+
+class Grouped(click.Command):
+    """A command with so many options that its help has headings."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options under their headings."""
+        groups: dict[str, list[tuple[str, str]]] = {title: [] for title in (*HEADINGS, "The run")}
+        for param in self.get_params(ctx):
+            record = param.get_help_record(ctx)
+            if record is not None:
+                groups[getattr(param, "heading", "") or "The run"].append(record)
+        for title, records in groups.items():
+            with formatter.section(title):
+                formatter.write_dl(records)
 
 
 @click.command(cls=Grouped)
-@with_options(LearnedData, TrainOptions, Place)
+@with_options(*OPTIONS["train"])
 @click.option("--resume", is_flag=True, help="Continue the run in --out, to the same weights as without a break.")
 @click.option("--out", type=PATH, required=True, help="Write this run folder; new, unless --resume.")
 def train(*, options: Gathered, resume: bool, out: Path) -> None:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from tdd_deploy.data import Choice, Source
-from tdd_deploy.errors import BadOption
+from tdd_deploy.errors import BadOption, BadOptions
 from tdd_deploy.options.dataset import SeenData
 from tdd_deploy.options.encoding import Encoding
 from tdd_deploy.options.model import Model
@@ -18,7 +18,7 @@ from tdd_deploy.simulator.hardware.profiles import load_profile, profile_names
 
 from .load import Network, chosen_samples, load
 from .pricing import weight_bits
-from .quantization import NEEDS_FLOATS
+from .quantization import needs_floats
 
 BATCH = 256
 
@@ -48,7 +48,7 @@ def check(
     program = load(network, model)
     is_integer = program.number_format == "integer"
     if is_integer and options.bits is not None:
-        raise BadOption("bits", NEEDS_FLOATS)
+        raise BadOptions("", [needs_floats("bits")])
     bits = options.bits or weight_bits(program)
     assumptions = [] if is_integer else [f"weights in floats are taken as integers of {bits} bits (`bits`)"]
     code: Code = options.code or ("spike" if chip.spikes.kind == "binary" else "delta")

@@ -16,7 +16,7 @@ from tdd_deploy.options.quantization import DEPLOYED_BITS, Quantization
 from tdd_deploy.program import Program, with_code
 
 from .load import Network, load, path_of
-from .quantization import NEEDS_FLOATS, Quantized, quantize
+from .quantization import Quantized, needs_floats, quantize
 
 
 def export(
@@ -84,13 +84,13 @@ def _conflicts(options: Export, quantization: Quantization, data: Choice, *, is_
     if options.fast and (is_integer or bits is not None):
         yield Violation("`fast`", "cannot be combined with integers: it changes how floats are summed")
     if options.floats and is_integer:
-        yield Violation("`floats`", NEEDS_FLOATS)
+        yield needs_floats("floats")
     if options.floats and bits is not None:
         yield Violation("`floats`", "cannot be combined with `bits`")
     if is_integer:
-        yield from quantization.needless(NEEDS_FLOATS)
+        yield from map(needs_floats, quantization.chosen)
     elif bits is None:
-        yield from quantization.needless("needs `bits`")
+        yield from (Violation(f"`{name}`", "needs `bits`") for name in quantization.chosen)
     if data.options.data is not None and bits is None:
         reason = "has no use here: the program is in integers already" if is_integer else "needs `bits`"
         yield Violation("`data`", reason)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from tdd_deploy.data import Choice, Source
 from tdd_deploy.data.encoders import Encoded
-from tdd_deploy.errors import BadOptions
+from tdd_deploy.errors import BadOptions, Violation
 from tdd_deploy.options.encoding import Encoding
 from tdd_deploy.options.quantization import DEPLOYED_BITS, Quantization
 from tdd_deploy.program import Program
@@ -24,7 +24,11 @@ from .load import CALIBRATION_SAMPLES, chosen_samples, describe_inputs
 if TYPE_CHECKING:
     from tdd_deploy.simulator.engine.calibration import Calibration
 
-NEEDS_FLOATS = "needs a program in floats (this one is in integers already)"
+
+def needs_floats(name: str) -> Violation:
+    """Return the violation of an option that is given although the program is in integers."""
+    found = "needs a program in floats (this one is in integers already)"
+    return Violation(f"`{name}`", found, remedy=f"Leave out `{name}`.")
 
 
 class SeenInput(TypedDict, total=False):
@@ -85,9 +89,7 @@ def quantize(
         NotExportable: every reason why integers cannot hold the program.
     """
     if program.number_format == "integer":
-        raise BadOptions(
-            "", tuple(options.needless(NEEDS_FLOATS)) or tuple(Quantization(bits=8).needless(NEEDS_FLOATS))
-        )
+        raise BadOptions("", tuple(map(needs_floats, options.chosen or ("bits",))))
     bits = DEPLOYED_BITS if options.bits is None else options.bits
     if data is None or data.options.data is None:
         made = in_integers(program, bits=bits, per=options.per, input_bits=options.input_bits)

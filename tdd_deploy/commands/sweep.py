@@ -29,7 +29,7 @@ from tdd_deploy.simulator.reports.tables import input_lines
 
 from .load import chosen_samples, load, load_all
 from .pricing import Prices, place_program, price
-from .quantization import NEEDS_FLOATS, quantize
+from .quantization import quantize
 from .simulate import summarize
 
 SCHEMA_VERSION = 1
@@ -68,7 +68,8 @@ class _Sweep:
         bits = self.grid.weight_bits
         for path, program in self.programs.items():
             if program.number_format == "integer" and any(n is not None for n in bits):
-                raise BadOption("bits", f"{NEEDS_FLOATS[:-1]}: {path})")
+                found = f"needs programs in floats ({path} is in integers already)"
+                raise BadOption("bits", found, remedy="Use `bits=float`, or leave this file out.")
             axes = (self.grid.codes, bits, self.grid.input_thresholds, self.grid.delta_thresholds or (None,))
             for code, n, of_input, of_layers in product(*axes):
                 point = Point(
@@ -144,7 +145,7 @@ def sweep(
     """
     refuse_file(out)
     programs = {Path(path): load(path, model) for path in runs}
-    prices = Prices.of(Pricing(energy=True, profiles=grid.profiles))
+    prices = Prices.of(Pricing(energy=bool(grid.profiles), profiles=grid.profiles))
     job = _Sweep(programs=programs, data=data, steps=steps, grid=grid, prices=prices)
     known = _known(job)
     points = list(job.points())

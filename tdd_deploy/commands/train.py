@@ -1,6 +1,5 @@
 """Train a network into a run folder."""
 
-import json
 import platform
 from collections.abc import Iterator, Mapping
 from contextlib import closing, nullcontext
@@ -11,17 +10,17 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from tdd_deploy import __version__, training
+from tdd_deploy import training
 from tdd_deploy.data import Choice, Source
 from tdd_deploy.errors import BadData, BadFile, BadOption, BadOptions, Violation
 from tdd_deploy.exporters import TARGETS
 from tdd_deploy.exporters.onnx import relu_network
 from tdd_deploy.files import write_json
-from tdd_deploy.options.declare import Gathered, gather
+from tdd_deploy.options.declare import gather
 from tdd_deploy.options.training import OF_DATA, LearnedData, Place, TrainOptions
-from tdd_deploy.options.vocabulary import ANN
 from tdd_deploy.run_folder import BASELINE_VERSION, RunFolder
-from tdd_deploy.training import Board, Samples, TrainingData, Twin, Watcher
+from tdd_deploy.training import Board, ReluNetwork, Samples, TrainingData, Watcher
+from tdd_deploy.version import __version__
 
 from .training_data import Learned, is_in_time, training_data
 
@@ -126,12 +125,9 @@ class _Before:
 def _before(folder: RunFolder, given: Mapping[str, object]) -> _Before:
     """Read the train.json of a run; refuse options other than those it began with."""
     remedy = "Start the run again in another folder, without `resume`."
-    try:
-        recorded = json.loads(folder.train_json.read_text(encoding="utf-8"))
-        options = TrainOptions.from_json(recorded["options"])
-        found = _Before(options=options, facts=recorded["data"], epochs=recorded["epochs"])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise BadFile(folder.train_json, "is missing or damaged", remedy) from error
+    recorded = folder.read_record(remedy)
+    options = TrainOptions.from_json(recorded["options"])
+    found = _Before(options=options, facts=recorded["data"], epochs=recorded["epochs"])
     chosen = gather(given, *OWNERS)
     values = {
         name: getattr(chosen[owner], name) for owner in OWNERS[:2] for name in given if hasattr(chosen[owner], name)
@@ -154,10 +150,9 @@ def _before(folder: RunFolder, given: Mapping[str, object]) -> _Before:
 
 def _decide(choices: Mapping[str, object], whole: Source | None) -> tuple[TrainOptions, Choice]:
     """Return the checked options of a run, and its data, opened in as many time steps as they have."""
-    is_ann = choices.get("method") == ANN
-    given: dict[str, object] = {"steps": 1} if is_ann else {}
-    given |= {name: value for name, value in choices.items() if value is not None}
-    gathered: Gathered = gather(given, *OWNERS)
+    given = {name: value for name, value in choices.items() if value is not None}
+    gathered = gather(given, *OWNERS)
+    is_ann = gathered[TrainOptions].is_ann
     options = gathered[LearnedData]
     steps = gathered[TrainOptions].steps if "steps" in choices else None
     data = Choice(options=options, steps=steps, whole=whole)
@@ -214,13 +209,13 @@ class _Run:
 
     def _write_ann(self, network: training.Network) -> None:
         """Write the ANN as a baseline, and where onnx is installed, as a network for ``simulate``."""
-        assert isinstance(network, Twin)
+        assert isinstance(network, ReluNetwork)
         lowered = training.lower(network, n_steps=1, encoder=self.options.encoder)
         write_json(self.folder.baseline_json, self._baseline(network))
         if find_spec("onnx") is not None:
             relu_network.write(lowered, self.folder.network_onnx)
 
-    def _baseline(self, network: Twin) -> dict[str, Any]:
+    def _baseline(self, network: ReluNetwork) -> dict[str, Any]:
         """Measure a trained ANN; return the contents of baseline.json."""
         sources = (self.data.open("val"), self.data.open())  # the latter is what simulate reads by default
         learned, facts = self.learned.data, self.learned.facts

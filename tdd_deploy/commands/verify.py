@@ -21,7 +21,7 @@ from tdd_deploy.verification.comparison import Comparison, compare, joined, with
 from tdd_deploy.verification.recording import Recorded
 
 from .load import Network, chosen_samples, describe_inputs, load, path_of
-from .quantization import NEEDS_FLOATS, quantize_for
+from .quantization import needs_floats, quantize_for
 
 SCHEMA_VERSION = 2
 
@@ -119,8 +119,8 @@ def verify(
         TddDeployError: anything wrong with the file, the data or an option.
     """
     program = with_reading(load(network, model), output.output)
-    if program.number_format == "integer" and quantization.is_chosen:
-        raise BadOptions("", tuple(quantization.needless(NEEDS_FLOATS)))
+    if program.number_format == "integer" and quantization.chosen:
+        raise BadOptions("", tuple(map(needs_floats, quantization.chosen)))
     source = data.open_chosen()
     inputs = EncodedInputs.of(program, source, Encoding(steps=steps.steps), frames=data.options.frames)
     n_samples = chosen_samples(source, data)

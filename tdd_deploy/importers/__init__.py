@@ -1,11 +1,11 @@
-"""Graphs in: a file or a graph of NIR, or a file of lava-dl or of ONNX, becomes a Program."""
+"""Importers: a NIR file or graph, a file of lava-dl or an ONNX file becomes a Program."""
 
 from pathlib import Path
 
 from tdd_deploy.errors import BadOption
 from tdd_deploy.program import Program
 
-from .lava_dl import is_net, read_net
+from .lava_dl.read import is_net, read_net
 from .nir.file import read as read_nir
 from .nir.file import survey
 from .nir.lower import lower
@@ -17,13 +17,14 @@ def read(path: Path, *, dialect: str | None = None, strict: bool = False) -> Pro
     """Read a NIR file, a .net file of lava-dl, or an .onnx file; see ``file.read``, ``read_net`` and ``read_onnx``.
 
     Raises:
-        BadOption: a dialect is named for a file that is not NIR, and has one meaning.
+        BadOption: a dialect is named for a file that is not NIR, and so has only one meaning.
     """
     others = {"lava-dl": (is_net, read_net), "ONNX": (is_onnx, read_onnx)}
     for kind, (is_such, read_such) in others.items():
         if is_such(path):
             if dialect is not None:
-                raise BadOption("--dialect", f"{dialect} for a file of {kind}", "no --dialect, as it has one meaning")
+                found = f"cannot be combined with a file of {kind}, which has only one meaning"
+                raise BadOption("dialect", found, remedy="Omit `dialect`.")
             return read_such(path)
     return read_nir(path, dialect=dialect, strict=strict)
 

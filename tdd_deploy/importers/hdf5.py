@@ -13,13 +13,13 @@ import h5py
 
 from tdd_deploy.errors import BadFile, TddDeployError
 
-from .nir.probe import ending_of, reason
+from .probe import probe, reason
 
 SMALL = 64 << 20  # bytes that any file may hold
-COMPRESSED = 200  # times the size of a file: the bytes that may come out of it
-SECONDS = 5  # of CPU time that reading a file may take, and one more for every so many bytes:
+COMPRESSED = 200  # the bytes that may come out of a file, as a multiple of its size
+SECONDS = 5  # of CPU time that reading a file may take, and one more for each of these bytes:
 BYTES_PER_SECOND = 10 << 20
-ROOM = 512 << 20  # bytes of memory that it may take, or so many times the file's size:
+MEMORY = 512 << 20  # bytes that reading a file may take, or this multiple of its size if that is more:
 TIMES = 8
 DEEPEST = 64  # a graph in a graph takes two
 
@@ -32,24 +32,24 @@ IS_OPEN = 0b101  # flags in a superblock of version 3: a program is writing
 
 
 @contextmanager
-def opened(path: Path, *, remedy: str) -> Iterator[h5py.File]:
+def open_hdf5(path: Path, *, remedy: str) -> Iterator[h5py.File]:
     """Open a file; whatever goes wrong, also while it is read, becomes BadFile.
 
     Raises:
         BadFile: it is damaged, holds more than groups, texts and numbers, or unpacks to far more than its size.
     """
-    if found := unfinished(path):
+    if found := find_missing_end(path):
         raise BadFile(path, found, "write or copy it again")
-    if found := fault_of(path):
+    if found := find_fault(path):
         raise BadFile(path, f"is damaged ({found})", "write it again")
     try:
         with h5py.File(path, "r") as file:
-            size = n_bytes(file)
+            size = count_bytes(file)
             if size is None:
-                found = "holds more than groups, texts and numbers, links to other files, or is nested too deeply"
+                found = "holds more than groups, texts and numbers, has links to other files, or is nested too deeply"
                 raise BadFile(path, found, remedy)
             if size > _most(path):
-                raise BadFile(path, f"unpacks to {size:,} bytes, {COMPRESSED} times its size and more", remedy)
+                raise BadFile(path, f"unpacks to {size:,} bytes, more than {COMPRESSED} times its size", remedy)
             yield file
     except TddDeployError:
         raise
@@ -57,7 +57,7 @@ def opened(path: Path, *, remedy: str) -> Iterator[h5py.File]:
         raise BadFile(path, f"is damaged ({reason(error)})", "write it again") from error
 
 
-def unfinished(path: Path) -> str:
+def find_missing_end(path: Path) -> str:
     """Describe how an HDF5 file is incomplete, by its superblock; empty if it is complete.
 
     Source: HDF5 File Format Specification 3.0, II.A.
@@ -77,22 +77,22 @@ def unfinished(path: Path) -> str:
     return f"was half written: it holds {size:,} of {end:,} bytes" if size < end < NO_ADDRESS else ""
 
 
-def fault_of(path: Path) -> str:
-    """Return what would happen to those who read a file, nothing when they live."""
+def find_fault(path: Path) -> str:
+    """Describe what would happen to a process that reads a file; empty if it survives."""
     about = path.stat()
     return _fault(path, about.st_size, about.st_mtime_ns)
 
 
 @lru_cache(maxsize=64)
 def _fault(path: Path, size: int, _changed: int) -> str:
-    seconds, room = SECONDS + size // BYTES_PER_SECOND, max(ROOM, TIMES * size)
-    return ending_of(lambda: _read_all(path), seconds=seconds, room=room)
+    seconds, memory = SECONDS + size // BYTES_PER_SECOND, max(MEMORY, TIMES * size)
+    return probe(lambda: _read_all(path), seconds=seconds, memory=memory)
 
 
 def _read_all(path: Path) -> None:
-    """Do all that is done to a file, one array in memory."""
+    """Read everything in a file, with one array in memory at a time."""
     with h5py.File(path, "r") as file:
-        size = n_bytes(file)
+        size = count_bytes(file)
         if size is not None and size <= _most(path):
             file.visititems(_read)
 
@@ -103,14 +103,14 @@ def _read(_name: str, item: h5py.Group | h5py.Dataset) -> None:
 
 
 def _most(path: Path) -> int:
-    """Return how many bytes may come out of a file."""
+    """Compute how many bytes may come out of a file."""
     return max(SMALL, COMPRESSED * path.stat().st_size)
 
 
-def n_bytes(group: h5py.Group, *, depth: int = 0, seen: set[int] | None = None) -> int | None:
-    """Return how many bytes the numbers of a group take; None unless it holds nothing but groups, texts and numbers.
+def count_bytes(group: h5py.Group, *, depth: int = 0, seen: set[int] | None = None) -> int | None:
+    """Count the bytes of the numbers in a group; None if it holds more than groups, texts and numbers.
 
-    Each must be in this file, and be named once: links that repeat a group would repeat it without an end.
+    Each must be in this file and be named once, since links that repeat a group would repeat it endlessly.
     """
     seen = set() if seen is None else seen
     total = 0
@@ -122,14 +122,14 @@ def n_bytes(group: h5py.Group, *, depth: int = 0, seen: set[int] | None = None) 
         if address in seen:
             return None
         seen.add(address)
-        size = n_bytes(item, depth=depth + 1, seen=seen) if isinstance(item, h5py.Group) else _plain_bytes(item)
+        size = count_bytes(item, depth=depth + 1, seen=seen) if isinstance(item, h5py.Group) else _plaicount_bytes(item)
         if size is None:
             return None
         total += size
     return total
 
 
-def _plain_bytes(item: h5py.Dataset | h5py.Datatype) -> int | None:
+def _plaicount_bytes(item: h5py.Dataset | h5py.Datatype) -> int | None:
     if not isinstance(item, h5py.Dataset) or item.is_virtual or item.external:
         return None
     is_plain = item.dtype.kind in "biufS" or h5py.check_string_dtype(item.dtype) is not None

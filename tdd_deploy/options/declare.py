@@ -9,18 +9,18 @@ worker. What excludes each other stands in the class that holds the fields: ``Op
 import math
 from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
-from fractions import Fraction
 from functools import cache
 from numbers import Integral, Real
 from os import PathLike, fspath
 from pathlib import Path
 from types import UnionType
-from typing import Any, Literal, Self, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Self, TypeVar, Union, cast, get_args, get_origin
 
 from tdd_deploy.errors import BadOptions, Violation, did_you_mean
 
 T = TypeVar("T")
 O = TypeVar("O", bound="Options")  # noqa: E741
+LARGEST_INT64 = 2**63 - 1
 WORDS = {bool: "True or False", int: "a whole number", float: "a number", str: "a text", Path: "a path"}
 
 
@@ -40,19 +40,21 @@ class Range:
         return is_high_enough and is_low_enough
 
     def __str__(self) -> str:
+        low, high = _limit(self.low), _limit(self.high)
         if math.isinf(self.high):
-            words = f"above {self.low:g}" if self.above else f"{self.low:g} or more"
+            words = f"above {low}" if self.above else f"{low} or more"
         elif self.above:
-            words = f"above {self.low:g} and {'below' if self.below else 'at most'} {self.high:g}"
+            words = f"above {low} and {'below' if self.below else 'at most'} {high}"
         elif self.below:
-            words = f"at least {self.low:g} and below {self.high:g}"
+            words = f"at least {low} and below {high}"
         else:
-            words = (
-                f"{self.low:,g} to {self.high:,.0f}"
-                if float(self.high).is_integer()
-                else f"{self.low:g} to {self.high:g}"
-            )
+            words = f"{low} to {high}"
         return f"{words}, {self.why}" if self.why else words
+
+
+def _limit(number: float) -> str:
+    """Write a limit; the largest integer of 64 bits is best known as a power of two."""
+    return "2**63 - 1" if number == LARGEST_INT64 else f"{number:,}"
 
 
 @dataclass(frozen=True)
@@ -103,12 +105,10 @@ class Option:
     def allowed(self) -> str:
         """The allowed values, in words."""
         if self.words:
-            words = " or ".join(self.words)
-        elif self.declaration.within is not None:
-            words = str(self.declaration.within)
-        else:
-            words = WORDS[self.kind]
-        return f"{words}, or several" if self.is_listed else words
+            return f"one or more of {', '.join(self.words)}" if self.is_listed else " or ".join(self.words)
+        if self.declaration.within is not None:
+            return str(self.declaration.within)
+        return f"{WORDS[self.kind]}, or several" if self.is_listed else WORDS[self.kind]
 
     def converted(self, value: object) -> object:
         """Return a value in the type of the field: a path of a text, a float of a whole number, a tuple of a list.
@@ -129,10 +129,8 @@ class Option:
                 converted: object = value if self.kind is bool else None
             case Integral() if self.kind is int:
                 converted = int(value)
-            case Real() if self.kind is float:
-                converted = float(value)
-            case str() if self.kind is float:
-                converted = _fraction(value)
+            case Real() | str() if self.kind is float:
+                converted = _number(value)
             case str() | PathLike() if self.kind is Path:
                 converted = Path(value)
             case PathLike() if self.kind is str:
@@ -147,29 +145,46 @@ class Option:
 
     def violation(self, value: object) -> Violation | None:
         """Return what is wrong with a converted value; None if nothing is."""
+        values = value if isinstance(value, tuple) else (value,)
+        wrong = [each for each in values if each is not None and not self._allows(each)]
+        return self.refusal(wrong if self.is_listed else wrong[0]) if wrong else None
+
+    def _allows(self, value: object) -> bool:
         within = self.declaration.within
-        for each in cast(tuple[object, ...], value) if self.is_listed and value is not None else (value,):
-            if each is None:
-                continue
-            if self.words and each not in self.words:
-                return self.refusal(each)
-            if within is not None and cast(float, each) not in within:
-                return self.refusal(each)
-        return None
+        return (not self.words or value in self.words) and (within is None or cast(float, value) in within)
 
     def refusal(self, found: object) -> Violation:
-        """Return the violation that a value is."""
-        shown = repr(found) if isinstance(found, str) else f"{found:g}" if isinstance(found, float) else str(found)
-        hint = did_you_mean(str(found), self.words) if self.words else ""
-        return Violation(f"`{self.name}`", shown, self.allowed, hint)
+        """Return the violation that a value is, or that several are."""
+        values = found if isinstance(found, list) and self.is_listed else [found]
+        hint = did_you_mean(str(values[0]), self.words) if self.words and values else ""
+        return Violation(f"`{self.name}`", ", ".join(map(_shown, values)) or "nothing", self.allowed, hint)
 
 
-def _fraction(text: str) -> float:
-    """Parse a number, or a fraction such as 1/256."""
+def _shown(value: object) -> str:
+    if isinstance(value, str):
+        return repr(value)
+    return shortest(value) if isinstance(value, float) else str(value)
+
+
+def shortest(number: float) -> str:
+    """Write a number with all of its digits, a whole one without a fraction."""
+    return str(number).removesuffix(".0")
+
+
+def _number(value: Real | str) -> float:
+    """Return a float of a number, or of a text that is a finite number or a fraction such as 1/256."""
+    from fractions import Fraction  # noqa: PLC0415  (most runs need none)
+
     try:
-        return float(Fraction(text))
+        if not isinstance(value, str):
+            return float(value)
+        # Fraction("1e999999999") would fill the memory with digits.
+        number = float(Fraction(value)) if "/" in value else float(value)
     except (ValueError, ZeroDivisionError, OverflowError) as error:
         raise TypeError from error
+    if not math.isfinite(number):
+        raise TypeError
+    return number
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -185,17 +200,24 @@ class Options:
         """
         return gather(given, cls)[cls]
 
+    @classmethod
+    def completed(cls, given: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Add the defaults that depend on other values."""
+        return given
+
     def conflicts(self) -> Iterator[Violation]:
         """Yield which values exclude each other, each as one whole sentence."""
         yield from ()
 
     def violations(self) -> Iterator[Violation]:
-        """Yield every value out of range, and every conflict."""
+        """Yield every value out of range, and every conflict of the other values."""
+        wrong = set()
         for each in options_of(type(self)):
             violation = each.violation(getattr(self, each.name))
             if violation is not None:
+                wrong.add(violation.where)
                 yield violation
-        yield from self.conflicts()
+        yield from (conflict for conflict in self.conflicts() if conflict.where not in wrong)
 
     def checked(self) -> Self:
         """Return these options, unless there is something wrong with them.
@@ -227,9 +249,8 @@ def options_of(owner: type[Options]) -> tuple[Option, ...]:
 @cache
 def _options_of(hashable: Hashable) -> tuple[Option, ...]:
     owner = cast(type[Options], hashable)
-    hints = get_type_hints(owner)
     return tuple(
-        _option(each.name, hints[each.name], each.default, each.metadata["option"])
+        _option(each.name, each.type, each.default, each.metadata["option"])
         for each in fields(owner)
         if "option" in each.metadata
     )
@@ -289,7 +310,7 @@ def gather(given: Mapping[str, object], *owners: type[Options]) -> Gathered:
                 values[each.name] = each.converted(given[each.name])
             except TypeError:
                 wrong.append(each.refusal(given[each.name]))
-        gathered[owner] = owner(**values)
+        gathered[owner] = owner(**owner.completed(values))
         found += [*wrong, *gathered[owner].violations()]
     if found:
         raise BadOptions("", found)

@@ -57,21 +57,8 @@ class Encoding(SeededSteps):
         """Yield a threshold for an input without values."""
         yield from super().conflicts()
         if self.input_threshold and self.encoder == "poisson":
-            yield Violation(
-                "`input_threshold`", "cannot be combined with `encoder=poisson`, which sends spikes and no values"
-            )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Coding(Options):
-    """What edges send."""
-
-    code: CodeChoice = option(
-        "delta", help="Send changes, spikes, or on each edge what costs less on 64 training samples."
-    )
-    delta_threshold: float | None = option(
-        None, help="Set this threshold in all SigmaDelta layers. Default: as in the file."
-    )
+            found = "cannot be combined with `encoder=poisson`, which sends spikes and no values"
+            yield Violation("`input_threshold`", found, remedy="Use `encoder=direct`.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,4 +67,16 @@ class Output(Options):
 
     output: Reading = option(
         "spikes", help="Take the spikes of the last layer as the output, or its potential before the reset."
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Coding(Output):
+    """What edges send, and what the output is."""
+
+    code: CodeChoice = option(
+        "delta", help="Send changes, spikes, or on each edge what costs less on 64 training samples."
+    )
+    delta_threshold: float | None = option(
+        None, help="Set this threshold in all SigmaDelta layers. Default: as in the file."
     )

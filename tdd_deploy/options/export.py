@@ -42,6 +42,5 @@ class Export(Options):
             if getattr(self, name) != getattr(default, name) and target not in targets:
                 yield Violation(f"`{name}`", f"needs `target={'` or `target='.join(targets)}` (got {target})")
         if target == "lava" and self.code is not None and self.mapping in ("stock", "spike"):
-            yield Violation(
-                "`code`", f"cannot be combined with `mapping={self.mapping}`, which has one code of its own"
-            )
+            found = f"cannot be combined with `mapping={self.mapping}`, which has one code of its own"
+            yield Violation("`code`", found, remedy="Use `mapping=fused`.")

@@ -1,15 +1,13 @@
 """How floats become integers."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
-from tdd_deploy.errors import Violation
-
-from .declare import Options, Range, option
+from .declare import Options, Range, option, options_of
 from .vocabulary import Per
 
 DEPLOYED_BITS = 8  # of a weight on Loihi 2
 WEIGHT_BITS = Range(2, 8)
+LARGEST_INPUT_BITS = 12
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,20 +19,15 @@ class Quantization(Options):
     )
     per: Per = option("layer", help="Choose one scale per layer, or per neuron.")
     input_bits: int | None = option(
-        None, help="Quantize an analog input to this number of bits. Default: the number that loses least."
+        None,
+        within=Range(1, LARGEST_INPUT_BITS),
+        help="Quantize an analog input to this number of bits, 1 to 12. Default: the number that loses least.",
     )
 
     @property
-    def is_chosen(self) -> bool:
-        """Whether any of these options is given."""
-        return self != type(self)()
-
-    def needless(self, reason: str) -> Iterator[Violation]:
-        """Yield every option that is given although nothing is quantized, with the reason."""
-        default = type(self)()
-        for name in ("bits", "per", "input_bits"):
-            if getattr(self, name) != getattr(default, name):
-                yield Violation(f"`{name}`", reason)
+    def chosen(self) -> list[str]:
+        """The options that are given."""
+        return [each.name for each in options_of(type(self)) if getattr(self, each.name) != each.default]
 
 
 @dataclass(frozen=True, kw_only=True)

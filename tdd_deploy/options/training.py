@@ -9,7 +9,7 @@ from typing import Any, Self
 from tdd_deploy.errors import BadOptions, Violation
 
 from .dataset import HEADING, NAMES, StoredData
-from .declare import Options, Range, option
+from .declare import Options, Range, option, shortest
 from .encoding import MOST_STEPS
 from .quantization import WEIGHT_BITS
 from .vocabulary import (
@@ -18,7 +18,7 @@ from .vocabulary import (
     SPIKING,
     STEPWISE_NORMS,
     Augmentation,
-    Ddla,
+    DdlaReading,
     Device,
     Encoder,
     Learnable,
@@ -60,8 +60,9 @@ WITHOUT_NEURONS = ("neuron", "reset", "reset_to", "beta", "threshold", "learn", 
 WITHOUT_TIME = ("encoder", "strategy", "fisher")
 ABOVE_0 = Range(0, above=True, below=True)
 FRACTION = Range(0, 1, below=True)
-NETWORK, NEURONS, METHOD = "The network", "The neurons", "What it optimizes"
+NETWORK, NEURONS, METHOD = "The network", "The neurons", "The objective"
 LEARNING, PLACE = "How it learns", "Where it learns"
+HEADINGS = (HEADING, NETWORK, NEURONS, METHOD, LEARNING, PLACE)  # in the order of the help
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,6 +90,39 @@ class TrainOptions(Options):
     ``checked`` fills in the defaults of the method, the strategy and the optimizer.
     """
 
+    network: Network = option("conv-small", help="Train this network.", heading=NETWORK)
+    method: Method = option(
+        "tdd-ddla", help="Penalize events in this way; tet penalizes none. ann: train the ANN baseline.", heading=METHOD
+    )
+    loss: Loss = option(
+        "tet",
+        help="Compute the loss of each step's output (tet), of their mean (rate), or of potentials too (rmp).",
+        heading=METHOD,
+    )
+    strategy: Strategy = option(
+        "bptt",
+        help="Take gradients through time (bptt), step by step (sltt), of some steps (sltt-k), or part by part (stdl).",
+        heading=LEARNING,
+    )
+    steps: int = option(
+        6,
+        within=Range(1, MOST_STEPS),
+        help="Execute this number of time steps per sample. Default: 6; of an ANN 1, of camera events all.",
+        heading=NETWORK,
+    )
+    epochs: int = option(25, within=Range(1), help="Train for this number of epochs.", heading=LEARNING)
+    seed: int = option(
+        0,
+        within=Range(0, 2**63 - 1),
+        help="Draw first weights, batches, changes of images and spikes with this seed.",
+        heading=LEARNING,
+    )
+    batch: int = option(
+        64,
+        within=Range(2, why="as batch norm needs"),
+        help="Learn from this number of samples per gradient step, of all processes.",
+        heading=LEARNING,
+    )
     train_samples: int | None = option(
         None,
         metavar="N",
@@ -96,130 +130,12 @@ class TrainOptions(Options):
         help="Learn from the first N training samples. Default: all.",
         heading=HEADING,
     )
-    encoder: Encoder = option(
-        "direct", help="Show the image itself at every step (direct), or random spikes (poisson).", heading=HEADING
-    )
-    augment: Augmentation | None = option(
-        None, help="Change images at random; randaugment crops and flips too. Default: none.", heading=HEADING
-    )
-    mixup: float | None = option(
-        None,
-        metavar="ALPHA",
-        within=ABOVE_0,
-        help="Blend pairs of images and labels, in shares from Beta(ALPHA, ALPHA).",
-        heading=HEADING,
-    )
-    cutmix: float | None = option(
-        None,
-        metavar="ALPHA",
-        within=ABOVE_0,
-        help="Paste boxes of other images; with mixup, each batch has one of both.",
-        heading=HEADING,
-    )
-    network: Network = option("conv-small", help="Train this network.", heading=NETWORK)
-    steps: int = option(
-        6,
-        within=Range(1, MOST_STEPS),
-        help="Execute this number of time steps per sample. Default: 6; of an ANN 1.",
-        heading=NETWORK,
-    )
-    norm: Norm = option(
-        "batch", help="Normalize currents (batch), potentials too (mpbn); others are refused.", heading=NETWORK
-    )
-    qat: int | None = option(
-        None,
-        metavar="BITS",
-        within=WEIGHT_BITS,
-        help="Train for Loihi 2's integers, with weights of 2 to 8 bits. Default: floats.",
-        heading=NETWORK,
-    )
-    neuron: NeuronKind = option("lif", help="Use leaky neurons (lif), or neurons without a leak (if).", heading=NEURONS)
-    beta: float = option(
-        0.5,
-        within=Range(0, 1, below=True, why="as `neuron=if` keeps all"),
-        help="Keep this fraction of the potential per step.",
-        heading=NEURONS,
-    )
-    threshold: float = option(1.0, help="Fire above this potential.", heading=NEURONS)
-    reset: Reset = option("hard", help="Reset to a level (hard), or by subtraction (soft).", heading=NEURONS)
-    # At 1 a neuron that is driven stays on. The last number holds for all further layers.
-    reset_to: tuple[float, ...] = option(
-        (0.0,),
-        within=Range(0, 1),
-        help="Set the level of a hard reset, in thresholds; with commas, per layer.",
-        heading=NEURONS,
-    )
-    learn: tuple[Learnable, ...] = option(
-        (), help="Learn these too, per layer: beta, threshold or beta,threshold. Default: neither.", heading=NEURONS
-    )
-    loss: Loss = option(
-        "tet",
-        help="Ask for the label at every step (tet), of their mean (rate), or of potentials too (rmp).",
-        heading=METHOD,
-    )
-    method: Method = option(
-        "tdd-ddla", help="Penalize events in this way. ann: train the ANN baseline instead.", heading=METHOD
-    )
-    lambda_: float | None = option(
-        None,
-        within=Range(0, 1, above=True, why="where 1 is no penalty"),
-        help="Weigh the penalty by (1 - lambda) / lambda. Default: 0.45; l1: 0.75.",
-        heading=METHOD,
-    )
-    weigh: Weigh | None = option(
-        None, help="Penalize all layers alike, or by their synops. Default: layers.", heading=METHOD
-    )
-    score: Score | None = option(None, help="tdd-ddla: keep spikes by this score. Default: gsc.", heading=METHOD)
-    reading: Ddla | None = option(
-        None, help="tdd-ddla: penalize spikes (F) or changes (D). Default: F.", heading=METHOD
-    )
-    keep: float | None = option(
-        None, within=Range(0, 1), help="tdd-ddla: leave this fraction of spikes free. Default: 0.5.", heading=METHOD
-    )
-    transmit: Transmission | None = option(
-        None,
-        help="tdd-ddla: while learning, send all changes, or those of high score: added to the receiver's sum (open), "
-        "or to the sum that the sender keeps for it (closed). Default: all.",
-        heading=METHOD,
-    )
-    label_smoothing: float = option(
-        0.0, within=FRACTION, help="Give this share of a label to all classes.", heading=METHOD
-    )
-    epochs: int = option(25, within=Range(1), help="Train for this number of epochs.", heading=LEARNING)
-    batch: int = option(
-        64,
-        within=Range(2, why="as batch norm needs"),
-        help="Learn from this number of samples per gradient step, of all processes.",
-        heading=LEARNING,
-    )
-    seed: int = option(
-        0, within=Range(0, 2**63 - 1), help="Draw weights, batches and samples with this seed.", heading=LEARNING
-    )
-    strategy: Strategy = option(
-        "bptt",
-        help="Take gradients through time (bptt), step by step (sltt), of some steps (sltt-k), or part by part (stdl).",
-        heading=LEARNING,
-    )
-    sltt_steps: int | None = option(
-        None,
-        metavar="K",
-        within=Range(1),
-        help="sltt-k: learn from this number of steps per batch. Default: 2.",
-        heading=LEARNING,
-    )
-    local_parts: int | None = option(
-        None,
-        metavar="N",
-        within=Range(2),
-        help="stdl: cut the network into this number of parts. Default: 2.",
-        heading=LEARNING,
-    )
     optimizer: Optimizer = option("adamw", help="Learn with this optimizer.", heading=LEARNING)
-    learning_rate: float = option(
-        2e-3, help="Learn at this rate, at its highest. sgd needs more, such as 0.1.", heading=LEARNING
-    )
     momentum: float | None = option(
         None, within=FRACTION, help="sgd: use this momentum. Default: 0.9.", heading=LEARNING
+    )
+    learning_rate: float = option(
+        2e-3, help="Learn at this rate, at its highest. sgd needs more, such as 0.1.", heading=LEARNING
     )
     weight_decay: float = option(
         1e-2, help="Decay weights by this factor. sgd needs less, such as 0.0005.", heading=LEARNING
@@ -237,6 +153,26 @@ class TrainOptions(Options):
         help="Scale gradients down to this norm, all together. Default: none.",
         heading=LEARNING,
     )
+    label_smoothing: float = option(
+        0.0, within=FRACTION, help="Spread this fraction of a label over all classes.", heading=METHOD
+    )
+    augment: Augmentation | None = option(
+        None, help="Change images at random; randaugment crops and flips too. Default: none.", heading=HEADING
+    )
+    mixup: float | None = option(
+        None,
+        metavar="ALPHA",
+        within=ABOVE_0,
+        help="Blend pairs of images and their labels, by fractions from Beta(ALPHA, ALPHA). Default: none.",
+        heading=HEADING,
+    )
+    cutmix: float | None = option(
+        None,
+        metavar="ALPHA",
+        within=ABOVE_0,
+        help="Paste boxes of other images; with `mixup`, each batch has one of the two. Default: none.",
+        heading=HEADING,
+    )
     ema: float | None = option(
         None,
         metavar="DECAY",
@@ -251,6 +187,7 @@ class TrainOptions(Options):
         help="Stop after this number of epochs without a higher accuracy, and keep the best. Default: never.",
         heading=LEARNING,
     )
+    amp: bool = option(False, help="Compute connections in bfloat16; neurons stay in float32.", heading=PLACE)
     fisher: int = option(
         0,
         metavar="N",
@@ -258,7 +195,76 @@ class TrainOptions(Options):
         help="Record the Fisher information of N samples per step, for analyze. Default: none.",
         heading=LEARNING,
     )
-    amp: bool = option(False, help="Compute connections in bfloat16; neurons stay in float32.", heading=PLACE)
+    neuron: NeuronKind = option("lif", help="Use leaky neurons (lif), or neurons without a leak (if).", heading=NEURONS)
+    reset: Reset = option("hard", help="Reset to a level (hard), or subtract the threshold (soft).", heading=NEURONS)
+    # At 1 a neuron that is driven stays on.
+    reset_to: tuple[float, ...] = option(
+        (0.0,),
+        within=Range(0, 1),
+        help="Set the level of a hard reset, in thresholds, per layer; the last one holds for all further layers.",
+        heading=NEURONS,
+    )
+    beta: float = option(
+        0.5,
+        within=Range(0, 1, below=True, why="as `neuron=if` keeps all"),
+        help="Keep this fraction of the potential per step.",
+        heading=NEURONS,
+    )
+    threshold: float = option(1.0, help="Fire above this potential.", heading=NEURONS)
+    learn: tuple[Learnable, ...] = option(
+        (), help="Learn these too, per layer: beta, threshold or beta,threshold. Default: neither.", heading=NEURONS
+    )
+    norm: Norm = option(
+        "batch",
+        help="Normalize currents (batch), or potentials too (mpbn). tab and tebn are refused with the reason.",
+        heading=NETWORK,
+    )
+    encoder: Encoder = option(
+        "direct", help="Show the image itself at every step (direct), or random spikes (poisson).", heading=HEADING
+    )
+    qat: int | None = option(
+        None,
+        metavar="BITS",
+        within=WEIGHT_BITS,
+        help="Train for Loihi 2's integers, with weights of 2 to 8 bits. Default: floats.",
+        heading=NETWORK,
+    )
+    score: Score | None = option(None, help="tdd-ddla: keep spikes by this score. Default: gsc.", heading=METHOD)
+    reading: DdlaReading | None = option(
+        None, help="tdd-ddla: penalize spikes (F) or changes (D). Default: F.", heading=METHOD
+    )
+    keep: float | None = option(
+        None, within=Range(0, 1), help="tdd-ddla: leave this fraction of spikes free. Default: 0.5.", heading=METHOD
+    )
+    lambda_: float | None = option(
+        None,
+        within=Range(0, 1, above=True, why="where 1 is no penalty"),
+        help="Weigh the penalty by (1 - lambda) / lambda. Default: 0.45; l1: 0.75.",
+        heading=METHOD,
+    )
+    weigh: Weigh | None = option(
+        None, help="Penalize all layers alike, or by their synops. Default: layers.", heading=METHOD
+    )
+    transmit: Transmission | None = option(
+        None,
+        help="tdd-ddla: while learning, send all changes, or those of high score: from the step before (open), or from "
+        "the receiver's sum (closed). Default: all.",
+        heading=METHOD,
+    )
+    sltt_steps: int | None = option(
+        None,
+        metavar="K",
+        within=Range(1),
+        help="sltt-k: learn from this number of steps per batch. Default: 2.",
+        heading=LEARNING,
+    )
+    local_parts: int | None = option(
+        None,
+        metavar="N",
+        within=Range(2),
+        help="stdl: cut the network into this number of parts. Default: 2.",
+        heading=LEARNING,
+    )
 
     @property
     def is_ann(self) -> bool:
@@ -269,6 +275,11 @@ class TrainOptions(Options):
     def penalty_weight(self) -> float:
         """The penalty's factor, ``(1 - lambda) / lambda``."""
         return 0.0 if self.lambda_ is None else (1 - self.lambda_) / self.lambda_
+
+    @classmethod
+    def completed(cls, given: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Add the number of time steps of an ANN, which is one."""
+        return {"steps": 1, **given} if given.get("method") == ANN else given
 
     def conflicts(self) -> Iterator[Violation]:
         """Yield which choices exclude each other, and why."""
@@ -317,18 +328,18 @@ def _choosers(options: TrainOptions) -> tuple[tuple[str, str, Mapping[str, Mappi
 def _numbers(options: TrainOptions) -> Iterator[Violation]:
     """Yield numbers out of a range that depends on other options, or on float32."""
     if not 0 < _in_float32(options.learning_rate) < math.inf:
-        yield Violation("`learning_rate`", f"{options.learning_rate:g}", "above 0, in float32")
+        yield Violation("`learning_rate`", shortest(options.learning_rate), "above 0, in float32")
     if not 0 <= _in_float32(options.weight_decay) < math.inf:
-        yield Violation("`weight_decay`", f"{options.weight_decay:g}", "0 or more, in float32")
+        yield Violation("`weight_decay`", shortest(options.weight_decay), "0 or more, in float32")
     if not 0 < _in_float32(options.threshold) < math.inf:
-        yield Violation("`threshold`", f"{options.threshold:g}", "above 0, in float32")
+        yield Violation("`threshold`", shortest(options.threshold), "above 0, in float32")
     if not 0 <= options.warmup < max(1, options.epochs):
-        allowed = f"0 or more and below the {options.epochs} epochs of the run"
-        yield Violation("`warmup`", f"{options.warmup:g}", allowed)
+        allowed = f"at least 0 and below the {options.epochs} epochs of the run"
+        yield Violation("`warmup`", shortest(options.warmup), allowed)
     if not options.reset_to:
         yield Violation("`reset_to`", "nothing", "0 to 1, or several")
     if options.beta == 0 and "beta" in options.learn:
-        yield Violation("`learn`", "cannot be combined with `beta=0`", remedy="Use a beta above 0.")
+        yield Violation("`learn=beta`", "cannot be combined with `beta=0`", remedy="Use a `beta` above 0.")
 
 
 def _in_float32(value: float) -> float:
@@ -353,7 +364,7 @@ def _incompatible(options: TrainOptions) -> Iterator[Violation]:
     """Yield which choices exclude each other, and why."""
     if options.norm in STEPWISE_NORMS:
         found = "has statistics that differ from step to step, and TDD needs one linear map for all steps"
-        yield Violation(f"`norm={options.norm}`", found, remedy="use `norm=batch` or `norm=mpbn`")
+        yield Violation(f"`norm={options.norm}`", found, remedy="Use `norm=batch` or `norm=mpbn`.")
     if options.loss == "rate" and options.strategy != "bptt":
         found = f"cannot be combined with `strategy={options.strategy}`: the mean of all outputs needs the last step"
         yield Violation("`loss=rate`", found, remedy="Use `loss=tet` or `loss=rmp`, or `strategy=bptt`.")
@@ -377,19 +388,20 @@ def _incompatible(options: TrainOptions) -> Iterator[Violation]:
 
 
 def _incompatible_with_ann(options: TrainOptions) -> Iterator[Violation]:
-    default = TrainOptions()
+    default, spiking = TrainOptions(), f"Choose another `method`: {', '.join(SPIKING)}."
     why = dict.fromkeys(WITHOUT_NEURONS, "has no neurons") | dict.fromkeys(WITHOUT_TIME, "has no time steps")
     for name, reason in why.items():
         if getattr(options, name) != getattr(default, name):
             found = f"cannot be combined with `method=ann`, which {reason}"
-            yield Violation(f"`{name}`", found, remedy=f"Use {' or '.join(SPIKING)}.")
-    if options.steps != 1:
-        yield Violation("`steps`", f"{options.steps}", "1 with `method=ann`, which is one forward pass")
+            yield Violation(f"`{name}`", found, remedy=spiking)
+    if options.steps > 1:
+        yield Violation("`steps`", str(options.steps), "1 with `method=ann`, which is one forward pass")
     if options.loss == "rmp":
         found = "cannot be combined with `method=ann`, which has no potentials"
-        yield Violation("`loss=rmp`", found, remedy="Use `loss=tet`.")
+        yield Violation("`loss=rmp`", found, remedy="Use `loss=tet` or `loss=rate`: both are one cross-entropy.")
     if options.qat is not None:
-        yield Violation("`qat`", "cannot be combined with `method=ann`, which is always measured in 8 to 2 bits too")
+        found = "cannot be combined with `method=ann`, which is measured in 8 to 2 bits after every training"
+        yield Violation("`qat`", found, remedy=spiking)
     if options.network in GATED:
         found = "cannot be combined with `method=ann`, since its gates take spikes alone"
         yield Violation(f"`network={options.network}`", found, remedy="Use a network without gates.")
@@ -403,7 +415,7 @@ def _incompatible_with_integers(options: TrainOptions) -> Iterator[Violation]:
     if options.ema is not None:
         yield Violation("`ema`", "cannot be combined with `qat`, whose integers are chosen for each batch")
     if options.patience is not None:
-        found = "cannot be combined with `qat`, which measures first epochs in floats and last ones in integers"
+        found = "cannot be combined with `qat`, whose first epochs are measured in floats and whose last in integers"
         yield Violation("`patience`", found)
     if options.amp:
         yield Violation("`amp`", "cannot be combined with `qat`, whose integers bfloat16 would round")

@@ -22,7 +22,7 @@ NumberFormat = Literal["float32", "float64", "integer"]
 
 @dataclass(frozen=True)
 class Edge:
-    """What ``source`` sends to ``target``: this step's values, or those of ``delay`` steps before.
+    """A connection: ``target`` receives the values that ``source`` sends in this step, or sent ``delay`` steps before.
 
     ``code`` is the form in which they are sent: the values themselves (spike), or their changes since the step before
     (delta).
@@ -47,7 +47,7 @@ class Program:
     n_steps: int | None  # time steps per sample, unless a run chooses others; None: not stated
     integration: Integration  # the rule that turned time constants into fractions kept
     number_format: NumberFormat
-    encoder: str  # how samples become inputs: a name of data.ENCODERS
+    encoder: str  # how samples become inputs: a name of vocabulary.ENCODERS
     provenance: Mapping[str, str] = field(default_factory=dict)
 
     def __eq__(self, other: object) -> bool:

@@ -1,6 +1,6 @@
 """Find the currents of a program that can round, so that delta code and spike code could differ in the last bit.
 
-The rule is that of ``exact.py``, applied from the input and the spikes through the maps to each receiver.
+The rule in ``exact.py`` is applied from the input and the spikes through the maps to each receiver.
 """
 
 import math

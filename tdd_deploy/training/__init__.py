@@ -1,6 +1,6 @@
-"""Training in torch: networks, losses, the loop. torch is imported here and nowhere else."""
+"""Training in torch: networks, losses, the loop. No other package imports torch."""
 
-from .ann import Twin
+from .ann import ReluNetwork
 from .architectures import NETWORKS
 from .baseline import measure
 from .build import make_network
@@ -19,10 +19,10 @@ __all__ = [
     "EpochMetrics",
     "Execution",
     "Network",
+    "ReluNetwork",
     "Samples",
     "Trained",
     "TrainingData",
-    "Twin",
     "Watcher",
     "executing",
     "fit",

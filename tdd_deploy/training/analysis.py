@@ -1,4 +1,4 @@
-"""What ``analyse`` finds out about a run, and how it is written down."""
+"""The analysis of a finished run, and its record in JSON."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -8,19 +8,19 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from .diagnostics import EVERYWHERE, Activity, Cells, Remainder, remainders, shrinking
+from .diagnostics import EVERYWHERE, Activity, Remainder, Selection, remainders, shrinking
 from .fisher import Information, centroid, information, recorded_traces
 from .replay import Finished, replay
 
 SCHEMA_VERSION = 1
-NOT_MEASURED = "the bound on the membrane of Theorem 2: its statement is not at hand"
+NOT_MEASURED = "the bound of Theorem 2 on the membrane, whose statement is not available"
 COUNTS = ("spikes", "delta_events", "hybrid_events", "spike_synops", "delta_synops", "hybrid_synops")
 NO_LABELS = "Fisher information: the data has no labels"
 
 
 @dataclass(frozen=True)
 class Findings:
-    """What samples show; the parts add up over batches."""
+    """The findings on some samples; those of several batches add up."""
 
     activity: Activity  # as deployed
     remainders: tuple[Remainder, ...]  # of the network in floats, as is the next
@@ -35,13 +35,13 @@ class Findings:
 
 
 def examine(run: Finished, inputs: NDArray[np.floating], labels: NDArray[np.int64] | None, n_steps: int) -> Findings:
-    """Return what a batch shows.
+    """Examine a batch of samples.
 
     Args:
-        run: whose networks are examined.
+        run: its networks are examined.
         inputs: ``[n_steps, batch, ...]``, or ``[1, batch, ...]`` when they are the same at every step.
         labels: classes ``[batch]``, if there are any.
-        n_steps: how many.
+        n_steps: the number of time steps.
     """
     x = torch.from_numpy(np.ascontiguousarray(inputs, np.float32))
     known = None if labels is None else information(run.network, x, torch.from_numpy(labels), n_steps)
@@ -50,7 +50,7 @@ def examine(run: Finished, inputs: NDArray[np.floating], labels: NDArray[np.int6
 
 
 def rasters(run: Finished, inputs: NDArray[np.floating], n_steps: int) -> Mapping[str, NDArray[np.generic]]:
-    """Return the spikes of each layer ``[n_steps, batch, ...]``, as deployed."""
+    """Replay samples as deployed; return the spikes of each layer ``[n_steps, batch, ...]``."""
     return replay(run.deployed, np.broadcast_to(inputs, (n_steps, *inputs.shape[1:]))).spikes
 
 
@@ -60,9 +60,9 @@ class Analysis:
 
     program: str  # its digest
     data: Mapping[str, Any]
-    shapes: Mapping[str, tuple[int, ...]]  # of layers
+    shapes: Mapping[str, tuple[int, ...]]  # of layers, by name
     findings: Findings
-    epochs: Sequence[Mapping[str, Any]]  # of the run's history
+    epochs: Sequence[Mapping[str, Any]]  # the history of the run
 
     @property
     def traces(self) -> list[float] | None:
@@ -72,7 +72,7 @@ class Analysis:
 
     @property
     def centroids(self) -> dict[int, float | None]:
-        """Where information lay after each epoch, as far as training recorded it."""
+        """The time step around which information lay after each epoch, where training recorded it."""
         known = ((entry["epoch"], recorded_traces(entry)) for entry in self.epochs)
         return {epoch: centroid(traces) for epoch, traces in known if traces}
 
@@ -86,13 +86,13 @@ class Analysis:
             "data": dict(self.data),
             "samples": activity.n_samples,
             "layers": [self._layer(row) for row in range(len(activity.layers))],
-            "steps": [{"step": t + 1, **self._cells((slice(None), t))} for t in range(n_steps)],
-            "totals": self._cells(EVERYWHERE),
+            "steps": [{"step": t + 1, **self._counts((slice(None), t))} for t in range(n_steps)],
+            "totals": self._counts(EVERYWHERE),
             "fisher": {
                 "labels": "of the data",
                 "traces": traces,
                 "centroid": None if traces is None else centroid(traces),
-                "epochs": [{"epoch": epoch, "centroid": centre} for epoch, centre in self.centroids.items()],
+                "epochs": [{"epoch": epoch, "centroid": center} for epoch, center in self.centroids.items()],
             },
             "theorem1": [asdict(each) for each in self.findings.remainders],
             "theorem2": [asdict(each) for each in shrinking(activity)],
@@ -102,33 +102,33 @@ class Analysis:
     def _layer(self, row: int) -> dict[str, Any]:
         activity = self.findings.activity
         name = activity.layers[row]
-        steps = ({"step": t + 1, **self._cells((row, t))} for t in range(activity.spikes.shape[1]))
+        steps = ({"step": t + 1, **self._counts((row, t))} for t in range(activity.spikes.shape[1]))
         return {
             "name": name,
             "shape": list(self.shapes[name]),
             "neurons": activity.neurons[row],
-            **self._cells((row, slice(None))),
+            **self._counts((row, slice(None))),
             "steps": list(steps),
         }
 
-    def _cells(self, cells: Cells) -> dict[str, Any]:
+    def _counts(self, selected: Selection) -> dict[str, Any]:
         activity = self.findings.activity
-        spikes, deltas = (int(events[cells].sum()) for events in (activity.spikes, activity.deltas))
+        spikes, deltas = (int(events[selected].sum()) for events in (activity.spikes, activity.deltas))
         return {
             "spikes": spikes,
             "delta_events": deltas,
             "fewer": "equal" if deltas == spikes else "delta" if deltas < spikes else "spike",
-            "hybrid_events": int(activity.hybrid[cells].sum()),
-            "spike_synops": int(activity.spike_synops[cells].sum()),
-            "delta_synops": int(activity.delta_synops[cells].sum()),
-            "hybrid_synops": int(activity.hybrid_synops[cells].sum()),
-            "overlap": activity.overlap(cells),
-            "persistence": activity.persistence(cells),
+            "hybrid_events": int(activity.hybrid[selected].sum()),
+            "spike_synops": int(activity.spike_synops[selected].sum()),
+            "delta_synops": int(activity.delta_synops[selected].sum()),
+            "hybrid_synops": int(activity.hybrid_synops[selected].sum()),
+            "overlap": activity.overlap(selected),
+            "persistence": activity.persistence(selected),
         }
 
 
 def summary(report: Mapping[str, Any]) -> Iterator[str]:
-    """Yield what ``Analysis.as_json`` says, in sentences."""
+    """Describe the JSON of an analysis, line by line."""
     totals, layers, n = report["totals"], report["layers"], report["samples"]
     paying = [layer["name"] for layer in layers if layer["fewer"] == "delta"]
     per_sample = {key: totals[key] / n for key in COUNTS}
@@ -141,8 +141,8 @@ def summary(report: Mapping[str, Any]) -> Iterator[str]:
         f"{per_sample['hybrid_events']:,.0f} with the cheaper code in each layer"
     )
     yield (
-        f"synaptic operations behind them: {per_sample['spike_synops']:,.0f}, {per_sample['delta_synops']:,.0f} and "
-        f"{per_sample['hybrid_synops']:,.0f}"
+        f"synaptic operations of these events: {per_sample['spike_synops']:,.0f}, {per_sample['delta_synops']:,.0f} "
+        f"and {per_sample['hybrid_synops']:,.0f}"
     )
     yield from _of_fisher(report["fisher"])
     yield from _of_theorems(report["theorem1"], report["theorem2"])
@@ -174,5 +174,5 @@ def _of_theorems(first: Sequence[Mapping[str, Any]], second: Sequence[Mapping[st
     if steps:
         exponents = [layer["exponent"] for layer in second if layer["exponent"] is not None]
         violated = sum(layer["violated"] for layer in second)
-        fall = f"; they go as 1 / t^p, p {min(exponents):.2f} to {max(exponents):.2f}" if exponents else ""
-        yield f"Theorem 2 (deltas fall as 1 / t): broken at {violated} of {steps} steps of layers{fall}"
+        fall = f"; they fall as 1 / t^p with p from {min(exponents):.2f} to {max(exponents):.2f}" if exponents else ""
+        yield f"Theorem 2 (deltas fall as 1 / t): violated at {violated} of {steps} steps of layers{fall}"

@@ -1,9 +1,9 @@
-"""The dense ANN twin of a spiking network, and the same in integers: the baseline of its energy.
+"""ReLU networks in floats and in integers: the ANN baselines that spiking networks are compared with.
 
-A twin has the parts of the network, a ReLU in the place of every layer of neurons, and one forward pass. Quantisation
-is post-training: nothing is learned again. Weights are symmetric, with a scale per output channel; activations
-unsigned, with a scale per layer; products of integers are summed exactly, and a sum is scaled back before its bias, of
-32 bits, is added. Where a range is clipped is decided by the squared error it leaves (Nagel et al., section 3.1).
+A ReLU network has the parts of a spiking network, but a ReLU in the place of every layer of neurons, and one forward
+pass. Quantization is post-training: nothing is learned again. Weights are symmetric, with a scale per output channel.
+Activations are unsigned, with a scale per layer. Products of integers are summed exactly; a sum is scaled back before
+its bias, of 32 bits, is added. Ranges are clipped where the squared error is smallest (Nagel et al., section 3.1).
 
 Sources: integer inference with batch norm folded in, Jacob et al., CVPR 2018; ranges, symmetric weights per channel and
 unsigned activations, Nagel et al., "A White Paper on Neural Network Quantization", arXiv:2106.08295, 2021.
@@ -21,17 +21,20 @@ from tdd_deploy.program.exact import MANTISSA_BITS
 
 from .network import Connection, Flatten, Map, Network, Neurons, Relu, SumPool, Weights
 
-INPUT_BITS = 8  # an image comes in 8 bits; fewer would take away what the data has
-CLIPS = 32  # ranges that are tried: so many equal steps up to the largest value
-BINS = 4096  # of an activation's histogram, 16 to a step of 8 bits
+INPUT_BITS = 8  # the bits of an image; fewer would lose information of the data
+CLIPS = 32  # ranges that are tried, in equal steps up to the largest value
+BINS = 4096  # of the histogram of activations, 16 for each step of 8 bits
 
 
-class Twin(Network):
-    """A network of connections and ReLUs. Deployed, its batch norm is folded in; no sums of spikes ask for a grid."""
+class ReluNetwork(Network):
+    """A network of connections and ReLUs.
+
+    When it is deployed, batch norm is folded in. Weights stay off the grid that exact sums of spikes need.
+    """
 
     @property
     def device(self) -> torch.device:
-        """Where its weights are."""
+        """The device that holds its weights."""
         return next(chain(self.parameters(), self.buffers())).device
 
     @torch.no_grad()
@@ -41,15 +44,15 @@ class Twin(Network):
         return {name: (weight.float(), bias.float()) for name, (weight, bias) in folded}
 
 
-def twin_of(network: Network) -> Twin:
-    """Return the dense twin of a network without gates; it takes the connections as they are."""
+def relu_network_of(network: Network) -> ReluNetwork:
+    """Return the ReLU network of a spiking network without gates; both share their connections."""
     parts = [replace(each, module=Relu()) if isinstance(each.module, Neurons) else each for each in network.parts]
-    return Twin(parts, network.outputs, network.input_shape, network.source)
+    return ReluNetwork(parts, network.outputs, network.input_shape, network.source)
 
 
 @dataclass(frozen=True)
 class Grid:
-    """What integers of ``low`` to ``high`` stand for: multiples of ``scale``, one number or one per channel."""
+    """The values of the integers ``low`` to ``high``: multiples of ``scale``, one number or one per channel."""
 
     scale: Tensor
     low: int
@@ -60,18 +63,18 @@ class Grid:
         return (x / self.scale).round().clamp(self.low, self.high)
 
     def nearest(self, x: Tensor) -> Tensor:
-        """Return the values that these integers stand for."""
+        """Return the values of the integers nearest to values, clipped."""
         return self.integers(x) * self.scale
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """What the parts of a twin gave for calibration samples.
+    """The values that the parts of a ReLU network send for calibration samples.
 
     Args:
-        input: the range of the samples, its grid of 8 bits.
+        input: the grid of the samples, in 8 bits.
         values: the middles of ``BINS`` bins from 0 to the largest value, for each ReLU and pool by name.
-        counts: how many values are in each.
+        counts: the number of values in each bin.
     """
 
     input: Grid
@@ -86,39 +89,39 @@ class Calibration:
 
 
 @torch.inference_mode()
-def calibrate(network: Twin, x: Tensor, *, size: int) -> Calibration:
-    """Run a twin in evaluation mode on samples ``[n, ...]``, ``size`` at once."""
+def calibrate(network: ReluNetwork, x: Tensor, *, size: int) -> Calibration:
+    """Run a ReLU network in evaluation mode on samples ``[n, ...]``, ``size`` at once."""
     largest: dict[str, Tensor] = {}
-    for given in _given(network, x, size):
-        for name, values in given.items():
+    for sent in _sent(network, x, size):
+        for name, values in sent.items():
             largest[name] = torch.maximum(values.max(), largest.get(name, values.new_zeros(())))
-    tops = {name: float(top) or 1.0 for name, top in largest.items()}  # of what is silent, any range will do
+    tops = {name: float(top) or 1.0 for name, top in largest.items()}  # any range suits a silent part
     counts = {name: torch.zeros(BINS, dtype=torch.float64, device=x.device) for name in tops}
-    for given in _given(network, x, size):
-        for name, values in given.items():
+    for sent in _sent(network, x, size):
+        for name, values in sent.items():
             counts[name] += torch.histc(values.float(), BINS, 0, tops[name])
     middles = (torch.arange(BINS, dtype=torch.float64, device=x.device) + 0.5) / BINS
     return Calibration(_input_grid(x), {name: middles * top for name, top in tops.items()}, counts)
 
 
-def _given(network: Twin, x: Tensor, size: int) -> Iterator[dict[str, Tensor]]:
-    """Yield what each ReLU and pool of a network gives for a batch."""
+def _sent(network: ReluNetwork, x: Tensor, size: int) -> Iterator[dict[str, Tensor]]:
+    """Yield the values that each ReLU and pool of a network sends for a batch."""
     for batch in torch.split(x, size):
-        with listening(network, Relu, SumPool) as heard:
+        with recording(network, Relu, SumPool) as recorded:
             network.step(batch)
-        yield {name: given for name, (_, given) in heard.items()}
+        yield {name: sent for name, (_, sent) in recorded.items()}
 
 
 def _input_grid(x: Tensor) -> Grid:
-    """Return a grid up to the largest value: of images ``k / 256`` it is their own."""
+    """Return a grid up to the largest value; for images ``k / 256`` it is their own grid."""
     largest, is_signed = x.abs().max(), bool(x.min() < 0)
     high = 2 ** (INPUT_BITS - is_signed) - 1
     return Grid(torch.where(largest > 0, largest, 1.0) / high, -high if is_signed else 0, high)
 
 
 @torch.no_grad()
-def quantized(network: Twin, calibration: Calibration, bits: int) -> Twin:
-    """Return a twin in integers: weights and activations of ``bits`` bits, the input of 8.
+def quantized(network: ReluNetwork, calibration: Calibration, bits: int) -> ReluNetwork:
+    """Return a ReLU network in integers: weights and activations of ``bits`` bits, the input of 8.
 
     Every ReLU stores its output in integers, and so does every pool, whose sums would need more bits.
     """
@@ -137,7 +140,7 @@ def quantized(network: Twin, calibration: Calibration, bits: int) -> Twin:
                 (source,) = part.sources
                 grids[part.name] = grids[source]
         parts.append(replace(part, module=made))
-    return Twin(parts, network.outputs, network.input_shape, network.source).eval()
+    return ReluNetwork(parts, network.outputs, network.input_shape, network.source).eval()
 
 
 class StoredRelu(Relu):
@@ -165,12 +168,12 @@ class StoredPool(SumPool):
 
 
 class IntegerMap(Map):
-    """A connection in integers, whose sums are exact: in float32 up to 2**24, beyond in float64.
+    """A connection in integers, whose sums are exact: float32 up to 2**24, float64 above.
 
     Args:
-        connection: whose folded weights become integers of ``bits`` bits, per output channel.
+        connection: its folded weights become integers, scaled per output channel.
         received: the grid of its inputs.
-        bits: of a weight.
+        bits: the width of a weight.
     """
 
     weight: Tensor
@@ -202,14 +205,14 @@ def weight_grid(weight: Tensor, bits: int) -> Grid:
 
 
 def _best(x: Tensor, low: int, high: int, *, largest: Tensor, counts: Tensor | None = None) -> Grid:
-    """Return the grid that leaves least squared error, of ranges up to fractions of ``largest``.
+    """Search the grid that leaves the least squared error, among ranges up to fractions of ``largest``.
 
     Args:
-        x: values; where ``largest`` has several, one per channel, along the first axis.
-        low: the least integer.
-        high: the largest.
-        largest: of the values, in a shape that fits theirs.
-        counts: how often each value is there; once by default.
+        x: values; channels along the first axis where ``largest`` has several numbers.
+        low: the smallest integer.
+        high: the largest integer.
+        largest: the largest value, or that of each channel, in a shape that broadcasts to ``x``.
+        counts: the multiplicity of each value; 1 by default.
     """
     full = Grid(torch.where(largest > 0, largest, 1.0) / high, low, high)
     best, least = full.scale, torch.full_like(largest, torch.inf)
@@ -223,20 +226,20 @@ def _best(x: Tensor, low: int, high: int, *, largest: Tensor, counts: Tensor | N
 
 
 @contextmanager
-def listening(network: Network, *kinds: type[nn.Module]) -> Iterator[dict[str, tuple[Tensor, Tensor]]]:
-    """Note by name what parts of some kinds receive and give."""
-    heard: dict[str, tuple[Tensor, Tensor]] = {}
+def recording(network: Network, *kinds: type[nn.Module]) -> Iterator[dict[str, tuple[Tensor, Tensor]]]:
+    """Record by name the values that parts of some kinds receive and send."""
+    recorded: dict[str, tuple[Tensor, Tensor]] = {}
 
-    def ear(name: str) -> Callable[..., None]:
-        def hear(module: nn.Module, received: tuple[Tensor], given: Tensor) -> None:
-            heard[name] = received[0], given
+    def hook_of(name: str) -> Callable[..., None]:
+        def record(module: nn.Module, received: tuple[Tensor], sent: Tensor) -> None:
+            recorded[name] = received[0], sent
 
-        return hear
+        return record
 
     chosen = (part for part in network.parts if isinstance(part.module, kinds))
-    hooks = [part.module.register_forward_hook(ear(part.name)) for part in chosen]
+    hooks = [part.module.register_forward_hook(hook_of(part.name)) for part in chosen]
     try:
-        yield heard
+        yield recorded
     finally:
         for hook in hooks:
             hook.remove()

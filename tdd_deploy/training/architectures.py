@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from torch import nn
 
 from tdd_deploy.errors import BadOption
+from tdd_deploy.options import vocabulary
 from tdd_deploy.program import Shape
 from tdd_deploy.program.nodes import windows
 
 from .network import INPUT, AnyOf, Both, Broadcast, Connection, Flatten, Network, Neurons, Part, SumPool
 
-PIXEL_BITS = 8  # inputs are taken as multiples of 1/256 in [-1, 1]; other inputs cost exactness of the first layer only
+PIXEL_BITS = 8  # inputs count as multiples of 1/256 in [-1, 1]; with others the first layer alone is inexact
 READOUT = "readout"
 Names = str | tuple[str, ...]
 MakeNeurons = Callable[[Shape, int], Neurons]
@@ -25,10 +26,10 @@ class Builder:
     """A network in the making; every method adds a part and returns its name.
 
     Args:
-        input_shape: of a sample, ``(n,)`` or ``(channels, height, width)``.
-        neurons: makes a layer of neurons for a shape, and the number of layers before it.
+        input_shape: the shape of a sample, ``(n,)`` or ``(channels, height, width)``.
+        neurons: makes a layer of neurons, given its shape and the number of layers before it.
         analog_input: the input is pixels, not spikes.
-        source: what the input is called.
+        source: the name of the input.
     """
 
     def __init__(self, input_shape: Shape, *, neurons: MakeNeurons, analog_input: bool, source: str = INPUT) -> None:
@@ -37,7 +38,7 @@ class Builder:
         self._input_shape = input_shape
         self._neurons = neurons
         self._bits = PIXEL_BITS if analog_input else 0
-        self._windows: dict[str, int] = {}  # how many spikes a sum is of
+        self._windows: dict[str, int] = {}  # the number of spikes in a sum
         self._parts: list[Part] = []
 
     def network(self, outputs: Names) -> Network:
@@ -45,7 +46,7 @@ class Builder:
         return Network(self._parts, _tuple(outputs), self._input_shape, self._source)
 
     def conv(self, name: str, sources: Names, channels: int, *, kernel: int = 3, stride: int = 1) -> str:
-        """Add a convolution that keeps the size, but for its stride, with batch norm."""
+        """Add a convolution with batch norm; only its stride changes the size."""
         (n_in, *size) = self._shape(sources)
         weights = nn.Conv2d(n_in, channels, kernel, stride, kernel // 2, bias=False)
         shape = (channels, *windows(tuple(size), [kernel] * 2, (stride,) * 2, (kernel // 2,) * 2))
@@ -84,12 +85,12 @@ class Builder:
         return self._add(name, SumPool((size[0], size[1])), source, (channels, 1, 1))
 
     def broadcast(self, name: str, source: str, like: str) -> str:
-        """Add what brings ``(channels, 1, 1)`` to every place of a source."""
+        """Repeat ``(channels, 1, 1)`` at every place of an image, of the size that ``like`` has."""
         channels, height, width = self.shapes[like]
         return self._add(name, Broadcast((height, width)), source, (channels, height, width))
 
     def _flat(self, target: str, sources: Names) -> Names:
-        """Add what makes one dimension of an image; nothing where there is one already."""
+        """Flatten sources, unless they have one dimension already."""
         shape = self._shape(sources)
         if len(shape) == 1:
             return sources
@@ -111,7 +112,7 @@ class Builder:
         return self._add(name, module, sources, shape)
 
     def _origins(self, sources: Names) -> set[str]:
-        """Return where the values of sources come from, through a flatten."""
+        """Return the names that the values of sources come from, through a flatten."""
         parts = {part.name: part for part in self._parts}
         return {
             parts[name].sources[0] if name in parts and isinstance(parts[name].module, Flatten) else name
@@ -136,7 +137,7 @@ def _tuple(names: Names) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Plain:
-    """3x3 convolutions as (channels, stride), then dense layers, one behind the other."""
+    """3x3 convolutions as (channels, stride), then dense layers, in a chain."""
 
     convolutions: tuple[tuple[int, int], ...]
     hidden: tuple[int, ...]
@@ -228,7 +229,7 @@ class SpikeDrivenTransformer:
         return make.conv(f"{name}_mlp2", make.fire(f"{name}_mlp1_spikes", wide), width, kernel=1)
 
 
-NETWORKS: dict[str, Plain | ResNet | SpikeDrivenTransformer] = {
+NETWORKS: dict[vocabulary.Network, Plain | ResNet | SpikeDrivenTransformer] = {
     "mlp": Plain((), (128, 128)),
     "conv-small": Plain(((32, 1), (64, 2), (64, 2)), (128,)),
     "conv-medium": Plain(((32, 1), (32, 2), (64, 1), (64, 2)), (128,)),
@@ -239,16 +240,19 @@ NETWORKS: dict[str, Plain | ResNet | SpikeDrivenTransformer] = {
 }
 
 
-def make_network(name: str, *, input_shape: Shape, n_classes: int, neurons: MakeNeurons, analog_input: bool) -> Network:
+def make_network(
+    name: vocabulary.Network, *, input_shape: Shape, n_classes: int, neurons: MakeNeurons, analog_input: bool
+) -> Network:
     """Make an untrained network for samples ``(n,)`` or ``(channels, height, width)``.
 
-    Its first weights come from torch's global generator.
+    Its initial weights come from torch's global generator.
 
     Raises:
-        BadOption: the network needs images and the samples are none.
+        BadOption: the network needs images, and the samples are not images.
     """
     architecture = NETWORKS[name]
     if architecture.needs_images and len(input_shape) != 3:
-        raise BadOption("--network", f"{name}, with samples of shape {input_shape}", "mlp, or samples that are images")
+        found = f"needs images (got samples of shape {input_shape})"
+        raise BadOption(f"network={name}", found, remedy="Use `network=mlp`, or images.")
     make = Builder(input_shape, neurons=neurons, analog_input=analog_input)
     return make.network(architecture.build(make, n_classes))

@@ -1,4 +1,4 @@
-"""The arithmetics of torch: floats, with a surrogate gradient where a neuron fires, and integers."""
+"""Arithmetic in torch: floats, with a surrogate gradient where a neuron fires, and integers."""
 
 from typing import Any
 
@@ -10,15 +10,15 @@ from tdd_deploy.neurons.loihi import DECAY
 
 
 def slope(x: Tensor) -> Tensor:
-    """Return the derivative that training gives to firing, of potentials less their threshold.
+    """Return the surrogate derivative of firing, given potentials minus their threshold.
 
-    The triangle ``max(0, 1 - |x|)``, TET's surrogate with gamma 1 (Deng et al., ICLR 2022).
+    It is the triangle ``max(0, 1 - |x|)``, TET's surrogate with gamma 1 (Deng et al., ICLR 2022).
     """
     return (1 - x.abs()).clamp_(min=0)
 
 
 class _Fires(torch.autograd.Function):
-    """Step forward, triangle backward."""
+    """A step in the forward pass, a triangle in the backward pass."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, compare: Compare) -> Tensor:
@@ -32,7 +32,7 @@ class _Fires(torch.autograd.Function):
 
 
 class TorchArithmetic:
-    """Floating point tensors; the same values as numpy's, and gradients."""
+    """Floating-point tensors: the values of numpy, with gradients."""
 
     def keep(self, x: Tensor, fraction: Tensor) -> Tensor:
         """Return ``x`` times ``fraction``."""
@@ -55,7 +55,7 @@ class TorchArithmetic:
 
 
 class TorchIntegers:
-    """64-bit integers, without gradients; fractions are of 4096."""
+    """64-bit integers, without gradients; fractions are multiples of 1/4096."""
 
     def keep(self, x: Tensor, fraction: Tensor) -> Tensor:
         """Return ``x`` times ``fraction`` / 4096, rounded toward zero."""
@@ -66,10 +66,10 @@ class TorchIntegers:
         return (v > v_threshold if compare == ">" else v >= v_threshold).to(v.dtype)
 
     def count(self, v: Tensor, v_threshold: Tensor) -> Tensor:
-        """Return how many whole thresholds, above 0, are in ``v``; 0 where ``v`` is below 0."""
+        """Count how many whole thresholds, above 0, fit into ``v``; 0 where ``v`` is below 0."""
         return torch.div(v, v_threshold, rounding_mode="floor").clamp(min=0)
 
 
 def arithmetic_of(current: Tensor) -> Arithmetic:
-    """Return the arithmetic of a current's number format."""
+    """Choose the arithmetic for the number format of a current."""
     return TorchArithmetic() if current.is_floating_point() else TorchIntegers()

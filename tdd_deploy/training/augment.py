@@ -1,4 +1,4 @@
-"""Images changed at random while a network learns, and labels shared between two of them.
+"""Random changes of images while a network learns, and mixtures of two images and their labels.
 
 Sources: RandAugment, Cubuk et al., CVPR Workshops 2020, with kornia's operations; mixup, Zhang et al., ICLR 2018;
 CutMix, Yun et al., ICCV 2019.
@@ -14,31 +14,31 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812  (torch's own convention)
 
-from tdd_deploy.errors import BadOptions, MissingDependency, Violation
+from tdd_deploy.errors import BadOption, BadOptions, MissingDependency, Violation
+from tdd_deploy.options import vocabulary
 from tdd_deploy.options.training import TrainOptions
 
 from .chance import seeded
 from .samples import TrainingData, encoded
 
-AUGMENTATIONS = ("crop-flip", "randaugment")
-SMALL = 16  # pixels; of a smaller image a crop takes less away
-OPERATIONS, MAGNITUDE = 2, 9  # of RandAugment
-GROUP = 8  # samples that share RandAugment's operations, so that a batch has many
+SMALL = 16  # pixels; a crop removes less from smaller images
+OPERATIONS, MAGNITUDE = 2, 9  # parameters of RandAugment
+GROUP = 8  # samples with the same operations of RandAugment, so that a batch has several
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """What happens to a batch of images before it is learned.
+    """The changes of a batch of images before the network learns from it.
 
     Args:
         image: ``crop-flip`` or ``randaugment``.
-        mixup: the parameter of mixup; with both, each batch has one of the two.
+        mixup: the parameter of mixup; with CutMix too, each batch takes one of the two at random.
         cutmix: the parameter of CutMix.
-        n_classes: of labels.
-        shape: of an image.
+        n_classes: the number of classes.
+        shape: the shape of an image.
     """
 
-    image: str | None
+    image: vocabulary.Augmentation | None
     mixup: float | None
     cutmix: float | None
     n_classes: int
@@ -47,7 +47,7 @@ class Augmentation:
     def __call__(
         self, x: NDArray[np.float32], labels: Tensor, generator: torch.Generator
     ) -> tuple[NDArray[np.float32], Tensor]:
-        """Return images and, where two of them share one, shares of classes ``[batch, n_classes]``."""
+        """Return changed images, and their labels: class probabilities ``[batch, n_classes]`` if images were mixed."""
         if self.image is not None:
             x = self._changed(torch.from_numpy(x), _seed(generator)).numpy()
         if self.mixup is None and self.cutmix is None:
@@ -57,13 +57,13 @@ class Augmentation:
         is_cut = self.cutmix is not None and (self.mixup is None or chance.random() < 0.5)
         if is_cut:
             assert self.cutmix is not None
-            x, share = _cut(x, x[other], chance.beta(self.cutmix, self.cutmix), chance)
+            x, kept = _cut(x, x[other], chance.beta(self.cutmix, self.cutmix), chance)
         else:
             assert self.mixup is not None
-            share = chance.beta(self.mixup, self.mixup)
-            x = (share * x + (1 - share) * x[other]).astype(np.float32)
+            kept = chance.beta(self.mixup, self.mixup)
+            x = (kept * x + (1 - kept) * x[other]).astype(np.float32)
         classes = F.one_hot(labels, self.n_classes).float()
-        return x, share * classes + (1 - share) * classes[torch.from_numpy(other)]
+        return x, kept * classes + (1 - kept) * classes[torch.from_numpy(other)]
 
     def _changed(self, x: Tensor, seed: int) -> Tensor:
         with seeded(seed):  # kornia draws from the global generator
@@ -92,24 +92,22 @@ class Augmentation:
 
 
 def make_augmentation(options: TrainOptions, data: TrainingData) -> Augmentation | None:
-    """Return what is asked for, or None.
+    """Make the augmentation of a run; None without one.
 
     Raises:
-        BadOptions: samples that are no images, or whose values are none.
+        BadOptions: the samples are not images, or their values are not pixels.
         MissingDependency: kornia is not installed.
     """
-    wanted = {"--augment": options.augment, "--mixup": options.mixup, "--cutmix": options.cutmix}
-    given = {flag: value for flag, value in wanted.items() if value is not None}
+    wanted = {"augment": options.augment, "mixup": options.mixup, "cutmix": options.cutmix}
+    given = {name: value for name, value in wanted.items() if value is not None}
     if not given:
         return None
     if len(data.input_shape) != 3 or data.in_time:
-        what = "samples in time" if data.in_time else f"samples of shape {data.input_shape}"
-        found = [Violation(flag, f"{value}, with {what}", "only with images") for flag, value in given.items()]
-        raise BadOptions("these options", found)
+        samples = "samples in time" if data.in_time else f"samples of shape {data.input_shape}"
+        raise BadOptions("", [Violation(f"`{name}`", f"needs images (got {samples})") for name in given])
     if options.augment == "randaugment" and not (data.train.x.min() >= 0 and data.train.x.max() <= 1):
-        bounds = f"{data.train.x.min()} to {data.train.x.max()}"
-        allowed = "crop-flip, or pixels of 0 to 1, on which its colours work"
-        raise BadOptions("these options", [Violation("--augment", f"randaugment, with pixels of {bounds}", allowed)])
+        found = f"needs pixels from 0 to 1 (got {data.train.x.min()} to {data.train.x.max()})"
+        raise BadOption("augment=randaugment", found, remedy="Use `augment=crop-flip`, or scale the data.")
     if options.augment is not None:
         _require_kornia()
     return Augmentation(options.augment, options.mixup, options.cutmix, data.n_classes, data.input_shape)
@@ -122,7 +120,7 @@ def drawn(
     augmentation: Augmentation | None,
     generator: torch.Generator,
 ) -> tuple[Tensor, Tensor]:
-    """Return training samples as networks take them (``samples.encoded``), and their classes or shares of classes."""
+    """Return training samples as networks take them (``samples.encoded``), and their classes or class probabilities."""
     x, targets = data.train.x[rows], torch.from_numpy(data.train.y[rows])
     if augmentation is not None:
         x, targets = augmentation(x, targets, generator)
@@ -133,19 +131,19 @@ def _require_kornia() -> None:
     try:
         import kornia.augmentation  # noqa: F401
     except ImportError as error:
-        raise MissingDependency("kornia", "train --augment", "'tdd-deploy[augment]'") from error
+        raise MissingDependency("kornia", "train with `augment`", "'tdd-deploy[augment]'") from error
 
 
 def _cut(
-    x: NDArray[np.float32], other: NDArray[np.float32], share: float, chance: np.random.Generator
+    x: NDArray[np.float32], other: NDArray[np.float32], kept: float, chance: np.random.Generator
 ) -> tuple[NDArray[np.float32], float]:
-    """Return images with a box of others, of about ``1 - share`` of the area; and what is left of their own."""
+    """Paste a box of other images, about ``1 - kept`` of the area; return the images and the area kept exactly."""
     height, width = x.shape[2:]
-    side = np.sqrt(1 - share)
+    side = np.sqrt(1 - kept)
     place = [(chance.integers(length), round(side * length)) for length in (height, width)]
     (top, bottom), (left, right) = (
-        (max(0, centre - extent // 2), min(length, centre - extent // 2 + extent))
-        for (centre, extent), length in zip(place, (height, width), strict=True)
+        (max(0, center - extent // 2), min(length, center - extent // 2 + extent))
+        for (center, extent), length in zip(place, (height, width), strict=True)
     )
     mixed = x.copy()
     mixed[:, :, top:bottom, left:right] = other[:, :, top:bottom, left:right]

@@ -1,4 +1,4 @@
-"""What a dense ANN twin costs and knows, in floats and in integers: what spiking networks are compared with."""
+"""Measure an ANN baseline: MACs and accuracy, in floats and in integers."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from .ann import INPUT_BITS, IntegerMap, Twin, calibrate, listening, quantized
+from .ann import INPUT_BITS, IntegerMap, ReluNetwork, calibrate, quantized, recording
 from .evaluation import batch_size, n_correct
 from .execution import exact_sums
 from .network import Connection
@@ -22,7 +22,7 @@ CALIBRATION_SAMPLES = 1024
 
 @dataclass(frozen=True, kw_only=True)
 class WeightedLayer:
-    """A layer with weights; ``macs`` are its multiplications per inference, those with padding left out."""
+    """A layer with weights; ``macs`` are its multiplications per inference, without those by padding."""
 
     name: str
     kind: str  # dense or conv
@@ -31,15 +31,15 @@ class WeightedLayer:
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """A twin on all samples of a split.
+    """A measurement of a ReLU network on all samples of a split.
 
     Args:
-        split: of the data.
-        bits: of weights and activations; None in floats.
-        n_samples: how many.
-        n_correct: how many of them have their label's output highest.
-        accuracy: their share.
-        effective_macs: of each weighted layer the mean per inference of MACs whose input and weight are both not 0.
+        split: the name of the split.
+        bits: the width of weights and activations; None in floats.
+        n_samples: the number of samples.
+        n_correct: the number of samples whose label has the highest output.
+        accuracy: the fraction of correct samples.
+        effective_macs: the mean number of MACs per inference whose input and weight are both not 0, by weighted layer.
     """
 
     split: str
@@ -52,7 +52,7 @@ class Result:
 
 @dataclass(frozen=True, kw_only=True)
 class Baseline:
-    """What was measured; layers in execution order."""
+    """All measurements; layers in execution order."""
 
     layers: tuple[WeightedLayer, ...]
     results: tuple[Result, ...]
@@ -73,26 +73,26 @@ class Baseline:
         }
 
 
-def measure(network: Twin, x: NDArray[np.float32], splits: Mapping[str, Iterable[Samples]]) -> Baseline:
-    """Measure a twin in floats, and with weights and activations of each of ``BITS``.
+def measure(network: ReluNetwork, x: NDArray[np.float32], splits: Mapping[str, Iterable[Samples]]) -> Baseline:
+    """Measure a ReLU network in floats, and with weights and activations of each width in ``BITS``.
 
     Args:
-        network: the twin; it is put into evaluation mode.
-        x: training samples, of which the first ``CALIBRATION_SAMPLES`` calibrate the ranges of activations.
+        network: the network; it is put into evaluation mode.
+        x: training samples; the first ``CALIBRATION_SAMPLES`` of them calibrate the ranges of activations.
         splits: the samples to measure on.
     """
     network.eval()
     chosen = torch.from_numpy(x[:CALIBRATION_SAMPLES]).to(network.device)
     with exact_sums():
         calibration = calibrate(network, chosen, size=batch_size(network, 1))
-        versions: dict[int | None, Twin] = {None: network}
+        versions: dict[int | None, ReluNetwork] = {None: network}
         versions |= {bits: quantized(network, calibration, bits) for bits in BITS}
         results = [result for split, batches in splits.items() for result in _results(versions, split, batches)]
         return Baseline(layers=weighted_layers(network), results=tuple(results), calibration_samples=len(chosen))
 
 
-def weighted_layers(network: Twin) -> tuple[WeightedLayer, ...]:
-    """Return what each connection of a twin in evaluation mode costs."""
+def weighted_layers(network: ReluNetwork) -> tuple[WeightedLayer, ...]:
+    """Count the MACs of each connection of a ReLU network in evaluation mode."""
     n_macs = {name: int(fan.sum()) for name, fan in _fan_outs(network, is_effective=False).items()}
     return tuple(
         WeightedLayer(
@@ -103,8 +103,8 @@ def weighted_layers(network: Twin) -> tuple[WeightedLayer, ...]:
 
 
 @torch.no_grad()
-def _results(versions: Mapping[int | None, Twin], split: str, batches: Iterable[Samples]) -> list[Result]:
-    """Run every version of a twin on the samples of a split."""
+def _results(versions: Mapping[int | None, ReluNetwork], split: str, batches: Iterable[Samples]) -> list[Result]:
+    """Run every version of a network on the samples of a split."""
     fans = {bits: _fan_outs(network) for bits, network in versions.items()}
     correct = Counter[int | None]()
     effective = {bits: Counter[str]() for bits in versions}
@@ -112,9 +112,9 @@ def _results(versions: Mapping[int | None, Twin], split: str, batches: Iterable[
     for x, y in _pieces(batches, versions[None]):
         n_samples += len(y)
         for bits, network in versions.items():
-            with listening(network, Connection, IntegerMap) as heard:
+            with recording(network, Connection, IntegerMap) as recorded:
                 correct[bits] += n_correct(network.step(x).outputs, y)
-            for name, (received, _) in heard.items():
+            for name, (received, _) in recorded.items():
                 n_active = (_taken(network[name], received) != 0).sum(0)
                 effective[bits][name] += int((n_active * fans[bits][name]).sum())
     return [
@@ -130,8 +130,8 @@ def _results(versions: Mapping[int | None, Twin], split: str, batches: Iterable[
     ]
 
 
-def _pieces(batches: Iterable[Samples], network: Twin) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield samples, so many that a network may run at once, and their labels."""
+def _pieces(batches: Iterable[Samples], network: ReluNetwork) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield samples and labels in pieces that a network may run at once."""
     size, device = batch_size(network, 1), network.device
     for batch in batches:
         x, y = torch.from_numpy(batch.x), torch.from_numpy(batch.y)
@@ -140,16 +140,16 @@ def _pieces(batches: Iterable[Samples], network: Twin) -> Iterator[tuple[Tensor,
 
 
 def _taken(module: nn.Module, received: Tensor) -> Tensor:
-    """Return what a map multiplies: integers, of a map in integers."""
+    """Return the inputs that a map multiplies; for a map in integers, as integers."""
     return module.received.integers(received) if isinstance(module, IntegerMap) else received
 
 
-def _fan_outs(network: Twin, *, is_effective: bool = True) -> dict[str, Tensor]:
-    """Return by map how many weights, or those that are not 0, each of its inputs meets; padding meets none."""
+def _fan_outs(network: ReluNetwork, *, is_effective: bool = True) -> dict[str, Tensor]:
+    """Count by map the weights that multiply each of its inputs, all or those that are not 0; padding has none."""
     fans = {}
-    with torch.no_grad(), listening(network, Connection, IntegerMap) as heard:
+    with torch.no_grad(), recording(network, Connection, IntegerMap) as recorded:
         network.step(torch.zeros(1, *network.input_shape, device=network.device))
-    for name, (received, _) in heard.items():
+    for name, (received, _) in recorded.items():
         module = network[name]
         assert isinstance(module, Connection | IntegerMap)
         weight = module.weight if isinstance(module, IntegerMap) else module.folded()[0].detach()

@@ -8,7 +8,7 @@ from tdd_deploy.options.training import TrainOptions
 from tdd_deploy.options.vocabulary import ANN
 from tdd_deploy.program import Shape
 
-from .ann import twin_of
+from .ann import relu_network_of
 from .architectures import MakeNeurons
 from .architectures import make_network as make_architecture
 from .local import cut
@@ -45,7 +45,7 @@ def make_network(options: TrainOptions, input_shape: Shape, n_classes: int) -> N
         neurons=neurons_of(options),
         analog_input=options.encoder == "direct",
     )
-    return twin_of(network) if options.is_ann else network
+    return relu_network_of(network) if options.is_ann else network
 
 
 def make_strategy(options: TrainOptions, network: Network, n_classes: int) -> Strategy:

@@ -1,4 +1,4 @@
-"""Random choices that follow from numbers alone, so that none has a state to be saved."""
+"""Random choices that follow from numbers alone, so that no state must be saved."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,14 +8,14 @@ import torch
 
 
 def generator_of(*numbers: int) -> torch.Generator:
-    """Return the generator that belongs to some numbers, such as a seed, an epoch and a batch."""
+    """Make the generator of some numbers, such as a seed, an epoch and a batch."""
     entropy = np.random.SeedSequence(numbers)
     return torch.Generator().manual_seed(int(entropy.generate_state(1, np.uint64)[0] >> 1))
 
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Give torch's global generator a seed, for what can draw from no other; afterwards it is as it was."""
+    """Seed torch's global generator, for code that draws from no other; restore it afterwards."""
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         yield

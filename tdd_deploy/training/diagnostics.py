@@ -1,4 +1,4 @@
-"""What layers send from one time step to the next: how much of it repeats, where changes are fewer, what theorems say.
+"""Measure what repeats from one time step to the next, where changes are fewer, and whether theorems hold.
 
 Source: [P] "Feature Overlapping: Temporal Differential Decoupling for Efficient SNN Training", Ann. NY Acad. Sci.
 1556(1), 2026 (ICLR 2025 submission 77plFC53J5).
@@ -21,28 +21,28 @@ from .arithmetic import slope
 from .network import Network, Neurons
 
 IntArray = NDArray[np.int64]
-Cells = tuple[Any, Any]  # an index of layers, and one of steps
-EVERYWHERE: Cells = (slice(None), slice(None))
-ROUNDING = 1e-15  # of the smooth firing function in float64, whose values lie between 0 and 1
+Selection = tuple[Any, Any]  # an index of layers, and an index of steps
+EVERYWHERE: Selection = (slice(None), slice(None))
+ROUNDING = 1e-15  # in float64, of the smooth firing function, whose values lie between 0 and 1
 
 
 @dataclass(frozen=True)
 class Activity:
-    """What layers sent, in sums over samples.
+    """The events of layers, in sums over samples.
 
-    The *overlap* of a layer at step t is the share of its spikes at t that were there at t - 1, ``|O^t and O^(t-1)| /
-    |O^t|``: our reading of what [P] calls feature overlapping (Definition 1), whose formula we do not have. The
-    *persistence* P(1 -> 1) is the share of its spikes at t - 1 that are there at t, the same number over ``|O^(t-1)|``.
-    Neither is defined at the first step.
+    The *overlap* of a layer at step t is the fraction of its spikes at t whose neurons also spiked at t - 1, ``|O^t and
+    O^(t-1)| / |O^t|``. It is our reading of the feature overlapping of [P] (Definition 1), whose formula we do not
+    have. The *persistence* P(1 -> 1) divides the same number by ``|O^(t-1)|``: the fraction of spikes at t - 1 whose
+    neurons spike again at t. Neither is defined at the first step.
 
     Attributes:
         layers: names, in execution order.
-        neurons: of each layer.
+        neurons: the number of neurons in each layer.
         spikes: ``[n_layers, n_steps]``.
-        stayed: spikes at t of neurons that spiked at t - 1 too, ``[n_layers, n_steps]``; none at the first step.
+        stayed: spikes at t of neurons that also spiked at t - 1, ``[n_layers, n_steps]``; none at the first step.
         spike_synops: synaptic operations of the spikes, ``[n_layers, n_steps]``; see ``methods.fan_out``.
-        delta_synops: of the deltas, likewise.
-        n_samples: how many.
+        delta_synops: synaptic operations of the deltas, ``[n_layers, n_steps]``.
+        n_samples: the number of samples.
 
     """
 
@@ -89,53 +89,53 @@ class Activity:
 
     @property
     def hybrid(self) -> IntArray:
-        """Events ``[n_layers, n_steps]`` when each layer sends what is fewer over all steps: deltas, or spikes."""
+        """Events ``[n_layers, n_steps]`` when each layer sends deltas or spikes, whichever are fewer over all steps."""
         return np.where(self.delta_pays[:, None], self.deltas, self.spikes)
 
     @property
     def hybrid_synops(self) -> IntArray:
-        """Synaptic operations ``[n_layers, n_steps]`` in that code of each layer."""
+        """Synaptic operations ``[n_layers, n_steps]`` of these events."""
         return np.where(self.delta_pays[:, None], self.delta_synops, self.spike_synops)
 
     @property
     def delta_pays(self) -> NDArray[np.bool_]:
-        """Where a layer has fewer deltas than spikes over all steps, ``[n_layers]``.
+        """Whether a layer has fewer deltas than spikes over all steps, ``[n_layers]``.
 
-        The sum of deltas is that of spikes, plus ``sum |O^(t-1)| - 2 sum |O^t and O^(t-1)|``: so this is, exactly,
-        where the persistence over all steps exceeds 1/2.
+        The sum of deltas is the sum of spikes plus ``sum |O^(t-1)| - 2 sum |O^t and O^(t-1)|``. So deltas are fewer
+        exactly if the persistence over all steps exceeds 1/2.
         """
         return np.asarray(2 * self.stayed.sum(1) > self.before.sum(1))
 
-    def overlap(self, cells: Cells = EVERYWHERE) -> float | None:
-        """Return the overlap of layers and steps, in sums; None where nothing spiked, and of the first step."""
+    def overlap(self, selected: Selection = EVERYWHERE) -> float | None:
+        """Return the overlap of layers and steps, in sums; None where nothing spiked, and at the first step."""
         later = self.spikes.copy()
         later[:, 0] = 0
-        return _share(self.stayed[cells], later[cells])
+        return _ratio(self.stayed[selected], later[selected])
 
-    def persistence(self, cells: Cells = EVERYWHERE) -> float | None:
-        """Return P(1 -> 1) of layers and steps, in sums; None where nothing had spiked, and of the first step."""
-        return _share(self.stayed[cells], self.before[cells])
+    def persistence(self, selected: Selection = EVERYWHERE) -> float | None:
+        """Return P(1 -> 1) of layers and steps, in sums; None where nothing had spiked, and at the first step."""
+        return _ratio(self.stayed[selected], self.before[selected])
 
 
-def _share(part: IntArray, whole: IntArray) -> float | None:
+def _ratio(part: IntArray, whole: IntArray) -> float | None:
     total = int(whole.sum())
     return int(part.sum()) / total if total else None
 
 
 @dataclass(frozen=True)
 class Shrinking:
-    """How the deltas of one layer fall from step to step: the part of Theorem 2 of [P] that can be measured.
+    """The decline of one layer's deltas from step to step: the part of Theorem 2 of [P] that can be measured.
 
-    It has |D| fall as 1 / T. A network is causal: its first T steps are the same however many follow. So we read |D^t|
-    <= |D^1| / t, with |D^t| the mean over samples and neurons. The theorem's bound on the membrane is not measured: we
-    do not have its statement.
+    The theorem says that |D| falls as 1 / T. A network is causal: its first T steps are the same however many follow.
+    So we read ``|D^t| <= |D^1| / t``, where |D^t| is the mean over samples and neurons. The theorem's bound on the
+    membrane is not measured, since we do not have its statement.
 
     Attributes:
         layer: its name.
-        steps: how many were compared, from the second on; none of a layer that is silent by then.
-        violated: in how many of them |D^t| is larger.
-        exponent: p of the line ``log |D^t| = c - p log t`` of least squares, through the steps with deltas; 1 would be
-            1 / t. None for fewer than two.
+        steps: the number of compared steps, from the second on; none if the layer is silent from the first on.
+        violated: the number of compared steps with a larger |D^t|.
+        exponent: p of the least-squares line ``log |D^t| = c - p log t`` through the steps with deltas; 1 means 1 / t.
+            None for fewer than two such steps.
 
     """
 
@@ -162,21 +162,21 @@ def shrinking(activity: Activity) -> tuple[Shrinking, ...]:
 
 @dataclass(frozen=True)
 class Remainder:
-    """Theorem 1 of [P] at one layer: how far a first-order answer to a change of its input is from the true one.
+    """Theorem 1 of [P] at one layer: the error of a first-order answer to a change of its input.
 
-    A layer's input changes by f(D): the change of its current, which is linear in the deltas D before it. Gamma is what
-    it had otherwise, here the potential it would compare if its current were that of the step before. With F its firing
-    function the theorem says ``|F(Gamma + f(D)) - F(Gamma) - F'(Gamma) f(D)| <= 0.5 |f(D)|^2 max |F''|``, the
-    remainder of Taylor's series. A step has no F'', so F is the smooth one whose derivative training uses, the
-    primitive of the triangle ``max(0, 1 - |u - threshold|)``, with max |F''| = 1. In print the derivative stands at
-    f(D) instead of Gamma; how often the bound holds then is counted too.
+    A layer's input changes by f(D), the change of its current, which is linear in the deltas D before it. Gamma is the
+    input without the change: the potential that would be compared if the current were still that of the step before.
+    With F the firing function, the theorem bounds the remainder of Taylor's series: ``|F(Gamma + f(D)) - F(Gamma) -
+    F'(Gamma) f(D)| <= 0.5 |f(D)|^2 max |F''|``. A step has no F''. So F is the smooth function whose derivative
+    training uses, the primitive of the triangle ``max(0, 1 - |u - threshold|)``, with max |F''| = 1. The printed
+    theorem takes the derivative at f(D) instead of Gamma; cases within that bound are counted too.
 
     Attributes:
         layer: its name.
         cases: neurons, samples and steps, from the second on, whose current changed.
-        within: those within the bound.
-        within_as_printed: those within it with the derivative at f(D).
-        largest: the largest error over its bound.
+        within: the cases within the bound.
+        within_as_printed: the cases within it with the derivative at f(D).
+        largest: the largest ratio of an error to its bound.
 
     """
 
@@ -203,7 +203,7 @@ def remainders(network: Network, inputs: Tensor, n_steps: int) -> tuple[Remainde
     Args:
         network: in floats, of LIF or IF neurons; put into evaluation mode.
         inputs: ``[n_steps, batch, ...]``, or ``[1, batch, ...]`` when they are the same at every step.
-        n_steps: how many.
+        n_steps: the number of time steps.
     """
     network.eval()
     with _currents(network) as currents:
@@ -222,7 +222,7 @@ def remainders(network: Network, inputs: Tensor, n_steps: int) -> tuple[Remainde
 
 
 def remainder(layer: str, x: Tensor, changes: Tensor, v_threshold: Tensor) -> Remainder:
-    """Return Theorem 1 for potentials less their threshold, ``x``, and by how much currents changed to make them so."""
+    """Measure Theorem 1 for potentials minus their threshold, ``x``, after ``changes`` of their currents."""
     changed = changes != 0
     if not changed.any():
         return Remainder(layer, 0, 0, 0, 0.0)
@@ -240,14 +240,14 @@ def remainder(layer: str, x: Tensor, changes: Tensor, v_threshold: Tensor) -> Re
 
 
 def smooth_firing(x: Tensor) -> Tensor:
-    """Return what has the derivative that training gives to firing: from 0 at -1 and below to 1 at 1 and above."""
+    """Integrate the surrogate derivative of firing: from 0 at -1 and below to 1 at 1 and above."""
     near = x.clamp(-1, 1)
     return torch.where(near < 0, (1 + near).square() / 2, 1 - (1 - near).square() / 2)
 
 
 @contextmanager
 def _currents(network: Network) -> Iterator[dict[str, Tensor]]:
-    """Keep the currents that layers of neurons receive, ``[n_steps or 1, ...]``."""
+    """Record the currents that layers of neurons receive, ``[n_steps or 1, ...]``."""
     kept: dict[str, Tensor] = {}
 
     def note(name: str, module: nn.Module, received: tuple[Any, ...]) -> None:

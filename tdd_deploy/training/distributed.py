@@ -1,7 +1,7 @@
-"""Several processes that train one network together: each learns from its part of a batch, as torchrun starts them.
+"""Several processes, started by torchrun, that train one network together: each learns from its part of a batch.
 
-Gradients are averaged behind the backward passes, of which a strategy may have many; batch norm sees the whole batch.
-So a run gives what one process would give, but for the order of sums.
+Gradients are averaged after all backward passes, of which a strategy may have many; batch norm sees the whole batch.
+So a run has the result of a single process, except for the order of sums.
 """
 
 from collections.abc import Iterable, Sequence
@@ -14,17 +14,17 @@ from torch import Tensor, distributed, nn
 from tdd_deploy.errors import WorkerFailed
 
 CPU = torch.device("cpu")
-REMEDY = "see what it said; --resume goes on from the last finished epoch"
+REMEDY = "See its output; `resume` continues from the last finished epoch"
 
 
 @dataclass(frozen=True)
 class Processes:
-    """The processes of a run, and which of them this is; without arguments, one alone.
+    """The processes of a run, as one of them sees them; without arguments, a single process.
 
     Args:
-        rank: of this one; the first writes the files.
-        n: how many.
-        device: where tensors must lie that they exchange.
+        rank: the number of this process; the first one, 0, writes the files.
+        n: the number of processes.
+        device: the device of the tensors that they exchange.
     """
 
     rank: int = 0
@@ -33,11 +33,11 @@ class Processes:
 
     @property
     def is_first(self) -> bool:
-        """Whether this process writes and speaks."""
+        """Whether this process writes files and reports."""
         return self.rank == 0
 
     def part(self, values: Tensor, dim: int = 0) -> Tensor:
-        """Return this process's part of a batch that all can share evenly."""
+        """Return this process's part of a batch, whose size is a multiple of their number."""
         return values.chunk(self.n, dim)[self.rank] if self.n > 1 else values
 
     def sums(self, values: Sequence[float]) -> list[float]:
@@ -47,15 +47,15 @@ class Processes:
         return [float(x) for x in self.summed(torch.tensor(values, dtype=torch.float64, device=self.device))]
 
     def any(self, flag: bool) -> bool:
-        """Say whether a flag is set in any process, in all of them alike."""
+        """Return whether a flag is set in any process; all of them receive the same answer."""
         return flag if self.n == 1 else self.sums([float(flag)])[0] > 0
 
     def wait(self) -> None:
-        """Go on when all processes have come here."""
+        """Wait until all processes have reached this point."""
         self.any(False)
 
     def average_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
-        """Give every parameter the mean of all processes' gradients."""
+        """Set the gradient of every parameter to its mean over all processes."""
         gradients = [each.grad for each in parameters if each.grad is not None]
         if self.n == 1 or not gradients:
             return
@@ -65,7 +65,7 @@ class Processes:
             gradient.copy_(mean.view_as(gradient))
 
     def mean(self, values: Tensor) -> Tensor:
-        """Return the mean over all processes, through which gradients flow to all."""
+        """Return the mean over all processes; gradients flow through it to all of them."""
         mean: Tensor = _Mean.apply(values, self)  # type: ignore[no-untyped-call]
         return mean
 
@@ -73,14 +73,14 @@ class Processes:
         """Return the sum over all processes, without gradients.
 
         Raises:
-            WorkerFailed: another process is gone, or has not come here in time.
+            WorkerFailed: another process has ended, or has not reached this point in time.
         """
         total = values.detach().clone(memory_format=torch.contiguous_format)
         try:
             distributed.all_reduce(total)
         except RuntimeError as error:
             raise WorkerFailed(
-                f"process {self.rank} of {self.n}", "another one has ended or is not answering", REMEDY
+                f"process {self.rank} of {self.n}", "lost another one, which has ended or does not answer", REMEDY
             ) from error
         return total
 
@@ -100,7 +100,7 @@ class _Mean(torch.autograd.Function):
 
 
 def norms_of_all(network: nn.Module, processes: Processes) -> None:
-    """Let the batch norms of a network see the batches of all processes."""
+    """Let the batch norms of a network use the statistics of all processes."""
     if processes.n == 1:
         return
     for module in list(network.modules()):
@@ -113,7 +113,7 @@ def norms_of_all(network: nn.Module, processes: Processes) -> None:
 
 
 class _OfAll:
-    """Batch norm with the statistics of all processes' parts of a batch, which are of one size."""
+    """Batch norm with the statistics of the whole batch, of which all processes have parts of one size."""
 
     processes: Processes
 
@@ -124,15 +124,15 @@ class _OfAll:
         values, dims = x.float(), [dim for dim in range(x.ndim) if dim != 1]
         shape = [1, -1, *[1] * (x.ndim - 2)]
         mean = self.processes.mean(values.mean(dims))
-        centred = values - mean.view(shape)
-        variance = self.processes.mean(centred.square().mean(dims))
+        centered = values - mean.view(shape)
+        variance = self.processes.mean(centered.square().mean(dims))
         n = self.processes.n * x.numel() / x.shape[1]
         with torch.no_grad():
             self.running_mean.lerp_(mean, self.momentum)
             self.running_var.lerp_(variance * (n / (n - 1)), self.momentum)
             self.num_batches_tracked += 1
         scale = self.weight * torch.rsqrt(variance + self.eps)
-        scaled: Tensor = centred * scale.view(shape) + self.bias.view(shape)
+        scaled: Tensor = centered * scale.view(shape) + self.bias.view(shape)
         return scaled.to(x.dtype)
 
 

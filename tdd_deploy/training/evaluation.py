@@ -1,4 +1,4 @@
-"""What a network does on samples, in the arithmetic that is deployed."""
+"""Evaluate a network on samples, in the arithmetic that is deployed."""
 
 import math
 from dataclasses import dataclass
@@ -8,18 +8,18 @@ from torch import Tensor
 
 from tdd_deploy.options.training import TrainOptions
 
-from .ann import Twin
+from .ann import ReluNetwork
 from .execution import Execution, exact_sums
 from .network import Network
 from .samples import Samples, encoded
 
-MOST_SAMPLES = 256  # at once
-MOST_BYTES = 2**30  # of spikes and potentials, likewise
+MOST_SAMPLES = 256  # in one batch
+MOST_BYTES = 2**30  # of the spikes and potentials of a batch
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a network does on samples; events are per sample, over layers of neurons and time steps. An ANN has none."""
+    """Accuracy, and events per sample, summed over layers of neurons and time steps. An ANN has no events."""
 
     accuracy: float
     raw_events: float | None
@@ -43,22 +43,22 @@ def evaluate(
             inputs = encoded(samples.x[part], options, in_time=in_time, generator=generator)
             run = network.unroll(inputs.to(place.device), options.steps)
             correct += n_correct(run.outputs, torch.from_numpy(samples.y[part]))
-            for tap in run.spikes:
-                raw += int(tap.count_nonzero())
-                delta += int(tap[0].count_nonzero()) + int((tap[1:] != tap[:-1]).sum())
+            for spikes in run.spikes.values():
+                raw += int(spikes.count_nonzero())
+                delta += int(spikes[0].count_nonzero()) + int((spikes[1:] != spikes[:-1]).sum())
     n = len(samples.y)
     accuracy, raw_events, delta_events = (total / n for total in place.processes.sums([correct, raw, delta]))
-    if isinstance(network, Twin):
+    if isinstance(network, ReluNetwork):
         return Evaluation(accuracy, None, None)
     return Evaluation(accuracy, raw_events, delta_events)
 
 
 def batch_size(network: Network, n_steps: int) -> int:
-    """Return how many samples may be unrolled at once, each with spikes and potentials of all neurons and steps."""
+    """Choose the number of samples per batch, each with spikes and potentials of all neurons and steps."""
     of_sample = sum(math.prod(shape) for shape in network.shapes.values()) * n_steps * 2 * 4
     return max(1, min(MOST_SAMPLES, MOST_BYTES // of_sample))
 
 
 def n_correct(outputs: Tensor, labels: Tensor) -> int:
-    """Return how many samples have their label's outputs highest, summed over time."""
+    """Count the samples whose label has the highest output, summed over time."""
     return int((outputs.detach().sum(0).argmax(1).cpu() == labels.cpu()).sum())

@@ -1,4 +1,4 @@
-"""Where a run is computed: on which device, and by how many processes."""
+"""The execution of a run: its device and its processes."""
 
 import os
 from collections.abc import Iterator
@@ -11,16 +11,16 @@ import torch
 from torch import Tensor, distributed
 
 from tdd_deploy.errors import BadOption
+from tdd_deploy.options.vocabulary import Device
 
 from .distributed import ALONE, CPU, Processes
 
-DEVICES = ("auto", "cpu", "cuda")
-TIMEOUT = timedelta(minutes=5)  # for which a process waits for another
+TIMEOUT = timedelta(minutes=5)  # of a process that waits for another
 
 
 @dataclass(frozen=True)
 class Execution:
-    """Where a run is computed; another one gives the same network, but for the order of sums."""
+    """The device and the processes of a run; they change its result by the order of sums alone."""
 
     device: torch.device = CPU
     processes: Processes = ALONE
@@ -36,22 +36,20 @@ class Execution:
     def autocast(self, *, enabled: bool) -> AbstractContextManager[None]:
         """Return a context in which connections may compute in bfloat16.
 
-        Casted weights are not kept: a strategy runs steps without gradients too, whose weights must serve no others.
+        Cast weights are not cached: a strategy also runs steps without gradients, whose weights no other step may use.
         """
         return torch.autocast(self.device.type, torch.bfloat16, enabled=enabled, cache_enabled=False)
 
 
 @contextmanager
-def executing(device: str = "auto") -> Iterator[Execution]:
-    """Join the processes that torchrun started, if it did, on a device of one's own.
+def executing(device: Device = "auto") -> Iterator[Execution]:
+    """Join the processes of torchrun, if it started this one; choose the device.
 
     Raises:
-        BadOption: no such device.
+        BadOption: torch has no GPU.
     """
-    if device not in DEVICES:
-        raise BadOption("--device", repr(device), " or ".join(DEVICES))
     if device == "cuda" and not torch.cuda.is_available():
-        raise BadOption("--device", "cuda, and torch finds none", "cpu or auto")
+        raise BadOption("device=cuda", "needs a GPU that torch can use", remedy="Use `device=cpu` or `device=auto`.")
     place = CPU
     if device != "cpu" and torch.cuda.is_available():
         place = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
@@ -70,6 +68,6 @@ def executing(device: str = "auto") -> Iterator[Execution]:
 
 @contextmanager
 def exact_sums() -> Iterator[None]:
-    """Keep cuDNN, whose convolutions may round (TF32, Winograd), from what must be exact."""
+    """Disable cuDNN, whose convolutions may round (TF32, Winograd), where sums must be exact."""
     with torch.backends.cudnn.flags(enabled=False):
         yield

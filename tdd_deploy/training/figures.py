@@ -1,4 +1,4 @@
-"""Pictures of what layers send, after the figures of [P] (see ``diagnostics``)."""
+"""Pictures of the events of layers, after the figures of [P] (see ``diagnostics``)."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -15,33 +15,37 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Okabe and Ito's colours, told apart by people with any colour vision; on and off differ in lightness too.
+# Okabe and Ito's colors, which people with any color vision can distinguish; on and off differ in lightness too.
 DELTA, SPIKE = "#0072B2", "#E69F00"
 SILENT, FIRED, APPEARED, VANISHED = "#FFFFFF", "#222222", "#0072B2", "#E69F00"
-CHANNELS = 16  # shown of a layer: those that fired most
-STEPS = 10  # shown of a sample: the first
-NUMBERED = 20  # time steps up to which a table of colours has numbers
-GAP = 1  # pixels between them
+CHANNELS = 16  # channels shown per layer, those that fired most
+STEPS = 10  # time steps shown per sample, from the first on
+NUMBERED = 20  # time steps up to which a table of colors has numbers
+GAP = 1  # pixels between channels
 NOTHING = np.nan
 DPI = 150
 
 
 def require() -> None:
-    """Raise MissingDependency when the library for pictures is not installed."""
+    """Check that the library for pictures is installed.
+
+    Raises:
+        MissingDependency: it is not.
+    """
     try:
         import matplotlib  # noqa: F401, PLC0415  (an optional part)
     except ImportError as error:
-        raise MissingDependency("matplotlib", "tdd-deploy analyse --out", "'tdd-deploy[report]'") from error
+        raise MissingDependency("matplotlib", "analyze with `out`", "'tdd-deploy[report]'") from error
 
 
 def feature_maps(path: Path, spikes: NDArray[np.generic], *, layer: str, sample: str) -> None:
-    """Draw what one layer sent for one sample: spikes O^t above, changes D^t below, a column per time step.
+    """Draw the events of one layer for one sample: spikes O^t above, changes D^t below, a column per time step.
 
     Args:
-        path: of the PNG.
-        spikes: ``[n_steps, channels, height, width]`` or ``[n_steps, n]``; of many channels the busiest are shown.
+        path: the PNG to write.
+        spikes: ``[n_steps, channels, height, width]`` or ``[n_steps, n]``; only the busiest channels are shown.
         layer: its name.
-        sample: what is said of the sample.
+        sample: a description of the sample.
     """
     from matplotlib.colors import ListedColormap  # noqa: PLC0415  (an optional part)
     from matplotlib.patches import Patch  # noqa: PLC0415
@@ -54,8 +58,8 @@ def feature_maps(path: Path, spikes: NDArray[np.generic], *, layer: str, sample:
     rows = figure.subplots(2, n_steps, squeeze=False)
     of_spikes, of_changes = ListedColormap([SILENT, FIRED]), ListedColormap([VANISHED, SILENT, APPEARED])
     for t in range(n_steps):
-        for axes, what, colours, low in ((rows[0, t], values, of_spikes, 0), (rows[1, t], changes, of_changes, -1)):
-            axes.imshow(mosaic(what[t], chosen), cmap=colours, vmin=low, vmax=1, interpolation="nearest")
+        for axes, what, colors, low in ((rows[0, t], values, of_spikes, 0), (rows[1, t], changes, of_changes, -1)):
+            axes.imshow(mosaic(what[t], chosen), cmap=colors, vmin=low, vmax=1, interpolation="nearest")
             axes.set_facecolor("#D8D8D8")  # between channels
             axes.set(xticks=[], yticks=[])
         rows[0, t].set_title(f"t = {t + 1}\n{np.count_nonzero(values[t]):,} spikes", fontsize=9)
@@ -71,7 +75,7 @@ def feature_maps(path: Path, spikes: NDArray[np.generic], *, layer: str, sample:
     figure.suptitle(", ".join(shown), fontsize=11)
     legend = ((FIRED, "spike"), (APPEARED, "+1: appeared"), (VANISHED, "-1: vanished"))
     figure.legend(
-        handles=[Patch(facecolor=colour, label=label) for colour, label in legend],
+        handles=[Patch(facecolor=color, label=label) for color, label in legend],
         loc="outside lower center",
         ncols=3,
         frameon=False,
@@ -80,13 +84,13 @@ def feature_maps(path: Path, spikes: NDArray[np.generic], *, layer: str, sample:
 
 
 def busiest(spikes: NDArray[Any]) -> NDArray[np.intp]:
-    """Return which channels of ``[n_steps, channels, ...]`` are shown, in their own order."""
+    """Choose the channels of ``[n_steps, channels, ...]`` that are shown, in their own order."""
     counts = spikes.reshape(*spikes.shape[:2], -1).astype(np.int64).sum((0, 2))
     return np.sort(np.argsort(-counts, kind="stable")[:CHANNELS])
 
 
 def mosaic(values: NDArray[Any], channels: NDArray[np.intp]) -> NDArray[np.float64]:
-    """Return channels ``[channels, height, width]`` as one image, gaps between them; ``[n]`` as a block of n pixels."""
+    """Arrange channels ``[channels, height, width]`` in one image with gaps; ``[n]`` in a block of n pixels."""
     if values.ndim == 1:
         n_columns = math.ceil(math.sqrt(len(values)))
         image = np.full(math.ceil(len(values) / n_columns) * n_columns, NOTHING)
@@ -103,7 +107,7 @@ def mosaic(values: NDArray[Any], channels: NDArray[np.intp]) -> NDArray[np.float
 
 
 def event_curves(path: Path, report: Mapping[str, Any]) -> None:
-    """Draw events per sample and time step, as spikes and as changes: of all layers, then of each."""
+    """Draw events per sample and time step, as spikes and as changes: the sum of all layers, then each layer."""
     panels = [("all layers", report["steps"], report["totals"]["fewer"])]
     panels += [(layer["name"], layer["steps"], layer["fewer"]) for layer in report["layers"]]
     words = {"delta": "fewer as deltas", "spike": "fewer as spikes", "equal": "as many in both"}
@@ -113,11 +117,11 @@ def event_curves(path: Path, report: Mapping[str, Any]) -> None:
     grid = figure.subplots(n_rows, n_columns, squeeze=False).ravel()
     for axes, (title, steps, fewer) in zip(grid, panels, strict=False):
         at = [step["step"] for step in steps]
-        for key, label, colour, style in (
+        for key, label, color, style in (
             ("spikes", "spikes", SPIKE, "o--"),
             ("delta_events", "delta events", DELTA, "s-"),
         ):
-            axes.plot(at, [step[key] / report["samples"] for step in steps], style, color=colour, label=label, ms=4)
+            axes.plot(at, [step[key] / report["samples"] for step in steps], style, color=color, label=label, ms=4)
         axes.set_title(f"{title}\n{words[fewer]}", fontsize=9)
         axes.set_ylim(bottom=0)
         _plain(axes, at)
@@ -130,13 +134,13 @@ def event_curves(path: Path, report: Mapping[str, Any]) -> None:
 
 
 def overlap_maps(path: Path, report: Mapping[str, Any]) -> None:
-    """Draw overlap and persistence of every layer and time step from the second on, as tables of colours."""
+    """Draw overlap and persistence of every layer, from the second time step on, as tables of colors."""
     layers, steps = report["layers"], [step["step"] for step in report["steps"]][1:]
     figure = _figure((2 * min(12, max(3.0, 0.62 * len(steps))) + 1.9, 0.38 * len(layers) + 1.6))
     grid = figure.subplots(1, 2, sharey=True)
     titles = {
-        "overlap": "overlap: share of spikes\nthat were there a step ago",
-        "persistence": "persistence P(1→1): share of spikes that\nstay; above 0.5 (framed) delta pays",
+        "overlap": "overlap: fraction of spikes whose\nneurons also spiked a step ago",
+        "persistence": "persistence P(1→1): fraction of spikes\nthat repeat; above 0.5 (framed) delta pays",
     }
     for axes, (key, title) in zip(grid, titles.items(), strict=True):
         values = np.array([[step[key] for step in layer["steps"][1:]] for layer in layers], np.float64)
@@ -154,20 +158,20 @@ def overlap_maps(path: Path, report: Mapping[str, Any]) -> None:
 
 
 def _write_numbers(axes: "Axes", values: NDArray[np.float64], *, frame_above: float) -> None:
-    """Write values, 0 to 1, over their colours."""
+    """Write values, 0 to 1, over their colors."""
     for row, column in np.ndindex(values.shape):
         value = values[row, column]
         if np.isnan(value):
             axes.text(column, row, "-", ha="center", va="center", fontsize=8)
             continue
-        colour = "black" if value > 0.5 else "white"
-        frame = {"edgecolor": colour, "facecolor": "none", "pad": 1.5, "linewidth": 0.8}
+        color = "black" if value > 0.5 else "white"
+        frame = {"edgecolor": color, "facecolor": "none", "pad": 1.5, "linewidth": 0.8}
         box = frame if value > frame_above else None
-        axes.text(column, row, f"{value:.2f}", ha="center", va="center", fontsize=8, color=colour, bbox=box)
+        axes.text(column, row, f"{value:.2f}", ha="center", va="center", fontsize=8, color=color, bbox=box)
 
 
 def fisher_curves(path: Path, fisher: Mapping[str, Any]) -> None:
-    """Draw Fisher information per time step, and where it lay after each epoch as far as that is known."""
+    """Draw Fisher information per time step, and its centroid after each epoch where it was recorded."""
     epochs = [entry for entry in fisher["epochs"] if entry["centroid"] is not None]
     figure = _figure((4.4 * (2 if epochs else 1), 3.2))
     grid = figure.subplots(1, 2 if epochs else 1, squeeze=False).ravel()

@@ -1,7 +1,7 @@
 """Fisher information of weights, time step by time step.
 
-Source: Kim et al., "Exploring Temporal Information Dynamics in Spiking Neural Networks", AAAI 2023: while a network
-learns, its information moves to early time steps ("temporal information concentration").
+Source: [KIM] Kim et al., "Exploring Temporal Information Dynamics in Spiking Neural Networks", AAAI 2023: while a
+network learns, its information moves to early time steps ("temporal information concentration").
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,16 +18,16 @@ from torch.nn.grad import conv2d_weight
 from .network import Network
 
 CHUNK = 16  # samples whose gradients are held at once
-FISHER = "fisher_"  # and a time step, from 1 on: the trace in an epoch's record
+FISHER = "fisher_"  # with a time step, from 1 on, the key of a trace in the record of an epoch
 
 
 @dataclass(frozen=True)
 class Information:
-    """Squared gradients of ``log p(label)``; entry t - 1 is of the outputs up to step t.
+    """Squared gradients of ``log p(label)``; entry t - 1 belongs to the outputs up to step t.
 
     Attributes:
-        sums: over samples, per time step and connection, shaped as its weights.
-        n_samples: how many.
+        sums: sums over samples, per time step and connection, in the shape of its weights.
+        n_samples: the number of samples.
 
     """
 
@@ -45,9 +45,9 @@ class Information:
         return [sum(float(values.double().sum()) for values in step.values()) / self.n_samples for step in self.sums]
 
     def early(self) -> dict[str, Tensor]:
-        """Return the mean of each weight, summed over the steps up to the centroid; over the first at least."""
-        centre = centroid(self.traces)
-        last = 1 if centre is None else max(1, int(centre))
+        """Return the mean of each weight, summed over the steps up to the centroid, at least the first."""
+        center = centroid(self.traces)
+        last = 1 if center is None else max(1, int(center))
         return {
             name: torch.stack([step[name] for step in self.sums[:last]]).sum(0) / self.n_samples
             for name in self.sums[0]
@@ -61,24 +61,24 @@ def centroid(traces: Sequence[float]) -> float | None:
 
 
 def recorded_traces(epoch: Mapping[str, Any]) -> list[float]:
-    """Return the traces per time step that an epoch's record holds; none where they were not asked for."""
+    """Return the traces per time step in the record of an epoch; none where they were not recorded."""
     steps = sorted(int(name.removeprefix(FISHER)) for name in epoch if name.startswith(FISHER))
     return [epoch[f"{FISHER}{step}"] for step in steps]
 
 
 def information(network: Network, inputs: Tensor, labels: Tensor, n_steps: int) -> Information:
-    """Return the empirical Fisher information of a network's weights after 1, 2, ... time steps.
+    """Measure the empirical Fisher information of a network's weights after 1, 2, ... time steps.
 
-    That of step t belongs to ``p = softmax(sum of the first t outputs / t)``: the squared gradient of ``log p[label]``
-    per sample, meaned over samples. Labels are those of the data, as in [KIM], not drawn from p: so it vanishes where a
-    network is sure and right. Weights are those that are deployed, batch norm folded in; biases are left out. Firing
-    has the derivative that training gives it.
+    At step t it is the squared gradient of ``log p[label]`` with ``p = softmax(sum of the first t outputs / t)``, the
+    mean over samples. Labels come from the data, as in [KIM], and are not drawn from p. So the information vanishes
+    where a network is sure and right. Weights are those that are deployed, batch norm folded in, without biases. Firing
+    has its surrogate derivative.
 
     Args:
         network: in floats; put into evaluation mode.
         inputs: ``[n_steps, n_samples, ...]``, or ``[1, n_samples, ...]`` when they are the same at every step.
         labels: classes ``[n_samples]``.
-        n_steps: how many.
+        n_steps: the number of time steps.
     """
     network.eval()
     connections = network.connections
@@ -93,8 +93,8 @@ def information(network: Network, inputs: Tensor, labels: Tensor, n_steps: int) 
 def _gradients(network: Network, x: Tensor, labels: Tensor, n_steps: int) -> Iterator[tuple[int, str, Tensor]]:
     """Yield step from 0, connection, and the gradient of each sample ``[batch, *weight]``.
 
-    In evaluation mode samples do not meet, so one backward pass for all of them gives the gradients of every sample's
-    currents, and these with what the connection received give those of its weights.
+    In evaluation mode samples are independent, so one backward pass gives the gradients of the currents of each. With
+    the inputs of a connection they give the gradients of its weights.
     """
     with torch.enable_grad(), _recording(network) as record:
         outputs = network.unroll(x, n_steps).outputs
@@ -109,7 +109,7 @@ def _gradients(network: Network, x: Tensor, labels: Tensor, n_steps: int) -> Ite
 
 
 def _of_weights(weights: nn.Conv2d | nn.Linear, x: Tensor, gradient: Tensor) -> Tensor:
-    """Return the gradients ``[batch, *weight]`` for inputs and the gradients of currents, both ``[n, batch, ...]``."""
+    """Return the gradients ``[batch, *weight]``, given inputs and gradients of currents, both ``[n, batch, ...]``."""
     if isinstance(weights, nn.Linear):
         return torch.einsum("nbo,nbi->boi", gradient, x)
 
@@ -122,11 +122,11 @@ def _of_weights(weights: nn.Conv2d | nn.Linear, x: Tensor, gradient: Tensor) -> 
 
 @contextmanager
 def _recording(network: Network) -> Iterator[dict[str, tuple[Tensor, Tensor]]]:
-    """Keep what each connection receives and the currents it makes, which get gradients."""
+    """Record the inputs of each connection and the currents it makes, which get gradients."""
     record: dict[str, tuple[Tensor, Tensor]] = {}
 
     def note(name: str, module: nn.Module, received: tuple[Any, ...], current: Tensor) -> None:
-        if not current.requires_grad:  # nothing before it has a gradient
+        if not current.requires_grad:  # nothing upstream has a gradient
             current.requires_grad_()
         record[name] = received[0].detach(), current
 

@@ -1,6 +1,6 @@
-"""Charge, fire, reset of LIF and IF over all time steps: one pass forward, one backward, one saved tensor.
+"""Charge, fire and reset LIF and IF over all time steps: one forward pass, one backward pass, one saved tensor.
 
-What must be saved is u, the potential that is compared: spikes, resets and surrogate gradients follow from it again. On
+The saved tensor is u, the potential that is compared: spikes, resets and surrogate gradients follow from it again. On
 a CPU in float32 both passes are compiled loops; elsewhere they are tensor operations with the same numbers.
 """
 
@@ -24,7 +24,7 @@ BLOCK = 4096  # elements that a thread carries through all time steps, so that t
 
 @dataclass(frozen=True)
 class Fired:
-    """What neurons did: spikes and the potentials u they compared, ``[n_steps, ...]``, and the state after that."""
+    """Spikes and the compared potentials u of neurons, ``[n_steps, ...]``, and the state after the last step."""
 
     spikes: Tensor
     u: Tensor
@@ -32,18 +32,18 @@ class Fired:
 
 
 def is_fused(neuron: Neuron, current: Tensor) -> TypeGuard[LIF | IF]:
-    """Say whether neurons are LIF or IF in floats, all of a layer with the same numbers."""
+    """Decide whether neurons are LIF or IF in floats, with the same numbers for a whole layer."""
     is_known = type(neuron) in (LIF, IF) and current.is_floating_point()
     return is_known and all(value.ndim == 0 for value in neuron.parameters().values())
 
 
 def charge_fire_reset(neuron: LIF | IF, current: Tensor, n_steps: int, state: State | None = None) -> Fired:
-    """Return what LIF or IF neurons do in ``n_steps`` time steps.
+    """Run LIF or IF neurons for ``n_steps`` time steps.
 
     Args:
         neuron: with parameters of shape ``()``, which may be learned.
         current: ``[n_steps, ...]``, or ``[1, ...]`` when it is the same at every step.
-        n_steps: how many.
+        n_steps: the number of time steps.
         state: v before the first step; zeros by default.
     """
     v = None if state is None else state[0]
@@ -54,7 +54,7 @@ def charge_fire_reset(neuron: LIF | IF, current: Tensor, n_steps: int, state: St
 
 
 class _ChargeFireReset(torch.autograd.Function):
-    """``u = beta v + I``; a spike where u passes the threshold; v is u, or where it did what the reset leaves.
+    """``u = beta v + I``; a spike where u passes the threshold; then v is u, reset where there is a spike.
 
     The surrogate of the step's derivative is the triangle ``max(0, 1 - |u - threshold|)`` (TET with gamma 1, Deng et
     al., ICLR 2022). Gradients flow through the reset.
@@ -118,10 +118,10 @@ class _ChargeFireReset(torch.autograd.Function):
 
 @dataclass(frozen=True)
 class _Layout:
-    """How ``[n, ...]`` lies in memory, channels last for instance; as ``[n, elements]`` without a copy."""
+    """The memory layout of ``[n, ...]``, such as channels last; it gives ``[n, elements]`` without a copy."""
 
-    order: tuple[int, ...]  # of dimensions, by stride
-    sizes: tuple[int, ...]  # of the dimensions behind the first, in that order
+    order: tuple[int, ...]  # the dimensions, by stride
+    sizes: tuple[int, ...]  # the sizes of all dimensions but the first, in that order
 
     @classmethod
     def of(cls, x: Tensor) -> "_Layout":
@@ -160,7 +160,7 @@ def _backward_torch(
     reset: Reset,
     compare: Compare,
 ) -> list[Tensor]:
-    """As ``_backward``, for all elements at once; return the gradients of the numbers."""
+    """Do what ``_backward`` does, for all elements at once; return the gradients of the numbers."""
     beta, v_threshold, v_reset = numbers
     of_beta, of_threshold, of_reset = (torch.zeros_like(x) for x in numbers)
 
@@ -170,7 +170,7 @@ def _backward_torch(
     for t in range(len(u) - 1, -1, -1):
         spikes = fired(t)
         steepness = slope(u[t] - v_threshold)
-        reset_by = -v_threshold if reset == "soft" else v_reset - u[t]  # v after a spike, less u
+        reset_by = -v_threshold if reset == "soft" else v_reset - u[t]  # v after a spike, minus u
         of_fire = of_v * reset_by + of_spikes[t]
         kept = of_v if reset == "soft" else of_v * (1 - spikes)
         of_threshold -= (of_fire * steepness).sum()
@@ -192,7 +192,7 @@ def _backward_torch(
 
 
 def _forward(current, v, spikes, u, beta, v_threshold, v_reset, soft, at_threshold):  # type: ignore[no-untyped-def]
-    """Fill spikes and u ``[n_steps, n]``; v ``[n]`` becomes that after the last step."""
+    """Fill spikes and u ``[n_steps, n]``; leave the state after the last step in v ``[n]``."""
     n_steps, n = u.shape
     varies = len(current) > 1
     zero, one = np.float32(0), np.float32(1)
@@ -213,9 +213,9 @@ def _forward(current, v, spikes, u, beta, v_threshold, v_reset, soft, at_thresho
 def _backward(  # type: ignore[no-untyped-def]
     u, start, of_spikes, of_u, of_v, of_current, beta, v_threshold, v_reset, soft, at_threshold, learned
 ):
-    """Fill ``of_current``; ``of_v [n]`` enters as that of the last v and leaves as that of the first.
+    """Fill ``of_current``; turn ``of_v [n]`` from the gradient of the last v into the gradient of the first.
 
-    Where the current is the same at every step, ``of_current [1, n]`` enters as zeros. ``of_u`` may be empty. Returns
+    Where the current is the same at every step, ``of_current [1, n]`` enters as zeros. ``of_u`` may be empty. Return
     the gradients of beta, threshold and reset level, a row per block; zeros when they are not ``learned``.
     """
     n_steps, n = u.shape
@@ -237,7 +237,7 @@ def _backward(  # type: ignore[no-untyped-def]
                     sums[block, 1] -= of_fire * slope
                     if is_firing:
                         sums[block, 1 if soft else 2] += -held[k] if soft else held[k]
-            for k in range(len(held)):  # of v after this step's reset, to that of u
+            for k in range(len(held)):  # from v after this step's reset to u
                 potential = potentials[k]
                 is_firing = potential >= v_threshold if at_threshold else potential > v_threshold
                 slope = max(zero, one - abs(potential - v_threshold))
@@ -267,13 +267,13 @@ def _backward(  # type: ignore[no-untyped-def]
 
 
 def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile loops that use as many threads as torch does."""
+    """Compile loops that use the same number of threads as torch."""
     loops = numba.njit(parallel=True, cache=True)(function)
 
     def run(*arguments: Any) -> Any:
         n = torch.get_num_threads()
         numba.set_num_threads(min(n, numba.config.NUMBA_NUM_THREADS))  # type: ignore[attr-defined]
-        if torch.get_num_threads() != n:  # when numba starts, it sets the number of OpenMP, which torch uses
+        if torch.get_num_threads() != n:  # numba sets OpenMP's number at its start, and torch uses that
             torch.set_num_threads(n)
         return loops(*arguments)
 

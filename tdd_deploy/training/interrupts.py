@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def interrupt_flag() -> Iterator[threading.Event]:
-    """Turn SIGINT and SIGTERM into a flag, so that a run stops between two batches; a second signal stops at once."""
+    """Turn SIGINT and SIGTERM into a flag, which stops a run between two batches; a second signal stops it at once."""
     flag = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield flag

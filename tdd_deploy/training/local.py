@@ -1,7 +1,7 @@
-"""Networks cut into parts that learn from heads of their own.
+"""Cut networks into parts that learn from heads of their own.
 
-Source: STDL, "Spatio-Temporal Decoupled Learning for Spiking Neural Networks", 2025: a head is made of the largest
-subset of later layers that a memory budget allows.
+Source: STDL, "Spatio-Temporal Decoupled Learning for Spiking Neural Networks", 2025: a head has the largest subset of
+later layers that a memory budget allows.
 """
 
 import math
@@ -14,23 +14,23 @@ from tdd_deploy.errors import BadOption
 from .architectures import Builder, MakeNeurons
 from .network import Network, Neurons
 
-BUDGET = 0.5  # of the activations of a part: what its head may add
+BUDGET = 0.5  # activations of a head, at most, as a fraction of those of its part
 
 
 @dataclass(frozen=True)
 class LocalParts:
-    """Networks that share the parts of one, in order; all but the last end in a head.
+    """Networks that hold the parts of one network, in order; all but the last end in a head.
 
-    ``heads`` have the parameters that only learn: they are no part of what is deployed.
+    Parameters of ``heads`` are used only for learning; they are not deployed.
     """
 
     networks: tuple[Network, ...]
-    borders: tuple[str, ...]  # the layer whose spikes enter each network but the first
+    borders: tuple[str, ...]  # the layers whose spikes enter the second and further networks
     heads: nn.ModuleList = field(default_factory=nn.ModuleList)
 
 
 def borders(network: Network) -> list[str]:
-    """Return the layers that are the only way from what is before them to what is behind."""
+    """Find the layers that are the only connection between their upstream and their downstream parts."""
     found = []
     for place, part in enumerate(network.parts):
         before = {earlier.name for earlier in network.parts[:place]} | {network.source}
@@ -41,19 +41,19 @@ def borders(network: Network) -> list[str]:
 
 
 def cut(network: Network, n_parts: int, *, neurons: MakeNeurons, n_classes: int, budget: float = BUDGET) -> LocalParts:
-    """Cut a network into parts of about as many activations each, and give all but the last a head.
+    """Cut a network into parts of about the same number of activations, and add a head to all but the last.
 
-    A head is convolutions of 3 x 3, or dense maps, each with the channels and the size of a later layer of the network,
-    and a readout. Later layers are taken from the last on, as long as their activations stay within ``budget`` times
-    those of the part; the readout alone is always there.
+    A head has 3 x 3 convolutions or dense maps, each with the channels and the size of a later layer of the network,
+    and a readout. Later layers are taken from the last on, while their activations stay within ``budget`` times those
+    of the part. Without any, the head is the readout alone.
 
     Raises:
         BadOption: the network has fewer places where it can be cut.
     """
-    places = borders(network)[:-1]  # behind the last there is only the readout
-    if len(places) < n_parts - 1:
-        found = f"{n_parts}, and the network can be cut into {len(places) + 1}"
-        raise BadOption("--local-parts", found, f"2 to {len(places) + 1}")
+    places = borders(network)[:-1]  # after the last there is only the readout
+    most = len(places) + 1
+    if n_parts > most:
+        raise BadOption("local_parts", str(n_parts), f"at most {most}, as this network can be cut into {most}")
     sizes = {name: math.prod(shape) for name, shape in network.shapes.items()}
     chosen = _even(places, sizes, n_parts)
     order = [part.name for part in network.parts]
@@ -62,8 +62,8 @@ def cut(network: Network, n_parts: int, *, neurons: MakeNeurons, n_classes: int,
     for name in chosen:
         end = order.index(name) + 1
         part = network.parts[start:end]
-        room = budget * sum(sizes.get(each.name, 0) for each in part)
-        head = _head(network, name, room, neurons=neurons, n_classes=n_classes)
+        most_activations = budget * sum(sizes.get(each.name, 0) for each in part)
+        head = _head(network, name, most_activations, neurons=neurons, n_classes=n_classes)
         heads.append(head)
         networks.append(Network([*part, *head.parts], head.outputs, shape, source))
         start, source, shape = end, name, network.shapes[name]
@@ -72,7 +72,7 @@ def cut(network: Network, n_parts: int, *, neurons: MakeNeurons, n_classes: int,
 
 
 def _even(places: list[str], sizes: dict[str, int], n_parts: int) -> list[str]:
-    """Return where to cut so that parts have about as many activations each."""
+    """Choose the places to cut, so that parts have about the same number of activations."""
     total, reached, sums = sum(sizes.values()), 0, {}
     for name, size in sizes.items():
         reached += size
@@ -85,15 +85,15 @@ def _even(places: list[str], sizes: dict[str, int], n_parts: int) -> list[str]:
     return chosen
 
 
-def _head(network: Network, border: str, room: float, *, neurons: MakeNeurons, n_classes: int) -> Network:
-    """Return a head for the spikes of a layer, whose input has that layer's name."""
+def _head(network: Network, border: str, most_activations: float, *, neurons: MakeNeurons, n_classes: int) -> Network:
+    """Build a head for the spikes of a layer; its input has the name of that layer."""
     chosen: list[str] = []
     end = [part.name for part in network.parts].index(border) + 1
     for part in reversed(network.parts[end:]):
         size = math.prod(network.shapes.get(part.name, ()))
-        if isinstance(part.module, Neurons) and size <= room:
+        if isinstance(part.module, Neurons) and size <= most_activations:
             chosen.insert(0, part.name)
-            room -= size
+            most_activations -= size
     make = Builder(network.shapes[border], neurons=neurons, analog_input=False, source=border)
     last = border
     for name in chosen:
@@ -108,6 +108,6 @@ def _head(network: Network, border: str, room: float, *, neurons: MakeNeurons, n
 
 
 def _flat(make: Builder, last: str, name: str) -> str:
-    """Return a layer, or its sums over all places when it is an image of many."""
+    """Return a layer, or if it is a large image, its sums over all places."""
     shape = make.shapes[last]
     return make.total(f"{name}_sum", last) if len(shape) == 3 and max(shape[1:]) > 4 else last

@@ -1,4 +1,4 @@
-"""Progress for other programs to show: a table of epochs, and TensorBoard's files."""
+"""Records of epochs for other programs: a CSV table, and TensorBoard's files."""
 
 import csv
 import io
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def write_metrics(path: Path, history: Sequence[Mapping[str, Any]]) -> None:
-    """Write a row per finished epoch, all of them anew."""
+    """Replace the table: one row per finished epoch."""
     text = io.StringIO()
     if history:
         table = csv.DictWriter(text, list(history[0]), lineterminator="\n")
@@ -28,8 +28,8 @@ class Board:
     """Epochs in TensorBoard's files.
 
     Args:
-        folder: where they lie.
-        epochs: finished before; what stands in the files behind them is no longer shown.
+        folder: the folder of the files.
+        epochs: the number of epochs that were finished before; later entries in the files are hidden.
     """
 
     def __init__(self, folder: Path, *, epochs: int) -> None:
@@ -49,7 +49,11 @@ class Board:
 
 
 def require_tensorboard() -> None:
-    """Raise MissingDependency when TensorBoard's files cannot be written."""
+    """Check that TensorBoard is installed.
+
+    Raises:
+        MissingDependency: it is not.
+    """
     _writer_class()
 
 
@@ -57,5 +61,5 @@ def _writer_class() -> "type[SummaryWriter]":
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
-        raise MissingDependency("tensorboard", "train --tensorboard", "'tdd-deploy[tensorboard]'") from error
+        raise MissingDependency("tensorboard", "train with `tensorboard`", "'tdd-deploy[tensorboard]'") from error
     return SummaryWriter

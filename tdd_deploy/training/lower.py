@@ -1,4 +1,4 @@
-"""From a trained network to a Program: part by part, under the same names."""
+"""Lower a trained network to a Program, part by part, under the same names."""
 
 import numpy as np
 import torch
@@ -24,14 +24,14 @@ from tdd_deploy.program import (
 from . import network as trained
 from .network import Connection, Network, Neurons, Part, Weights
 
-DT_S = 1e-3  # the trainer knows fractions kept per step, not seconds; a step is written as one millisecond
+DT_S = 1e-3  # training has fractions kept per step, and no seconds; a step becomes one millisecond
 OUTPUT = "output"
 
 
 def lower(network: Network, *, n_steps: int, encoder: str) -> Program:
-    """Return what the network computes in evaluation mode, spike for spike, in float32.
+    """Lower a network to the Program that it computes in evaluation mode, spike for spike, in float32.
 
-    The ReLUs of a twin become sigma-delta neurons that send every change.
+    The ReLUs of a ReLU network become sigma-delta neurons that send every change.
     """
     nodes: list[Node] = [Input(name=network.source, shape=network.input_shape)]
     shapes: dict[str, Shape] = {network.source: network.input_shape}

@@ -1,4 +1,4 @@
-"""What a command asks of the process it runs in."""
+"""Settings of the C library's memory allocator, for training."""
 
 import ctypes
 
@@ -7,10 +7,10 @@ LARGEST_INT = 2**31 - 1
 
 
 def keep_freed_memory() -> None:
-    """Let malloc keep what is freed, instead of giving it back to the system.
+    """Let malloc keep freed memory instead of returning it to the system.
 
-    Training allocates the same large tensors for every batch; memory that comes anew from the system costs a page fault
-    every 4 KiB, a fifth of a batch's time. Only glibc can be told so; elsewhere nothing changes.
+    Training allocates the same large tensors for every batch. Fresh memory from the system costs a page fault every
+    4 KiB, a fifth of a batch's time. Only glibc has this setting; elsewhere nothing changes.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:

@@ -1,37 +1,35 @@
-"""Losses of every time step, and what is added to them so that fewer events are sent.
+"""Losses of every time step, and penalties that reduce events.
 
 Sources: TET, Deng et al., ICLR 2022. TDD-DDLA, "Feature Overlapping: Temporal Differential Decoupling for Efficient
 SNN Training", Ann. NY Acad. Sci. 1556(1), 2026 (ICLR 2025 submission 77plFC53J5): Definition 2 and Algorithm 1, with
-what they leave open made options. RMP-loss, Guo et al., ICCV 2023.
+options for everything that they leave open. RMP-loss, Guo et al., ICCV 2023.
 """
 
 from dataclasses import dataclass
-from typing import Literal, Protocol, get_args
+from typing import Protocol
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812  (torch's own convention)
 
+from tdd_deploy.options.vocabulary import DdlaReading, Loss
+
 from .network import Connection, Gate, Network, Neurons, Unrolled
 
-Score = Literal["gsc", "jac", "grad", "random"]
-Reading = Literal["F", "D"]
-SCORES: tuple[Score, ...] = get_args(Score)
-READINGS: tuple[Reading, ...] = get_args(Reading)
 RMP_WEIGHT = 0.1
 
 
 class StepLoss(Protocol):
-    """What is asked of the outputs of some time steps."""
+    """The loss of the outputs of some time steps."""
 
     def __call__(self, run: Unrolled, targets: Tensor) -> Tensor:
-        """Return the mean loss over the steps of a run; targets are classes ``[batch]`` or shares ``[batch, n]``."""
+        """Return the mean over the steps of a run; targets are classes ``[batch]`` or probabilities ``[batch, n]``."""
         ...
 
 
 @dataclass(frozen=True)
 class TetLoss:
-    """Cross-entropy of every step's outputs; TET without its regulariser."""
+    """Cross-entropy of every step's outputs; TET without its regularizer."""
 
     smoothing: float = 0.0
 
@@ -55,33 +53,33 @@ class RateLoss:
 
 @dataclass(frozen=True)
 class RmpLoss:
-    """TET's, and the mean squared distance of potentials from the spikes they become: 0, or the spike's height 1."""
+    """The loss of TET, plus the mean squared distance of potentials from their spikes, 0 or 1."""
 
     smoothing: float = 0.0
 
     def __call__(self, run: Unrolled, targets: Tensor) -> Tensor:
-        """Return the mean over steps and samples, potentials over layers too."""
-        distances = [(u - run.taps[name].detach()).square().mean() for name, u in run.potentials.items()]
+        """Return the mean over steps and samples; the mean of potentials is over layers too."""
+        distances = [(u - run.spikes[name].detach()).square().mean() for name, u in run.potentials.items()]
         of_potentials = torch.stack(distances).mean() if distances else run.outputs.new_zeros(())
         return TetLoss(self.smoothing)(run, targets) + RMP_WEIGHT * of_potentials
 
 
-STEP_LOSSES: dict[str, type[TetLoss | RateLoss | RmpLoss]] = {"tet": TetLoss, "rate": RateLoss, "rmp": RmpLoss}
+STEP_LOSSES: dict[Loss, type[TetLoss | RateLoss | RmpLoss]] = {"tet": TetLoss, "rate": RateLoss, "rmp": RmpLoss}
 
 
 @dataclass(frozen=True)
 class Sent:
-    """What one layer sent in some time steps, ``[n, batch, ...]``."""
+    """The spikes of one layer in some time steps, ``[n, batch, ...]``."""
 
     now: Tensor
     before: Tensor  # one step earlier, as a constant; zeros before the first step
-    score: Tensor | None  # of what was sent one step earlier; of zeros before the first
-    start: int  # how many steps were before these
-    n_steps: int  # of a sample
+    score: Tensor | None  # of the spikes one step earlier; of zeros before the first step
+    start: int  # the number of steps before these
+    n_steps: int  # all steps of a sample
 
     @property
     def later(self) -> "Sent | None":
-        """The steps behind the first of a sample; None when there are none."""
+        """The steps after the first of a sample; None without any."""
         if self.start > 0:
             return self
         if len(self.now) == 1:
@@ -91,35 +89,35 @@ class Sent:
 
 
 class Penalty(Protocol):
-    """What is added to the loss per layer, before its weight."""
+    """The penalty of a layer, before its weight, that is added to the loss."""
 
     def __call__(self, sent: Sent) -> Tensor:
-        """Return a scalar that grows with the events of a layer: the share these steps have in the mean over all."""
+        """Return a scalar that grows with the events of a layer: the part of these steps in the mean over all."""
         ...
 
 
 @dataclass(frozen=True)
 class Ddla:
-    """Dynamic decoupling of what repeats: spikes (reading F) or changes (D) of low score are pressed down.
+    """Dynamic decoupling of repeated features: spikes (reading F) or changes (reading D) of low score are penalized.
 
-    Per sample and layer the fraction ``keep`` of highest score at step t - 1 is free at step t; nothing is pressed at
-    t = 1. ``keep`` 1 is plain TET, and 0 in reading F an activity penalty. Equal scores rank as ``topk`` ranks them: a
-    silent neuron's gsc is 0, so a ``keep`` above the firing rate also frees some that were silent, and then every
-    neuron that fired is free and both readings are one.
+    Per sample and layer the fraction ``keep`` of highest score at step t - 1 is free at step t; step 1 has no penalty.
+    With ``keep`` 1 this is plain TET; with 0, reading F is an activity penalty. Equal scores rank as ``topk`` ranks
+    them. The gsc of a silent neuron is 0, so a ``keep`` above the firing rate also frees some silent neurons. Then
+    every neuron that fired is free, and both readings are the same.
     """
 
-    reading: Reading
+    reading: DdlaReading
     keep: float
 
     def __call__(self, sent: Sent) -> Tensor:
-        """Return the mean square of what is not kept, over t >= 2."""
+        """Return the mean square of the spikes or changes that are not free, over t >= 2."""
         later = sent.later
         if later is None:
             return sent.now.new_zeros(())
         assert later.score is not None
-        pressed = 1 - kept_mask(later.score, self.keep)
-        what = later.now if self.reading == "F" else later.now - later.before
-        return _share((pressed * what).square(), later.n_steps - 1)
+        penalized = 1 - kept_mask(later.score, self.keep)
+        values = later.now if self.reading == "F" else later.now - later.before
+        return _part_of_mean((penalized * values).square(), later.n_steps - 1)
 
 
 def kept_mask(score: Tensor, keep: float) -> Tensor:
@@ -131,49 +129,49 @@ def kept_mask(score: Tensor, keep: float) -> Tensor:
 
 @dataclass(frozen=True)
 class L1Spikes:
-    """Activity penalty: the mean spike."""
+    """A penalty on activity: the mean of spikes."""
 
     def __call__(self, sent: Sent) -> Tensor:
         """Return the penalty."""
-        return _share(sent.now, sent.n_steps)
+        return _part_of_mean(sent.now, sent.n_steps)
 
 
 @dataclass(frozen=True)
 class L1Delta:
-    """Penalty on changes, the first step's spikes among them; the former step is a constant.
+    """A penalty on changes, including the spikes of the first step; the step before is a constant.
 
-    A gradient through the former step breaks training.
+    A gradient through the step before breaks training.
     """
 
     def __call__(self, sent: Sent) -> Tensor:
         """Return the penalty."""
-        return _share((sent.now - sent.before).abs(), sent.n_steps)
+        return _part_of_mean((sent.now - sent.before).abs(), sent.n_steps)
 
 
 @dataclass(frozen=True)
 class L1Onset:
-    """Penalty on spikes where there was none a step before: every onset is paid for, staying is free."""
+    """A penalty on spikes of neurons that were silent a step before; repeated spikes are free."""
 
     def __call__(self, sent: Sent) -> Tensor:
         """Return the penalty."""
-        return _share(sent.now * (1 - sent.before), sent.n_steps)
+        return _part_of_mean(sent.now * (1 - sent.before), sent.n_steps)
 
 
-def _share(values: Tensor, n_steps: int) -> Tensor:
-    """Return the mean of ``[n, ...]``, times the share of these steps in all."""
+def _part_of_mean(values: Tensor, n_steps: int) -> Tensor:
+    """Return the mean of ``[n, ...]``, times the fraction of these steps in all."""
     mean = values.mean()
     return mean if len(values) == n_steps else mean * (len(values) / n_steps)
 
 
 def fan_out(network: Network) -> dict[str, Tensor]:
-    """Return how many synaptic operations an event of each neuron costs, in the shape of its layer.
+    """Count the synaptic operations of an event of each neuron, in the shape of its layer.
 
-    A synapse is a weight other than 0 (in evaluation mode, as deployed) that the event reaches through what has no
-    weights, padding left out; of maps without weights none is counted. Events that meet in a sum before they are
+    A synapse is a weight other than 0 (in evaluation mode, as deployed) that the event reaches directly or through maps
+    without weights. Padding and maps without weights are not counted. Events that meet in a sum before they are
     weighted cost less together.
     """
     currents: list[Tensor] = []
-    taps: dict[str, Tensor] = {}
+    events: dict[str, Tensor] = {}
     values = {network.source: torch.zeros(1, *network.input_shape)}
     for part in network.parts:
         received = [values[name] for name in part.sources]
@@ -184,20 +182,20 @@ def fan_out(network: Network) -> dict[str, Tensor]:
                 currents.append(part.module.current(torch.stack(received).sum(0), ones, None))
                 values[part.name] = torch.zeros_like(currents[-1])
             case Neurons():
-                taps[part.name] = torch.zeros_like(received[0], requires_grad=True)
+                events[part.name] = torch.zeros_like(received[0], requires_grad=True)
             case Gate():
-                taps[part.name] = part.module(*(x[None] for x in received))[0].detach().requires_grad_()
+                events[part.name] = part.module(*(x[None] for x in received))[0].detach().requires_grad_()
             case _:
                 values[part.name] = part.module(torch.stack(received).sum(0))
-        values |= taps
+        values |= events
     total = torch.stack([current.sum() for current in currents]).sum()
-    gradients = torch.autograd.grad(total, list(taps.values()), allow_unused=True)
-    both = zip(taps.items(), gradients, strict=True)
-    return {name: (torch.zeros_like(tap) if g is None else g).detach()[0] for (name, tap), g in both}
+    gradients = torch.autograd.grad(total, list(events.values()), allow_unused=True)
+    both = zip(events.items(), gradients, strict=True)
+    return {name: (torch.zeros_like(event) if g is None else g).detach()[0] for (name, event), g in both}
 
 
 def layer_weights(network: Network, *, by_synops: bool) -> dict[str, float]:
-    """Return what each layer's penalty counts: 1, or by the synaptic operations of all its neurons, 1 in the mean."""
+    """Return the weight of each layer's penalty: 1, or in proportion to its synaptic operations with a mean of 1."""
     if not by_synops:
         return dict.fromkeys(network.layers, 1.0)
     costs = {name: float(of_neurons.sum()) for name, of_neurons in fan_out(network).items()}

@@ -1,9 +1,8 @@
 """Spiking networks in torch: a graph of maps and neurons, unrolled over time.
 
-The nodes of a network are those of the Program it becomes; a node with several sources takes their sum. In training
-mode a connection is weights, then batch norm. In evaluation mode it is what will be exported: batch norm folded into
-the weights, all of them on the binary grid of ``program/exact.py``. So the network that is evaluated is the network
-that is deployed.
+A network has the nodes of its Program; a node with several sources takes their sum. In training mode a connection has
+weights, then batch norm. In evaluation mode it is as it will be exported: batch norm is folded into the weights, which
+lie on the binary grid of ``program/exact.py``. So the network that is evaluated is the network that is deployed.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -25,8 +24,8 @@ from .fused import Fired, charge_fire_reset, is_fused
 
 INPUT = "input"
 OUTPUTS = "outputs"
-Weights = tuple[Tensor, Tensor]  # of a connection: weight, bias
-States = Mapping[str, State]  # of each layer of neurons by name
+Weights = tuple[Tensor, Tensor]  # weight and bias of a connection
+States = Mapping[str, State]  # by layer of neurons
 
 
 class Map(nn.Module):
@@ -37,10 +36,10 @@ class Connection(Map):
     """Weights, with or without batch norm.
 
     Args:
-        weights: what is learned.
-        norm: batch norm behind them.
+        weights: the learned map.
+        norm: batch norm after it.
         input_bits: fractional bits of the inputs: 0 for spikes, 8 for pixels k / 256.
-        largest: magnitude of an input: 1 for spikes, the window's size for sums over windows of them.
+        largest: the largest magnitude of an input: 1 for spikes, the window's size for sums over windows of them.
         gain: a constant factor of the inputs, such as the 1 / n that makes a sum an average.
     """
 
@@ -70,7 +69,7 @@ class Connection(Map):
         return current if self.norm is None else self.norm(current)
 
     def current(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        """Return the currents of other weights and biases in the place of these."""
+        """Return the currents of other weights and biases instead of its own."""
         if isinstance(self.weights, nn.Linear):
             return F.linear(x, weight, bias)
         return F.conv2d(x, weight, bias, self.weights.stride, self.weights.padding, groups=self.weights.groups)
@@ -89,7 +88,7 @@ class Connection(Map):
 
 
 class SumPool(Map):
-    """Sums over windows; behind it a connection's gain makes averages of them."""
+    """Sums over windows; the gain of the next connection turns them into averages."""
 
     def __init__(self, kernel: tuple[int, int]) -> None:
         super().__init__()
@@ -122,9 +121,9 @@ class Flatten(Map):
 
 
 class Gate(nn.Module):
-    """What makes spikes of spikes without a memory; in a Program a Threshold over their sum.
+    """A function of spikes that gives spikes without a memory; in a Program, a Threshold over their sum.
 
-    In torch it is computed by what has the better gradient.
+    In torch it is an operation with a better gradient.
     """
 
     v_threshold: float
@@ -141,19 +140,19 @@ class Both(Gate):
 
 
 class AnyOf(Gate):
-    """1 where any spikes of a window of 2 x 2: its maximum."""
+    """1 where any neuron of a 2 x 2 window spikes: its maximum."""
 
     v_threshold = 0.5
     kernel = (2, 2)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return 1 where one is 1, ``[n_steps, batch, ...]``."""
+        """Return 1 where any is 1, ``[n_steps, batch, ...]``."""
         largest = F.max_pool2d(x.flatten(0, 1), self.kernel)
         return largest.view(*x.shape[:2], *largest.shape[1:])
 
 
 class Relu(nn.Module):
-    """What an ANN has in the place of a layer of neurons; see ``ann.py``."""
+    """The ReLUs of an ANN, in the place of a layer of neurons; see ``ann.py``."""
 
     def forward(self, current: Tensor) -> Tensor:
         """Return activations, of the shape of the currents."""
@@ -167,7 +166,7 @@ class Neurons(nn.Module):
         neuron: with parameters of shape ``()``.
         learned: which of ``beta`` (kept in 0 to 1 by a sigmoid) and ``threshold`` (kept above 0 by an exponential,
             a reset level above 0 moving with it) are learned, one number for the layer.
-        norm: normalises u before it is compared (MPBN, Guo et al., ICCV 2023); deployed as a threshold per channel.
+        norm: normalizes u before it is compared (MPBN, Guo et al., ICCV 2023); deployed as a threshold per channel.
     """
 
     def __init__(
@@ -194,7 +193,7 @@ class Neurons(nn.Module):
         return replace(neuron, v_threshold=_per_channel(v_threshold.float(), self.norm))
 
     def forward(self, current: Tensor, n_steps: int, state: State | None) -> Fired:
-        """Return what the neurons do in ``n_steps`` steps, for currents ``[n_steps or 1, ...]``."""
+        """Run the neurons for ``n_steps`` steps, given currents ``[n_steps or 1, ...]``."""
         current = _in_full(current)
         if self.norm is not None and self.training:
             return self._normed(current.expand(n_steps, *current.shape[1:]), state)
@@ -211,7 +210,7 @@ class Neurons(nn.Module):
         return replace(self._neuron, **changed)
 
     def _normed(self, current: Tensor, state: State | None) -> Fired:
-        """Normalise each step by its own statistics; the running ones are of all steps."""
+        """Normalize each step by its own statistics; running statistics are over all steps."""
         neuron, norm, arithmetic = self._learned(), self.norm, TorchArithmetic()
         assert isinstance(neuron, LIF | IF)
         assert norm is not None
@@ -228,7 +227,7 @@ class Neurons(nn.Module):
 
 
 def fire(neuron: Neuron, current: Tensor, n_steps: int, state: State | None = None) -> Fired:
-    """Return what neurons do in ``n_steps`` steps, for currents ``[n_steps or 1, ...]``."""
+    """Run neurons for ``n_steps`` steps, given currents ``[n_steps or 1, ...]``."""
     if is_fused(neuron, current):
         return charge_fire_reset(neuron, current, n_steps, state)
     arithmetic = Observing(arithmetic_of(current))
@@ -244,7 +243,7 @@ def fire(neuron: Neuron, current: Tensor, n_steps: int, state: State | None = No
 
 @dataclass(frozen=True)
 class Part:
-    """A node of a network and where it takes its input from; only ``Both`` does not take their sum."""
+    """A node of a network and its sources; all modules but ``Both`` take their sum."""
 
     name: str
     module: nn.Module
@@ -256,14 +255,9 @@ class Unrolled:
     """One batch over time steps; layers of neurons and gates by name, in execution order."""
 
     outputs: Tensor  # [n_steps, batch, n_classes]
-    taps: dict[str, Tensor]  # spikes, of an ANN activations, [n_steps, batch, ...]
-    potentials: dict[str, Tensor]  # what was compared with the thresholds, likewise; of neurons, not of gates
+    spikes: dict[str, Tensor]  # [n_steps, batch, ...]; of an ANN its activations
+    potentials: dict[str, Tensor]  # compared with the thresholds, [n_steps, batch, ...]; of neurons, not of gates
     states: States  # after the last step
-
-    @property
-    def spikes(self) -> tuple[Tensor, ...]:
-        """The spikes of each layer, in execution order."""
-        return tuple(self.taps.values())
 
 
 Send = Callable[[str, Tensor], Tensor]
@@ -273,10 +267,10 @@ class Network(nn.Module):
     """Parts in execution order; the outputs are the sum of some of them.
 
     Args:
-        parts: each after its sources.
-        outputs: the names whose sum leaves.
-        input_shape: of a sample.
-        source: what parts call the network's input.
+        parts: the nodes, each after its sources.
+        outputs: the names of the parts whose sum is the output.
+        input_shape: the shape of a sample.
+        source: the name of the network's input.
     """
 
     def __init__(
@@ -296,23 +290,23 @@ class Network(nn.Module):
 
     @property
     def connections(self) -> dict[str, Connection]:
-        """What has weights, by name."""
+        """The parts with weights, by name."""
         return {part.name: part.module for part in self.parts if isinstance(part.module, Connection)}
 
     @property
     def layers(self) -> tuple[str, ...]:
-        """What spikes: neurons and gates; of an ANN what is in their place."""
+        """The names of the parts that spike, neurons and gates; of an ANN its ReLUs."""
         return tuple(part.name for part in self.parts if isinstance(part.module, Neurons | Gate | Relu))
 
     @cached_property
     def following(self) -> dict[str, tuple[str, ...]]:
-        """The layers that the spikes of each layer reach through maps, and ``OUTPUTS`` where they reach those."""
+        """The layers that the spikes of each layer reach through maps alone, and ``OUTPUTS`` if they reach those."""
         arriving = self._arriving(Neurons, Gate)
         receivers = (*self.layers, OUTPUTS)
         return {name: tuple(after for after in receivers if name in arriving[after]) for name in self.layers}
 
     def _arriving(self, *senders: type[nn.Module]) -> dict[str, tuple[str, ...]]:
-        """Return which parts of some kinds each part, and ``OUTPUTS``, receives from, directly or through others."""
+        """Return the senders of some kinds that reach each part, and ``OUTPUTS``, directly or through others."""
         sent: dict[str, tuple[str, ...]] = {self.source: ()}
         arriving: dict[str, tuple[str, ...]] = {}
         for part in [*self.parts, Part(OUTPUTS, Map(), self.outputs)]:
@@ -323,7 +317,7 @@ class Network(nn.Module):
 
     @cached_property
     def shapes(self) -> dict[str, Shape]:
-        """The shape that each layer sends."""
+        """The shape of the spikes of each layer."""
         was_training = self.training
         if was_training:
             self.eval()
@@ -332,10 +326,10 @@ class Network(nn.Module):
             run = self.unroll(torch.zeros(1, 1, *self.input_shape).to(like), 1)
         if was_training:
             self.train()
-        return {name: tuple(tap.shape[2:]) for name, tap in run.taps.items()}
+        return {name: tuple(spikes.shape[2:]) for name, spikes in run.spikes.items()}
 
     def train(self, mode: bool = True) -> Self:
-        """Set the mode; the network of the evaluation mode has the weights of the moment it was entered."""
+        """Set the mode; evaluation mode keeps the weights of the moment it was entered."""
         super().train(mode)
         deployed = {} if mode else self.deployed()
         for name, connection in self.connections.items():
@@ -350,14 +344,15 @@ class Network(nn.Module):
         """Run time steps, part by part.
 
         Args:
-            x: ``[n_steps, batch, ...]``, or ``[1, batch, ...]`` when it is the same at every step: then what lies
-                before the first neurons is computed once.
-            n_steps: how many.
-            states: of neurons, before the first step; all at rest by default.
-            send: what reaches the receivers of a layer, given its name and its spikes; by default the spikes.
+            x: ``[n_steps, batch, ...]``, or ``[1, batch, ...]`` when it is the same at every step: then the parts
+                before the first neurons are computed once.
+            n_steps: the number of time steps.
+            states: the states of neurons before the first step; by default all are at rest.
+            send: returns the values that the receivers of a layer get, given its name and spikes; by default the
+                spikes.
         """
         values = {self.source: x}
-        taps: dict[str, Tensor] = {}
+        spikes: dict[str, Tensor] = {}
         potentials: dict[str, Tensor] = {}
         after: dict[str, State] = {}
         for part in self.parts:
@@ -365,22 +360,22 @@ class Network(nn.Module):
             match part.module:
                 case Neurons():
                     fired = part.module(_total(received), n_steps, None if states is None else states[part.name])
-                    taps[part.name], potentials[part.name], after[part.name] = fired.spikes, fired.u, fired.state
+                    spikes[part.name], potentials[part.name], after[part.name] = fired.spikes, fired.u, fired.state
                 case Gate():
-                    taps[part.name] = part.module(*received)
+                    spikes[part.name] = part.module(*received)
                 case Relu():
-                    taps[part.name] = part.module(_total(received))
+                    spikes[part.name] = part.module(_total(received))
                 case _:
                     total = _total(received)
                     values[part.name] = part.module(total.flatten(0, 1)).unflatten(0, total.shape[:2])
-            if part.name in taps:
-                spikes = taps[part.name]
-                values[part.name] = spikes if send is None else send(part.name, spikes)
+            if part.name in spikes:
+                sent = spikes[part.name]
+                values[part.name] = sent if send is None else send(part.name, sent)
             for name in part.sources:
                 if self._last_use[name] == part.name and name not in self.outputs:
                     values.pop(name, None)
         outputs = _in_full(_total([values[name] for name in self.outputs]))
-        return Unrolled(outputs.expand(n_steps, *outputs.shape[1:]), taps, potentials, after)
+        return Unrolled(outputs.expand(n_steps, *outputs.shape[1:]), spikes, potentials, after)
 
     @torch.no_grad()
     def deployed(self) -> dict[str, Weights]:
@@ -404,7 +399,7 @@ class Network(nn.Module):
         return deployed
 
     def _meeting(self) -> list[list[tuple[str, ...]]]:
-        """Return groups of receivers that share a connection; of each receiver the names of what meets there."""
+        """Group the receivers that share a connection; each is given as the names of the parts that meet there."""
         arriving = self._arriving(Neurons, Gate, Connection)
         groups: list[list[tuple[str, ...]]] = []
         for met in (arriving[name] for name in (*self.layers, OUTPUTS)):
@@ -416,7 +411,7 @@ class Network(nn.Module):
 
 
 def _in_full(current: Tensor) -> Tensor:
-    """Return a current in float32 where connections compute in less."""
+    """Return a current in float32 where connections compute with fewer bits."""
     return current.float() if current.dtype in (torch.bfloat16, torch.float16) else current
 
 
@@ -428,7 +423,7 @@ def _total(values: list[Tensor]) -> Tensor:
 
 
 def _positive(gain: Tensor) -> Tensor:
-    """Return the gain of a norm as it is used: of one sign, since a threshold has two sides."""
+    """Return the gain of a norm, made positive: a negative one would turn the comparison with the threshold around."""
     return gain.abs().clamp(min=1e-3)
 
 

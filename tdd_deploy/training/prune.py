@@ -1,9 +1,9 @@
-"""Fewer weights: what matters least is set to zero, round by round, and the rest learns on.
+"""Prune a network: the least important weights are set to zero, round by round, and the others learn on.
 
-A weight's importance is ``w^2 F``, with F its Fisher information in early time steps, up to the centroid: there a
-trained network keeps what it knows (Kim et al., AAAI 2023). With F for the Hessian this is, twice over, what setting
-the weight to zero costs to second order (Theis et al., arXiv:1801.05787). It is the same for a weight before and after
-batch norm is folded in. The control is magnitude, |w| of the weights as they are learned, before.
+The importance of a weight is ``w^2 F``, where F is its Fisher information in early time steps, up to the centroid. A
+trained network concentrates its information there (Kim et al., AAAI 2023). With F for the Hessian, the importance is
+twice the second-order cost of setting the weight to zero (Theis et al., arXiv:1801.05787). It is the same before and
+after batch norm is folded in. The control is the magnitude |w| of the learned weights, before folding.
 """
 
 import math
@@ -28,14 +28,14 @@ from .fisher import Information, information
 from .interrupts import interrupt_flag
 from .lower import lower
 from .network import Network
-from .optimise import learning_rate, make_optimizer
+from .optimize import learning_rate, make_optimizer
 from .samples import TrainingData, encoded
 from .strategies import Batch, heads_of
 
 
 @dataclass(frozen=True)
 class Round:
-    """What a round gave; number 0 is where it began."""
+    """The network after a round; number 0 is the start."""
 
     number: int
     weights: int
@@ -51,20 +51,20 @@ class Round:
 
 
 def prune(network: Network, options: TrainOptions, data: TrainingData, chosen: PruneOptions) -> Iterator[Round]:
-    """Prune a trained network, which is changed; yield what each round gives.
+    """Prune a trained network in place; yield it after each round.
 
-    All connections are ranked together, the first and the last among them; biases are not pruned. Each connection keeps
-    its most important weight, so that none falls silent. What is zero stays zero.
+    The weights of all connections are ranked together, including the first and the last; biases are not pruned. Each
+    connection keeps its most important weight, so that none falls silent. A pruned weight stays zero.
 
     Args:
-        network: in floats.
-        options: of the run that trained it; it goes on learning in the same way, on the CPU, without averages.
-        data: what it learns from, and is measured on.
-        chosen: how it is pruned; checked.
+        network: the network, in floats.
+        options: the options of the run that trained it; it learns on in the same way, on the CPU, without averages.
+        data: the samples of learning and of measurement.
+        chosen: checked options of pruning.
 
     Raises:
         Interrupted: Ctrl-C, between two batches.
-        BadOption: a sparsity that would empty a connection, or that the network has already; learning diverged.
+        BadOption: the sparsity would empty a connection, or the network has it already; learning diverged.
     """
     pruning = _Pruning(network, options, data, chosen)
     start = pruning.measured(0)
@@ -78,7 +78,7 @@ def prune(network: Network, options: TrainOptions, data: TrainingData, chosen: P
 
 
 class _Pruning:
-    """A network, and which of its weights are left."""
+    """A network, and masks of the weights that are left."""
 
     def __init__(self, network: Network, options: TrainOptions, data: TrainingData, chosen: PruneOptions) -> None:
         self.network = network
@@ -94,7 +94,7 @@ class _Pruning:
         self.n_batches = max(1, len(data.train.y) // options.batch)
 
     def measured(self, number: int) -> Round:
-        """Return the network as it stands."""
+        """Measure the network as it is now."""
         evaluation = evaluate(self.network, self.data.validation, self.options, in_time=self.data.in_time)
         return Round(
             number=number,
@@ -106,14 +106,14 @@ class _Pruning:
         )
 
     def check_reachable(self, start: Round) -> None:
-        """Refuse a sparsity that is behind us, or that leaves a connection without weights."""
+        """Refuse a sparsity that the network has already, or that leaves a connection without weights."""
         most = start.weights - len(self.left)
         if not start.pruned < round(self.chosen.sparsity * start.weights) <= most:
-            allowed = f"above {start.sparsity:g}, up to {most / start.weights:g}, which leaves a weight per connection"
-            raise BadOption("--sparsity", str(self.chosen.sparsity), allowed)
+            highest = f"at most {most / start.weights:g}, which leaves a weight per connection"
+            raise BadOption("sparsity", str(self.chosen.sparsity), f"above {start.sparsity:g} and {highest}")
 
     def remove(self, n_removed: int) -> None:
-        """Set the least important weights to zero, of equals the smaller, what is zero already among them."""
+        """Set the least important weights to zero, the smaller ones first; ``n_removed`` includes zeros of before."""
         importance = self._importance()
         by_size = _flat(self._folded().values()).abs().argsort(stable=True)
         order = by_size[_flat(importance.values())[by_size].argsort(stable=True)]
@@ -125,7 +125,7 @@ class _Pruning:
 
     @torch.no_grad()
     def _importance(self) -> dict[str, Tensor]:
-        """Return a number per weight: less for what is removed first, -1 for what has been, infinity for what stays."""
+        """Return a number per weight: -1 for a removed one, infinity for one that must stay."""
         if self.chosen.by == "magnitude":
             found = {name: connection.weights.weight.abs() for name, connection in self.network.connections.items()}
         else:
@@ -152,7 +152,7 @@ class _Pruning:
             connection.weights.weight.mul_(self.left[name])
 
     def learn(self, number: int, interrupted: threading.Event) -> None:
-        """Let what is left learn on, for the epochs of a round."""
+        """Train the weights that are left for the epochs of a round."""
         rate, epochs = self.chosen.learning_rate, self.chosen.epochs
         options = replace(self.options, learning_rate=rate, epochs=epochs, warmup=0.0, schedule="cosine")
         parameters = [*self.network.parameters(), *self.heads.parameters()]
@@ -172,13 +172,13 @@ class _Pruning:
         self._check_finite(loss, number)
 
     def _check_finite(self, loss: float, number: int) -> None:
-        """Refuse to go on with a network that is no longer made of numbers."""
+        """Refuse to continue with a network that has lost its finite numbers."""
         if not (math.isfinite(loss) and all(bool(x.isfinite().all()) for x in self.network.state_dict().values())):
-            found = f"{self.chosen.learning_rate}, and learning diverged in round {number}"
-            raise BadOption("--learning-rate", found, "a smaller one")
+            found = f"made learning diverge in round {number}"
+            raise BadOption(f"learning_rate={self.chosen.learning_rate}", found, remedy="Use a smaller one.")
 
     def _batches(self, number: int) -> Iterator[Batch]:
-        """Yield the batches of a round, each drawn from (seed, round, epoch, batch)."""
+        """Yield the batches of a round; random choices follow from (seed, round, epoch, batch)."""
         seed, size = self.options.seed, self.options.batch
         for epoch in range(self.chosen.epochs):
             order = torch.randperm(len(self.data.train.y), generator=generator_of(seed, number, epoch, 0)).numpy()

@@ -1,8 +1,7 @@
-"""Training for integers: networks with the integers of a quantized program in the place of the trained weights.
+"""Train for integers: networks with the integers of a quantized program in the place of the trained weights.
 
-The integers are those that ``quantize`` chooses for the weights as they stand, chosen anew for every batch, so the
-program of a finished run is the network that its last epoch was measured with. Batch norm is folded in by its running
-statistics, which stay as they are.
+For every batch ``quantize`` chooses the integers of the current weights. So the program of a finished run is the
+network that was measured after the last epoch. Batch norm is folded in by its running statistics, which do not change.
 """
 
 import math
@@ -25,13 +24,13 @@ from .network import Connection, Map, Network, Neurons, Part
 
 
 def largest_input(*samples: NDArray[np.float32]) -> float:
-    """Return the smallest power of two that no input exceeds, so that pixels k / 256 can stay as they are."""
+    """Return the smallest power of two that no input exceeds, so that pixels k / 256 need no rounding."""
     largest = max(max(float(x.max()), -float(x.min())) for x in samples)
     return 2.0 ** math.ceil(math.log2(largest)) if largest > 0 else 1.0
 
 
 def in_integers(network: Network, quantized: Quantized) -> Network:
-    """Return the quantized program in torch: its spikes and outputs, in 64-bit integers, without gradients."""
+    """Build the quantized program in torch: the same spikes and outputs, in 64-bit integers, without gradients."""
 
     def connection(name: str, integers: _Integers) -> nn.Module:
         weight, bias = (torch.tensor(array, dtype=torch.float64) for array in (integers.weight, integers.bias))
@@ -44,9 +43,9 @@ def in_integers(network: Network, quantized: Quantized) -> Network:
 
 
 def straight_through(network: Network, quantized: Quantized) -> Network:
-    """Return the quantized program in floats: integers divided by their scale, with the gradients of trained weights.
+    """Build the quantized program in floats: integers divided by their scale, with the gradients of trained weights.
 
-    A potential is not rounded, so that a rare spike may differ from that of the integers.
+    Potentials are not rounded, so rare spikes may differ from those of the integers.
 
     Source: straight-through estimator, Bengio et al., arXiv:1308.3432.
     """
@@ -77,7 +76,7 @@ def _with(
     shortcut: Callable[[float, float], nn.Module],
     neuron: Callable[[LoihiLIF, float], Neuron],
 ) -> Network:
-    """Return the network with other connections and neurons, made of the quantized program's."""
+    """Return the network with other connections and neurons, built from those of the quantized program."""
     program = quantized.program
     scales = {report.name: report.scale[0] for report in quantized.layers}
     parts = []
@@ -91,7 +90,7 @@ def _with(
             assert isinstance(layer.neuron, LoihiLIF)
             scale = scales[part.name]
             made = Neurons(neuron(layer.neuron, scale))
-            for source in set(sources) & set(network.layers):  # spikes that are currents: integers stand between
+            for source in set(sources) & set(network.layers):  # spikes that are currents: a scale is between
                 between = program[f"{source}_to_{part.name}"]
                 assert isinstance(between, Scale)
                 parts.append(Part(between.name, shortcut(float(between.factor.max()), scale), (source,)))
@@ -102,13 +101,13 @@ def _with(
 
 @dataclass(frozen=True)
 class _Integers:
-    """What a connection became; ``scale`` is integers per float of the currents where it leads."""
+    """The integers of a connection; ``scale`` is integers per float of the currents at its receiver."""
 
     weight: Array
     bias: Array  # of the map, [n_out]
-    bias_of_neurons: Array  # in units of weight, [n_out] or one for all: the neurons of a channel share theirs
+    bias_of_neurons: Array  # in units of weight, [n_out] or one for all: neurons of a channel have the same
     scale: float
-    input_scale: float  # integers per float of what the map receives
+    input_scale: float  # integers per float of the map's inputs
 
     @classmethod
     def of(cls, name: str, network: Network, program: Program, scales: Mapping[str, float]) -> Self:
@@ -132,13 +131,13 @@ class _Integers:
 
 
 def _analog(program: Program) -> tuple[str, ...]:
-    """Return the input, and what flattens it."""
+    """Return the names of the input and of the nodes that flatten it."""
     flat = (edge.target for edge in program.outgoing[program.input.name] if isinstance(program[edge.target], Flatten))
     return (program.input.name, *flat)
 
 
 class _Other(Map):
-    """A connection with other weights; its own are not parameters of this one."""
+    """A connection with other weights; the trained ones are not its parameters."""
 
     def __init__(self, connection: Connection, weight: Tensor, bias: Tensor, input_scale: float) -> None:
         super().__init__()
@@ -149,7 +148,7 @@ class _Other(Map):
 
 
 class _Times(Map):
-    """A factor of spikes that are added to currents."""
+    """A factor for spikes that are added to currents."""
 
     def __init__(self, factor: float) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""A finished run's network, executed in torch as it is deployed."""
+"""Execute the network of a finished run in torch, as it is deployed."""
 
 import math
 from collections.abc import Mapping
@@ -44,7 +44,7 @@ class Finished:
     recorded: Mapping[str, Any]  # see ``RunFolder.read_record``
     options: TrainOptions
     network: Network  # as it was trained, in floats
-    deployed: Network  # the same, or of a run with ``--qat`` its integers
+    deployed: Network  # the same; of a run with ``qat`` its integers
 
     @cached_property
     def fan_out(self) -> dict[str, NDArray[np.float32]]:
@@ -53,12 +53,12 @@ class Finished:
 
 
 def load(folder: Path, program: Program) -> Network:
-    """Return the network of a run folder as it is deployed; see ``load_run``."""
+    """Load the network of a run folder as it is deployed; see ``load_run``."""
     return load_run(folder, program).deployed
 
 
 def load_run(folder: Path, program: Program) -> Finished:
-    """Return what a run folder holds.
+    """Load a finished run.
 
     Args:
         folder: a finished run.
@@ -87,7 +87,7 @@ def load_run(folder: Path, program: Program) -> Finished:
 
 
 def _of_input(border: Input) -> dict[str, Any]:
-    """Return what ``quantize`` knew about an input: spikes, or numbers with their bits."""
+    """Return the arguments of ``quantize`` that describe an input: spikes, or numbers with their bits."""
     if border.scale == border.largest == 1:
         return {"binary_input": True}
     return {"input_bits": round(math.log2(border.largest)), "largest_input": border.largest / border.scale}
@@ -98,7 +98,7 @@ def replay(network: Network, inputs: NDArray[np.floating]) -> Replayed:
     """Execute a network on encoded inputs ``[n_steps, batch, *shape]``."""
     run = network.unroll(torch.from_numpy(np.require(inputs, np.float32, ("C", "W"))), len(inputs))
     return Replayed(
-        spikes={name: tap.numpy() for name, tap in run.taps.items()},
+        spikes={name: spikes.numpy() for name, spikes in run.spikes.items()},
         potentials={name: u.numpy() for name, u in run.potentials.items()},
         outputs=run.outputs.numpy(),
     )

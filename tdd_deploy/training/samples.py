@@ -1,4 +1,4 @@
-"""What is learned from, and how a network takes it."""
+"""Samples for training, and their form as inputs of a network."""
 
 from dataclasses import dataclass
 
@@ -21,7 +21,7 @@ class Samples:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingData:
-    """What is learned from, and what it is measured on after each epoch."""
+    """The samples of learning, and those of the measurement after each epoch."""
 
     train: Samples
     validation: Samples
@@ -31,7 +31,7 @@ class TrainingData:
 
 
 def encoded(x: NDArray[np.float32], options: TrainOptions, *, in_time: bool, generator: torch.Generator) -> Tensor:
-    """Return samples as networks take them: ``[n_steps, batch, ...]``, or ``[1, batch, ...]`` when nothing changes."""
+    """Encode samples as inputs: ``[n_steps, batch, ...]``, or ``[1, batch, ...]`` when all steps are the same."""
     values = torch.from_numpy(x)
     if in_time:
         values = values[:, : options.steps].transpose(0, 1)

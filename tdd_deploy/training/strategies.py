@@ -1,4 +1,4 @@
-"""How a batch becomes gradients: through all time steps, or step by step, or also part by part.
+"""Strategies to find the gradients of a batch: through all time steps, step by step, or also part by part.
 
 Sources: SLTT and SLTT-K, Meng et al., "Towards Memory- and Time-Efficient Backpropagation for Training Spiking Neural
 Networks", ICCV 2023. STDL, "Spatio-Temporal Decoupled Learning for Spiking Neural Networks", 2025.
@@ -6,34 +6,32 @@ Networks", ICCV 2023. STDL, "Spatio-Temporal Decoupled Learning for Spiking Neur
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, Protocol, get_args
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
+from tdd_deploy.options.vocabulary import Score, Transmission
+
 from .distributed import ALONE, Processes
 from .local import LocalParts
-from .methods import Penalty, Score, Sent, StepLoss, kept_mask
+from .methods import Penalty, Sent, StepLoss, kept_mask
 from .network import OUTPUTS, Network, States, Unrolled
-
-Transmission = Literal["all", "open", "closed"]
-TRANSMISSIONS: tuple[Transmission, ...] = get_args(Transmission)
 
 
 @dataclass(frozen=True)
 class Objective:
-    """What is asked of a batch: a loss, and penalties on what layers send.
+    """The objective of a batch: a loss, and penalties on the spikes of layers.
 
     Args:
-        loss: of the outputs.
-        penalty: what is added per layer.
-        weight: of the penalties.
-        layers: what the penalty of each layer counts; those not named have none.
-        score: of what layers sent, for the penalty or for what is transmitted.
-        transmit: which changes reach a receiver while learning: ``all``; or only those of high score, ``open`` (a
-            receiver adds them to what it holds) or ``closed`` (the sender knows what that is, so that errors do not
-            add up).
-        keep: the fraction of changes that is transmitted then.
+        loss: the loss of the outputs.
+        penalty: the penalty of a layer.
+        weight: the factor of all penalties.
+        layers: the weight of each layer's penalty; other layers have none.
+        score: the score of spikes, for the penalty or the transmission.
+        transmit: the changes that reach a receiver while learning: ``all``, or only those of high score. In ``open`` a
+            receiver adds them to its sum. In ``closed`` the sender tracks that sum, so that errors do not add up.
+        keep: the fraction of changes that are transmitted in ``open`` and ``closed``.
     """
 
     loss: StepLoss
@@ -47,23 +45,23 @@ class Objective:
 
 @dataclass(frozen=True)
 class Learned:
-    """What a batch gave, without gradients."""
+    """The result of a batch, without gradients."""
 
-    loss: float  # with penalties
+    loss: float  # including penalties
     outputs: Tensor  # of the steps that were run, [n, batch, n_classes]
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Samples, and what is asked of them.
+    """Samples and their objective.
 
     Args:
         x: ``[n_steps, batch, ...]``, or ``[1, batch, ...]`` when it is the same at every step.
-        targets: classes ``[batch]``, or shares of classes ``[batch, n_classes]``.
-        n_steps: how many.
-        objective: what is asked.
-        chance: for random choices.
-        processes: that each have a part of the samples; this is one's own.
+        targets: classes ``[batch]``, or probabilities of classes ``[batch, n_classes]``.
+        n_steps: the number of time steps.
+        objective: the loss and its penalties.
+        chance: the generator of random choices.
+        processes: the processes that each learn from a part; the samples here are the part of this one.
     """
 
     x: Tensor
@@ -74,7 +72,7 @@ class Batch:
     processes: Processes = ALONE
 
     def random(self, shape: torch.Size) -> Tensor:
-        """Return numbers of 0 to 1 for ``[n, batch, ...]``: the same whatever the number of processes."""
+        """Draw numbers from 0 to 1 for ``[n, batch, ...]``; they do not depend on the number of processes."""
         n, size, *rest = shape
         return self.processes.part(torch.rand(n, size * self.processes.n, *rest, generator=self.chance), dim=1)
 
@@ -84,7 +82,7 @@ class Batch:
 
 
 class Strategy(Protocol):
-    """Leaves the gradients of a batch in the parameters."""
+    """A way to compute the gradients of a batch, which are left in the parameters."""
 
     def learn(self, network: Network, batch: Batch) -> Learned:
         """Run a batch and its backward passes, for a network in training mode whose gradients are cleared."""
@@ -101,7 +99,7 @@ class Unrolling:
         if objective.transmit == "all":
             run = network.unroll(batch.x, batch.n_steps)
             loss = objective.loss(run, batch.targets)
-            scores = _scores(network, run, run.taps, loss, batch)
+            scores = _scores(network, run, run.spikes, loss, batch)
             before = {name: torch.cat([torch.zeros_like(s[:1]), s[:-1]]) for name, s in scores.items()}
             total = loss + _penalties(run, batch, Memory(scores=before))
             outputs = run.outputs
@@ -118,8 +116,8 @@ class Online:
     """SLTT: a backward pass per step, in which the state before it is a constant; memory does not grow with steps.
 
     Args:
-        k: learn from so many steps, drawn at random per batch (SLTT-K); by default from all. Steps behind the last of
-            them are not run.
+        k: the number of steps to learn from, drawn at random per batch (SLTT-K); by default all. Steps after the last
+            of them are not run.
     """
 
     k: int | None = None
@@ -132,15 +130,15 @@ class Online:
         for step in _serial(network, batch, chosen, is_detached=True):
             outputs.append(step.run.outputs.detach())
             if step.total.requires_grad:
-                share = step.total / len(chosen)
-                share.backward()  # type: ignore[no-untyped-call]
-                loss += float(share.detach())
+                part = step.total / len(chosen)
+                part.backward()  # type: ignore[no-untyped-call]
+                loss += float(part.detach())
         return Learned(loss, torch.cat(outputs))
 
 
 @dataclass(frozen=True)
 class Local:
-    """STDL: parts of a network, each online and with a head of its own; none sees another's gradient."""
+    """STDL: parts of a network, each online and with a head of its own; no gradient crosses a border."""
 
     parts: LocalParts
 
@@ -156,29 +154,29 @@ class Local:
                 if part.source in received:
                     value = received[part.source][0].detach()
                 step = _step(part, value, batch, memory)
-                share = step.total / batch.n_steps
-                share.backward()  # type: ignore[no-untyped-call]
+                mean = step.total / batch.n_steps
+                mean.backward()  # type: ignore[no-untyped-call]
                 memory.take(step, is_detached=True)
                 received = step.received
-                loss += float(share.detach()) / len(networks)
+                loss += float(mean.detach()) / len(networks)
             outputs.append(step.run.outputs.detach())
         return Learned(loss, torch.cat(outputs))
 
 
 def heads_of(strategy: Strategy) -> nn.ModuleList:
-    """Return what learns beside the network and is no part of it; empty but for STDL."""
+    """Return the heads that learn beside the network; only STDL has any."""
     return strategy.parts.heads if isinstance(strategy, Local) else nn.ModuleList()
 
 
 @dataclass
 class Memory:
-    """What the steps before left behind."""
+    """The results of earlier steps that later ones need."""
 
     states: States | None = None
     spikes: Mapping[str, Tensor] = field(default_factory=dict)  # of the last step, [1, batch, ...]
-    received: Mapping[str, Tensor] = field(default_factory=dict)  # what of them reached the receivers
+    received: Mapping[str, Tensor] = field(default_factory=dict)  # as they reached the receivers
     scores: Mapping[str, Tensor] = field(default_factory=dict)
-    start: int = 0  # steps done
+    start: int = 0  # the number of steps so far
 
     def take(self, step: "_Step", *, is_detached: bool) -> None:
         """Remember one step."""
@@ -187,7 +185,7 @@ class Memory:
             name: tuple(value.detach() if is_detached else value for value in state)
             for name, state in run.states.items()
         }
-        self.spikes = {name: tap.detach() if is_detached else tap for name, tap in run.taps.items()}
+        self.spikes = {name: x.detach() if is_detached else x for name, x in run.spikes.items()}
         self.received = {n: x.detach() if is_detached else x for n, x in step.received.items()}
         self.scores = step.scores
         self.start += 1
@@ -200,11 +198,11 @@ class _Step:
     run: Unrolled
     received: Mapping[str, Tensor]  # spikes by layer, as they reach the receivers
     scores: Mapping[str, Tensor]
-    total: Tensor  # the loss of this step as if it were all there is, with penalties
+    total: Tensor  # the loss of this step as if there were no others, with penalties
 
 
 def _serial(network: Network, batch: Batch, learning: set[int], *, is_detached: bool) -> Iterator[_Step]:
-    """Run a network step by step; those that are not ``learning`` have no gradient."""
+    """Run a network step by step; steps outside of ``learning`` have no gradient."""
     memory = Memory()
     for t in range(max(learning) + 1):
         with torch.set_grad_enabled(t in learning):
@@ -227,7 +225,7 @@ def _step(network: Network, x: Tensor, batch: Batch, memory: Memory) -> _Step:
 
 
 def _transmitted(name: str, spikes: Tensor, memory: Memory, objective: Objective) -> Tensor:
-    """Return what receivers hold after a step, ``[1, batch, ...]``; all of it at the first."""
+    """Return the sum that receivers have after a step, ``[1, batch, ...]``; at the first step all spikes."""
     if objective.transmit == "all" or memory.start == 0:
         return spikes
     held = memory.received[name]
@@ -236,12 +234,12 @@ def _transmitted(name: str, spikes: Tensor, memory: Memory, objective: Objective
 
 
 def _penalties(run: Unrolled, batch: Batch, memory: Memory) -> Tensor:
-    """Return the weighted penalties of a run of steps, behind those of a memory."""
+    """Return the weighted penalties of a run of steps, which follow those of a memory."""
     objective, found = batch.objective, [run.outputs.new_zeros(())]
     if objective.penalty is not None:
         for name, weight in objective.layers.items():
-            if name in run.taps:  # of a part of the network, not all are
-                now = run.taps[name]
+            if name in run.spikes:  # a part of the network has only some layers
+                now = run.spikes[name]
                 before = torch.cat([memory.spikes.get(name, torch.zeros_like(now[:1])), now[:-1]])
                 sent = Sent(now, before.detach(), memory.scores.get(name), memory.start, batch.n_steps)
                 found.append(weight * objective.penalty(sent))
@@ -251,24 +249,24 @@ def _penalties(run: Unrolled, batch: Batch, memory: Memory) -> Tensor:
 def _scores(
     network: Network, run: Unrolled, received: Mapping[str, Tensor], loss: Tensor, batch: Batch
 ) -> dict[str, Tensor]:
-    """Return the score of every spike output, without gradient, as ``run.taps``.
+    """Return the score of every neuron by layer, in the shape of ``run.spikes``, without gradient.
 
-    Gradients are those of what receivers hold: a change that was not sent has none, and would never be sent again.
+    Gradients are taken at the receivers' sums: a change that was not sent has none, and would never be sent again.
     """
-    score, taps = batch.objective.score, run.taps
+    score, spikes = batch.objective.score, run.spikes
     if score is None:
         return {}
     if score == "random":
-        return {name: batch.random(tap.shape).to(tap.device) for name, tap in taps.items()}
+        return {name: batch.random(x.shape).to(x.device) for name, x in spikes.items()}
     if score == "jac":
-        sums = {name: tap.sum() for name, tap in taps.items()} | {OUTPUTS: run.outputs.sum()}
-        moved = (torch.stack([sums[after] for after in network.following[name]]).sum() for name in taps)
-        gradients = [_gradients(what, [held])[0] for what, held in zip(moved, received.values(), strict=True)]
+        sums = {name: x.sum() for name, x in spikes.items()} | {OUTPUTS: run.outputs.sum()}
+        moved = (torch.stack([sums[after] for after in network.following[name]]).sum() for name in spikes)
+        gradients = [_gradients(total, [held])[0] for total, held in zip(moved, received.values(), strict=True)]
     else:
         gradients = _gradients(loss, list(received.values()))
-    scored = zip(taps.items(), gradients, strict=True)
-    return {name: (g * tap.detach() if score == "gsc" else g).abs() for (name, tap), g in scored}
+    scored = zip(spikes.items(), gradients, strict=True)
+    return {name: (g * x.detach() if score == "gsc" else g).abs() for (name, x), g in scored}
 
 
-def _gradients(what: Tensor, held: list[Tensor]) -> list[Tensor]:
-    return list(torch.autograd.grad(what, held, retain_graph=True, materialize_grads=True))
+def _gradients(total: Tensor, held: list[Tensor]) -> list[Tensor]:
+    return list(torch.autograd.grad(total, held, retain_graph=True, materialize_grads=True))

@@ -1,4 +1,4 @@
-"""The training loop: resumable to the bit, on one process or on several."""
+"""The training loop: it resumes to the same bits, in one process or in several."""
 
 import copy
 import math
@@ -35,13 +35,13 @@ from .fisher import FISHER, information
 from .interrupts import interrupt_flag
 from .lower import lower
 from .network import Network
-from .optimise import averaged, learning_rate, make_optimizer
+from .optimize import averaged, learning_rate, make_optimizer
 from .quantized import in_integers, largest_input, straight_through
 from .samples import TrainingData, encoded
 from .strategies import Batch, heads_of
 
 CALIBRATION_SAMPLES = 1024
-QAT_FROM = 0.6  # of a run's batches; before, the network learns in floats, and its batch norm settles
+QAT_FROM = 0.6  # of a run's batches; until then the network learns in floats, and its batch norm settles
 
 
 @dataclass(frozen=True)
@@ -58,23 +58,23 @@ class EpochMetrics:
 
 
 class Watcher(Protocol):
-    """Is told how a run goes on."""
+    """A receiver of the progress of a run."""
 
     def batch(self, done: int, total: int, loss: float) -> None:
-        """Take note of a finished batch."""
+        """Receive a finished batch."""
         ...
 
     def epoch(self, history: list[dict[str, Any]]) -> None:
-        """Take note of a finished epoch: the last of ``history``, EpochMetrics and perhaps ``fisher_t``."""
+        """Receive a finished epoch: the last of ``history``, with the fields of EpochMetrics and any ``fisher_t``."""
         ...
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A finished run; its network is that of the kept epoch, the last unless ``patience`` chose."""
+    """A finished run; its network is from the kept epoch, the last unless ``patience`` chose another."""
 
     network: Network
-    program: Program | None  # what is deployed; None of an ANN
+    program: Program | None  # the deployed program; None for an ANN
     history: list[dict[str, Any]]
     kept_epoch: int
 
@@ -92,16 +92,16 @@ def fit(
 
     Args:
         options: checked options; with ``resume`` the same as those of the checkpoint.
-        data: with labels.
+        data: labeled samples.
         folder: an existing folder.
-        resume: go on from the folder's checkpoint.
-        watcher: is told of every batch and epoch, in the first process.
-        execution: where the run is computed; by default in this process alone, on the CPU.
+        resume: continue from the checkpoint in the folder.
+        watcher: receives every batch and epoch, in the first process.
+        execution: the device and the processes; by default this process alone, on the CPU.
 
     Raises:
-        Interrupted: SIGINT or SIGTERM came, to any process; the state after the last finished batch is saved.
+        Interrupted: SIGINT or SIGTERM reached any process; the state after the last finished batch is saved.
         BadOptions: ``resume`` with other options than before, or options that do not fit the data.
-        BadOption: the run diverged, or its batches cannot be shared evenly.
+        BadOption: the run diverged, or its batches cannot be divided evenly.
         BadFile: ``resume`` without a checkpoint of this run; a file cannot be written.
         WorkerFailed: another process has ended.
     """
@@ -122,12 +122,12 @@ def fit(
 
 
 def n_threads() -> int:
-    """Return how many threads torch sums with; the order of its sums, so the last bit of weights, depends on it."""
+    """Return the number of torch's threads; the order of sums depends on it, and so does the last bit of weights."""
     return torch.get_num_threads()
 
 
 class _Run:
-    """One run's network, optimizer and progress; every random choice comes from (seed, epoch), so none has a state."""
+    """The network, optimizer and progress of a run; random choices follow from (seed, epoch), without a state."""
 
     def __init__(self, options: TrainOptions, data: TrainingData, path: Path, execution: Execution) -> None:
         self.options = options
@@ -139,8 +139,8 @@ class _Run:
         n = len(data.train.y)
         self.n_batches = max(1, n // options.batch)  # a last, smaller batch would unsettle batch norm
         if min(options.batch, n) % self.processes.n:
-            found = f"{min(options.batch, n)} samples, with {self.processes.n} processes"
-            raise BadOption("--batch", found, "a multiple of their number, so that each has as many")
+            allowed = f"a multiple of {self.processes.n}, the number of processes"
+            raise BadOption("batch", f"{min(options.batch, n)} samples", allowed)
         self.augmentation = make_augmentation(options, data)
         with seeded(options.seed):
             self.network = make_network(options, data.input_shape, data.n_classes)
@@ -157,7 +157,7 @@ class _Run:
 
     @property
     def kept(self) -> Network:
-        """What is measured and deployed: the network, or the average of what it was."""
+        """The network that is measured and deployed: the network itself, or its moving average."""
         if self.averaged is None:
             return self.network
         average = self.averaged.module
@@ -172,7 +172,7 @@ class _Run:
 
     @property
     def kept_epoch(self) -> int:
-        """The epoch whose network is deployed as things stand; 0 before the first."""
+        """The epoch whose network would be deployed now; 0 before the first."""
         history = self.progress.history
         if self.options.patience is None or not history:
             return self.progress.epoch
@@ -180,29 +180,29 @@ class _Run:
         return best
 
     def keep(self) -> None:
-        """Take back the network of the kept epoch."""
+        """Restore the network of the kept epoch."""
         if self.best is not None:
             self.kept.load_state_dict(self.best.state_dict())
 
     def program(self) -> Program | None:
-        """Return the program that is deployed; an ANN has none."""
+        """Return the deployed program; None for an ANN."""
         if self.options.is_ann:
             return None
         return self._lowered() if self.options.qat is None else self._quantized().program
 
     @property
     def _parts(self) -> dict[str, Any]:
-        """What has a state that must be saved."""
+        """The parts with a state that must be saved."""
         parts = {"network": self.network, "heads": self.heads, "optimizer": self.optimizer}
         optional = {"averaged": self.averaged, "best": self.best}
         return parts | {name: part for name, part in optional.items() if part is not None}
 
     def restore(self) -> None:
         saved = checkpoint.load(self.path)
-        now = self.options.as_json()
+        now = TrainOptions.from_json(self.options.as_json())
         changed = [
             Violation(f"`{name}`", str(now.get(name)), f"{before}, as the run began")
-            for name, before in saved["options"].items()
+            for name, before in TrainOptions.from_json(saved["options"]).items()
             if now.get(name) != before
         ]
         if changed:
@@ -212,16 +212,14 @@ class _Run:
                 part.load_state_dict(saved[name])
             self.progress = Progress(**saved["progress"])
         except (RuntimeError, ValueError, TypeError, LookupError, AttributeError) as error:
-            raise BadFile(
-                self.path, "is not a checkpoint of this run", "start the run anew in another folder"
-            ) from error
+            raise BadFile(self.path, "is not a checkpoint of this run", checkpoint.RESTART) from error
 
     def save(self) -> None:
         if self.processes.is_first:
             checkpoint.save(self.path, options=self.options.as_json(), progress=self.progress, parts=self._parts)
 
     def epoch(self, watcher: Watcher, interrupted: Event) -> None:
-        """Learn from what is left of an epoch, and measure what came of it."""
+        """Learn from the batches that are left in an epoch, then measure the network."""
         progress, options = self.progress, self.options
         order = torch.randperm(len(self.data.train.y), generator=self._generator(0))
         for batch in range(progress.batch, self.n_batches):
@@ -232,9 +230,9 @@ class _Run:
                 watcher.batch(progress.batch, self.n_batches, progress.loss / progress.seen)
             if self.processes.any(interrupted.is_set()):
                 self.save()
-                self.processes.wait()  # who ends first may take the others with it
+                self.processes.wait()  # the end of one process may end the others
                 raise Interrupted(
-                    f"saved after batch {progress.batch} of epoch {progress.epoch + 1}; --resume continues"
+                    f"saved after batch {progress.batch} of epoch {progress.epoch + 1}; `resume` continues"
                 )
         self._check_finite()
         metrics = EpochMetrics(
@@ -257,13 +255,13 @@ class _Run:
 
     def _measured(self) -> Mapping[str, Any]:
         network, execution = self._deployed(), self.execution
-        if network is not self.kept:  # integers, whose neurons know the CPU alone
+        if network is not self.kept:  # neurons in integers run on the CPU alone
             execution = replace(execution, device=CPU)
         found = evaluate(network, self.data.validation, self.options, in_time=self.data.in_time, execution=execution)
         return asdict(found)
 
     def _information(self) -> dict[str, float]:
-        """Return the Fisher information of the network in floats after each time step, where it is asked for."""
+        """Return the Fisher information of the network in floats after each time step, if the run records it."""
         if self.options.fisher == 0:
             return {}
         part, train = slice(self.options.fisher), self.data.train
@@ -274,25 +272,25 @@ class _Run:
         return {f"{FISHER}{step}": trace for step, trace in enumerate(found.traces, 1)}
 
     def _check_finite(self) -> None:
-        """Refuse to go on with a network that is no longer made of numbers."""
+        """Refuse to continue with a network that has lost its finite numbers."""
         finite = all(bool(values.isfinite().all()) for values in self.network.state_dict().values())
         if not (finite and math.isfinite(self.progress.loss)):
             raise self._diverged()
 
     def _diverged(self) -> BadOption:
-        rate, epoch = self.options.learning_rate, self.progress.epoch + 1
-        return BadOption("--learning-rate", f"{rate}, and the run diverged in epoch {epoch}", "a smaller one")
+        found = f"made the run diverge in epoch {self.progress.epoch + 1}"
+        return BadOption(f"learning_rate={self.options.learning_rate}", found, remedy="Use a smaller one.")
 
     def _lowered(self) -> Program:
         return lower(self.kept, n_steps=self.options.steps, encoder=self.options.encoder)
 
     def _quantized(self) -> Quantized:
-        """Return the integers of the network as it stands."""
+        """Quantize the network as it is now."""
         assert self.options.qat is not None
         self._check_finite()
         try:
             program = self._lowered()
-        except BadProgram as error:  # finite weights, but what batch norm makes of them is not
+        except BadProgram as error:  # weights are finite, but not after batch norm is folded in
             raise self._diverged() from error
         bits, largest = self.options.qat, self._largest_input
         if self._sends_spikes:

@@ -1,4 +1,4 @@
-"""Files that were exported once are read for ever, as the same programs; ``--update-golden`` writes them anew."""
+"""Files that were exported once are read forever, as the same programs; ``--update-golden`` writes them again."""
 
 from collections.abc import Callable
 from itertools import pairwise
@@ -75,7 +75,7 @@ def integers() -> Program:
 
 
 @pytest.mark.parametrize("made", [small, integers])
-def test_a_file_of_a_former_version_is_read_as_the_same_program(
+def test_a_file_of_an_earlier_version_is_read_as_the_same_program(
     made: Callable[[], Program], request: pytest.FixtureRequest
 ) -> None:
     path = FOLDER / f"{made.__name__}.nir"

@@ -1,4 +1,4 @@
-"""What a bundle's run.py gives in Lava, and what it leaves behind: the former is exact, the latter nothing."""
+"""A bundle's run.py in Lava: its outputs are exact, and it leaves nothing behind."""
 
 import hashlib
 import json
@@ -55,7 +55,7 @@ class Run:
         return [int(path.parent.name) for path in Path("/proc").glob("[0-9]*/environ") if mark in _bytes(path)]
 
     def wait_for_processes(self, number: int) -> list[int]:
-        """Wait until so many live."""
+        """Wait until this number of processes live."""
         until = time.monotonic() + PATIENCE_S
         while len(pids := self.pids()) < number and self.process.poll() is None:
             assert time.monotonic() < until

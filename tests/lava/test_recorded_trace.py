@@ -85,7 +85,7 @@ def test_lava_itself_gives_the_recorded_spikes(mapping):
     assert np.array_equal(found.spikes["n"][0, :-1, 0], spikes[1:])
 
 
-def test_our_own_quantisation_gives_the_recorded_spikes_too():
+def test_our_own_quantization_gives_the_recorded_spikes_too():
     given, _, spikes = recorded("lif_lava_cpu_fixed.csv")
     lif, weight, beta = described()
     neuron = LIF(beta=np.asarray(beta), v_threshold=lif.v_threshold[0], v_reset=np.asarray(0.0))

@@ -2,7 +2,7 @@
 
 Usage: sanafe_energy.py NETWORKS.json RESULTS.json
 
-A network is one population, the inputs first: ``core`` of each neuron; of those behind the inputs ``threshold``,
+A network is one population, the inputs first: ``core`` of each neuron; of neurons after the inputs ``threshold``,
 ``leak``, ``bias``, and as ``synapses`` the kind, dense or conv, of what leads to them; ``source``, ``target`` and
 ``weight`` of each synapse; ``trains`` [sample, input, step]. Of a sample it returns the energy in J, in total and per
 step, and which neurons fired in each step.

@@ -3,7 +3,7 @@
 Usage: sinabs_count.py FILE.npz
 
 Prints JSON: for each connection of the file (torch_layers.py) a number per step, summed over samples; and last, for
-``pooled`` [steps, samples, channels, height, width] in the file, a dense layer of one output behind averages over
+``pooled`` [steps, samples, channels, height, width] in the file, a dense layer of one output after averages over
 windows of 2.
 """
 

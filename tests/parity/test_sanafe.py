@@ -217,7 +217,7 @@ class Drawn:
 
 
 def chained(*nodes: Node, delay: int, beside: Sequence[tuple[str, Dense, str]] = ()) -> tuple[Program, dict[str, int]]:
-    """Return a chain as a program, everything sent so many steps later; and SANA-FE's lags.
+    """Return a chain as a program, everything sent a number of steps later; and SANA-FE's lags.
 
     Args:
         nodes: from the input to the output.
@@ -237,7 +237,7 @@ def chained(*nodes: Node, delay: int, beside: Sequence[tuple[str, Dense, str]] =
 
 
 def loihi(*, neurons: int) -> Chip:
-    """Loihi 1 with so many neurons per core, so that small layers lie on many tiles."""
+    """Loihi 1 with a number of neurons per core, so that small layers lie on many tiles."""
     chip = load_chip("loihi1")
     return replace(chip, limits={**chip.limits, "neurons": replace(chip.limits["neurons"], value=neurons)})
 
@@ -258,7 +258,7 @@ def dense(seed: int, *, delay: int, signed: bool = False) -> Case:
         beside=(
             ("n3", drawn.dense("loop", d, d), "n3"),
             ("n1", drawn.dense("skip", b, d), "n3"),
-            ("n2", drawn.dense("twin", c, d), "n3"),
+            ("n2", drawn.dense("second", c, d), "n3"),
         )
         if signed
         else (),
@@ -267,7 +267,7 @@ def dense(seed: int, *, delay: int, signed: bool = False) -> Case:
 
 
 def conv(seed: int, *, delay: int, signed: bool = False) -> Case:
-    """Strides, paddings, dilations and groups; what is behind them is a layer of convolution, too, or a dense one."""
+    """Strides, paddings, dilations and groups; after them comes a layer of convolution, too, or a dense one."""
     drawn = Drawn(seed, signed=signed)
     height, width = drawn.rng.integers(7, 10, 2).tolist()
     conv1 = drawn.conv("conv1", 2, 4, stride=(2, 1), padding=(1, 0))
@@ -329,7 +329,7 @@ def test_energy_equals_sanafes(grow: Any, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("grow", [dense, conv])
 def test_zeros_and_what_cancels_are_updates_there_and_none_here(grow: Any, tmp_path: Path) -> None:
-    """The one difference, neuron for neuron; with biases, and beside the chain a loop, a shortcut and a twin."""
+    """The one difference, neuron for neuron; with biases, and beside the chain a loop, a shortcut and a second map."""
     cases = [grow(seed, delay=1, signed=True) for seed in range(4)]
     for case, found in zip(cases, sanafe(cases, tmp_path), strict=True):
         assert case.unseen.any()

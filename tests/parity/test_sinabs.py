@@ -75,7 +75,7 @@ def test_sinabs_subtracts_what_events_of_minus_one_cost(counted: Any) -> None:
 
 
 def test_sinabs_counts_the_spikes_in_a_window_and_not_its_average(counted: Any) -> None:
-    """What sinabs counts behind an average, it multiplies by the size of the window; to us an average is one event."""
+    """What sinabs counts after an average, it multiplies by the size of the window; to us an average is one event."""
     nodes = [
         Input(name="input", shape=POOLED.shape[2:]),
         Pool(name="pool", kernel=(2, 2), stride=(2, 2), average=True),

@@ -2,7 +2,8 @@
 
 TDD_DEPLOY_EXAMPLES=1000 damages that many files of each kind instead of the default. Some files that this once made
 kept HDF5 2.0.0 (h5py 3.16.0) busy forever, or made it take gigabytes: none of them is kept, and no file is damaged any
-more where that began. tests/unit/test_probe.py holds the guard against such files with readers that do as much harm.
+more where that began. tests/unit/test_importers_probe.py tests the guard against such files, with readers that do as
+much harm.
 """
 
 import json

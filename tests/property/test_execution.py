@@ -41,7 +41,7 @@ ANY = st.one_of(cases(), delayed_cases())
 
 
 def examples(n: int) -> settings:
-    """Draw ``n`` programs, or as many as the environment says."""
+    """Draw ``n`` programs, or as many as the environment asks for."""
     n = int(os.environ.get("TDD_DEPLOY_EXAMPLES", n))
     return settings(max_examples=n, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
@@ -339,13 +339,13 @@ def test_every_linear_map_lives_in_the_zoo(kind):
     assert sum(isinstance(node, kind) for case in ZOO for node in case.program.linear_maps) > 20
 
 
-def test_maps_of_the_zoo_have_several_sources_several_targets_and_maps_behind_them():
+def test_maps_of_the_zoo_have_several_sources_several_targets_and_maps_after_them():
     found = [(case.program, node.name) for case in ZOO for node in case.program.linear_maps]
     for edges_of in ("incoming", "outgoing"):
         assert sum(len(getattr(program, edges_of)[name]) > 1 for program, name in found) > 20
     with_weights = [(program, name) for program, name in found if isinstance(program[name], Dense | Conv)]
-    behind = [program[edge.target] for program, name in with_weights for edge in program.outgoing[name]]
-    assert sum(isinstance(node, Dense | Conv) for node in behind) > 20
+    after = [program[edge.target] for program, name in with_weights for edge in program.outgoing[name]]
+    assert sum(isinstance(node, Dense | Conv) for node in after) > 20
 
 
 def test_the_zoo_has_every_delay_both_codes_and_spikes_that_come_and_go():

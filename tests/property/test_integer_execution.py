@@ -77,7 +77,7 @@ class IntegerGrower(Grower):
 
 
 def grown(seed: int, limit: int | None, *, number_format: str) -> Case:
-    """Grow blocks one behind the other, every choice drawn from the seed."""
+    """Grow blocks one after the other, every choice drawn from the seed."""
     rng = np.random.default_rng(seed)
     grower = Grower(rng) if limit is None else IntegerGrower(rng)
     if limit is not None:

@@ -25,7 +25,7 @@ TOP = 2**23 - 1
 
 
 def integers(seed: int, *, plain: bool) -> Program:
-    """Random networks side by side; those with a filter or an unused number behind a soft reset made holdable."""
+    """Random networks side by side; a filter or an unused number with a soft reset is removed, as NIR needs."""
     program = grown(seed, 2, plain=plain).program
     nodes = [
         replace(node, neuron=holdable(node.neuron)) if isinstance(node, NeuronLayer) else node for node in program.nodes
@@ -102,7 +102,7 @@ def test_what_the_quantizer_makes_comes_back_and_computes_the_same(case, bits, p
         quantized = with_code(quantize(case.program, bits=bits, per=per).program, "delta")
         graph = lift(quantized)
     except NotExportable:
-        return  # most: weights behind weights, potentials that are sent
+        return  # most: weights after weights, potentials that are sent
     back = lower(graph)
     assert back == in_nirs_words(quantized)
     inputs = np.clip(case.inputs, 0, 1)

@@ -1,4 +1,4 @@
-"""A conventional network in ONNX, and the same function with added factors and shifts: equal counts and outputs.
+"""A ReLU network in ONNX, and the same function with added factors and shifts: equal counts and outputs.
 
 All numbers are multiples of powers of two, so dividing and multiplying again restores every bit.
 """

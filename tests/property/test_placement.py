@@ -102,7 +102,7 @@ def with_ones(node: LinearMap) -> LinearMap:
 def reach(program: Program, name: str, sending: np.ndarray, code: Code) -> dict[str, np.ndarray]:
     """Which neurons of each placed layer ``sending [n, *shape]`` of a node reaches by edges of a code: ``[n, neuron]``.
 
-    Neurons that feed the output without a map are read where they are.
+    Neurons that send to the output without a map are read where they are.
     """
     found: dict[str, np.ndarray] = {}
     for edge in program.edges:
@@ -138,7 +138,7 @@ def cores_reached(program: Program, placement: Placement, name: str) -> dict[Cod
 
 
 def tile(chip: Chip, core: int) -> tuple[int, int]:
-    """Column and row: down the first column, then down the next; cores of a tile stand in one place."""
+    """Column and row: down the first column, then down the next; cores of a tile are in one place."""
     column = row = 0
     if chip.mesh is not None:
         for _ in range(core // chip.mesh.cores_per_tile):
@@ -225,7 +225,7 @@ def test_what_is_exceeded_is_exceeded_by_a_single_neuron(case, chip, bits):
 @examples(200)
 @given(ANY, chips())
 def test_a_core_is_said_to_need_no_fewer_axons_and_synapses_than_reach_it(case, chip):
-    """Of blocks at the border of an image fewer reach it, so what is said is a bound."""
+    """Fewer reach a block at the border of an image, so the reported number is a bound."""
     program = case.program
     chip = replace(chip, synapses=replace(chip.synapses, sharing="none"))
     placement = place(program, chip, weight_bits=8)

@@ -10,31 +10,31 @@ HOROWITZ = load_profile("cmos45-horowitz")
 
 
 def without(part, **changed):
-    return by_hand.TWIN | {part: by_hand.TWIN[part] | changed}
+    return by_hand.ANN_BASELINE | {part: by_hand.ANN_BASELINE[part] | changed}
 
 
-def test_the_twin_of_the_same_network_on_the_same_data_is_taken():
-    assert list(disagreements(by_hand.TWIN, PROGRAM, by_hand.DATA)) == []
+def test_the_baseline_of_the_same_network_on_the_same_data_is_accepted():
+    assert list(disagreements(by_hand.ANN_BASELINE, PROGRAM, by_hand.DATA)) == []
 
 
 @pytest.mark.parametrize(
-    ("twin", "where", "found"),
+    ("baseline", "where", "found"),
     [
-        (by_hand.TWIN | {"layers": by_hand.TWIN["layers"][:1]}, "its layers", "fc (4 multiplications)"),
+        (by_hand.ANN_BASELINE | {"layers": by_hand.ANN_BASELINE["layers"][:1]}, "its layers", "fc (4 multiplications)"),
         (without("data", name="digits"), "its data", "digits (test)"),
         (without("data", splits={"val": {"files": {}}}), "its data", "by hand (val)"),
         (without("data", splits={"test": {"files": {"by_hand.npz": "0"}}}), "its data", "other files of by hand"),
         (without("data", input_scale=1 / 256), "its data", "values times 0.00390625"),
     ],
 )
-def test_another_network_or_other_data_are_refused(twin, where, found):
-    (violation,) = disagreements(twin, PROGRAM, by_hand.DATA)
+def test_another_network_or_other_data_are_refused(baseline, where, found):
+    (violation,) = disagreements(baseline, PROGRAM, by_hand.DATA)
     assert (violation.where, violation.found) == (where, found)
 
 
-def test_a_twin_is_priced_where_a_profile_prices_what_it_does():
+def test_a_baseline_is_priced_where_a_profile_prices_its_operations():
     profiles = [HOROWITZ, load_profile("cmos45-memory"), load_profile("loihi1-davies2018")]
-    rows = baseline_json(by_hand.TWIN, "test", profiles)["results"]
+    rows = baseline_json(by_hand.ANN_BASELINE, "test", profiles)["results"]
     assert [(row["bits"], row["accuracy"], row["macs"], row["effective_macs"]) for row in rows] == [
         (None, 0.75, 6, 4),
         (8, 0.5, 6, 4),
@@ -47,12 +47,12 @@ def test_a_twin_is_priced_where_a_profile_prices_what_it_does():
     assert four == [None, None, None]
 
 
-def test_at_the_rate_of_break_even_a_run_costs_what_its_twin_costs():
+def test_at_the_rate_of_break_even_a_run_costs_as_much_as_its_baseline():
     trace = by_hand.simulation().trace
     energy = priced(trace, HOROWITZ, PROGRAM).executed
     found = break_even(PROGRAM, trace, energy)
     # 7 events of 2 neurons in 3 steps of 2 samples. fc, fed by the input, costs 6 x 0.9 + 2 x 4.6 and stays;
-    # the readout costs 7 x 0.9 and grows. Two twins cost 2 x 6 x 4.6.
+    # the readout costs 7 x 0.9 and grows. Two baselines cost 2 x 6 x 4.6.
     assert found["rate"] == pytest.approx(7 / 12)
     factor = (2 * 6 * 4.6 - 6 * 0.9 - 2 * 4.6) / (7 * 0.9)
     assert found["break_even_rate"] == pytest.approx(7 / 12 * factor)
@@ -62,11 +62,11 @@ def test_where_updates_alone_cost_more_the_rate_is_negative():
     trace = by_hand.simulation().trace
     profile = load_profile("cmos45-memory")
     found = break_even(PROGRAM, trace, priced(trace, profile, PROGRAM).executed)
-    # 12 updates of 20.5 pJ are more than two twins of 6 x 19.6
+    # 12 updates of 20.5 pJ are more than two baselines of 6 x 19.6
     assert found["break_even_rate"] < 0
 
 
-def test_without_a_price_for_the_twin_or_without_events_nothing_is_said():
+def test_without_a_price_for_the_baseline_or_without_events_nothing_is_reported():
     trace = by_hand.simulation().trace
     assert break_even(PROGRAM, trace, priced(trace, load_profile("loihi1-davies2018"), PROGRAM).executed) is None
     silent = by_hand.silent()

@@ -54,5 +54,5 @@ def test_branches_add_up_and_neurons_stop_what_arrives():
     ]
     edges = [Edge("in", "a"), Edge("in", "b"), Edge("a", "n"), Edge("b", "n"), Edge("n", "back", 1), Edge("back", "n")]
     found = currents(nodes, [*edges, Edge("n", "out")])
-    assert found["n"] == [11]  # also behind the delay
+    assert found["n"] == [11]  # also after the delay
     assert found["out"] == [0]

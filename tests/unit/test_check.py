@@ -1,4 +1,4 @@
-"""Planted violations, each found by name and alone; and what is said to help, done by other means and checked again."""
+"""Planted violations, each found by name and alone; and the changes that a fault proposes, made and checked again."""
 
 import re
 from collections.abc import Callable
@@ -23,7 +23,7 @@ from tdd_deploy.program import (
     with_code,
     with_codes,
 )
-from tdd_deploy.simulator.hardware.check import Checked, Seen, Setting, cannot_run, check
+from tdd_deploy.simulator.hardware.check import SCHEMA_VERSION, Checked, Seen, Setting, cannot_run, check
 from tdd_deploy.simulator.hardware.chips import Chip, Limit, Neurons, Spikes, chip_names, load_chip
 from tests import by_hand
 
@@ -151,18 +151,18 @@ def integers(*, largest: int = 7, weight: int = 5, code: str = "spike", encoder:
 
 def second_sends_changes(**choices: Any) -> Program:
     program = mlp(**choices)
-    behind = {edge: "delta" for edge in program.edges if edge.source in ("second", "c")}
-    return with_codes(program, behind) if choices.get("code") != "spike" else program
+    after = {edge: "delta" for edge in program.edges if edge.source in ("second", "c")}
+    return with_codes(program, after) if choices.get("code") != "spike" else program
 
 
 def input_sends_changes(**choices: Any) -> Program:
     program = mlp(**choices)
-    behind = {edge: "delta" for edge in program.edges if edge.source in ("input", "a")}
-    return with_codes(program, behind) if choices.get("code") != "spike" else program
+    after = {edge: "delta" for edge in program.edges if edge.source in ("input", "a")}
+    return with_codes(program, after) if choices.get("code") != "spike" else program
 
 
 def custom(*, spikes: Spikes | None = None, models: Neurons | None = None, **limits: int) -> Chip:
-    """A chip of these limits alone, whose cores hold any number of neurons unless it is said."""
+    """A chip of these limits alone, whose cores hold any number of neurons unless a limit is given."""
     return replace(
         by_hand.CHIP,
         limits={
@@ -182,7 +182,7 @@ class Planted:
     chip: Chip | str
     rule: str
     where: str
-    fix: str = ""  # what its text says, without the words around
+    fix: str = ""  # a part of its text
     found: str = ""
     widths: dict[str, Any] = field(default_factory=dict)  # for make
     bits: int = 8
@@ -205,13 +205,13 @@ PLANTED = {
         mlp, custom(models=IF_ALONE), "reset", "second", "With a hard reset", "soft", {"reset": "soft"}
     ),
     "soft reset, loihi1": Planted(mlp, "loihi1", "reset", "second", "With a hard reset", "soft", {"reset": "soft"}),
-    "signed events": Planted(second_sends_changes, custom(spikes=BINARY), "signed events", "second", "--code spike"),
-    "signed events, loihi1": Planted(second_sends_changes, "loihi1", "signed events", "second", "--code spike"),
+    "signed events": Planted(second_sends_changes, custom(spikes=BINARY), "signed events", "second", "`code=spike`"),
+    "signed events, loihi1": Planted(second_sends_changes, "loihi1", "signed events", "second", "`code=spike`"),
     "signed events of the input": Planted(
-        input_sends_changes, "truenorth", "signed events", "input", "--code spike", "delta code"
+        input_sends_changes, "truenorth", "signed events", "input", "`code=spike`", "delta code"
     ),
     "analog input": Planted(
-        integers, custom(spikes=BINARY), "events with numbers", "input", "--encoder poisson", "sends numbers up to 7"
+        integers, custom(spikes=BINARY), "events with numbers", "input", "`encoder=poisson`", "sends numbers up to 7"
     ),
     "potentials": Planted(
         mlp, custom(spikes=BINARY), "events with numbers", "second", "", "sends numbers", {"kind": "LI"}
@@ -222,22 +222,22 @@ PLANTED = {
     "payload of changes": Planted(
         integers, custom(), "payload", "input", "", "numbers of 9 bits", {"largest": 64, "code": "delta"}
     ),
-    "weight bits": Planted(mlp, custom(weight_bits=4), "bits of a weight", "all weights", "--bits 4", "8"),
+    "weight bits": Planted(mlp, custom(weight_bits=4), "bits of a weight", "all weights", "`bits=4`", "8"),
     "weight bits, truenorth": Planted(
-        mlp, "truenorth", "bits of a weight", "all weights", "--bits 9", "10", bits=10
+        mlp, "truenorth", "bits of a weight", "all weights", "`bits=9`", "10", bits=10
     ),
     # 3 + 3 + 2 cores for 6, 5 and 3 neurons
-    "cores": Planted(mlp, custom(neurons=2, cores=4), "cores per chip", "the network", "--chips 2", "8"),
+    "cores": Planted(mlp, custom(neurons=2, cores=4), "cores per chip", "the network", "`chips=2`", "8"),
     "cores of two chips": Planted(
-        mlp, custom(neurons=2, cores=3), "cores per chip", "the network", "--chips 3", "8", n_chips=2
+        mlp, custom(neurons=2, cores=3), "cores per chip", "the network", "`chips=3`", "8", n_chips=2
     ),
     # A neuron of second has 6 weights, so 96 bits are two neurons of 8 bits and three of 5 (90) but not of 6 (108);
     # first (4 weights) takes 2 cores of 3 neurons; second takes 3 and at 5 bits 2; output (5 weights) takes 2, then 1.
     "cores for want of memory": Planted(
-        mlp, custom(synapse_bits=96, cores=6), "cores per chip", "the network", "--bits 6", "7"
+        mlp, custom(synapse_bits=96, cores=6), "cores per chip", "the network", "`bits=6`", "7"
     ),
     "synapse memory": Planted(
-        mlp, custom(synapse_bits=100), "synapse memory per core", "second", "--bits 6", "128", {"first": 16}
+        mlp, custom(synapse_bits=100), "synapse memory per core", "second", "`bits=6`", "128", {"first": 16}
     ),
     # 24 weights of 2 bits are 48 still; 5 of 8 bits are 40
     "synapse memory, whatever the bits": Planted(
@@ -309,7 +309,7 @@ PLANTED = {
         "loihi2",
         "synapse memory per core",
         "first",
-        "--bits 7",
+        "`bits=7`",
         "1,600,000",
         {"n_in": 200_000, "first": 1},
     ),
@@ -329,14 +329,17 @@ def test_a_planted_violation_is_found_and_nothing_else(name):
     assert fault.source
     assert fault.fix.endswith(" (checked).") == bool(planted.fix)
     assert planted.fix in fault.fix
-    assert str(fault).startswith(f"{planted.rule}, {planted.where}: {fault.found}; allowed: {fault.allowed}: ")
+    assert str(fault).startswith(planted.where)
+    assert str(fault).endswith(f": {fault.why}. {fault.fix}".rstrip())
+    assert fault.found in str(fault)
+    assert fault.allowed in str(fault)
 
 
 def followed(planted: Planted, fix: str) -> Checked:
     """Do what the words say: other options, or the network built with other widths."""
-    if found := re.search(r"--(bits|chips) (\d+)", fix):
+    if found := re.search(r"`(bits|chips)=(\d+)`", fix):
         return planted.checked(**{{"bits": "bits", "chips": "n_chips"}[found[1]]: int(found[2])})
-    if found := re.search(r"--(code|encoder) (\w+)", fix):
+    if found := re.search(r"`(code|encoder)=(\w+)`", fix):
         return planted.checked(**{found[1]: found[2]})
     if "hard reset" in fix:
         return planted.checked(reset="hard")
@@ -346,18 +349,18 @@ def followed(planted: Planted, fix: str) -> Checked:
 
 
 @pytest.mark.parametrize("name", [name for name, planted in PLANTED.items() if planted.fix])
-def test_what_is_said_to_help_helps(name):
+def test_what_is_proposed_helps(name):
     planted = PLANTED[name]
     (fault,) = planted.checked().faults
     assert followed(planted, fault.fix).faults == ()
 
 
 @pytest.mark.parametrize(
-    "name", [name for name, planted in PLANTED.items() if re.search("--(bits|chips)", planted.fix)]
+    "name", [name for name, planted in PLANTED.items() if re.search("`(bits|chips)=", planted.fix)]
 )
 def test_a_bit_more_or_a_chip_less_would_not_do(name):
     planted = PLANTED[name]
-    found = re.search(r"--(bits|chips) (\d+)", planted.fix)
+    found = re.search(r"`(bits|chips)=(\d+)`", planted.fix)
     n = int(found[2])
     one_off = planted.checked(bits=n + 1) if found[1] == "bits" else planted.checked(n_chips=n - 1)
     assert (planted.rule, planted.where) in {fault.key for fault in one_off.faults}
@@ -434,12 +437,12 @@ def test_what_does_not_take_a_fault_away_is_not_advised():
 
 
 def test_fewer_bits_for_weights_in_integers_come_from_the_floats_they_were_made_of_or_from_training():
-    """The bits of an integer program are fixed, so check --bits is refused. Files of lava-dl have no floats."""
+    """The bits of an integer program are fixed, so the option bits is refused. Files of lava-dl have no floats."""
     ours = replace(integers(), provenance={"quantized_from": "abc"})
     for program, words in ((ours, "export the float network again with"), (integers(), "train for these bits, or")):
         (fault,) = check(Setting(program=program, chip=custom(weight_bits=3), weight_bits=4)).faults
         assert fault.fix.startswith(f"With weights of 3 bits it fits: {words}")
-        assert fault.fix.endswith("--bits 3 (checked).")
+        assert fault.fix.endswith("`bits=3` (checked).")
 
 
 # What sends nothing cannot send too much.
@@ -485,7 +488,7 @@ def test_a_map_that_feeds_two_layers_is_held_by_both():
     program = made(nodes, "input a left output, a right output")
     found = check(Setting(program=program, chip=custom(synapse_bits=3 * 8 - 1), weight_bits=8)).faults
     assert [fault.where for fault in found] == ["left", "right"]
-    assert {fault.fix for fault in found} == {"With weights of 7 bits it fits: --bits 7 (checked)."}
+    assert {fault.fix for fault in found} == {"With weights of 7 bits it fits: use `bits=7` (checked)."}
     assert check(Setting(program=program, chip=custom(synapse_bits=2 * 3 * 8), weight_bits=8)).fits
 
 
@@ -506,18 +509,18 @@ def test_smaller_blocks_are_tried_where_a_core_would_send_to_too_many():
 def test_no_verdict_comes_without_what_was_not_checked(chip):
     chip = load_chip(chip)
     for program, fits in ((mlp(), True), (mlp(first=200_000, n_in=1), False)):
-        checked = check(Setting(program=program, chip=chip, weight_bits=8), taken=("a thing",))
-        said = checked.as_json()
-        assert said["fits"] == checked.fits == fits
-        assert said["not_checked"] == list(chip.not_checked)
-        assert all(said["not_checked"])
-        assert (said["schema_version"], said["target"], said["title"]) == (2, chip.name, chip.title)
-        assert (said["remark"], said["chips"], said["taken"]) == (chip.remark, 1, ["a thing"])
-        assert said["program"] == program.digest
-        assert len(said["faults"]) == len(checked.faults)
+        checked = check(Setting(program=program, chip=chip, weight_bits=8), assumptions=("a thing",))
+        shown = checked.as_json()
+        assert shown["fits"] == checked.fits == fits
+        assert shown["not_checked"] == list(chip.not_checked)
+        assert all(shown["not_checked"])
+        assert (shown["schema_version"], shown["target"], shown["title"]) == (SCHEMA_VERSION, chip.name, chip.title)
+        assert (shown["remark"], shown["chips"], shown["assumptions"]) == (chip.remark, 1, ["a thing"])
+        assert shown["program"] == program.digest
+        assert len(shown["faults"]) == len(checked.faults)
 
 
-def test_what_a_chip_cannot_execute_is_said_by_what_and_where():
+def test_what_a_chip_cannot_execute_is_listed_with_its_places():
     truenorth, loihi1, loihi2 = (load_chip(name) for name in ("truenorth", "loihi1", "loihi2"))
     plain = mlp(encoder="poisson")
     assert [cannot_run(plain, chip, input_is_binary=True) for chip in (truenorth, loihi1, loihi2)] == ["", "", ""]
@@ -527,7 +530,7 @@ def test_what_a_chip_cannot_execute_is_said_by_what_and_where():
     assert cannot_run(program, truenorth, input_is_binary=True) == f"LIF (second); {signed}"
     assert cannot_run(program, loihi1, input_is_binary=False) == f"soft (second); {signed}; sends numbers (input)"
     assert cannot_run(program, loihi2, input_is_binary=False) == ""
-    too_large = mlp(first=5000)  # a matter of room, not of what can be executed
+    too_large = mlp(first=5000)  # does not fit, but could be executed
     assert cannot_run(too_large, loihi1, input_is_binary=True) == ""
 
 
@@ -536,9 +539,9 @@ def test_the_kind_of_input_comes_from_data_or_integers_and_is_a_condition_otherw
         checked = check(Setting(program=program, chip=load_chip("loihi1"), weight_bits=8, seen=seen))
         return [fault.where for fault in checked.faults if fault.rule == "events with numbers"], checked.conditions
 
-    said = "input sends nothing but spikes; the network does not state this, so check your samples with --data"
+    condition = "input sends nothing but spikes; the network does not state this, so check your samples with `data`"
     spikes, numbers = Seen(is_binary=True, found="sends spikes"), Seen(is_binary=False, found="sends numbers")
-    assert asked(mlp(encoder="direct")) == ([], (said,))
+    assert asked(mlp(encoder="direct")) == ([], (condition,))
     assert asked(mlp(encoder="direct"), spikes) == ([], ())
     assert asked(mlp(encoder="direct"), numbers) == (["input"], ())
     assert asked(mlp(encoder="poisson")) == ([], ())

@@ -105,66 +105,88 @@ def test_a_chip_may_have_no_mesh_and_programmable_neurons(tmp_path):
     ("old", "new", "text"),
     [
         # unknown keys
-        ("schema = 1", "schema = 1\ntitel = 3", "titel: an unknown key; allowed: schema, name, title"),
+        ("schema = 1", "schema = 1\ntitel = 3", "titel is an unknown key; the keys here are schema, name, title"),
         ("schema = 1", "schema = 1\ntitel = 3", "Did you mean title?"),
-        ("value = 100", "value = 100\nvalues = 3", "limit.neurons.values: an unknown key; allowed: value, unit"),
-        ("[limit.neurons]", "[limit.neuron]", "limit.neuron: an unknown key; allowed: cores, neurons, synapse_bits"),
+        (
+            "value = 100", "value = 100\nvalues = 3",
+            "limit.neurons.values is an unknown key; the keys here are value, unit",
+        ),
+        (
+            "[limit.neurons]", "[limit.neuron]",
+            "limit.neuron is an unknown key; the keys here are cores, neurons, synapse_bits",
+        ),
         ("[limit.neurons]", "[limit.neuron]", "Did you mean neurons?"),
-        ("rows = 2", "rows = 2\nrow = 2", "mesh.row: an unknown key; allowed: columns, rows, cores_per_tile, source"),
+        (
+            "rows = 2", "rows = 2\nrow = 2",
+            "mesh.row is an unknown key; the keys here are columns, rows, cores_per_tile, source",
+        ),
         ("entry_synapses = 7", "entry_synapse = 7", "Did you mean entry_synapses?"),
-        ('kind = "graded"', 'kind = "graded"\nsort = 1', "spikes.sort: an unknown key"),
+        ('kind = "graded"', 'kind = "graded"\nsort = 1', "spikes.sort is an unknown key"),
         ('resets = ["soft"]', 'resets = ["soft"]\nmodel = 1', "Did you mean models?"),
         # missing keys
-        ("schema = 1\n", "", "schema: is missing; allowed: 1."),
-        ('title = "My chip"\n', "", "title: is missing; allowed: a text that is not empty."),
-        ('not_checked = ["the radio"]\n', "", "not_checked: is missing; allowed: a list of texts that is not empty."),
-        ("value = 100\n", "", "limit.neurons.value: is missing; allowed: a whole number, 1 or more."),
-        ('unit = "neuron"\n', "", "limit.neurons.unit: is missing; allowed: neuron."),
-        ('confidence = "vendor"\n', "", "limit.neurons.confidence: is missing; allowed: measured"),
-        ('source = "brochure"\n', "", "limit.neurons.source: is missing; allowed: a text that is not empty."),
-        ('source = "floor plan"\n', "", "mesh.source: is missing"),
-        ('source = "my lab"\n', "", "synapses.source: is missing"),
-        ('source = "manual"\n', "", "spikes.source: is missing"),
-        ('source = "manual, page 2"\n', "", "neurons.source: is missing"),
-        ("rows = 2\n", "", "mesh.rows: is missing; allowed: a whole number, 1 or more."),
-        ('sharing = "pixels"\n', "", "synapses.sharing: is missing; allowed: none, pixels, kernels."),
-        ("bits = 4\n", "", "spikes.bits: is missing; allowed: a whole number, 0 or more."),
+        ("schema = 1\n", "", "schema is missing. Give 1."),
+        ('title = "My chip"\n', "", "title is missing. Give a text that is not empty."),
+        ('not_checked = ["the radio"]\n', "", "not_checked is missing. Give a list of texts that is not empty."),
+        ("value = 100\n", "", "limit.neurons.value is missing. Give a whole number, 1 or more."),
+        ('unit = "neuron"\n', "", "limit.neurons.unit is missing. Give neuron."),
+        ('confidence = "vendor"\n', "", "limit.neurons.confidence is missing. Give one of measured"),
+        ('source = "brochure"\n', "", "limit.neurons.source is missing. Give a text that is not empty."),
+        ('source = "floor plan"\n', "", "mesh.source is missing"),
+        ('source = "my lab"\n', "", "synapses.source is missing"),
+        ('source = "manual"\n', "", "spikes.source is missing"),
+        ('source = "manual, page 2"\n', "", "neurons.source is missing"),
+        ("rows = 2\n", "", "mesh.rows is missing. Give a whole number, 1 or more."),
+        ('sharing = "pixels"\n', "", "synapses.sharing is missing. Give one of none, pixels, kernels."),
+        ("bits = 4\n", "", "spikes.bits is missing. Give a whole number, 0 or more."),
         # wrong values
-        ("schema = 1", "schema = 2", "schema: 2; allowed: 1."),
-        ('unit = "neuron"', 'unit = "core"', "limit.neurons.unit: 'core'; allowed: neuron."),
-        ('unit = "neuron"', 'unit = "neurons"', "limit.neurons.unit: 'neurons'; allowed: neuron."),
-        ("value = 100", "value = 0", "limit.neurons.value: 0; allowed: a whole number, 1 or more."),
-        ("value = 100", "value = -1", "limit.neurons.value: -1; allowed: a whole number, 1 or more."),
-        ("value = 100", "value = 1e2", "limit.neurons.value: 100.0; allowed: a whole number, 1 or more."),
-        ("value = 100", "value = true", "limit.neurons.value: True; allowed: a whole number, 1 or more."),
-        ("value = 100", 'value = "100"', "limit.neurons.value: '100'; allowed: a whole number, 1 or more."),
-        ("value = 100", "value = [100]", "limit.neurons.value: [100]; allowed: a whole number, 1 or more."),
-        ('confidence = "vendor"', 'confidence = "sure"', "limit.neurons.confidence: 'sure'; allowed: measured"),
-        ("rows = 2", "rows = 0", "mesh.rows: 0; allowed: a whole number, 1 or more."),
-        ("cores_per_tile = 5", "cores_per_tile = 0", "mesh.cores_per_tile: 0; allowed: a whole number, 1 or more."),
-        ("entry_synapses = 7", "entry_synapses = 0", "synapses.entry_synapses: 0; allowed: a whole number, 1 or more."),
-        ("entry_synapses = 7", "word_bits = 0", "synapses.word_bits: 0; allowed: a whole number, 1 or more."),
-        ('sharing = "pixels"', 'sharing = "pixel"', "synapses.sharing: 'pixel'; allowed: none, pixels, kernels."),
-        ('kind = "graded"', 'kind = "analog"', "spikes.kind: 'analog'; allowed: binary, graded."),
-        ('["IF", "LoihiLIF"]', '["IF", "Lif"]', "neurons.models: ['IF', 'Lif']; allowed: IF, LIF, CubaLIF"),
-        ('["IF", "LoihiLIF"]', "[]", "neurons.models: []; allowed: IF, LIF, CubaLIF"),
-        ('["soft"]', '["zero"]', "neurons.resets: ['zero']; allowed: hard, soft."),
-        ('["soft"]', "[]", "neurons.resets: []; allowed: hard, soft."),
-        ('["the radio"]', "[]", "not_checked: []; allowed: a list of texts that is not empty."),
-        ('["the radio"]', '[""]', "not_checked: ['']; allowed: a list of texts that is not empty."),
-        ('["the radio"]', '"the radio"', "not_checked: 'the radio'; allowed: a list of texts that is not empty."),
+        ("schema = 1", "schema = 2", "schema must be 1 (got 2)."),
+        ('unit = "neuron"', 'unit = "core"', "limit.neurons.unit must be neuron (got 'core')."),
+        ('unit = "neuron"', 'unit = "neurons"', "limit.neurons.unit must be neuron (got 'neurons')."),
+        ("value = 100", "value = 0", "limit.neurons.value must be a whole number, 1 or more (got 0)."),
+        ("value = 100", "value = -1", "limit.neurons.value must be a whole number, 1 or more (got -1)."),
+        ("value = 100", "value = 1e2", "limit.neurons.value must be a whole number, 1 or more (got 100.0)."),
+        ("value = 100", "value = true", "limit.neurons.value must be a whole number, 1 or more (got True)."),
+        ("value = 100", 'value = "100"', "limit.neurons.value must be a whole number, 1 or more (got '100')."),
+        ("value = 100", "value = [100]", "limit.neurons.value must be a whole number, 1 or more (got [100])."),
+        (
+            'confidence = "vendor"', 'confidence = "sure"',
+            "limit.neurons.confidence must be one of measured ... (got 'sure').",
+        ),
+        ("rows = 2", "rows = 0", "mesh.rows must be a whole number, 1 or more (got 0)."),
+        ("cores_per_tile = 5", "cores_per_tile = 0", "mesh.cores_per_tile must be a whole number, 1 or more (got 0)."),
+        (
+            "entry_synapses = 7", "entry_synapses = 0",
+            "synapses.entry_synapses must be a whole number, 1 or more (got 0).",
+        ),
+        ("entry_synapses = 7", "word_bits = 0", "synapses.word_bits must be a whole number, 1 or more (got 0)."),
+        (
+            'sharing = "pixels"', 'sharing = "pixel"',
+            "synapses.sharing must be one of none, pixels, kernels (got 'pixel').",
+        ),
+        ('kind = "graded"', 'kind = "analog"', "spikes.kind must be one of binary, graded (got 'analog')."),
+        (
+            '["IF", "LoihiLIF"]', '["IF", "Lif"]',
+            "neurons.models must be some of IF, LIF, CubaLIF ... (got ['IF', 'Lif']).",
+        ),
+        ('["IF", "LoihiLIF"]', "[]", "neurons.models must be some of IF, LIF, CubaLIF ... (got [])."),
+        ('["soft"]', '["zero"]', "neurons.resets must be some of hard, soft (got ['zero'])."),
+        ('["soft"]', "[]", "neurons.resets must be some of hard, soft (got [])."),
+        ('["the radio"]', "[]", "not_checked must be a list of texts that is not empty (got [])."),
+        ('["the radio"]', '[""]', "not_checked must be a list of texts that is not empty (got [''])."),
+        ('["the radio"]', '"the radio"', "not_checked must be a list of texts that is not empty (got 'the radio')."),
         # tables that are none
-        ("[limit.neurons]", "[limits.neurons]", "limit: is missing; allowed: a table that is not empty."),
-        ("[limit.neurons]", "[limit.neurons.core]", "limit.neurons.value: is missing"),
-        ("[mesh]", "[[mesh]]", "mesh: [{"),
-        ("schema = 1", "schema = 1\nlimit.cores = 3", "limit.cores: 3; allowed: a table that is not empty."),
+        ("[limit.neurons]", "[limits.neurons]", "limit is missing. Give a table that is not empty."),
+        ("[limit.neurons]", "[limit.neurons.core]", "limit.neurons.value is missing"),
+        ("[mesh]", "[[mesh]]", "mesh must be a table ... (got [{"),
+        ("schema = 1", "schema = 1\nlimit.cores = 3", "limit.cores must be a table that is not empty (got 3)."),
     ],
 )  # fmt: skip
 def test_a_damaged_chip_is_refused_by_its_key(tmp_path, old, new, text):
     assert old in GOOD
     with pytest.raises(BadProfile) as caught:
         load(tmp_path, GOOD.replace(old, new, 1))
-    assert text in str(caught.value)
+    for part in text.split(" ... "):
+        assert part in str(caught.value)
 
 
 @pytest.mark.parametrize("name", LIMITS)
@@ -174,7 +196,7 @@ def test_every_limit_is_given_in_its_own_unit(tmp_path, name):
 
 
 @pytest.mark.parametrize(("key", "words"), [("sharing", SHARING), ("kind", SPIKES)])
-def test_every_word_of_the_form_is_taken(tmp_path, key, words):
+def test_every_word_of_the_form_is_accepted(tmp_path, key, words):
     for word in words:
         old = {"sharing": '"pixels"', "kind": '"graded"'}[key]
         chip = load(tmp_path, GOOD.replace(f"{key} = {old}", f'{key} = "{word}"'))
@@ -202,19 +224,24 @@ def test_all_violations_of_a_chip_are_reported_at_once(tmp_path):
 def test_an_unknown_chip_is_answered_with_the_nearest(name, near):
     with pytest.raises(BadOption) as caught:
         load_chip(name)
+    known = ", ".join(chip_names())
     assert str(caught.value) == (
-        f"--target is '{name}' (did you mean {near}?); allowed: {', '.join(chip_names())}, or a path to a .toml."
+        f"target must be {known}, or a path to a .toml file (got '{name}'). Did you mean {near}?"
     )
 
 
 def test_a_chip_that_nothing_resembles_is_answered_with_all():
     for name in ("xyz", ""):
-        with pytest.raises(BadOption, match=rf"^--target is '{name}'; allowed: loihi1, loihi2, truenorth, or a path"):
+        with pytest.raises(
+            BadOption, match=rf"^target must be loihi1, loihi2, truenorth, or a path .* \(got '{name}'\)\.$"
+        ):
             load_chip(name)
 
 
 def test_a_missing_file_of_a_chip_is_named(tmp_path):
-    with pytest.raises(BadFile, match=r"none\.toml: is missing or not a text file; name one of chips or a \.toml file"):
+    with pytest.raises(
+        BadFile, match=r"none\.toml is missing or not a text file\. Name one of the chips .* or a \.toml file"
+    ):
         load_chip(str(tmp_path / "none.toml"))
 
 

@@ -1,5 +1,6 @@
 """analyse and prune, as a stranger uses them."""
 
+import importlib
 import json
 import os
 import signal
@@ -93,7 +94,7 @@ def test_analyse_writes_a_folder(call: Call, small_run: Path, tmp_path: Path) ->
 
 def test_batches_do_not_change_an_analysis(small_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = td.analyze(small_run, data="digits", samples=7).as_json()
-    monkeypatch.setattr(analyze_command, "BATCH", 3)
+    monkeypatch.setattr(importlib.import_module("tdd_deploy.commands.analyze"), "BATCH", 3)
     parts = td.analyze(small_run, data="digits", samples=7).as_json()
     assert parts["fisher"]["traces"] == pytest.approx(whole["fisher"]["traces"], rel=1e-5)
     for report in (whole, parts):
@@ -145,7 +146,7 @@ def test_where_information_lay_is_recorded_after_each_epoch(call: Call, tmp_path
     [
         (("--layer", "conv9"), "--layer is 'conv9'; allowed: fc1_spikes or fc2_spikes"),
         (("--samples", 3, "--sample", 3), "--sample is 3; allowed: 0 to 2"),
-        (("--split", "half"), "allowed: train, val, test"),
+        (("--split", "half"), "must be train, val or test (got half)"),
     ],
 )
 def test_mistakes_are_told_without_a_traceback(
@@ -173,7 +174,7 @@ def test_only_a_finished_run_is_analysed_or_pruned(call: Call, small_run: Path, 
 def test_a_file_in_the_place_of_the_folder_is_found_out_before_the_work(call: Call, small_run: Path) -> None:
     said = call("analyse", small_run, "--data", "digits", "--out", small_run / "train.json")
     assert said.code == 2
-    assert "is a file; name a folder" in said.err
+    assert "is a file. Name a folder" in said.err
 
 
 def test_pictures_without_matplotlib_exit_with_3(
@@ -275,7 +276,7 @@ def test_prune_tells_mistakes_and_leaves_no_folder(
         assert listing(tmp_path) == before
     said = call("prune", small_run, "--data", "digits", "--out", small_run)
     assert said.code == 2
-    assert "is not an empty folder; name a new folder" in said.err
+    assert "is not an empty folder. Name a new folder" in said.err
 
 
 def test_a_run_in_integers_is_not_pruned(call: Call, tmp_path: Path) -> None:

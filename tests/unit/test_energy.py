@@ -130,7 +130,7 @@ def test_the_formula_of_sanafe_for_the_terms_that_are_priced(seed):
 )
 def test_the_published_check_of_frady_2020(name, excess_percent):
     """energy-figures.toml: 667 to 750 spikes x 76800 targets, 76800 idle neurons x 60 steps; measured 1.33 mJ."""
-    layers = (Layer("library", "dense", (76800,)), Layer("neighbours", "LIF", (76800,)))
+    layers = (Layer("library", "dense", (76800,)), Layer("neighbors", "LIF", (76800,)))
     excess = []
     for spikes in (667, 750):
         counts = Counts.zeros(2, 1)
@@ -161,7 +161,7 @@ def test_a_price_for_one_kind_of_layer_leaves_the_others_free():
                 "hop_north_south (4 pJ each): needs a placement of layers on cores",
                 "bias additions: the profile has no price",
                 "static power: 104.4 mW per chip (chip, derived: Frady et al. 2020 (arXiv:2004.12691), Table 1: 3.34 W "
-                "static over 32 chips, measured; voltage not stated); the time per step is not given (--step-time)",
+                "static over 32 chips, measured; voltage not stated); the time per step is not given (`step_time`)",
                 "the barrier between time steps: its time is published, its energy is not",
                 f"{EXCLUDED}: outside this count",
             ],

@@ -12,7 +12,7 @@ NO_BIAS = np.zeros(1)
 
 
 def grid_for(weight, bias, *, input_bits=0, largest=1, number_format="float32"):
-    """The grid of the weights, when products with inputs of ``input_bits`` fractional bits lie on that of the sums."""
+    """The grid of the weights, if products with inputs of ``input_bits`` fractional bits lie on the sums' grid."""
     return grid_of(bound_of(weight, bias, largest=largest), number_format) * 2.0**input_bits
 
 

@@ -51,8 +51,7 @@ def test_training_exporting_and_simulating_in_python(tmp_path: Path) -> None:
 
 def test_one_file_in_two_dialects_gives_two_energies() -> None:
     printed = lines_of("02_energy_of_any_nir_file.py")
-    assert printed[0].startswith("what each ")
-    assert printed[0].endswith(" makes of lif1:")
+    assert printed[0] == "what each dialect makes of lif1:"
     spikes, totals = [], []
     for i, line in enumerate(printed):
         if line.startswith("read as"):
@@ -78,10 +77,7 @@ def test_the_energy_of_a_file_of_ones_own_on_data_of_ones_own(tmp_path: Path) ->
     assert lines_of(*command, code=1)[-1] == "name the tool that wrote it with --dialects; nothing is guessed"
     printed = lines_of(*command, "--dialects", "nir,dt=1,integration=euler")
     assert "  8 spikes, 24 synaptic operations per sample" in printed  # 3 passes 1.5 at each of four steps
-    refused = lines_of(*command, "--dialects", "brian", code=1)[-1]
-    assert "dialect must be" in refused
-    assert "'brian'" in refused
-    assert "spikingjelly" in refused
+    assert lines_of(*command, "--dialects", "brian", code=1)[-1].startswith("dialect must be one of nir, ")
 
 
 def test_a_new_neuron_spikes_alike_on_every_backend() -> None:

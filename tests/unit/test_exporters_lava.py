@@ -1,4 +1,4 @@
-"""What Lava cannot hold, when its parts work, what stands in a bundle, and how it comes onto a disk."""
+"""Rules, latencies, plans and files of bundles for Lava."""
 
 import errno
 import hashlib

@@ -85,7 +85,7 @@ def test_the_page_says_what_was_simulated(tmp_path):
 
 
 def test_the_page_holds_the_numbers(tmp_path):
-    """The counts of by_hand.py and the energies of test_energy.py as if they were those of one sample."""
+    """The counts of by_hand.py and the energies of test_energy.py as if they belonged to one sample."""
     page = Page(written(tmp_path, by_hand.simulation(n_samples=1))).text
     assert "events per sample 7 spikes, 4 delta events" in page
     assert "synaptic operations per sample 15 executed, 20 with plain spikes, 36 dense" in page
@@ -201,12 +201,12 @@ def test_names_that_look_like_formulas_are_drawn_as_they_are(tmp_path):
     assert r"a$\\frac$b$" in Page(written(tmp_path, by_hand.simulation(program=program))).text
 
 
-def test_the_twin_stands_beside_the_run(tmp_path):
-    page = Page(written(tmp_path, by_hand.simulation("cmos45-horowitz", baseline=by_hand.TWIN))).text
+def test_the_ann_baseline_is_listed_beside_the_run(tmp_path):
+    page = Page(written(tmp_path, by_hand.simulation("cmos45-horowitz", baseline=by_hand.ANN_BASELINE))).text
     # 6 MACs of 4.6 and 0.23 pJ
-    assert "dense ANN, floats 75 4 6 0.0276" in page
-    assert "dense ANN, 8 bits 50 4 6 0.00138" in page
-    assert "dense ANN, 4 bits 25 4 6" in page
+    assert "ANN baseline, floats 75 4 6 0.0276" in page
+    assert "ANN baseline, 8 bits 50 4 6 0.00138" in page
+    assert "ANN baseline, 4 bits 25 4 6" in page
     assert "an accelerator that reuses weights and sums" in page
 
 
@@ -219,7 +219,7 @@ CHROMIUM = next(
 @pytest.mark.parametrize("width", [500, 1000])
 def test_a_browser_shows_the_page_and_nothing_sticks_out(tmp_path, width):
     """A probe in the page writes what is wider than the window; tables that scroll on their own may be."""
-    source = written(tmp_path, by_hand.simulation(baseline=by_hand.TWIN))
+    source = written(tmp_path, by_hand.simulation(baseline=by_hand.ANN_BASELINE))
     probe = (
         "<script>onload = () => { document.title = document.documentElement.scrollWidth + ' of ' + innerWidth"
         " + ', errors ' + (window.failed || 0) }; onerror = () => { window.failed = 1 }</script></head>"
@@ -232,8 +232,8 @@ def test_a_browser_shows_the_page_and_nothing_sticks_out(tmp_path, width):
     found = re.search(r"<title>(\d+) of (\d+), errors 0</title>", run.stdout)
     assert found is not None
     assert int(found[1]) <= int(found[2])
-    colours = Image.open(tmp_path / "page.png").convert("RGB").getcolors(maxcolors=1 << 24)
-    assert {(0x00, 0x72, 0xB2), (0xE6, 0x9F, 0x00)} <= {colour for _, colour in colours or []}  # bars are there
+    colors = Image.open(tmp_path / "page.png").convert("RGB").getcolors(maxcolors=1 << 24)
+    assert {(0x00, 0x72, 0xB2), (0xE6, 0x9F, 0x00)} <= {color for _, color in colors or []}  # bars are there
 
 
 def test_the_page_is_the_same_every_time(tmp_path):
@@ -273,9 +273,17 @@ def test_a_missing_library_is_named_with_the_way_to_get_it(monkeypatch, package)
         return found(name, *args, **kwargs)
 
     monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(MissingDependency, match=rf"needs {package}; .*pip install 'tdd-deploy\[report\]'"):
+    with pytest.raises(MissingDependency, match=rf"needs {package}\. .*pip install 'tdd-deploy\[report\]'"):
         html.require()
 
 
 def test_with_the_libraries_nothing_is_missing():
     assert html.require() is None
+
+
+def test_parameters_in_backticks_are_shown_as_code(tmp_path):
+    data = by_hand.DATA | {"n_steps_from": "from `steps`", "encoder_from": "`input_scale=1/256` & <b>"}
+    source = written(tmp_path, by_hand.simulation(data=data, caveats=("`odd name` is kept, use `code=spike`",)))
+    assert "from <code>steps</code>" in source
+    assert "<code>input_scale=1/256</code> &amp; &lt;b&gt;" in source
+    assert "`odd name` is kept, use <code>code=spike</code>" in source

@@ -97,7 +97,7 @@ def test_a_threshold_that_is_just_met_fires_only_where_it_shall():
 
 
 def test_parameters_of_each_neuron_are_those_of_its_place():
-    """Channels that share a number share a block; a number per neuron does not."""
+    """Channels with a common number have one block; a number per neuron does not."""
     rng = np.random.default_rng(1)
     shape = (3, 20, 20)
     per_channel = np.broadcast_to(np.array([1, 5, 9])[:, None, None] * 64, shape)
@@ -126,7 +126,7 @@ def test_many_channels_many_events_at_one_place_and_zero_weights_are_added_and_c
     assert_same(*both(program, rng.integers(-1, 2, (4, 3, 37, 9, 8))))
 
 
-def test_an_input_that_stands_still_is_taken_in_once_and_counted_at_every_step():
+def test_a_static_input_is_read_once_and_counted_at_every_step():
     class Still:
         static = True
 
@@ -151,7 +151,7 @@ def test_an_input_that_stands_still_is_taken_in_once_and_counted_at_every_step()
     ],
 )
 def test_the_product_of_all_inputs_is_that_of_the_events(conv, code, monkeypatch):
-    """From a share of events on all inputs are multiplied: here from none, from some, and never."""
+    """From a fraction of events on, all inputs are multiplied: here from none, from some, and never."""
     rng = np.random.default_rng(4)
     shape = (conv["weight"][1], 7, 9)
     node = Conv(**conv | {"name": "conv", "weight": rng.integers(-8, 9, conv["weight"]).astype(np.float32) / 8})
@@ -230,7 +230,7 @@ def test_weights_of_more_than_16_bits_are_left_to_numpy():
         assert is_covered(chain(Input(name="input", shape=(1,)), dense, Output(name="output"))) == covered
 
 
-def test_no_weight_is_stored_twice_and_neighbouring_taps_are_one_run():
+def test_no_weight_is_stored_twice_and_neighboring_taps_are_one_run():
     """3x3 taps, stride 2, padding 1: an even column of the input is reached through the middle tap alone."""
     conv = Conv(name="conv", weight=np.ones((4, 1, 3, 3)), stride=(2, 2), padding=(1, 1))
     program = chain(Input(name="input", shape=(1, 6, 6)), conv, Output(name="output"))

@@ -177,12 +177,12 @@ def junction(name):
     a = conv("a", 2, 2)
     h = layer("h", 2, 4, 4)
     return {
-        "the output behind it": lambda: chain(source(2, 4, 4), a, h, OUT),
-        "neurons behind it": lambda: chain(source(2, 4, 4), a, h, layer("g", 2, 4, 4), OUT),
+        "the output after it": lambda: chain(source(2, 4, 4), a, h, OUT),
+        "neurons after it": lambda: chain(source(2, 4, 4), a, h, layer("g", 2, 4, 4), OUT),
         "the input before it": lambda: chain(source(2, 4, 4), h, conv("b", 2, 2), OUT),
-        "itself behind it": lambda: chain(source(2, 4, 4), a, h, conv("b", 2, 2), OUT, edges=[Edge("h", "h", 1)]),
+        "itself after it": lambda: chain(source(2, 4, 4), a, h, conv("b", 2, 2), OUT, edges=[Edge("h", "h", 1)]),
         "groups before it": lambda: chain(source(2, 4, 4), conv("a", 2, 1, groups=2), h, conv("b", 2, 2), OUT),
-        "groups behind it": lambda: chain(source(2, 4, 4), a, h, conv("b", 2, 1, groups=2), OUT),
+        "groups after it": lambda: chain(source(2, 4, 4), a, h, conv("b", 2, 1, groups=2), OUT),
         "a pool before it": lambda: chain(source(2, 8, 8), a, pool("p"), h, conv("b", 2, 2), OUT),
         "a scale of its own shape": lambda: chain(
             source(2, 4, 4), a, h, Scale(name="s", factor=numbers(2, 4, 4)), conv("b", 2, 2), OUT
@@ -190,7 +190,7 @@ def junction(name):
         "a bias of its own shape": lambda: chain(
             source(2, 4, 4), a, h, Scale(name="s", factor=np.array(1.0), bias=numbers(2, 4, 4)), conv("b", 2, 2), OUT
         ),
-        "a pool and the output behind it": lambda: chain(source(2, 4, 4), a, h, pool("p"), OUT),
+        "a pool and the output after it": lambda: chain(source(2, 4, 4), a, h, pool("p"), OUT),
     }[name]()
 
 
@@ -201,16 +201,16 @@ def junction(name):
         "a residual branch that ends in it",
         "a map that takes the sum of two layers",
         "a map that feeds two layers",
-        "the output behind it",
-        "neurons behind it",
+        "the output after it",
+        "neurons after it",
         "the input before it",
-        "itself behind it",
+        "itself after it",
         "groups before it",
-        "groups behind it",
+        "groups after it",
         "a pool before it",
         "a scale of its own shape",
         "a bias of its own shape",
-        "a pool and the output behind it",
+        "a pool and the output after it",
     ],
 )
 def test_a_layer_that_meets_others_is_not_narrowed(name):
@@ -239,7 +239,7 @@ def test_any_layer_of_any_program_is_narrowed_to_a_program_that_runs_or_not_at_a
 
 @pytest.mark.parametrize("kind", [IF, LIF, CubaLIF])
 def test_the_first_channels_of_a_layer_that_is_not_recurrent_fire_as_before(kind):
-    """What is dropped behind it changes what comes after, not the layer itself."""
+    """Dropped channels change later layers, not the layer itself."""
     given = {"v_threshold": np.array([0.5, 1, 0.25, 2]), "v_reset": np.array(0.0)}
     given |= {"beta": np.array([0.5, 0.25, 0, 0.75])} if kind is not IF else {}
     given |= {"alpha": np.array([0, 0.5, 0.25, 0.5])} if kind is CubaLIF else {}

@@ -30,7 +30,7 @@ LOIHI = load_chip("loihi1")
 BITS = 8
 
 
-def layer_behind(shape, *maps):
+def layer_after(shape, *maps):
     """input -> maps -> layer -> out."""
     nodes: list[Node] = [Input(name="input", shape=shape), *maps]
     for node in maps:
@@ -49,7 +49,7 @@ def conv(*shape, **choices):
 
 
 def needs(shape, *maps, chip=LOIHI, bits=BITS):
-    return Needs(layer_behind(shape, *maps), "layer", chip, bits)
+    return Needs(layer_after(shape, *maps), "layer", chip, bits)
 
 
 def chip_with(**synapses):
@@ -135,8 +135,8 @@ MAPS = {
     "pooled": [Pool(name="pool", kernel=(2, 2), stride=(2, 2))],
     "pooled with holes": [Pool(name="pool", kernel=(2, 1), stride=(3, 2), average=True)],
     "pool before": [Pool(name="pool", kernel=(2, 2), stride=(2, 2)), conv(2, 2, 3, 3)],
-    "pool behind": [conv(2, 2, 3, 3), Pool(name="pool", kernel=(2, 2), stride=(2, 2))],
-    "overlapping pool behind": [conv(2, 2, 2, 2, stride=(2, 1)), Pool(name="pool", kernel=(3, 2), stride=(1, 1))],
+    "pool after": [conv(2, 2, 3, 3), Pool(name="pool", kernel=(2, 2), stride=(2, 2))],
+    "overlapping pool after": [conv(2, 2, 2, 2, stride=(2, 1)), Pool(name="pool", kernel=(3, 2), stride=(1, 1))],
     "two": [conv(2, 2, 1, 1, stride=(2, 2)), Conv(name="next", weight=np.ones((2, 2, 3, 3)), dilation=(2, 1))],
 }
 BLOCKS = [(1, 1, 1), (2, 1, 1), (1, 2, 3), (2, 3, 1), (2, 2, 2)]
@@ -169,7 +169,7 @@ def test_axons_and_synapses_of_a_block_are_the_inputs_that_reach_it(maps, block)
 
 
 def test_no_more_reaches_a_block_than_there_is():
-    """A 5 x 5 kernel on 2 x 2 pixels of 3 channels; a layer behind a dense one takes all there is before it."""
+    """A 5 x 5 kernel on 2 x 2 pixels of 3 channels; a layer after a dense one takes all there is before it."""
     found = needs((3, 2, 2), conv(4, 3, 5, 5, padding=(2, 2)), chip=by_hand.CHIP).load((4, 2, 2))
     assert (found.axons_in, found.fan_in) == (12, 12)
     found = needs((3, 2, 2), Flatten(name="flat"), dense(12, 5), chip=by_hand.CHIP).load((2,))
@@ -194,11 +194,11 @@ def test_synapses_of_branches_that_meet_are_added():
     found = Needs(program, "layer", by_hand.CHIP, BITS).load((4,))
     # Of fc 6, of first itself 4, one for each neuron, and of the layer's own 6.
     assert (found.axons_in, found.fan_in) == (6 + 4 + 6, 6 + 1 + 6)
-    # 4 neurons with 6, 1 and 6 synapses; those behind no map with an index of 6 bits.
+    # 4 neurons with 6, 1 and 6 synapses; without a map between, an index has 6 bits.
     assert found.synapse_bits == 4 * 6 * 8 + 4 * (8 + 6) + 4 * 6 * 8
 
 
-# Lists that pixels share.
+# Lists that pixels have in common.
 
 ENTRIES = [
     {"entry_synapses": 64, "entry_bits": 10, "word_bits": 64},
@@ -260,9 +260,9 @@ def test_lists_of_a_3_x_3_convolution_by_hand():
     assert found.axons_in == 3 * 6  # pixels of both channels
 
 
-def test_an_average_behind_a_convolution_makes_a_larger_kernel():
+def test_an_average_after_a_convolution_makes_a_larger_kernel():
     """3 x 3, then 2 x 2 windows: 4 x 4 weights, two pixels from window to window."""
-    maps, chip = MAPS["pool behind"], chip_with(sharing="pixels")
+    maps, chip = MAPS["pool after"], chip_with(sharing="pixels")
     larger = [conv(2, 2, 4, 4, stride=(2, 2))]
     for block in BLOCKS:
         composed, one = (needs((2, IMAGE, IMAGE), *each, chip=chip).load(block) for each in (maps, larger))

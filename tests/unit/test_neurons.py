@@ -157,7 +157,7 @@ def test_a_sigma_delta_neuron_sends_what_moved_by_more_than_its_threshold():
 
 
 def test_a_slow_drift_is_followed_as_the_loop_is_closed():
-    # 1/4 more per step, threshold 1/2: sent at every third step, never more than 1/2 behind.
+    # 1/4 more per step, threshold 1/2: sent at every third step, never more than 1/2 late.
     neuron = SigmaDelta(delta_threshold=np.array(0.5))
     assert run(neuron, np.arange(1, 8) / 4)[0] == [0.0, 0.0, 0.75, 0.75, 0.75, 1.5, 1.5]
 

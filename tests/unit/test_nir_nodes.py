@@ -38,7 +38,7 @@ def program_of(nodes, edges, *, dialect=EXACT):
 
 
 def run(program, x, *, rtol=1e-9):
-    """Return the output ``[n_steps, *shape]``, the same on every machine."""
+    """Return the output ``[n_steps, *shape]``, the same in every backend."""
     x = np.asarray(x, np.float64)[:, None]
     output = program.output.name
     expected = reference.run(program, x)[output]
@@ -64,7 +64,7 @@ def one(value):
 @pytest.mark.parametrize("current", [1.05, 1.5, 2.0, 5.0, 40.0])
 @pytest.mark.parametrize("v_reset", [0.0, -0.5])
 def test_lif_fires_at_the_rate_of_its_closed_form(current, v_reset):
-    """From v_reset, ``v(n) = I + (v_reset - I) exp(-n dt / tau)`` passes 1 after so many whole steps."""
+    """From v_reset, ``v(n) = I + (v_reset - I) exp(-n dt / tau)`` passes 1 after a known number of whole steps."""
     tau, n_steps = 0.02, 1000
     unit = nir.LIF(tau=one(tau), r=one(1), v_leak=one(0), v_threshold=one(1), v_reset=one(v_reset))
     spikes = run(chain(unit), np.full((n_steps, 1), current))[:, 0]
@@ -252,14 +252,14 @@ def test_delays_in_a_row_add_up_and_move_before_maps():
     np.testing.assert_allclose(found, 2 * np.concatenate([np.zeros((3, 2)), x[:-3]]))
 
 
-def test_a_delay_behind_a_bias_is_refused():
+def test_a_delay_after_a_bias_is_refused():
     nodes = {
         "in": nir.Input(np.array([2])),
         "fc": nir.Affine(np.eye(2), np.ones(2)),
         "a": nir.Delay(np.full(2, DT)),
         "out": nir.Output(np.array([2])),
     }
-    with pytest.raises(UnsupportedGraph, match="a delay behind the map fc, and it has a bias"):
+    with pytest.raises(UnsupportedGraph, match="a delay after the map fc, which has a bias"):
         program_of(nodes, [("in", "fc"), ("fc", "a"), ("a", "out")])
 
 
@@ -277,18 +277,18 @@ def test_a_delay_on_a_cycle_of_maps_alone_is_refused():
         program_of(nodes, [("in", "li"), ("li", "out"), *loop])
 
 
-def test_ways_past_delays_that_double_and_double_are_refused_at_once():
+def test_paths_through_delays_that_double_and_double_are_refused_at_once():
     names = [f"{side}{k}" for k in range(60) for side in "ab"]
     nodes = {"in": nir.Input(np.array([1])), **{name: nir.Delay(one(DT)) for name in names}}
     nodes["out"] = nir.Output(np.array([1]))
     edges = [(f"{a}{k}", f"{b}{k + 1}") for k in range(59) for a in "ab" for b in "ab"]
     ends = [("in", "a0"), ("in", "b0"), ("a59", "out"), ("b59", "out")]
-    with pytest.raises(UnsupportedGraph, match="two ways lead here"):
+    with pytest.raises(UnsupportedGraph, match="replaces two paths"):
         program_of(nodes, [*edges, *ends])
 
 
 def inner(weight):
-    """Return input -> LI with its own former output, weighed, as one graph."""
+    """Return input -> LI with its own previous output, weighted, as one graph."""
     nodes = {
         "input": nir.Input(np.array([1])),
         "li": nir.LI(tau=one(DT), r=one(1), v_leak=one(0)),
@@ -353,7 +353,7 @@ def test_an_inner_graph_with_several_ends_is_refused(ends):
         "y": nir.Output(np.array([1])),
     }
     two = nir.NIRGraph(nodes, [(ends[0], "x"), (ends[-1], "y")], type_check=False)
-    with pytest.raises(UnsupportedGraph, match="a graph with several inputs or outputs"):
+    with pytest.raises(UnsupportedGraph, match="without exactly one Input and one Output"):
         chain(two)
 
 

@@ -33,13 +33,13 @@ def test_the_report_has_these_parts():
     parts = ["schema_version", "program", "data", "versions", "options", "accuracy", "output", "steps", "layers"]
     parts += ["early_exit", "overlap", "caveats", "placement", "totals", "energy", "energies", "baseline"]
     assert list(report) == parts
-    assert report["schema_version"] == SCHEMA_VERSION == 3
+    assert report["schema_version"] == SCHEMA_VERSION == 4
     assert [step["step"] for step in report["steps"]] == [1, 2, 3]
     assert [(row["name"], row["kind"], tuple(row["shape"])) for row in report["layers"]] == list(by_hand.LAYERS)
     assert report["data"] == by_hand.DATA
 
 
-def test_the_program_is_told_with_every_choice():
+def test_the_program_is_reported_with_every_choice():
     assert by_hand.simulation().as_json()["program"] == {
         "file": "by_hand.nir",
         "sha256": "abc",
@@ -69,7 +69,7 @@ def test_totals_steps_and_layers_are_those_counted_by_hand(name):
 
 @pytest.mark.parametrize(("code", "table"), [("spike_code", by_hand.SPIKE_CODE), ("delta_code", by_hand.DELTA_CODE)])
 @pytest.mark.parametrize("name", BY_CODE)
-def test_both_codes_are_always_told(code, table, name):
+def test_both_codes_are_always_reported(code, table, name):
     report = by_hand.simulation().as_json()
     counts = getattr(by_hand.counts_of(table), name)
     assert report["totals"][code][name] == counts.sum()
@@ -77,7 +77,7 @@ def test_both_codes_are_always_told(code, table, name):
     assert [layer[code][name] for layer in report["layers"]] == counts.sum(axis=1).tolist()
 
 
-def test_the_counts_told_by_code_are_those_that_depend_on_it():
+def test_the_counts_reported_by_code_are_the_ones_that_depend_on_it():
     same = {name for table in by_hand.SAME_IN_EVERY_CODE.values() for name in table}
     assert set(BY_CODE) == set(FIELDS) - same
 
@@ -150,21 +150,21 @@ def static(*maps, code="delta", shape=(2,)):
     return simulated.as_json()["totals"]["saved_by_repeating_input"]
 
 
-def test_what_is_saved_by_repeating_the_image_is_told():
+def test_what_is_saved_by_repeating_the_image_is_reported():
     fc = Dense(name="fc", weight=np.array([[1, 0], [2, 1]]))
     # 3 operations per step in spike code, 3 at the first step alone in delta code.
     assert static(fc) == 6
     assert static(fc, code="spike") == 0
 
 
-def test_what_is_saved_behind_maps_without_weights_counts_too():
+def test_what_is_saved_after_maps_without_weights_counts_too():
     pool = Pool(name="pool", kernel=(1, 2), stride=(1, 2))
     fc = Dense(name="fc", weight=np.ones((5, 2)))
     assert static(pool, Flatten(name="flat"), fc, shape=(1, 2, 2)) == 2 * (2 * 5)
 
 
-def test_what_is_saved_behind_neurons_is_earned():
-    # by_hand: the input reaches fc before any neuron; hidden and readout lie behind. Steps 2 and 3 of fc: 5 + 4
+def test_what_is_saved_after_neurons_is_earned():
+    # by_hand: the input reaches fc before any neuron; hidden and readout come later. Steps 2 and 3 of fc: 5 + 4
     # operations in spike code, 1 + 3 executed. What readout saves in delta code is not counted.
     report = by_hand.simulation(data=by_hand.DATA | {"static": True}).as_json()
     assert report["totals"]["saved_by_repeating_input"] == (5 + 4) - (1 + 3)

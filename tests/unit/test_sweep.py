@@ -104,7 +104,7 @@ def test_what_is_damaged_is_done_again(run_folder, tmp_path, damage):
 
 def test_what_cannot_be_swept_is_refused_before_anything_runs(run_folder, tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(BadFile, match="is a file; name a folder"):
+    with pytest.raises(BadFile, match=r"is a file\. Name a folder"):
         swept(run_folder, tmp_path / "file")
     td.export(run_folder, target="nir", out=tmp_path / "q.nir", bits=8)
     with pytest.raises(BadOption, match="a program in integers; allowed: floats"):

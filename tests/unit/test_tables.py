@@ -13,12 +13,12 @@ from tdd_deploy.simulator.reports.tables import (
     as_latex,
     as_markdown,
     break_even_lines,
+    by_ann_baseline,
     by_layer,
     by_placement,
     by_profile,
     by_step,
     by_term,
-    by_twin,
     side_by_side,
 )
 from tests import by_hand
@@ -56,7 +56,7 @@ def test_without_energy_cells_are_empty():
     assert (by_term(report).rows, by_profile(report).rows) == ((), ())
 
 
-def test_runs_stand_side_by_side_with_what_each_has():
+def test_runs_are_compared_side_by_side_with_what_each_has():
     table = side_by_side({"priced": REPORT, "not": by_hand.simulation(None).as_json()})
     rows = {row[0]: row[1:] for row in table.rows}
     assert table.head == ("", "priced", "not")
@@ -66,20 +66,20 @@ def test_runs_stand_side_by_side_with_what_each_has():
     assert rows["loihi1-davies2018, nJ"] == (pytest.approx(REPORT["totals"]["energy_pj"] / 2e3), None)
 
 
-def test_the_network_stands_above_its_twin():
-    report = by_hand.simulation("cmos45-horowitz", baseline=by_hand.TWIN).as_json()
-    table = by_twin(report)
+def test_the_network_is_listed_above_its_ann_baseline():
+    report = by_hand.simulation("cmos45-horowitz", baseline=by_hand.ANN_BASELINE).as_json()
+    table = by_ann_baseline(report)
     assert table.head == ("network", "accuracy, %", "samples", "operations", "nJ, cmos45-horowitz")
     assert table.rows == (
         ("this, auto code", 50.0, 2, 15 / 2, pytest.approx((13 * 0.9 + 2 * 4.6) / 2e3)),
         ("this, plain spikes", 50.0, 2, 20 / 2, pytest.approx((13 * 0.9 + 7 * 4.6) / 2e3)),
-        ("dense ANN, floats", 75.0, 4, 6, pytest.approx(6 * 4.6e-3)),
-        ("dense ANN, 8 bits", 50.0, 4, 6, pytest.approx(6 * 0.23e-3)),
-        ("dense ANN, 4 bits", 25.0, 4, 6, None),
+        ("ANN baseline, floats", 75.0, 4, 6, pytest.approx(6 * 4.6e-3)),
+        ("ANN baseline, 8 bits", 50.0, 4, 6, pytest.approx(6 * 0.23e-3)),
+        ("ANN baseline, 4 bits", 25.0, 4, 6, None),
     )
 
 
-def test_layers_stand_with_their_cores_where_they_were_placed():
+def test_layers_are_listed_with_their_cores_where_they_were_placed():
     # hidden: 2 neurons with 2 synapses each of 8 bits, two axons in, two out to one core; the output: one neuron
     assert by_placement(REPORT).rows == (
         ("hidden", 1, "2", 2, 4 * 8, 2, 2, 1),
@@ -91,13 +91,13 @@ def test_layers_stand_with_their_cores_where_they_were_placed():
 @pytest.mark.parametrize(
     ("limit", "bits", "verdict"),
     [
-        (0.125, None, "it costs less than its dense twin in floats up to 12.50%"),
-        (1.5, 8, "it costs less than its dense twin in 8 bits at any rate"),
-        (-0.1, None, "neuron updates and the input alone cost more than its dense twin in floats"),
+        (0.125, None, "it costs less than its ANN baseline in floats up to 12.50%"),
+        (1.5, 8, "it costs less than its ANN baseline in 8 bits at any rate"),
+        (-0.1, None, "neuron updates and the input alone cost more than its ANN baseline in floats"),
     ],
 )
-def test_the_break_even_is_said_as_a_rate_that_can_be(limit, bits, verdict):
-    found = {"rate": 0.05, "break_even_rate": limit, "twin_pj": 1.0, "bits": bits}
+def test_the_break_even_is_reported_as_a_rate_that_can_be(limit, bits, verdict):
+    found = {"rate": 0.05, "break_even_rate": limit, "ann_baseline_pj": 1.0, "bits": bits}
     report = {"energies": [{"profile": "p", "break_even": found}, {"profile": "q", "break_even": None}]}
     assert list(break_even_lines(report)) == [f"p: 5.00% events per neuron and time step; {verdict}"]
 

@@ -1,4 +1,4 @@
-"""The border of an integer program: the scales behind the input and before the output, which its nodes hold."""
+"""The border of an integer program: input and output hold the scales that a file writes after and before them."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -15,7 +15,7 @@ class Border:
 
     input: Input
     output: Output
-    behind_input: tuple[Node, ...]
+    after_input: tuple[Node, ...]
     before_output: tuple[Node, ...]
 
     @classmethod
@@ -31,15 +31,15 @@ class Border:
         )
 
     def violations(self) -> Iterator[Violation]:
-        """Yield what stands where one scale by one number must stand."""
-        for where, beside in ((self.input.name, self.behind_input), (self.output.name, self.before_output)):
+        """Yield the nodes that are not one scale by one number."""
+        for where, beside in ((self.input.name, self.after_input), (self.output.name, self.before_output)):
             if len(beside) != 1 or not isinstance(beside[0], Scale) or beside[0].factor.ndim:
                 found = ", ".join(sorted(type(node).__name__ for node in beside)) or "nothing"
-                yield Violation(f"next to {where}", found, "in an integer file one Scale by one number")
+                yield Violation(f"the node next to {where}", found, "one Scale by one number in an integer file")
 
-    def folded(self, parts: Parts, largest: int) -> Parts:
-        """Return the graph with the two scales as fields of input and output."""
-        scale, unit = self.behind_input[0], self.before_output[0]
+    def fold(self, parts: Parts, largest: int) -> Parts:
+        """Move the two scales into fields of input and output."""
+        scale, unit = self.after_input[0], self.before_output[0]
         assert isinstance(scale, Scale)
         assert isinstance(unit, Scale)
         nodes = {name: node for name, node in parts.nodes.items() if name not in (scale.name, unit.name)}

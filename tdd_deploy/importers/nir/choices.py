@@ -1,4 +1,4 @@
-"""What NIR leaves open: in a file of ours, metadata of the graph decide it."""
+"""What NIR leaves open: in a file of tdd-deploy, metadata of the graph decide it."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -16,14 +16,14 @@ WRITER = "tdd_deploy"
 
 @dataclass(frozen=True, kw_only=True)
 class Choices:
-    """What the nodes and edges of a NIR graph do not say."""
+    """What the nodes and edges of a NIR graph leave open."""
 
     dt_s: float
     n_steps: int | None  # None: not stated
     integration: Integration
     number_format: NumberFormat
     encoder: str
-    input_largest: int = 1  # of an integer program
+    input_largest: int = 1  # used in integer programs only
     provenance: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -36,7 +36,7 @@ class Expected:
 
 
 def one_of(*words: str) -> Expected:
-    """Return the expectation of one of these words."""
+    """Expect one of these words."""
     return Expected(" or ".join(words), lambda value: isinstance(value, str) and value in words)
 
 
@@ -67,29 +67,28 @@ INTEGER = {
 
 
 def is_integer(metadata: Mapping[str, Any]) -> bool:
-    """Say whether a graph is of integers, by metadata that nobody has checked."""
+    """Read from unchecked metadata whether a graph is in integers."""
     return str(metadata.get("number_format")) == "integer"
 
 
 def not_understood(metadata: Mapping[str, Any]) -> Iterator[Violation]:
-    """Yield the keys that are missing, unknown, or of a value that is not allowed."""
+    """Yield the keys that are missing or unknown, or whose values are not allowed."""
     all_expected = EXPECTED | (INTEGER if is_integer(metadata) else {})
     for key, expected in all_expected.items():
         if key not in metadata:
-            yield Violation(f"metadata {key}", "missing", expected.allowed)
+            yield Violation(f"metadata {key}", "is missing", remedy=f"Write {expected.allowed}.")
     for key, value in metadata.items():
         known = TEXT if key.startswith(PROVENANCE) else (all_expected | OPTIONAL).get(key)
         if known is None:
             remedy = f"Remove the key, or read the file with tdd-deploy {metadata[WRITER]}, which wrote it."
-            yield Violation(
-                f"metadata {key}", "an unknown key", f"{', '.join(all_expected | OPTIONAL)}, {PROVENANCE}*", remedy
-            )
+            all_keys = f"{', '.join(all_expected | OPTIONAL)}, {PROVENANCE}*"
+            yield Violation(f"metadata {key}", f"is an unknown key; the known ones are {all_keys}", remedy=remedy)
         elif not known.is_met(value):
             yield Violation(f"metadata {key}", short(value), known.allowed)
 
 
-def choices(metadata: Mapping[str, Any]) -> Choices:
-    """Return the choices of metadata that are understood."""
+def read_choices(metadata: Mapping[str, Any]) -> Choices:
+    """Read the choices from valid metadata."""
     return Choices(
         dt_s=float(metadata["dt_s"]),
         n_steps=int(metadata["n_steps"]) if "n_steps" in metadata else None,

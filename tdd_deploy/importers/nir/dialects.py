@@ -1,19 +1,18 @@
-"""What NIR leaves open, as keys; and what each tool means by a file it wrote, as values of these keys.
+"""What NIR leaves open, as keys; and what each tool means by its files, as values of these keys.
 
-Every rule was held to what the tool itself computes: tests/parity and tests/unit/test_dialects.py.
+Every rule was compared with what the tool itself computes: tests/parity and tests/unit.
 """
 
-import difflib
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, get_args, get_type_hints
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tdd_deploy.errors import BadOptions, Violation
+from tdd_deploy.errors import BadOptions, Violation, did_you_mean
 from tdd_deploy.neurons import Compare
 from tdd_deploy.neurons.variant import LeftOver
 
@@ -26,35 +25,37 @@ OURS = "tdd-deploy"
 
 @dataclass(frozen=True, kw_only=True)
 class Choices:
-    """What the nodes and edges of a NIR graph do not say; ``None`` where it has to be said.
+    """What the nodes and edges of a NIR graph leave open; ``None`` where the user has to choose.
 
     The membrane is ``v = kept v + gain x``: ``euler`` keeps 1 - dt/tau and gains r dt/tau, ``exact`` keeps exp(-dt/tau)
     and gains r (1 - exp(-dt/tau)), ``impulse`` keeps exp(-dt/tau) and gains r dt/tau.
     """
 
-    dt: float | None = None  # seconds per time step; of steps that tau is counted in, 1
+    dt: float | None = None  # seconds per time step; 1 where tau is counted in steps
     integration: Rule | None = None
-    gain: Gain | None = "nir"  # of a leaky membrane: as above, r alone, 1, 1 - kept, or kept
-    gain_li: Gain | Literal["same"] = "same"  # of one that does not fire
-    gain_syn: Gain | None = "nir"  # of a synapse, with w_in for r
-    gain_if: Gain | None = "nir"  # of an integrator: r dt, r alone, or 1
+    gain: Gain | None = "nir"  # leaky membranes that fire: as above, r alone, 1, 1 - kept, or kept
+    gain_li: Gain | Literal["same"] = "same"  # the same for a membrane that does not fire
+    gain_syn: Gain | None = "nir"  # synapses, with w_in for r
+    gain_if: Gain | None = "nir"  # integrators: r dt, r alone, or 1
     tau: Literal["seconds", "times_dt"] = "seconds"
     reset: Literal["hard", "soft", "none"] | None = "hard"
     reset_to: Literal["v_reset", "zero"] = "v_reset"
-    reset_delay: YesNo | None = "no"  # made in the next step; a hard one of LIF before it leaks, which is at once
-    left_over: LeftOver = "fires"  # in the next step, what a soft reset leaves above v_threshold; or it is held
+    reset_delay: YesNo | None = (
+        "no"  # whether the reset is made in the next step; LIF makes a hard one before it leaks, which is at once
+    )
+    left_over: LeftOver = "fires"  # what a soft reset leaves above v_threshold fires in the next step, or is held
     compare: Compare = ">"  # gt, ge
-    spikes: Literal["one", "many"] | None = "one"  # per step: at most one, or the whole thresholds in v
+    spikes: Literal["one", "many"] | None = "one"  # per step: at most one, or one for each whole threshold in v
     spike_delay: YesNo = "no"  # a spike leaves in the next step
-    map_delay: YesNo = "no"  # dense maps and convolutions send the former step's sums
+    map_delay: YesNo = "no"  # dense maps and convolutions send the sums of the previous step
     v_min: float | None = -math.inf
     v_leak: Literal["used", "ignored"] = "used"
-    start: Literal["zero", "rest", "reset"] = "zero"  # v at first: 0, v_leak (of an IF v_reset), or v_reset
+    start: Literal["zero", "rest", "reset"] = "zero"  # initial v: 0, v_leak (v_reset for an IF), or v_reset
     numbers: Literal["float32", "float64"] = "float32"
     steps: int | None = None  # per sample, for data without a time axis; None: every run states its own
 
     def gain_of(self, kind: str) -> Gain | None:
-        """Return the gain of the leaky membrane of a kind of node."""
+        """Look up the gain of the leaky membrane in a kind of node."""
         return self.gain if kind != "LI" or self.gain_li == "same" else self.gain_li
 
 
@@ -65,8 +66,8 @@ class Dialect:
     name: str
     about: str
     choices: Choices
-    words: Mapping[str, str] = field(default_factory=dict)  # what the tool calls the values of what has to be said
-    r_is: Callable[[Array, float], Array] | None = None  # what r says when dt is right, of tau and dt
+    words: Mapping[str, str] = field(default_factory=dict)  # what the tool calls the values of each open choice
+    r_is: Callable[[Array, float], Array] | None = None  # the r that the tool writes, from tau and dt
 
 
 def _spyx_r(tau: Array, dt: float) -> Array:
@@ -84,11 +85,11 @@ DIALECTS = {
             name="nir",
             about="the equations of NIR itself",
             choices=Choices(),
-            words={"dt": "seconds per time step", "integration": "euler, exact or impulse"},
+            words={"dt": "the seconds per time step", "integration": "euler, exact or impulse"},
         ),
         Dialect(
             name="snntorch",
-            about="snnTorch 1.0: dt is 1e-4; the file does not say its reset_mechanism and reset_delay",
+            about="snnTorch 1.0: dt is 1e-4; the file does not hold its reset_mechanism and reset_delay",
             choices=Choices(
                 dt=1e-4, integration="euler", reset=None, reset_to="zero", reset_delay=None, left_over="held"
             ),
@@ -104,7 +105,7 @@ DIALECTS = {
         ),
         Dialect(
             name="sinabs",
-            about="sinabs 2 and 3: tau in steps, soft reset; the file does not say norm_input and spike_fn",
+            about="sinabs 2 and 3: tau in steps, soft reset; the file does not hold norm_input and spike_fn",
             choices=Choices(
                 dt=1.0,
                 integration="impulse",
@@ -138,7 +139,7 @@ DIALECTS = {
                 compare=">=",
                 spikes="many",
             ),
-            words={"dt": "seconds per time step"},
+            words={"dt": "the seconds per time step"},
             r_is=_rockpool_r,
         ),
         Dialect(
@@ -158,9 +159,9 @@ DIALECTS = {
         ),
         Dialect(
             name="lava",
-            about="Lava, as the NIR paper's converter has it: a dense map takes a step, v_reset and v_leak are ignored",
+            about="Lava, as the NIR paper converts it: a dense map takes a step, v_reset and v_leak are ignored",
             choices=Choices(integration="euler", map_delay="yes", reset_to="zero", v_leak="ignored"),
-            words={"dt": "seconds per time step"},
+            words={"dt": "the seconds per time step"},
         ),
     )
 }
@@ -196,22 +197,22 @@ OF_THE_FILE = ("dt", "numbers", "steps")  # choices that cannot differ between n
 
 @dataclass(frozen=True, kw_only=True)
 class Chosen:
-    """A dialect, and every choice."""
+    """A dialect with every choice of a user."""
 
     dialect: Dialect
     choices: Choices
-    given: Mapping[str, str]  # as they are recorded, by KEY or KEY[NODE]
+    given: Mapping[str, str]  # the user's choices as they are recorded, by KEY or KEY[NODE]
     of_nodes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # by node and key
 
     def __str__(self) -> str:
         return ",".join([self.dialect.name, *(f"{key}={value}" for key, value in self.given.items())])
 
     def of(self, node: str) -> Choices:
-        """Return the choices for one node."""
+        """Look up the choices for one node."""
         return replace(self.choices, **self.of_nodes.get(node, {}))
 
 
-def chosen(text: str) -> Chosen:
+def parse_dialect(text: str) -> Chosen:
     """Parse ``NAME[,KEY=VALUE...]``, in which ``KEY[NODE]=VALUE`` is a choice for one node.
 
     Raises:
@@ -223,15 +224,10 @@ def chosen(text: str) -> Chosen:
     for part in parts:
         parsed.add(part)
     if dialect is None:
-        found = Violation(
-            "--dialect",
-            f"{name!r}{did_you_mean(name, DIALECTS)}",
-            f"{OURS}, {', '.join(DIALECTS)}",
-            "Put choices after a comma.",
-        )
-        parsed.faults.insert(0, found)
-    if dialect is None or parsed.faults:
-        raise BadOptions(f"--dialect {text}", parsed.faults)
+        remedy = did_you_mean(name, DIALECTS) or "Put choices after a comma."
+        parsed.violations.insert(0, Violation("`dialect`", repr(name), f"one of {', '.join(DIALECTS)}", remedy))
+    if dialect is None or parsed.violations:
+        raise BadOptions("", parsed.violations)
     choices = replace(dialect.choices, **parsed.of_file)
     return Chosen(dialect=dialect, choices=choices, given=parsed.recorded, of_nodes=parsed.of_nodes)
 
@@ -247,28 +243,27 @@ class _Parsed:
     of_file: dict[str, Any] = field(default_factory=dict)
     of_nodes: dict[str, dict[str, Any]] = field(default_factory=dict)
     recorded: dict[str, str] = field(default_factory=dict)
-    faults: list[Violation] = field(default_factory=list)
+    violations: list[Violation] = field(default_factory=list)
 
     def add(self, part: str) -> None:
         """Parse one choice."""
         match = CHOICE.fullmatch(part)
         if match is None or match["key"] not in KEYS:
-            allowed = f"KEY=VALUE or KEY[NODE]=VALUE, with a KEY of {', '.join(KEYS)}"
-            near = did_you_mean(part.partition("=")[0].partition("[")[0], KEYS) if match is not None else ""
-            self.faults.append(Violation("--dialect", f"{part!r}{near}", allowed))
+            allowed = f"KEY=VALUE or KEY[NODE]=VALUE with a KEY of {', '.join(KEYS)}"
+            remedy = "" if match is None else did_you_mean(match["key"], KEYS)
+            self.violations.append(Violation("a choice in `dialect`", repr(part), allowed, remedy))
             return
         key, node, text = match.group("key", "node", "value")
         name = key if node is None else f"{key}[{node}]"
         value = _value(key, text, HINTS[key])
+        where = f"{name} in `dialect`"
         if name in self.recorded:
-            self.faults.append(Violation(f"--dialect {name}", "given twice", "once"))
+            self.violations.append(Violation(where, "is given twice", remedy="Keep one of them."))
         elif node is not None and key in OF_THE_FILE:
-            remedy = f"Use {key}={text}."
-            self.faults.append(
-                Violation(f"--dialect {name}", f"a choice for {node} alone", "one choice for the whole file", remedy)
-            )
+            found = f"is for {node} alone, but {key} applies to the whole file"
+            self.violations.append(Violation(where, found, remedy=f"Use {key}={text}."))
         elif value is None:
-            self.faults.append(Violation(f"--dialect {name}", repr(text), _allowed(key, HINTS[key])))
+            self.violations.append(Violation(where, repr(text), _allowed(key, HINTS[key])))
         else:
             self.recorded[name] = RECORDED.get(value, value) if _words(HINTS[key]) else text
             (self.of_file if node is None else self.of_nodes.setdefault(node, {}))[key] = value
@@ -277,14 +272,8 @@ class _Parsed:
 HINTS = get_type_hints(Choices)
 
 
-def did_you_mean(name: str, names: Iterable[str]) -> str:
-    """Suggest the name that was probably meant; empty if none is similar."""
-    near = difflib.get_close_matches(name, list(names), n=1)
-    return f" (did you mean {near[0]}?)" if near else ""
-
-
 def _value(key: str, text: str, hint: Any) -> Any:
-    """Return the value that a text stands for, None when it is none."""
+    """Parse the value of a key; None if it is not allowed."""
     if words := _words(hint):
         word = REWORDED.get(key, {}).get(text, text)
         return word if word in words else None
@@ -298,32 +287,44 @@ def _value(key: str, text: str, hint: Any) -> Any:
 
 
 def _words(hint: Any) -> tuple[str, ...]:
-    """Return the words of a Literal, one that may be None too."""
+    """List the words of a Literal, which may be optional."""
     found = [word for part in (hint, *get_args(hint)) for word in get_args(part) if isinstance(word, str)]
     return tuple(dict.fromkeys(found))
 
 
 def _allowed(key: str, hint: Any) -> str:
     if words := _words(hint):
-        return " or ".join(["gt", "ge"] if key == "compare" else [*words, *REWORDED.get(key, {})])
+        *others, last = ["gt", "ge"] if key == "compare" else [*words, *REWORDED.get(key, {})]
+        return f"{', '.join(others)} or {last}"
     return {"steps": "a whole number, 1 or more", "v_min": "a number, or none"}.get(key, "a number above 0")
 
 
-def unsaid(found: Chosen, kinds: Mapping[str, str]) -> list[Violation]:
-    """List the choices for a graph that are still open.
+def open_choices(chosen: Chosen, kinds: Mapping[str, str]) -> Iterator[Violation]:
+    """Yield the choices for a graph that are still open.
 
     Args:
-        found: the choices so far; those for nodes use the names in ``kinds``.
-        kinds: of nodes, by their names.
+        chosen: the choices so far; those for nodes use the names in ``kinds``.
+        kinds: the kind of each node by its name.
     """
-    violations = []
-    for key, words in found.dialect.words.items():
+    for key, (nodes, concerned) in _open_nodes(chosen, kinds).items():
+        found = f"nothing for {', '.join(nodes)}" if len(nodes) < len(concerned) else "nothing"
+        remedy = f"Add ,{key}=... to `dialect`."
+        yield Violation(f"{key} of dialect {chosen.dialect.name}", found, chosen.dialect.words[key], remedy)
+
+
+def open_keys(dialect: Dialect, kinds: Mapping[str, str]) -> list[str]:
+    """List the keys that a dialect leaves open for a graph; ``kinds`` as in ``open_choices``."""
+    return list(_open_nodes(Chosen(dialect=dialect, choices=dialect.choices, given={}), kinds))
+
+
+def _open_nodes(chosen: Chosen, kinds: Mapping[str, str]) -> dict[str, tuple[list[str], list[str]]]:
+    """Map each open key to the nodes for which it is open, and to all nodes that it concerns."""
+    found = {}
+    for key in chosen.dialect.words:
         concerned = [name for name, kind in kinds.items() if kind in APPLIES_TO[key]]
-        is_open = [name for name in concerned if getattr(found.of(name), key) is None]
+        nodes = [name for name in concerned if getattr(chosen.of(name), key) is None]
         if key == "reset_delay":
-            is_open = [name for name in is_open if found.of(name).reset != "none"]
-        if is_open:
-            of_whom = f" for {', '.join(is_open)}" if len(is_open) < len(concerned) else ""
-            remedy = f"Add ,{key}=... to --dialect."
-            violations.append(Violation(f"{found.dialect.name}: {key}", f"not specified{of_whom}", words, remedy))
-    return violations
+            nodes = [name for name in nodes if chosen.of(name).reset != "none"]
+        if nodes:
+            found[key] = nodes, concerned
+    return found

@@ -1,4 +1,4 @@
-"""NIR files, opened with care: whatever is in them, a reader gets a graph or a sentence."""
+"""NIR files, opened with care: whatever they hold, the result is a graph or a sentence about the fault."""
 
 import zipfile
 from collections.abc import Iterator
@@ -12,22 +12,22 @@ import nir
 
 from tdd_deploy.errors import BadFile
 from tdd_deploy.files import sha256
-from tdd_deploy.importers.hdf5 import opened
+from tdd_deploy.importers.hdf5 import open_hdf5
+from tdd_deploy.importers.probe import reason
 from tdd_deploy.program import Program
 
 from .choices import WRITER
 from .lower import lower, lower_plain, restore
-from .plain import GRAPH, kind_of, missing_parts, plain_group
-from .probe import reason
+from .plain import GRAPH, kind_of, missing_parts, read_group
 from .rules import refuse, unknown_kinds
-from .survey import surveyed
+from .survey import survey_graph
 
 REMEDY = "name a .nir, .net or .onnx file"
 NAMED = 5  # missing parts of a file
 
 
 def read(path: Path, *, dialect: str | None = None, strict: bool = False) -> Program:
-    """Read a NIR file; its name and SHA-256 go into the provenance.
+    """Read a NIR file, and write its name and SHA-256 into the provenance.
 
     Args:
         path: the file.
@@ -36,7 +36,7 @@ def read(path: Path, *, dialect: str | None = None, strict: bool = False) -> Pro
 
     Raises:
         BadFile: it cannot be read, or is not a NIR file, or is damaged.
-        BadOptions: no such dialect.
+        BadOptions: the dialect is unknown, or one of its choices is not allowed.
         AmbiguousGraph: another tool wrote it, and no dialect was named.
         UnsupportedGraph: it holds what no Program can hold, or leaves a choice open.
         BadProgram: its graph breaks a rule of ``program/verify.py``.
@@ -44,7 +44,7 @@ def read(path: Path, *, dialect: str | None = None, strict: bool = False) -> Pro
     digest = _digest(path)
     with _graph_in(path) as group:
         kinds = {name: kind_of(node) for name, node in group["nodes"].items()}
-        plain = None if WRITER in group.get("metadata", {}) else plain_group(group)
+        plain = None if WRITER in group.get("metadata", {}) else read_group(group)
     if plain is None:
         refuse(str(path), unknown_kinds(kinds))
         program = lower(_graph(path), subject=str(path), dialect=dialect)
@@ -56,32 +56,32 @@ def read(path: Path, *, dialect: str | None = None, strict: bool = False) -> Pro
 def _digest(path: Path) -> str:
     try:
         if not path.is_file():
-            raise BadFile(path, "is a folder" if path.is_dir() else "there is no such file", REMEDY)
+            raise BadFile(path, "is a folder" if path.is_dir() else "is missing", REMEDY)
         return sha256(path)
     except OSError as error:
         raise BadFile(path, f"cannot be read ({error.strerror})", REMEDY) from error
 
 
 def survey(path: Path, *, strict: bool = False) -> dict[str, Any]:
-    """Return what stands in a file of another tool, and what each dialect would make of it, as plain values.
+    """Describe a file of another tool and what each dialect would make of it, as plain values.
 
     Raises:
         BadFile: it cannot be read, or is not a NIR file, or is damaged.
         UnsupportedGraph: it cannot be settled; with ``strict``, it would have to be repaired.
     """
     with _graph_in(path) as group:
-        plain = plain_group(group)
-    return surveyed(restore(plain, subject=str(path), strict=strict))
+        plain = read_group(group)
+    return survey_graph(restore(plain, subject=str(path), strict=strict))
 
 
 @contextmanager
 def _graph_in(path: Path) -> Iterator[h5py.Group]:
-    """Open the graph of a NIR file, whoever wrote it."""
+    """Open the graph of a NIR file of any tool."""
     if not h5py.is_hdf5(path):
         what = "it is a zip archive, such as PyTorch saves" if zipfile.is_zipfile(path) else "it is not HDF5"
         what = what if path.stat().st_size else "it is empty"
         raise BadFile(path, f"is not a NIR file, as {what}", REMEDY)
-    with opened(path, remedy=REMEDY) as file:
+    with open_hdf5(path, remedy=REMEDY) as file:
         root = file.get("node")
         parts = {"type", "nodes", "edges"} & set(root) if isinstance(root, h5py.Group) else set()
         if not parts:

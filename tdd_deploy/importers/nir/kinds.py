@@ -58,12 +58,12 @@ KINDS = {
 
 
 def kind_name(node: nir.NIRNode) -> str:
-    """Return the name that stands in a file."""
+    """Return the name of a node's class, as in a file."""
     return type(node).__name__
 
 
 def as_shape(values: Any) -> Shape | None:
-    """Return one or more positive sizes, None when it is something else."""
+    """Convert values to a shape; None if they are not one or more positive sizes."""
     sizes = np.asarray(values)
     if sizes.dtype.kind not in "iu" or sizes.ndim != 1 or sizes.size == 0 or sizes.min() < 1:
         return None
@@ -71,7 +71,7 @@ def as_shape(values: Any) -> Shape | None:
 
 
 def stated_shape(node: nir.NIRNode, received: Shape) -> Shape | None:
-    """Return the input's shape as a node states it, None when it does not."""
+    """Read the shape that a node states to receive; None if it states none."""
     match node:
         case nir.Output():
             return as_shape(node.output_type["output"])

@@ -14,13 +14,13 @@ from tdd_deploy.program.discrete import gained, kept
 
 from .choices import Choices
 
-WHOLE = 1e-6  # farther from a whole number than rounding brings one
+WHOLE = 1e-6  # a larger distance from a whole number is no rounding
 Pair = tuple[int, int]
 FloatArray = NDArray[np.floating[Any]]
 
 
-def lowered(name: str, node: nir.NIRNode, choices: Choices) -> Node:
-    """Return a NIR node that keeps every rule of ``rules.py`` as a node of a Program."""
+def lower_node(name: str, node: nir.NIRNode, choices: Choices) -> Node:
+    """Turn a NIR node that keeps every rule of ``rules.py`` into a node of a Program."""
     match node:
         case nir.Input():
             return Input(name=name, shape=_sizes(node.input_type["input"]))
@@ -55,7 +55,7 @@ def _map(name: str, node: nir.NIRNode, choices: Choices) -> LinearMap:
 
 
 def _affine(name: str, node: nir.Affine, choices: Choices) -> Dense | Scale:
-    """Return a dense map, or a Scale with a bias if our metadata name one and the matrix is diagonal."""
+    """Make a dense map, or a Scale with a bias if the metadata name one and the matrix is diagonal."""
     weight, diagonal = np.asarray(node.weight), np.diagonal(node.weight)
     is_diagonal = weight.shape == (len(diagonal),) * 2 and np.count_nonzero(weight) == np.count_nonzero(diagonal)
     if node.metadata.get("map") == "diagonal" and is_diagonal:
@@ -85,13 +85,13 @@ def _neuron_of(node: nir.NIRNode, choices: Choices) -> Neuron:
 
 
 def _next_up(v_threshold: FloatArray, *, is_integer: bool) -> FloatArray:
-    """Return the next number above: ``v > x`` says for all numbers what ``v >= next up`` does."""
+    """Find the next larger number: ``v > x`` holds exactly where ``v >= next up`` does."""
     next_up = v_threshold + 1 if is_integer else np.nextafter(v_threshold, np.inf, dtype=v_threshold.dtype)
     return np.asarray(next_up + 0)  # -0 is 0
 
 
 def _integer_neuron(node: nir.NIRNode, choices: Choices) -> Neuron:
-    """Return what ``exporters/nir.py`` wrote; LI is the membrane of a soft reset, whose threshold follows."""
+    """Restore a neuron that the NIR exporter wrote; LI is the membrane of a soft reset, and its threshold follows."""
     tau_mem = node.tau_mem if isinstance(node, nir.CubaLIF) else node.tau
     gain = gained(choices.dt_s, tau_mem, choices.integration)
     is_filtered, is_membrane = isinstance(node, nir.CubaLIF), isinstance(node, nir.LI)
@@ -107,7 +107,7 @@ def _integer_neuron(node: nir.NIRNode, choices: Choices) -> Neuron:
 
 
 def _whole(values: FloatArray) -> FloatArray:
-    """Return whole numbers without the rounding of the floats that held them; others as they are, to be refused."""
+    """Undo the rounding of whole numbers that were stored as floats; keep others, so that they are refused."""
     nearest = np.rint(values)
     return np.asarray(np.where(np.abs(values - nearest) <= WHOLE, nearest, values))
 
@@ -136,13 +136,13 @@ def _neuron(node: nir.NIRNode, choices: Choices) -> Neuron:
 
 
 def _numbers(values: NDArray[Any], choices: Choices) -> FloatArray:
-    """Return floats in the number format; of an integer program as they stand, for ``build`` to check and convert."""
+    """Convert floats to the number format; leave those of integer programs for ``build`` to check and convert."""
     number_format = "float64" if choices.number_format == "integer" else choices.number_format
     return np.asarray(values).astype(number_format)
 
 
 def _parameter(values: NDArray[Any], choices: Choices) -> FloatArray:
-    """Return one number of shape () when all are equal: NIR has no shorter way to say so."""
+    """Reduce equal numbers to one of shape (), which NIR cannot store."""
     numbers = _numbers(values, choices)
     first = numbers.reshape(-1)[0]
     return np.asarray(first) if np.all(numbers == first) else numbers

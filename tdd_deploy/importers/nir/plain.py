@@ -1,7 +1,7 @@
-"""A NIR graph as it stands, before anybody says what it means: kinds, values by name, and edges.
+"""A NIR graph as it is in a file, without any interpretation: kinds, values by name, and edges.
 
-Read without the checks of the nir package, which open half of the files that are found in public, so that what is
-wrong can be named, or mended where only one repair is possible.
+It is read without the checks of the nir package, which reject half of all public files. So a fault can be named, or
+repaired where only one repair is possible.
 """
 
 from collections.abc import Iterator, Mapping
@@ -36,14 +36,14 @@ class PlainGraph:
     kind: ClassVar[str] = GRAPH
 
 
-def plain_group(group: h5py.Group) -> PlainGraph:
+def read_group(group: h5py.Group) -> PlainGraph:
     """Read a group of an HDF5 file that holds a graph.
 
     Raises:
         KeyError, ValueError, AttributeError: it is none.
     """
     return PlainGraph(
-        nodes={name: _plain_node(node) for name, node in group["nodes"].items()},
+        nodes={name: _group_node(node) for name, node in group["nodes"].items()},
         edges=tuple((source.decode(), target.decode()) for source, target in group["edges"][()]),
         metadata={key: _value(item) for key, item in group.get("metadata", {}).items()},
     )
@@ -64,16 +64,16 @@ def missing_parts(group: h5py.Group, where: str) -> Iterator[str]:
 
 
 def kind_of(node: Any) -> str:
-    """Return the name of a node's class, empty when it has none."""
+    """Read the name of a node's class; empty if it has none."""
     kind = node.get("type") if isinstance(node, h5py.Group) else None
     value = _value(kind) if isinstance(kind, h5py.Dataset) else ""
     return value if isinstance(value, str) else ""
 
 
-def _plain_node(group: h5py.Group) -> PlainNode | PlainGraph:
+def _group_node(group: h5py.Group) -> PlainNode | PlainGraph:
     kind = kind_of(group)
     if kind == GRAPH:
-        return plain_group(group)
+        return read_group(group)
     return PlainNode(
         kind,
         {k: _value(v) for k, v in group.items() if isinstance(v, h5py.Dataset) and k != "type"},
@@ -85,18 +85,18 @@ def _value(item: h5py.Dataset) -> Any:
     return value.decode() if isinstance(value, bytes) else value
 
 
-def plain_nir(graph: nir.NIRGraph) -> PlainGraph:
+def read_graph(graph: nir.NIRGraph) -> PlainGraph:
     """Read a graph in memory."""
     return PlainGraph(
-        nodes={name: _plain_nir_node(node) for name, node in graph.nodes.items()},
+        nodes={name: _graph_node(node) for name, node in graph.nodes.items()},
         edges=tuple((source, target) for source, target in graph.edges),
         metadata=graph.metadata,
     )
 
 
-def _plain_nir_node(node: nir.NIRNode) -> PlainNode | PlainGraph:
+def _graph_node(node: nir.NIRNode) -> PlainNode | PlainGraph:
     if isinstance(node, nir.NIRGraph):
-        return plain_nir(node)
+        return read_graph(node)
     values = node.to_dict()
     kind = values.pop("type")
     if isinstance(node, nir.Input | nir.Output):
@@ -106,20 +106,20 @@ def _plain_nir_node(node: nir.NIRNode) -> PlainNode | PlainGraph:
 
 @dataclass
 class Flat:
-    """A graph without graphs in it; ``repairs`` say what was mended, ``violations`` what could not be.
+    """A graph without graphs in it; ``repairs`` list what was repaired, ``violations`` what could not be.
 
-    A node of the inner graph ``x`` is called ``x.name``. ``wires`` are nodes that pass on what they receive: the inputs
-    and outputs of inner graphs.
+    A node of the inner graph ``x`` is called ``x.name``. ``pass_through`` are nodes that send what they receive: the
+    inputs and outputs of inner graphs.
     """
 
     nodes: dict[str, PlainNode] = field(default_factory=dict)
     edges: list[Pair] = field(default_factory=list)
-    wires: set[str] = field(default_factory=set)
+    pass_through: set[str] = field(default_factory=set)
     repairs: list[str] = field(default_factory=list)
     violations: list[Violation] = field(default_factory=list)
 
 
-def flattened(graph: PlainGraph) -> Flat:
+def flatten_graph(graph: PlainGraph) -> Flat:
     """Put the nodes of inner graphs in place of them."""
     flat = Flat()
     _put(graph, "", flat)
@@ -127,30 +127,29 @@ def flattened(graph: PlainGraph) -> Flat:
 
 
 def _put(graph: PlainGraph, prefix: str, flat: Flat) -> None:
-    ends: dict[str, tuple[str, str]] = {}  # of inner graphs: their input and output
+    ends: dict[str, tuple[str, str]] = {}  # input and output of each inner graph
     for name, node in graph.nodes.items():
         if isinstance(node, PlainNode):
             if prefix + name in flat.nodes:
-                what = "two nodes have this name, one of them in an inner graph"
-                flat.violations.append(Violation(prefix + name, what, "one node", "Rename one of them."))
+                found = "is the name of two nodes, one of them in an inner graph"
+                flat.violations.append(Violation(prefix + name, found, remedy="Rename one of them."))
             flat.nodes[prefix + name] = node
             continue
         _put(node, f"{prefix}{name}.", flat)
-        found = _ends(node)
-        if found is None:
-            inside = "exactly one Input and one Output: an edge does not say which it means"
-            flat.violations.append(Violation(prefix + name, "a graph with several inputs or outputs, or none", inside))
+        inner = _ends(node)
+        if inner is None:
+            found = "is an inner graph without exactly one Input and one Output, so its edges are ambiguous"
+            flat.violations.append(Violation(prefix + name, found))
             continue
-        ends[name] = found
-        flat.wires |= {f"{prefix}{name}.{end}" for end in found}
+        ends[name] = inner
+        flat.pass_through |= {f"{prefix}{name}.{end}" for end in inner}
     renamed = _dangling(graph, prefix, flat)
     for pair in graph.edges:
         source, target = (renamed.get(name, name) for name in pair)
         unknown = [name for name in (source, target) if name not in graph.nodes]
         for name in unknown:
-            flat.violations.append(
-                Violation(f"edge {prefix}{source} -> {prefix}{target}", f"there is no node {name}", "nodes of the file")
-            )
+            found = f"names the node {name}, which does not exist"
+            flat.violations.append(Violation(f"edge {prefix}{source} -> {prefix}{target}", found))
         if unknown:
             continue
         begin = f"{source}.{ends[source][1]}" if source in ends else source
@@ -164,18 +163,18 @@ def _ends(graph: PlainGraph) -> tuple[str, str] | None:
 
 
 def _dangling(graph: PlainGraph, prefix: str, flat: Flat) -> Mapping[str, str]:
-    """Return what an edge must mean by a name that no node has: the one node that no edge names."""
+    """Map the one name that no node has to the one node that no edge names."""
     named = {name for pair in graph.edges for name in pair}
     missing, unnamed = sorted(named - graph.nodes.keys()), sorted(graph.nodes.keys() - named)
     if len(missing) != 1 or len(unnamed) != 1:
         return {}
     flat.repairs.append(
-        f"edges name a node {prefix}{missing[0]} that is not there: read as {prefix}{unnamed[0]}, which no edge names"
+        f"edges name a node {prefix}{missing[0]} that does not exist: read as {prefix}{unnamed[0]}, which no edge names"
     )
     return {missing[0]: unnamed[0]}
 
 
 def numbers(value: Any) -> np.ndarray | None:
-    """Return an array of numbers in float64, None when it is something else."""
+    """Convert a value to an array of float64; None if it holds anything but numbers."""
     array = np.asarray(value)
     return array.astype(np.float64) if array.dtype.kind in "fiub" and array.size else None

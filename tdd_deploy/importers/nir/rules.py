@@ -19,7 +19,7 @@ GAIN_TOLERANCE = 8 * float(np.finfo(np.float64).eps)  # r is tau / dt_s, rounded
 
 
 def refuse(subject: str, violations: Iterable[Violation]) -> None:
-    """Raise UnsupportedGraph with all violations, when there are any."""
+    """Raise UnsupportedGraph with all violations, if there are any."""
     found = tuple(violations)
     if found:
         raise UnsupportedGraph(subject, found)
@@ -29,23 +29,23 @@ def unknown_kinds(kinds: Mapping[str, str]) -> Iterator[Violation]:
     """Yield the nodes that no Program can hold, given each node's name and kind."""
     for name, kind in kinds.items():
         if kind not in KINDS:
-            yield Violation(name, f"a node of kind {kind or 'unknown'}", ", ".join(KINDS))
+            yield Violation(name, kind or "no kind", f"a node of kind {', '.join(KINDS)}")
 
 
 def loose_edges(graph: nir.NIRGraph) -> Iterator[Violation]:
-    """Yield edges that do not join two nodes once, and inputs and outputs that are missing, or in integers several."""
+    """Yield edges that do not join two nodes once, missing inputs and outputs, and in integers all beyond one."""
     for (source, target), count in Counter((source, target) for source, target in graph.edges).items():
         for name in sorted({source, target} - graph.nodes.keys()):
-            yield Violation(f"edge {source} -> {target}", f"there is no node {name}", "edges between nodes")
+            yield Violation(f"edge {source} -> {target}", f"names the node {name}, which does not exist")
         if count > 1:
-            yield Violation(f"edge {source} -> {target}", f"stands {count} times", "once")
+            yield Violation(f"edge {source} -> {target}", f"occurs {count} times", remedy="Keep one of them.")
     for kind in (nir.Input, nir.Output):
         found = [name for name, node in graph.nodes.items() if isinstance(node, kind)]
         if not found:
-            yield Violation("the graph", f"no node of kind {kind.__name__}", "1 or more")
+            yield Violation("the graph", f"has no node of kind {kind.__name__}")
         elif len(found) > 1 and is_integer(graph.metadata):
             listed = f"{len(found)} nodes of kind {kind.__name__} ({', '.join(found)})"
-            yield Violation("the graph", listed, "exactly 1 in integers")
+            yield Violation("the graph", f"has {listed}, but a graph in integers has exactly one")
 
 
 def malformed_values(name: str, node: nir.NIRNode) -> Iterator[Violation]:
@@ -62,19 +62,20 @@ def malformed_values(name: str, node: nir.NIRNode) -> Iterator[Violation]:
     if isinstance(node, nir.Conv2d) and not isinstance(node.groups, int | np.integer):
         yield Violation(f"{name}.groups", short(node.groups), "a whole number")
     if isinstance(node, nir.Flatten) and (node.start_dim, node.end_dim) != (0, -1):
-        found = f"flattens dimensions {short(node.start_dim)} to {short(node.end_dim)}"
-        yield Violation(name, found, "start_dim 0, end_dim -1: all dimensions")
+        found = f"flattens dimensions {short(node.start_dim)} to {short(node.end_dim)}, not all of them"
+        yield Violation(name, found, remedy="Flatten all dimensions: start_dim 0, end_dim -1.")
     if isinstance(node, nir.Input | nir.Output) and as_shape(node.input_type["input"]) is None:
         yield Violation(f"{name}.shape", short(node.input_type["input"]), "one or more sizes, each 1 or more")
 
 
 def unholdable_neurons(name: str, node: nir.NIRNode, *, has_bias: bool) -> Iterator[Violation]:
-    """Yield what no neuron of a Program has, a bias being one of integers only; the values are well formed."""
+    """Yield well-formed values that no neuron of a Program can have; only neurons in integers have a bias."""
     kind = KINDS[kind_name(node)]
     if kind.leaks or kind.integrates:
         shapes = sorted({np.shape(getattr(node, key)) for key in kind.arrays})
         if len(shapes) > 1:
-            yield Violation(name, f"parameters of shapes {', '.join(map(str, shapes))}", "one shape for all")
+            found = f"has parameters of shapes {', '.join(map(str, shapes))}"
+            yield Violation(name, found, remedy="Give all parameters one shape.")
     for leak in kind.leaks:
         tau_s = getattr(node, leak.tau)
         if not np.all(tau_s > 0):
@@ -85,16 +86,12 @@ def unholdable_neurons(name: str, node: nir.NIRNode, *, has_bias: bool) -> Itera
 
 
 def gains_other_than_one(name: str, node: nir.NIRNode, choices: Choices) -> Iterator[Violation]:
-    """Yield where a current is multiplied on its way into a neuron; the neuron has no other fault."""
+    """Yield the factors by which an otherwise valid neuron multiplies its current."""
     for key, gain in _gains(node, choices).items():
         wrong = gain[~(np.abs(gain - 1) <= GAIN_TOLERANCE)]
         if wrong.size:
-            yield Violation(
-                f"{name}.{key}",
-                f"multiplies the current by {wrong[0]:.9g} per time step",
-                "1",
-                "Multiply the weights before it instead.",
-            )
+            found = f"multiplies the current by {wrong[0]:.9g} per time step, not by 1"
+            yield Violation(f"{name}.{key}", found, remedy="Multiply the weights before it instead.")
 
 
 def _gains(node: nir.NIRNode, choices: Choices) -> Mapping[str, NDArray[np.float64]]:
@@ -109,16 +106,18 @@ def _gains(node: nir.NIRNode, choices: Choices) -> Mapping[str, NDArray[np.float
 
 
 def uneven_delays(name: str, node: nir.NIRNode) -> Iterator[Violation]:
-    """Yield a delay that is not one for all; it is well formed."""
+    """Yield a well-formed delay that differs between values."""
     if isinstance(node, nir.Delay) and not np.all(node.delay == np.ravel(node.delay)[0]):
-        yield Violation(f"{name}.delay", f"{np.min(node.delay):g} to {np.max(node.delay):g} s", "one delay for all")
+        yield Violation(
+            f"{name}.delay", f"{np.min(node.delay):g} to {np.max(node.delay):g} s", "the same for all values"
+        )
 
 
 def misstated_shapes(graph: nir.NIRGraph, program: Program) -> Iterator[Violation]:
-    """Yield nodes that state another shape than they receive."""
+    """Yield nodes that state a shape that they do not receive."""
     for node in program.nodes:
         if node is not program.input and node.name in graph.nodes:
             received = program.in_shape(node.name)
             stated = stated_shape(graph.nodes[node.name], received)
             if stated not in (None, received):
-                yield Violation(node.name, f"states that it receives shape {stated}", f"{received}, which it receives")
+                yield Violation(node.name, f"states that it receives shape {stated}, but receives {received}")

@@ -1,7 +1,7 @@
-"""Soft reset in standard nodes, recognised: membrane -> threshold -> scale -> membrane is one layer of neurons.
+"""Recognize soft reset in standard nodes: membrane -> threshold -> scale -> membrane is one layer of neurons.
 
-v(t) = beta v(t-1) + current - beta v_threshold s(t-1) = beta (v - v_threshold s)(t-1) + current, and with v_threshold
-in place of beta v_threshold a soft reset a step late.
+v(t) = beta v(t-1) + current - beta v_threshold s(t-1) = beta (v - v_threshold s)(t-1) + current. With v_threshold in
+place of beta v_threshold, the reset comes a step late.
 """
 
 from collections import defaultdict
@@ -36,7 +36,7 @@ class Loop:
     reset: Scale
 
     def neuron(self) -> Firing | VariantLIF:
-        """Return the neuron that computes the same."""
+        """Make the neuron that computes the same."""
         unit = self.threshold.neuron
         assert isinstance(unit, Threshold)
         threshold, compare = unit.v_threshold, unit.compare
@@ -52,9 +52,9 @@ class Loop:
         return IF(**given)
 
     def resets(self) -> When | None:
-        """Return when the scale takes away exactly what a soft reset does, in the number format; None if it does not.
+        """Decide when the scale resets exactly as a soft reset does in the number format; None if it never does.
 
-        v_threshold taken from what was left over, beta v_threshold, is a reset at once; all of it, a step late.
+        Subtracting beta v_threshold is a reset at once; subtracting all of v_threshold is one a step late.
         """
         threshold = self.threshold.neuron.parameters()["v_threshold"]
         if self.reset.factor.shape not in ((), self.threshold.shape):

@@ -14,8 +14,8 @@ from tdd_deploy.errors import BadFile, MissingDependency
 
 REMEDY = "name an ONNX file of a feed-forward network"
 EXPORT_AGAIN = "export it again"
-MOST_BYTES = 2 << 30  # what protobuf can hold
-OURS = "tdd_deploy"  # begins the metadata of what we export
+MOST_BYTES = 2 << 30  # the limit of protobuf
+OURS = "tdd_deploy"  # the prefix of the metadata in files that tdd-deploy exports
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ def open_onnx(path: Path) -> OnnxFile:
 
     Raises:
         MissingDependency: onnx is not installed.
-        BadFile: one of the files cannot be read, or the model is not valid, or was exported by us.
+        BadFile: a file cannot be read, the model is not valid, or tdd-deploy exported it.
     """
     try:
         import onnx  # noqa: PLC0415  (optional)
@@ -65,7 +65,7 @@ def _opened(path: Path, subject: Path, missing: str = REMEDY) -> BufferedReader:
     try:
         handle = os.open(path, flags)
     except FileNotFoundError as error:
-        raise BadFile(subject, f"{where}is not there", missing) from error
+        raise BadFile(subject, f"{where}is missing", missing) from error
     except OSError as error:
         reason = "is a link" if path.is_symlink() and path != subject else f"cannot be read ({error.strerror})"
         raise BadFile(subject, f"{where}{reason}", missing) from error
@@ -112,7 +112,7 @@ def _fill_in(path: Path, model: Any) -> dict[str, str]:
 
 
 def _location_of(tensor: Any) -> dict[str, str]:
-    """Return the entries that locate a tensor in another file."""
+    """Read the entries that locate a tensor in another file."""
     return {entry.key: entry.value for entry in tensor.external_data}
 
 

@@ -1,4 +1,4 @@
-"""Fold factors and shifts of a conventional network into the maps around them, where they cost nothing.
+"""Fold factors and shifts of a ReLU network into the maps around them, where they cost nothing.
 
 A constant that is added goes forward: into the bias of each map that receives it, or of a map that feeds the same sum.
 A factor goes backward into the weights before it, else forward. Biases of maps are such constants too, so that a
@@ -10,18 +10,18 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain, product
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tdd_deploy.program import Conv, Dense, Edge, Flatten, LinearMap, Node, Pool, Scale, Shape
 from tdd_deploy.program.apply import apply
 
-from .operators import Array
-
 LARGEST_SPREAD = 1 << 24  # elements that a constant may have while it is passed through a map
 DEEPEST, MOST_STEPS = 32, 256  # limits of a search for weights: maps in a row, and maps in total
 
+Array = NDArray[Any]
 What = Literal["bias", "rows", "bias rows", "columns"]
 Change = tuple[str, What, Array]  # a map, its part that changes, and the summand or factor
 
@@ -58,7 +58,7 @@ class Affine(LinearMap):
         return Scale(name=self.name, factor=factor, bias=bias if np.any(bias) else None)
 
 
-def folded(
+def fold(
     nodes: Mapping[str, Node], edges: Iterable[Edge], shapes: Mapping[str, Shape]
 ) -> tuple[list[Node], list[Edge]]:
     """Rewrite a graph as one of the same function with as few ``Affine`` as possible, and turn these into maps.
@@ -66,7 +66,7 @@ def folded(
     Args:
         nodes: each after its sources; arrays in float64.
         edges: between them.
-        shapes: of the values that the nodes send.
+        shapes: the shapes that the nodes send.
     """
     folder = _Folder(nodes, edges, shapes)
     for name in reversed(list(folder.nodes)):  # nodes downstream are already done
@@ -158,7 +158,7 @@ class _Folder:
         shifted: list[Change] | None = []
         scaled: list[Change] | None = []
         if np.any(affine.bias):
-            shifted = self._searched(self._taken_behind, name, target, affine.bias)
+            shifted = self._searched(self._taken_after, name, target, affine.bias)
         if not np.all(affine.factor == 1):
             scaled = self._searched(self._scaled_at, target, affine.factor)
         if shifted is None or scaled is None:
@@ -222,10 +222,10 @@ class _Folder:
 
     def _onward(self, name: str, constant: Array, depth: int) -> list[Change] | None:
         """Find changes by which all receivers of a node take the constant that the node no longer adds."""
-        found = [self._taken_behind(name, target, constant, depth) for target in self.targets[name]]
+        found = [self._taken_after(name, target, constant, depth) for target in self.targets[name]]
         return _all(found)
 
-    def _taken_behind(self, source: str, target: str, constant: Array, depth: int) -> list[Change] | None:
+    def _taken_after(self, source: str, target: str, constant: Array, depth: int) -> list[Change] | None:
         if self._is_too_far(depth):
             return None
         taken = self._through(target, constant, depth)
@@ -331,7 +331,7 @@ class _Folder:
                     return self._scaled_before(name, received, depth + 1, into_affine=into_affine)
         return None
 
-    def _scaled_behind(self, name: str, factor: Array, depth: int) -> list[Change] | None:
+    def _scaled_after(self, name: str, factor: Array, depth: int) -> list[Change] | None:
         """Find changes by which all receivers of a node, if they receive nothing else, take a factor."""
         return _all([self._scaled_at(target, factor, depth) for target in self.targets[name]])
 
@@ -347,9 +347,9 @@ class _Folder:
                 return [(name, "columns", per_channel.ravel())]
             case Flatten():
                 flat = self._flat(name, factor)
-                return None if flat is None else self._scaled_behind(name, flat, depth + 1)
+                return None if flat is None else self._scaled_after(name, flat, depth + 1)
             case Pool() if per_channel is not None:
-                return self._scaled_behind(name, per_channel, depth + 1)
+                return self._scaled_after(name, per_channel, depth + 1)
         return None
 
 

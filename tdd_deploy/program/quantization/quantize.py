@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from tdd_deploy.errors import BadOptions, NotExportable, Violation
 from tdd_deploy.neurons import IF, LIF, CubaLIF, LoihiLIF, Threshold
 from tdd_deploy.neurons.loihi import BITS
+from tdd_deploy.options.quantization import LARGEST_INPUT_BITS
 from tdd_deploy.options.vocabulary import Per
 from tdd_deploy.program.biases import currents_of_biases
 from tdd_deploy.program.nodes import Input, NeuronLayer, Place, Slice
@@ -25,7 +26,6 @@ from .scales import Quantized, Quantizer
 
 SHRINK = 0.001  # by how much more a sum that wraps after rounding is made smaller; doubled at each attempt
 INPUT_BITS = range(1, 9)  # tried
-LARGEST_INPUT_BITS = 12
 READ_CURRENTS = "Read currents instead: connect the last linear map to the output."
 
 

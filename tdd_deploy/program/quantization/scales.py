@@ -37,8 +37,8 @@ class LayerReport:
     """The scale of one receiver, and the rounding of the maps that drive it.
 
     ``scale`` is integers per float, lowest to highest; ``limited_by`` names what kept it from being larger. ``error``
-    is the root mean square of the rounding errors, relative to that of the weights. A ``worst_case_sum`` below 131,072
-    cannot wrap u.
+    is the root mean square of the rounding errors, relative to the root mean square of the weights. A
+    ``worst_case_sum`` below 131,072 cannot wrap u.
     """
 
     name: str

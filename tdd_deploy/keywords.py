@@ -1,0 +1,285 @@
+"""The keywords of each function of the front door, made from the options classes.
+
+Do not edit: tests/golden/test_keywords.py writes this file when golden files are updated.
+"""
+
+from collections.abc import Sequence
+from os import PathLike
+from typing import TypedDict
+
+from .options import vocabulary
+
+
+class Load(TypedDict, total=False):
+    """The options of ``load``; their classes are listed in ``options/functions.py``."""
+
+    dialect: str | None
+    strict: bool
+
+
+class OpenData(TypedDict, total=False):
+    """The options of ``open_data``; their classes are listed in ``options/functions.py``."""
+
+    data: str | None
+    data_dir: str | PathLike[str] | None
+    input_scale: float | None
+    frames: bool
+    bin_us: int | None
+    bins: int | None
+    bin_value: vocabulary.BinValue | None
+    downsample: int | None
+    split: str | None
+    samples: int | None
+
+
+class Train(TypedDict, total=False):
+    """The options of ``train``; their classes are listed in ``options/functions.py``."""
+
+    data: str | None
+    data_dir: str | PathLike[str] | None
+    input_scale: float | None
+    frames: bool
+    bin_us: int | None
+    bins: int | None
+    bin_value: vocabulary.BinValue | None
+    downsample: int | None
+    network: vocabulary.Network
+    method: vocabulary.Method
+    loss: vocabulary.Loss
+    strategy: vocabulary.Strategy
+    steps: int
+    epochs: int
+    seed: int
+    batch: int
+    train_samples: int | None
+    optimizer: vocabulary.Optimizer
+    momentum: float | None
+    learning_rate: float
+    weight_decay: float
+    schedule: vocabulary.Schedule
+    warmup: float
+    clip: float | None
+    label_smoothing: float
+    augment: vocabulary.Augmentation | None
+    mixup: float | None
+    cutmix: float | None
+    ema: float | None
+    patience: int | None
+    amp: bool
+    fisher: int
+    neuron: vocabulary.NeuronKind
+    reset: vocabulary.Reset
+    reset_to: Sequence[float]
+    beta: float
+    threshold: float
+    learn: Sequence[vocabulary.Learnable]
+    norm: vocabulary.Norm
+    encoder: vocabulary.Encoder
+    qat: int | None
+    score: vocabulary.Score | None
+    reading: vocabulary.DdlaReading | None
+    keep: float | None
+    lambda_: float | None
+    weigh: vocabulary.Weigh | None
+    transmit: vocabulary.Transmission | None
+    sltt_steps: int | None
+    local_parts: int | None
+    device: vocabulary.Device
+    tensorboard: bool
+
+
+class Quantize(TypedDict, total=False):
+    """The options of ``quantize``; their classes are listed in ``options/functions.py``."""
+
+    bits: int | None
+    per: vocabulary.Per
+    input_bits: int | None
+    data: str | None
+    data_dir: str | PathLike[str] | None
+    input_scale: float | None
+    frames: bool
+    bin_us: int | None
+    bins: int | None
+    bin_value: vocabulary.BinValue | None
+    downsample: int | None
+    samples: int
+    steps: int | None
+
+
+class Simulate(TypedDict, total=False):
+    """The options of ``simulate``; their classes are listed in ``options/functions.py``."""
+
+    dialect: str | None
+    strict: bool
+    data: str | None
+    data_dir: str | PathLike[str] | None
+    input_scale: float | None
+    frames: bool
+    bin_us: int | None
+    bins: int | None
+    bin_value: vocabulary.BinValue | None
+    downsample: int | None
+    split: str | None
+    samples: int | None
+    steps: int | None
+    seed: int
+    encoder: vocabulary.Encoder | None
+    input_threshold: float
+    output: vocabulary.Reading
+    code: vocabulary.CodeChoice
+    delta_threshold: float | None
+    energy: bool
+    profiles: Sequence[str]
+    step_time: float | None
+    clock: float | None
+    baseline: str | PathLike[str] | None
+    batch: int
+    threads: int | None
+    workers: int | None
+    scheduler: str | None
+    early_exit: float | None
+    record: str | PathLike[str] | None
+    record_potentials: bool
+
+
+class Price(TypedDict, total=False):
+    """The options of ``price``; their classes are listed in ``options/functions.py``."""
+
+    energy: bool
+    profiles: Sequence[str]
+    step_time: float | None
+    clock: float | None
+    baseline: str | PathLike[str] | None
+
+
+class Check(TypedDict, total=False):
+    """The options of ``check``; their classes are listed in ``options/functions.py``."""
+
+    dialect: str | None
+    strict: bool
+    bits: int | None
+    code: vocabulary.Code | None
+    chips: int
+    data: str | None
+    data_dir: str | PathLike[str] | None
+    input_scale: float | None
+    frames: bool
+    bin_us: int | None
+    bins: int | None
+    bin_value: vocabulary.BinValue | None
+    downsample: int | None
+    split: str | None
+    samples: int | None
+
+
+class Verify(TypedDict, total=False):
+    """The options of ``verify``; their classes are listed in ``options/functions.py``."""
+
+    dialect: str | None
+    strict: bool
+    data: str | None
+    data_dir: str | PathLike[str] | None
+    input_scale: float | None
+    frames: bool
+    bin_us: int | None
+    bins: int | None
+    bin_value: vocabulary.BinValue | None
+    downsample: int | None
+    split: str | None
+    samples: int | None
+    steps: int | None
+    batch: int
+    against: Sequence[vocabulary.Backend] | None
+    mapping: vocabulary.Mapping
+    timeout_s: float
+    bits: int | None
+    per: vocabulary.Per
+    input_bits: int | None
+    output: vocabulary.Reading
+
+
+class Export(TypedDict, total=False):
+    """The options of ``export``; their classes are listed in ``options/functions.py``."""
+
+    dialect: str | None
+    strict: bool
+    bits: int | None
+    per: vocabulary.Per
+    input_bits: int | None
+    mapping: vocabulary.Mapping | None
+    form: vocabulary.Form | None
+    fast: bool
+    code: vocabulary.Code | None
+    floats: bool
+    steps: int | None
+    data: str | None
+    data_dir: str | PathLike[str] | None
+    input_scale: float | None
+    frames: bool
+    bin_us: int | None
+    bins: int | None
+    bin_value: vocabulary.BinValue | None
+    downsample: int | None
+    samples: int
+
+
+class Inspect(TypedDict, total=False):
+    """The options of ``inspect``; their classes are listed in ``options/functions.py``."""
+
+    dialect: str | None
+    strict: bool
+
+
+class Sweep(TypedDict, total=False):
+    """The options of ``sweep``; their classes are listed in ``options/functions.py``."""
+
+    dialect: str | None
+    strict: bool
+    data: str | None
+    data_dir: str | PathLike[str] | None
+    input_scale: float | None
+    frames: bool
+    bin_us: int | None
+    bins: int | None
+    bin_value: vocabulary.BinValue | None
+    downsample: int | None
+    split: str | None
+    samples: int | None
+    steps: int | None
+    seed: int
+    batch: int
+    codes: Sequence[vocabulary.CodeChoice]
+    bits: Sequence[vocabulary.NumberFormat]
+    input_thresholds: Sequence[float]
+    delta_thresholds: Sequence[float] | None
+    profiles: Sequence[str]
+
+
+class Analyze(TypedDict, total=False):
+    """The options of ``analyze``; their classes are listed in ``options/functions.py``."""
+
+    data: str | None
+    data_dir: str | PathLike[str] | None
+    input_scale: float | None
+    frames: bool
+    bin_us: int | None
+    bins: int | None
+    bin_value: vocabulary.BinValue | None
+    downsample: int | None
+    split: str | None
+    samples: int | None
+    layers: Sequence[str]
+    sample: int
+
+
+class Prune(TypedDict, total=False):
+    """The options of ``prune``; their classes are listed in ``options/functions.py``."""
+
+    data: str | None
+    data_dir: str | PathLike[str] | None
+    sparsity: float
+    rounds: int
+    epochs: int
+    by: vocabulary.Importance
+    samples: int
+    learning_rate: float
