@@ -63,8 +63,8 @@ class Table:
         return {
             "name": name,
             "seed": seed,
-            "options": trained["options"],
-            "validation_accuracy": trained["epochs"][-1]["accuracy"],
+            "options": trained.recorded["options"],
+            "validation_accuracy": trained.history[-1]["accuracy"],
             "accuracy": report["accuracy"],
             "test_samples": n,
             "raw_events": totals["spikes"] / n,
