@@ -1,4 +1,4 @@
-"""What is counted, per layer and time step.
+"""Counts of events and operations, per layer and time step.
 
 A synaptic operation is one weight added to one accumulator. ``synops_effective`` leaves zero weights out, as
 NeuroBench does; ``synops_stored`` has them, as SANA-FE, sinabs and the Loihi 2 profiler do. Padding is never counted.

@@ -1,4 +1,4 @@
-"""What an event costs on the mesh of cores under a layer."""
+"""The costs of events on the mesh of cores under a layer."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

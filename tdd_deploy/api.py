@@ -11,34 +11,30 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from numpy.typing import ArrayLike
 
+from tdd_deploy import keywords
 from tdd_deploy.commands.load import Network
 from tdd_deploy.commands.load import load as load_program
 from tdd_deploy.data import Choice, Source, open_arrays
 from tdd_deploy.data.arrays import Batches
 from tdd_deploy.errors import BadOption
-from tdd_deploy.options import keywords
 from tdd_deploy.options.analysis import AnalysisOptions
 from tdd_deploy.options.dataset import (
     ARRAYS,
-    AnalyzedData,
-    CalibrationData,
-    ComparedData,
-    Dataset,
     NamedData,
-    SeenData,
     StoredData,
 )
-from tdd_deploy.options.declare import Gathered, Options, gather
+from tdd_deploy.options.declare import Gathered, gather
 from tdd_deploy.options.encoding import Coding, Encoding, Output, SeededSteps, StatedSteps, Steps
 from tdd_deploy.options.execution import Execution
 from tdd_deploy.options.export import Export
+from tdd_deploy.options.functions import OPTIONS
 from tdd_deploy.options.grid import Grid
 from tdd_deploy.options.model import Model
 from tdd_deploy.options.placement import Placement
 from tdd_deploy.options.pricing import Pricing
 from tdd_deploy.options.pruning import PruneOptions
 from tdd_deploy.options.quantization import ComparedQuantization, Quantization
-from tdd_deploy.options.training import LearnedData, Place, TrainOptions
+from tdd_deploy.options.training import LearnedData
 from tdd_deploy.options.verification import Verification
 from tdd_deploy.program import Program
 from tdd_deploy.runtime.progress import Shown, progress_of
@@ -54,23 +50,6 @@ if TYPE_CHECKING:
 
 FilePath = str | PathLike[str]
 X = ArrayLike | Batches | Source
-
-# The options of each function; the keywords of ``options/keywords.py`` are made from this table.
-OPTIONS: Mapping[str, tuple[type[Options], ...]] = {
-    "load": (Model,),
-    "open_data": (Dataset,),
-    "train": (LearnedData, TrainOptions, Place),
-    "quantize": (Quantization, CalibrationData, Steps),
-    "simulate": (Model, Dataset, Encoding, Coding, Output, Pricing, Execution),
-    "price": (Pricing,),
-    "check": (Model, Placement, SeenData),
-    "verify": (Model, ComparedData, Steps, Verification, ComparedQuantization, Output),
-    "export": (Model, Quantization, Export, StatedSteps, CalibrationData),
-    "inspect": (Model,),
-    "sweep": (Model, Dataset, SeededSteps, Grid),
-    "analyze": (AnalyzedData, AnalysisOptions),
-    "prune": (NamedData, PruneOptions),
-}
 
 
 def load(network: Network, **options: Unpack[keywords.Load]) -> Program:
@@ -189,7 +168,6 @@ def simulate(
             model=gathered[Model],
             encoding=gathered[Encoding],
             coding=gathered[Coding],
-            output=gathered[Output],
             execution=gathered[Execution],
             pricing=gathered[Pricing],
             out=None if out is None else Path(out),

@@ -1,11 +1,11 @@
-"""Memory and time of the strategies: BPTT, SLTT, SLTT-K and STDL on ResNet-19-small.
+"""Measure memory and time of the strategies BPTT, SLTT, SLTT-K and STDL on ResNet-19-small.
 
     .venv/bin/python -m benchmarks.training.strategies [--threads 1] [--rounds 15]
 
-Memory is what autograd saves for backward passes: the largest sum, at any moment, of the bytes of all tensors saved
-and not yet freed, each storage once, parameters left out. Time is of whole training steps (forward, backward, AdamW),
-rounds interleaved (a quarter as many at T = 12); reported are means, since SLTT-K draws its steps, and shares of BPTT
-at the same T. Writes results/strategies.json.
+Memory counts the tensors that autograd saves for backward passes: the largest sum of their bytes at any moment, each
+storage once, without parameters. Time is measured over whole training steps (forward, backward, AdamW), with rounds
+interleaved, a quarter as many at T = 12. Means are reported, since SLTT-K draws its steps, and fractions of BPTT at the
+same T. Writes results/strategies.json.
 """
 
 import argparse
@@ -20,6 +20,7 @@ import torch
 
 from tdd_deploy.files import write_json
 from tdd_deploy.options.training import TrainOptions
+from tdd_deploy.training.build import make_network, make_objective, make_strategy
 from tdd_deploy.training.malloc import keep_freed_memory
 from tdd_deploy.training.strategies import Batch
 from tests.kept import most_kept
@@ -39,13 +40,12 @@ class Learner:
     def __init__(self, n_steps: int, batch: int, options: dict[str, Any]) -> None:
         chosen = TrainOptions(network="resnet19-small", method="tet", steps=n_steps, **options).checked()
         torch.manual_seed(0)
-        self.network = chosen.make_network((3, 32, 32), 10).to(memory_format=torch.channels_last)
-        self.strategy = chosen.make_strategy(self.network, 10)
+        self.network = make_network(chosen, (3, 32, 32), 10).to(memory_format=torch.channels_last)
+        self.strategy = make_strategy(chosen, self.network, 10)
         self.network.train()
         x = torch.rand(batch, 3, 32, 32).to(memory_format=torch.channels_last)
-        self.batch = Batch(
-            x[None], torch.randint(0, 10, (batch,)), n_steps, chosen.make_objective(self.network), torch.Generator()
-        )
+        labels, objective = torch.randint(0, 10, (batch,)), make_objective(chosen, self.network)
+        self.batch = Batch(x[None], labels, n_steps, objective, torch.Generator())
         self.optimizer = torch.optim.AdamW(self.network.parameters())
 
     def step(self) -> float:

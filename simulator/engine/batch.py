@@ -1,4 +1,4 @@
-"""What goes into an engine, and what comes out."""
+"""The input and the result of an engine."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field

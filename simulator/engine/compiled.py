@@ -105,7 +105,7 @@ class Compiled:
         return tally
 
     def _costs(self, sender: str, counts: IntArray) -> Found:
-        """Return what the loops counted for the tables of a sender's route."""
+        """Return the counts of the loops for the tables of a sender's route."""
         found: dict[str, dict[Code, IntArray]] = {}
         for table in self._routes[sender].tables:
             costs = counts[self._planned.place[self._planned.counted_at[sender, table]]].T
@@ -164,7 +164,7 @@ class _Run:
             self.n_running += n_running
 
     def raster(self, name: str) -> NumberArray:
-        """Return what one node sent, ``[batch, n_steps, *shape]``, channel first."""
+        """Return the raster of one node, ``[batch, n_steps, *shape]``, channel first."""
         place = self._planned.place[name]
         node, at = self._planned.plan.nodes[place], self._at[place]
         raster = (self._spikes if node["is_spiking"] else self._numbers)[:, :, at : at + int(node["size"])]

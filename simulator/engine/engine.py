@@ -235,7 +235,7 @@ class _Run:
         self._send(layer.name, values)
 
     def _current(self, name: str) -> NumberArray:
-        """Return what a receiver holds plus what arrived in this step."""
+        """Return the current of a receiver: the sums that it holds, plus what arrived in this step."""
         for edge in self._program.incoming[name]:
             if self._sinks.get(edge.source) is None:
                 self._received[name, edge.code] += self._message(edge)
@@ -292,7 +292,7 @@ class _Run:
             self._keep_values(node.name, values)
 
     def _message(self, edge: Edge) -> NumberArray:
-        """Return what an edge carries this step, in its code."""
+        """Return the message of an edge in this step, in its code."""
         if edge.source in self._sent:
             return self._sent[edge.source]
         now = self._sent_before(edge.source, edge.delay)

@@ -48,7 +48,7 @@ class Tally:
         self._executed, self._spike, self._delta = (Counts.zeros(len(layers), n_steps) for _ in range(3))
 
     def trace(self) -> Trace:
-        """Return what was counted."""
+        """Return the counts."""
         return Trace(self._layers, self._executed, self._spike, self._delta, self._n_running)
 
     def sent(self, name: str, codes: Collection[Code], *, n_values: Number, n_changes: Number, is_input: bool) -> None:

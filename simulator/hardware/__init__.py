@@ -1,1 +1,1 @@
-"""What hardware holds, how long it takes and what it costs: chips, profiles, placement, energy."""
+"""Hardware: chips and what they hold, profiles and what events cost, placement, time and energy."""

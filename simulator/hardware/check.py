@@ -41,7 +41,7 @@ PER_CORE = {
 
 @dataclass(frozen=True, kw_only=True)
 class Seen:
-    """What data show about the input: whether it sends only 0 and 1, a description, and a remedy if it does not."""
+    """Facts about the input that data show: whether it sends only 0 and 1, a description, and a remedy if not."""
 
     is_binary: bool
     found: str
@@ -50,7 +50,7 @@ class Seen:
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
-    """What is checked. ``seen`` is None if no data were examined."""
+    """The subject of a check. ``seen`` is None if no data were examined."""
 
     program: Program
     chip: Chip
@@ -60,7 +60,7 @@ class Setting:
 
     @property
     def input_kind(self) -> InputKind:
-        """What the input sends: the data decide, or else the program."""
+        """The kind of the input: the data decide, or else the program."""
         if self.seen is None:
             return input_kind(self.program)
         return "spikes" if self.seen.is_binary else "numbers"
@@ -81,7 +81,7 @@ class Fault:
 
     @property
     def key(self) -> tuple[str, str]:
-        """What distinguishes it from other faults."""
+        """The parts that distinguish it from other faults."""
         return self.rule, self.where
 
     def __str__(self) -> str:
@@ -165,7 +165,7 @@ def _examined(setting: Setting) -> tuple[Placement, tuple[Fault, ...]]:
 
 
 def _unable(setting: Setting) -> tuple[Fault, ...]:
-    """Return what the chip cannot execute, however many cores it has."""
+    """Return the faults that remain however many cores the chip has."""
     rules = (_neuron_models, _resets, _signs, _numbers, _payload)
     return tuple(fault for rule in rules for fault in rule(setting))
 

@@ -37,7 +37,7 @@ class Limit:
 
     @property
     def what(self) -> str:
-        """What is limited, for people."""
+        """The limited quantity, for people."""
         return LIMITS[self.name][0]
 
 
@@ -64,7 +64,7 @@ class Synapses:
 
 @dataclass(frozen=True, kw_only=True)
 class Spikes:
-    """What a message carries: ``binary``, that a neuron fired; or ``graded``, a number of at most ``bits`` bits."""
+    """The content of a message: ``binary``, that a neuron fired; or ``graded``, a number of at most ``bits`` bits."""
 
     kind: str
     bits: int

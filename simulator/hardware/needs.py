@@ -26,7 +26,7 @@ INDEX_BITS = (6, 12)  # of a target in an entry, least and most
 
 @dataclass(frozen=True, kw_only=True)
 class Load:
-    """What a core has to hold; ``axons_in`` and memory hold for a block away from the border of an image.
+    """The load of a core; ``axons_in`` and memory hold for a block away from the border of an image.
 
     ``fan_in`` counts the synapses of one neuron; ``destinations`` is the largest number of cores that a neuron reaches.
     """
@@ -76,7 +76,7 @@ class Needs:
         return (int(c[best]), int(h[best]), int(w[best]))[: len(self.shape)], tuple(broken)
 
     def load(self, shape: Shape) -> Load:
-        """Return what a block needs."""
+        """Return the needs of a block."""
         if shape not in self._loads:
             c, h, w = (np.array([n]) for n in as_image(shape))
             self._loads[shape] = Load(**{name: int(n[0]) for name, n in self._of((c, h, w)).items()})

@@ -94,7 +94,7 @@ def place(program: Program, chip: Chip, *, weight_bits: int) -> Placement:
 
 
 def placed_layers(program: Program) -> tuple[str, ...]:
-    """Return what is placed: the layers of neurons, and the output where it receives from a map."""
+    """Return the names of all placed nodes: the layers of neurons, and the output where it receives from a map."""
     reads_currents = any(isinstance(program[edge.source], LinearMap) for edge in program.incoming[program.output.name])
     layers = tuple(layer.name for layer in program.neuron_layers)
     return (*layers, program.output.name) if reads_currents else layers
@@ -193,7 +193,7 @@ def _part(block: Block) -> tuple[slice, ...]:
 
 
 def _routes(program: Program, blocks: Sequence[Block], mesh: Mesh | None) -> dict[str, Route]:
-    """Return what events cost, by sender."""
+    """Return the routes of events, by sender."""
     tiles = {name: _tiles(program, name, blocks, mesh) for name in (program.input.name, *placed_layers(program))}
     codes = codes_sent(program)
     tables: dict[str, dict[str, IntArray]] = {}
@@ -294,7 +294,7 @@ def _connected(conv: Conv, shape: Shape, axis: int) -> NDArray[np.float32]:
 
 
 def _costs(reaching: Mask, to: tuple[IntArray, IntArray], at: tuple[IntArray, IntArray]) -> IntArray:
-    """Return what an event of each neuron costs, ``[*shape, (messages, hops in x, in y)]``.
+    """Return the costs of an event of each neuron, ``[*shape, (messages, hops in x, in y)]``.
 
     Args:
         reaching: which neurons reach which block, ``[n_blocks, *shape]``, or with one channel for all.

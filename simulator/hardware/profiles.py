@@ -23,7 +23,7 @@ LAYER_KINDS = ("dense", "conv")
 
 @dataclass(frozen=True, kw_only=True)
 class Price:
-    """What one count costs, in pJ; ``low`` and ``high`` are the figures of other sources."""
+    """The price of one count, in pJ; ``low`` and ``high`` are the figures of other sources."""
 
     term: str
     counts: tuple[str, ...]
@@ -74,7 +74,7 @@ class Latency:
 
 @dataclass(frozen=True, kw_only=True)
 class IntegerMac:
-    """What a multiply-accumulate of integers costs, in pJ: the price of an ANN baseline."""
+    """The price of a multiply-accumulate of integers, in pJ, for an ANN baseline."""
 
     bits: int
     value_pj: float
@@ -84,7 +84,7 @@ class IntegerMac:
 
 @dataclass(frozen=True, kw_only=True)
 class Point:
-    """What was measured at one operating point: it is shown, but never added up or used as the price of an event."""
+    """A measurement at one operating point: it is shown, but never added up or used as the price of an event."""
 
     name: str
     low: float
@@ -113,7 +113,7 @@ class Profile:
     not_priced: tuple[str, ...]
 
     def mac_pj(self, bits: int | None = None) -> float | None:
-        """Return what a multiply-accumulate of a dense network costs, in floats or in integers; None without a price.
+        """Return the price of a MAC of a dense network, in floats or in integers; None if there is none.
 
         In floats, a MAC of a spiking network costs the same, if the profile prices floats.
         """

@@ -29,7 +29,7 @@ class Picture:
 
 
 def pictures(report: Report) -> list[Picture]:
-    """Return what can be drawn of a report; figures are means over samples."""
+    """Draw all pictures of a report; figures are means over samples."""
     found = [_events(report), _synops(report), _layers(report)]
     if report["overlap"]:
         found.append(_overlap(report["overlap"]))

@@ -9,6 +9,7 @@ import click
 from tdd_deploy.options.analysis import AnalysisOptions
 from tdd_deploy.options.dataset import AnalyzedData
 from tdd_deploy.options.declare import Gathered
+from tdd_deploy.options.functions import OPTIONS
 
 from .console import console, echo_json, json_option, make_table, samples_progress, say
 from .flags import PATH, with_options
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("run", type=PATH)
-@with_options(AnalyzedData, AnalysisOptions, required=("data",))
+@with_options(*OPTIONS["analyze"], required=("data",))
 @json_option
 @click.option("--out", type=PATH, help="Write analysis.json and pictures (PNG) into this folder.")
 def analyze(run: Path, *, options: Gathered, as_json: bool, out: Path | None) -> None:

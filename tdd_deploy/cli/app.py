@@ -11,8 +11,8 @@ from importlib import import_module
 
 import click
 
-from tdd_deploy import __version__
 from tdd_deploy.errors import Interrupted, TddDeployError, WorkerFailed, did_you_mean
+from tdd_deploy.version import __version__
 
 from .console import is_first
 from .flags import with_flags

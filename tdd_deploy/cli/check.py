@@ -7,6 +7,7 @@ import click
 
 from tdd_deploy.options.dataset import SeenData
 from tdd_deploy.options.declare import Gathered
+from tdd_deploy.options.functions import OPTIONS
 from tdd_deploy.options.model import Model
 from tdd_deploy.options.placement import Placement
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 @click.option(
     "--target", required=True, help="Place it on this chip (loihi1, loihi2, truenorth), a profile of one, or a .toml."
 )
-@with_options(Model, Placement, SeenData)
+@with_options(*OPTIONS["check"])
 @json_option
 def check(file: Path, *, target: str, options: Gathered, as_json: bool) -> None:
     """Check whether FILE (a .nir, .net or .onnx file, or a run folder) fits on a chip, and what helps if it does not.

@@ -9,6 +9,7 @@ from tdd_deploy.options.dataset import CalibrationData
 from tdd_deploy.options.declare import Gathered
 from tdd_deploy.options.encoding import StatedSteps
 from tdd_deploy.options.export import Export
+from tdd_deploy.options.functions import OPTIONS
 from tdd_deploy.options.model import Model
 from tdd_deploy.options.quantization import Quantization
 from tdd_deploy.options.vocabulary import TARGETS
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 @click.argument("file", type=PATH)
 @word_option("--target", words=TARGETS, required=True, help="Write the network for this target.")
 @click.option("--out", type=PATH, required=True, help="Write this file; lava: folder.")
-@with_options(Model, Quantization, Export, StatedSteps, CalibrationData)
+@with_options(*OPTIONS["export"])
 @json_option
 def export(file: Path, *, target: str, out: Path, options: Gathered, as_json: bool) -> None:
     """Write FILE (a .nir, .net or .onnx file, or a run folder) for a target.

@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 import click
 from click.core import ParameterSource
 
-from tdd_deploy import options
 from tdd_deploy.errors import PARAMETER, BadFile, BadOptions, Violation, did_you_mean
 from tdd_deploy.options.declare import Declaration, Option, Options, gather, options_of
+from tdd_deploy.options.functions import OPTIONS
 
 PATH = click.Path(path_type=Path)
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -21,7 +21,9 @@ TOML = "write TOML, such as: [train] and below it epochs = 25"
 def _flags() -> Mapping[str, str]:
     """Return the flag of every parameter, by its name."""
     own = {name: f"--{name}" for name in ("out", "resume", "config", "target", "python", "inputs")}
-    return own | {each.name: f"--{each.key}" for owner in options.owners() for each in options_of(owner)}
+    return own | {
+        each.name: f"--{each.key}" for owners in OPTIONS.values() for owner in owners for each in options_of(owner)
+    }
 
 
 def with_flags(text: str) -> str:

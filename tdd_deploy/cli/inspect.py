@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from tdd_deploy.options.declare import Gathered
+from tdd_deploy.options.functions import OPTIONS
 from tdd_deploy.options.model import Model
 
 from .console import console, echo_json, json_option, make_table, say
@@ -13,7 +14,7 @@ from .flags import PATH, with_options
 
 @click.command()
 @click.argument("file", type=PATH)
-@with_options(Model)
+@with_options(*OPTIONS["inspect"])
 @json_option
 def inspect(file: Path, *, options: Gathered, as_json: bool) -> None:
     """Print the contents of FILE (a .nir, .net or .onnx file, or a run folder), every choice named.

@@ -8,6 +8,7 @@ import click
 
 from tdd_deploy.options.dataset import NamedData
 from tdd_deploy.options.declare import Gathered
+from tdd_deploy.options.functions import OPTIONS
 from tdd_deploy.options.pruning import PruneOptions
 
 from .console import console, echo_json, json_option, make_table, samples_progress, say
@@ -16,7 +17,7 @@ from .flags import PATH, with_options
 
 @click.command()
 @click.argument("run", type=PATH)
-@with_options(NamedData, PruneOptions, required=("data",))
+@with_options(*OPTIONS["prune"], required=("data",))
 @json_option
 @click.option("--out", type=PATH, required=True, help="Write this new run folder.")
 def prune(run: Path, *, options: Gathered, as_json: bool, out: Path) -> None:

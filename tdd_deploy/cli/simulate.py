@@ -8,8 +8,9 @@ import click
 
 from tdd_deploy.options.dataset import Dataset
 from tdd_deploy.options.declare import Gathered
-from tdd_deploy.options.encoding import Coding, Encoding, Output
+from tdd_deploy.options.encoding import Coding, Encoding
 from tdd_deploy.options.execution import Execution
+from tdd_deploy.options.functions import OPTIONS
 from tdd_deploy.options.model import Model
 from tdd_deploy.options.pricing import Pricing
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("file", type=PATH)
-@with_options(Model, Dataset, Encoding, Coding, Output, Pricing, Execution, required=("data",))
+@with_options(*OPTIONS["simulate"], required=("data",))
 @click.option(
     "--by",
     type=click.Choice(("step", "layer")),
@@ -50,7 +51,6 @@ def simulate(file: Path, *, options: Gathered, by: str, as_json: bool, out: Path
             model=options[Model],
             encoding=options[Encoding],
             coding=options[Coding],
-            output=options[Output],
             execution=options[Execution],
             pricing=options[Pricing],
             out=out,

@@ -9,6 +9,7 @@ import click
 from tdd_deploy.options.dataset import Dataset
 from tdd_deploy.options.declare import Gathered
 from tdd_deploy.options.encoding import SeededSteps
+from tdd_deploy.options.functions import OPTIONS
 from tdd_deploy.options.grid import Grid
 from tdd_deploy.options.model import Model
 
@@ -18,7 +19,7 @@ from .flags import PATH, with_options
 
 @click.command()
 @click.argument("runs", type=PATH, nargs=-1, required=True)
-@with_options(Model, Dataset, SeededSteps, Grid, required=("data",))
+@with_options(*OPTIONS["sweep"], required=("data",))
 @json_option
 @click.option("--out", type=PATH, required=True, help="Write sweep.json, sweep.csv and sweep.svg into this folder.")
 def sweep(runs: tuple[Path, ...], *, options: Gathered, as_json: bool, out: Path) -> None:

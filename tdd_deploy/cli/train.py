@@ -6,7 +6,8 @@ from typing import Any
 import click
 
 from tdd_deploy.options.declare import Gathered
-from tdd_deploy.options.training import HEADINGS, LearnedData, Place, TrainOptions
+from tdd_deploy.options.functions import OPTIONS
+from tdd_deploy.options.training import HEADINGS
 
 from .console import is_first, say, training_progress
 from .flags import PATH, with_options
@@ -28,7 +29,7 @@ class Grouped(click.Command):
 
 
 @click.command(cls=Grouped)
-@with_options(LearnedData, TrainOptions, Place)
+@with_options(*OPTIONS["train"])
 @click.option("--resume", is_flag=True, help="Continue the run in --out, to the same weights as without a break.")
 @click.option("--out", type=PATH, required=True, help="Write this run folder; new, unless --resume.")
 def train(*, options: Gathered, resume: bool, out: Path) -> None:

@@ -9,6 +9,7 @@ import click
 from tdd_deploy.options.dataset import ComparedData
 from tdd_deploy.options.declare import Gathered
 from tdd_deploy.options.encoding import Output, Steps
+from tdd_deploy.options.functions import OPTIONS
 from tdd_deploy.options.model import Model
 from tdd_deploy.options.quantization import ComparedQuantization
 from tdd_deploy.options.verification import Verification
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("file", type=PATH)
-@with_options(Model, ComparedData, Steps, Verification, ComparedQuantization, Output, required=("data",))
+@with_options(*OPTIONS["verify"], required=("data",))
 @json_option
 def verify(file: Path, *, options: Gathered, as_json: bool) -> None:
     """Run samples on several backends and compare each one with the one before it.

@@ -5,13 +5,12 @@ from .arrays import open_arrays
 from .binning import Binning
 from .catalog import DATASETS, is_file, open_data
 from .choice import Choice
-from .encoders import ENCODERS, Frames, check_encoder, encode
+from .encoders import Frames, check_encoder, encode
 from .labels import check_labels
 from .source import Batch, Source
 
 __all__ = [
     "DATASETS",
-    "ENCODERS",
     "Arrangement",
     "Batch",
     "Binning",

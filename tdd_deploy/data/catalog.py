@@ -105,7 +105,7 @@ def open_data(
 
 
 def is_file(name: str) -> bool:
-    """Say whether data are named by the path of a file."""
+    """Decide whether data are named by the path of a file."""
     return name.endswith(".npz")
 
 

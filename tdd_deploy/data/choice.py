@@ -55,7 +55,7 @@ class Choice:
             BadOption: no data were chosen.
         """
         if self.options.data is None:
-            remedy = "name a data set or an .npz, or in Python give arrays as x and y"
+            remedy = "Name a data set or an .npz, or in Python give arrays as x and y."
             raise BadOption("data", "is missing", remedy=remedy)
         return self.open()
 

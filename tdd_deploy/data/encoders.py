@@ -6,8 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tdd_deploy.errors import BadData, BadOption, Violation, did_you_mean
-
-ENCODERS = ("direct", "poisson")
+from tdd_deploy.options.vocabulary import ENCODERS
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -73,7 +72,7 @@ def encode(x: npt.NDArray[np.float32], *, in_time: bool, encoder: str, n_steps: 
     Args:
         x: ``[B, *shape]``, or in time ``[B, T, *shape]``; only the first ``n_steps`` of T are used.
         in_time: whether x has the axis T.
-        encoder: one of ``ENCODERS``.
+        encoder: one of ``vocabulary.ENCODERS``.
         n_steps: time steps, in time at most T.
         seed: 0 or more; ``direct`` does not use it.
         start: index of the first sample in its split.

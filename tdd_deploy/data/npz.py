@@ -68,7 +68,7 @@ class Transposed:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Of one sample."""
+        """Type of one sample."""
         return self.records.dtype
 
     def read(self, start: int, stop: int, size: int) -> Iterator[NDArray[Any]]:

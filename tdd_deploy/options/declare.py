@@ -210,12 +210,14 @@ class Options:
         yield from ()
 
     def violations(self) -> Iterator[Violation]:
-        """Yield every value out of range, and every conflict."""
+        """Yield every value out of range, and every conflict of the other values."""
+        wrong = set()
         for each in options_of(type(self)):
             violation = each.violation(getattr(self, each.name))
             if violation is not None:
+                wrong.add(violation.where)
                 yield violation
-        yield from self.conflicts()
+        yield from (conflict for conflict in self.conflicts() if conflict.where not in wrong)
 
     def checked(self) -> Self:
         """Return these options, unless there is something wrong with them.

@@ -4,7 +4,7 @@ import math
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from tdd_deploy.errors import BadOptions, Violation
 
@@ -36,6 +36,7 @@ from .vocabulary import (
     Weigh,
 )
 
+Chosen = TypeVar("Chosen", bound="TrainOptions")
 OF_EVENTS = ("bin_us", "bins", "bin_value", "downsample")  # options of a run that say how events are cut
 OF_DATA = ("data", "frames", "input_scale", *OF_EVENTS)  # recorded beside the fields of TrainOptions
 L1: Mapping[str, Any] = {"lambda_": 0.75, "weigh": "layers"}
@@ -60,7 +61,7 @@ WITHOUT_NEURONS = ("neuron", "reset", "reset_to", "beta", "threshold", "learn", 
 WITHOUT_TIME = ("encoder", "strategy", "fisher")
 ABOVE_0 = Range(0, above=True, below=True)
 FRACTION = Range(0, 1, below=True)
-NETWORK, NEURONS, METHOD = "The network", "The neurons", "What it optimizes"
+NETWORK, NEURONS, METHOD = "The network", "The neurons", "The objective"
 LEARNING, PLACE = "How it learns", "Where it learns"
 HEADINGS = (HEADING, NETWORK, NEURONS, METHOD, LEARNING, PLACE)  # in the order of the help
 
@@ -170,7 +171,7 @@ class TrainOptions(Options):
         None,
         metavar="ALPHA",
         within=ABOVE_0,
-        help="Paste boxes of other images, and mix the labels; with `mixup`, a batch has one of both. Default: none.",
+        help="Paste boxes of other images; with `mixup`, each batch has one of the two. Default: none.",
         heading=HEADING,
     )
     ema: float | None = option(
@@ -286,7 +287,7 @@ class TrainOptions(Options):
         yield from super().conflicts()
         yield from _numbers(self)
         yield from _belonging_to_others(self)
-        yield from _incompatible(self)
+        yield from _incompatible(_with_defaults(self))
         if self.qat is not None:
             yield from _incompatible_with_integers(self)
         if self.is_ann:
@@ -301,13 +302,7 @@ class TrainOptions(Options):
         found = list(self.violations())
         if found:
             raise BadOptions("", found)
-        defaults = {
-            name: value
-            for _, chosen, table in _choosers(self)
-            for name, value in table[chosen].items()
-            if getattr(self, name) is None
-        }
-        return replace(self, **defaults)
+        return _with_defaults(self)
 
     @classmethod
     def from_json(cls, recorded: Mapping[str, Any]) -> dict[str, Any]:
@@ -325,6 +320,17 @@ def _choosers(options: TrainOptions) -> tuple[tuple[str, str, Mapping[str, Mappi
     )
 
 
+def _with_defaults(options: Chosen) -> Chosen:
+    """Fill in the defaults of the method, the strategy and the optimizer."""
+    defaults = {
+        name: value
+        for _, chosen, table in _choosers(options)
+        for name, value in table.get(chosen, {}).items()
+        if getattr(options, name) is None
+    }
+    return replace(options, **defaults)
+
+
 def _numbers(options: TrainOptions) -> Iterator[Violation]:
     """Yield numbers out of a range that depends on other options, or on float32."""
     if not 0 < _in_float32(options.learning_rate) < math.inf:
@@ -337,7 +343,7 @@ def _numbers(options: TrainOptions) -> Iterator[Violation]:
         allowed = f"at least 0 and below the {options.epochs} epochs of the run"
         yield Violation("`warmup`", shortest(options.warmup), allowed)
     if not options.reset_to:
-        yield Violation("`reset_to`", "nothing", "one or more numbers from 0 to 1")
+        yield Violation("`reset_to`", "nothing", "0 to 1, or several")
     if options.beta == 0 and "beta" in options.learn:
         yield Violation("`learn=beta`", "cannot be combined with `beta=0`", remedy="Use a `beta` above 0.")
 

@@ -47,7 +47,7 @@ class Program:
     n_steps: int | None  # time steps per sample, unless a run chooses others; None: not stated
     integration: Integration  # the rule that turned time constants into fractions kept
     number_format: NumberFormat
-    encoder: str  # how samples become inputs: a name of data.ENCODERS
+    encoder: str  # how samples become inputs: a name of vocabulary.ENCODERS
     provenance: Mapping[str, str] = field(default_factory=dict)
 
     def __eq__(self, other: object) -> bool:

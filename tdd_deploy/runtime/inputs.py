@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from tdd_deploy.data import Arrangement, Source, arrange, check_encoder, check_labels, encode
 from tdd_deploy.data.encoders import Encoded, Frames, sent_on_change
 from tdd_deploy.errors import BadData, BadOption, Violation
-from tdd_deploy.options.encoding import Encoding
+from tdd_deploy.options.encoding import MOST_STEPS, Encoding
 from tdd_deploy.program import Program
-from tdd_deploy.program.bounds import MOST_STEPS, largest_input
+from tdd_deploy.program.bounds import largest_input
 from tdd_deploy.program.inputs import nearest_integers
 from tdd_deploy.program.rounding import PIXELS
 
@@ -111,7 +111,7 @@ class EncodedInputs:
         program: receives the samples.
         arrangement: how a sample fits the program's input.
         encoding: what the user chose.
-        encoder: one of ``data.ENCODERS``.
+        encoder: one of ``vocabulary.ENCODERS``.
         n_steps: time steps of every sample.
         n_steps_from: where the number of time steps comes from, for reports.
     """

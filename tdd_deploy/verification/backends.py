@@ -12,6 +12,7 @@ import numpy as np
 
 from tdd_deploy.data import Frames
 from tdd_deploy.errors import BadOption, MissingDependency, MissingEnvironment, NotExportable, did_you_mean
+from tdd_deploy.options.vocabulary import BACKENDS
 from tdd_deploy.program import Code, Program, with_code
 from tdd_deploy.program.inputs import as_input
 
@@ -19,11 +20,9 @@ from .recording import Array, Recorded
 
 if TYPE_CHECKING:
     from tdd_deploy.exporters.onnx.run import Runner
-    from tdd_deploy.options.vocabulary import Form
-    from tdd_deploy.options.vocabulary import Mapping as LavaMapping
+    from tdd_deploy.options.vocabulary import Form, Mapping
 
 Backend = Callable[[Array], Recorded]  # inputs [n_steps, batch, *shape], encoded
-BACKENDS = ("torch", "reference", "event", "onnx", "openvino", "integer", "lava")
 
 
 @dataclass(frozen=True)
@@ -33,7 +32,7 @@ class Backends:
     path: Path | None
     program: Program
     quantized: Callable[[], Program]
-    mapping: "LavaMapping"
+    mapping: "Mapping"
     timeout_s: float
 
     def named(self, names: Sequence[str]) -> list[Backend]:
@@ -238,7 +237,7 @@ def _exported_backend(
     return run
 
 
-def lava_backend(program: Program, name: str, mapping: "LavaMapping", *, timeout_s: float) -> Backend:
+def lava_backend(program: Program, name: str, mapping: "Mapping", *, timeout_s: float) -> Backend:
     """Prepare Lava's simulation of Loihi 2, in its own environment.
 
     Raises:

@@ -36,8 +36,8 @@ def trained(folder, **chosen):
     saved = torch.load(folder / "checkpoint.pt", weights_only=True)
     found = quantize(in_floats, bits=options.qat, input_bits=saved["progress"]["input_bits"])
     assert program.number_format == "integer"
-    assert program.digest == found.program.digest == finished["program"]
-    return run.deployed, program, finished["epochs"][-1], options
+    assert program.digest == found.program.digest == finished.recorded["program"]
+    return run.deployed, program, finished.history[-1], options
 
 
 def inputs_of(options, x):

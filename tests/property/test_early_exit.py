@@ -58,7 +58,7 @@ def test_a_sample_ends_when_it_is_decided_and_nothing_later_is_counted(seed, is_
 
 @pytest.mark.parametrize("margin", [0.0, -1.0, float("nan"), float("inf")])
 def test_a_margin_is_above_zero(margin):
-    with pytest.raises(BadOption, match=r"--early-exit is .*; allowed: a number above 0"):
+    with pytest.raises(BadOption, match=r"^early_exit must be a number above 0, .* \(got "):
         Engine(by_hand.program()).run(Given(by_hand.INPUTS), n_steps=3, early_exit=margin)
 
 

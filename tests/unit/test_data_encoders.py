@@ -3,9 +3,10 @@ import math
 import numpy as np
 import pytest
 
-from tdd_deploy.data import ENCODERS, encode
+from tdd_deploy.data import encode
 from tdd_deploy.data.encoders import Frames, sent_on_change
 from tdd_deploy.errors import BadData, BadOption
+from tdd_deploy.options.vocabulary import ENCODERS
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.random((6, 1, 4, 4), dtype=np.float32)  # [B, *shape]

@@ -90,10 +90,13 @@ class TestConversion:
         path: Path | None = option(None, help="A path.")
         text: str | None = option(None, help="A text.")
         several: tuple[float, ...] = option((), help="Numbers.")
+        within: float = option(0.0, within=Range(0, 1), help="A fraction.")
 
         def conflicts(self) -> Iterator[Violation]:
             if self.yes and self.word == "right":
                 yield Violation("`yes`", "cannot be combined with `word=right`")
+            if self.yes and self.within:
+                yield Violation("`within`", "cannot be combined with `yes`")
 
     def test_values_of_a_field_s_kind_are_taken(self) -> None:
         given = {"whole": 3, "number": "1/256", "word": "right", "path": "a/b", "text": Path("c"), "several": [1, 2.5]}
@@ -105,6 +108,7 @@ class TestConversion:
         ("name", "value"),
         [
             ("whole", 1.5), ("whole", "3"), ("whole", True), ("number", "x"), ("number", True), ("number", "1/0"),
+            ("number", "nan"), ("number", "inf"), ("number", "1e400"), ("number", "1e999999999"), ("number", 10**400),
             ("word", "lefty"), ("word", 3), ("yes", 1), ("yes", "yes"), ("path", 3), ("text", 3), ("several", ["x"]),
         ],
     )  # fmt: skip
@@ -115,6 +119,18 @@ class TestConversion:
     def test_an_unknown_word_is_answered_with_the_closest(self) -> None:
         with pytest.raises(BadOptions, match=r"word must be left or right \(got 'rigth'\). Did you mean right\?"):
             self.Kinds.of(word="rigth")
+
+    def test_numbers_are_shown_with_all_their_digits(self) -> None:
+        with pytest.raises(BadOptions, match=r"^within must be 0 to 1 \(got 1\.0000000001\)\.$"):
+            self.Kinds.of(within=1.0000000001)
+        with pytest.raises(BadOptions, match=r"\(got 2\)"):
+            self.Kinds.of(within=2.0)
+
+    def test_a_value_out_of_range_is_named_once(self) -> None:
+        with pytest.raises(BadOptions, match=r"^within must be 0 to 1 \(got 3\)\.$"):
+            self.Kinds.of(within=3, yes=True)
+        with pytest.raises(BadOptions, match=r"^within cannot be combined with yes\.$"):
+            self.Kinds.of(within=0.5, yes=True)
 
     def test_what_excludes_each_other_is_one_sentence(self) -> None:
         with pytest.raises(BadOptions, match=r"^yes cannot be combined with word=right\.$"):
@@ -130,6 +146,8 @@ class TestConversion:
         (Range(0, 1, below=True), "at least 0 and below 1", [0, 0.999], [1]),
         (Range(0, 1, above=True, below=True), "above 0 and below 1", [0.5], [0, 1]),
         (Range(2, 8), "2 to 8", [2, 8], [1, 9]),
+        (Range(1, 2**24), "1 to 16,777,216", [2**24], [0, 2**24 + 1]),
+        (Range(0, 2**63 - 1), "0 to 2**63 - 1", [0, 2**63 - 1], [-1, 2**63]),
         (Range(2, why="as batch norm needs"), "2 or more, as batch norm needs", [2], [1]),
     ],
 )

@@ -34,14 +34,23 @@ def test_what_runs_in_lava_is_listed_as_data_to_the_last_file() -> None:
 
 
 def test_profiles_chips_and_the_page_are_listed_as_data() -> None:
-    room = ROOT / "simulator"
-    listed = {path for pattern in SETUPTOOLS["package-data"]["tdd_deploy.simulator"] for path in room.glob(pattern)}
-    there = {path for path in room.rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc", ".nbi", ".nbc")}
+    listed = {
+        path
+        for package, patterns in SETUPTOOLS["package-data"].items()
+        if package.startswith("tdd_deploy.simulator")
+        for pattern in patterns
+        for path in (ROOT / SETUPTOOLS["package-dir"][package]).glob(pattern)
+    }
+    there = {
+        path
+        for path in (ROOT / "simulator").rglob("*")
+        if path.is_file() and path.suffix not in (".py", ".pyc", ".nbi", ".nbc")
+    }
     assert listed == there
 
 
 @pytest.mark.parametrize("name", ["simulator", "exporters"])
-def test_the_two_rooms_at_the_root_are_linked_into_the_package(name: str) -> None:
+def test_the_two_folders_at_the_root_are_linked_into_the_package(name: str) -> None:
     link = ROOT / "tdd_deploy" / name
     assert link.is_symlink()
     assert link.resolve() == ROOT / name

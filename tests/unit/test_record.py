@@ -99,7 +99,7 @@ def test_a_run_that_stops_leaves_the_old_file(tmp_path):
 def test_a_layer_named_output_is_refused(tmp_path):
     program = by_hand.renamed(by_hand.program(), "hidden", "output")
     with (
-        pytest.raises(BadOption, match=r"record cannot hold a layer named output. Rename the layer"),
+        pytest.raises(BadOption, match=r"record cannot hold a layer named output\. Rename the layer"),
         recording(tmp_path / "a.npz", program, n_samples=1, n_steps=3),
     ):
         pytest.fail("the body must not run")

@@ -1,15 +1,18 @@
 """Whatever is chosen together is learned from, or refused with the reason."""
 
+from typing import get_args
+
 import numpy as np
 import pytest
 import torch
 
 from tdd_deploy.errors import BadOptions
 from tdd_deploy.options.training import METHOD_DEFAULTS, STRATEGY_DEFAULTS, TrainOptions
-from tdd_deploy.options.vocabulary import SPIKING
+from tdd_deploy.options.vocabulary import SPIKING, Transmission
 from tdd_deploy.training import Samples, TrainingData, fit
+from tdd_deploy.training.build import make_network, make_objective, make_strategy
 from tdd_deploy.training.methods import STEP_LOSSES
-from tdd_deploy.training.strategies import TRANSMISSIONS, Batch
+from tdd_deploy.training.strategies import Batch
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -18,18 +21,18 @@ def reasons(strategy, loss, method, transmit):
     """What the options of a combination must be refused for."""
     score = METHOD_DEFAULTS[method].get("score")
     return {
-        "--transmit": transmit is not None and method != "tdd-ddla",
-        "--loss": loss == "rate" and (strategy != "bptt" or transmit in ("open", "closed")),
-        "--score": strategy == "sltt-k" and score == "gsc",
+        "`transmit`": transmit is not None and method != "tdd-ddla",
+        "`loss=rate`": loss == "rate" and (strategy != "bptt" or transmit in ("open", "closed")),
+        "`score=gsc`": strategy == "sltt-k" and score == "gsc",
     }
 
 
 def learned(options):
     """The gradients of one batch, by the names of parameters, and the loss."""
     torch.manual_seed(0)
-    network = options.make_network((1, 4, 4), 3)
-    strategy = options.make_strategy(network, 3)
-    objective = options.make_objective(network)
+    network = make_network(options, (1, 4, 4), 3)
+    strategy = make_strategy(options, network, 3)
+    objective = make_objective(options, network)
     generator = torch.Generator().manual_seed(0)
     x, targets = torch.rand(1, 8, 1, 4, 4, generator=generator), torch.arange(8) % 3
     found = strategy.learn(network.train(), Batch(x, targets, options.steps, objective, generator))
@@ -40,7 +43,7 @@ def learned(options):
 @pytest.mark.parametrize("loss", STEP_LOSSES)
 @pytest.mark.parametrize("strategy", STRATEGY_DEFAULTS)
 def test_every_combination_learns_or_is_refused_for_a_reason(strategy, loss, method):
-    for transmit in (None, *TRANSMISSIONS):
+    for transmit in (None, *get_args(Transmission)):
         options = TrainOptions(
             network="mlp", steps=3, strategy=strategy, loss=loss, method=method, transmit=transmit,
             learn=("beta", "threshold"),

@@ -4,6 +4,7 @@ import torch
 
 from tdd_deploy.options.training import TrainOptions
 from tdd_deploy.training import Samples, evaluation
+from tdd_deploy.training.build import make_network
 from tdd_deploy.training.evaluation import batch_size, evaluate
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -11,7 +12,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 def network(name, shape, **options):
     torch.manual_seed(0)
-    return TrainOptions(network=name, **options).checked().make_network(shape, 10)
+    return make_network(TrainOptions(network=name, **options).checked(), shape, 10)
 
 
 def test_small_networks_are_measured_256_samples_at_a_time():

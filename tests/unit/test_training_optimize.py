@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from tdd_deploy.options.training import TrainOptions
+from tdd_deploy.training.build import make_network
 from tdd_deploy.training.optimize import averaged, learning_rate, make_optimizer
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -58,7 +59,7 @@ def test_weight_decay_is_within_the_gradient_but_for_adamw():
 
 def test_the_average_keeps_its_fraction_and_less_at_first():
     options = TrainOptions(network="mlp", ema=0.3).checked()
-    network = options.make_network((4,), 2)
+    network = make_network(options, (4,), 2)
     norm = network["fc1"].norm
     average = averaged(options, network)
     expected = None
@@ -76,4 +77,4 @@ def test_the_average_keeps_its_fraction_and_less_at_first():
 
 def test_without_ema_there_is_no_average():
     options = TrainOptions(network="mlp").checked()
-    assert averaged(options, options.make_network((4,), 2)) is None
+    assert averaged(options, make_network(options, (4,), 2)) is None

@@ -11,11 +11,13 @@ from safetensors.torch import load
 from torch.optim import Optimizer
 
 from tdd_deploy.errors import BadOption, BadOptions, Interrupted
+from tdd_deploy.options.pruning import PruneOptions
 from tdd_deploy.options.training import TrainOptions
 from tdd_deploy.program import Conv, Dense
-from tdd_deploy.training import prune as room
+from tdd_deploy.training import prune as pruning
+from tdd_deploy.training.build import make_network
 from tdd_deploy.training.fisher import information
-from tdd_deploy.training.prune import PruneOptions, prune
+from tdd_deploy.training.prune import prune
 from tdd_deploy.training.samples import Samples, TrainingData
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -27,8 +29,8 @@ CHOSEN = PruneOptions(sparsity=0.8, rounds=2, epochs=1, samples=24)
 def samples(n, shape=(12,), seed=0):
     rng = np.random.default_rng(seed)
     labels = rng.integers(0, 3, n)
-    centres = np.random.default_rng(99).normal(0, 1, (3, *shape))
-    return Samples((centres[labels] + rng.normal(0, 0.5, (n, *shape))).astype(np.float32), labels)
+    centers = np.random.default_rng(99).normal(0, 1, (3, *shape))
+    return Samples((centers[labels] + rng.normal(0, 0.5, (n, *shape))).astype(np.float32), labels)
 
 
 def data_of(shape=(12,)):
@@ -39,7 +41,7 @@ def data_of(shape=(12,)):
 
 def network_for(options=OPTIONS, shape=(12,), seed=0):
     torch.manual_seed(seed)
-    return options.make_network(shape, 3).eval()
+    return make_network(options, shape, 3).eval()
 
 
 def weights_of(tensors):
@@ -240,9 +242,11 @@ def test_all_faults_of_the_options_are_reported_at_once() -> None:
 
 def test_of_weights_that_matter_alike_the_smaller_go_first(monkeypatch: pytest.MonkeyPatch) -> None:
     def nothing(network, x, labels, n_steps):
-        return room.Information(({n: torch.zeros_like(c.weights.weight) for n, c in network.connections.items()},), 1)
+        return pruning.Information(
+            ({n: torch.zeros_like(c.weights.weight) for n, c in network.connections.items()},), 1
+        )
 
-    monkeypatch.setattr(room, "information", nothing)
+    monkeypatch.setattr(pruning, "information", nothing)
     chosen = replace(CHOSEN, epochs=0, rounds=1)
     both = [
         list(prune(network_for(), OPTIONS, data_of(), replace(chosen, by=by)))[-1] for by in ("fisher", "magnitude")

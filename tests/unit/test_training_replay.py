@@ -14,6 +14,7 @@ from tdd_deploy.importers import read
 from tdd_deploy.options.training import TrainOptions
 from tdd_deploy.program.quantization.quantize import quantize
 from tdd_deploy.training import load, load_run, replay
+from tdd_deploy.training.build import make_network
 from tdd_deploy.training.lower import lower
 from tdd_deploy.verification.backends import event_backend, reference_backend, torch_backend
 from tdd_deploy.verification.comparison import compare
@@ -28,7 +29,7 @@ def run_folder(folder, *, name="network.nir", **chosen):
     """A run that ends as it began, with its batch norm shaken; returns its program as the file holds it."""
     options = TrainOptions(steps=N_STEPS, **chosen).checked()
     torch.manual_seed(0)
-    net = shaken(options.make_network(SHAPE, 4)).eval()
+    net = shaken(make_network(options, SHAPE, 4)).eval()
     folder.mkdir()
     recorded = {"options": options.as_json(), "data": {"input_shape": SHAPE, "n_classes": 4}, "epochs": []}
     (folder / "train.json").write_text(json.dumps(recorded))

@@ -2,13 +2,15 @@
 
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
+from typing import get_args
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from tdd_deploy.training.methods import SCORES, Ddla, L1Delta, L1Onset, L1Spikes, RateLoss, RmpLoss, TetLoss, kept_mask
+from tdd_deploy.options.vocabulary import Score
+from tdd_deploy.training.methods import Ddla, L1Delta, L1Onset, L1Spikes, RateLoss, RmpLoss, TetLoss, kept_mask
 from tdd_deploy.training.network import Connection, Gate, Network, Neurons, Part
 from tdd_deploy.training.strategies import Batch, Objective, Online, Unrolling
 from tests.kept import most_kept
@@ -145,7 +147,7 @@ def test_a_penalty_is_added_per_layer_with_its_weights(layers):
 
 
 @pytest.mark.parametrize("name", ["mlp", "tiny resnet"])
-@pytest.mark.parametrize("score", SCORES)
+@pytest.mark.parametrize("score", get_args(Score))
 @pytest.mark.parametrize("reading", ["F", "D"])
 @pytest.mark.parametrize("strategy", [Unrolling(), Online()], ids=str)
 def test_with_everything_kept_or_no_weight_or_one_step_ddla_is_tet_bit_for_bit(strategy, reading, score, name):
@@ -396,7 +398,7 @@ def test_with_nothing_kept_receivers_hold_the_first_step_for_ever(transmit):
     assert received.eq(spikes[0]).all()
 
 
-@pytest.mark.parametrize("score", SCORES)
+@pytest.mark.parametrize("score", get_args(Score))
 @pytest.mark.parametrize("transmit", ["open", "closed"])
 @pytest.mark.parametrize("name", ["mlp", "conv-small"])
 def test_online_with_everything_sent_either_way_is_all_bit_for_bit(name, transmit, score):

@@ -7,6 +7,7 @@ import signal
 import threading
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -16,13 +17,14 @@ from safetensors.torch import load_file
 from tdd_deploy.data import Frames, open_data
 from tdd_deploy.errors import BadFile, BadOption, BadOptions, Interrupted
 from tdd_deploy.options.training import TrainOptions
-from tdd_deploy.options.vocabulary import SPIKING
+from tdd_deploy.options.vocabulary import SPIKING, Score
 from tdd_deploy.program import Dense
 from tdd_deploy.program.quantization.quantize import quantize
 from tdd_deploy.simulator.engine.engine import Engine
 from tdd_deploy.training import Samples, TrainingData, augment, fit, trainer
+from tdd_deploy.training.build import make_network
 from tdd_deploy.training.lower import lower
-from tdd_deploy.training.methods import SCORES, TetLoss
+from tdd_deploy.training.methods import TetLoss
 from tdd_deploy.training.network import Neurons
 from tdd_deploy.training.samples import encoded
 from tdd_deploy.training.strategies import Unrolling
@@ -114,7 +116,7 @@ def send(number):
 def fresh_network(options, data):
     """The network as a run with this seed begins with it."""
     torch.manual_seed(options.seed)
-    return options.make_network(data.input_shape, data.n_classes)
+    return make_network(options, data.input_shape, data.n_classes)
 
 
 def unrolled(network, x, options):
@@ -146,8 +148,8 @@ def test_training_leaves_every_global_generator_as_it_was(tmp_path):
 @pytest.mark.parametrize(
     "like_tet",
     [
-        *({"score": score, "reading": reading, "keep": 1.0} for score in SCORES for reading in ("F", "D")),
-        *({"score": score, "lambda_": 1.0} for score in SCORES),
+        *({"score": score, "reading": reading, "keep": 1.0} for score in get_args(Score) for reading in ("F", "D")),
+        *({"score": score, "lambda_": 1.0} for score in get_args(Score)),
         {"reading": "D", "keep": 0.0, "lambda_": 1.0},
         {"method": "l1-spikes", "lambda_": 1.0},
         {"method": "l1-delta", "lambda_": 1.0},
@@ -161,7 +163,7 @@ def test_without_a_penalty_every_method_is_tet_to_the_bit(tmp_path, like_tet):
 
 
 @pytest.mark.parametrize("reading", ["F", "D"])
-@pytest.mark.parametrize("score", SCORES)
+@pytest.mark.parametrize("score", get_args(Score))
 def test_one_step_of_ddla_is_tet_to_the_bit(tmp_path, score, reading):
     tet = train(tmp_path / "tet", small(method="tet", steps=1))
     assert train(tmp_path / "ddla", small(steps=1, score=score, reading=reading, keep=0.0)) == tet

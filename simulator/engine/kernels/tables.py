@@ -1,4 +1,4 @@
-"""What the compiled loops receive: the tables of a plan, the memory of one sample, and their constants."""
+"""The arguments of the compiled loops: the tables of a plan, the memory of one sample, and constants."""
 
 from collections.abc import Callable
 from enum import IntEnum, IntFlag
@@ -19,7 +19,7 @@ BLOCK = 512  # neurons updated at a time; their parameters stay in the first cac
 
 
 class Kind(IntEnum):
-    """What a node of a plan does in a time step."""
+    """The kind of a node of a plan: it decides what happens in a time step."""
 
     INPUT = 0
     SUM = 1
@@ -92,7 +92,7 @@ NODE = np.dtype(
 
 
 class Variant(IntFlag):
-    """What a variant of LIF does."""
+    """The properties of a variant of LIF, as flags."""
 
     SOFT = 1
     NEVER_RESETS = 2
@@ -112,7 +112,7 @@ class Plan(NamedTuple):
 
 
 class Memory(NamedTuple):
-    """What one sample needs while it runs. ``words`` are the same bytes as the array before them."""
+    """The memory of one sample while it runs. ``words`` are the same bytes as the array before them."""
 
     spikes: NDArray[np.int8]  # zeros, then what nodes sent
     spike_words: NDArray[np.uint64]

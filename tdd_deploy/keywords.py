@@ -1,24 +1,24 @@
 """The keywords of each function of the front door, made from the options classes.
 
-Do not edit: pytest tests/golden/test_keywords.py --update-golden writes this file.
+Do not edit: tests/golden/test_keywords.py writes this file when golden files are updated.
 """
 
 from collections.abc import Sequence
 from os import PathLike
 from typing import TypedDict
 
-from . import vocabulary
+from .options import vocabulary
 
 
 class Load(TypedDict, total=False):
-    """The options of ``load``; see ``api.OPTIONS`` for the classes that explain them."""
+    """The options of ``load``; their classes are listed in ``options/functions.py``."""
 
     dialect: str | None
     strict: bool
 
 
 class OpenData(TypedDict, total=False):
-    """The options of ``open_data``; see ``api.OPTIONS`` for the classes that explain them."""
+    """The options of ``open_data``; their classes are listed in ``options/functions.py``."""
 
     data: str | None
     data_dir: str | PathLike[str] | None
@@ -33,7 +33,7 @@ class OpenData(TypedDict, total=False):
 
 
 class Train(TypedDict, total=False):
-    """The options of ``train``; see ``api.OPTIONS`` for the classes that explain them."""
+    """The options of ``train``; their classes are listed in ``options/functions.py``."""
 
     data: str | None
     data_dir: str | PathLike[str] | None
@@ -43,53 +43,53 @@ class Train(TypedDict, total=False):
     bins: int | None
     bin_value: vocabulary.BinValue | None
     downsample: int | None
-    train_samples: int | None
-    encoder: vocabulary.Encoder
-    augment: vocabulary.Augmentation | None
-    mixup: float | None
-    cutmix: float | None
     network: vocabulary.Network
-    steps: int
-    norm: vocabulary.Norm
-    qat: int | None
-    neuron: vocabulary.NeuronKind
-    beta: float
-    threshold: float
-    reset: vocabulary.Reset
-    reset_to: Sequence[float]
-    learn: Sequence[vocabulary.Learnable]
-    loss: vocabulary.Loss
     method: vocabulary.Method
-    lambda_: float | None
-    weigh: vocabulary.Weigh | None
-    score: vocabulary.Score | None
-    reading: vocabulary.DdlaReading | None
-    keep: float | None
-    transmit: vocabulary.Transmission | None
-    label_smoothing: float
-    epochs: int
-    batch: int
-    seed: int
+    loss: vocabulary.Loss
     strategy: vocabulary.Strategy
-    sltt_steps: int | None
-    local_parts: int | None
+    steps: int
+    epochs: int
+    seed: int
+    batch: int
+    train_samples: int | None
     optimizer: vocabulary.Optimizer
-    learning_rate: float
     momentum: float | None
+    learning_rate: float
     weight_decay: float
     schedule: vocabulary.Schedule
     warmup: float
     clip: float | None
+    label_smoothing: float
+    augment: vocabulary.Augmentation | None
+    mixup: float | None
+    cutmix: float | None
     ema: float | None
     patience: int | None
-    fisher: int
     amp: bool
+    fisher: int
+    neuron: vocabulary.NeuronKind
+    reset: vocabulary.Reset
+    reset_to: Sequence[float]
+    beta: float
+    threshold: float
+    learn: Sequence[vocabulary.Learnable]
+    norm: vocabulary.Norm
+    encoder: vocabulary.Encoder
+    qat: int | None
+    score: vocabulary.Score | None
+    reading: vocabulary.DdlaReading | None
+    keep: float | None
+    lambda_: float | None
+    weigh: vocabulary.Weigh | None
+    transmit: vocabulary.Transmission | None
+    sltt_steps: int | None
+    local_parts: int | None
     device: vocabulary.Device
     tensorboard: bool
 
 
 class Quantize(TypedDict, total=False):
-    """The options of ``quantize``; see ``api.OPTIONS`` for the classes that explain them."""
+    """The options of ``quantize``; their classes are listed in ``options/functions.py``."""
 
     bits: int | None
     per: vocabulary.Per
@@ -107,7 +107,7 @@ class Quantize(TypedDict, total=False):
 
 
 class Simulate(TypedDict, total=False):
-    """The options of ``simulate``; see ``api.OPTIONS`` for the classes that explain them."""
+    """The options of ``simulate``; their classes are listed in ``options/functions.py``."""
 
     dialect: str | None
     strict: bool
@@ -125,9 +125,9 @@ class Simulate(TypedDict, total=False):
     seed: int
     encoder: vocabulary.Encoder | None
     input_threshold: float
+    output: vocabulary.Reading
     code: vocabulary.CodeChoice
     delta_threshold: float | None
-    output: vocabulary.Reading
     energy: bool
     profiles: Sequence[str]
     step_time: float | None
@@ -143,7 +143,7 @@ class Simulate(TypedDict, total=False):
 
 
 class Price(TypedDict, total=False):
-    """The options of ``price``; see ``api.OPTIONS`` for the classes that explain them."""
+    """The options of ``price``; their classes are listed in ``options/functions.py``."""
 
     energy: bool
     profiles: Sequence[str]
@@ -153,7 +153,7 @@ class Price(TypedDict, total=False):
 
 
 class Check(TypedDict, total=False):
-    """The options of ``check``; see ``api.OPTIONS`` for the classes that explain them."""
+    """The options of ``check``; their classes are listed in ``options/functions.py``."""
 
     dialect: str | None
     strict: bool
@@ -173,7 +173,7 @@ class Check(TypedDict, total=False):
 
 
 class Verify(TypedDict, total=False):
-    """The options of ``verify``; see ``api.OPTIONS`` for the classes that explain them."""
+    """The options of ``verify``; their classes are listed in ``options/functions.py``."""
 
     dialect: str | None
     strict: bool
@@ -199,7 +199,7 @@ class Verify(TypedDict, total=False):
 
 
 class Export(TypedDict, total=False):
-    """The options of ``export``; see ``api.OPTIONS`` for the classes that explain them."""
+    """The options of ``export``; their classes are listed in ``options/functions.py``."""
 
     dialect: str | None
     strict: bool
@@ -224,14 +224,14 @@ class Export(TypedDict, total=False):
 
 
 class Inspect(TypedDict, total=False):
-    """The options of ``inspect``; see ``api.OPTIONS`` for the classes that explain them."""
+    """The options of ``inspect``; their classes are listed in ``options/functions.py``."""
 
     dialect: str | None
     strict: bool
 
 
 class Sweep(TypedDict, total=False):
-    """The options of ``sweep``; see ``api.OPTIONS`` for the classes that explain them."""
+    """The options of ``sweep``; their classes are listed in ``options/functions.py``."""
 
     dialect: str | None
     strict: bool
@@ -256,7 +256,7 @@ class Sweep(TypedDict, total=False):
 
 
 class Analyze(TypedDict, total=False):
-    """The options of ``analyze``; see ``api.OPTIONS`` for the classes that explain them."""
+    """The options of ``analyze``; their classes are listed in ``options/functions.py``."""
 
     data: str | None
     data_dir: str | PathLike[str] | None
@@ -273,7 +273,7 @@ class Analyze(TypedDict, total=False):
 
 
 class Prune(TypedDict, total=False):
-    """The options of ``prune``; see ``api.OPTIONS`` for the classes that explain them."""
+    """The options of ``prune``; their classes are listed in ``options/functions.py``."""
 
     data: str | None
     data_dir: str | PathLike[str] | None
