@@ -6,6 +6,8 @@ Use it as ``import tdd_deploy as td``. Everything is loaded when it is first use
 import importlib
 from typing import TYPE_CHECKING
 
+from .version import __version__
+
 if TYPE_CHECKING:
     from .api import (
         analyze,
@@ -24,10 +26,9 @@ if TYPE_CHECKING:
     )
     from .program import Program
 
-__version__ = "0.1.0"
-
 __all__ = [
     "Program",
+    "__version__",
     "analyze",
     "check",
     "export",

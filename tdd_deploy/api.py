@@ -168,7 +168,6 @@ def simulate(
             model=gathered[Model],
             encoding=gathered[Encoding],
             coding=gathered[Coding],
-            output=gathered[Output],
             execution=gathered[Execution],
             pricing=gathered[Pricing],
             out=None if out is None else Path(out),

@@ -1,6 +1,6 @@
 """The keywords of each function of the front door, made from the options classes.
 
-Do not edit: pytest tests/golden/test_keywords.py --update-golden writes this file.
+Do not edit: tests/golden/test_keywords.py writes this file when golden files are updated.
 """
 
 from collections.abc import Sequence
@@ -125,9 +125,9 @@ class Simulate(TypedDict, total=False):
     seed: int
     encoder: vocabulary.Encoder | None
     input_threshold: float
+    output: vocabulary.Reading
     code: vocabulary.CodeChoice
     delta_threshold: float | None
-    output: vocabulary.Reading
     energy: bool
     profiles: Sequence[str]
     step_time: float | None

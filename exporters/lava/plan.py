@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tdd_deploy import __version__
 from tdd_deploy.neurons import IF, LoihiLIF, Neuron
 from tdd_deploy.options.vocabulary import Mapping
 from tdd_deploy.program import Conv, Dense, Edge, Flatten, LinearMap, NeuronLayer, Pool, Program, Scale, with_code
 from tdd_deploy.program.biases import currents_of_biases
+from tdd_deploy.version import __version__
 
 from .latency import Latencies, latencies
 

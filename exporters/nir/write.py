@@ -7,11 +7,11 @@ from pathlib import Path
 import nir
 import numpy as np
 
-from tdd_deploy import __version__
 from tdd_deploy.errors import NotExportable
 from tdd_deploy.files import replacing
 from tdd_deploy.neurons import Firing
 from tdd_deploy.program import Conv, Node, Place, Program, Slice
+from tdd_deploy.version import __version__
 
 from .nodes import make_node
 from .parts import INPUT_SCALE, OUTPUT_UNIT, delay_name, explicit_delays, is_soft, membrane_name, parts_of, reset_name

@@ -7,9 +7,9 @@ from dataclasses import asdict
 import onnx
 from onnx import GraphProto, ModelProto, ValueInfoProto, helper
 
-from tdd_deploy import __version__
 from tdd_deploy.options.vocabulary import Form
 from tdd_deploy.program import Node, Program, Shape, describe
+from tdd_deploy.version import __version__
 
 from .graph import Graph
 from .states import next_of, states

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from tdd_deploy import __version__
 from tdd_deploy.errors import MissingDependency, NotExportable, Violation
 from tdd_deploy.files import replacing
 from tdd_deploy.neurons import SigmaDelta
 from tdd_deploy.program import Conv, Dense, Flatten, Input, NeuronLayer, Node, Output, Pool, Program, Scale
+from tdd_deploy.version import __version__
 
 OPSET, IR = 17, 8  # from 2022: old enough for any runtime
 BATCH = "N"

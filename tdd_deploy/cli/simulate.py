@@ -8,7 +8,7 @@ import click
 
 from tdd_deploy.options.dataset import Dataset
 from tdd_deploy.options.declare import Gathered
-from tdd_deploy.options.encoding import Coding, Encoding, Output
+from tdd_deploy.options.encoding import Coding, Encoding
 from tdd_deploy.options.execution import Execution
 from tdd_deploy.options.functions import OPTIONS
 from tdd_deploy.options.model import Model
@@ -51,7 +51,6 @@ def simulate(file: Path, *, options: Gathered, by: str, as_json: bool, out: Path
             model=options[Model],
             encoding=options[Encoding],
             coding=options[Coding],
-            output=options[Output],
             execution=options[Execution],
             pricing=options[Pricing],
             out=out,

@@ -8,7 +8,7 @@ from typing import Any
 
 from tdd_deploy.data import Choice, Source
 from tdd_deploy.importers import read
-from tdd_deploy.options.encoding import Coding, Encoding, Output
+from tdd_deploy.options.encoding import Coding, Encoding
 from tdd_deploy.options.model import Model
 from tdd_deploy.program import Program, with_code, with_delta_threshold, with_reading
 from tdd_deploy.run_folder import RunFolder
@@ -83,7 +83,6 @@ def load_all(
     model: Model = Model(),
     encoding: Encoding = Encoding(),
     coding: Coding = Coding(),
-    output: Output = Output(),
     path: Path | None = None,
 ) -> Loaded:
     """Load a network and open its data; choose the code of every edge.
@@ -96,7 +95,7 @@ def load_all(
     program = load(network, model)
     if coding.delta_threshold is not None:
         program = with_delta_threshold(program, coding.delta_threshold)
-    program = with_reading(program, output.output)
+    program = with_reading(program, coding.output)
     source = data.open_chosen()
     inputs = EncodedInputs.of(program, source, encoding, frames=data.options.frames)
     coded = with_code(program, coding.code) if coding.code != "auto" else _calibrated(inputs, data.open("train"))

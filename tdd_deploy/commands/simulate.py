@@ -4,7 +4,7 @@ from pathlib import Path
 
 from tdd_deploy.data import Choice
 from tdd_deploy.files import make_folder, refuse_file, write_json
-from tdd_deploy.options.encoding import Coding, Encoding, Output
+from tdd_deploy.options.encoding import Coding, Encoding
 from tdd_deploy.options.execution import Execution
 from tdd_deploy.options.model import Model
 from tdd_deploy.options.pricing import Pricing
@@ -24,7 +24,6 @@ def simulate(
     model: Model = Model(),
     encoding: Encoding = Encoding(),
     coding: Coding = Coding(),
-    output: Output = Output(),
     execution: Execution = Execution(),
     pricing: Pricing = Pricing(),
     out: Path | None = None,
@@ -37,8 +36,7 @@ def simulate(
         data: the samples.
         model: how a file of another tool is read.
         encoding: how samples become inputs.
-        coding: what edges send.
-        output: the spikes of the last layer, or its potential before the reset.
+        coding: what edges send, and what the output is.
         execution: where samples are executed, and what is recorded.
         pricing: the hardware, and an ANN baseline.
         out: a folder for report.json, steps.csv and report.html.
@@ -50,7 +48,7 @@ def simulate(
     if out is not None:
         check_report_folder(out)
     prices = Prices.of(pricing)
-    loaded = load_all(network, data, model=model, encoding=encoding, coding=coding, output=output)
+    loaded = load_all(network, data, model=model, encoding=encoding, coding=coding)
     prices.check_baseline(loaded.program, loaded.description)
     placed = place_program(loaded.program, prices)
     total = run(
@@ -75,7 +73,7 @@ def summarize(loaded: Loaded, total: Shard, coding: Coding, execution: Execution
         data={**loaded.description, "sent": total.sent.as_json(loaded.program)},
         code=coding.code,
         trace=total.trace,
-        n_correct=total.n_correct if loaded.source.labelled else None,
+        n_correct=total.n_correct if loaded.source.labeled else None,
         early_exit=execution.early_exit,
         constant_output=total.output,
         outputs=total.outputs,

@@ -10,7 +10,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from tdd_deploy import __version__, training
+from tdd_deploy import training
 from tdd_deploy.data import Choice, Source
 from tdd_deploy.errors import BadData, BadFile, BadOption, BadOptions, Violation
 from tdd_deploy.exporters import TARGETS
@@ -20,6 +20,7 @@ from tdd_deploy.options.declare import gather
 from tdd_deploy.options.training import OF_DATA, LearnedData, Place, TrainOptions
 from tdd_deploy.run_folder import BASELINE_VERSION, RunFolder
 from tdd_deploy.training import Board, ReluNetwork, Samples, TrainingData, Watcher
+from tdd_deploy.version import __version__
 
 from .training_data import Learned, is_in_time, training_data
 

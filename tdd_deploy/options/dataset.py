@@ -88,7 +88,8 @@ class StoredData(NamedData):
             yield Violation("`bin_us` and `bins`", "cannot be combined", remedy="choose one of them")
         if self.cuts_events and self.bin_us is None and self.bins is None:
             chosen = [name for name in ("bin_value", "downsample") if getattr(self, name) is not None]
-            yield Violation(" and ".join(f"`{name}`" for name in chosen), "needs `bin_us` or `bins`")
+            need = "needs" if len(chosen) == 1 else "need"
+            yield Violation(" and ".join(f"`{name}`" for name in chosen), f"{need} `bin_us` or `bins`")
 
 
 @dataclass(frozen=True, kw_only=True)

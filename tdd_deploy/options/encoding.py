@@ -62,21 +62,21 @@ class Encoding(SeededSteps):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Coding(Options):
-    """What edges send."""
+class Output(Options):
+    """What the output is."""
+
+    output: Reading = option(
+        "spikes", help="Take the spikes of the last layer as the output, or its potential before the reset."
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Coding(Output):
+    """What edges send, and what the output is."""
 
     code: CodeChoice = option(
         "delta", help="Send changes, spikes, or on each edge what costs less on 64 training samples."
     )
     delta_threshold: float | None = option(
         None, help="Set this threshold in all SigmaDelta layers. Default: as in the file."
-    )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Output(Options):
-    """What the output is."""
-
-    output: Reading = option(
-        "spikes", help="Take the spikes of the last layer as the output, or its potential before the reset."
     )

@@ -22,7 +22,7 @@ OPTIONS: Mapping[str, tuple[type[Options], ...]] = {
     "open_data": (Dataset,),
     "train": (LearnedData, TrainOptions, Place),
     "quantize": (Quantization, CalibrationData, Steps),
-    "simulate": (Model, Dataset, Encoding, Coding, Output, Pricing, Execution),
+    "simulate": (Model, Dataset, Encoding, Coding, Pricing, Execution),
     "price": (Pricing,),
     "check": (Model, Placement, SeenData),
     "verify": (Model, ComparedData, Steps, Verification, ComparedQuantization, Output),

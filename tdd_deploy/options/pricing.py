@@ -32,7 +32,7 @@ class Pricing(Options):
         within=Range(0, above=True, below=True),
         help="Let the hardware run at this number of MHz. Default: as its profile says.",
     )
-    baseline: Path | None = option(None, help="Compare with the ANN baseline in this run folder (train --method ann).")
+    baseline: Path | None = option(None, help="Compare with the ANN baseline in this run folder (train, `method=ann`).")
 
     @property
     def chosen_profiles(self) -> tuple[str, ...]:

@@ -12,13 +12,13 @@ import numpy as np
 from tdd_deploy.errors import BadData, Violation
 from tdd_deploy.neurons import LoihiLIF, Neuron
 from tdd_deploy.neurons.loihi import WRAP
+from tdd_deploy.options.encoding import MOST_STEPS
 
 from .apply import apply, propagated
 from .nodes import Array, Conv, Dense, Input, LinearMap, NeuronLayer, Pool, Scale
 from .program import Program, with_arrays
 
 SUM_BITS = 22  # one fewer than Lava's convolutions keep, so that sums of changes fit too
-MOST_STEPS = 2**24  # time steps within which states that do not leak have to stay finite
 
 
 def worst_case_sums(program: Program, *, largest_input: float | None = None) -> Mapping[str, Array]:

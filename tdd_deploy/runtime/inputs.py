@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from tdd_deploy.data import Arrangement, Source, arrange, check_encoder, check_labels, encode
 from tdd_deploy.data.encoders import Encoded, Frames, sent_on_change
 from tdd_deploy.errors import BadData, BadOption, Violation
-from tdd_deploy.options.encoding import Encoding
+from tdd_deploy.options.encoding import MOST_STEPS, Encoding
 from tdd_deploy.program import Program
-from tdd_deploy.program.bounds import MOST_STEPS, largest_input
+from tdd_deploy.program.bounds import largest_input
 from tdd_deploy.program.inputs import nearest_integers
 from tdd_deploy.program.rounding import PIXELS
 
@@ -213,7 +213,7 @@ class EncodedInputs:
             TddDeployError: what the source raises.
         """
         shape = self.program.shapes[self.program.output.name]
-        if labels and source.labelled and len(shape) != 1:
+        if labels and source.labeled and len(shape) != 1:
             found = f"need one output per class, and the program's output has shape {list(shape)}"
             raise BadData(source.name, [Violation("its labels", found, remedy="Leave y out.")])
         fitting = max(1, LARGEST_BATCH // math.prod(source.sample_shape))  # results do not depend on the batch size

@@ -8,7 +8,6 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from tdd_deploy import __version__
 from tdd_deploy.data import Choice, Source
 from tdd_deploy.errors import BadData, Violation, WorkerFailed
 from tdd_deploy.options.encoding import Encoding
@@ -18,6 +17,7 @@ from tdd_deploy.program.outputs import unchanging
 from tdd_deploy.simulator.counts import Trace
 from tdd_deploy.simulator.engine.engine import Engine, Result
 from tdd_deploy.simulator.routes import Route
+from tdd_deploy.version import __version__
 
 from .inputs import EncodedInputs, InputCounts
 

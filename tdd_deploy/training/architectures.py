@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from tdd_deploy.errors import BadOption
+from tdd_deploy.options import vocabulary
 from tdd_deploy.program import Shape
 from tdd_deploy.program.nodes import windows
 
@@ -228,7 +229,7 @@ class SpikeDrivenTransformer:
         return make.conv(f"{name}_mlp2", make.fire(f"{name}_mlp1_spikes", wide), width, kernel=1)
 
 
-NETWORKS: dict[str, Plain | ResNet | SpikeDrivenTransformer] = {
+NETWORKS: dict[vocabulary.Network, Plain | ResNet | SpikeDrivenTransformer] = {
     "mlp": Plain((), (128, 128)),
     "conv-small": Plain(((32, 1), (64, 2), (64, 2)), (128,)),
     "conv-medium": Plain(((32, 1), (32, 2), (64, 1), (64, 2)), (128,)),
@@ -239,7 +240,9 @@ NETWORKS: dict[str, Plain | ResNet | SpikeDrivenTransformer] = {
 }
 
 
-def make_network(name: str, *, input_shape: Shape, n_classes: int, neurons: MakeNeurons, analog_input: bool) -> Network:
+def make_network(
+    name: vocabulary.Network, *, input_shape: Shape, n_classes: int, neurons: MakeNeurons, analog_input: bool
+) -> Network:
     """Make an untrained network for samples ``(n,)`` or ``(channels, height, width)``.
 
     Its initial weights come from torch's global generator.

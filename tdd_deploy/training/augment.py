@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812  (torch's own convention)
 
 from tdd_deploy.errors import BadOption, BadOptions, MissingDependency, Violation
+from tdd_deploy.options import vocabulary
 from tdd_deploy.options.training import TrainOptions
 
 from .chance import seeded
@@ -37,7 +38,7 @@ class Augmentation:
         shape: the shape of an image.
     """
 
-    image: str | None
+    image: vocabulary.Augmentation | None
     mixup: float | None
     cutmix: float | None
     n_classes: int

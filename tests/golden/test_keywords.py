@@ -13,7 +13,7 @@ from tdd_deploy.options.functions import OPTIONS
 
 HEAD = '''"""The keywords of each function of the front door, made from the options classes.
 
-Do not edit: pytest tests/golden/test_keywords.py --update-golden writes this file.
+Do not edit: tests/golden/test_keywords.py writes this file when golden files are updated.
 """
 
 from collections.abc import Sequence

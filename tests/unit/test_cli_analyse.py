@@ -34,10 +34,10 @@ def small_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def unlabelled(tmp_path: Path) -> Path:
+def unlabeled(tmp_path: Path) -> Path:
     x, _ = open_data("digits", split="test").load()
-    np.savez(tmp_path / "unlabelled.npz", x=x[:8])
-    return tmp_path / "unlabelled.npz"
+    np.savez(tmp_path / "unlabeled.npz", x=x[:8])
+    return tmp_path / "unlabeled.npz"
 
 
 def listing(folder: Path) -> set[str]:
@@ -103,13 +103,13 @@ def test_batches_do_not_change_an_analysis(small_run: Path, monkeypatch: pytest.
 
 
 def test_data_without_labels_leave_fisher_information_out(
-    call: Call, small_run: Path, unlabelled: Path, tmp_path: Path
+    call: Call, small_run: Path, unlabeled: Path, tmp_path: Path
 ) -> None:
-    said = call("analyse", small_run, "--data", unlabelled, "--out", tmp_path / "out")
+    said = call("analyse", small_run, "--data", unlabeled, "--out", tmp_path / "out")
     assert said.code == 0
     assert "not measured: Fisher information: the data has no labels" in said.out
     assert "fisher.png" not in listing(tmp_path / "out")
-    found = json.loads(call("analyse", small_run, "--data", unlabelled, "--json").out)
+    found = json.loads(call("analyse", small_run, "--data", unlabeled, "--json").out)
     assert found["fisher"]["traces"] is None
 
 
@@ -256,14 +256,14 @@ def test_an_interrupt_before_that_leaves_nothing(call: Call, small_run: Path, tm
 
 
 def test_prune_tells_mistakes_and_leaves_no_folder(
-    call: Call, small_run: Path, tmp_path: Path, unlabelled: Path
+    call: Call, small_run: Path, tmp_path: Path, unlabeled: Path
 ) -> None:
     out = tmp_path / "out"
     np.savez(tmp_path / "other.npz", x=np.zeros((40, 5), np.float32), y=np.arange(40) % 10)
     cases: dict[tuple[object, ...], str] = {
         ("--data", "digits", "--sparsity", 1.5, "--rounds", 0): "(2 found)",
         ("--data", "digits", "--sparsity", 0.9999999): "up to 0.999884, which leaves a weight per connection",
-        ("--data", unlabelled): "its labels: there are none",
+        ("--data", unlabeled): "its labels: there are none",
         ("--data", tmp_path / "other.npz"): "its input shape: [5]; allowed: [1, 8, 8]",
         ("--data", "nonsense"): "nonsense",
     }

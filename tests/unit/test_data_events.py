@@ -8,6 +8,7 @@ import pytest
 
 from tdd_deploy.data import Binning, open_data
 from tdd_deploy.errors import BadData, BadFile, BadOption, BadOptions
+from tdd_deploy.options.dataset import StoredData
 from tests.camera import EVENT, SENSOR, recordings, write
 
 #        t,  x, y, p
@@ -281,20 +282,19 @@ def test_events_need_binning_and_other_data_refuse_it(by_hand, tmp_path):
     [
         ({"bin_us": 0}, r"^bin_us must be 1 to 1,099,511,627,776 \(got 0\)"),
         ({"bins": 1 << 21}, r"^bins must be 1 to 1,048,576 \(got 2097152\)"),
-        ({"bin_us": 3, "bins": 3}, "^bin_us cannot be combined with bins"),
+        ({"bin_us": 3, "bins": 3}, "^bin_us and bins cannot be combined"),
         ({"downsample": 2}, "^downsample needs bin_us or bins"),
         ({"bins": 3, "downsample": 0}, r"^downsample must be 1 or more \(got 0\)"),
-        ({"bins": 3, "bin_value": "mean"}, r"^bin_value must be count or binary \(got mean\)"),
+        ({"bins": 3, "bin_value": "mean"}, r"^bin_value must be count or binary \(got 'mean'\)"),
     ],
 )
 def test_options_that_cannot_be_are_refused(given, found):
-    none = dict.fromkeys(("bin_us", "bins", "bin_value", "downsample"))
     with pytest.raises(BadOptions, match=found):
-        Binning.of(**none | given)
+        StoredData.of(data="own.npz", **given)
 
 
 def test_no_option_is_no_binning():
-    assert Binning.of(bin_us=None, bins=None, bin_value=None, downsample=None) is None
+    assert Binning.of(StoredData.of(data="own.npz")) is None
 
 
 def test_a_file_of_many_events_is_read_in_little_memory(tmp_path):

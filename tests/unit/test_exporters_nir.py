@@ -509,25 +509,27 @@ def test_an_integer_file_without_its_border_is_refused():
     graph = lift(integers())
     edges = {*graph.edges} - {("in", "input_scale"), ("input_scale", "fc")} | {("in", "fc")}
     nodes = {name: node for name, node in graph.nodes.items() if name != "input_scale"}
-    assert unread(nir.NIRGraph(nodes, list(edges), metadata=graph.metadata)) == {"next to in": "Dense"}
+    assert unread(nir.NIRGraph(nodes, list(edges), metadata=graph.metadata)) == {"the node next to in": "Dense"}
 
 
 def test_an_integer_file_with_a_scale_per_input_is_refused():
     graph = lift(integers())
     graph.nodes["input_scale"].scale = np.array([256.0, 255.0])
-    assert unread(graph) == {"next to in": "Scale"}
+    assert unread(graph) == {"the node next to in": "Scale"}
 
 
-def test_an_integer_file_says_its_largest_input():
+def test_an_integer_file_states_its_largest_input():
     graph = lift(integers())
     del graph.metadata["input_largest"]
-    assert unread(graph) == {"metadata input_largest": "missing"}
+    assert unread(graph) == {"metadata input_largest": "is missing"}
 
 
-def test_a_file_of_floats_says_nothing_of_integers():
+def test_a_file_of_floats_states_nothing_about_integers():
     graph = lift(small())
     graph.metadata["input_largest"] = 3
-    assert unread(graph) == {"metadata input_largest": "an unknown key"}
+    found = unread(graph)
+    assert found.keys() == {"metadata input_largest"}
+    assert found["metadata input_largest"].startswith("is an unknown key")
 
 
 def test_a_neuron_of_floats_in_an_integer_file_is_refused():

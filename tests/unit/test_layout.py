@@ -1,6 +1,7 @@
 """Rules of the source tree that a machine can check."""
 
 import ast
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,8 +15,9 @@ PACKAGE = Path(tdd_deploy.__file__).parent
 APART = ("exporters/lava/bundle", "exporters/lava/selftest")
 FILES = sorted(
     path
-    for path in PACKAGE.glob("**/*.py", recurse_symlinks=True)
-    if not path.relative_to(PACKAGE).as_posix().startswith(APART)
+    for folder, _, names in os.walk(PACKAGE, followlinks=True)
+    for path in (Path(folder) / each for each in names)
+    if path.suffix == ".py" and not path.relative_to(PACKAGE).as_posix().startswith(APART)
 )
 FLAG = re.compile(r"(?<![\w-])--[a-z]")
 MOST_LINES_OF_A_FILE = 450
@@ -63,7 +65,7 @@ def test_below_the_command_line_no_text_speaks_of_a_flag(path: Path) -> None:
     assert not found
 
 
-@pytest.mark.parametrize("path", FILES, ids=name)
+@pytest.mark.parametrize("path", [path for path in FILES if not is_kernel(path)], ids=name)
 def test_functions_fit_the_eye(path: Path) -> None:
     found = [
         f"{name(path)}: {each.name}"

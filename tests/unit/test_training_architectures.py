@@ -11,9 +11,10 @@ from tdd_deploy.errors import BadOption
 from tdd_deploy.exporters.nir.write import write
 from tdd_deploy.importers import read
 from tdd_deploy.neurons import Threshold
+from tdd_deploy.options import vocabulary
 from tdd_deploy.program import Edge, Input, NeuronLayer, Output, Pool, build
 from tdd_deploy.simulator import reference
-from tdd_deploy.training.architectures import NETWORKS, make_network
+from tdd_deploy.training.architectures import NETWORKS, SpikeDrivenTransformer, make_network
 from tdd_deploy.training.lower import lower
 from tdd_deploy.training.network import AnyOf, Both, Neurons
 from tests.agreement import assert_every_backend_agrees
@@ -32,6 +33,13 @@ def plain(name, input_shape=(3, 32, 32), n_classes=10):
 
 def n_parameters(net):
     return sum(parameter.numel() for parameter in net.parameters())
+
+
+def test_the_vocabulary_names_every_network_and_those_with_gates():
+    assert tuple(NETWORKS) == vocabulary.NETWORKS
+    assert (
+        tuple(name for name, made in NETWORKS.items() if isinstance(made, SpikeDrivenTransformer)) == vocabulary.GATED
+    )
 
 
 # --- Sizes ---------------------------------------------------------------------------------------------------------

@@ -7,12 +7,13 @@ import pytest
 import torch
 
 from tdd_deploy.data import Frames
-from tdd_deploy.options.vocabulary import DdlaReading
+from tdd_deploy.options import vocabulary
 from tdd_deploy.program import with_code
 from tdd_deploy.simulator.engine.engine import Engine
 from tdd_deploy.training.architectures import Builder
 from tdd_deploy.training.lower import lower
 from tdd_deploy.training.methods import (
+    STEP_LOSSES,
     Ddla,
     L1Delta,
     L1Onset,
@@ -75,17 +76,21 @@ def numpy_of(raster):
     return raster.detach().numpy()
 
 
-def pressed_by(score, keep):
+def penalized_by(score, keep):
     """1 where step and sample are not among the round(keep n) of highest score; slowly, one by one."""
-    pressed = np.ones_like(score)
+    penalized = np.ones_like(score)
     for t, sample in np.ndindex(score.shape[:2]):
         flat = score[t, sample].ravel()
         for index in sorted(range(len(flat)), key=lambda i: -flat[i])[: round(keep * len(flat))]:
-            pressed[t, sample].ravel()[index] = 0
-    return pressed
+            penalized[t, sample].ravel()[index] = 0
+    return penalized
 
 
 # --- Losses --------------------------------------------------------------------------------------------------------
+
+
+def test_the_vocabulary_names_every_loss():
+    assert tuple(STEP_LOSSES) == get_args(vocabulary.Loss)
 
 
 def outputs_and_labels(n_steps=N_STEPS):
@@ -189,7 +194,7 @@ def test_with_nothing_kept_reading_d_is_the_share_of_changes_after_the_first_ste
     assert Ddla("D", 0)(all_of(raster, a_score())).item() == pytest.approx(by_hand, rel=1e-12)
 
 
-@pytest.mark.parametrize("reading", get_args(DdlaReading))
+@pytest.mark.parametrize("reading", get_args(vocabulary.DdlaReading))
 def test_with_everything_kept_the_penalty_and_its_gradient_are_zero(reading):
     raster = a_tap(binary=False)
     penalty = Ddla(reading, 1)(all_of(raster, a_score()))
@@ -209,22 +214,22 @@ def test_the_later_steps_are_those_after_the_first_and_are_not_cut_again():
     assert by_steps(raster)[0].later is None
 
 
-@pytest.mark.parametrize("reading", get_args(DdlaReading))
+@pytest.mark.parametrize("reading", get_args(vocabulary.DdlaReading))
 def test_one_step_has_no_penalty(reading):
     assert Ddla(reading, 0)(all_of(a_tap()[:1], a_score()[:1])).item() == 0
 
 
 @pytest.mark.parametrize("keep", [0, 0.3, 0.5, 1])
-@pytest.mark.parametrize("reading", get_args(DdlaReading))
-def test_what_is_pressed_is_what_had_a_low_score_one_step_before(reading, keep):
+@pytest.mark.parametrize("reading", get_args(vocabulary.DdlaReading))
+def test_what_is_penalized_is_what_had_a_low_score_one_step_before(reading, keep):
     raster, score = a_tap(binary=False), a_score()
-    values, pressed = numpy_of(raster), pressed_by(score.numpy()[:-1], keep)
+    values, penalized = numpy_of(raster), penalized_by(score.numpy()[:-1], keep)
     what = values[1:] if reading == "F" else np.diff(values, axis=0)
     found = Ddla(reading, keep)(all_of(raster, score))
-    assert found.item() == pytest.approx(((pressed * what) ** 2).mean(), rel=1e-12)
-    # Reading D presses what its own later step can change: the former step is a constant. Nothing is pressed at t = 1.
+    assert found.item() == pytest.approx(((penalized * what) ** 2).mean(), rel=1e-12)
+    # Reading D penalizes a change at its later step: the step before is a constant. Nothing is penalized at t = 1.
     expected = np.zeros_like(values)
-    expected[1:] = 2 * pressed * what / values[1:].size
+    expected[1:] = 2 * penalized * what / values[1:].size
     np.testing.assert_allclose(torch.autograd.grad(found, raster)[0].numpy(), expected, rtol=1e-12)
 
 

@@ -148,7 +148,7 @@ def test_a_program_that_lava_cannot_hold_is_refused_before_it_runs(lava: FakeLav
         replace(node, neuron=replace(node.neuron, reset="soft")) if node.name == "hidden" else node  # type: ignore
         for node in INTEGERS.nodes
     )
-    with pytest.raises(NotExportable, match="soft reset"):
+    with pytest.raises(NotExportable, match=r"hidden\.reset must be hard.*\(got soft\)"):
         lava_backend(replace(INTEGERS, nodes=nodes), "lava", "stock", timeout_s=12)
     assert lava.asked == {}
 
