@@ -1,20 +1,20 @@
 """Prune TET networks on digits by Fisher information and by magnitude, at equal sparsity; measure on the test split.
 
-    .venv/bin/python benchmarks/digits_pruning.py [--seeds 3] [--runs runs/digits-pruning]
+    .venv/bin/python -m benchmarks.digits_pruning [--seeds 3] [--runs runs/digits-pruning]
 
-The test split is only measured; nothing was chosen on it. Finished runs are kept and not repeated. Writes
+The test split is only measured; nothing is chosen by it. Finished runs are kept and not repeated. Writes
 benchmarks/results/digits_pruning.json and prints a table (means over seeds, lowest and highest).
 """
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tdd_deploy import prune, simulate, train
+import tdd_deploy as td
 from tdd_deploy.files import write_json
+from tdd_deploy.run_folder import RunFolder
 
 TRAINED = {"method": "tet", "epochs": 25}
 PRUNED = {"rounds": 4, "epochs": 5}
@@ -24,10 +24,11 @@ BY = ("fisher", "magnitude")
 
 def measure(run: Path) -> dict[str, float]:
     """Execute a network on the test split."""
-    report = simulate(run, data="digits").as_json()
-    totals, n = report["totals"], report["totals"]["samples"]
+    result = td.simulate(run, data="digits")
+    totals = result.as_json()["totals"]
+    n = totals["samples"]
     return {
-        "accuracy": report["accuracy"],
+        "accuracy": result.accuracy,
         "raw_events": totals["spikes"] / n,
         "delta_events": totals["delta_events"] / n,
         "delta_synops": totals["delta_code"]["synops_effective"] / n,
@@ -35,16 +36,16 @@ def measure(run: Path) -> dict[str, float]:
 
 
 def networks(start: Path, seed: int) -> dict[str, Path]:
-    """Return every network to compare, made where it is not there."""
+    """Return every network to compare; train or prune those that are missing."""
     dense = start / f"dense-{seed}"
-    train(dense, data="digits", seed=seed, **TRAINED, resume=(dense / "train.json").exists())
+    td.train(dense, data="digits", seed=seed, **TRAINED, resume=RunFolder(dense).train_json.exists())
     found = {"dense": dense}
     for sparsity in SPARSITIES:
         for by in BY:
             name = f"{sparsity} by {by}"
             found[name] = start / f"{by}-{sparsity}-{seed}"
             if not found[name].exists():
-                prune(dense, data="digits", out=found[name], sparsity=sparsity, by=by, **PRUNED)
+                td.prune(dense, found[name], data="digits", sparsity=sparsity, by=by, **PRUNED)
     return found
 
 
@@ -55,7 +56,7 @@ def main() -> None:
     chosen = parser.parse_args()
     made = [networks(chosen.runs, seed) for seed in range(chosen.seeds)]
     measured = {name: [measure(each[name]) for each in made] for name in made[0]}
-    versions = json.loads((made[0]["dense"] / "train.json").read_text())["versions"]
+    versions = RunFolder(made[0]["dense"]).read_record("Train it again.")["versions"]
     results: dict[str, Any] = {"trained": TRAINED, "pruned": PRUNED, "versions": versions, "runs": measured}
     write_json(Path(__file__).parent / "results" / "digits_pruning.json", results)
     for name, runs in measured.items():

@@ -1,6 +1,6 @@
-"""Lava's CPU simulation of Loihi 2 against the event engine, on one quantized network: same spikes first, then time.
+"""Compare Lava's CPU simulation of Loihi 2 with the event engine on one quantized network: first spikes, then time.
 
-    .venv/bin/python benchmarks/lava_speed.py RUN [--data fashion-mnist] [--data-dir DIR] [--samples 10] [--rounds 3]
+    .venv/bin/python -m benchmarks.lava_speed RUN [--data fashion-mnist] [--data-dir DIR] [--samples 10] [--rounds 3]
 
 RUN is a .nir file or a run folder. In every round Lava (fused and stock mapping) and the engine (batch 1; batch 64 on
 one thread and on all) execute test samples; Lava's time is without its start, the engine's without compilation and
@@ -18,11 +18,10 @@ from typing import Any
 
 import numpy as np
 
-from tdd_deploy import load as read_program
-from tdd_deploy.data import Frames, open_data
+import tdd_deploy as td
+from tdd_deploy.data import Frames
 from tdd_deploy.files import write_json
 from tdd_deploy.program import Program, with_code
-from tdd_deploy.program.quantization.quantize import quantize
 from tdd_deploy.simulator.engine.compiled import THREADS
 from tdd_deploy.simulator.engine.engine import Engine
 from tdd_deploy.verification.backends import event_backend, lava_backend
@@ -50,10 +49,10 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=10)
     parser.add_argument("--rounds", type=int, default=3)
     chosen = parser.parse_args()
-    program = read_program(chosen.run)
+    program = td.load(chosen.run)
     if program.number_format != "integer":
-        program = quantize(program).program
-    x = open_data(chosen.data, split="test", data_dir=chosen.data_dir).load()[0].reshape(-1, *program.input.shape)
+        program = td.quantize(program).program
+    x = td.open_data(chosen.data, split="test", data_dir=chosen.data_dir).load()[0].reshape(-1, *program.input.shape)
     few, many = x[: chosen.samples], x[:512]
     inputs = np.repeat(few[None], program.n_steps, axis=0)
     ours = event_backend(program, "engine", "delta")(inputs)

@@ -1,4 +1,4 @@
-"""Where plots go."""
+"""Save plots for the documents."""
 
 from pathlib import Path
 

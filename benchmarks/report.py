@@ -1,9 +1,9 @@
-"""Tables and plots of the documents, from the committed results.
+"""Write the tables and plots of the documents from the committed results.
 
     .venv/bin/python -m benchmarks.report [--check]
 
-Replaces what stands between `<!-- NAME -->` and `<!-- end -->` in docs/results.md, docs/speed.md and README.md, and
-writes docs/plots/*.svg. With --check no page is written; exit 1 when one is not what the results give.
+Replaces the text between `<!-- NAME -->` and `<!-- end -->` in docs/results.md, docs/speed.md and README.md, and writes
+docs/plots/*.svg. With --check no page is written; the exit code is 1 if a page differs from the results.
 """
 
 import argparse
@@ -20,11 +20,11 @@ PARTS = training.PARTS | engine.PARTS
 
 
 def filled(page: Path, text: str) -> str:
-    """Return a page with its tables and plots as they are now."""
+    """Return a page with tables and plots from the current results."""
 
     def between(marks: re.Match[str]) -> str:
         if marks[2] not in PARTS:
-            sys.exit(f"{page}: '{marks[2]}' is none of {', '.join(PARTS)}")
+            sys.exit(f"{page}: '{marks[2]}' must be one of {', '.join(PARTS)}")
         return f"{marks[1]}{PARTS[marks[2]]()}\n{marks[3]}"
 
     return re.sub(r"(<!-- ([a-z0-9 ]+) -->\n).*?(<!-- end -->)", between, text, flags=re.DOTALL)

@@ -1,4 +1,4 @@
-"""Train a spiking network on digits, and see where delta spikes pay: the whole way in Python.
+"""Train a spiking network on digits, and see where delta spikes pay: all steps in Python.
 
 python examples/01_train_export_simulate.py runs/example [--epochs 5]
 """
@@ -6,7 +6,7 @@ python examples/01_train_export_simulate.py runs/example [--epochs 5]
 import argparse
 from pathlib import Path
 
-from tdd_deploy import export, simulate, train
+import tdd_deploy as td
 
 
 def main() -> None:
@@ -16,16 +16,16 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=5)
     chosen = parser.parse_args()
 
-    train(chosen.run, data="digits", network="conv-small", method="tdd-ddla", reset="soft", epochs=chosen.epochs)
-    export(chosen.run, target="nir", out=chosen.run / "digits.nir")
+    td.train(chosen.run, data="digits", network="conv-small", method="tdd-ddla", reset="soft", epochs=chosen.epochs)
+    td.export(chosen.run, "nir", chosen.run / "digits.nir")
 
+    network = td.load(chosen.run / "digits.nir")
     for code in ("spike", "delta", "auto"):
-        report = simulate(
-            chosen.run / "digits.nir", data="digits", code=code, energy=True, profiles=["loihi1-davies2018"]
-        ).as_json()
-        totals, n = report["totals"], report["totals"]["samples"]
+        result = td.simulate(network, data="digits", code=code, energy=True, profiles=["loihi1-davies2018"])
+        totals = result.as_json()["totals"]
+        n = totals["samples"]
         print(
-            f"{code:5} code: accuracy {report['accuracy']:.1%}; per sample {totals['events'] / n:,.0f} events, "
+            f"{code:5} code: accuracy {result.accuracy:.1%}; per sample {totals['events'] / n:,.0f} events, "
             f"{totals['synops_effective'] / n:,.0f} synaptic operations, {totals['energy_pj'] / n / 1e3:,.0f} nJ"
         )
 

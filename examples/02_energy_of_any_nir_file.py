@@ -3,7 +3,7 @@
 python examples/02_energy_of_any_nir_file.py [network.nir] [--data samples.npz] [--dialects NAME,KEY=VALUE NAME ...]
 
 NIR leaves open what a file computes: the length of a time step, the reset, whether a neuron fires at its threshold or
-above it. A dialect says what a tool means. Two of them, on one file, give other spikes, and another energy.
+above it. A dialect defines what a tool means. Two dialects give different spikes for one file, and a different energy.
 """
 
 import argparse
@@ -14,8 +14,7 @@ from pathlib import Path
 import nir
 import numpy as np
 
-from tdd_deploy import inspect, simulate
-from tdd_deploy import load as read_program
+import tdd_deploy as td
 from tdd_deploy.errors import TddDeployError
 
 DIALECTS = ["snntorch,reset=soft,reset_delay=yes", "spikingjelly"]
@@ -24,16 +23,16 @@ SAMPLES, N_STEPS, RATE = 16, 50, 0.2  # of random spikes
 
 
 def main() -> None:
-    """Say what is open; then simulate in each dialect."""
+    """Print what each dialect makes of the file; then simulate in each dialect."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("network", type=Path, nargs="?", help="by default one is made, as snnTorch would write it")
+    parser.add_argument("network", type=Path, nargs="?", help="by default, a file like one that snnTorch writes")
     parser.add_argument("--data", type=Path, help="an .npz with x [samples, steps, ...]; random spikes by default")
-    parser.add_argument("--dialects", nargs="+", help="of a network of your own: what its tool means, or might mean")
+    parser.add_argument("--dialects", nargs="+", help="what the tool that wrote the network means, or might mean")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         network = chosen.network or foreign_file(Path(folder) / "network.nir")
         dialects = chosen.dialects or ([] if chosen.network else DIALECTS)
-        for what, found in inspect(network).items():
+        for what, found in td.inspect(network).items():
             if what.startswith("what each dialect"):
                 print(f"{what}:", *(f"  {dialect}: {meaning}" for dialect, meaning in found.items()), sep="\n")
         if not dialects:
@@ -45,8 +44,9 @@ def main() -> None:
 
 
 def energy_nj(network: Path, data: Path, dialect: str) -> float:
-    """Return the dynamic energy per sample; print what it is made of."""
-    report = simulate(network, data=str(data), dialect=dialect, code="spike", energy=True, profiles=[PROFILE]).as_json()
+    """Return the dynamic energy per sample; print its parts."""
+    result = td.simulate(network, data, dialect=dialect, code="spike", energy=True, profiles=[PROFILE])
+    report = result.as_json()
     totals, energy, n = report["totals"], report["energy"], report["totals"]["samples"]
     print(f"\nread as {dialect}")
     print(f"  {totals['spikes'] / n:,.0f} spikes, {totals['synops_effective'] / n:,.0f} synaptic operations per sample")
@@ -84,8 +84,8 @@ def foreign_file(path: Path) -> Path:
 
 
 def random_spikes(path: Path, network: Path, dialect: str) -> Path:
-    """Write spikes of one rate in the shape that a network takes: good for a first look, and for no claim."""
-    shape = read_program(network, dialect=dialect).input.shape
+    """Write random spikes in the shape of a network's input: good for a first look, but not for a claim."""
+    shape = td.load(network, dialect=dialect).input.shape
     spikes = np.random.default_rng(1).random((SAMPLES, N_STEPS, *shape)) < RATE
     np.savez(path, x=spikes)
     return path

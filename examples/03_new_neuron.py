@@ -2,10 +2,10 @@
 
 python examples/03_new_neuron.py
 
-A neuron is a frozen dataclass with one method. ``step`` is given an arithmetic and uses that, ``+ - *``, and nothing
-else, so the same lines compute with numpy's arrays and write the operators of an ONNX graph. The event engine has
-compiled loops for our own neurons; others it runs in numpy: slower, with the same counts. In the package a neuron is
-such a file in neurons/ and a line in its __init__.py, and the tests then run it everywhere.
+A neuron is a frozen dataclass with one method. ``step`` uses the arithmetic that it receives and ``+ - *``, so the
+same lines compute with numpy's arrays and write the operators of an ONNX graph. The event engine has compiled loops for
+the neurons of the package; it executes others in numpy, slower, with the same counts. In the package, a neuron is such
+a file in neurons/ and a line in its __init__.py; the tests then run it on every backend.
 """
 
 import tempfile
@@ -32,7 +32,7 @@ N_STEPS, BATCH = 60, 8
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class AdaptiveLIF(Neuron):
-    """LIF that tires: every spike lifts its threshold by ``lift``, and what was lifted is forgotten again.
+    """LIF with adaptation: every spike raises the threshold by ``lift``, and this rise decays with ``rho``.
 
     ``v = beta v + current``, ``h = rho h``; fires where ``v > v_threshold + h``; then ``v = 0``, ``h = h + lift``.
     """
@@ -44,7 +44,7 @@ class AdaptiveLIF(Neuron):
     states: ClassVar[tuple[str, ...]] = ("v", "h")  # all zero before the first time step
 
     def step(self, a: Arithmetic, state: State, current: Array) -> tuple[State, Array]:
-        """Leak, integrate, forget, compare, fire, reset, tire."""
+        """Leak, integrate, compare, fire, reset, adapt."""
         v, h = state
         v = a.keep(v, self.beta) + current
         h = a.keep(h, self.rho)
@@ -53,7 +53,7 @@ class AdaptiveLIF(Neuron):
 
 
 def main() -> None:
-    """Run the neuron on three machines; compare; see which targets cannot hold it."""
+    """Run the neuron on three backends; compare; show which targets refuse it."""
     program = network()
     inputs = (np.random.default_rng(1).random((N_STEPS, BATCH, 16)) < 0.3).astype(np.float32)
 
@@ -63,12 +63,12 @@ def main() -> None:
         spikes[f"engine, {code} code"] = result.output.swapaxes(0, 1)  # it has the batch first
     spikes["onnxruntime"] = in_onnxruntime(program, inputs)
 
-    n_differ = {machine: np.count_nonzero(found != spikes["reference"]) for machine, found in spikes.items()}
-    for machine, found in spikes.items():
-        print(f"{machine:18} {found.sum():,.0f} spikes, {n_differ[machine]} differ")
+    n_differ = {backend: np.count_nonzero(found != spikes["reference"]) for backend, found in spikes.items()}
+    for backend, found in spikes.items():
+        print(f"{backend:18} {found.sum():,.0f} spikes, {n_differ[backend]} differ")
     early, late = spikes["reference"][:20].mean(), spikes["reference"][-20:].mean()
-    print(f"it tires: {early:.3f} spikes per neuron and step in the first 20 steps, {late:.3f} in the last 20")
-    energy = priced(result.trace, load_profile("loihi1-davies2018"), program).executed  # the last run's, in delta code
+    print(f"it adapts: {early:.3f} spikes per neuron and step in the first 20 steps, {late:.3f} in the last 20")
+    energy = priced(result.trace, load_profile("loihi1-davies2018"), program).executed  # of the last run, in delta code
     print(f"{energy.dynamic_pj / BATCH / 1e3:,.0f} nJ per sample, if Loihi 1 had this neuron at the price of its own")
 
     for target in ("nir", "lava"):  # they have a fixed list of neurons
@@ -96,16 +96,16 @@ def network() -> Program:
 
 
 def in_onnxruntime(program: Program, inputs: np.ndarray) -> np.ndarray:
-    """Export one time step, and run it again and again: states are its inputs and its outputs."""
+    """Export one time step, and execute it repeatedly: states are its inputs and its outputs."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "step.onnx"
         TARGETS["onnx"](with_code(program, "spike"), path, form="step")
         session = onnxruntime.InferenceSession(path)
-    shown, *states = session.get_inputs()
+    frames, *states = session.get_inputs()
     kept = {state.name: np.zeros((BATCH, *state.shape[1:]), np.float32) for state in states}
     outputs = []
     for frame in inputs:
-        output, *after = session.run(None, {shown.name: frame, **kept})
+        output, *after = session.run(None, {frames.name: frame, **kept})
         kept = dict(zip(kept, after, strict=True))
         outputs.append(output)
     return np.stack(outputs)

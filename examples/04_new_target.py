@@ -2,7 +2,7 @@
 
 python examples/04_new_target.py [network.h]
 
-A target is a function of a Program and a path. It first names everything that it cannot hold, all at once, and then
+A target is a function of a Program and a path. It first reports everything that it cannot hold, all at once. Then it
 has nothing to guess: a Program leaves no choice open. If there is a C compiler, the header is compiled and compared.
 """
 
@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tdd_deploy import export
+import tdd_deploy as td
 from tdd_deploy.errors import NotExportable, Violation
 from tdd_deploy.exporters import TARGETS
 from tdd_deploy.files import replacing
@@ -60,10 +60,10 @@ int main(void) {
 
 
 def write_c_header(program: Program, path: Path) -> None:
-    """Write dense layers and LoihiLIF neurons as C: ``network_step`` takes and gives integers, potentials are static.
+    """Write dense layers and LoihiLIF neurons as C: ``network_step`` maps integers to integers, potentials are static.
 
     Raises:
-        NotExportable: what the header cannot hold; every reason is named.
+        NotExportable: every reason why the header cannot hold the program.
     """
     found = tuple(violations(program))
     if found:
@@ -91,38 +91,39 @@ def write_c_header(program: Program, path: Path) -> None:
             calls.append(f"for (int i = 0; i < {n}; i++) output[i] = {source_of(program, name)}[i];")
     sizes = [f"#define N_INPUT {program.input.shape[0]}", f"#define N_OUTPUT {program.shapes[program.output.name][0]}"]
     head = "static void network_step(const int32_t *input, int32_t *output) {"
-    with replacing(path) as part:  # the file is whole, or not there
+    with replacing(path) as part:  # the file is whole or absent
         part.write_text("\n".join([FUNCTIONS, *sizes, *arrays, "", head, *(f"    {call}" for call in calls), "}", ""]))
 
 
 def violations(program: Program) -> Iterator[Violation]:
     """Yield what the header cannot hold. Codes of edges are free: in integers both give the same spikes."""
     if program.number_format != "integer":
-        yield Violation("the program", f"numbers are {program.number_format}", "integer", "Export it with bits=8.")
+        yield Violation("number_format", program.number_format, "integer", "Export it with `bits=8`.")
     for node in program.nodes:
-        if not (node.name.isascii() and node.name.isidentifier()):
-            yield Violation(node.name, "a name that C cannot have", "letters, digits and _", "Rename it.")
-        if len(program.shapes[node.name]) > 1:
-            yield Violation(node.name, f"shape {program.shapes[node.name]}", "one dimension")
+        where, shape = node.name, program.shapes[node.name]
+        if not (where.isascii() and where.isidentifier()):
+            yield Violation(where, "is no name in C", remedy="Rename it with letters, digits and _.")
+        if len(shape) > 1:
+            yield Violation(f"{where}.shape", str(shape), "one-dimensional")
         if isinstance(node, Dense) and np.abs(node.weight).max() >= 2**15:
-            yield Violation(node.name, f"weights up to {np.abs(node.weight).max()}", "16 bits")
+            yield Violation(f"{where}.weight", f"up to {np.abs(node.weight).max()}", "within 16 bits")
         if isinstance(node, LinearMap) and not isinstance(node, Dense):
-            yield Violation(node.name, type(node).__name__, "Dense")
+            yield Violation(where, type(node).__name__, "Dense")
         if isinstance(node, NeuronLayer) and getattr(node.neuron, "reset", "hard") != "hard":
-            yield Violation(node.name, f"{node.neuron.reset} reset", "hard reset", "Train with --reset hard.")
+            yield Violation(f"{where}.reset", node.neuron.reset, "hard", "Train with `reset=hard`.")
         if isinstance(node, NeuronLayer) and getattr(node.neuron, "compare", ">") != ">":
-            yield Violation(node.name, f"fires at v {node.neuron.compare} v_threshold", ">")
-        if len(program.incoming[node.name]) > 1:
-            yield Violation(node.name, f"{len(program.incoming[node.name])} edges lead to it", "one")
+            yield Violation(f"{where}.compare", node.neuron.compare, ">")
+        if len(program.incoming[where]) > 1:
+            yield Violation(where, f"has {len(program.incoming[where])} incoming edges, and the header takes one")
     for edge in program.edges:
         if edge.delay:
-            yield Violation(f"edge {edge.source} -> {edge.target}", f"a delay of {edge.delay}", "no delay")
+            yield Violation(f"edge {edge.source} -> {edge.target}", "is delayed, and the header keeps no past spikes")
     for layer in wrapping_layers(program):
-        yield Violation(layer, "its currents can leave 24 bits", "currents that cannot, and that have no memory")
+        yield Violation(layer, "has currents that can exceed 24 bits or that have a memory")
 
 
 def source_of(program: Program, name: str) -> str:
-    """Return what the one source of a node is called in C."""
+    """Return the name in C of the one source of a node."""
     (edge,) = program.incoming[name]
     return "input" if edge.source == program.input.name else f"{edge.source}_out"
 
@@ -131,9 +132,9 @@ TARGETS["c-header"] = write_c_header  # in the package: a module in exporters/, 
 
 
 def main() -> None:
-    """See what is refused; export; compile and compare."""
+    """Show a refusal; export; compile and compare."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("header", type=Path, nargs="?", help="where to write it; by default it is thrown away")
+    parser.add_argument("header", type=Path, nargs="?", help="where to keep it; by default it is deleted")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -143,14 +144,14 @@ def main() -> None:
             print(error)
 
         TARGETS["nir"](network(), folder / "network.nir")
-        integers = export(folder / "network.nir", target="c-header", out=folder / "network.h", bits=8).program
+        integers = td.export(folder / "network.nir", "c-header", folder / "network.h", bits=8).program
         if chosen.header:
             shutil.copy(folder / "network.h", chosen.header)
         print(f"network.h: {(folder / 'network.h').stat().st_size:,} bytes, program {integers.digest[:12]}")
 
         compiler = shutil.which("cc")
         if compiler is None:
-            print("not compared, since there is no C compiler cc")
+            print("not compared: there is no C compiler cc")
             return
         (folder / "main.c").write_text(MAIN)
         subprocess.check_call([compiler, "-std=c99", "-O2", folder / "main.c", "-o", folder / "network"])

@@ -1,9 +1,9 @@
-"""Hardware of your own: what events cost there and what fits on it, each in one TOML file, with a source per figure.
+"""Hardware of your own: its prices and its limits, each in one TOML file, with a source per figure.
 
 python examples/05_new_hardware_profile.py [folder]
 
-All figures below are made up; so is the chip. What you do not know, leave out: reports then say "not priced", and
-never take it for zero. An unknown key, a missing unit or a missing source is an error.
+All figures below are made up; so is the chip. Leave out what you do not know: reports then list it as "not priced",
+and never take it for zero. An unknown key, a missing unit or a missing source is an error.
 """
 
 import argparse
@@ -25,9 +25,9 @@ name = "tiny"
 title = "Tiny, an example: 22 nm, 0.6 V"
 remark = "All figures are made up."
 chip = "tiny-chip.toml"  # where networks are placed, so that messages are counted: a name, or a file beside this one
-not_priced = ["wake-up from sleep"]  # what you know to be left out
+not_priced = ["wake-up from sleep"]  # what these prices leave out, as far as you know
 
-[price.synop]  # a price: what one more of these counts costs
+[price.synop]  # the price of one more of these counts
 counts = ["synops_stored"]  # zero weights are read too
 value = 2.5
 unit = "pJ"
@@ -65,7 +65,7 @@ schema = 1
 name = "tiny-chip"
 title = "Tiny, an example of 2 x 2 cores"
 remark = "It does not exist."
-not_checked = ["bandwidth of the mesh"]  # a verdict says what it is not about
+not_checked = ["bandwidth of the mesh"]  # every verdict lists this
 
 [limit.cores]
 value = 4
@@ -109,9 +109,9 @@ SAMPLES, N_STEPS = 16, 20
 
 
 def main() -> None:
-    """Write both files, a network that fits, and one that does not; call what a shell would call."""
+    """Write both files, a network that fits and one that does not; call the command line on them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, nargs="?", help="where to write; by default all is thrown away")
+    parser.add_argument("folder", type=Path, nargs="?", help="where to keep the files; by default they are deleted")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = chosen.folder or Path(temporary)

@@ -3,7 +3,7 @@
 python examples/06_lava_bundle.py [network.nir]
 
 Lava needs a Python 3.10 of its own; ``tdd-deploy lava setup`` makes that environment. Without it this exports the
-bundle, a folder that anybody with lava-nc can start, and says what is missing. Nothing here runs on a chip.
+bundle, a folder that anybody with lava-nc can start, and reports what is missing. Nothing here runs on a chip.
 """
 
 import argparse
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tdd_deploy import export
+import tdd_deploy as td
 from tdd_deploy.commands.lava import lava_run
 from tdd_deploy.data import Frames
 from tdd_deploy.errors import MissingDependency, MissingEnvironment
@@ -27,14 +27,14 @@ SAMPLES = 4
 
 
 def main() -> None:
-    """Export; run in our engine; run in Lava, if it is there; compare."""
+    """Export; run in the event engine; run in Lava, if it is installed; compare."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("network", type=Path, nargs="?", help="a .nir file or run folder; by default one is made")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         network = chosen.network or small_network(folder / "small.nir")
-        exported = export(network, target="lava", out=folder / "bundle")  # quantizes floats to 8 bits
+        exported = td.export(network, "lava", folder / "bundle")  # quantizes floats to 8 bits
         program = exported.program
         files = ", ".join(sorted(path.name for path in (folder / "bundle").iterdir()))
         print(f"bundle: {files}")

@@ -1,4 +1,4 @@
-"""Run a network exported to ONNX, step by step and in one call: of the two, a device needs onnxruntime and numpy alone.
+"""Run a network exported to ONNX, step by step and in one call: both need onnxruntime and numpy alone.
 
 python examples/07_onnx_step_loop.py [network.nir]
 """
@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
-from tdd_deploy import export
+import tdd_deploy as td
 from tdd_deploy.exporters import TARGETS
 from tdd_deploy.neurons import LIF
 from tdd_deploy.program import Dense, Edge, Input, NeuronLayer, Output, build
@@ -26,27 +26,27 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         network = chosen.network or small_network(Path(folder) / "small.nir")
         step, scan = (Path(folder) / f"{form}.onnx" for form in ("step", "scan"))
-        export(network, target="onnx", form="step", out=step)
-        export(network, target="onnx", form="scan", out=scan)
+        td.export(network, "onnx", step, form="step")
+        td.export(network, "onnx", scan, form="scan")
         one_step, all_steps = onnxruntime.InferenceSession(step), onnxruntime.InferenceSession(scan)
 
-    shown, *states = one_step.get_inputs()
-    dtype = {"tensor(float)": np.float32, "tensor(double)": np.float64, "tensor(int32)": np.int32}[shown.type]
+    frames, *states = one_step.get_inputs()
+    dtype = {"tensor(float)": np.float32, "tensor(double)": np.float64, "tensor(int32)": np.int32}[frames.type]
     zeros = {state.name: np.zeros((BATCH, *state.shape[1:]), dtype) for state in states}  # all of them begin at zero
-    spikes = np.random.default_rng(0).integers(0, 2, (N_STEPS, BATCH, *shown.shape[1:])).astype(dtype)
+    spikes = np.random.default_rng(0).integers(0, 2, (N_STEPS, BATCH, *frames.shape[1:])).astype(dtype)
     names = [output.name for output in one_step.get_outputs()]
 
     kept, outputs = zeros, []
     for frame in spikes:
-        found = dict(zip(names, one_step.run(None, {shown.name: frame, **kept}), strict=True))
+        found = dict(zip(names, one_step.run(None, {frames.name: frame, **kept}), strict=True))
         kept = {name: found[f"{name}_next"] for name in kept}
         outputs.append(found[names[0]])
 
-    at_once, *last = all_steps.run(None, {shown.name: spikes, **zeros})
+    at_once, *last = all_steps.run(None, {frames.name: spikes, **zeros})
 
     agree = np.array_equal(outputs, at_once) and all(map(np.array_equal, kept.values(), last))
     about = one_step.get_modelmeta().custom_metadata_map
-    print(f"{shown.name} {shown.shape} and states {', '.join(zeros)}; {about['number_format']}, dt {about['dt_s']} s")
+    print(f"{frames.name} {frames.shape} and states {', '.join(zeros)}; {about['number_format']}, dt {about['dt_s']} s")
     print(f"{N_STEPS} steps one by one and in one call {'agree' if agree else 'DIFFER'}")
     raise SystemExit(not agree)
 

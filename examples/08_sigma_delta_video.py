@@ -3,7 +3,7 @@
 python examples/08_sigma_delta_video.py [--epochs 20] [--videos 200]
 
 Handwritten digits drift over a canvas before a camera with noise. A convolutional network learns single frames and is
-then executed frame by frame: each ReLU is sent anew only when it has moved by more than a threshold.
+then executed frame by frame: each ReLU is resent only after it has changed by more than a threshold.
 """
 
 import argparse
@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from tdd_deploy.data import open_data
+import tdd_deploy as td
 from tdd_deploy.data.encoders import Frames
 from tdd_deploy.neurons import SigmaDelta
 from tdd_deploy.program import (
@@ -38,12 +38,12 @@ THRESHOLDS = (0.0, 0.02, 0.05, 0.1, 0.2, 0.4, 0.8)
 
 def videos(digits: np.ndarray, rng: np.random.Generator, *, pace: int = PACE) -> np.ndarray:
     """Return ``[N_STEPS, n, 1, SIZE, SIZE]`` of 8 x 8 digits that drift and turn back at the edges, with noise."""
-    room = SIZE - 8
-    start, heading = rng.integers(0, room + 1, (len(digits), 2)), rng.choice([-1, 1], (len(digits), 2))
+    path = SIZE - 8  # pixels that a digit can move by
+    start, heading = rng.integers(0, path + 1, (len(digits), 2)), rng.choice([-1, 1], (len(digits), 2))
     frames = rng.normal(0, NOISE, (N_STEPS, len(digits), 1, SIZE, SIZE))
     for t in range(N_STEPS):
-        place = (start + heading * (t // pace)) % (2 * room)
-        for i, (y, x) in enumerate(np.minimum(place, 2 * room - place)):
+        place = (start + heading * (t // pace)) % (2 * path)
+        for i, (y, x) in enumerate(np.minimum(place, 2 * path - place)):
             frames[t, i, 0, y : y + 8, x : x + 8] += digits[i]
     return frames.astype(np.float32)
 
@@ -103,7 +103,7 @@ def main() -> None:
     parser.add_argument("--videos", type=int, default=200)
     chosen = parser.parse_args()
 
-    (learned, labels), (seen, truth) = (open_data("digits", split=split).load() for split in ("train", "test"))
+    (learned, labels), (seen, truth) = (td.open_data("digits", split=split).load() for split in ("train", "test"))
     network = trained(learned.reshape(-1, 8, 8), labels, chosen.epochs)
     seen, truth = seen[: chosen.videos].reshape(-1, 8, 8), truth[: chosen.videos]
     moving = videos(seen, np.random.default_rng(1))
@@ -128,7 +128,7 @@ def main() -> None:
     row("nonzero", moving, None)
     for theta in THRESHOLDS:
         row(f"{theta:g}", moving, theta)
-    print("the first frame repeated, which saves whatever the network: no saving of a video")
+    print("the first frame repeated: every network saves this much, so it says nothing about a video")
     row("0", np.repeat(moving[:1], N_STEPS, axis=0), 0.0)
 
 

@@ -1,11 +1,11 @@
-"""What the engine costs: additions per second beside the machine's bound, time by events, memory by steps and samples.
+"""Measure the engine: additions per second beside the processor's bound, time by events, memory by steps and samples.
 
     .venv/bin/python -m benchmarks.engine.bound
 
-Two bounds are measured, in turn with what is held to them. *peak*: the fastest loop that adds float32 vectors from the
-first or second cache to others. *same*: a loop that adds the same vectors to the same sums as the engine does, one
-after the other, from a list of where they are. The same convolutions are measured as a dense product. One thread.
-Writes results/engine_bound.json.
+Two bounds are measured, in turns with the engine. *peak*: the fastest loop that adds float32 vectors from the first or
+second cache to others. *same*: a loop that adds the same vectors to the same sums as the engine does, one after the
+other, from a list of their places. The same convolutions are measured as a dense product. Everything runs on one
+thread. Writes results/engine_bound.json.
 """
 
 import platform
@@ -20,7 +20,7 @@ from typing import Any
 import numba
 import numpy as np
 
-from tdd_deploy import __version__
+import tdd_deploy as td
 from tdd_deploy.files import write_json
 from tdd_deploy.neurons import LIF
 from tdd_deploy.program import Conv, Dense, Edge, Flatten, Input, NeuronLayer, Output, Program, build, with_code
@@ -89,7 +89,7 @@ def _put(node: Any, memory: Any, at: Any) -> None:
 
 
 def fastest_s(*runs: Callable[[], object], rounds: int = ROUNDS) -> list[float]:
-    """Return the time of the fastest of several calls of each, in turn; the first are not counted."""
+    """Return the shortest time of several calls of each function, in turns; the first calls are not counted."""
     best = [np.inf] * len(runs)
     for round_ in range(rounds + 1):
         for i, run in enumerate(runs):
@@ -101,7 +101,7 @@ def fastest_s(*runs: Callable[[], object], rounds: int = ROUNDS) -> list[float]:
 
 
 def peak() -> float:
-    """Return additions per second, the best over loops, lengths of vectors, and what stays in which cache."""
+    """Return additions per second, the best over loops, lengths of vectors and caches."""
     found = []
     for loop in (one_at_a_time, four_at_a_time):
         for n in (192, 576, 2304):
@@ -114,7 +114,7 @@ def peak() -> float:
 
 
 def program_of(channels: int, size: int) -> Program:
-    """Return a convolution of 3x3 between two layers of neurons, of which the first repeats the input."""
+    """Return a program of a 3x3 convolution, a layer of neurons and a readout."""
     rng = np.random.default_rng(0)
     shape = (channels, size, size)
     weight = rng.integers(-8, 9, (channels, channels, 3, 3)).astype(np.float32) / 64
@@ -133,7 +133,7 @@ def program_of(channels: int, size: int) -> Program:
 
 
 def listed(plan: Any, node: Any, at: Any) -> Any:
-    """Return of every vector that the events add where it begins, where its sums begin, and its length."""
+    """Return for every vector that the events add where it begins, where its sums begin, and its length."""
     table, block = plan.table.astype(np.int64), int(node["block"])
     per_channel = int(node["n_rows"] * node["n_columns"]) * block
     found = []
@@ -150,7 +150,7 @@ def listed(plan: Any, node: Any, at: Any) -> Any:
 
 
 def additions(fastest: float) -> Iterator[dict[str, Any]]:
-    """Yield additions per second of the loop that spreads events, by layer and share of inputs that are events."""
+    """Yield additions per second of the loop that spreads events, by layer and fraction of active inputs."""
     rng = np.random.default_rng(1)
     for channels, size in CONVOLUTIONS:
         planned = Engine(program_of(channels, size), threads=1)._compiled._planned  # type: ignore[union-attr]
@@ -174,7 +174,7 @@ def additions(fastest: float) -> Iterator[dict[str, Any]]:
 
 
 class Given:
-    """Frames that are encoded already."""
+    """Frames that are already encoded."""
 
     static = False
 
@@ -186,13 +186,13 @@ class Given:
 
 
 def flipping(rng: np.random.Generator, rate: float, n_steps: int, shape: tuple[int, ...]) -> Given:
-    """Return binary frames in which a share of the values changes from step to step."""
+    """Return binary frames in which a fraction of the values changes from step to step."""
     flips = rng.random((n_steps, *shape)) < rate
     return Given((np.cumsum(flips, axis=0) % 2).astype(np.float32))
 
 
 def linearity() -> dict[str, Any]:
-    """Return the time of whole runs by the number of synaptic operations, and the line through it."""
+    """Return the time of whole runs by the number of synaptic operations, and the line through the points."""
     rng, program = np.random.default_rng(2), program_of(128, 16)
     engine = Engine(program, threads=1)
     rates = (0.0, 0.01, 0.02, 0.04, 0.08, 0.12, 0.16, 0.2)
@@ -209,7 +209,7 @@ def linearity() -> dict[str, Any]:
 
 
 def peak_bytes(n_samples: int, n_steps: int) -> int:
-    """Return the most that numpy holds while samples are executed 16 at a time, their inputs not counted."""
+    """Return the largest memory of numpy while samples are executed 16 at a time, without their inputs."""
     engine = Engine(program_of(64, 16), threads=1)
     frames = flipping(np.random.default_rng(3), 0.05, 2, (16, 64, 16, 16))
     engine.run(frames, n_steps=2)
@@ -240,7 +240,7 @@ def main() -> None:
     ]
     for found in memory:
         print(f"{found['samples']:5} samples, {found['steps']:3} steps: {found['peak_bytes'] / 1e6:.2f} MB")
-    versions = {"tdd-deploy": __version__, "python": platform.python_version(), "numba": numba.__version__}
+    versions = {"tdd-deploy": td.__version__, "python": platform.python_version(), "numba": numba.__version__}
     write_json(
         RESULTS, {"versions": versions, "peak_per_s": fastest, "additions": rows, "linearity": line, "memory": memory}
     )

@@ -1,6 +1,6 @@
-"""A network as every library can build it: a chain of convolutions, dense maps and LIF neurons, in one .npz.
+"""A network that every library can build: a chain of convolutions, dense maps and LIF neurons, in one .npz.
 
-Imported by the machines too, in environments that hold nothing of tdd-deploy: numpy only.
+The processes of other libraries import this module too, in environments without tdd-deploy: it needs numpy only.
 """
 
 import json
@@ -13,13 +13,13 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Layer:
-    """A linear map, and the neurons behind it unless it is the last: ``v = beta v + current``, fires above, back to 0.
+    """A linear map, and the neurons after it unless it is the last: ``v = beta v + current``, hard reset to 0.
 
     Attributes:
         weight: ``[n_out, n_in]`` or ``[out, in, ky, kx]``.
         bias: ``[n_out]``.
         stride: of a convolution; its padding is ``(k - 1) // 2``.
-        beta: what a neuron keeps of v; None behind the last map.
+        beta: the fraction of v that a neuron keeps; None after the last map.
         threshold: of the neurons.
     """
 
@@ -48,7 +48,7 @@ class Case:
 
     @classmethod
     def read(cls, path: Path) -> "Case":
-        """Read what ``write`` wrote."""
+        """Read a file of ``write``."""
         with np.load(path, allow_pickle=False) as file:
             head: dict[str, Any] = json.loads(str(file["head"]))
             layers = tuple(Layer(file[f"weight{k}"], file[f"bias{k}"], **rest) for k, rest in enumerate(head["layers"]))

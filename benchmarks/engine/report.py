@@ -1,4 +1,4 @@
-"""What the engine costs, as tables and plots; see benchmarks/report.py."""
+"""Make tables and plots of the engine's speed; see benchmarks/report.py."""
 
 import json
 from collections.abc import Callable
@@ -13,8 +13,8 @@ from benchmarks.plots import save
 RESULTS = Path(__file__).parents[1] / "results"
 Rows = list[dict[str, Any]]
 
-# Okabe and Ito's colours, told apart by everybody, and a marker each.
-MACHINES = {
+# Okabe and Ito's colors, which people with any color vision can distinguish, and a marker each.
+BACKENDS = {
     "torch": ("PyTorch, dense", "#000000", "o"),
     "spikingjelly": ("SpikingJelly", "#E69F00", "s"),
     "norse": ("Norse", "#009E73", "^"),
@@ -28,7 +28,7 @@ NAMES = {
     "tdd-deploy": "tdd-deploy",
     "sanafe": "SANA-FE",
     "brian2": "Brian2, C++",
-    **{k: v[0] for k, v in MACHINES.items()},
+    **{k: v[0] for k, v in BACKENDS.items()},
 }
 
 
@@ -38,7 +38,7 @@ def read(name: str) -> dict[str, Any]:
 
 
 def speed_rows(*cases: str, batch: int | None = None, threads: int | None = None) -> Rows:
-    """Return rows of cases, on some settings."""
+    """Return rows of cases, in some settings."""
     return [
         row
         for row in read("engine_speed").get("rows", [])
@@ -47,7 +47,7 @@ def speed_rows(*cases: str, batch: int | None = None, threads: int | None = None
 
 
 def random_cases(shape: str) -> list[str]:
-    """Return the cases of a shape, those with few events first."""
+    """Return the cases of a shape, few events first."""
     rows = read("engine_speed").get("rows", [])
     events = {row["case"]: row["events"] for row in rows if row["case"].startswith(f"{shape}, random")}
     return sorted(events, key=lambda case: events[case])
@@ -60,9 +60,9 @@ def table(head: list[str], rows: list[list[str]]) -> str:
 
 
 def networks_table(*cases: str) -> str:
-    """Time of trained networks: a row per machine, a column per case and setting."""
+    """List times of trained networks: a row per backend, a column per case and setting."""
     settings = [(case, batch, threads) for case in cases for batch, threads in ((1, 1), (64, 1), (64, 2))]
-    found = {(name, setting): row for setting in settings for row in _of(setting) for name in [row["machine"]]}
+    found = {(name, setting): row for setting in settings for row in _of(setting) for name in [row["backend"]]}
     names = [name for name in NAMES if any((name, setting) in found for setting in settings)]
     rows = []
     for name in names:
@@ -82,22 +82,22 @@ def networks_table(*cases: str) -> str:
 
 def simulators_table(case: str) -> str:
     rows = [
-        [NAMES[r["machine"]], f"{r['median_ms']:.3f} ms", f"{r['times_ours']:.1f}", f"{r['spikes']:,}"]
+        [NAMES[r["backend"]], f"{r['median_ms']:.3f} ms", f"{r['times_ours']:.1f}", f"{r['spikes']:,}"]
         for r in speed_rows(case)
     ]
     return table(["", "a sample", "times ours", "spikes"], rows)
 
 
 def rates_table(shape: str) -> str:
-    """Times ours by share of neurons whose spike changes per step."""
+    """List multiples of our time by the fraction of neurons whose spike changes in a step."""
     cases = random_cases(shape)
     batches = sorted({row["batch"] for row in speed_rows(*cases)})
     settings = [(batch, threads) for batch in batches for threads in ((1,) if batch == 1 else (1, 2))]
-    names = [name for name in MACHINES if any(row["machine"] == name for row in speed_rows(*cases))]
+    names = [name for name in BACKENDS if any(row["backend"] == name for row in speed_rows(*cases))]
     rows = []
     for batch, threads in settings:
         for case in cases:
-            found = {row["machine"]: row for row in _of((case, batch, threads))}
+            found = {row["backend"]: row for row in _of((case, batch, threads))}
             ours = found["tdd-deploy"]
             others = [f"{found[name]['times_ours']:.2f}" if name in found else "" for name in names]
             rows.append(
@@ -113,21 +113,21 @@ def rates_plot(shape: str) -> str:
     figure = Figure(figsize=(9, 4.2), layout="constrained")
     for place, (batch, threads) in enumerate([(1, 1), (64, 2)], start=1):
         axes = figure.add_subplot(1, 2, place)
-        for name, (label, colour, marker) in MACHINES.items():
+        for name, (label, color, marker) in BACKENDS.items():
             line = sorted(
                 (row["events"], row["times_ours"])
                 for row in rows
-                if (row["machine"], row["batch"], row["threads"]) == (name, batch, threads)
+                if (row["backend"], row["batch"], row["threads"]) == (name, batch, threads)
             )
             if line:
-                axes.plot(*zip(*line, strict=True), color=colour, marker=marker, label=label)
-        axes.axhline(1, color="grey", linewidth=1, linestyle="--")
-        axes.set(xscale="log", yscale="log", xlabel="share of neurons whose spike changes in a step")
+                axes.plot(*zip(*line, strict=True), color=color, marker=marker, label=label)
+        axes.axhline(1, color="gray", linewidth=1, linestyle="--")
+        axes.set(xscale="log", yscale="log", xlabel="fraction of neurons whose spike changes in a step")
         axes.set(ylabel="time, times ours", title=f"{batch} at once, {_cores(threads)}")
         axes.grid(alpha=0.3)
     axes.legend(fontsize=8)
     save(figure, f"speed_{shape}")
-    return f"![Time by share of events, {shape}](plots/speed_{shape}.svg)"
+    return f"![Time by fraction of events, {shape}](plots/speed_{shape}.svg)"
 
 
 def bound_table() -> str:

@@ -1,7 +1,7 @@
-"""One machine in a process of its own: ``python -m benchmarks.engine.serve NAME CASE.npz THREADS``.
+"""Serve one library in its own process: ``python -m benchmarks.engine.serve NAME CASE.npz THREADS``.
 
-Reads a line per order, answers with a line of JSON: ``spikes`` gives outputs and spike counts of all samples, a number
-the seconds that it takes to execute all samples, so many at once, after a few that fill the caches.
+Reads one order per line and answers with a line of JSON. ``spikes`` asks for outputs and spike counts of all samples. A
+number asks for the seconds in which all samples are executed in batches of this size, after a few that fill the caches.
 """
 
 import json
@@ -16,7 +16,7 @@ WARM_UP = 8  # samples
 
 
 def seconds_of(run: Callable[[np.ndarray], object], x: np.ndarray, size: int) -> float:
-    """Return the time in which all samples are executed, ``size`` at once."""
+    """Return the seconds in which all samples are executed, ``size`` at once."""
     for start in range(0, min(WARM_UP, len(x)), size):
         run(x[start : start + size])
     begin = time.perf_counter()
@@ -30,7 +30,7 @@ def main(name: str, path: Path, threads: int) -> None:
 
     torch.set_num_threads(threads)
     from .case import Case  # noqa: PLC0415
-    from .machines import BUILD  # noqa: PLC0415
+    from .libraries import BUILD  # noqa: PLC0415
 
     case = Case.read(path)
     run = BUILD[name](case)

@@ -1,4 +1,4 @@
-"""Networks of random weights whose neurons fire at a chosen rate: how time depends on the number of events."""
+"""Make networks of random weights whose neurons fire at a chosen rate, to measure time by the number of events."""
 
 from dataclasses import replace
 
@@ -51,7 +51,7 @@ def random_weight(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarra
 
 
 def with_threshold(layer: Layer, current: torch.Tensor, rate: float) -> tuple[Layer, torch.Tensor]:
-    """Return the layer with the threshold at which a share of its neurons fires per step, and what they send."""
+    """Return the layer with the threshold at which a fraction of its neurons fires per step, and their spikes."""
     low, high = 0.0, float(current.max()) / (1 - BETA)
     for _ in range(24):
         threshold = (low + high) / 2

@@ -1,10 +1,10 @@
-"""Event-driven simulators, in an environment of their own: ``python -m benchmarks.engine.simulators NAME CASE``.
+"""Run an event-driven simulator in its own environment: ``python -m benchmarks.engine.simulators NAME CASE``.
 
-What they execute is the ``Case`` without its first and last map: the first layer of neurons gets its current as a bias,
-and a spike acts one step after it was fired, as it does in both. Reads a line per order, answers with a line of JSON:
-the spikes and seconds of all samples, one after the other; building, loading and setting biases are not timed.
+It executes the ``Case`` without its first and last map. The first layer of neurons receives its current as a bias, and
+a spike acts one step after it was fired, as in both simulators. For each line that it reads, it answers with a line of
+JSON: spikes and seconds of all samples, one after the other. Building, loading and setting biases are not timed.
 """
-# ruff: noqa: PLC0415  (each library is imported only where its machine is asked for)
+# ruff: noqa: PLC0415  (each library is imported only where it is chosen)
 
 import json
 import sys
@@ -49,7 +49,7 @@ def synapses(layer: Layer, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarr
 
 
 def hidden(case: Case) -> Iterator[tuple[Layer, tuple[int, ...], Any]]:
-    """Yield the layers of neurons, their shapes, and from the second on the synapses onto them."""
+    """Yield the layers of neurons, their shapes, and from the second on their incoming synapses."""
     shape = convolved(case.layers[0], case.x[:1]).shape[1:]
     yield case.layers[0], shape, None
     for layer in case.layers[1:-1]:
@@ -58,7 +58,7 @@ def hidden(case: Case) -> Iterator[tuple[Layer, tuple[int, ...], Any]]:
 
 
 def sanafe(case: Case) -> Simulate:
-    """On its model of Loihi, with its quicker model of time, one group of neurons per core or several."""
+    """Use its model of Loihi and its faster model of time; a layer is one group, on one core or more."""
     import sanafe as library
 
     arch, net = library.load_loihi(), library.Network()
@@ -110,7 +110,7 @@ def set_biases(chip: Any, k: int, bias: np.ndarray) -> None:
 
 
 def brian2(case: Case) -> Simulate:
-    """As C++, compiled once; all samples in one run, potentials set back between them."""
+    """Compile to C++ once; execute all samples in one run, with potentials reset between them."""
     import brian2 as library
 
     folder = tempfile.mkdtemp()
@@ -118,7 +118,7 @@ def brian2(case: Case) -> Simulate:
     library.prefs.devices.cpp_standalone.openmp_threads = 0
     library.defaultclock.dt = library.ms
     biases = convolved(case.layers[0], case.x).reshape(len(case.x), -1)
-    steps = case.n_steps + 1  # one more, in which what is under way arrives before all is set back
+    steps = case.n_steps + 1  # in the last step, spikes under way arrive before the reset
     currents = library.TimedArray(np.repeat(biases, steps, axis=0).astype(float), dt=library.ms)  # noqa: F841
     parts: list[Any] = []
     for k, (layer, shape, found) in enumerate(hidden(case)):

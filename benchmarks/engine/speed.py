@@ -1,14 +1,14 @@
-"""The event engine beside other software: the same networks and samples, spikes compared first, then time.
+"""Compare the event engine with other software on the same networks and samples: first spikes, then time.
 
     make bench
     .venv/bin/python -m benchmarks.engine.speed RUN --data digits [--data-dir DIR] [--samples 64] [--rounds 7]
     .venv/bin/python -m benchmarks.engine.speed RUN --data digits --simulators
     .venv/bin/python -m benchmarks.engine.speed --shape conv-medium|resnet19 [--rates 0.001,0.01,0.1]
 
-RUN is a trained network; ``--shape`` makes one of random weights, with thresholds at which so large a share of each
-layer's neurons fires per step. Every machine is a process of its own, in the environment that ``make peers`` made, and
-waits while another one works; rounds are interleaved, medians compared. Writes a row per machine, batch and number of
-threads into results/engine_speed.json, in the place of older rows of the same case.
+RUN is a trained network. ``--shape`` makes a network of random weights, with thresholds at which the given fraction of
+each layer's neurons fires per step. Every library runs in its own process, in the environment of ``make peers``, and
+waits while another one works; rounds are interleaved, medians compared. Writes a row per backend, batch and number of
+threads into results/engine_speed.json, in place of older rows of the same case.
 """
 
 import argparse
@@ -29,9 +29,8 @@ from typing import Any, Protocol
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from tdd_deploy import __version__
-from tdd_deploy import load as read_program
-from tdd_deploy.data import Frames, open_data
+import tdd_deploy as td
+from tdd_deploy.data import Frames
 from tdd_deploy.exporters.onnx.rules import FORMS
 from tdd_deploy.exporters.onnx.run import Model
 from tdd_deploy.exporters.onnx.write import model
@@ -55,23 +54,23 @@ SIMULATED = ("sanafe", "brian2")
 SETTINGS = ((1, 1), (64, 1), (64, 2))  # samples at once, threads
 
 
-class Machine(Protocol):
-    """Something that executes a case."""
+class Backend(Protocol):
+    """Software that executes a case."""
 
     def ask(self, order: str) -> dict[str, Any]:
-        """Answer ``spikes`` with spikes and outputs, a number with the seconds of all samples, so many at once."""
+        """Answer ``spikes`` with spikes and outputs, and the size of a batch with the seconds of all samples."""
         ...
 
 
 class Process:
-    """A machine in a process of its own."""
+    """A backend in its own process."""
 
     def __init__(self, *command: object) -> None:
         arguments = [str(part) for part in command]
         self._process = subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def ask(self, order: str) -> dict[str, Any]:
-        """Send an order; return the answer, the first line of JSON: some libraries talk before it."""
+        """Send an order; return the answer, the first line of JSON: some libraries print other lines before it."""
         assert self._process.stdin is not None
         print(order, file=self._process.stdin, flush=True)
         assert self._process.stdout is not None
@@ -106,7 +105,7 @@ class Ours:
 
 
 class Reference:
-    """The definition in plain numpy that the engine is held to, on one thread."""
+    """The reference in plain numpy, which defines the engine's results, on one thread."""
 
     def __init__(self, program: Program, x: np.ndarray) -> None:
         self._program = program
@@ -115,7 +114,7 @@ class Reference:
     def ask(self, order: str) -> dict[str, Any]:
         """Execute all samples."""
         begin, size = time.perf_counter(), self._x.shape[1] if order == "spikes" else int(order)
-        with threadpool_limits(1):  # threads of numpy's would go on to wait, at the cost of who is next
+        with threadpool_limits(1):  # idle threads of numpy would spin and slow down the next backend
             sent = [reference.run(self._program, self._x[:, i : i + size]) for i in range(0, self._x.shape[1], size)]
         n_spikes = sum(int(each[layer.name].sum()) for each in sent for layer in self._program.neuron_layers)
         output = np.concatenate([each[self._program.output.name].sum(axis=0) for each in sent])
@@ -128,7 +127,7 @@ class Onnx:
     def __init__(self, program: Program, x: np.ndarray, *, form: Form) -> None:
         spiking = with_code(program, "spike")
         self._n_steps, self._output, self._x = program.n_steps, program.output.name, x
-        self._timed, self._told = (
+        self._timed, self._recorded = (
             Model(model(spiking, form=form, fast=True, layers=layers), needed_for="this comparison")
             for layers in (False, True)
         )
@@ -136,7 +135,7 @@ class Onnx:
     def ask(self, order: str) -> dict[str, Any]:
         """Execute all samples."""
         if order == "spikes":
-            sent = self._run(self._told, self._x)
+            sent = self._run(self._recorded, self._x)
             output = sent.pop(self._output).sum(axis=0)
             return {"output": output.tolist(), "spikes": int(sum(spikes.sum() for spikes in sent.values()))}
         return {"seconds": seconds_of(partial(self._run, self._timed), self._x, int(order))}
@@ -147,7 +146,7 @@ class Onnx:
 
 
 def case_of(program: Program, name: str, x: np.ndarray) -> Case:
-    """Write a chain of maps and LIF neurons, reset to zero, for other libraries."""
+    """Describe a chain of maps and LIF neurons, reset to zero, for other libraries."""
     layers: list[Layer] = []
     for node in program.nodes:
         match node:
@@ -155,18 +154,20 @@ def case_of(program: Program, name: str, x: np.ndarray) -> Case:
                 bias = np.zeros(len(node.weight), np.float32) if node.bias is None else node.bias
                 layers.append(Layer(node.weight, bias, node.stride[0] if isinstance(node, Conv) else 1, None, 0.0))
             case NeuronLayer(neuron=LIF() as lif):
-                assert (lif.reset, lif.compare, float(lif.v_reset)) == ("hard", ">", 0.0), "what all libraries know"
+                assert (lif.reset, lif.compare, float(lif.v_reset)) == ("hard", ">", 0.0), (
+                    "some library lacks this neuron"
+                )
                 last = layers.pop()
                 layers.append(Layer(last.weight, last.bias, last.stride, float(lif.beta), float(lif.v_threshold)))
             case Input() | Output() | Flatten():
                 pass
             case _:
-                raise SystemExit(f"{node.name}: {type(node).__name__} is not what all libraries know")
+                raise SystemExit(f"{node.name}: some library lacks {type(node).__name__}")
     return Case(name, program.n_steps, tuple(layers), x)
 
 
 def program_of(case: Case, *, delayed: bool = False) -> Program:
-    """Return a case as a program; ``delayed`` as simulators.py executes it."""
+    """Return a case as a program; with ``delayed``, as simulators.py executes it."""
     shape = case.x.shape[1:]
     nodes: list[Node] = [
         Input(name="input", shape=convolved(case.layers[0], case.x[:1]).shape[1:] if delayed else shape)
@@ -194,30 +195,30 @@ def program_of(case: Case, *, delayed: bool = False) -> Program:
     return build(nodes, edges, dt_s=1e-3, n_steps=case.n_steps, number_format="float32")
 
 
-def measured(machines: Mapping[str, Machine], *, batch: int, rounds: int, n_samples: int) -> Iterator[dict[str, Any]]:
-    """Yield a row per machine: whether it gave what the first one gave, and the median of its times."""
-    said = {name: machine.ask("spikes") for name, machine in machines.items()}
-    seconds: dict[str, list[float]] = {name: [] for name in machines}
+def measured(backends: Mapping[str, Backend], *, batch: int, rounds: int, n_samples: int) -> Iterator[dict[str, Any]]:
+    """Yield a row per backend: whether its outputs equal those of the first one, and the median of its times."""
+    answers = {name: backend.ask("spikes") for name, backend in backends.items()}
+    seconds: dict[str, list[float]] = {name: [] for name in backends}
     for round_ in range(rounds + 1):
-        for name, machine in machines.items():
-            took = machine.ask(str(batch))["seconds"]
+        for name, backend in backends.items():
+            took = backend.ask(str(batch))["seconds"]
             if round_:  # the first one warms up
                 seconds[name].append(took / n_samples)
-    ours = next(iter(machines))
-    expected = np.array(said[ours]["output"])
+    ours = next(iter(backends))
+    expected = np.array(answers[ours]["output"])
     for name, took in seconds.items():
         row = {
-            "machine": name, "spikes": said[name]["spikes"], "median_ms": 1e3 * statistics.median(took),
+            "backend": name, "spikes": answers[name]["spikes"], "median_ms": 1e3 * statistics.median(took),
             "fastest_ms": 1e3 * min(took), "times_ours": statistics.median(took) / statistics.median(seconds[ours]),
         }  # fmt: skip
-        if "output" in said[name]:
-            same = np.abs(np.array(said[name]["output"]) - expected) < 1e-3 * np.maximum(1, np.abs(expected))
+        if "output" in answers[name]:
+            same = np.abs(np.array(answers[name]["output"]) - expected) < 1e-3 * np.maximum(1, np.abs(expected))
             row["same_samples"] = float(same.all(axis=1).mean())
         yield row
 
 
 def compared(case: Case, given: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    """Yield rows of a case, on all settings."""
+    """Yield rows of a case, in all settings."""
     program, n_samples = program_of(case), len(case.x)
     settings = [(1, 1)] if given.simulators else sorted({(min(batch, n_samples), n) for batch, n in SETTINGS})
     trace = Engine(with_code(program, "delta")).run(Frames(static=True, values=case.x), n_steps=case.n_steps).trace
@@ -226,27 +227,27 @@ def compared(case: Case, given: argparse.Namespace) -> Iterator[dict[str, Any]]:
         with ExitStack() as stack:
             path = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "case.npz"
             case.write(path)
-            machines: dict[str, Machine]
+            backends: dict[str, Backend]
             if given.simulators:
                 currents = convolved(case.layers[0], case.x)
-                machines = {"tdd-deploy": Ours(program_of(case, delayed=True), currents, threads=1)}
+                backends = {"tdd-deploy": Ours(program_of(case, delayed=True), currents, threads=1)}
                 peers = {name: (SIMULATORS, "-m", "benchmarks.engine.simulators", name, path) for name in SIMULATED}
             else:
-                machines = {"tdd-deploy": Ours(program, case.x, threads=threads)}
+                backends = {"tdd-deploy": Ours(program, case.x, threads=threads)}
                 if threads == 1:
-                    machines |= {f"onnx {form}": Onnx(program, case.x, form=form) for form in FORMS}
-                chosen = given.machines.split(",")
+                    backends |= {f"onnx {form}": Onnx(program, case.x, form=form) for form in FORMS}
+                chosen = given.libraries.split(",")
                 serve = ("-m", "benchmarks.engine.serve")
                 peers = {name: (LIBRARIES[name], *serve, name, path, threads) for name in chosen}
             for name, command in peers.items():
-                machines[name] = stack.enter_context(Process(*command))
+                backends[name] = stack.enter_context(Process(*command))
             if threads == 1 and not given.simulators:
-                machines["reference"] = Reference(program, case.x)
-            for row in measured(machines, batch=batch, rounds=given.rounds, n_samples=n_samples):
+                backends["reference"] = Reference(program, case.x)
+            for row in measured(backends, batch=batch, rounds=given.rounds, n_samples=n_samples):
                 rate = sent / (n_samples * case.n_steps * n_inputs(program))
                 row |= {"case": case.name, "batch": batch, "threads": threads, "events": rate}
                 print(
-                    f"{case.name}, {rate:.2%} events, {batch} at once, {threads} threads  {row['machine']:12} "
+                    f"{case.name}, {rate:.2%} events, {batch} at once, {threads} threads  {row['backend']:12} "
                     f"{row['median_ms']:9.3f} ms per sample {row['times_ours']:7.2f} x ours   {row['spikes']} spikes  "
                     f"{row.get('same_samples', float('nan')):.1%} same",
                     flush=True,
@@ -255,7 +256,7 @@ def compared(case: Case, given: argparse.Namespace) -> Iterator[dict[str, Any]]:
 
 
 def n_inputs(program: Program) -> int:
-    """Return how many neurons send something."""
+    """Return the number of neurons."""
     return sum(int(np.prod(layer.shape)) for layer in program.neuron_layers)
 
 
@@ -268,21 +269,21 @@ def main() -> None:
     parser.add_argument("--data-dir", type=Path)
     parser.add_argument("--samples", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--machines", default=",".join(LIBRARIES))
+    parser.add_argument("--libraries", default=",".join(LIBRARIES))
     parser.add_argument("--simulators", action="store_true")
     given = parser.parse_args()
     if given.shape:
         cases = [random_case(given.shape, float(rate), given.samples) for rate in given.rates.split(",")]
     else:
-        program = read_program(given.run)
-        x = open_data(given.data, split="test", data_dir=given.data_dir).load()[0][: given.samples]
+        program = td.load(given.run)
+        x = td.open_data(given.data, split="test", data_dir=given.data_dir).load()[0][: given.samples]
         name = f"{given.data}, {given.run.name}" + (", one step later" if given.simulators else "")
         cases = [case_of(program, name, x.reshape(-1, *program.input.shape))]
     for case in cases:
         rows = list(compared(case, given))
         before = json.loads(RESULTS.read_text())["rows"] if RESULTS.exists() else []
         kept = [row for row in before if row["case"] != case.name]
-        versions = {"tdd-deploy": __version__, "python": platform.python_version(), "numpy": np.__version__}
+        versions = {"tdd-deploy": td.__version__, "python": platform.python_version(), "numpy": np.__version__}
         write_json(RESULTS, {"rounds": given.rounds, "versions": versions, "rows": [*kept, *rows]})
 
 

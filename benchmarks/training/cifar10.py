@@ -1,12 +1,12 @@
-"""CIFAR-10 on ResNet-19: TET, TDD-DDLA, and a penalty weighted by synaptic operations with plain and sticky neurons.
+"""Compare on CIFAR-10 with ResNet-19: TET, TDD-DDLA, and penalties by synaptic operations, with sticky neurons too.
 
     # on a CPU: resnet19-small, 20 times smaller, and a subset
     .venv/bin/python -m benchmarks.training.cifar10 --data-dir DIR --train-samples 5000 --epochs 6
     # on a GPU: the published table's network, all of the data
     .venv/bin/python -m benchmarks.training.cifar10 --data-dir DIR --network resnet19 --epochs 100 --device cuda --amp
 
-Interrupted runs are resumed by the same command. Adds to results/cifar10_*.json. The published counts (x 1e5 per image)
-and accuracies stand in docs/results.md.
+The same command resumes interrupted runs. Adds to results/cifar10_*.json. docs/results.md lists the published counts
+(x 1e5 per image) and accuracies.
 """
 
 import argparse
@@ -45,7 +45,7 @@ def main() -> None:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--amp", action="store_true")
     parser.add_argument("--augment", default="crop-flip")
-    parser.add_argument("--only", default="", help="rows whose name has this in it")
+    parser.add_argument("--only", default="", help="only rows whose name contains this")
     parser.add_argument("--runs", type=Path, default=Path("runs/training"))
     parser.add_argument("--data-dir", type=Path, required=True)
     given = parser.parse_args()
@@ -60,7 +60,7 @@ def main() -> None:
         "train_samples": given.train_samples,
         "augment": given.augment,
         "device": given.device,
-        "amp": given.amp or None,
+        "amp": given.amp,
     }
     name = f"cifar10_{given.network}_t{given.steps}"
     table = Table(name, common, rows(given.network), seeds=range(given.seeds), test_samples=given.test_samples)

@@ -10,15 +10,16 @@ from typing import Any
 
 import torch
 
-from tdd_deploy import __version__, simulate, train
+import tdd_deploy as td
 from tdd_deploy.files import write_json
+from tdd_deploy.run_folder import RunFolder
 
 RESULTS = Path(__file__).parent / "results"
 
 
 @dataclass(frozen=True)
 class Table:
-    """Networks that are compared: what all have in common, and the options of each."""
+    """Networks to compare: the options that all share, and the options of each."""
 
     name: str
     common: Mapping[str, Any]
@@ -31,7 +32,7 @@ class Table:
         return RESULTS / f"{self.name}.json"
 
     def run(self, folder: Path, *, only: str = "", data_dir: Path | None = None) -> None:
-        """Train and measure what is missing, a seed of all rows after the other; interrupted runs are resumed."""
+        """Train and measure missing rows, one seed of all rows after another; resume interrupted runs."""
         for seed in self.seeds:
             for name, options in self.rows.items():
                 if only in name and not any((r["name"], r["seed"]) == (name, seed) for r in self.measured()):
@@ -47,7 +48,7 @@ class Table:
         packages = {name: metadata.version(name) for name in ("torch", "numpy", "numba")}
         return {
             "common": dict(self.common),
-            "versions": {"tdd-deploy": __version__, "python": platform.python_version(), **packages},
+            "versions": {"tdd-deploy": td.__version__, "python": platform.python_version(), **packages},
             "threads": torch.get_num_threads(),
             "rows": rows,
         }
@@ -56,16 +57,17 @@ class Table:
         self, name: str, options: dict[str, Any], seed: int, folder: Path, data_dir: Path | None
     ) -> dict[str, Any]:
         run = folder / self.name / f"{name.replace(' ', '_').replace('/', '-')}_{seed}"
-        resume = (run / "train.json").exists()
-        trained = train(run, seed=seed, data_dir=data_dir, resume=resume, **options)
-        report = simulate(run, data=options["data"], data_dir=data_dir, samples=self.test_samples).as_json()
+        resume = RunFolder(run).train_json.exists()
+        trained = td.train(run, seed=seed, data_dir=data_dir, resume=resume, **options)
+        result = td.simulate(trained, data=options["data"], data_dir=data_dir, samples=self.test_samples)
+        report = result.as_json()
         totals, n = report["totals"], report["totals"]["samples"]
         return {
             "name": name,
             "seed": seed,
-            "options": trained["options"],
-            "validation_accuracy": trained["epochs"][-1]["accuracy"],
-            "accuracy": report["accuracy"],
+            "options": trained.as_json()["options"],
+            "validation_accuracy": trained.history[-1]["accuracy"],
+            "accuracy": result.accuracy,
             "test_samples": n,
             "raw_events": totals["spikes"] / n,
             "delta_events": totals["delta_events"] / n,

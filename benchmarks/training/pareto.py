@@ -1,9 +1,9 @@
-"""Accuracy against delta synaptic operations: every method, and what else makes events few.
+"""Measure accuracy against delta synaptic operations: every method, and other ways to few events.
 
     .venv/bin/python -m benchmarks.training.pareto digits [--runs runs/training] [--only l1] [--data-dir DIR]
 
-Trains and measures what is missing in results/pareto_*.json; report.py makes tables and plots of it. One thread, since
-the last bits of weights depend on how many there are.
+Trains and measures missing rows of results/pareto_*.json; report.py makes tables and plots of them. It uses one thread,
+since the last bits of weights depend on the number of threads.
 """
 
 import argparse
@@ -15,7 +15,7 @@ import torch
 from benchmarks.training.grid import Table
 from tdd_deploy.training.malloc import keep_freed_memory
 
-STICKY = {"reset_to": (1.0,)}  # a hard reset to the threshold: neurons that are driven stay on
+STICKY = {"reset_to": (1.0,)}  # a hard reset to the threshold: driven neurons stay on
 STICKY_FRONT = {"reset_to": (1.0, 1.0, 0.0), "beta": 0.7}  # in the layers whose events cost most
 SYNOPS = {"weigh": "synops"}
 
@@ -65,7 +65,7 @@ DIGITS_ROWS = {
     ),
 }
 
-# Chosen by the first seeds, and measured with seeds that chose nothing.
+# Chosen by the first seeds; measured with other seeds.
 CHOSEN = (
     "tet",
     "ddla F gsc k.2 w1.2",
@@ -108,7 +108,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("table", choices=TABLES)
     parser.add_argument("--runs", type=Path, default=Path("runs/training"))
-    parser.add_argument("--only", default="", help="rows whose name has this in it")
+    parser.add_argument("--only", default="", help="only rows whose name contains this")
     parser.add_argument("--data-dir", type=Path)
     given = parser.parse_args()
     torch.set_num_threads(1)

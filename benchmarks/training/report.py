@@ -13,7 +13,7 @@ from benchmarks.plots import save
 RESULTS = Path(__file__).parent / "results"
 Rows = list[dict[str, Any]]
 
-# Okabe and Ito's colours, told apart by everybody, and a marker each.
+# Okabe and Ito's colors, which people with any color vision can distinguish, and a marker each.
 GROUPS = {
     "TET": ("#000000", "*", lambda name: name.startswith("tet")),
     "TDD-DDLA": ("#E69F00", "s", lambda name: name.startswith("ddla")),
@@ -45,7 +45,7 @@ def with_error(values: list[float]) -> str:
 
 
 def pareto_table(name: str) -> str:
-    """One row per network: means over seeds; shares are of TET's raw spikes."""
+    """Make one row per network: means over seeds, and fractions of TET's raw spikes."""
     groups = grouped(read(name)["rows"])
     if not groups:
         return "Not measured yet."
@@ -73,7 +73,7 @@ def pareto_plot(name: str, title: str) -> str:
         return ""
     figure = Figure(figsize=(7.5, 4.8), layout="constrained")
     axes = figure.add_subplot()
-    for label, (colour, marker, belongs) in GROUPS.items():
+    for label, (color, marker, belongs) in GROUPS.items():
         for is_sticky in (False, True):
             chosen = [rows for group, rows in groups.items() if belongs(group) and ("sticky" in group) == is_sticky]
             if not chosen:
@@ -83,8 +83,8 @@ def pareto_plot(name: str, title: str) -> str:
             low = [at - min(100 * r["accuracy"] for r in rows) for at, rows in zip(y, chosen, strict=True)]
             high = [max(100 * r["accuracy"] for r in rows) - at for at, rows in zip(y, chosen, strict=True)]
             axes.errorbar(
-                x, y, yerr=[low, high], fmt=marker, color=colour, elinewidth=0.7, markersize=9 if marker == "*" else 6,
-                markerfacecolor=colour if is_sticky else "white", label=f"{label}, sticky" if is_sticky else label,
+                x, y, yerr=[low, high], fmt=marker, color=color, elinewidth=0.7, markersize=9 if marker == "*" else 6,
+                markerfacecolor=color if is_sticky else "white", label=f"{label}, sticky" if is_sticky else label,
             )  # fmt: skip
     axes.set_xscale("log")
     axes.set_xlabel("delta synaptic operations per image")
@@ -121,7 +121,7 @@ def speed_table() -> str:
 
 
 def steps_table(name: str, chosen: tuple[str, ...]) -> str:
-    """Events per step of a few networks."""
+    """List events per step of a few networks."""
     groups = grouped(read(name)["rows"])
     if not groups:
         return "Not measured yet."

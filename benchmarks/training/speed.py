@@ -1,13 +1,12 @@
-"""One training step side by side: tdd-deploy, SpikingJelly and snnTorch, the same network, batch, loss and optimizer.
+"""Time a training step of tdd-deploy, SpikingJelly and snnTorch with the same network, batch, loss and optimizer.
 
     make peers && .venv-peers/bin/python -m benchmarks.training.speed [--threads 2] [--rounds 7]
 
-The network is conv-medium on 28x28 (four convolutions with batch norm, one dense layer, LIF, hard reset, beta 0.5), the
-input one random image per sample shown at every step, the loss TET's, the optimizer AdamW. SpikingJelly runs in its
-multi-step mode, snnTorch step by step, as their documentations do. Freed memory is kept by the process, for all three,
-since page faults are much of the noise. Rounds are interleaved; reported are medians, and ratios of medians. Outputs in
-evaluation mode are compared first, since the same weights must give the same.
-Writes results/speed.json.
+The network is conv-medium on 28x28: four convolutions with batch norm, one dense layer, LIF, hard reset, beta 0.5. The
+input is one random image per sample, shown at every step; the loss is TET's, the optimizer AdamW. SpikingJelly runs in
+its multi-step mode, snnTorch step by step, as their documentation shows. The process keeps freed memory, for all three,
+since page faults cause much of the noise. Rounds are interleaved; medians and their ratios are reported. Outputs in
+evaluation mode are compared first, since equal weights must give equal outputs. Writes results/speed.json.
 """
 
 import argparse
@@ -30,7 +29,8 @@ from spikingjelly.activation_based import functional, layer, neuron, surrogate  
 
 from tdd_deploy.files import write_json  # noqa: E402
 from tdd_deploy.options.training import TrainOptions  # noqa: E402
-from tdd_deploy.training import NETWORKS, make_network  # noqa: E402
+from tdd_deploy.training.architectures import NETWORKS  # noqa: E402
+from tdd_deploy.training.build import make_network  # noqa: E402
 from tdd_deploy.training.malloc import keep_freed_memory  # noqa: E402
 from tdd_deploy.training.network import Connection  # noqa: E402
 
@@ -50,7 +50,7 @@ class Ours(nn.Module):
 
 
 def parts_of(kit: Any, lif: Callable[[], nn.Module]) -> list[nn.Module]:
-    """Return conv-medium of a library's maps and neurons, one behind the other."""
+    """Return conv-medium as a list of a library's maps and neurons, in order."""
     parts: list[nn.Module] = []
     channels, size = 1, SIZE
     for n_out, stride in NETWORKS["conv-medium"].convolutions:
@@ -103,7 +103,7 @@ class SnnTorch(nn.Module):
 
 
 def weights_of(module: nn.Module) -> list[nn.Module]:
-    """Return what holds weights, in the order of execution."""
+    """Return the modules that hold weights, in the order of execution."""
     if isinstance(module, Ours):
         found: list[nn.Module] = []
         for connection in module.network.connections.values():
@@ -134,10 +134,10 @@ def step_of(module: nn.Module, x: Tensor, labels: Tensor, n_steps: int) -> Calla
     return step
 
 
-def same_share(modules: dict[str, nn.Module], x: Tensor) -> dict[str, float]:
-    """Return the share of outputs, all steps, that are ours within 1e-3, in evaluation mode.
+def same_fraction(modules: dict[str, nn.Module], x: Tensor) -> dict[str, float]:
+    """Return the fraction of outputs, over all steps, that equal ours within 1e-3, in evaluation mode.
 
-    The rest are of samples in which a potential met its threshold within the rounding of float32.
+    The others belong to samples in which a potential met its threshold within the rounding of float32.
     """
     with torch.no_grad():
         outputs = {name: module.eval()(x) for name, module in modules.items()}
@@ -162,7 +162,7 @@ def main() -> None:
         modules: dict[str, nn.Module] = {name: kind(n_steps) for name, kind in kinds.items()}
         same_weights(list(modules.values()))
         x, labels = torch.rand(given.batch, 1, SIZE, SIZE), torch.randint(0, CLASSES, (given.batch,))
-        same = same_share(modules, x)
+        same = same_fraction(modules, x)
         steps = {name: step_of(module, x, labels, n_steps) for name, module in modules.items()}
         seconds: dict[str, list[float]] = {name: [] for name in steps}
         for round_ in range(given.rounds + 2):

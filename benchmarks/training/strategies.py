@@ -1,11 +1,11 @@
-"""Memory and time of the strategies: BPTT, SLTT, SLTT-K and STDL on ResNet-19-small.
+"""Measure memory and time of the strategies BPTT, SLTT, SLTT-K and STDL on ResNet-19-small.
 
     .venv/bin/python -m benchmarks.training.strategies [--threads 1] [--rounds 15]
 
-Memory is what autograd saves for backward passes: the largest sum, at any moment, of the bytes of all tensors saved
-and not yet freed, each storage once, parameters left out. Time is of whole training steps (forward, backward, AdamW),
-rounds interleaved (a quarter as many at T = 12); reported are means, since SLTT-K draws its steps, and shares of BPTT
-at the same T. Writes results/strategies.json.
+Memory counts the tensors that autograd saves for backward passes: the largest sum of their bytes at any moment, each
+storage once, without parameters. Time is measured over whole training steps (forward, backward, AdamW), with rounds
+interleaved, a quarter as many at T = 12. Means are reported, since SLTT-K draws its steps, and fractions of BPTT at the
+same T. Writes results/strategies.json.
 """
 
 import argparse
@@ -44,9 +44,8 @@ class Learner:
         self.strategy = make_strategy(chosen, self.network, 10)
         self.network.train()
         x = torch.rand(batch, 3, 32, 32).to(memory_format=torch.channels_last)
-        self.batch = Batch(
-            x[None], torch.randint(0, 10, (batch,)), n_steps, make_objective(chosen, self.network), torch.Generator()
-        )
+        labels, objective = torch.randint(0, 10, (batch,)), make_objective(chosen, self.network)
+        self.batch = Batch(x[None], labels, n_steps, objective, torch.Generator())
         self.optimizer = torch.optim.AdamW(self.network.parameters())
 
     def step(self) -> float:

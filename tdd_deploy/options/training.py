@@ -4,7 +4,7 @@ import math
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from tdd_deploy.errors import BadOptions, Violation
 
@@ -36,6 +36,7 @@ from .vocabulary import (
     Weigh,
 )
 
+Chosen = TypeVar("Chosen", bound="TrainOptions")
 OF_EVENTS = ("bin_us", "bins", "bin_value", "downsample")  # options of a run that say how events are cut
 OF_DATA = ("data", "frames", "input_scale", *OF_EVENTS)  # recorded beside the fields of TrainOptions
 L1: Mapping[str, Any] = {"lambda_": 0.75, "weigh": "layers"}
@@ -286,7 +287,7 @@ class TrainOptions(Options):
         yield from super().conflicts()
         yield from _numbers(self)
         yield from _belonging_to_others(self)
-        yield from _incompatible(self)
+        yield from _incompatible(_with_defaults(self))
         if self.qat is not None:
             yield from _incompatible_with_integers(self)
         if self.is_ann:
@@ -301,13 +302,7 @@ class TrainOptions(Options):
         found = list(self.violations())
         if found:
             raise BadOptions("", found)
-        defaults = {
-            name: value
-            for _, chosen, table in _choosers(self)
-            for name, value in table[chosen].items()
-            if getattr(self, name) is None
-        }
-        return replace(self, **defaults)
+        return _with_defaults(self)
 
     @classmethod
     def from_json(cls, recorded: Mapping[str, Any]) -> dict[str, Any]:
@@ -323,6 +318,17 @@ def _choosers(options: TrainOptions) -> tuple[tuple[str, str, Mapping[str, Mappi
         ("strategy", options.strategy, STRATEGY_DEFAULTS),
         ("optimizer", options.optimizer, OPTIMIZER_DEFAULTS),
     )
+
+
+def _with_defaults(options: Chosen) -> Chosen:
+    """Fill in the defaults of the method, the strategy and the optimizer."""
+    defaults = {
+        name: value
+        for _, chosen, table in _choosers(options)
+        for name, value in table.get(chosen, {}).items()
+        if getattr(options, name) is None
+    }
+    return replace(options, **defaults)
 
 
 def _numbers(options: TrainOptions) -> Iterator[Violation]:

@@ -31,7 +31,7 @@ def numbers(line: str) -> list[float]:
     return [float(number.replace(",", "")) for number in re.findall(r"[\d,]*\d(?:\.\d+)?", line)]
 
 
-def test_every_example_stands_in_the_table_and_is_run_here() -> None:
+def test_every_example_is_in_the_table_and_is_run_here() -> None:
     names = [path.name for path in sorted(EXAMPLES.glob("*.py"))]
     assert [name[:2] for name in names] == [f"{n:02}" for n in range(1, 9)]
     table = [line for line in (EXAMPLES / "README.md").read_text(encoding="utf-8").splitlines() if ".py" in line]
@@ -82,8 +82,8 @@ def test_the_energy_of_a_file_of_ones_own_on_data_of_ones_own(tmp_path: Path) ->
 
 def test_a_new_neuron_spikes_alike_on_every_backend() -> None:
     printed = lines_of("03_new_neuron.py")
-    machines = ["reference", "engine, spike code", "engine, delta code", "onnxruntime"]
-    assert [line[:18].strip() for line in printed[:4]] == machines
+    backends = ["reference", "engine, spike code", "engine, delta code", "onnxruntime"]
+    assert [line[:18].strip() for line in printed[:4]] == backends
     assert len({line[18:] for line in printed[:4]}) == 1
     assert numbers(printed[0])[0] > 100
     early, _, late, _ = numbers(printed[4])
@@ -114,7 +114,7 @@ def test_a_profile_and_a_chip_of_ones_own(tmp_path: Path) -> None:
     assert "needs a placement" not in text  # messages were counted on the chip that the profile names
     assert "tiny-chip: no published limit is broken." in text
     assert "tiny-chip: does not fit (1 found)." in text
-    assert "9; allowed: 4: each block" in text
+    assert "at most 4 (got 9): each block" in text
     assert (tmp_path / "mine" / "tiny.toml").exists()
 
 
@@ -132,7 +132,7 @@ def test_a_bundle_is_exported_without_lava_too(tmp_path: Path) -> None:
     printed = lines_of("06_lava_bundle.py", TDD_DEPLOY_LAVA_HOME=str(tmp_path))
     assert printed[0].startswith("bundle: README.md, manifest.json")
     assert printed[-1].startswith("not run in Lava: tdd-deploy lava run needs Lava's own environment")
-    assert printed[-1].endswith("tdd-deploy lava setup makes it.")
+    assert printed[-1].endswith("Run tdd-deploy lava setup.")
 
 
 @pytest.mark.parametrize("kind", ["small", "float", "integer"])
@@ -160,4 +160,4 @@ def test_sigma_delta_video_sends_less_with_a_larger_threshold() -> None:
     assert events == sorted(events, reverse=True)
     assert events[-1] < events[0] / 2
     assert macs[0] > macs[2] > macs[-1]
-    assert rows[-1][-1] == "0"  # a frame that is repeated costs nothing: said apart
+    assert rows[-1][-1] == "0"  # a repeated frame costs nothing: reported separately

@@ -395,7 +395,7 @@ def test_every_command_that_reads_a_network_takes_a_dialect(call, tmp_path):
     assert call("check", *spoken, "--target", "loihi2").code == 0
     ambiguous = call("simulate", NORSE, *data)
     assert (ambiguous.code, ambiguous.out) == (2, "")
-    assert "Choose a reading with " in ambiguous.err
+    assert "Choose a reading with --dialect. " in ambiguous.err
     strict = call("simulate", *spoken, *data, "--strict")
     assert (strict.code, "v_reset is missing" in strict.err) == (2, True)
 

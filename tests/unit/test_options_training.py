@@ -256,6 +256,11 @@ def test_the_defaults_of_a_strategy_are_filled_in_and_belong_to_it_alone():
             "Use score=random or strategy=sltt.",
         ),
         (
+            {"strategy": "sltt-k"},  # whose default score is gsc
+            "score=gsc cannot be combined with strategy=sltt-k, which leaves out the step before that the score needs. "
+            "Use score=random or strategy=sltt.",
+        ),
+        (
             {"reset": "soft", "reset_to": (0.0, 0.5)},
             "reset_to cannot be combined with reset=soft, which subtracts. Use reset=hard.",
         ),

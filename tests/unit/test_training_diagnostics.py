@@ -30,7 +30,7 @@ BY_HAND = Activity.of({"busy": BUSY, "shy": SHY}, FAN_OUT)
 
 
 def falling(first, *vanishing):
-    """One layer in which so many neurons spike, and so many of them vanish at each later step."""
+    """One layer of neurons that spike, some of which vanish at each later step."""
     spikes = np.array([[first, *(first - np.cumsum(vanishing))]])
     nothing = np.zeros_like(spikes)
     return Activity(("layer",), (100,), spikes, np.where(np.arange(spikes.size) == 0, 0, spikes), nothing, nothing, 1)

@@ -367,7 +367,7 @@ def eager(each, current):
 
 
 def mpbn_by_hand(each, current, norm):
-    """Step by step: what is compared is normalised, and v after it is not. Returns spikes and potentials."""
+    """Step by step: what is compared is normalized, and v after it is not. Returns spikes and potentials."""
     from tdd_deploy.training.arithmetic import TorchArithmetic
 
     v, sent, potentials = torch.zeros_like(current[0]), [], []

@@ -29,8 +29,8 @@ CHOSEN = PruneOptions(sparsity=0.8, rounds=2, epochs=1, samples=24)
 def samples(n, shape=(12,), seed=0):
     rng = np.random.default_rng(seed)
     labels = rng.integers(0, 3, n)
-    centres = np.random.default_rng(99).normal(0, 1, (3, *shape))
-    return Samples((centres[labels] + rng.normal(0, 0.5, (n, *shape))).astype(np.float32), labels)
+    centers = np.random.default_rng(99).normal(0, 1, (3, *shape))
+    return Samples((centers[labels] + rng.normal(0, 0.5, (n, *shape))).astype(np.float32), labels)
 
 
 def data_of(shape=(12,)):

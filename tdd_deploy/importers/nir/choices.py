@@ -7,7 +7,7 @@ from typing import Any, cast, get_args
 
 import numpy as np
 
-from tdd_deploy.errors import Violation
+from tdd_deploy.errors import Violation, did_you_mean
 from tdd_deploy.program import Integration, NumberFormat
 
 PROVENANCE = "provenance_"
@@ -80,9 +80,9 @@ def not_understood(metadata: Mapping[str, Any]) -> Iterator[Violation]:
     for key, value in metadata.items():
         known = TEXT if key.startswith(PROVENANCE) else (all_expected | OPTIONAL).get(key)
         if known is None:
-            remedy = f"Remove the key, or read the file with tdd-deploy {metadata[WRITER]}, which wrote it."
-            all_keys = f"{', '.join(all_expected | OPTIONAL)}, {PROVENANCE}*"
-            yield Violation(f"metadata {key}", f"is an unknown key; the known ones are {all_keys}", remedy=remedy)
+            other = f"Remove the key, or read the file with tdd-deploy {metadata[WRITER]}, which wrote it."
+            remedy = f"{did_you_mean(key, all_expected | OPTIONAL)} {other}".strip()
+            yield Violation(f"metadata {key}", "is an unknown key", remedy=remedy)
         elif not known.is_met(value):
             yield Violation(f"metadata {key}", short(value), known.allowed)
 

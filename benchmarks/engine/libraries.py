@@ -1,9 +1,9 @@
-"""The same network in several libraries, each as its own documents write it, for inference: ``BUILD[name](case)``.
+"""Build the same network in several libraries, as their documentation shows, for inference: ``BUILD[name](case)``.
 
-What is returned executes samples ``[batch, ...]`` for all steps and gives the sum of outputs ``[batch, classes]``;
-given a list it appends the number of spikes of every layer, and of steps too where it goes step by step.
+The returned function executes samples ``[batch, ...]`` for all steps and returns the sums of outputs
+``[batch, classes]``. It appends numbers of spikes to a list: per layer, or per step and layer if it goes step by step.
 """
-# ruff: noqa: PLC0415  (each library is imported only where its machine is asked for)
+# ruff: noqa: PLC0415  (each library is imported only where it is chosen)
 
 from collections.abc import Callable
 from typing import Any
@@ -16,7 +16,7 @@ Run = Callable[[np.ndarray, list[int] | None], np.ndarray]
 
 
 def above(threshold: float) -> float:
-    """Return the next float32: where a library fires at ``v >= threshold``, this is ``v > threshold``."""
+    """Return the next float32: ``v >= above(threshold)`` is ``v > threshold``."""
     return float(np.nextafter(np.float32(threshold), np.float32(np.inf)))
 
 
@@ -49,7 +49,7 @@ def _image(x: np.ndarray) -> Any:
 
 
 def torch_dense(case: Case) -> Run:
-    """Layer by layer over all steps, as oneDNN likes it; the first map once, since its input stands still."""
+    """Execute layer by layer over all steps, which is fast in oneDNN; the first map once, since its input is static."""
     import torch
 
     maps = _maps(case)
@@ -74,7 +74,7 @@ def torch_dense(case: Case) -> Run:
 def _stepped(
     case: Case, neurons: Callable[[Layer], Callable[[Any], Any]], reset: Callable[[], None] = lambda: None
 ) -> Run:
-    """Step by step through all layers."""
+    """Execute step by step through all layers."""
     import torch
 
     maps = _maps(case)
@@ -117,7 +117,7 @@ def snntorch(case: Case) -> Run:
 
 
 def spikingjelly(case: Case) -> Run:
-    """All steps of a layer at once, its fastest mode."""
+    """Execute all steps of a layer at once, its fastest mode."""
     import torch
     from spikingjelly.activation_based import functional, neuron
 
@@ -150,12 +150,12 @@ def norse(case: Case) -> Run:
     states: dict[int, Any] = {}
 
     def neurons(layer: Layer) -> Callable[[Any], Any]:
-        share = 1 - layer.beta  # v + share (-v + i): its currents are ours / share
-        parameters = LIFBoxParameters(tau_mem_inv=torch.tensor(share), v_th=torch.tensor(layer.threshold))
+        gain = 1 - layer.beta  # v + gain (-v + i): its currents are ours / gain
+        parameters = LIFBoxParameters(tau_mem_inv=torch.tensor(gain), v_th=torch.tensor(layer.threshold))
 
         def fire(current: Any) -> Any:
             state = states.get(id(parameters)) or LIFBoxFeedForwardState(v=torch.zeros_like(current))
-            spikes, states[id(parameters)] = lif_box_feed_forward_step(current / share, state, parameters, dt=1.0)
+            spikes, states[id(parameters)] = lif_box_feed_forward_step(current / gain, state, parameters, dt=1.0)
             return spikes
 
         return fire
