@@ -56,14 +56,14 @@ def calibrate(
     names = [layer.name for layer in original.neuron_layers]
     engines = Engine(original), Engine(quantized)
     differing = dict.fromkeys(names, 0)
-    n_samples, right, labelled = 0, [0, 0], True
+    n_samples, right, labeled = 0, [0, 0], True
     sums: dict[str, NDArray[Any]] = {}
     for frames, labels in batches:
         results = [engine.run(frames, n_steps=n_steps, record=names) for engine in engines]
         for name in names:
             differing[name] += int(np.count_nonzero(results[0].layers[name] != results[1].layers[name]))
         if labels is None:
-            labelled = False
+            labeled = False
         else:
             for i, result in enumerate(results):
                 right[i] += int((predicted(result.output) == labels).sum())
@@ -72,8 +72,8 @@ def calibrate(
     neurons = {layer.name: int(np.prod(layer.shape)) for layer in original.neuron_layers}
     return Calibration(
         n_samples=n_samples,
-        accuracy_float=right[0] / n_samples if labelled else None,
-        accuracy_integer=right[1] / n_samples if labelled else None,
+        accuracy_float=right[0] / n_samples if labeled else None,
+        accuracy_integer=right[1] / n_samples if labeled else None,
         layers=tuple(
             LayerCalibration(
                 name=name,

@@ -6,7 +6,7 @@ where it is not published how a chip packs its synapses, as the bits of the weig
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import product
@@ -62,18 +62,27 @@ class Needs:
         needs = self._of((c, h, w))
         limits = {**{name: self._chip.limit(name) for name in needs}, "neurons": most}
         fits = np.ones(len(c), bool)
-        broken = []
+        broken, kept = [], {}
         for name, limit in limits.items():
             if limit is None:
                 continue
             if needs[name][0] > limit:  # sizes rise: the first is one neuron
                 broken.append(name)
             else:
+                kept[name] = limit
                 fits &= needs[name] <= limit
         n_blocks = math.prod(-(-n // size) for n, size in zip(self._image, (c, h, w), strict=True))
         traffic = n_blocks * needs["axons_in"]
-        best = min(np.flatnonzero(fits), key=lambda i: (n_blocks[i], traffic[i], -c[i], -h[i]))
-        return (int(c[best]), int(h[best]), int(w[best]))[: len(self.shape)], tuple(broken)
+        ranked = sorted(np.flatnonzero(fits), key=lambda i: (n_blocks[i], traffic[i], -c[i], -h[i]))
+        shapes = ((int(c[i]), int(h[i]), int(w[i]))[: len(self.shape)] for i in ranked)
+        return next(shape for shape in shapes if self._rests_fit(shape, kept)), tuple(broken)
+
+    def _rests_fit(self, block: Shape, limits: Mapping[str, int]) -> bool:
+        """Check the smaller blocks at the ends of a layer: where pixels share lists, they may need more memory."""
+        ends = [{size, (n - 1) % size + 1} for size, n in zip(block, self.shape, strict=True)]
+        return all(
+            getattr(self.load(shape), name) <= limit for shape in product(*ends) for name, limit in limits.items()
+        )
 
     def load(self, shape: Shape) -> Load:
         """Return the needs of a block."""

@@ -103,7 +103,7 @@ def main() -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # whoever read the output has left
         code = 0
-    except Exception:  # noqa: BLE001  (the last line of defence: say that it is our fault)
+    except Exception:  # noqa: BLE001  (the last line of defense: say that it is our fault)
         traceback.print_exc()
         click.echo("tdd-deploy: internal error: a bug of tdd-deploy, please report it with the lines above", err=True)
         code = 4

@@ -73,7 +73,7 @@ def summarize(loaded: Loaded, total: Shard, coding: Coding, execution: Execution
         data={**loaded.description, "sent": total.sent.as_json(loaded.program)},
         code=coding.code,
         trace=total.trace,
-        n_correct=total.n_correct if loaded.source.labelled else None,
+        n_correct=total.n_correct if loaded.source.labeled else None,
         early_exit=execution.early_exit,
         constant_output=total.output,
         outputs=total.outputs,

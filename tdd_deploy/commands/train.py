@@ -108,7 +108,9 @@ def train(
             "finished": False,
             "epochs": [] if before is None else before.epochs,
         }
-        run = _Run(folder=folder, options=options, data=data, learned=learned, recorded=recorded)
+        # Opened before the run starts, so that a missing file ends it at once.
+        measured_on = (data.open("val"), data.open()) if options.is_ann else ()
+        run = _Run(folder=folder, options=options, learned=learned, recorded=recorded, measured_on=measured_on)
         finished = run.execute(execution, resume=resume, tensorboard=place.tensorboard, watcher=watcher)
     return TrainedRun(path=folder.path, recorded=finished)
 
@@ -170,9 +172,9 @@ class _Run:
 
     folder: RunFolder
     options: TrainOptions
-    data: Choice
     learned: Learned
     recorded: Mapping[str, Any]
+    measured_on: tuple[Source, ...]  # of an ANN: validation samples, and those that simulate reads by default
 
     def execute(
         self, execution: training.Execution, *, resume: bool, tensorboard: bool, watcher: Watcher | None
@@ -217,11 +219,10 @@ class _Run:
 
     def _baseline(self, network: ReluNetwork) -> dict[str, Any]:
         """Measure a trained ANN; return the contents of baseline.json."""
-        sources = (self.data.open("val"), self.data.open())  # the latter is what simulate reads by default
         learned, facts = self.learned.data, self.learned.facts
-        parts = {source.split: _samples(source, learned) for source in sources}
+        parts = {source.split: _samples(source, learned) for source in self.measured_on}
         measured = training.measure(network, learned.train.x, parts)
-        splits = {source.split: {"n_samples": source.n_samples, "files": source.digests} for source in sources}
+        splits = {source.split: {"n_samples": source.n_samples, "files": source.digests} for source in self.measured_on}
         return {
             "schema_version": BASELINE_VERSION,
             "network": self.options.network,

@@ -31,7 +31,7 @@ def training_data(choice: Choice, options: TrainOptions) -> Learned:
     parts = [choice.open(split) for split in ("train", "val")]
     source = parts[0]
     in_time = is_in_time(choice)
-    if not source.labelled or source.n_classes is None:
+    if not source.labeled or source.n_classes is None:
         found = f"y holds {source.targets}" if source.targets else "y is missing"
         raise BadData(source.name, [Violation("its labels", found, "one integer per sample, in y")])
     shape = _input_shape(source, in_time=in_time)

@@ -59,14 +59,14 @@ class Source:
     name: str
     split: str
     n_samples: int
-    n_classes: int | None  # None: not labelled
+    n_classes: int | None  # None: not labeled
     files: tuple[Path, ...]  # empty: the data came with a package, or are in memory
     stored: str
     scale: float
     scale_from: str
     targets: str | None = None
     first: int = 0
-    tables: tuple[Table, ...] = field(repr=False)  # read side by side; between them the fields x and, if labelled, y
+    tables: tuple[Table, ...] = field(repr=False)  # read side by side; between them the fields x and, if labeled, y
 
     @property
     def sample_shape(self) -> tuple[int, ...]:
@@ -74,7 +74,7 @@ class Source:
         return self._fields["x"].shape
 
     @property
-    def labelled(self) -> bool:
+    def labeled(self) -> bool:
         """Whether every sample has a label."""
         return "y" in self._fields
 

@@ -213,7 +213,7 @@ class EncodedInputs:
             TddDeployError: what the source raises.
         """
         shape = self.program.shapes[self.program.output.name]
-        if labels and source.labelled and len(shape) != 1:
+        if labels and source.labeled and len(shape) != 1:
             found = f"need one output per class, and the program's output has shape {list(shape)}"
             raise BadData(source.name, [Violation("its labels", found, remedy="Leave y out.")])
         fitting = max(1, LARGEST_BATCH // math.prod(source.sample_shape))  # results do not depend on the batch size

@@ -64,8 +64,8 @@ def test_what_wraps_is_counted():
 
 def test_accuracies_need_labels_of_every_batch():
     x = [[1, 0], [0, 1]]
-    labelled = found(np.eye(2) * 1.5, (x, np.array([0, 1])), (x, np.array([0, 0])))
-    assert (labelled.accuracy_float, labelled.accuracy_integer) == (0.75, 0.75)
+    labeled = found(np.eye(2) * 1.5, (x, np.array([0, 1])), (x, np.array([0, 0])))
+    assert (labeled.accuracy_float, labeled.accuracy_integer) == (0.75, 0.75)
     partly = found(np.eye(2) * 1.5, (x, np.array([0, 1])), (x, None))
     assert (partly.accuracy_float, partly.accuracy_integer) == (None, None)
 

@@ -113,7 +113,7 @@ def test_batches_are_joined_in_their_order() -> None:
     np.testing.assert_array_equal(y, Y)
     for alone in (batched(X), (part for (part,) in batched(X))):
         source = open_arrays(alone)
-        assert not source.labelled
+        assert not source.labeled
         np.testing.assert_array_equal(source.load()[0], X)
 
 

@@ -10,7 +10,7 @@ SPLITS = ("test", "val", "train")
 def test_the_splits_have_their_documented_sizes():
     sources = [open_data("digits", split=split) for split in SPLITS]
     assert [source.n_samples for source in sources] == [500, 200, 1097]
-    assert {(source.sample_shape, source.n_classes, source.labelled, source.files) for source in sources} == {
+    assert {(source.sample_shape, source.n_classes, source.labeled, source.files) for source in sources} == {
         ((1, 8, 8), 10, True, ())
     }
 

@@ -42,7 +42,7 @@ def test_idx_files_are_found_under_every_usual_name(tmp_path, folder, name, end)
     np.testing.assert_array_equal(y, labels)
     assert (x.dtype, y.dtype) == (np.float32, np.int64)
     assert (source.name, source.split, source.n_samples, source.n_classes) == ("fashion-mnist", "test", 20, 10)
-    assert (source.sample_shape, source.labelled) == ((1, 28, 28), True)
+    assert (source.sample_shape, source.labeled) == ((1, 28, 28), True)
     assert [path.name[:11] for path in source.files] == ["t10k-images", "t10k-labels"]
 
 

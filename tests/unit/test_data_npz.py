@@ -159,7 +159,7 @@ def test_an_array_in_fortran_order_that_fills_memory_is_refused(saved, monkeypat
 @pytest.mark.parametrize("y", [np.array([0.5, 1, 2]), np.zeros((3, 2), "f4"), np.full((3, 1), 1.0), np.arange(3.0)])
 def test_floats_in_y_are_targets_and_not_labels(saved, y):
     source = open_data(saved(x=np.ones((3, 2)), y=y))
-    assert (source.labelled, source.n_classes, source.targets) == (False, None, f"{y.dtype.name} {list(y.shape)}")
+    assert (source.labeled, source.n_classes, source.targets) == (False, None, f"{y.dtype.name} {list(y.shape)}")
     assert source.load()[1] is None
 
 

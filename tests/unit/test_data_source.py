@@ -19,13 +19,13 @@ def test_a_source_says_what_it_holds(saved):
     path = saved(x=np.zeros((4, 2, 3), np.uint8), y=np.array([0, 6, 1, 2]))
     source = open_data(path)
     assert (source.name, source.split, source.n_samples, source.sample_shape) == (path, "all", 4, (2, 3))
-    assert (source.labelled, source.n_classes, [str(file) for file in source.files]) == (True, 7, [path])
+    assert (source.labeled, source.n_classes, [str(file) for file in source.files]) == (True, 7, [path])
 
 
 def test_samples_without_labels_stream_without(saved):
     source = open_data(saved(x=np.ones((3, 2), np.float32)))
     (batch,) = source.batches(5)
-    assert (source.labelled, source.n_classes, batch.y) == (False, None, None)
+    assert (source.labeled, source.n_classes, batch.y) == (False, None, None)
 
 
 @pytest.mark.parametrize("limit", [1, 4, 5, 9, 100])

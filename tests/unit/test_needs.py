@@ -22,7 +22,7 @@ from tdd_deploy.program import (
     build,
 )
 from tdd_deploy.program.apply import apply
-from tdd_deploy.simulator.hardware.chips import Chip, Synapses, load_chip
+from tdd_deploy.simulator.hardware.chips import Chip, Limit, Synapses, load_chip
 from tdd_deploy.simulator.hardware.needs import Needs
 from tests import by_hand
 
@@ -258,6 +258,17 @@ def test_lists_of_a_3_x_3_convolution_by_hand():
     # 15 lists, each with a bit of its own: by columns {0}, {1, 0}, {2, 1, 0}, {2, 1}, {2}, times {0}, {1}, {2} by rows.
     assert found.synapse_bits == 3 * (1 + 2 + 3 + 2 + 1) * 2 * (BITS + 6) + 15
     assert found.axons_in == 3 * 6  # pixels of both channels
+
+
+def test_the_rest_of_a_layer_fits_on_a_core_as_its_largest_block_does():
+    """Taps 0, 2 and 4 of 4 windows make lists {0} {0 2} {2 4} {4}; of 3 windows {0} {0 2} {2} {2 4} {4}, one more."""
+    of_layer = needs((1, 1, 7), conv(1, 1, 1, 3, dilation=(1, 2), padding=(0, 2)), chip=chip_with(sharing="pixels"))
+    synapse = BITS + 6
+    assert [of_layer.load((1, 1, n)).synapse_bits for n in (4, 3, 2)] == [6 * synapse, 7 * synapse, 3 * synapse]
+    limits = {"synapse_bits": Limit(name="synapse_bits", value=6 * synapse, confidence="derived", source="made up")}
+    chip = replace(chip_with(sharing="pixels"), limits=limits)
+    limited = needs((1, 1, 7), conv(1, 1, 1, 3, dilation=(1, 2), padding=(0, 2)), chip=chip)
+    assert limited.largest_block(None) == ((1, 1, 2), ())  # 4 and 3 do not fit, 2 + 2 + 2 + 1 do
 
 
 def test_an_average_after_a_convolution_makes_a_larger_kernel():
