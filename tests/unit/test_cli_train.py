@@ -190,3 +190,12 @@ def test_the_first_samples_are_learned_from(tmp_path: Path, one_thread: None) ->
         assert (data["train_samples"], data["validation_samples"]) == (48, 20)
         digests.append(run.recorded["program"])
     assert digests[0] == digests[1]
+
+
+def test_a_resumed_run_takes_options_again_that_need_an_option_of_its_own(call: Call, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    assert call(*FAST, "--optimizer", "sgd", "--learning-rate", 0.1, "--out", out).code == 0
+    assert call("--resume", "--momentum", 0.9, "--out", out).code == 0
+    refused = call("--resume", "--momentum", 0.8, "--out", out)
+    assert refused.code == 2
+    assert "--momentum must be 0.9, as the run began (got 0.8)." in refused.err
