@@ -84,7 +84,7 @@ def test_samples_in_time_are_taken_frame_by_frame(run_folder: Path, tmp_path: Pa
     assert simulation.as_json()["data"]["static"] is False
     with np.load(tmp_path / "spikes.npz") as recorded:
         assert np.array_equal(recorded["conv1_spikes"].swapaxes(0, 1), sent["conv1_spikes"])
-    with pytest.raises(BadOption, match=r"steps must be 1 to 3):
+    with pytest.raises(BadOption, match=r"steps must be 1 to 3"):
         simulate(run_folder, data=str(tmp_path / "frames.npz"), frames=True, steps=4)
 
 

@@ -26,11 +26,11 @@ from tdd_deploy.errors import BadData, BadOption, BadOptions, WorkerFailed
 from tdd_deploy.options.dataset import Dataset
 from tdd_deploy.options.encoding import Encoding
 from tdd_deploy.options.execution import Execution
+from tdd_deploy.program import Program
 from tdd_deploy.runtime import dask as cluster
 from tdd_deploy.runtime.inputs import EncodedInputs
 from tdd_deploy.runtime.run import run
 from tdd_deploy.runtime.shards import Job, Shard
-from tdd_deploy.program import Program
 from tests import by_hand
 
 N = 403
@@ -202,7 +202,7 @@ def test_a_scheduler_that_is_lost_is_said(samples: Path, started: Started) -> No
         shards = cluster.in_shards(job(samples, batch=1), N, client)
         next(shards)
         started.scheduler.kill()
-        with pytest.raises(WorkerFailed, match="the scheduler is gone, and nothing was written. Start it again."):
+        with pytest.raises(WorkerFailed, match=r"^the scheduler is gone, and nothing was written\. Start it again\.$"):
             list(shards)
 
 
@@ -255,7 +255,7 @@ def test_samples_in_memory_travel_to_the_workers(run_folder: Path) -> None:
 
 
 def test_one_of_the_options_is_enough(run_folder: Path) -> None:
-    with pytest.raises(BadOptions, match="workers and scheduler cannot be combined. Choose one of them."):
+    with pytest.raises(BadOptions, match=r"^workers and scheduler cannot be combined\. Choose one of them\.$"):
         simulate(run_folder, data="digits", workers=2, scheduler="tcp://localhost:1")
     for name in ("threads", "workers"):
         with pytest.raises(BadOptions, match=rf"{name} must be 1 or more \(got 0\)"):
