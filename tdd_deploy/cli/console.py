@@ -19,8 +19,8 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print one JS
 
 
 def echo_json(values: Mapping[str, Any]) -> None:
-    """Print a JSON object in one line."""
-    click.echo(json.dumps(values, allow_nan=False))
+    """Print a JSON object in one line; texts in it name flags."""
+    click.echo(with_flags(json.dumps(values, allow_nan=False)))
 
 
 def make_table(*columns: str, left: Collection[str] = (), fold: bool = True) -> "Table":

@@ -99,10 +99,13 @@ def _word(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def with_options(*owners: type[Options], required: Collection[str] = ()) -> Callable[[Command], Callable[..., Any]]:
+def with_options(
+    *owners: type[Options], required: Collection[str] = (), check: bool = True
+) -> Callable[[Command], Callable[..., Any]]:
     """Give a command the flags of some classes, and the flag --config.
 
-    The command receives ``options``: instances of all classes, of what the command line and the file say.
+    The command receives ``options``: instances of all classes, of what the command line and the file say. Without
+    ``check`` it receives the given values by name, and checks them itself.
     """
     flags = [Flag(each, required=each.name in required) for owner in owners for each in options_of(owner)]
 
@@ -117,7 +120,7 @@ def with_options(*owners: type[Options], required: Collection[str] = ()) -> Call
                 if context.get_parameter_source(flag.name) not in (ParameterSource.DEFAULT, None):
                     given[flag.name] = value
             values.pop("config", None)
-            return command(options=gather(given, *owners), **values)
+            return command(options=gather(given, *owners) if check else given, **values)
 
         click_option = click.option(
             "--config",

@@ -1,11 +1,11 @@
 """``tdd-deploy train``."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 
-from tdd_deploy.options.declare import Gathered
 from tdd_deploy.options.functions import OPTIONS
 from tdd_deploy.options.training import HEADINGS
 
@@ -29,10 +29,10 @@ class Grouped(click.Command):
 
 
 @click.command(cls=Grouped)
-@with_options(*OPTIONS["train"])
+@with_options(*OPTIONS["train"], check=False)
 @click.option("--resume", is_flag=True, help="Continue the run in --out, to the same weights as without a break.")
 @click.option("--out", type=PATH, required=True, help="Write this run folder; new, unless --resume.")
-def train(*, options: Gathered, resume: bool, out: Path) -> None:
+def train(*, options: Mapping[str, object], resume: bool, out: Path) -> None:
     """Train a spiking network and write it as a NIR file.
 
     The run folder gets network.nir, network.safetensors, train.json, metrics.csv and checkpoint.pt; with --method ann
@@ -49,7 +49,7 @@ def train(*, options: Gathered, resume: bool, out: Path) -> None:
     keep_freed_memory()
     config: Path | None = click.get_current_context().params["config"]
     with training_progress() as watcher:
-        finished = run(out, options.given, resume=resume, config=config, watcher=watcher).as_json()
+        finished = run(out, options, resume=resume, config=config, watcher=watcher).as_json()
     if not is_first():
         return
     say(input_lines(finished["data"]))

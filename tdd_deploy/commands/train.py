@@ -16,7 +16,7 @@ from tdd_deploy.errors import BadData, BadFile, BadOption, BadOptions, Violation
 from tdd_deploy.exporters import TARGETS
 from tdd_deploy.exporters.onnx import relu_network
 from tdd_deploy.files import write_json
-from tdd_deploy.options.declare import gather
+from tdd_deploy.options.declare import gather, options_of
 from tdd_deploy.options.training import OF_DATA, LearnedData, Place, TrainOptions
 from tdd_deploy.run_folder import BASELINE_VERSION, RunFolder
 from tdd_deploy.training import Board, ReluNetwork, Samples, TrainingData, Watcher
@@ -83,8 +83,9 @@ def train(
         TddDeployError: anything wrong with the folder, the data or an option.
     """
     folder = RunFolder(Path(out))
-    place = gather(given, *OWNERS)[Place]
     before = _before(folder, given) if resume else None
+    of_run = {} if before is None else _converted(given)  # which are as the run began
+    place = gather({name: value for name, value in given.items() if name not in of_run}, *OWNERS)[Place]
     options, data = _decide(given if before is None else before.options, whole)
     if not resume and folder.path.is_dir() and any(folder.path.iterdir()):
         raise BadFile(folder.path, "is not empty", "Name a new folder, or continue its run with `resume=True`.")
@@ -108,7 +109,9 @@ def train(
             "finished": False,
             "epochs": [] if before is None else before.epochs,
         }
-        run = _Run(folder=folder, options=options, data=data, learned=learned, recorded=recorded)
+        # Opened before the run starts, so that a missing file ends it at once.
+        measured_on = (data.open("val"), data.open()) if options.is_ann else ()
+        run = _Run(folder=folder, options=options, learned=learned, recorded=recorded, measured_on=measured_on)
         finished = run.execute(execution, resume=resume, tensorboard=place.tensorboard, watcher=watcher)
     return TrainedRun(path=folder.path, recorded=finished)
 
@@ -128,15 +131,9 @@ def _before(folder: RunFolder, given: Mapping[str, object]) -> _Before:
     recorded = folder.read_record(remedy)
     options = TrainOptions.from_json(recorded["options"])
     found = _Before(options=options, facts=recorded["data"], epochs=recorded["epochs"])
-    chosen = gather(given, *OWNERS)
-    values = {
-        name: getattr(chosen[owner], name) for owner in OWNERS[:2] for name in given if hasattr(chosen[owner], name)
-    }
     changed = [
-        Violation(
-            f"`{name}`", str(value), f"{'not given' if options.get(name) is None else options[name]}, as the run began"
-        )
-        for name, value in values.items()
+        Violation(f"`{name}`", str(value), f"{_began(options.get(name))}, as the run began")
+        for name, value in _converted(given).items()
         if options.get(name) != value
     ]
     if changed:
@@ -146,6 +143,22 @@ def _before(folder: RunFolder, given: Mapping[str, object]) -> _Before:
     except BadOptions as error:
         raise BadFile(folder.train_json, f"is damaged ({error})", remedy) from error
     return found
+
+
+def _began(value: object) -> str:
+    return "not given" if value is None else str(value)
+
+
+def _converted(given: Mapping[str, object]) -> dict[str, object]:
+    """Return the options of the run itself, in the types of their fields; a wrong type is kept."""
+    values = {}
+    for each in (each for owner in (LearnedData, TrainOptions) for each in options_of(owner)):
+        if each.name in given:
+            try:
+                values[each.name] = each.converted(given[each.name])
+            except TypeError:
+                values[each.name] = given[each.name]
+    return values
 
 
 def _decide(choices: Mapping[str, object], whole: Source | None) -> tuple[TrainOptions, Choice]:
@@ -170,9 +183,9 @@ class _Run:
 
     folder: RunFolder
     options: TrainOptions
-    data: Choice
     learned: Learned
     recorded: Mapping[str, Any]
+    measured_on: tuple[Source, ...]  # of an ANN: validation samples, and those that simulate reads by default
 
     def execute(
         self, execution: training.Execution, *, resume: bool, tensorboard: bool, watcher: Watcher | None
@@ -217,11 +230,10 @@ class _Run:
 
     def _baseline(self, network: ReluNetwork) -> dict[str, Any]:
         """Measure a trained ANN; return the contents of baseline.json."""
-        sources = (self.data.open("val"), self.data.open())  # the latter is what simulate reads by default
         learned, facts = self.learned.data, self.learned.facts
-        parts = {source.split: _samples(source, learned) for source in sources}
+        parts = {source.split: _samples(source, learned) for source in self.measured_on}
         measured = training.measure(network, learned.train.x, parts)
-        splits = {source.split: {"n_samples": source.n_samples, "files": source.digests} for source in sources}
+        splits = {source.split: {"n_samples": source.n_samples, "files": source.digests} for source in self.measured_on}
         return {
             "schema_version": BASELINE_VERSION,
             "network": self.options.network,

@@ -277,9 +277,7 @@ def _option(name: str, hint: Any, default: object, declaration: Declaration) -> 
 
 
 class Gathered(dict[type[Options], Options]):
-    """Options of several classes, each found by its class; ``given`` holds the values that are no defaults."""
-
-    given: Mapping[str, object]
+    """Options of several classes, each found by its class."""
 
     def __getitem__(self, owner: type[O]) -> O:
         """Return the options of a class."""
@@ -299,7 +297,6 @@ def gather(given: Mapping[str, object], *owners: type[Options]) -> Gathered:
     known = {each.name: each for owner in owners for each in options_of(owner)}
     found = [_unknown(name, known) for name in given if name not in known]
     gathered = Gathered()
-    gathered.given = given
     for owner in owners:
         values: dict[str, object] = {}
         wrong: list[Violation] = []

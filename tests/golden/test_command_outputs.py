@@ -122,7 +122,7 @@ TEXTS = {
         "read {tmp}/a/steps.csv",
         *(
             f"report {{tmp}}/a --by {row} --format {form}"
-            for row in ("layer", "step", "term", "profile", "placement", "twin")
+            for row in ("layer", "step", "term", "profile", "placement", "ann-baseline")
             for form in ("md", "csv", "latex")
         ),
         *(f"compare {{tmp}}/a {{tmp}}/b --format {form}" for form in ("md", "csv", "latex")),
@@ -138,7 +138,7 @@ TRAINED = {
         "read {tmp}/run/train.json",
         "read {tmp}/run/baseline.json",
     ),
-    "analyse": (RUN, "analyse {tmp}/run --data digits --samples 4 --json"),
+    "analyze": (RUN, "analyze {tmp}/run --data digits --samples 4 --json"),
     "prune": (
         RUN,
         "prune {tmp}/run --data digits --samples 4 --sparsity 0.5 --rounds 1 --epochs 1 --out {tmp}/pruned --json",

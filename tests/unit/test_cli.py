@@ -183,7 +183,7 @@ BAD_FILES = {
     ),
     "not a NIR file": (lambda path, run: path.write_text("hello"), "not a NIR file"),
     "a folder": (lambda path, run: path.mkdir(), "folder"),
-    "missing": (lambda path, run: None, "no such file"),
+    "missing": (lambda path, run: None, "is missing. Name a .nir, .net or .onnx file"),
     "NaN weights": (
         lambda path, run: edited(
             path, run, lambda nodes: nodes["conv1/weight"].write_direct(np.full((32, 1, 3, 3), np.nan, "f4"))
@@ -659,7 +659,7 @@ def test_verify_answers_bad_files_and_data_in_one_sentence(call: Call, integer_f
     np.savez(tmp_path / "small.npz", x=np.zeros((4, 1, 9, 9), "f4"))
     np.savez(tmp_path / "bright.npz", x=np.full((4, 1, 8, 8), 2, "f4"))
     for file, data, word in (
-        (tmp_path / "no.nir", "digits", "no such file"),
+        (tmp_path / "no.nir", "digits", "no.nir is missing"),
         (tmp_path, "digits", "network.nir"),
         (integer_file, tmp_path / "small.npz", "[1, 9, 9]"),
         (integer_file, tmp_path / "bright.npz", "-1 to 1"),

@@ -28,7 +28,7 @@ WORDS = (
 
 @pytest.fixture(scope="module")
 def ann_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The dense twin of an mlp, trained on digits for two epochs."""
+    """The ANN baseline of an mlp, trained on digits for two epochs."""
     folder = tmp_path_factory.mktemp("ann") / "run"
     td.train(folder, data="digits", method="ann", network="mlp", epochs=2, train_samples=256)
     return folder
@@ -133,9 +133,8 @@ def test_a_finished_run_that_is_resumed_has_its_baseline_again(call: Call, ann_r
 def test_the_network_of_the_best_epoch_is_measured(tmp_path: Path) -> None:
     words = {"epochs": 30, "patience": 2, "learning_rate": 0.3, "schedule": "constant", "optimizer": "adam"}
     run = td.train(tmp_path / "run", data="digits", method="ann", network="mlp", train_samples=256, **words)
-    best = run["epochs"][run["kept_epoch"] - 1]["accuracy"]
-    assert best > run["epochs"][-1]["accuracy"]
-    assert RunFolder.read_baseline(tmp_path / "run")["results"][0]["accuracy"] == best
+    assert run.accuracy == run.history[run.recorded["kept_epoch"] - 1]["accuracy"] > run.history[-1]["accuracy"]
+    assert RunFolder.read_baseline(run.path)["results"][0]["accuracy"] == run.accuracy
 
 
 @pytest.mark.parametrize(
@@ -160,11 +159,11 @@ def test_without_onnx_other_commands_say_that_it_is_an_ann(
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "found"),
     [
         (("export", "RUN", "--target", "nir", "--out", "OUT"), "SigmaDelta, for which NIR has no node"),
         (("export", "RUN", "--target", "lava", "--out", "OUT"), "SigmaDelta sends numbers"),
-        (("analyse", "RUN", "--data", "digits"), "is the run of an ANN (--method ann). Name the run of a spiking"),
+        (("analyze", "RUN", "--data", "digits"), "is the run of an ANN (--method ann). Name the run of a spiking"),
         (
             ("prune", "RUN", "--data", "digits", "--out", "OUT"),
             "is the run of an ANN (--method ann). Name the run of a",
@@ -172,11 +171,11 @@ def test_without_onnx_other_commands_say_that_it_is_an_ann(
     ],
 )
 def test_what_is_for_spikes_alone_refuses_an_ann(
-    words: tuple[str, ...], told: str, call: Call, ann_run: Path, tmp_path: Path
+    words: tuple[str, ...], found: str, call: Call, ann_run: Path, tmp_path: Path
 ) -> None:
     said = call(*({"RUN": ann_run, "OUT": tmp_path / "out"}.get(word, word) for word in words))
     assert (said.code, said.out) == (2, "")
-    assert told in said.err
+    assert found in said.err
     assert not (tmp_path / "out").exists()
 
 
@@ -192,7 +191,7 @@ def test_as_a_sigma_delta_network_it_knows_the_same_and_multiplies_what_its_base
     assert td.verify(ann_run, data="digits", against=("torch", "reference", "event")).passed
 
 
-def test_a_delta_threshold_of_a_conventional_network_saves_multiplications(ann_run: Path) -> None:
+def test_a_delta_threshold_of_a_relu_network_saves_multiplications(ann_run: Path) -> None:
     synops = [
         td.simulate(ann_run, data="digits", delta_threshold=theta).trace.executed.total("synops_effective")
         for theta in (0.0, 0.1)
@@ -217,19 +216,22 @@ def test_an_unfinished_run_is_refused_with_how_to_finish_it(call: Call, tmp_path
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "found"),
     [
-        (("--steps", 4), "--steps: 4, with --method ann, which is one forward pass; allowed: 1."),
-        (("--frames",), "--frames is given with --method ann, which has no time steps"),
+        (("--steps", 4), "--steps must be 1 with --method ann, which is one forward pass (got 4)."),
+        (("--frames",), "--frames cannot be combined with --method ann, which has no time steps"),
         (("--qat", 8, "--neuron", "if"), "(2 found)"),
-        (("--network", "sdt-2-64"), "--network: sdt-2-64, with --method ann: its gates know spikes alone"),
-        (("--lambda", 0.5), "--lambda: is given with --method ann; allowed: only with tdd-ddla or l1-spikes"),
+        (
+            ("--network", "sdt-2-64"),
+            "--network sdt-2-64 cannot be combined with --method ann, since its gates take spikes alone",
+        ),
+        (("--lambda", 0.5), "--lambda needs --method tdd-ddla or --method l1-spikes"),
     ],
 )
-def test_what_it_does_not_have_is_refused(words: tuple[object, ...], told: str, call: Call, tmp_path: Path) -> None:
+def test_what_it_does_not_have_is_refused(words: tuple[object, ...], found: str, call: Call, tmp_path: Path) -> None:
     said = call("train", "--method", "ann", *words, "--out", tmp_path / "run")
     assert (said.code, said.out) == (2, "")
-    assert told in said.err
+    assert found in said.err
     assert "Traceback" not in said.err
     assert not (tmp_path / "run").exists()
 
@@ -256,7 +258,7 @@ def without(found: dict[str, Any], key: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "expected"),
     [
         (lambda found: [], "is no baseline"),
         (lambda found: without(found, "schema_version"), "is no baseline"),
@@ -276,15 +278,15 @@ def without(found: dict[str, Any], key: str) -> dict[str, Any]:
         (lambda found: {**found, "results": [{**found["results"][0], "accuracy": "all"}]}, "is damaged"),
     ],
 )
-def test_a_baseline_that_is_damaged_is_refused(change: Any, told: str, ann_run: Path, tmp_path: Path) -> None:
+def test_a_baseline_that_is_damaged_is_refused(change: Any, expected: str, ann_run: Path, tmp_path: Path) -> None:
     found = json.loads((ann_run / "baseline.json").read_text())
     (tmp_path / "baseline.json").write_text(json.dumps(change(found)))
     with pytest.raises(BadFile) as refused:
         RunFolder.read_baseline(tmp_path)
-    assert told in str(refused.value)
+    assert expected in str(refused.value)
 
 
-def test_a_folder_without_a_baseline_is_told_where_one_comes_from(tmp_path: Path) -> None:
+def test_a_folder_without_a_baseline_says_where_one_comes_from(tmp_path: Path) -> None:
     with pytest.raises(
         BadFile, match=r"is missing or not a text file. Name the folder of a finished run of train with method=ann"
     ):

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from tdd_deploy import train, verify
-from tdd_deploy.cli import app as cli
+from tdd_deploy.cli.train import train as command
 from tdd_deploy.options.training import TrainOptions
 from tests.commands import Call
 
@@ -39,12 +39,12 @@ def written(folder: Path, text: str) -> Path:
 
 
 def test_every_option_of_a_run_is_on_the_command_line_under_a_heading() -> None:
-    options = {param.name: param for param in cli.train.params}
+    options = {param.name: param for param in command.params}
     assert options.keys() == {field.name for field in fields(TrainOptions)} | OF_PLACE
-    headed = {name for name, param in options.items() if hasattr(param, "group")}
+    headed = {name for name, param in options.items() if getattr(param, "heading", "")}
     assert options.keys() - headed == {"config", "resume", "out"}
-    with click.Context(cli.train, info_name="train") as context:
-        text = cli.train.get_help(context)
+    with click.Context(command, info_name="train") as context:
+        text = command.get_help(context)
     assert text.index("The data:") < text.index("--mixup") < text.index("The network:") < text.index("--norm")
     assert all(len(param.help) < 200 for param in options.values())
 
@@ -96,7 +96,7 @@ def test_a_config_file_gives_what_the_command_line_does_not(call: Call, tmp_path
     assert found["options"]["learn"] == ["beta"]
     refused = call("--config", config, "--resume", "--out", out)
     assert refused.code == 2
-    assert "--epochs: 7; allowed: 1, as the run began" in refused.err
+    assert "--epochs must be 1, as the run began (got 7)" in refused.err
     assert call("--config", config, "--epochs", 1, "--resume", "--out", out).code == 0
 
 
@@ -112,25 +112,28 @@ def test_a_run_resumes_only_with_its_own_samples_however_their_origin_is_worded(
 
 
 def test_faults_of_a_config_file_are_named_at_once(call: Call, tmp_path: Path) -> None:
-    config = written(tmp_path, '[train]\nepoch = 3\nbatch = "big"\nout = "here"\n')
+    config = written(tmp_path, '[train]\nepoch = 3\nbatch = "big"\nresume = 1\n')
     called = call("--config", config, "--out", tmp_path / "run")
     assert called.code == 2
-    assert "epoch: an unknown key; allowed: options of tdd-deploy train. Did you mean epochs?" in called.err
-    assert "batch: 'big'; allowed: a whole number." in called.err
-    assert "out: an unknown key" in called.err
+    assert "epoch is no option of tdd-deploy train. Did you mean epochs?" in called.err
+    assert "batch must be 2 or more, as batch norm needs (got 'big')." in called.err
+    assert "resume must be True or False (got 1)." in called.err
     assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--train-samples", "5000"], "--train-samples is 5000; allowed: 1 to 1097, as many as there are"),
-        (["--norm", "tab"], "whose statistics differ from step to step"),
+        (["--train-samples", "5000"], "--train-samples must be 1 to 1097, as there are no more (got 5000)"),
+        (["--norm", "tab"], "has statistics that differ from step to step"),
         (["--reset-to", "0,x"], "--reset-to"),
-        (["--learn", "gamma"], "--learn: ('gamma',); allowed: beta above 0, or threshold"),
-        (["--local-parts", "9", "--strategy", "stdl"], "--local-parts is 9, and the network can be cut into 2"),
-        (["--config", "missing.toml"], "missing.toml: is missing or not a text file"),
-        (["--momentum", "0.5"], "only with sgd"),
+        (["--learn", "gamma"], "--learn must be one or more of beta, threshold (got 'gamma')"),
+        (
+            ["--local-parts", "9", "--strategy", "stdl"],
+            "--local-parts must be at most 2, as this network can be cut into 2 (got 9)",
+        ),
+        (["--config", "missing.toml"], "missing.toml is missing or not a text file"),
+        (["--momentum", "0.5"], "--momentum needs --optimizer sgd (got adamw)"),
     ],
 )
 def test_what_cannot_be_is_answered_in_words(words: list[str], said: str, call: Call, tmp_path: Path) -> None:
@@ -145,7 +148,7 @@ def test_a_device_that_is_not_there_is_refused(call: Call, tmp_path: Path) -> No
     called = call(*FAST, "--device", "cuda", "--out", tmp_path / "run")
     assert (called.code, called.err) == (
         2,
-        "tdd-deploy: --device is cuda, and torch finds none; allowed: cpu or auto.\n",
+        "tdd-deploy: --device cuda needs a GPU that torch can use. Use --device cpu or --device auto.\n",
     )
     assert not (tmp_path / "run").exists()
 
@@ -156,8 +159,8 @@ def test_samples_that_are_no_images_are_not_augmented(words: list[str], call: Ca
     data = ["--data", tmp_path / "flat.npz", "--network", "mlp"]
     called = call(*data, *words, "--out", tmp_path / "run")
     assert called.code == 2
-    assert f"these options: {words[0]}: " in called.err
-    assert "with samples of shape (6,); allowed: only with images." in called.err
+    assert f"{words[0]} needs images" in called.err
+    assert "(6,)" in called.err
 
 
 @pytest.mark.parametrize(
@@ -171,10 +174,10 @@ def test_what_is_not_installed_is_named(package: str, words: list[str], extra: s
     )
     called = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert called.returncode == 3
-    assert f"needs {package}; install it with: pip install 'tdd-deploy[{extra}]'" in called.stderr
+    assert f"needs {package}. Install it with: pip install 'tdd-deploy[{extra}]'" in called.stderr
 
 
-def test_the_first_samples_are_those_that_are_learned_from(tmp_path: Path, one_thread: None) -> None:
+def test_the_first_samples_are_learned_from(tmp_path: Path, one_thread: None) -> None:
     """Of the set without its other samples the run is the same."""
     rng = np.random.default_rng(0)
     x, y = rng.random((200, 6), np.float32), rng.integers(0, 2, 200)
@@ -183,6 +186,16 @@ def test_the_first_samples_are_those_that_are_learned_from(tmp_path: Path, one_t
     for name, changed in (("one", x), ("other", np.concatenate([x[:48], 1 - x[48:180], x[180:]]))):
         np.savez(tmp_path / f"{name}.npz", x=changed, y=y)
         run = train(tmp_path / name, data=str(tmp_path / f"{name}.npz"), train_samples=48, **common)
-        assert (run["data"]["train_samples"], run["data"]["validation_samples"]) == (48, 20)
-        digests.append(run["program"])
+        data = run.recorded["data"]
+        assert (data["train_samples"], data["validation_samples"]) == (48, 20)
+        digests.append(run.recorded["program"])
     assert digests[0] == digests[1]
+
+
+def test_a_resumed_run_takes_options_again_that_need_an_option_of_its_own(call: Call, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    assert call(*FAST, "--optimizer", "sgd", "--learning-rate", 0.1, "--out", out).code == 0
+    assert call("--resume", "--momentum", 0.9, "--out", out).code == 0
+    refused = call("--resume", "--momentum", 0.8, "--out", out)
+    assert refused.code == 2
+    assert "--momentum must be 0.9, as the run began (got 0.8)." in refused.err

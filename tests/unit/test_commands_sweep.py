@@ -8,7 +8,7 @@ import pytest
 
 import tdd_deploy as td
 from tdd_deploy import sweep
-from tdd_deploy.commands import sweep as room
+from tdd_deploy.commands import sweep as commands_sweep
 from tdd_deploy.commands.sweep import pareto
 from tdd_deploy.errors import BadFile, BadOption, Interrupted
 from tdd_deploy.importers import AmbiguousGraph
@@ -21,12 +21,24 @@ def swept(run_folder, out, **changed):
     return sweep([run_folder], **given | changed)
 
 
+def watched(monkeypatch):
+    """A list that receives the code of every point that is executed."""
+    executed, execute = [], commands_sweep._Sweep.execute
+
+    def run(self, path, point):
+        executed.append(point.code)
+        return execute(self, path, point)
+
+    monkeypatch.setattr(commands_sweep._Sweep, "execute", run)
+    return executed
+
+
 def test_every_combination_is_one_run_of_simulate(run_folder, tmp_path):
-    found = swept(run_folder, tmp_path / "out", bits=(None, 8), input_thresholds=(0.0, 0.25))
+    found = swept(run_folder, tmp_path / "out", bits=("float", 8), input_thresholds=(0.0, 0.25))
     keys = [(point["code"], point["bits"], point["input_threshold"]) for point in found["points"]]
     assert keys == [(code, n, theta) for code in ("delta", "spike") for n in (None, 8) for theta in (0.0, 0.25)]
     alone = td.simulate(
-        run_folder, data="digits", samples=10, code="spike", input_threshold=0.25, profiles=PROFILES[1:]
+        run_folder, data="digits", samples=10, code="spike", input_threshold=0.25, energy=True, profiles=PROFILES[1:]
     ).as_json()
     point = found["points"][keys.index(("spike", None, 0.25))]
     assert point["accuracy"] == alone["accuracy"]
@@ -62,24 +74,18 @@ def test_files_say_what_was_found(run_folder, tmp_path):
 
 
 def test_a_stopped_sweep_goes_on_where_it_was(run_folder, tmp_path, monkeypatch):
-    out, executed = tmp_path / "out", []
-    simulate = room.simulate
+    out, executed, progress = tmp_path / "out", watched(monkeypatch), []
 
-    def stopped(*given, code, **options):
-        if len(executed) == 1:
+    def stop(done, total):
+        progress.append((done, total))
+        if done == 1:
             raise KeyboardInterrupt
-        executed.append(code)
-        return simulate(*given, code=code, **options)
 
-    monkeypatch.setattr(room, "simulate", stopped)
-    with pytest.raises(Interrupted, match=r"1 of 2 points are in .*; the same command goes on"):
-        swept(run_folder, out)
-    monkeypatch.setattr(
-        room, "simulate", lambda *given, **options: executed.append(options["code"]) or simulate(*given, **options)
-    )
+    with pytest.raises(Interrupted, match=r"1 of 2 points are in .*; the same command continues"):
+        swept(run_folder, out, progress=stop)
+    assert (executed, progress) == (["delta"], [(0, 2), (1, 2)])
     resumed = swept(run_folder, out)
     assert executed == ["delta", "spike"]
-    monkeypatch.setattr(room, "simulate", simulate)
     assert resumed == swept(run_folder, tmp_path / "whole")
 
 
@@ -87,11 +93,9 @@ def test_a_stopped_sweep_goes_on_where_it_was(run_folder, tmp_path, monkeypatch)
 def test_points_of_other_data_or_prices_are_not_kept(run_folder, tmp_path, monkeypatch, changed):
     out = tmp_path / "out"
     swept(run_folder, out, codes=("delta",))
-    executed = []
-    simulate = room.simulate
-    monkeypatch.setattr(room, "simulate", lambda *given, **options: executed.append(1) or simulate(*given, **options))
+    executed = watched(monkeypatch)
     swept(run_folder, out, codes=("delta",), **changed)
-    assert executed == [1]
+    assert executed == ["delta"]
 
 
 @pytest.mark.parametrize("damage", ["", "{", '{"schema_version": 1}', '{"schema_version": 1, "grid": {}, "points": 5}'])
@@ -107,8 +111,8 @@ def test_what_cannot_be_swept_is_refused_before_anything_runs(run_folder, tmp_pa
     with pytest.raises(BadFile, match=r"is a file\. Name a folder"):
         swept(run_folder, tmp_path / "file")
     td.export(run_folder, target="nir", out=tmp_path / "q.nir", bits=8)
-    with pytest.raises(BadOption, match="a program in integers; allowed: floats"):
-        swept(tmp_path / "q.nir", tmp_path / "out", bits=(None, 4))
+    with pytest.raises(BadOption, match=r"bits needs programs in floats \(.*q\.nir is in integers already\)"):
+        swept(tmp_path / "q.nir", tmp_path / "out", bits=("float", 4))
     assert not (tmp_path / "out").exists()
 
 
@@ -126,7 +130,7 @@ def test_a_file_of_another_tool_is_swept_in_its_dialect(tmp_path):
     }
     nir.write(tmp_path / "n.nir", nir.NIRGraph(nodes, [*pairwise(nodes)], type_check=False))
     np.savez(tmp_path / "x.npz", x=np.ones((2, 8, 2), np.float32))
-    given = {"data": str(tmp_path / "x.npz"), "out": tmp_path / "out", "bits": (None, 4), "profiles": PROFILES}
+    given = {"data": str(tmp_path / "x.npz"), "out": tmp_path / "out", "bits": ("float", 4), "profiles": PROFILES}
     with pytest.raises(AmbiguousGraph):
         sweep([tmp_path / "n.nir"], **given)
     found = sweep([tmp_path / "n.nir"], dialect="nir,dt=1e-4,integration=euler", **given)

@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tdd_deploy import analyze, export, prune, simulate, sweep, train, verify
+from tdd_deploy import analyze, export, open_data, prune, simulate, sweep, train, verify
 from tdd_deploy import load as read_program
-from tdd_deploy.data import Binning, open_data
 from tdd_deploy.errors import BadData, BadFile, BadOption, BadOptions
 from tdd_deploy.exporters.nir.write import write
 from tdd_deploy.neurons import LIF
@@ -64,9 +63,9 @@ def input_events(simulation):
 
 @pytest.mark.parametrize("value", ["count", "binary"])
 def test_in_spike_code_the_input_sends_what_is_not_zero(file, samples, value):
-    binning = Binning(bin_us=1000, bin_value=value)
-    x, _ = open_data(samples, binning=binning).load()
-    assert input_events(simulate(file, data=samples, binning=binning, code="spike")) == np.count_nonzero(x)
+    cut = {"bin_us": 1000, "bin_value": value}
+    x, _ = open_data(samples, **cut).load()
+    assert input_events(simulate(file, data=samples, **cut, code="spike")) == np.count_nonzero(x)
 
 
 def test_with_bins_of_one_event_per_pixel_and_polarity_the_input_sends_every_event_of_the_camera(file, tmp_path):
@@ -77,9 +76,8 @@ def test_with_bins_of_one_event_per_pixel_and_polarity_the_input_sends_every_eve
 
 
 def test_spikes_are_those_of_the_reference(file, samples, tmp_path):
-    binning = Binning(bins=5)
-    simulate(file, data=samples, binning=binning, record=tmp_path / "spikes.npz", batch=7)
-    x, _ = open_data(samples, binning=binning).load()
+    simulate(file, data=samples, bins=5, record=tmp_path / "spikes.npz", batch=7)
+    x, _ = open_data(samples, bins=5).load()
     sent = reference.run(read_program(file), x.swapaxes(0, 1))
     with np.load(tmp_path / "spikes.npz") as recorded:
         np.testing.assert_array_equal(recorded["spikes"].swapaxes(0, 1), sent["spikes"])
@@ -115,10 +113,9 @@ def test_workers_read_the_events_themselves(file, samples):
 
 @pytest.mark.parametrize("code", ["delta", "spike", "auto"])
 def test_counts_of_every_code_are_those_of_the_same_frames_from_a_file(file, samples, tmp_path, code):
-    binning = Binning(bins=6)
-    x, y = open_data(samples, binning=binning).load()
+    x, y = open_data(samples, bins=6).load()
     np.savez(tmp_path / "frames.npz", x=x, y=y)
-    events = simulate(file, data=samples, binning=binning, code=code).as_json()
+    events = simulate(file, data=samples, bins=6, code=code).as_json()
     frames = simulate(file, data=str(tmp_path / "frames.npz"), code=code).as_json()
     for part in ("accuracy", "layers", "steps", "totals"):
         assert events[part] == frames[part]
@@ -135,38 +132,52 @@ def test_a_camera_of_other_pixels_is_refused_with_the_factor_that_helps(tmp_path
 
 
 def test_training_takes_events_and_every_command_takes_the_run(samples, tmp_path, one_thread):
-    run, binning = tmp_path / "run", Binning(bins=4)
-    found = train(run, data=samples, bins=4, network="mlp", method="tet", epochs=1, batch=16)
+    cut: dict[str, Any] = {"data": samples, "bins": 4}
+    run = train(tmp_path / "run", **cut, network="mlp", method="tet", epochs=1, batch=16)
+    found = run.recorded
     assert (found["options"]["steps"], found["options"]["bins"], found["data"]["input_shape"]) == (4, 4, [2, 6, 4])
-    assert verify(run, data=samples, binning=binning, against=("torch", "reference", "event", "integer")).passed
-    assert analyze(run, data=samples, binning=binning, samples=8).as_json()["samples"] == 8
-    assert export(run, target="nir", out=tmp_path / "q.nir", bits=8, data=samples, binning=binning).calibration
+    assert verify(run, **cut, against=("torch", "reference", "event", "integer")).passed
+    assert analyze(run, **cut, samples=8).as_json()["samples"] == 8
+    assert export(run, target="nir", out=tmp_path / "q.nir", bits=8, **cut).calibration
     pruned = prune(run, data=samples, out=tmp_path / "pruned", rounds=1, epochs=1, samples=8)
     assert pruned["rounds"][-1]["sparsity"] > 0.7
     grid = {"out": tmp_path / "sweep", "codes": ("spike",), "profiles": ("cmos45-horowitz",)}
-    kept = [sweep([run], data=samples, binning=each, **grid)["grid"]["binning"] for each in (binning, Binning(bins=2))]
+    kept = [sweep([run], data=samples, bins=n, **grid)["grid"]["binning"] for n in (4, 2)]
     assert [each["bins"] for each in kept] == [4, 2]
 
 
-def test_a_run_on_windows_has_the_steps_of_the_longest_sample_or_those_that_are_given(samples, tmp_path, one_thread):
+def test_a_run_on_windows_has_the_steps_of_the_longest_sample_or_those_that_are_given(
+    samples, tmp_path, call, one_thread
+):
     options = {"data": samples, "bin_us": 1000, "network": "mlp", "method": "tet", "epochs": 1}
-    longest, given = (train(tmp_path / f"run{n}", steps=n, **options) for n in (None, 3))
-    assert (longest["options"]["steps"], given["options"]["steps"]) == (5, 3)
-    assert read_program(tmp_path / "run3").n_steps == 3
+    longest, given = (train(tmp_path / f"run{n}", **steps, **options) for n, steps in enumerate(({}, {"steps": 3})))
+    assert (longest.recorded["options"]["steps"], given.recorded["options"]["steps"]) == (5, 3)
+    assert read_program(given).n_steps == 3
     (tmp_path / "tdd.toml").write_text("[train]\nbin_us = 1000\nbin_value = 'binary'\ndownsample = 2\nepochs = 1\n")
-    found = train(tmp_path / "run", data=samples, config=tmp_path / "tdd.toml", network="mlp", method="tet")
-    assert found["data"]["input_shape"] == [2, 3, 2]
-    with pytest.raises(BadOptions, match="--bin-us: 500; allowed: 1000, as the run began"):
+    words = (
+        "train",
+        "--config",
+        tmp_path / "tdd.toml",
+        "--network",
+        "mlp",
+        "--method",
+        "tet",
+        "--out",
+        tmp_path / "run",
+    )
+    assert call(*words, "--data", samples).code == 0
+    assert json.loads((tmp_path / "run/train.json").read_text())["data"]["input_shape"] == [2, 3, 2]
+    with pytest.raises(BadOptions, match="bin_us must be 1000, as the run began \\(got 500\\)"):
         train(tmp_path / "run", resume=True, bin_us=500)
 
 
 def test_an_ann_takes_no_events(samples, tmp_path):
-    with pytest.raises(BadOption, match="--bin-us or --bins is given with --method ann"):
+    with pytest.raises(BadOption, match="bins cannot be combined with method=ann"):
         train(tmp_path / "run", data=samples, bins=4, method="ann")
 
 
 def test_binning_without_data_is_refused(file, tmp_path):
-    with pytest.raises(BadOptions, match="--bin-us or --bins: given without --data"):
+    with pytest.raises(BadOptions, match="bins needs data"):
         export(file, target="nir", out=tmp_path / "out.nir", bits=8, bins=3)
 
 
@@ -213,10 +224,9 @@ def test_a_real_camera_s_events_are_the_input_s(windows, tmp_path):
     """A pixel that says the same twice in a millisecond is one event, worth 2."""
     path = write_events(tmp_path / "events.npz", windows, sensor=(128, 128))
     network(tmp_path / "network.nir", sensor=(128, 128), stride=4)
-    binning = Binning(bin_us=1000)
-    simulation = simulate(tmp_path / "network.nir", data=path, binning=binning, code="spike", batch=8)
+    simulation = simulate(tmp_path / "network.nir", data=path, bin_us=1000, code="spike", batch=8)
     assert input_events(simulation) == sum(len(np.unique(bins_of(window))) for window in windows)
-    batches = open_data(path, binning=binning).batches(8)
+    batches = open_data(path, bin_us=1000).batches(8)
     assert sum(float(batch.x.sum()) for batch in batches) == sum(map(len, windows))
 
 

@@ -57,7 +57,7 @@ def test_the_auto_code_runs_no_more_synops_than_delta_or_spike_on_its_calibratio
     assert totals["auto"] <= min(totals["delta"], totals["spike"])
 
 
-def test_a_saving_by_repetition_is_told(run_folder: Path) -> None:
+def test_a_saving_by_repetition_is_reported(run_folder: Path) -> None:
     """The first layer of a static image costs once in delta code, and every step in spike code."""
     report = simulate(run_folder, data="digits", samples=10).as_json()
     first = next(layer for layer in report["layers"] if layer["name"] == "conv1")
@@ -84,7 +84,7 @@ def test_samples_in_time_are_taken_frame_by_frame(run_folder: Path, tmp_path: Pa
     assert simulation.as_json()["data"]["static"] is False
     with np.load(tmp_path / "spikes.npz") as recorded:
         assert np.array_equal(recorded["conv1_spikes"].swapaxes(0, 1), sent["conv1_spikes"])
-    with pytest.raises(BadOption, match="--steps"):
+    with pytest.raises(BadOption, match=r"steps must be 1 to 3"):
         simulate(run_folder, data=str(tmp_path / "frames.npz"), frames=True, steps=4)
 
 
@@ -105,10 +105,11 @@ def test_training_takes_any_labelled_npz(network: str, in_time: bool, tmp_path: 
     x = (rng.random(shape) < 0.2 + 0.3 * y.reshape(-1, *[1] * (len(shape) - 1))).astype("f4")
     np.savez(tmp_path / "data.npz", x=x, y=y)
     data = str(tmp_path / "data.npz")
-    found = train(tmp_path / "run", data=data, frames=in_time, network=network, epochs=3, steps=4, batch=16)
-    assert found["finished"]
-    assert found["data"]["train_samples"] == 108
-    assert simulate(tmp_path / "run", data=data, frames=in_time).trace.n_samples == 120
+    run = train(tmp_path / "run", data=data, frames=in_time, network=network, epochs=3, steps=4, batch=16)
+    assert run.recorded["finished"]
+    assert run.recorded["data"]["train_samples"] == 108
+    assert (len(run.history), run.as_json()) == (3, run.recorded)
+    assert simulate(run, data=data, frames=in_time).trace.n_samples == 120
 
 
 def test_train_json_says_how_a_network_came_about(run_folder: Path) -> None:
@@ -131,7 +132,7 @@ def test_training_on_changed_data_is_not_resumed(tmp_path: Path) -> None:
         train(tmp_path / "run", resume=True)
 
 
-@pytest.mark.parametrize("options", [{"colour": "red"}, {"epochs": "many"}, []])
+@pytest.mark.parametrize("options", [{"color": "red"}, {"epochs": "many"}, []])
 def test_a_train_json_that_was_changed_is_refused_by_name(options: object, run_folder: Path, tmp_path: Path) -> None:
     run = shutil.copytree(run_folder, tmp_path / "run")
     recorded = json.loads((run / "train.json").read_text())
@@ -288,5 +289,5 @@ def test_without_torch_all_other_backends_are_compared(run_folder: Path, monkeyp
 
 
 def test_bits_out_of_range_are_refused_and_not_left_out(run_folder: Path) -> None:
-    with pytest.raises(BadOptions, match="--bits"):
+    with pytest.raises(BadOptions, match=r"bits must be 2 to 8 \(got 9\)"):
         verify(run_folder, data="digits", bits=9, against=["reference", "integer"])

@@ -1,4 +1,4 @@
-"""A simulation in shares, in this process and in others."""
+"""A simulation in shards, in this process and in others."""
 
 import json
 import os
@@ -21,10 +21,16 @@ import psutil
 import pytest
 
 from tdd_deploy import simulate
-from tdd_deploy.data import open_data
+from tdd_deploy.data import Choice, open_data
 from tdd_deploy.errors import BadData, BadOption, BadOptions, WorkerFailed
+from tdd_deploy.options.dataset import Dataset
+from tdd_deploy.options.encoding import Encoding
+from tdd_deploy.options.execution import Execution
+from tdd_deploy.program import Program
 from tdd_deploy.runtime import dask as cluster
-from tdd_deploy.runtime.shards import Job, Share
+from tdd_deploy.runtime.inputs import EncodedInputs
+from tdd_deploy.runtime.run import run
+from tdd_deploy.runtime.shards import Job, Shard
 from tests import by_hand
 
 N = 403
@@ -38,26 +44,27 @@ def samples(tmp_path: Path) -> Path:
     return path
 
 
-def job(path: Path, **changed: object) -> Job:
-    given = {
-        "program": by_hand.program(), "data": str(path), "split": "all", "data_dir": None, "steps": 5,
-        "encoder": "poisson", "seed": 3, "batch": 7, "early_exit": None, "threshold": 0.0,
-        "files": open_data(str(path)).fingerprints,
-    }  # fmt: skip
-    return Job(**given | changed)
+def job(path: Path, *, program: Program | None = None, batch: int = 7, early_exit: float | None = None) -> Job:
+    data = Choice(options=Dataset(data=str(path)))
+    source = data.open()
+    encoding = Encoding(steps=5, encoder="poisson", seed=3)
+    inputs = EncodedInputs.of(program or by_hand.program(), source, encoding)
+    return Job.of(inputs, source, data, Execution(batch=batch, early_exit=early_exit), None)
 
 
-def whole(job: Job, *cuts: int) -> Share:
-    """The sum of the shares between cuts."""
+def whole(job: Job, *cuts: int) -> Shard:
+    """The sum of the shards between cuts."""
     edges = [0, *cuts, N]
     ranges = [range(a, b) for a, b in pairwise(edges)]
-    return reduce(add, [share for samples in ranges for share in job.execute(samples)])
+    return reduce(add, [shard for samples in ranges for shard in job.execute(samples)])
 
 
-def assert_same(one: Share, other: Share) -> None:
+def assert_same(one: Shard, other: Shard) -> None:
     assert one.n_correct == other.n_correct
     assert one.trace.layers == other.trace.layers
     np.testing.assert_array_equal(one.trace.n_running, other.trace.n_running)
+    np.testing.assert_array_equal(one.outputs, other.outputs)
+    assert one.sent == other.sent
     for code in ("executed", "spike_code", "delta_code"):
         for name, counts in vars(getattr(one.trace, code)).items():
             np.testing.assert_array_equal(counts, getattr(getattr(other.trace, code), name))
@@ -75,7 +82,7 @@ def test_the_sum_does_not_depend_on_the_cuts(samples: Path, cuts: tuple[int, ...
 @pytest.mark.parametrize(
     ("n", "batch", "threads"), [(1, 64, 2), (403, 7, 2), (403, 64, 4), (10**6, 64, 2), (10**5, 64, 16)]
 )
-def test_shares_are_whole_batches_and_hold_every_sample_once(n: int, batch: int, threads: int) -> None:
+def test_shards_are_whole_batches_and_hold_every_sample_once(n: int, batch: int, threads: int) -> None:
     ranges = list(cluster._ranges(n, batch, threads))
     assert [i.start for i in ranges] == [0, *(i.stop for i in ranges[:-1])]
     assert ranges[-1].stop == n
@@ -85,10 +92,20 @@ def test_shares_are_whole_batches_and_hold_every_sample_once(n: int, batch: int,
 
 
 def test_a_worker_with_another_version_or_other_data_is_refused(samples: Path) -> None:
-    with pytest.raises(WorkerFailed, match=r"a worker: has tdd-deploy .*, not 0.0.1; install the same"):
-        next(job(samples, version="0.0.1").execute(range(3)))
-    with pytest.raises(WorkerFailed, match=r"a worker: has other bytes in .*samples.npz"):
-        next(job(samples, files={"samples.npz": "0"}).execute(range(3)))
+    with pytest.raises(WorkerFailed, match=r"a worker has tdd-deploy .*, not 0\.0\.1\. Install the same version"):
+        next(replace(job(samples), version="0.0.1").execute(range(3)))
+    with pytest.raises(WorkerFailed, match=r"a worker has other bytes in .*samples\.npz\. Let all"):
+        next(replace(job(samples), files={"samples.npz": "0"}).execute(range(3)))
+
+
+def test_threads_of_this_process_give_the_same_as_its_shards(samples: Path) -> None:
+    expected, data = job(samples), Choice(options=Dataset(data=str(samples)))
+    source, told = data.open(), []
+    inputs = EncodedInputs.of(by_hand.program(), source, expected.encoding)
+    execution = Execution(batch=100, threads=3)
+    total = run(inputs, source, data, execution, n_samples=N, progress=lambda done, n: told.append((done, n)))
+    assert_same(total, whole(expected))
+    assert told == [(100, N), (200, N), (300, N), (400, N), (N, N)]
 
 
 # --- workers -----------------------------------------------------------------------------------------------------
@@ -103,7 +120,7 @@ def client() -> Iterator[object]:
 def test_two_workers_give_what_one_process_gives(samples: Path, client: object) -> None:
     for changed in ({}, {"batch": 64}, {"early_exit": 0.5, "program": two_classes()}):
         given = job(samples, **changed)
-        assert_same(reduce(add, cluster.in_shares(given, N, client)), whole(given))
+        assert_same(reduce(add, cluster.in_shards(given, N, client)), whole(given))
 
 
 def two_classes() -> object:
@@ -118,7 +135,7 @@ def test_what_a_worker_meets_is_said_as_ever(samples: Path, client: object) -> N
     x[350] = 2  # no probability
     np.savez(damaged, x=x)
     with pytest.raises(BadData, match="poisson encoder"):
-        list(cluster.in_shares(job(damaged), N, client))
+        list(cluster.in_shards(job(damaged), N, client))
 
 
 def test_a_killed_worker_loses_nothing(samples: Path, client: object) -> None:
@@ -128,20 +145,22 @@ def test_a_killed_worker_loses_nothing(samples: Path, client: object) -> None:
     assert client.run(os.getpid) != pids
 
 
-def with_a_worker_killed(given: Job, client: object) -> Share:
-    shares = cluster.in_shares(given, N, client)
-    found = [next(shares)]
+def with_a_worker_killed(given: Job, client: object) -> Shard:
+    shards = cluster.in_shards(given, N, client)
+    found = [next(shards)]
     os.kill(next(iter(client.run(os.getpid).values())), signal.SIGKILL)
-    return reduce(add, [*found, *shares])
+    return reduce(add, [*found, *shards])
 
 
 def test_samples_that_end_every_worker_are_given_up(
     samples: Path, client: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cluster, "_execute", lambda job, samples: os._exit(1))
-    expected = r"some samples: were lost with their worker, again and again; is there memory for --batch 7\?"
+    expected = (
+        r"some samples were lost with their worker, again and again\. Lower batch, which is 7, if memory ran out\."
+    )
     with pytest.raises(WorkerFailed, match=expected):
-        list(cluster.in_shares(job(samples), 5, client))
+        list(cluster.in_shards(job(samples), 5, client))
 
 
 def free_port() -> int:
@@ -180,18 +199,18 @@ def test_workers_of_a_scheduler_on_its_own_and_one_of_them_is_lost(samples: Path
 
 def test_a_scheduler_that_is_lost_is_said(samples: Path, started: Started) -> None:
     with cluster.scheduler(started.address) as client:
-        shares = cluster.in_shares(job(samples, batch=1), N, client)
-        next(shares)
+        shards = cluster.in_shards(job(samples, batch=1), N, client)
+        next(shards)
         started.scheduler.kill()
-        with pytest.raises(WorkerFailed, match="the scheduler: is gone; start it again; nothing was written"):
-            list(shares)
+        with pytest.raises(WorkerFailed, match=r"^the scheduler is gone, and nothing was written\. Start it again\.$"):
+            list(shards)
 
 
 def test_a_scheduler_without_workers_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cluster, "TIMEOUT_S", 1)
     with (
         distributed.LocalCluster(n_workers=0, dashboard_address="127.0.0.1:0") as empty,
-        pytest.raises(WorkerFailed, match=r"the scheduler at tcp://.*: has no workers; dask worker tcp://"),
+        pytest.raises(WorkerFailed, match=r"the scheduler at tcp://\S+ has no workers\. Start one: dask worker tcp://"),
         cluster.scheduler(empty.scheduler_address),
     ):
         pass
@@ -200,7 +219,7 @@ def test_a_scheduler_without_workers_is_said(monkeypatch: pytest.MonkeyPatch) ->
 def test_where_no_scheduler_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cluster, "TIMEOUT_S", 0.5)
     for address in (f"tcp://127.0.0.1:{free_port()}", "nowhere"):
-        with pytest.raises(BadOption, match=r"--scheduler is .*allowed: the address"), cluster.scheduler(address):
+        with pytest.raises(BadOption, match=r"scheduler must be the address of .* \(got "), cluster.scheduler(address):
             pass
 
 
@@ -222,10 +241,25 @@ def test_what_cannot_go_together_is_said_at_once(run_folder: Path, tmp_path: Pat
     with pytest.raises(BadOptions) as refused:
         simulate(run_folder, data="digits", **chosen)
     assert [violation.where for violation in refused.value.violations] == [
-        "--threads and --workers",
-        "--record",
-        "--record with --early-exit",
+        "`threads` and `workers`",
+        "`record`",
+        "`record`",
     ]
+    assert [word in str(refused.value) for word in ("Use threads.", "cannot be combined with early_exit")] == [True] * 2
+
+
+def test_samples_in_memory_travel_to_the_workers(run_folder: Path) -> None:
+    x, y = open_data("digits", split="test").load()
+    alone, shared = (simulate(run_folder, x[:50], y[:50], batch=5, workers=n).as_json() for n in (None, 2))
+    assert alone == shared
+
+
+def test_one_of_the_options_is_enough(run_folder: Path) -> None:
+    with pytest.raises(BadOptions, match=r"^workers and scheduler cannot be combined\. Choose one of them\.$"):
+        simulate(run_folder, data="digits", workers=2, scheduler="tcp://localhost:1")
+    for name in ("threads", "workers"):
+        with pytest.raises(BadOptions, match=rf"{name} must be 1 or more \(got 0\)"):
+            simulate(run_folder, data="digits", **{name: 0})
 
 
 def test_an_early_exit_says_what_it_saved(run_folder: Path, tmp_path: Path, call) -> None:
