@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tdd_deploy.data import Choice, Source
+from tdd_deploy.errors import BadOption
 from tdd_deploy.importers import read
 from tdd_deploy.options.encoding import Coding, Encoding
 from tdd_deploy.options.model import Model
@@ -33,6 +34,9 @@ def load(network: Network, model: Model = Model()) -> Program:
     """
     if isinstance(network, Program):
         return network
+    if not isinstance(network, str | PathLike):
+        allowed = "a path to a file or a run folder, or a Program"
+        raise BadOption("network", f"a value of type {type(network).__name__}", allowed)
     return read(RunFolder.network_of(Path(network)), dialect=model.dialect, strict=model.strict)
 
 

@@ -4,8 +4,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
-from tdd_deploy.errors import BadOption
-from tdd_deploy.options.dataset import Dataset, StoredData
+from tdd_deploy.errors import BadOption, BadOptions, Violation
+from tdd_deploy.options.dataset import OF_EVENTS, Dataset, StoredData
 
 from .binning import Binning
 from .catalog import is_file, open_data
@@ -38,6 +38,10 @@ class Choice:
         if split is None and isinstance(self.options, Dataset):
             split = self.options.split
         if self.whole is not None:
+            if self.options.cuts_events:
+                names = [name for name in OF_EVENTS if getattr(self.options, name) is not None]
+                found = f"need{'s' if len(names) == 1 else ''} events of a camera in a file, and x is an array"
+                raise BadOptions("", [Violation(" and ".join(f"`{name}`" for name in names), found)])
             return self.whole if split is None else split_of(self.whole, check_split(split, SPLITS_OF_ONE))
         assert self.options.data is not None  # a command without samples asks for none
         return open_data(

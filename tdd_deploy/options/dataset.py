@@ -14,6 +14,7 @@ ARRAYS = "arrays"  # the name of data that Python hands over in memory
 MOST_BINS = 1 << 20
 LONGEST_US = 1 << 40  # 13 days: times MOST_BINS still within int64
 HEADING = "The data"
+OF_EVENTS = ("bin_us", "bins", "bin_value", "downsample")  # how events of a camera are cut
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ from typing import Any, Self, TypeVar
 
 from tdd_deploy.errors import BadOptions, Violation
 
-from .dataset import HEADING, NAMES, StoredData
+from .dataset import HEADING, NAMES, OF_EVENTS, StoredData
 from .declare import Options, Range, option, shortest
 from .encoding import MOST_STEPS
 from .quantization import WEIGHT_BITS
@@ -37,7 +37,6 @@ from .vocabulary import (
 )
 
 Chosen = TypeVar("Chosen", bound="TrainOptions")
-OF_EVENTS = ("bin_us", "bins", "bin_value", "downsample")  # options of a run that say how events are cut
 OF_DATA = ("data", "frames", "input_scale", *OF_EVENTS)  # recorded beside the fields of TrainOptions
 L1: Mapping[str, Any] = {"lambda_": 0.75, "weigh": "layers"}
 METHOD_DEFAULTS: Mapping[str, Mapping[str, Any]] = {

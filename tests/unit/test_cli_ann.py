@@ -162,7 +162,7 @@ def test_without_onnx_other_commands_say_that_it_is_an_ann(
     ("words", "found"),
     [
         (("export", "RUN", "--target", "nir", "--out", "OUT"), "SigmaDelta, for which NIR has no node"),
-        (("export", "RUN", "--target", "lava", "--out", "OUT"), "SigmaDelta sends numbers"),
+        (("export", "RUN", "--target", "lava", "--out", "OUT"), "got SigmaDelta, which sends numbers"),
         (("analyze", "RUN", "--data", "digits"), "is the run of an ANN (--method ann). Name the run of a spiking"),
         (
             ("prune", "RUN", "--data", "digits", "--out", "OUT"),

@@ -241,7 +241,7 @@ def test_a_run_folder_is_checked_as_its_network_is(call: Call, run_folder: Path)
     assert "does not fit (1 found)" in called.out
     assert "  - input sends numbers: " in called.out
     assert (
-        "of 500 samples of digits (test) are not sent as 0 or 1; values range from 0 to 1; allowed: spikes"
+        "of 500 samples of digits (test) are not sent as 0 or 1; values range from 0 to 1; it must send spikes"
         in called.out
     )
     assert "With an encoder that sends spikes it fits: train with --encoder poisson (checked)." in called.out
