@@ -112,7 +112,7 @@ def test_the_other_functions_take_programs_and_arrays(samples: tuple[np.ndarray,
     program = td.load(NETWORK)
     verified = td.verify(program, x[:4], y[:4], against=["reference", "event"])
     assert verified.passed
-    assert repr(verified).splitlines()[1] == "  ok  reference -> event, delta code: 0 of 4,944 spikes differ"
+    assert repr(verified).splitlines()[1].startswith("  ok  reference -> event, delta code: 0 of ")
     checked = td.check(program, "loihi2", x)
     assert checked.fits
     assert repr(checked).splitlines()[0] == "loihi2: no published limit is broken"
