@@ -1,6 +1,9 @@
 """The axes of a sweep."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+
+from tdd_deploy.errors import Violation
 
 from .declare import Range, option
 from .execution import Batch
@@ -24,6 +27,7 @@ class Grid(Batch):
     delta_thresholds: tuple[float, ...] | None = option(
         None,
         flag="delta-threshold",
+        within=Range(0, below=True),
         help="Set these thresholds in all SigmaDelta layers, with commas. Default: as in the file.",
     )
     profiles: tuple[str, ...] = option(
@@ -32,6 +36,13 @@ class Grid(Batch):
         repeated=True,
         help="Price by this profile, a name that tdd-deploy profiles lists or a path to a .toml; repeat it to compare.",
     )
+
+    def conflicts(self) -> Iterator[Violation]:
+        """Yield the axes without a value, which leave nothing to simulate."""
+        yield from super().conflicts()
+        for name in ("codes", "bits", "input_thresholds"):
+            if not getattr(self, name):
+                yield Violation(f"`{name}`", "needs a value")
 
     @property
     def weight_bits(self) -> tuple[int | None, ...]:
