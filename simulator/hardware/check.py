@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from tdd_deploy.errors import without_backticks
 from tdd_deploy.neurons import Firing
 from tdd_deploy.program import NeuronLayer, Program, verify, with_code
 from tdd_deploy.program.inputs import InputKind, input_kind
@@ -102,6 +103,12 @@ class Checked:
     assumptions: tuple[str, ...]
     conditions: tuple[str, ...] = ()
     data: Mapping[str, Any] | None = None  # how the examined values were read
+
+    def __repr__(self) -> str:
+        chip, n = self.setting.chip, len(self.faults)
+        verdict = f"does not fit ({n} found)" if n else "no published limit is broken"
+        lines = [f"{chip.name}: {verdict}", *(f"  - {without_backticks(str(fault))}" for fault in self.faults)]
+        return "\n".join([*lines, *(f"  if {without_backticks(line)}" for line in self.conditions)])
 
     @property
     def fits(self) -> bool:

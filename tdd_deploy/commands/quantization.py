@@ -48,6 +48,13 @@ class Quantized:
     calibration: "Calibration | None" = None
     data: Mapping[str, Any] | None = None  # how samples of the calibration became inputs
 
+    def __repr__(self) -> str:
+        found = f"{self.program.number_format} program {self.program.digest[:12]}, {len(self.layers)} layers quantized"
+        measured = self.calibration
+        if measured is None or measured.accuracy_integer is None:
+            return found
+        return f"{found}; accuracy {measured.accuracy_float:.1%} in floats, {measured.accuracy_integer:.1%} in integers"
+
     def as_json(self) -> dict[str, Any]:
         """Return plain values."""
         return {

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from tdd_deploy.data import Choice
-from tdd_deploy.errors import BadOptions
+from tdd_deploy.errors import BadOptions, without_backticks
 from tdd_deploy.options.encoding import Encoding, Output, Steps
 from tdd_deploy.options.model import Model
 from tdd_deploy.options.quantization import ComparedQuantization
@@ -36,6 +36,13 @@ class Verified:
     n_samples: int
     left_out: tuple[str, ...]
     data: Mapping[str, Any] = field(default_factory=dict)  # how samples became inputs
+
+    def __repr__(self) -> str:
+        lines = [f"{'passed' if self.passed else 'failed'}: {self.n_samples} samples"]
+        for each in self.comparisons:
+            found = f"{each.differing:,} of {each.spikes:,} spikes differ"
+            lines.append(f"  {'ok' if each.passed else 'NO'}  {each.before} -> {each.after}: {found}")
+        return "\n".join([*lines, *(f"  left out: {without_backticks(line)}" for line in self.left_out)])
 
     @property
     def passed(self) -> bool:

@@ -110,11 +110,17 @@ def test_prices_can_be_added_to_a_finished_simulation(samples: tuple[np.ndarray,
 def test_the_other_functions_take_programs_and_arrays(samples: tuple[np.ndarray, np.ndarray], tmp_path: Path) -> None:
     x, y = samples
     program = td.load(NETWORK)
-    assert td.verify(program, x[:4], y[:4], against=["reference", "event"]).passed
-    assert td.check(program, "loihi2", x).fits
+    verified = td.verify(program, x[:4], y[:4], against=["reference", "event"])
+    assert verified.passed
+    assert repr(verified).splitlines()[1].startswith("  ok  reference -> event, delta code: 0 of ")
+    checked = td.check(program, "loihi2", x)
+    assert checked.fits
+    assert repr(checked).splitlines()[0] == "loihi2: no published limit is broken"
+    assert repr(td.check(program, "truenorth")).startswith("truenorth: does not fit (")
     quantized = td.quantize(program, x, y, bits=8)
     assert quantized.program.number_format == "integer"
     assert quantized.calibration is not None
+    assert "in integers" in repr(quantized)
     td.export(quantized.program, "nir", tmp_path / "q.nir")
     assert td.load(tmp_path / "q.nir") == quantized.program
     assert td.inspect(program)["digest"] == program.digest

@@ -256,7 +256,12 @@ def test_prune_reports_mistakes_and_leaves_no_folder(
     np.savez(tmp_path / "other.npz", x=np.zeros((40, 5), np.float32), y=np.arange(40) % 10)
     cases: dict[tuple[object, ...], str] = {
         ("--data", "digits", "--sparsity", 1.5, "--rounds", 0): "(2 found)",
-        ("--data", "digits", "--sparsity", 0.9999999): "up to 0.999884, which leaves a weight per connection",
+        (
+            "--data",
+            "digits",
+            "--sparsity",
+            0.9999999,
+        ): "at most 0.999884, which leaves a weight per connection (got 0.9999999)",
         ("--data", unlabelled): "its labels must be one integer per sample, in y (got y is missing)",
         ("--data", tmp_path / "other.npz"): "its input shape must be [1, 8, 8], as in ",
         ("--data", "nonsense"): "nonsense",
