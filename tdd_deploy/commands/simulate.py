@@ -67,7 +67,7 @@ def simulate(
 
 
 def summarize(loaded: Loaded, total: Shard, coding: Coding, execution: Execution) -> Simulation:
-    """Return what the samples gave, not yet priced."""
+    """Make the result of a simulation, not yet priced."""
     return Simulation(
         program=loaded.program,
         data={**loaded.description, "sent": total.sent.as_json(loaded.program)},

@@ -3,7 +3,7 @@
 The annotation says what a value is: ``int``, ``float``, ``bool``, ``str``, ``Path``, a ``Literal`` of words, or a tuple
 of these, each possibly ``| None``. ``option`` adds the default, the help and the range. From the field follow the flag
 of the command line, the key in a TOML file, the keyword in Python, the check, the record in JSON, and what travels to a
-worker. What excludes each other stands in the class that holds the fields: ``Options.conflicts``.
+worker. A class declares which values of its fields exclude each other: ``Options.conflicts``.
 """
 
 import math
@@ -144,7 +144,7 @@ class Option:
         return converted
 
     def violation(self, value: object) -> Violation | None:
-        """Return what is wrong with a converted value; None if nothing is."""
+        """Describe what is wrong with a converted value; None if nothing is."""
         values = value if isinstance(value, tuple) else (value,)
         wrong = [each for each in values if each is not None and not self._allows(each)]
         return self.refusal(wrong if self.is_listed else wrong[0]) if wrong else None
@@ -154,7 +154,7 @@ class Option:
         return (not self.words or value in self.words) and (within is None or cast(float, value) in within)
 
     def refusal(self, found: object) -> Violation:
-        """Return the violation that a value is, or that several are."""
+        """Describe a value, or a list of values, that is not allowed."""
         values = found if isinstance(found, list) and self.is_listed else [found]
         hint = did_you_mean(str(values[0]), self.words) if self.words and values else ""
         return Violation(f"`{self.name}`", ", ".join(map(_shown, values)) or "nothing", self.allowed, hint)

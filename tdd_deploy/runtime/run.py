@@ -5,7 +5,7 @@ from contextlib import ExitStack
 
 from tdd_deploy.data import Choice, Source
 from tdd_deploy.options.execution import Execution
-from tdd_deploy.simulator.engine.engine import Engine
+from tdd_deploy.simulator.engine.engine import Engine, Result
 from tdd_deploy.simulator.engine.record import recording
 from tdd_deploy.simulator.routes import Route
 
@@ -65,7 +65,7 @@ def _in_threads(
     """Execute samples in this process, and record rasters where that is asked for."""
     program = inputs.program
     potentials = [x.name for x in program.neuron_layers if execution.record_potentials and x.neuron.spiking]
-    take: Callable[..., None] | None = None
+    take: Callable[[Result], None] | None = None
     if execution.record is not None:
         sizes = {"n_samples": n_samples, "n_steps": inputs.n_steps}
         take = stack.enter_context(recording(execution.record, program, potentials=potentials, **sizes)).take
