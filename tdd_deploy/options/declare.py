@@ -67,6 +67,7 @@ class Declaration:
     flag: str | None = None  # without dashes, if it is not the field's name
     heading: str = ""  # in the help of a command with many options
     repeated: bool = False  # several values are given by repeating the flag, not with commas
+    recorded: bool = True  # in JSON; False for options that do not affect results
 
 
 def option(
@@ -78,9 +79,18 @@ def option(
     flag: str | None = None,
     heading: str = "",
     repeated: bool = False,
+    recorded: bool = True,
 ) -> T:
     """Declare a field of ``Options`` with its default."""
-    declaration = Declaration(help=help, metavar=metavar, within=within, flag=flag, heading=heading, repeated=repeated)
+    declaration = Declaration(
+        help=help,
+        metavar=metavar,
+        within=within,
+        flag=flag,
+        heading=heading,
+        repeated=repeated,
+        recorded=recorded,
+    )
     return field(default=default, metadata={"option": declaration})
 
 
@@ -231,8 +241,9 @@ class Options:
         return self
 
     def as_json(self) -> dict[str, Any]:
-        """Return plain values, by the names that users know."""
-        return {each.name.rstrip("_"): _plain(getattr(self, each.name)) for each in options_of(type(self))}
+        """Return the options that affect results as plain values, by the names that users know."""
+        recorded = (each for each in options_of(type(self)) if each.declaration.recorded)
+        return {each.name.rstrip("_"): _plain(getattr(self, each.name)) for each in recorded}
 
 
 def _plain(value: object) -> object:
