@@ -45,6 +45,12 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     return f"Did you mean {near[0]}?" if near else ""
 
 
+def any_of(words: Iterable[str]) -> str:
+    """List words of which one is allowed: a, b or c."""
+    *others, last = words
+    return f"{', '.join(others)} or {last}" if others else last
+
+
 def as_sentence(text: str) -> str:
     """Return a text that ends with a period, unless it ends with a period or a question mark."""
     return text if text.endswith((".", "?")) else f"{text}."

@@ -10,7 +10,6 @@ from click.core import ParameterSource
 
 from tdd_deploy.errors import PARAMETER, BadFile, BadOptions, Violation, did_you_mean
 from tdd_deploy.options.declare import Declaration, Option, Options, gather, options_of
-from tdd_deploy.options.functions import OPTIONS
 
 PATH = click.Path(path_type=Path)
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -20,6 +19,8 @@ TOML = "write TOML, such as: [train] and below it epochs = 25"
 @cache
 def _flags() -> Mapping[str, str]:
     """Return the flag of every parameter, by its name."""
+    from tdd_deploy.options.functions import OPTIONS  # no help needs all options
+
     own = {name: f"--{name}" for name in ("out", "resume", "config", "target", "python", "inputs")}
     return own | {
         each.name: f"--{each.key}" for owners in OPTIONS.values() for owner in owners for each in options_of(owner)

@@ -53,14 +53,12 @@ class Loaded:
         inputs: how samples become inputs of the program.
         source: the samples.
         data: how parts of the same data are opened.
-        code: the code that was asked for, ``auto`` included.
         description: how samples became inputs, for a report.
     """
 
     inputs: EncodedInputs
     source: Source
     data: Choice
-    code: str
     description: Mapping[str, Any]
 
     @property
@@ -107,7 +105,6 @@ def load_all(
         inputs=inputs.for_program(coded),
         source=source,
         data=data,
-        code=coding.code,
         description=describe_inputs(inputs, source, path or path_of(network)),
     )
 

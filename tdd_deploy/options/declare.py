@@ -16,7 +16,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, Self, TypeVar, Union, cast, get_args, get_origin
 
-from tdd_deploy.errors import BadOptions, Violation, did_you_mean
+from tdd_deploy.errors import BadOptions, Violation, any_of, did_you_mean
 
 T = TypeVar("T")
 O = TypeVar("O", bound="Options")  # noqa: E741
@@ -115,7 +115,7 @@ class Option:
     def allowed(self) -> str:
         """The allowed values, in words."""
         if self.words:
-            return f"one or more of {', '.join(self.words)}" if self.is_listed else " or ".join(self.words)
+            return f"one or more of {', '.join(self.words)}" if self.is_listed else any_of(self.words)
         if self.declaration.within is not None:
             return str(self.declaration.within)
         return f"{WORDS[self.kind]}, or several" if self.is_listed else WORDS[self.kind]

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Self, TypeVar
 
-from tdd_deploy.errors import Violation
+from tdd_deploy.errors import Violation, any_of
 
 from .dataset import HEADING, NAMES, OF_EVENTS, StoredData
 from .declare import Options, Range, option, shortest
@@ -359,7 +359,7 @@ def _belonging_to_others(options: TrainOptions) -> Iterator[Violation]:
         for name in dict.fromkeys(name for row in table.values() for name in row if name not in table[chosen]):
             if getattr(options, name) is not None:
                 owners = [f"`{chooser}={choice}`" for choice, row in table.items() if name in row]
-                yield Violation(f"`{name}`", f"needs {' or '.join(owners)} (got {chosen})")
+                yield Violation(f"`{name}`", f"needs {any_of(owners)} (got {chosen})")
 
 
 def _incompatible(options: TrainOptions) -> Iterator[Violation]:

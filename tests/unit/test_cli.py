@@ -258,7 +258,7 @@ def test_bad_data_is_answered_in_one_sentence(fault: str, call: Call, run_folder
         (["--data", "digits", "--out", "FILE"], "is a file"),
         (["--data", "digits", "--record", "FOLDER"], "is a folder"),
         (["--data", "digits", "--steps", "0"], "--steps must be 1 to 16,777,216 (got 0)."),
-        (["--data", "digits", "--code", "both"], "--code must be auto or delta or spike (got 'both')."),
+        (["--data", "digits", "--code", "both"], "--code must be auto, delta or spike (got 'both')."),
         ([], "--data"),
     ],
 )
