@@ -74,7 +74,7 @@ class Flag(click.Option):
         if declared.words:
             how |= _words(declared.words)
         if declared.is_listed and not declared.declaration.repeated:
-            how |= {"type": _listed, "metavar": f"{declared.kind.__name__.upper()},..."}
+            how |= {"type": _listed, "metavar": f"{how['metavar'] or declared.kind.__name__.upper()},..."}
         repeated = declared.declaration.repeated
         super().__init__(names, multiple=repeated, required=required, **how)
 
@@ -92,7 +92,8 @@ def _help(declared: Option) -> str:
     default = declared.default
     if "Default:" in text or default is None or default is False or default == ():
         return text
-    shown = ",".join(map(_word, default)) if isinstance(default, tuple) else _word(default)
+    mark = ", " if declared.declaration.repeated else ","
+    shown = mark.join(map(_word, default)) if isinstance(default, tuple) else _word(default)
     return f"{text} Default: {shown}."
 
 

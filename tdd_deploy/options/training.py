@@ -338,8 +338,6 @@ def _numbers(options: TrainOptions) -> Iterator[Violation]:
     if not 0 <= options.warmup < max(1, options.epochs):
         allowed = f"at least 0 and below the {options.epochs} epochs of the run"
         yield Violation("`warmup`", shortest(options.warmup), allowed)
-    if not options.reset_to:
-        yield Violation("`reset_to`", "nothing", "0 to 1, or several")
     if options.beta == 0 and "beta" in options.learn:
         yield Violation("`learn=beta`", "cannot be combined with `beta=0`", remedy="Use a `beta` above 0.")
 
