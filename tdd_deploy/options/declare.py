@@ -67,7 +67,7 @@ class Declaration:
     flag: str | None = None  # without dashes, if it is not the field's name
     heading: str = ""  # in the help of a command with many options
     repeated: bool = False  # several values are given by repeating the flag, not with commas
-    recorded: bool = True  # in JSON; False for options that do not affect results
+    recorded: bool = True  # by as_json; False if results do not depend on it, or if it is recorded elsewhere
 
 
 def option(
@@ -243,7 +243,7 @@ class Options:
         return self
 
     def as_json(self) -> dict[str, Any]:
-        """Return the options that affect results as plain values, by the names that users know."""
+        """Return the recorded options as plain values, by the names that users know."""
         recorded = (each for each in options_of(type(self)) if each.declaration.recorded)
         return {each.name.rstrip("_"): _plain(getattr(self, each.name)) for each in recorded}
 

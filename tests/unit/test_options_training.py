@@ -79,8 +79,7 @@ def test_an_unknown_word_is_answered_with_the_known_ones():
     found = violations(network="cnn", method="ddla", reset="zero", score="x", reading="G")
     assert sentence(found["network"]) == f"network must be {', '.join(NETWORKS[:-1])} or {NETWORKS[-1]} (got 'cnn')."
     assert sentence(found["method"]) == (
-        "method must be tet or tdd-ddla or l1-spikes or l1-delta or l1-onset or ann (got 'ddla'). "
-        "Did you mean tdd-ddla?"
+        "method must be tet, tdd-ddla, l1-spikes, l1-delta, l1-onset or ann (got 'ddla'). Did you mean tdd-ddla?"
     )
     assert sentence(found["reset"]) == "reset must be hard or soft (got 'zero')."
     assert sentence(found["score"]) == "score must be gsc, jac, grad or random (got 'x')."
