@@ -148,7 +148,7 @@ def test_every_fault_is_named_at_once(tmp_path: Path) -> None:
         "lambda must be a number (got True).",
         "amp must be True or False (got 1).",
         "score must be gsc or jac (got 3).",
-        "reset_to must be a number, or several (got ['a']).",
+        "reset_to must be a number, or several (got 'a').",
         "zzz is no option of tdd-deploy train.",
         "config is no option of tdd-deploy train.",
         "target must be a text (got 3).",
