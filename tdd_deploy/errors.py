@@ -6,8 +6,7 @@ each other (one whole sentence), or something that is missing or damaged (what, 
 Messages name parameters, never flags of the command line. In the source, a parameter stands in backticks, alone or with
 a value: "Use `threads`", "Use `input_scale=1/256`". ``str`` drops the backticks; the command line writes flags instead.
 
-
-TddDeployError            exit code 2: a file, an option or a number the user can mend
+TddDeployError            exit code 2: a file, an option or a number the user can correct
 ├── BadFile               one file cannot be read or written
 ├── DataNotFound          a data set is not where it was looked for
 ├── Refused               one or more violations, all reported at once
@@ -57,7 +56,7 @@ def as_remedy(text: str) -> str:
 
 
 class TddDeployError(Exception):
-    """What a user can mend. ``exit_code`` is what the command line returns."""
+    """An error that a user can correct. ``exit_code`` is what the command line returns."""
 
     exit_code: ClassVar[int] = 2
 
@@ -182,7 +181,7 @@ class MissingDependency(TddDeployError):
 
     package: str
     needed_for: str
-    install: str  # what pip is told
+    install: str  # the arguments of pip
     exit_code: ClassVar[int] = 3
 
     @property

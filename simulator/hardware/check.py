@@ -86,7 +86,7 @@ class Fault:
         return self.rule, self.where
 
     def __str__(self) -> str:
-        """Say what is broken, and why that is a limit; parameters of ``fix`` are in backticks."""
+        """Describe what is broken, and why that is a limit; parameters of ``fix`` are in backticks."""
         sentence = SENTENCES.get(self.rule, LIMIT_SENTENCE)
         parts = {"rule": self.rule, "where": self.where, "found": self.found, "allowed": self.allowed}
         fix = f" {self.fix}" if self.fix else ""

@@ -105,8 +105,8 @@ def with_options(
 ) -> Callable[[Command], Callable[..., Any]]:
     """Give a command the flags of some classes, and the flag --config.
 
-    The command receives ``options``: instances of all classes, of what the command line and the file say. Without
-    ``check`` it receives the given values by name, and checks them itself.
+    The command receives ``options``, unless there are no classes: their instances, made from the command line and the
+    file. Without ``check`` it receives the given values by name, and checks them itself.
     """
     flags = [Flag(each, required=each.name in required) for owner in owners for each in options_of(owner)]
 
@@ -121,7 +121,8 @@ def with_options(
                 if context.get_parameter_source(flag.name) not in (ParameterSource.DEFAULT, None):
                     given[flag.name] = value
             values.pop("config", None)
-            return command(options=gather(given, *owners) if check else given, **values)
+            options = gather(given, *owners) if check else given
+            return command(**values, **({"options": options} if owners else {}))
 
         click_option = click.option(
             "--config",
@@ -208,7 +209,7 @@ def read_table(path: Path, command: str, known: Mapping[str, click.Option]) -> d
 
 
 def _fault(key: str, value: object, param: click.Option) -> Violation | None:
-    """Return what is wrong with the type of a value."""
+    """Describe what is wrong with the type of a value; None if nothing is."""
     declared = param.declared if isinstance(param, Flag) else _declared(param)
     try:
         declared.converted(value)

@@ -113,12 +113,7 @@ def price(simulation: Simulation, prices: Prices, placed: Placed | None = None) 
         placement=placed.placement,
         caveats=_caveats(simulation.program, prices.profiles, simulation.data),
         baseline=prices.baseline,
-        options={
-            **simulation.options,
-            "step_time_s": options.step_time,
-            "clock_mhz": options.clock,
-            "baseline": None if options.baseline is None else str(options.baseline),
-        },
+        options={**simulation.options, **options.as_json()},
     )
 
 

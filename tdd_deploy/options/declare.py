@@ -3,7 +3,7 @@
 The annotation says what a value is: ``int``, ``float``, ``bool``, ``str``, ``Path``, a ``Literal`` of words, or a tuple
 of these, each possibly ``| None``. ``option`` adds the default, the help and the range. From the field follow the flag
 of the command line, the key in a TOML file, the keyword in Python, the check, the record in JSON, and what travels to a
-worker. What excludes each other stands in the class that holds the fields: ``Options.conflicts``.
+worker. A class declares which values of its fields exclude each other: ``Options.conflicts``.
 """
 
 import math
@@ -67,6 +67,7 @@ class Declaration:
     flag: str | None = None  # without dashes, if it is not the field's name
     heading: str = ""  # in the help of a command with many options
     repeated: bool = False  # several values are given by repeating the flag, not with commas
+    recorded: bool = True  # in JSON; False for options that do not affect results
 
 
 def option(
@@ -78,9 +79,18 @@ def option(
     flag: str | None = None,
     heading: str = "",
     repeated: bool = False,
+    recorded: bool = True,
 ) -> T:
     """Declare a field of ``Options`` with its default."""
-    declaration = Declaration(help=help, metavar=metavar, within=within, flag=flag, heading=heading, repeated=repeated)
+    declaration = Declaration(
+        help=help,
+        metavar=metavar,
+        within=within,
+        flag=flag,
+        heading=heading,
+        repeated=repeated,
+        recorded=recorded,
+    )
     return field(default=default, metadata={"option": declaration})
 
 
@@ -144,7 +154,7 @@ class Option:
         return converted
 
     def violation(self, value: object) -> Violation | None:
-        """Return what is wrong with a converted value; None if nothing is."""
+        """Describe what is wrong with a converted value; None if nothing is."""
         values = value if isinstance(value, tuple) else (value,)
         if self.is_listed and not values and self.default and not self.declaration.repeated:
             return self.refusal([])  # values with commas; without any, nothing would be done
@@ -156,7 +166,7 @@ class Option:
         return (not self.words or value in self.words) and (within is None or cast(float, value) in within)
 
     def refusal(self, found: object) -> Violation:
-        """Return the violation that a value is, or that several are."""
+        """Describe a value, or a list of values, that is not allowed."""
         values = found if isinstance(found, list) and self.is_listed else [found]
         hint = did_you_mean(str(values[0]), self.words) if self.words and values else ""
         return Violation(f"`{self.name}`", ", ".join(map(_shown, values)) or "nothing", self.allowed, hint)
@@ -233,8 +243,9 @@ class Options:
         return self
 
     def as_json(self) -> dict[str, Any]:
-        """Return plain values, by the names that users know."""
-        return {each.name.rstrip("_"): _plain(getattr(self, each.name)) for each in options_of(type(self))}
+        """Return the options that affect results as plain values, by the names that users know."""
+        recorded = (each for each in options_of(type(self)) if each.declaration.recorded)
+        return {each.name.rstrip("_"): _plain(getattr(self, each.name)) for each in recorded}
 
 
 def _plain(value: object) -> object:

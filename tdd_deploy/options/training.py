@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Self, TypeVar
 
-from tdd_deploy.errors import BadOptions, Violation
+from tdd_deploy.errors import Violation
 
 from .dataset import HEADING, NAMES, OF_EVENTS, StoredData
 from .declare import Options, Range, option, shortest
@@ -298,14 +298,11 @@ class TrainOptions(Options):
         Raises:
             BadOptions: every violation.
         """
-        found = list(self.violations())
-        if found:
-            raise BadOptions("", found)
-        return _with_defaults(self)
+        return _with_defaults(super().checked())
 
     @classmethod
     def from_json(cls, recorded: Mapping[str, Any]) -> dict[str, Any]:
-        """Return what ``as_json`` gave, by the names and types of fields."""
+        """Read the values of ``as_json`` back, by the names and types of fields."""
         named = {"lambda_" if name == "lambda" else name: value for name, value in recorded.items()}
         return {name: tuple(value) if isinstance(value, list) else value for name, value in named.items()}
 

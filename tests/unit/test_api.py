@@ -12,6 +12,7 @@ import torch
 
 import tdd_deploy as td
 from tdd_deploy.errors import BadData, BadOption, BadOptions
+from tdd_deploy.options.declare import options_of
 from tdd_deploy.options.functions import OPTIONS
 
 NETWORK = Path(__file__).parents[1] / "golden/commands/network.nir"
@@ -177,3 +178,18 @@ def test_progress_goes_where_the_user_says(samples: tuple[np.ndarray, np.ndarray
     assert seen == [(8, N), (16, N), (20, N)]
     td.simulate(NETWORK, *samples, progress=False)
     assert capsys.readouterr() == ("", "")
+
+
+def test_outputs_of_too_many_samples_are_not_kept(samples: tuple[np.ndarray, np.ndarray], monkeypatch) -> None:
+    monkeypatch.setattr("tdd_deploy.runtime.run.MOST_OUTPUTS", 10 * N - 1)
+    found = td.simulate(NETWORK, *samples)
+    assert found.outputs is None
+    assert found.predictions is None
+    assert found.accuracy == 1.0
+
+
+def test_a_report_records_every_option_that_affects_it(samples: tuple[np.ndarray, np.ndarray]) -> None:
+    recorded = td.simulate(NETWORK, *samples, energy=True, seed=3, threads=1).as_json()["options"]
+    declared = {each.name for owner in OPTIONS["simulate"] for each in options_of(owner) if each.declaration.recorded}
+    assert recorded.keys() == declared - {"dialect", "strict"}
+    assert (recorded["seed"], recorded["energy"], recorded["samples"]) == (3, True, N)
