@@ -156,8 +156,8 @@ class Option:
     def violation(self, value: object) -> Violation | None:
         """Describe what is wrong with a converted value; None if nothing is."""
         values = value if isinstance(value, tuple) else (value,)
-        if self.is_listed and not values and self.default:
-            return self.refusal([])  # an empty list is allowed only where it is the default
+        if self.is_listed and not values and self.default and not self.declaration.repeated:
+            return self.refusal([])  # values with commas; without any, nothing would be done
         wrong = [each for each in values if each is not None and not self._allows(each)]
         return self.refusal(wrong if self.is_listed else wrong[0]) if wrong else None
 
