@@ -109,7 +109,7 @@ class Violation:
     """One broken rule.
 
     With ``allowed`` it is a value out of range: "WHERE must be ALLOWED (got FOUND)". Without, ``found`` is a predicate:
-    "WHERE FOUND", such as "`step_time` needs `energy`" or "fc.weight is missing".
+    "WHERE FOUND", such as "`step_time_s` needs `energy`" or "fc.weight is missing".
     """
 
     where: str

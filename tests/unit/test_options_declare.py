@@ -73,8 +73,8 @@ def test_a_new_field_is_recorded_and_travels_with_the_object() -> None:
 
 def test_messages_name_parameters_in_python_and_flags_on_the_command_line() -> None:
     with pytest.raises(BadOptions) as refused:
-        gather({"step_time": -1.0, "profiles": ("loihi2",)}, Pricing)
-    assert "step_time must be above 0 (got -1)" in str(refused.value)
+        gather({"step_time_s": -1.0, "profiles": ("loihi2",)}, Pricing)
+    assert "step_time_s must be above 0 (got -1)" in str(refused.value)
     assert "profiles needs energy" in str(refused.value)
     assert "--step-time must be above 0 (got -1)" in with_flags(refused.value.message)
     assert "--profile needs --energy" in with_flags(refused.value.message)
