@@ -4,15 +4,14 @@ Wherever a file is taken, a path, a ``Program`` or arrays go in; a typed result 
 as on the command line, and checked by the same classes.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from os import PathLike, fspath
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 from numpy.typing import ArrayLike
 
 from tdd_deploy import keywords
-from tdd_deploy.commands.load import Network, chosen_samples
+from tdd_deploy.commands.load import FilePath, Network, chosen_samples, file_path, file_paths
 from tdd_deploy.commands.load import load as load_program
 from tdd_deploy.data import Choice, Source, open_arrays
 from tdd_deploy.data.arrays import Batches
@@ -48,7 +47,6 @@ if TYPE_CHECKING:
     from tdd_deploy.training import Watcher
     from tdd_deploy.training.analysis import Analysis
 
-FilePath = str | PathLike[str]
 X = ArrayLike | Batches | Source
 
 
@@ -110,7 +108,7 @@ def train(
     require_torch("train")
     from tdd_deploy.commands.train import train as run
 
-    folder, given = _path("out", out), _named(options, x, y)
+    folder, given = file_path("out", out), _named(options, x, y)
     scale = gather(given, *OPTIONS["train"])[LearnedData].input_scale
     return run(folder, given, resume=resume, whole=_whole(x, y, scale), watcher=watcher)
 
@@ -161,7 +159,7 @@ def simulate(
     """
     from tdd_deploy.commands.simulate import simulate as run
 
-    folder = None if out is None else _path("out", out)
+    folder = None if out is None else file_path("out", out)
     gathered, choice = _gather("simulate", options, x, y)
     with progress_of("simulating", progress) as update:
         return run(
@@ -222,7 +220,7 @@ def check(
     from tdd_deploy.commands.check import check as run
 
     gathered, choice = _gather("check", options, x, y)
-    name = str(_path("target", target)) if not isinstance(target, str) else target
+    name = str(file_path("target", target)) if not isinstance(target, str) else target
     return run(network, name, options=gathered[Placement], model=gathered[Model], data=choice)
 
 
@@ -286,7 +284,7 @@ def export(
     """
     from tdd_deploy.commands.export import export as run
 
-    file = _path("out", out)
+    file = file_path("out", out)
     gathered, choice = _gather("export", options, x, y)
     return run(
         network,
@@ -339,7 +337,7 @@ def sweep(
     """
     from tdd_deploy.commands.sweep import sweep as run
 
-    paths, folder = _paths("runs", runs), _path("out", out)
+    paths, folder = file_paths("runs", runs), file_path("out", out)
     if not paths:
         raise BadOption("runs", "needs a network")
     gathered, choice = _gather("sweep", options, x, y)
@@ -376,7 +374,7 @@ def analyze(
     require_torch("analyze")
     from tdd_deploy.commands.analyze import analyze as job
 
-    path, folder = _path("run", run), None if out is None else _path("out", out)
+    path, folder = file_path("run", run), None if out is None else file_path("out", out)
     gathered, choice = _gather("analyze", options, x, y)
     with progress_of("analyzing", progress) as update:
         return job(path, choice, options=gathered[AnalysisOptions], out=folder, progress=update)
@@ -411,7 +409,7 @@ def prune(
     require_torch("prune")
     from tdd_deploy.commands.prune import prune as job
 
-    path, folder = _path("run", run), _path("out", out)
+    path, folder = file_path("run", run), file_path("out", out)
     gathered = gather(_named(options, x, y), *OPTIONS["prune"])
     whole = _whole(x, y, None)
     with progress_of("pruning", progress) as update:
@@ -437,20 +435,6 @@ def _named(options: Mapping[str, object], x: X | None, y: ArrayLike | None) -> d
     if options.get("data") is not None:
         raise BadOption("data", "cannot be combined with x", remedy="give one of the two")
     return {**options, "data": fspath(x) if isinstance(x, str | PathLike) else ARRAYS}
-
-
-def _path(name: str, value: object) -> Path:
-    """Return the path that a parameter gives."""
-    if not isinstance(value, str | PathLike):
-        raise BadOption(name, f"a value of type {type(value).__name__}", "a path")
-    return Path(value)
-
-
-def _paths(name: str, values: Iterable[FilePath] | FilePath) -> list[Path]:
-    """Return the paths that a parameter gives; a single one stands for a list of one."""
-    if isinstance(values, str | PathLike) or not isinstance(values, Iterable):
-        return [_path(name, values)]
-    return [_path(name, each) for each in values]
 
 
 def _whole(x: X | None, y: ArrayLike | None, input_scale: float | None) -> Source | None:

@@ -6,8 +6,7 @@ each other (one whole sentence), or something that is missing or damaged (what, 
 Messages name parameters, never flags of the command line. In the source, a parameter stands in backticks, alone or with
 a value: "Use `threads`", "Use `input_scale=1/256`". ``str`` drops the backticks; the command line writes flags instead.
 
-
-TddDeployError            exit code 2: a file, an option or a number the user can mend
+TddDeployError            exit code 2: a file, an option or a number the user can correct
 ├── BadFile               one file cannot be read or written
 ├── DataNotFound          a data set is not where it was looked for
 ├── Refused               one or more violations, all reported at once
@@ -49,6 +48,12 @@ def did_you_mean(word: object, known: Iterable[str]) -> str:
     return f"Did you mean {near[0]}?" if near else ""
 
 
+def any_of(words: Iterable[str]) -> str:
+    """List words of which one is allowed: a, b or c."""
+    *others, last = words
+    return f"{', '.join(others)} or {last}" if others else last
+
+
 def as_sentence(text: str) -> str:
     """Return a text that ends with a period, unless it ends with a period or a question mark."""
     return text if text.endswith((".", "?")) else f"{text}."
@@ -60,7 +65,7 @@ def as_remedy(text: str) -> str:
 
 
 class TddDeployError(Exception):
-    """What a user can mend. ``exit_code`` is what the command line returns."""
+    """An error that a user can correct. ``exit_code`` is what the command line returns."""
 
     exit_code: ClassVar[int] = 2
 
@@ -107,7 +112,7 @@ class Violation:
     """One broken rule.
 
     With ``allowed`` it is a value out of range: "WHERE must be ALLOWED (got FOUND)". Without, ``found`` is a predicate:
-    "WHERE FOUND", such as "`step_time` needs `energy`" or "fc.weight is missing".
+    "WHERE FOUND", such as "`step_time_s` needs `energy`" or "fc.weight is missing".
     """
 
     where: str
@@ -185,7 +190,7 @@ class MissingDependency(TddDeployError):
 
     package: str
     needed_for: str
-    install: str  # what pip is told
+    install: str  # the arguments of pip
     exit_code: ClassVar[int] = 3
 
     @property

@@ -130,8 +130,8 @@ class Simulate(TypedDict, total=False):
     delta_threshold: float | None
     energy: bool
     profiles: Sequence[str]
-    step_time: float | None
-    clock: float | None
+    step_time_s: float | None
+    clock_mhz: float | None
     baseline: str | PathLike[str] | None
     batch: int
     threads: int | None
@@ -147,8 +147,8 @@ class Price(TypedDict, total=False):
 
     energy: bool
     profiles: Sequence[str]
-    step_time: float | None
-    clock: float | None
+    step_time_s: float | None
+    clock_mhz: float | None
     baseline: str | PathLike[str] | None
 
 

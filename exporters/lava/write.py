@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tdd_deploy.errors import BadFile, BadOption, NotExportable
+from tdd_deploy.errors import BadFile, BadOption, NotExportable, any_of
 from tdd_deploy.files import sha256
 from tdd_deploy.options.vocabulary import Mapping
 from tdd_deploy.program import Program
@@ -65,7 +65,7 @@ def check(program: Program, mapping: Mapping) -> None:
         BadOption: no such mapping.
     """
     if mapping not in MAPPINGS:
-        raise BadOption("mapping", repr(mapping), " or ".join(MAPPINGS))
+        raise BadOption("mapping", repr(mapping), any_of(MAPPINGS))
     found = violations(program, mapping)
     if found:
         raise NotExportable(f"this program does not fit Lava with `mapping={mapping}`", found)

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import get_args
 
-from tdd_deploy.errors import BadOption, NotExportable, Violation
+from tdd_deploy.errors import BadOption, NotExportable, Violation, any_of
 from tdd_deploy.options.vocabulary import Form
 from tdd_deploy.program import Program
 from tdd_deploy.program.program import arrays
@@ -24,7 +24,7 @@ def check(program: Program, form: Form) -> None:
         BadOption: no such form.
     """
     if form not in FORMS:
-        raise BadOption("form", repr(form), " or ".join(FORMS))
+        raise BadOption("form", repr(form), any_of(FORMS))
     found = tuple(violation for rule in RULES for violation in rule(program))
     if found:
         raise NotExportable("this program does not fit ONNX", found)

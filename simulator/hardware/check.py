@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from tdd_deploy.errors import without_backticks
+from tdd_deploy.errors import any_of, without_backticks
 from tdd_deploy.neurons import Firing
 from tdd_deploy.program import NeuronLayer, Program, verify, with_code
 from tdd_deploy.program.inputs import InputKind, input_kind
@@ -86,7 +86,7 @@ class Fault:
         return self.rule, self.where
 
     def __str__(self) -> str:
-        """Say what is broken, and why that is a limit; parameters of ``fix`` are in backticks."""
+        """Describe what is broken, and why that is a limit; parameters of ``fix`` are in backticks."""
         sentence = SENTENCES.get(self.rule, LIMIT_SENTENCE)
         parts = {"rule": self.rule, "where": self.where, "found": self.found, "allowed": self.allowed}
         fix = f" {self.fix}" if self.fix else ""
@@ -204,7 +204,7 @@ def _resets(setting: Setting) -> Iterator[Fault]:
                 rule="reset",
                 where=layer.name,
                 found=layer.neuron.reset,
-                allowed=" or ".join(known.resets),
+                allowed=any_of(known.resets),
                 why="the hardware has no other",
                 source=known.source,
             )

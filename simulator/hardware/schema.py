@@ -9,7 +9,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from tdd_deploy.errors import BadFile, BadOption, Violation, did_you_mean
+from tdd_deploy.errors import BadFile, BadOption, Violation, any_of, did_you_mean
 
 NUMBER = (int, float)
 CONFIDENCES = ("measured", "regression", "simulated", "vendor", "derived", "secondary")
@@ -44,7 +44,7 @@ def read_table(folder: str, name: str, *, option: str) -> dict[str, Any]:
         text = (resources.files(__package__) / folder / f"{name}.toml").read_text(encoding="utf-8")
     elif not name.endswith(".toml"):
         longer = [known for known in names if name and known.startswith(name)]
-        hint = f"Did you mean {' or '.join(longer)}?" if longer else did_you_mean(name, names)
+        hint = f"Did you mean {any_of(longer)}?" if longer else did_you_mean(name, names)
         raise BadOption(option, repr(name), f"{', '.join(names)}, or a path to a .toml file", hint)
     else:
         try:

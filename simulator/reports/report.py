@@ -58,7 +58,8 @@ class Simulation:
     baseline: Mapping[str, Any] | None = None  # what training with the method ann measured of its ANN baseline
     early_exit: float | None = None  # the margin
     constant_output: NumberArray | None = None  # the output, if it is the same in all samples and time steps
-    outputs: NumberArray | None = None  # [n_samples, n_classes], summed over time steps; None for other shapes
+    # [n_samples, n_classes], summed over time steps; None for other shapes, and above 16 million numbers
+    outputs: NumberArray | None = None
 
     @property
     def energy(self) -> Priced | None:

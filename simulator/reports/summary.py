@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from tdd_deploy.simulator.counts import Trace
+from tdd_deploy.simulator.counts import Counts, Trace
 from tdd_deploy.simulator.hardware.energy import Energy
 
 from .tables import PJ_PER_NJ, cell_text
@@ -67,7 +67,7 @@ def summarize(
     return Summary(title=f"{title}; means over samples", lines=tuple(lines))
 
 
-def _executions(trace: Trace) -> Sequence[tuple[Any, str]]:
+def _executions(trace: Trace) -> Sequence[tuple[Counts, str]]:
     return (
         (trace.executed, "executed"),
         (trace.spike_code, "in spike code"),

@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -14,6 +14,8 @@ from .flags import with_flags
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
+
+    from tdd_deploy.training import Watcher
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 
@@ -29,7 +31,7 @@ def make_table(*columns: str, left: Collection[str] = (), fold: bool = True) -> 
 
     table = Table(box=None, pad_edge=False)
     for name in columns:
-        justify: Any = "left" if name in left else "right"
+        justify: Literal["left", "right"] = "left" if name in left else "right"
         table.add_column(name, justify=justify, overflow="fold" if fold else "ellipsis")
     return table
 
@@ -56,7 +58,7 @@ def samples_progress(what: str) -> AbstractContextManager[Callable[[int, int], N
 
 
 @contextmanager
-def training_progress() -> Iterator[Any]:
+def training_progress() -> "Iterator[Watcher]":
     """Print a line per epoch on stderr, and on a terminal a bar within the epoch."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
@@ -66,7 +68,7 @@ def training_progress() -> Iterator[Any]:
     with Progress(*columns, console=out, transient=True, disable=not (is_first() and sys.stderr.isatty())) as bar:
         task = bar.add_task("epoch", total=None, loss=0.0)
 
-        class Watcher:
+        class Shown:
             def batch(self, done: int, total: int, loss: float) -> None:
                 bar.update(task, completed=done, total=total, loss=loss)
 
@@ -77,9 +79,9 @@ def training_progress() -> Iterator[Any]:
                     line += f"  spikes {now['raw_events']:,.0f}  delta events {now['delta_events']:,.0f} per sample"
                 bar.console.print(line, highlight=False)
 
-        yield Watcher()
+        yield Shown()
 
 
 def is_first() -> bool:
-    """Say whether this process prints for all that torchrun started with it."""
+    """Decide whether this process prints for all that torchrun started with it."""
     return os.environ.get("RANK", "0") == "0"

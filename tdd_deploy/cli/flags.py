@@ -10,7 +10,6 @@ from click.core import ParameterSource
 
 from tdd_deploy.errors import PARAMETER, BadFile, BadOptions, Violation, did_you_mean
 from tdd_deploy.options.declare import Declaration, Option, Options, gather, options_of
-from tdd_deploy.options.functions import OPTIONS
 
 PATH = click.Path(path_type=Path)
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -20,6 +19,8 @@ TOML = "write TOML, such as: [train] and below it epochs = 25"
 @cache
 def _flags() -> Mapping[str, str]:
     """Return the flag of every parameter, by its name."""
+    from tdd_deploy.options.functions import OPTIONS  # no help needs all options
+
     own = {name: f"--{name}" for name in ("out", "resume", "config", "target", "python", "inputs")}
     return own | {
         each.name: f"--{each.key}" for owners in OPTIONS.values() for owner in owners for each in options_of(owner)
@@ -73,7 +74,7 @@ class Flag(click.Option):
         if declared.words:
             how |= _words(declared.words)
         if declared.is_listed and not declared.declaration.repeated:
-            how |= {"type": _LIST, "metavar": f"{declared.kind.__name__.upper()},..."}
+            how |= {"type": _LIST, "metavar": f"{how['metavar'] or declared.kind.__name__.upper()},..."}
         repeated = declared.declaration.repeated
         super().__init__(names, multiple=repeated, required=required, **how)
 
@@ -92,7 +93,8 @@ def _help(declared: Option) -> str:
     default = declared.default
     if "Default:" in text or default is None or default is False or default == ():
         return text
-    shown = ",".join(map(_word, default)) if isinstance(default, tuple) else _word(default)
+    mark = ", " if declared.declaration.repeated else ","
+    shown = mark.join(map(_word, default)) if isinstance(default, tuple) else _word(default)
     return f"{text} Default: {shown}."
 
 
@@ -105,8 +107,8 @@ def with_options(
 ) -> Callable[[Command], Callable[..., Any]]:
     """Give a command the flags of some classes, and the flag --config.
 
-    The command receives ``options``: instances of all classes, of what the command line and the file say. Without
-    ``check`` it receives the given values by name, and checks them itself.
+    The command receives ``options``, unless there are no classes: their instances, made from the command line and the
+    file. Without ``check`` it receives the given values by name, and checks them itself.
     """
     flags = [Flag(each, required=each.name in required) for owner in owners for each in options_of(owner)]
 
@@ -121,7 +123,8 @@ def with_options(
                 if context.get_parameter_source(flag.name) not in (ParameterSource.DEFAULT, None):
                     given[flag.name] = value
             values.pop("config", None)
-            return command(options=gather(given, *owners) if check else given, **values)
+            options = gather(given, *owners) if check else given
+            return command(**values, **({"options": options} if owners else {}))
 
         click_option = click.option(
             "--config",
@@ -210,7 +213,7 @@ def read_table(path: Path, command: str, known: Mapping[str, click.Option]) -> d
 
 
 def _fault(key: str, value: object, param: click.Option) -> Violation | None:
-    """Return what is wrong with the type of a value."""
+    """Describe what is wrong with the type of a value; None if nothing is."""
     declared = param.declared if isinstance(param, Flag) else _declared(param)
     try:
         declared.converted(value)

@@ -19,7 +19,7 @@ from .flags import PATH, with_options
 def inspect(file: Path, *, options: Gathered, as_json: bool) -> None:
     """Print the contents of FILE (a .nir, .net or .onnx file, or a run folder), every choice named.
 
-    Of a file of another tool without --dialect: its contents, and what each dialect would make of it.
+    For a file of another tool without --dialect, print its contents and what each dialect would make of it.
     """
     from tdd_deploy.commands.inspect import inspect as run
 

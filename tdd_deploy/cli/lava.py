@@ -17,7 +17,7 @@ def lava() -> None:
 @lava.command(short_help="Make Lava's environment, once.")
 @with_options()
 @click.option("--python", type=PATH, help="Use this Python 3.10. Default: the first on PATH, in pyenv or known to uv.")
-def setup(*, options: object, python: Path | None) -> None:
+def setup(*, python: Path | None) -> None:
     """Make Lava's environment, once; $TDD_DEPLOY_LAVA_HOME says where, or else the user's cache folder."""
     from tdd_deploy.commands.lava import lava_setup
 
@@ -27,7 +27,7 @@ def setup(*, options: object, python: Path | None) -> None:
 @lava.command(short_help="Examine the environment, and run two neurons.")
 @with_options()
 @json_option
-def doctor(*, options: object, as_json: bool) -> None:
+def doctor(*, as_json: bool) -> None:
     """Examine Lava's environment and this machine, and run two neurons; exit 1 when something is wrong."""
     from tdd_deploy.commands.lava import lava_doctor
 
@@ -54,7 +54,6 @@ def doctor(*, options: object, as_json: bool) -> None:
 def run(
     bundle: Path,
     *,
-    options: object,
     inputs: Path,
     out: Path,
     layers: bool,

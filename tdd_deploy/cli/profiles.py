@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 @click.argument("names", nargs=-1)
 @with_options()
 @json_option
-def profiles(names: tuple[str, ...], *, options: object, as_json: bool) -> None:
+def profiles(names: tuple[str, ...], *, as_json: bool) -> None:
     """List hardware profiles, or with NAMES (or paths to a .toml) print every figure and its source."""
     from tdd_deploy.commands.profiles import profiles as run
 
@@ -41,7 +41,7 @@ def _profiles_table(found: Sequence[Mapping[str, Any]]) -> "Table":
 
 
 def _profile_lines(profile: Mapping[str, Any]) -> Iterator[str]:
-    """Say everything that a profile holds."""
+    """Describe everything that a profile holds."""
     yield f"{profile['name']}: {profile['title']}"
     yield f"  {profile['remark']}"
     for price in profile["prices"]:

@@ -27,7 +27,7 @@ table_format = click.option(
     "--by", type=click.Choice(ROWS), default="layer", show_default=True, help="Print a row for each of these."
 )
 @table_format
-def report(file: Path, *, options: object, by: Row, as_format: TableFormat | Literal["json"]) -> None:
+def report(file: Path, *, by: Row, as_format: TableFormat | Literal["json"]) -> None:
     """Print a table of FILE, a folder that simulate --out wrote; figures are means over samples."""
     from tdd_deploy.commands.report import report as run
     from tdd_deploy.simulator.reports import tables
@@ -43,7 +43,7 @@ def report(file: Path, *, options: object, by: Row, as_format: TableFormat | Lit
 @click.argument("files", type=PATH, nargs=-1, required=True)
 @with_options()
 @table_format
-def compare(files: tuple[Path, ...], *, options: object, as_format: TableFormat | Literal["json"]) -> None:
+def compare(files: tuple[Path, ...], *, as_format: TableFormat | Literal["json"]) -> None:
     """Print FILES, folders that simulate --out wrote, side by side; figures are means over samples."""
     from tdd_deploy.commands.report import compare as run
     from tdd_deploy.simulator.reports import tables

@@ -7,7 +7,7 @@ from typing import Any
 
 from tdd_deploy import training
 from tdd_deploy.data import Choice
-from tdd_deploy.errors import BadFile, BadOption, did_you_mean
+from tdd_deploy.errors import BadFile, BadOption, any_of, did_you_mean
 from tdd_deploy.files import make_folder, refuse_file, write_json
 from tdd_deploy.options.analysis import AnalysisOptions
 from tdd_deploy.options.encoding import Encoding
@@ -58,7 +58,7 @@ def analyze(
         raise BadOption("sample", str(options.sample), f"0 to {n_samples - 1}, as no others are analyzed")
     for layer in options.layers:
         if layer not in names:
-            raise BadOption("layers", repr(layer), " or ".join(names), did_you_mean(layer, names))
+            raise BadOption("layers", repr(layer), any_of(names), did_you_mean(layer, names))
     inputs = EncodedInputs.of(program, source, Encoding(), frames=data.options.frames)
     findings = None
     spikes: Mapping[str, Any] = {}

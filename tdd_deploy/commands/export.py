@@ -6,7 +6,7 @@ from os import PathLike
 from pathlib import Path
 
 from tdd_deploy.data import Choice
-from tdd_deploy.errors import BadOption, BadOptions, Violation, did_you_mean
+from tdd_deploy.errors import BadOption, BadOptions, Violation, any_of, did_you_mean
 from tdd_deploy.exporters import TARGETS
 from tdd_deploy.options.dataset import CalibrationData
 from tdd_deploy.options.encoding import StatedSteps
@@ -48,7 +48,7 @@ def export(
         NotExportable: every reason why the target, or integers, cannot hold the program.
     """
     if target not in TARGETS:
-        raise BadOption("target", repr(target), " or ".join(TARGETS), did_you_mean(target, TARGETS))
+        raise BadOption("target", repr(target), any_of(TARGETS), did_you_mean(target, TARGETS))
     data = data or Choice(options=CalibrationData(), steps=steps.steps)
     program = load(network, model)
     if steps.steps is not None:

@@ -16,7 +16,7 @@ from .load import Network, load, path_of
 def inspect(network: Network, *, model: Model = Model()) -> dict[str, Any]:
     """Describe the contents of a .nir, .net or .onnx file, a run folder or a Program, as plain values.
 
-    Of a file of another tool without a dialect: its contents, and what each dialect would make of it.
+    For a file of another tool without a dialect, return its contents and what each dialect would make of it.
 
     Args:
         network: the file, the folder or the Program.

@@ -1,6 +1,6 @@
 """Networks and data as users hand them over: a path, a Program, or arrays."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -16,7 +16,8 @@ from tdd_deploy.run_folder import RunFolder
 from tdd_deploy.runtime.inputs import EncodedInputs
 
 CALIBRATION_SAMPLES = 64
-Network = Program | str | PathLike[str]
+FilePath = str | PathLike[str]
+Network = Program | FilePath
 
 
 def load(network: Network, model: Model = Model()) -> Program:
@@ -45,6 +46,20 @@ def path_of(network: Network) -> Path | None:
     return None if isinstance(network, Program) else Path(network)
 
 
+def file_path(name: str, value: object) -> Path:
+    """Return the path that a parameter gives."""
+    if not isinstance(value, str | PathLike):
+        raise BadOption(name, f"a value of type {type(value).__name__}", "a path")
+    return Path(value)
+
+
+def file_paths(name: str, values: Iterable[FilePath] | FilePath) -> list[Path]:
+    """Return the paths that a parameter gives; a single one stands for a list of one."""
+    if isinstance(values, str | PathLike) or not isinstance(values, Iterable):
+        return [file_path(name, values)]
+    return [file_path(name, each) for each in values]
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Loaded:
     """A program and the samples that it executes.
@@ -53,14 +68,12 @@ class Loaded:
         inputs: how samples become inputs of the program.
         source: the samples.
         data: how parts of the same data are opened.
-        code: the code that was asked for, ``auto`` included.
         description: how samples became inputs, for a report.
     """
 
     inputs: EncodedInputs
     source: Source
     data: Choice
-    code: str
     description: Mapping[str, Any]
 
     @property
@@ -107,7 +120,6 @@ def load_all(
         inputs=inputs.for_program(coded),
         source=source,
         data=data,
-        code=coding.code,
         description=describe_inputs(inputs, source, path or path_of(network)),
     )
 

@@ -36,10 +36,10 @@ class Prices:
             TddDeployError: no such profile, or a damaged baseline.
         """
         profiles = tuple(load_profile(name) for name in options.chosen_profiles)
-        if options.clock is not None and not any(profile.clock for profile in profiles):
+        if options.clock_mhz is not None and not any(profile.clock for profile in profiles):
             names = ", ".join(profile.name for profile in profiles)
             found = f"needs a profile whose static power depends on a clock (got {names})"
-            raise BadOption("clock", found)
+            raise BadOption("clock_mhz", found)
         chips = dict.fromkeys(profile.chip for profile in profiles if profile.chip)
         if len(chips) > 1:
             given = ", ".join(profile.name for profile in profiles if profile.chip)
@@ -102,8 +102,8 @@ def price(simulation: Simulation, prices: Prices, placed: Placed | None = None) 
             simulation.program,
             placement=placed.placement if profile.chip else None,
             unplaced=placed.reason,
-            step_time_s=options.step_time,
-            clock_mhz=options.clock,
+            step_time_s=options.step_time_s,
+            clock_mhz=options.clock_mhz,
         )
         for profile in prices.profiles
     )
@@ -112,14 +112,15 @@ def price(simulation: Simulation, prices: Prices, placed: Placed | None = None) 
         energies=energies,
         placement=placed.placement,
         caveats=_caveats(simulation.program, prices.profiles, simulation.data),
-        baseline=prices.baseline,
-        options={
-            **simulation.options,
-            "step_time_s": options.step_time,
-            "clock_mhz": options.clock,
-            "baseline": None if options.baseline is None else str(options.baseline),
-        },
+        baseline=prices.baseline or simulation.baseline,
+        options={**simulation.options, **_recorded(simulation, options)},
     )
+
+
+def _recorded(simulation: Simulation, options: Pricing) -> dict[str, Any]:
+    """Return the options for a report; a baseline that the simulation has stays."""
+    found = options.as_json()
+    return found if options.baseline else {**found, "baseline": simulation.options.get("baseline")}
 
 
 def _caveats(program: Program, profiles: Sequence[Profile], data: Mapping[str, Any]) -> tuple[str, ...]:

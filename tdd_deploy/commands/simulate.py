@@ -67,7 +67,7 @@ def simulate(
 
 
 def summarize(loaded: Loaded, total: Shard, coding: Coding, execution: Execution) -> Simulation:
-    """Return what the samples gave, not yet priced."""
+    """Make the result of a simulation, not yet priced."""
     return Simulation(
         program=loaded.program,
         data={**loaded.description, "sent": total.sent.as_json(loaded.program)},
@@ -78,14 +78,11 @@ def summarize(loaded: Loaded, total: Shard, coding: Coding, execution: Execution
         constant_output=total.output,
         outputs=total.outputs,
         options={
+            **loaded.data.options.as_json(),
             "samples": loaded.n_samples,
-            "output": loaded.program.output.reading,
-            "code": coding.code,
-            "delta_threshold": coding.delta_threshold,
-            "step_time_s": None,
-            "clock_mhz": None,
-            "early_exit": execution.early_exit,
-            "baseline": None,
+            **loaded.inputs.encoding.as_json(),
+            **coding.as_json(),
+            **execution.as_json(),
         },
     )
 

@@ -98,7 +98,7 @@ class _Sweep:
         n, totals = report["totals"]["samples"], report["totals"]
         return {
             **asdict(point),
-            "trained": {} if path is None else RunFolder(path).options(TRAINED),
+            "trained": RunFolder(path).options(TRAINED),
             "accuracy": report["accuracy"],
             "inputs": list(input_lines(report["data"])),
             **{name: totals[name] / n for name in ("spikes", "delta_events", "synops_effective")},
@@ -196,10 +196,10 @@ def _finished(path: Path, known: Mapping[str, Any]) -> dict[Point, Row]:
 
 
 def _write(out: Path, known: Mapping[str, Any], rows: Mapping[Point, Mapping[str, Any]]) -> dict[str, Any]:
-    """Write what is known so far; return what sweep.json says."""
+    """Write the finished points; return the contents of sweep.json."""
     from tdd_deploy.simulator.reports.pictures import accuracy_by_energy
 
-    profile = next((name for name in _priced(rows)), None)
+    profile = next(_priced(rows), None)
     best = pareto([(row["energy_nj"].get(profile), row["accuracy"]) for row in rows.values()])
     points = [{**row, "is_best": is_best} for row, is_best in zip(rows.values(), best, strict=True)]
     found = {"schema_version": SCHEMA_VERSION, "grid": known, "profile": profile, "points": points}
@@ -222,7 +222,7 @@ def _priced(rows: Mapping[Point, Mapping[str, Any]]) -> Iterator[str]:
 
 
 def pareto(points: Sequence[tuple[float | None, float | None]]) -> list[bool]:
-    """Say of each (energy, accuracy) whether no other knows as much for less, or more for as little."""
+    """Decide for each (energy, accuracy) whether no other is as accurate with less energy, or more with as little."""
 
     def beats(a: tuple[float | None, float | None], b: tuple[float | None, float | None]) -> bool:
         if a[0] is None or a[1] is None or b[0] is None or b[1] is None:

@@ -17,6 +17,7 @@ from tdd_deploy.exporters import TARGETS
 from tdd_deploy.exporters.onnx import relu_network
 from tdd_deploy.files import write_json
 from tdd_deploy.options.declare import gather, options_of
+from tdd_deploy.options.functions import OPTIONS
 from tdd_deploy.options.training import OF_DATA, LearnedData, Place, TrainOptions
 from tdd_deploy.run_folder import BASELINE_VERSION, RunFolder
 from tdd_deploy.training import Board, ReluNetwork, Samples, TrainingData, Watcher
@@ -25,7 +26,7 @@ from tdd_deploy.version import __version__
 from .training_data import Learned, is_in_time, training_data
 
 MEASURED_BATCH = 256
-OWNERS = (LearnedData, TrainOptions, Place)
+OWNERS = OPTIONS["train"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,7 +121,7 @@ def train(
 
 @dataclass(frozen=True)
 class _Before:
-    """What a run folder says of the run to be continued."""
+    """The record of a run that is continued."""
 
     options: Mapping[str, object]
     facts: Mapping[str, Any]

@@ -5,8 +5,10 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tdd_deploy.data import Choice
+from tdd_deploy.data.encoders import Encoded
 from tdd_deploy.errors import BadOptions, without_backticks
 from tdd_deploy.options.encoding import Encoding, Output, Steps
 from tdd_deploy.options.model import Model
@@ -71,7 +73,7 @@ class _Tally:
         self.seconds: dict[str, float] = {}
         self._correct: dict[str, int] = {}
 
-    def take(self, encoded: Any, labels: Any, found: list[Recorded]) -> None:
+    def take(self, encoded: Encoded, labels: NDArray[np.int64] | None, found: list[Recorded]) -> None:
         """Add a batch that every backend executed."""
         self._sent += InputCounts.of(encoded, self._program)
         if self._program.number_format != "integer":

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tdd_deploy.errors import BadData, BadOption, Violation
+from tdd_deploy.options.dataset import ARRAYS
 
 from .memory import InMemory
 from .samples import StoredArray, source_of, with_scale_of_images
@@ -21,7 +22,7 @@ def open_arrays(
     x: npt.ArrayLike | Batches,
     y: npt.ArrayLike | None = None,
     *,
-    name: str = "arrays",
+    name: str = ARRAYS,
     split: str | None = None,
     input_scale: float | None = None,
 ) -> Source:

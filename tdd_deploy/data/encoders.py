@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from tdd_deploy.errors import BadData, BadOption, Violation, did_you_mean
+from tdd_deploy.errors import BadData, BadOption, Violation, any_of, did_you_mean
 from tdd_deploy.options.vocabulary import ENCODERS
 
 
@@ -101,7 +101,7 @@ def check_encoder(encoder: str) -> None:
         BadOption: no encoder has this name.
     """
     if encoder not in ENCODERS:
-        raise BadOption("encoder", encoder, " or ".join(ENCODERS), did_you_mean(encoder, ENCODERS))
+        raise BadOption("encoder", encoder, any_of(ENCODERS), did_you_mean(encoder, ENCODERS))
 
 
 def sent_on_change(frames: Frames, threshold: float) -> Frames:

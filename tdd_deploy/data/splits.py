@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from tdd_deploy.errors import BadOption, did_you_mean
+from tdd_deploy.errors import BadOption, any_of, did_you_mean
 
 from .source import Source
 
@@ -17,9 +17,8 @@ def check_split(split: str, allowed: Sequence[str], remedy: str = "") -> str:
         BadOption: the split is not allowed; without a close one, ``remedy`` says what to do.
     """
     if split not in allowed:
-        choice = f"{', '.join(allowed[:-1])} or {allowed[-1]}"
         near = "" if split in {*SPLITS, *SPLITS_OF_ONE} else did_you_mean(split, allowed)
-        raise BadOption("split", split, choice, near or remedy)
+        raise BadOption("split", split, any_of(allowed), near or remedy)
     return split
 
 

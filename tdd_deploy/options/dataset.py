@@ -21,9 +21,12 @@ OF_EVENTS = ("bin_us", "bins", "bin_value", "downsample")  # how events of a cam
 class NamedData(Options):
     """A data set by its name."""
 
-    data: str | None = option(None, help=f"Read these samples: {NAMES}.", heading=HEADING)
+    data: str | None = option(None, recorded=False, help=f"Read these samples: {NAMES}.", heading=HEADING)
     data_dir: Path | None = option(
-        None, help="Look for mnist, cifar10, ... in this folder. Default: $TDD_DEPLOY_DATA.", heading=HEADING
+        None,
+        recorded=False,
+        help="Look for mnist, cifar10, ... in this folder. Default: $TDD_DEPLOY_DATA.",
+        heading=HEADING,
     )
 
     def conflicts(self) -> Iterator[Violation]:
@@ -98,7 +101,7 @@ class CalibrationData(StoredData):
     """Training samples on which quantization is measured."""
 
     data: str | None = option(
-        None, help=f"Measure what quantization changes, on training samples: {NAMES}.", heading=HEADING
+        None, recorded=False, help=f"Measure what quantization changes, on training samples: {NAMES}.", heading=HEADING
     )
     samples: int = option(64, within=Range(1), help="Use this number of samples.", heading=HEADING)
 
@@ -121,7 +124,9 @@ class Dataset(StoredData):
 class SeenData(Dataset):
     """Samples that show what an input sends."""
 
-    data: str | None = option(None, help=f"Check whether the input sends spikes or numbers: {NAMES}.", heading=HEADING)
+    data: str | None = option(
+        None, recorded=False, help=f"Check whether the input sends spikes or numbers: {NAMES}.", heading=HEADING
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

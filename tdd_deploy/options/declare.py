@@ -3,7 +3,7 @@
 The annotation says what a value is: ``int``, ``float``, ``bool``, ``str``, ``Path``, a ``Literal`` of words, or a tuple
 of these, each possibly ``| None``. ``option`` adds the default, the help and the range. From the field follow the flag
 of the command line, the key in a TOML file, the keyword in Python, the check, the record in JSON, and what travels to a
-worker. What excludes each other stands in the class that holds the fields: ``Options.conflicts``.
+worker. A class declares which values of its fields exclude each other: ``Options.conflicts``.
 """
 
 import math
@@ -16,7 +16,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, Self, TypeVar, Union, cast, get_args, get_origin
 
-from tdd_deploy.errors import BadOptions, Violation, did_you_mean
+from tdd_deploy.errors import BadOptions, Violation, any_of, did_you_mean
 
 T = TypeVar("T")
 O = TypeVar("O", bound="Options")  # noqa: E741
@@ -68,6 +68,7 @@ class Declaration:
     flag: str | None = None  # without dashes, if it is not the field's name
     heading: str = ""  # in the help of a command with many options
     repeated: bool = False  # several values are given by repeating the flag, not with commas
+    recorded: bool = True  # by as_json; False if results do not depend on it, or if it is recorded elsewhere
 
 
 def option(
@@ -79,9 +80,18 @@ def option(
     flag: str | None = None,
     heading: str = "",
     repeated: bool = False,
+    recorded: bool = True,
 ) -> T:
     """Declare a field of ``Options`` with its default."""
-    declaration = Declaration(help=help, metavar=metavar, within=within, flag=flag, heading=heading, repeated=repeated)
+    declaration = Declaration(
+        help=help,
+        metavar=metavar,
+        within=within,
+        flag=flag,
+        heading=heading,
+        repeated=repeated,
+        recorded=recorded,
+    )
     return field(default=default, metadata={"option": declaration})
 
 
@@ -106,7 +116,7 @@ class Option:
     def allowed(self) -> str:
         """The allowed values, in words."""
         if self.words:
-            return f"one or more of {', '.join(self.words)}" if self.is_listed else " or ".join(self.words)
+            return f"one or more of {', '.join(self.words)}" if self.is_listed else any_of(self.words)
         if self.declaration.within is not None:
             return str(self.declaration.within)
         return f"{WORDS[self.kind]}, or several" if self.is_listed else WORDS[self.kind]
@@ -146,8 +156,10 @@ class Option:
         return converted
 
     def violation(self, value: object) -> Violation | None:
-        """Return what is wrong with a converted value; None if nothing is."""
+        """Describe what is wrong with a converted value; None if nothing is."""
         values = value if isinstance(value, tuple) else (value,)
+        if self.is_listed and not values and self.default and not self.declaration.repeated:
+            return self.refusal([])  # values with commas; without any, nothing would be done
         wrong = [each for each in values if each is not None and not self._allows(each)]
         return self.refusal(wrong if self.is_listed else wrong[0]) if wrong else None
 
@@ -156,7 +168,7 @@ class Option:
         return (not self.words or value in self.words) and (within is None or cast(float, value) in within)
 
     def refusal(self, found: object) -> Violation:
-        """Return the violation that a value is, or that several are."""
+        """Describe a value, or several values, that are not allowed."""
         values = found if isinstance(found, list | tuple) and self.is_listed else [found]
         hint = did_you_mean(str(values[0]), self.words) if self.words and values else ""
         allowed = self.allowed
@@ -250,8 +262,9 @@ class Options:
         return self
 
     def as_json(self) -> dict[str, Any]:
-        """Return plain values, by the names that users know."""
-        return {each.name.rstrip("_"): _plain(getattr(self, each.name)) for each in options_of(type(self))}
+        """Return the recorded options as plain values, by the names that users know."""
+        recorded = (each for each in options_of(type(self)) if each.declaration.recorded)
+        return {each.name.rstrip("_"): _plain(getattr(self, each.name)) for each in recorded}
 
 
 def _plain(value: object) -> object:

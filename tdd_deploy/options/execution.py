@@ -13,26 +13,33 @@ from .declare import Options, Range, option
 class Batch(Options):
     """The samples that are executed together."""
 
-    batch: int = option(64, within=Range(1), help="Execute this number of samples at once.")
+    batch: int = option(64, recorded=False, within=Range(1), help="Execute this number of samples at once.")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Execution(Batch):
     """Where samples are executed. Results depend on none of these options but ``early_exit``."""
 
-    threads: int | None = option(None, within=Range(1), help="Use this number of threads. Default: one per core.")
-    workers: int | None = option(None, within=Range(1), help="Use this number of processes on this machine.")
+    threads: int | None = option(
+        None, recorded=False, within=Range(1), help="Use this number of threads. Default: one per core."
+    )
+    workers: int | None = option(
+        None, recorded=False, within=Range(1), help="Use this number of processes on this machine."
+    )
     scheduler: str | None = option(
-        None, help="Use the workers of the Dask scheduler at this address, such as tcp://host:8786."
+        None, recorded=False, help="Use the workers of the Dask scheduler at this address, such as tcp://host:8786."
     )
     early_exit: float | None = option(
         None,
         within=Range(0, above=True, below=True, why="in units of the output"),
         help="End a sample once its largest mean output leads by this margin. Default: execute all steps.",
     )
-    record: Path | None = option(None, help="Write the spikes of every layer, [samples, steps, ...], to this .npz.")
+    record: Path | None = option(
+        None, recorded=False, help="Write the spikes of every layer, [samples, steps, ...], to this .npz."
+    )
     record_potentials: bool = option(
         False,
+        recorded=False,
         help="Add v/LAYER to `record`: the potentials that a layer compares with its threshold. Default: spikes only.",
     )
 

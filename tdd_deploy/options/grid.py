@@ -1,9 +1,6 @@
 """The axes of a sweep."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-
-from tdd_deploy.errors import Violation
 
 from .declare import Range, option
 from .execution import Batch
@@ -36,13 +33,6 @@ class Grid(Batch):
         repeated=True,
         help="Price by this profile, a name that tdd-deploy profiles lists or a path to a .toml; repeat it to compare.",
     )
-
-    def conflicts(self) -> Iterator[Violation]:
-        """Yield the axes without a value, which leave nothing to simulate."""
-        yield from super().conflicts()
-        for name in ("codes", "bits", "input_thresholds"):
-            if not getattr(self, name):
-                yield Violation(f"`{name}`", "needs a value")
 
     @property
     def weight_bits(self) -> tuple[int | None, ...]:

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from tdd_deploy.errors import any_of
+
 from .declare import Options, option
 from .vocabulary import DIALECTS
 
@@ -13,7 +15,7 @@ class Model(Options):
     dialect: str | None = option(
         None,
         metavar="NAME[,KEY=VALUE...]",
-        help=f"Read a file of another tool in this dialect: {', '.join(DIALECTS[:-1])} or {DIALECTS[-1]}. "
+        help=f"Read a file of another tool in this dialect: {any_of(DIALECTS)}. "
         "inspect FILE shows the result of each. KEY[NODE]=VALUE sets a choice for one node.",
     )
     strict: bool = option(False, help="Refuse a file that would have to be repaired.")

@@ -22,13 +22,15 @@ class Pricing(Options):
         help="With `energy`: price by this profile, a name that tdd-deploy profiles lists or a path to a .toml; repeat "
         f"it to compare. Default: {', '.join(DEFAULT_PROFILES)}.",
     )
-    step_time: float | None = option(
+    step_time_s: float | None = option(
         None,
+        flag="step-time",
         within=Range(0, above=True, below=True),
         help="Let a time step take this number of seconds on the hardware, for its static power.",
     )
-    clock: float | None = option(
+    clock_mhz: float | None = option(
         None,
+        flag="clock",
         within=Range(0, above=True, below=True),
         help="Let the hardware run at this number of MHz. Default: as its profile says.",
     )
@@ -42,6 +44,6 @@ class Pricing(Options):
     def conflicts(self) -> Iterator[Violation]:
         """Yield every option that needs ``energy``."""
         yield from super().conflicts()
-        for name in ("profiles", "step_time", "clock"):
+        for name in ("profiles", "step_time_s", "clock_mhz"):
             if getattr(self, name) not in (None, ()) and not self.energy:
                 yield Violation(f"`{name}`", "needs `energy`")

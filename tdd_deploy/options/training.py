@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Self, TypeVar
 
-from tdd_deploy.errors import BadOptions, Violation
+from tdd_deploy.errors import Violation, any_of
 
 from .dataset import HEADING, NAMES, OF_EVENTS, StoredData
 from .declare import Options, Range, option, shortest
@@ -298,14 +298,11 @@ class TrainOptions(Options):
         Raises:
             BadOptions: every violation.
         """
-        found = list(self.violations())
-        if found:
-            raise BadOptions("", found)
-        return _with_defaults(self)
+        return _with_defaults(super().checked())
 
     @classmethod
     def from_json(cls, recorded: Mapping[str, Any]) -> dict[str, Any]:
-        """Return what ``as_json`` gave, by the names and types of fields."""
+        """Read the values of ``as_json`` back, by the names and types of fields."""
         named = {"lambda_" if name == "lambda" else name: value for name, value in recorded.items()}
         return {name: tuple(value) if isinstance(value, list) else value for name, value in named.items()}
 
@@ -341,8 +338,6 @@ def _numbers(options: TrainOptions) -> Iterator[Violation]:
     if not 0 <= options.warmup < max(1, options.epochs):
         allowed = f"at least 0 and below the {options.epochs} epochs of the run"
         yield Violation("`warmup`", shortest(options.warmup), allowed)
-    if not options.reset_to:
-        yield Violation("`reset_to`", "nothing", "0 to 1, or several")
     if options.beta == 0 and "beta" in options.learn:
         yield Violation("`learn=beta`", "cannot be combined with `beta=0`", remedy="Use a `beta` above 0.")
 
@@ -362,7 +357,7 @@ def _belonging_to_others(options: TrainOptions) -> Iterator[Violation]:
         for name in dict.fromkeys(name for row in table.values() for name in row if name not in table[chosen]):
             if getattr(options, name) is not None:
                 owners = [f"`{chooser}={choice}`" for choice, row in table.items() if name in row]
-                yield Violation(f"`{name}`", f"needs {' or '.join(owners)} (got {chosen})")
+                yield Violation(f"`{name}`", f"needs {any_of(owners)} (got {chosen})")
 
 
 def _incompatible(options: TrainOptions) -> Iterator[Violation]:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from .declare import Range, option
 from .execution import Batch
-from .vocabulary import BACKENDS, Backend, Mapping
+from .vocabulary import Backend, Mapping
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -12,7 +12,7 @@ class Verification(Batch):
     """Which backends are compared."""
 
     against: tuple[Backend, ...] | None = option(
-        None, help=f"Compare these backends, with commas: {','.join(BACKENDS)}. Default: all that are installed."
+        None, help="Compare these backends, with commas. Default: all that are installed."
     )
     mapping: Mapping = option("fused", help="Map each layer to Lava in this way.")
     timeout_s: float = option(

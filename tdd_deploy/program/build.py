@@ -5,7 +5,7 @@ from typing import get_args
 
 import numpy as np
 
-from tdd_deploy.errors import BadProgram, Violation
+from tdd_deploy.errors import BadProgram, Violation, any_of
 
 from .nodes import Node
 from .program import Edge, Integration, NumberFormat, Program, arrays, dtype_of, execution_order, frozen, with_arrays
@@ -52,7 +52,7 @@ def build(
 def _lost_in(number_format: NumberFormat, nodes: Iterable[Node]) -> Iterator[Violation]:
     """Yield the numbers that a conversion to the number format would change beyond rounding."""
     if number_format not in get_args(NumberFormat):
-        yield Violation("number_format", repr(number_format), " or ".join(get_args(NumberFormat)))
+        yield Violation("number_format", repr(number_format), any_of(get_args(NumberFormat)))
     elif number_format == "integer":
         for node in nodes:
             for name, array in arrays(node):

@@ -7,7 +7,7 @@ from typing import get_args
 
 import numpy as np
 
-from tdd_deploy.errors import BadOption, BadProgram, Violation
+from tdd_deploy.errors import BadOption, BadProgram, Violation, any_of
 from tdd_deploy.neurons import SigmaDelta
 from tdd_deploy.options.vocabulary import Code, Reading
 
@@ -69,7 +69,7 @@ def with_reading(program: Program, reading: Reading) -> Program:
         BadOption: an unknown word; or see ``with_potential_output``.
     """
     if reading not in get_args(Reading):
-        raise BadOption("output", repr(reading), " or ".join(get_args(Reading)))
+        raise BadOption("output", repr(reading), any_of(get_args(Reading)))
     return with_potential_output(program) if reading == "potential" else program
 
 

@@ -10,7 +10,7 @@ from typing import get_args
 
 import numpy as np
 
-from tdd_deploy.errors import BadProgram, Violation
+from tdd_deploy.errors import BadProgram, Violation, any_of
 from tdd_deploy.neurons import LoihiLIF, SigmaDelta
 from tdd_deploy.neurons.loihi import DECAY, LIMIT
 from tdd_deploy.options.vocabulary import Code, Reading
@@ -109,16 +109,16 @@ def choices_are_known(program: Program) -> Iterator[Violation]:
     words = {"integration": get_args(Integration), "number_format": get_args(NumberFormat)}
     for choice, allowed in words.items():
         if getattr(program, choice) not in allowed:
-            yield Violation(choice, repr(getattr(program, choice)), " or ".join(allowed))
+            yield Violation(choice, repr(getattr(program, choice)), any_of(allowed))
     for node in program.neuron_layers:
         for choice, words_of_it in node.neuron.choices.items():
             found, allowed = getattr(node.neuron, choice), get_args(words_of_it)
             if found not in allowed:
-                yield Violation(f"{node.name}.{choice}", repr(found), " or ".join(allowed))
+                yield Violation(f"{node.name}.{choice}", repr(found), any_of(allowed))
     for edge in program.edges:
         if edge.code not in get_args(Code):
             where = f"code of edge {edge.source} -> {edge.target}"
-            yield Violation(where, repr(edge.code), " or ".join(get_args(Code)))
+            yield Violation(where, repr(edge.code), any_of(get_args(Code)))
 
 
 def maps_are_well_formed(program: Program) -> Iterator[Violation]:
@@ -206,7 +206,7 @@ def delta_thresholds_are_sizes(program: Program) -> Iterator[Violation]:
 def readings_are_of_neurons(program: Program) -> Iterator[Violation]:
     """Only neurons with a threshold have a potential that the output can read."""
     if program.output.reading not in get_args(Reading):
-        yield Violation(f"{program.output.name}.reading", repr(program.output.reading), " or ".join(get_args(Reading)))
+        yield Violation(f"{program.output.name}.reading", repr(program.output.reading), any_of(get_args(Reading)))
     if program.output.reading != "potential":
         return
     edges = program.incoming[program.output.name]

@@ -49,7 +49,7 @@ def workers(n: int) -> "Iterator[Client]":
                     threads_per_worker=1,
                     processes=True,
                     dashboard_address="127.0.0.1:0",
-                    silence_logs=logging.CRITICAL,  # a worker that dies is made good, and needs no page of log
+                    silence_logs=logging.CRITICAL,  # a worker that dies is replaced, which needs no page of log
                 )
             )
         except RuntimeError as error:
@@ -61,7 +61,7 @@ def workers(n: int) -> "Iterator[Client]":
 
 
 def _deaf_to_ctrl_c(dask: Any) -> Any:
-    """Return what lets workers leave Ctrl-C to this process, which ends them."""
+    """Make a plugin by which workers ignore Ctrl-C; this process ends them."""
 
     class Deaf(dask.WorkerPlugin):  # type: ignore[misc]
         def setup(self, worker: Any) -> None:

@@ -1,17 +1,21 @@
 """Execute a simulation: in threads, in processes of this machine, or on the workers of a Dask scheduler."""
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 
 from tdd_deploy.data import Choice, Source
 from tdd_deploy.options.execution import Execution
-from tdd_deploy.simulator.engine.engine import Engine
+from tdd_deploy.simulator.engine.engine import Engine, Result
 from tdd_deploy.simulator.engine.record import recording
 from tdd_deploy.simulator.routes import Route
 
 from . import dask
 from .inputs import EncodedInputs
-from .shards import Job, Progress, Shard, execute
+from .shards import Array, Job, Progress, Shard, execute
+
+MOST_OUTPUTS = 1 << 24  # numbers: 64 MiB in float32; the outputs of more samples are not kept
 
 
 def run(
@@ -26,6 +30,8 @@ def run(
 ) -> Shard:
     """Execute the first samples of a source where the options say; return the sum of all shards.
 
+    Outputs of samples are kept only up to ``MOST_OUTPUTS`` numbers, so that memory does not grow with the samples.
+
     Args:
         inputs: how the samples become inputs of a program.
         source: the samples.
@@ -39,18 +45,22 @@ def run(
         TddDeployError: anything wrong with the data, a worker or a file to write.
     """
     total: Shard | None = None
+    outputs: dict[int, Array] = {}
     with ExitStack() as stack:
         if execution.in_this_process:
             shards = _in_threads(inputs, source, execution, n_samples=n_samples, routes=routes, stack=stack)
         else:
             job = Job.of(inputs, source, data, execution, routes)
             shards = dask.in_shards(job, n_samples, stack.enter_context(dask.client(execution)))
+        is_kept = n_samples * math.prod(inputs.program.shapes[inputs.program.output.name]) <= MOST_OUTPUTS
         for shard in shards:
-            total = shard if total is None else total + shard
+            outputs.update(shard.totals if is_kept else {})
+            part = replace(shard, totals={})  # sums of shards stay small
+            total = part if total is None else total + part
             progress(total.trace.n_samples, n_samples)
         assert total is not None  # a source without samples is refused
         total.sent.checked(inputs.program, source.name)
-    return total
+    return replace(total, totals=outputs)
 
 
 def _in_threads(
@@ -65,7 +75,7 @@ def _in_threads(
     """Execute samples in this process, and record rasters where that is asked for."""
     program = inputs.program
     potentials = [x.name for x in program.neuron_layers if execution.record_potentials and x.neuron.spiking]
-    take: Callable[..., None] | None = None
+    take: Callable[[Result], None] | None = None
     if execution.record is not None:
         sizes = {"n_samples": n_samples, "n_steps": inputs.n_steps}
         take = stack.enter_context(recording(execution.record, program, potentials=potentials, **sizes)).take

@@ -109,15 +109,15 @@ def torch_backend(path: Path | None, program: Program) -> Backend:
         found = f"cannot include torch, since {path or 'a Program'} is not a run folder"
         raise BadOption("against", found, remedy="Name a run folder, or leave torch out.")
     try:
-        from tdd_deploy import training as train
+        from tdd_deploy import training
     except ImportError as error:
         raise MissingDependency(str(error.name), "`against=torch`", "'tdd-deploy[train]'") from error
 
-    network = train.load(path, program)
+    network = training.load(path, program)
 
     def run(inputs: Array) -> Recorded:
         begin = time.perf_counter()
-        found = train.replay(network, inputs)
+        found = training.replay(network, inputs)
         seconds = time.perf_counter() - begin
         return Recorded(
             backend="torch",

@@ -33,7 +33,6 @@ class Comparison:
         n_samples: how many samples.
         predictions_differing: samples with another prediction.
         first_difference: where they first differ, even if the bound allows it.
-
     """
 
     before: str

@@ -30,7 +30,6 @@ class Divergence:
         potentials: before the reset, in the second backend's units; None for messages and outputs, or if unknown.
         v_threshold: the second backend's; None for messages and outputs.
         cause: the most likely cause.
-
     """
 
     layer: str

@@ -25,7 +25,6 @@ class Recorded:
         potentials: what each layer compared with its threshold; empty where the backend does not report it.
         seconds: what the execution took, without its preparation.
         precision: a remark on how it computed, added to the cause of a divergence.
-
     """
 
     backend: str
@@ -47,7 +46,6 @@ class Bound:
         predictions: the largest fraction of predictions that may differ.
         near: messages and outputs are equal up to this fraction of the largest in their layer; None where the two are
             in different units.
-
     """
 
     words: str

@@ -3,7 +3,7 @@
 Usage: open_elsewhere.py FOLDER
 
 For each NAME.nir with NAME.npz (``input`` [steps, batch, ...], ``dt_s``) it writes NAME.FRAMEWORK.npz, ``output``
-likewise, or NAME.FRAMEWORK.txt, why not.
+too, or NAME.FRAMEWORK.txt, why not.
 """
 
 import contextlib

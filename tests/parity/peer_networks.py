@@ -294,7 +294,7 @@ def sinabs() -> Iterator[Network]:
 
 
 def louder(module: nn.Module, factor: float) -> None:
-    """Multiply weights: what is normalised arrives as a fraction."""
+    """Multiply weights: what is normalized arrives as a fraction."""
     for part in module.modules():
         if isinstance(part, nn.Linear | nn.Conv2d):
             part.weight.data *= factor

@@ -33,7 +33,7 @@ class Peer:
     name: str
     program: Program
     inputs: np.ndarray  # [steps, batch, ...]
-    sent: dict[str, np.ndarray]  # by each layer of neurons, likewise
+    sent: dict[str, np.ndarray]  # by each layer of neurons
 
 
 @pytest.fixture(scope="module", params=FRAMEWORKS)
@@ -52,8 +52,8 @@ def opened(path: Path, dialect: str) -> Peer:
     return Peer(path.name, read(Path(f"{path}.nir"), dialect=dialect), arrays.pop("input"), arrays)
 
 
-def machines(peer: Peer) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
-    """Yield what each machine's layers send, [steps, batch, ...]."""
+def backends(peer: Peer) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
+    """Yield what each backend's layers send, [steps, batch, ...]."""
     yield "reference", reference.run(peer.program, peer.inputs)
     found = Engine(peer.program).run(Given(peer.inputs), n_steps=len(peer.inputs), record=peer.sent.keys())
     yield "engine", {name: values.swapaxes(0, 1) for name, values in found.layers.items()}
@@ -74,14 +74,14 @@ def test_every_layer_sends_the_same_spikes(peers: list[Peer]) -> None:
     exact = [peer for peer in peers if ROUNDS not in peer.name]
     assert exact
     assert all(peer.sent for peer in exact)
-    found = {f"{peer.name}, {m}": n_differing(peer, ours) for peer in exact for m, ours in machines(peer)}
+    found = {f"{peer.name}, {m}": n_differing(peer, ours) for peer in exact for m, ours in backends(peer)}
     assert {where: count for where, count in found.items() if count} == {}
     assert all(values.any() for peer in exact for values in peer.sent.values())
 
 
 def test_weights_that_round_flip_next_to_no_spike(peers: list[Peer]) -> None:
     rounding = [peer for peer in peers if ROUNDS in peer.name]
-    counts = [n_differing(peer, ours) for peer in rounding for _, ours in machines(peer)]
+    counts = [n_differing(peer, ours) for peer in rounding for _, ours in backends(peer)]
     n_compared = sum(values.size for peer in rounding for values in peer.sent.values())
     assert n_compared > 10_000
     assert sum(counts) <= 1e-4 * n_compared

@@ -12,6 +12,7 @@ import torch
 
 import tdd_deploy as td
 from tdd_deploy.errors import BadData, BadFile, BadOption, BadOptions
+from tdd_deploy.options.declare import options_of
 from tdd_deploy.options.functions import OPTIONS
 
 NETWORK = Path(__file__).parents[1] / "golden/commands/network.nir"
@@ -165,18 +166,18 @@ def test_a_network_is_trained_on_arrays(samples: tuple[np.ndarray, np.ndarray], 
         (lambda x, y: td.simulate(NETWORK, (x, y)), BadData, "Pass samples as x and labels as y"),
         (lambda x, y: td.simulate(NETWORK, x, out=5), BadOption, "out must be a path (got a value of type int)"),
         (lambda x, y: td.simulate(NETWORK, data=x), BadOptions, "data must be a text (got a value of type ndarray)"),
-        (lambda x, y: td.simulate(NETWORK, x, **{"step-time": 1}), BadOptions, "did you mean step_time?"),
+        (lambda x, y: td.simulate(NETWORK, x, **{"step-time": 1}), BadOptions, "did you mean step_time_s?"),
         (lambda x, y: td.simulate(NETWORK, x, steps=3.0), BadOptions, "steps must be a whole number, 1 to"),
         (lambda x, y: td.simulate(NETWORK, x, early_exit=-1, batch=0), BadOptions, "these options (2 found)"),
         (lambda x, y: td.simulate(NETWORK, x).to_frame(by=None), BadOption, "by must be layer or step (got None)"),
         (lambda x, y: td.price("report.json"), BadOption, "simulation must be what simulate returns"),
         (lambda x, y: td.check(NETWORK, Path("my.toml")), BadFile, "my.toml is missing"),
         (lambda x, y: td.check("loihi2", td.load(NETWORK)), BadOption, "target must be a path"),
-        (lambda x, y: td.export(NETWORK, None, "out"), BadOption, "target must be nir or lava or onnx"),
+        (lambda x, y: td.export(NETWORK, None, "out"), BadOption, "target must be nir, lava or onnx"),
         (lambda x, y: td.export(NETWORK, "nir", None), BadOption, "out must be a path"),
         (lambda x, y: td.sweep([td.load(NETWORK)], "out", x), BadOption, "runs must be a path"),
         (lambda x, y: td.sweep([], "out", x), BadOption, "runs needs a network"),
-        (lambda x, y: td.sweep(NETWORK, "out", x, codes=[]), BadOptions, "codes needs a value"),
+        (lambda x, y: td.sweep(NETWORK, "out", x, codes=[]), BadOptions, "codes must be one or more of auto"),
         (lambda x, y: td.sweep(NETWORK, "out", x, delta_thresholds=-1), BadOptions, "delta_thresholds must be"),
         (lambda x, y: td.analyze(td.load(NETWORK), x), BadOption, "run must be a path"),
         (lambda x, y: td.prune(None, "out", x), BadOption, "run must be a path"),
@@ -216,3 +217,18 @@ def test_progress_goes_where_the_user_says(samples: tuple[np.ndarray, np.ndarray
     assert seen == [(8, N), (16, N), (20, N)]
     td.simulate(NETWORK, *samples, progress=False)
     assert capsys.readouterr() == ("", "")
+
+
+def test_outputs_of_too_many_samples_are_not_kept(samples: tuple[np.ndarray, np.ndarray], monkeypatch) -> None:
+    monkeypatch.setattr("tdd_deploy.runtime.run.MOST_OUTPUTS", 10 * N - 1)
+    found = td.simulate(NETWORK, *samples)
+    assert found.outputs is None
+    assert found.predictions is None
+    assert found.accuracy == 1.0
+
+
+def test_a_report_records_every_option_that_affects_it(samples: tuple[np.ndarray, np.ndarray]) -> None:
+    recorded = td.simulate(NETWORK, *samples, energy=True, seed=3, threads=1).as_json()["options"]
+    declared = {each.name for owner in OPTIONS["simulate"] for each in options_of(owner) if each.declaration.recorded}
+    assert recorded.keys() == declared - {"dialect", "strict"}
+    assert (recorded["seed"], recorded["energy"], recorded["samples"]) == (3, True, N)

@@ -46,5 +46,5 @@ def test_a_neurons_numbers_are_looked_at_too_and_all_at_once():
 
 
 def test_an_unknown_number_format_is_named():
-    with pytest.raises(BadProgram, match=r"number_format must be float32 or float64 or integer \(got 'int8'\)"):
+    with pytest.raises(BadProgram, match=r"number_format must be float32, float64 or integer \(got 'int8'\)"):
         built([[1.0]], number_format="int8")

@@ -57,6 +57,9 @@ def test_every_command_explains_itself(call: Call) -> None:
 
 def test_help_shows_the_words_of_an_option(call: Call) -> None:
     train, simulate = (re.sub(r"\s+", " ", call(command, "--help").out) for command in ("train", "simulate"))
+    sweep = re.sub(r"\s+", "", call("sweep", "--help").out)
+    assert "[auto|delta|spike],..." in sweep
+    assert "Default:loihi1-davies2018,cmos45-horowitz,cmos45-memory." in sweep
     for words in (vocabulary.Score, vocabulary.DdlaReading, vocabulary.Schedule, vocabulary.Weigh):
         assert f"[{'|'.join(get_args(words))}]" in train
     assert all(name in simulate for name in (*vocabulary.DEFAULT_PROFILES, *DATASETS))
@@ -258,7 +261,7 @@ def test_bad_data_is_answered_in_one_sentence(fault: str, call: Call, run_folder
         (["--data", "digits", "--out", "FILE"], "is a file"),
         (["--data", "digits", "--record", "FOLDER"], "is a folder"),
         (["--data", "digits", "--steps", "0"], "--steps must be 1 to 16,777,216 (got 0)."),
-        (["--data", "digits", "--code", "both"], "--code must be auto or delta or spike (got 'both')."),
+        (["--data", "digits", "--code", "both"], "--code must be auto, delta or spike (got 'both')."),
         ([], "--data"),
     ],
 )
@@ -483,7 +486,7 @@ BAD_EXPORTS = {
 
 
 @pytest.mark.parametrize("words", BAD_EXPORTS)
-def test_export_options_that_do_not_go_together_are_all_told(
+def test_export_options_that_do_not_go_together_are_all_reported(
     words: str, call: Call, run_folder: Path, tmp_path: Path
 ) -> None:
     called = call("export", run_folder, "--out", tmp_path / "out", *words.split())
@@ -682,6 +685,7 @@ def test_sweep_prints_a_row_per_point_and_marks_the_best(call: Call, run_folder:
     ("words", "said"),
     [
         (["--bits", "float,many"], "one or more of float, 8, 7, 6, 5, 4, 3, 2 (got 'many')"),
+        (["--bits", ","], "one or more of float, 8, 7, 6, 5, 4, 3, 2 (got nothing)"),
         (["--code", "delta,morse"], "one or more of auto, delta, spike (got 'morse')"),
         (["--input-threshold", "-1"], "--input-threshold must be 0 or more (got -1)"),
     ],

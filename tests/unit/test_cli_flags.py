@@ -117,6 +117,14 @@ def test_the_command_line_comes_before_the_file(tmp_path: Path) -> None:
     assert changed["amp"] is True
 
 
+def test_an_empty_list_is_allowed_only_where_it_is_the_default(tmp_path: Path) -> None:
+    assert found("--learn", ",")["learn"] == []
+    with pytest.raises(BadOptions, match=r"reset_to must be a number, or several \(got nothing\)"):
+        found("--reset-to", ",")
+    with pytest.raises(BadOptions, match=r"reset_to must be a number, or several \(got nothing\)"):
+        found("--config", written(tmp_path, "[train]\nreset-to = []\n"))
+
+
 def test_every_fault_is_named_at_once(tmp_path: Path) -> None:
     text = """
     [train]

@@ -161,7 +161,7 @@ def test_a_price_for_one_kind_of_layer_leaves_the_others_free():
                 "hop_north_south (4 pJ each): needs a placement of layers on cores",
                 "bias additions: the profile has no price",
                 "static power: 104.4 mW per chip (chip, derived: Frady et al. 2020 (arXiv:2004.12691), Table 1: 3.34 W "
-                "static over 32 chips, measured; voltage not stated); the time per step is not given (`step_time`)",
+                "static over 32 chips, measured; voltage not stated); the time per step is not given (`step_time_s`)",
                 "the barrier between time steps: its time is published, its energy is not",
                 f"{EXCLUDED}: outside this count",
             ],

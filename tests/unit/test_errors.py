@@ -17,6 +17,7 @@ from tdd_deploy.errors import (
     TddDeployError,
     Violation,
     WorkerFailed,
+    any_of,
     did_you_mean,
 )
 
@@ -109,6 +110,13 @@ def test_a_parameter_keeps_its_backticks_in_the_message_alone():
 )
 def test_the_closest_word_is_suggested(word, suggestion):
     assert did_you_mean(word, ["steps", "epochs", "batch"]) == suggestion
+
+
+@pytest.mark.parametrize(
+    ("words", "text"), [(["a"], "a"), (("a", "b"), "a or b"), ({"a": 1, "b": 2, "c": 3}, "a, b or c")]
+)
+def test_allowed_words_are_one_list(words, text):
+    assert any_of(words) == text
 
 
 @pytest.mark.parametrize("error", ERRORS)

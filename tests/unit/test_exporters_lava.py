@@ -519,7 +519,7 @@ def test_the_same_program_gives_the_same_weights(tmp_path):
 
 
 def test_an_unknown_mapping_is_named(tmp_path):
-    with pytest.raises(BadOption, match=r"^mapping must be fused or stock or spike \(got 'fusion'\)"):
+    with pytest.raises(BadOption, match=r"^mapping must be fused, stock or spike \(got 'fusion'\)"):
         write(integers(), tmp_path / "bundle", mapping="fusion")
 
 

@@ -12,6 +12,7 @@ from tdd_deploy.exporters.nir.write import write
 from tdd_deploy.importers import AmbiguousGraph, lower, read, survey
 from tdd_deploy.importers.nir.dialects import DIALECTS, KEYS, parse_dialect
 from tdd_deploy.neurons import IF, LIF, VariantLIF
+from tdd_deploy.options import vocabulary
 from tdd_deploy.simulator import reference
 from tdd_deploy.simulator.engine.engine import Engine
 from tests.shared_data import needs, shared
@@ -411,3 +412,7 @@ def test_a_net_file_takes_no_dialect(tmp_path):
 def test_a_survey_of_nothing_is_refused(name, tmp_path):
     with pytest.raises((TddDeployError, OSError)):
         survey(tmp_path / Path(name))
+
+
+def test_the_help_names_every_dialect() -> None:
+    assert tuple(DIALECTS) == vocabulary.DIALECTS

@@ -77,13 +77,12 @@ def test_every_violation_is_reported_at_once_and_named_once():
 
 def test_an_unknown_word_is_answered_with_the_known_ones():
     found = violations(network="cnn", method="ddla", reset="zero", score="x", reading="G")
-    assert sentence(found["network"]) == f"network must be {' or '.join(NETWORKS)} (got 'cnn')."
+    assert sentence(found["network"]) == f"network must be {', '.join(NETWORKS[:-1])} or {NETWORKS[-1]} (got 'cnn')."
     assert sentence(found["method"]) == (
-        "method must be tet or tdd-ddla or l1-spikes or l1-delta or l1-onset or ann (got 'ddla'). "
-        "Did you mean tdd-ddla?"
+        "method must be tet, tdd-ddla, l1-spikes, l1-delta, l1-onset or ann (got 'ddla'). Did you mean tdd-ddla?"
     )
     assert sentence(found["reset"]) == "reset must be hard or soft (got 'zero')."
-    assert sentence(found["score"]) == "score must be gsc or jac or grad or random (got 'x')."
+    assert sentence(found["score"]) == "score must be gsc, jac, grad or random (got 'x')."
     assert sentence(found["reading"]) == "reading must be F or D (got 'G')."
 
 
@@ -154,7 +153,7 @@ def test_what_a_method_does_not_use_is_refused():
     found = violations(method="tet", keep=0.5, lambda_=0.5)
     assert [sentence(violation) for violation in found.values()] == [
         "keep needs method=tdd-ddla (got tet).",
-        "lambda_ needs method=tdd-ddla or method=l1-spikes or method=l1-delta or method=l1-onset (got tet).",
+        "lambda_ needs method=tdd-ddla, method=l1-spikes, method=l1-delta or method=l1-onset (got tet).",
     ]
     assert violations(method="l1-delta", score="gsc", reading="F").keys() == {"score", "reading"}
 
@@ -323,10 +322,10 @@ WITHOUT_TIME = "cannot be combined with method=ann, which has no time steps. Cho
         ("loss", "rmp", "loss=rmp cannot be combined with method=ann, which has no potentials. Use loss=tet or "),
         ("qat", 8, "qat cannot be combined with method=ann, which is measured in 8 to 2 bits after every training."),
         ("network", "sdt-2-64", "network=sdt-2-64 cannot be combined with method=ann, since its gates take spikes"),
-        ("lambda_", 0.5, "lambda_ needs method=tdd-ddla or method=l1-spikes or "),
+        ("lambda_", 0.5, "lambda_ needs method=tdd-ddla, method=l1-spikes, "),
         ("keep", 0.5, "keep needs method=tdd-ddla (got ann)."),
         ("transmit", "all", "transmit needs method=tdd-ddla (got ann)."),
-        ("weigh", "synops", "weigh needs method=tdd-ddla or method=l1-spikes or "),
+        ("weigh", "synops", "weigh needs method=tdd-ddla, method=l1-spikes, "),
         ("sltt_steps", 2, "sltt_steps needs strategy=sltt-k (got bptt)."),
         ("local_parts", 2, "local_parts needs strategy=stdl (got bptt)."),
     ],

@@ -582,8 +582,8 @@ def test_training_keeps_the_scale_that_was_chosen(bytes_in_time: str, tmp_path: 
         train(run, resume=True, input_scale=0.5)
     reading: dict[str, Any] = {"data": bytes_in_time, "input_scale": 1.0}
     assert verify(run, **reading, against=("torch", "reference", "event")).passed
-    analysed = analyze(run, **reading, samples=8).as_json()["data"]
-    assert (analysed["input"]["scale"], analysed["n_steps_from"]) == (1.0, "from the data")
+    analyzed = analyze(run, **reading, samples=8).as_json()["data"]
+    assert (analyzed["input"]["scale"], analyzed["n_steps_from"]) == (1.0, "from the data")
     assert prune(run, data=bytes_in_time, out=tmp_path / "pruned", rounds=1, epochs=1, samples=8)["rounds"]
 
 

@@ -297,7 +297,9 @@ def test_an_interrupted_run_on_workers_leaves_no_process_behind(run_folder: Path
     command = [sys.executable, "-m", "tdd_deploy", "simulate", str(run_folder), "--data", str(tmp_path / "many.npz")]
     command += ["--steps", "200"]
     process = subprocess.Popen([*command, "--workers", "2"], stderr=subprocess.PIPE, text=True, start_new_session=True)
-    while len(psutil.Process(process.pid).children(recursive=True)) < 3:  # the workers, and who tidies up behind them
+    while (
+        len(psutil.Process(process.pid).children(recursive=True)) < 3
+    ):  # the workers, and the one that tidies up after them
         time.sleep(0.1)
     time.sleep(8)  # they execute
     os.killpg(process.pid, signal.SIGINT)

@@ -6,11 +6,9 @@ import pytest
 import torch
 
 from tdd_deploy.neurons import IF, LIF
-from tdd_deploy.options.training import STRATEGY_DEFAULTS, TrainOptions
-from tdd_deploy.options.vocabulary import GATED, METHODS, NETWORKS, DdlaReading, Loss, Score, Strategy
-from tdd_deploy.training import architectures
+from tdd_deploy.options.training import METHOD_DEFAULTS, OPTIMIZER_DEFAULTS, STRATEGY_DEFAULTS, TrainOptions
+from tdd_deploy.options.vocabulary import GATED, METHODS, NETWORKS, DdlaReading, Optimizer, Score, Strategy
 from tdd_deploy.training.ann import ReluNetwork
-from tdd_deploy.training.architectures import SpikeDrivenTransformer
 from tdd_deploy.training.build import make_network, make_objective, make_penalty, make_strategy, neurons_of
 from tdd_deploy.training.methods import STEP_LOSSES, Ddla, L1Delta, L1Onset, L1Spikes
 from tdd_deploy.training.network import Neurons
@@ -18,11 +16,9 @@ from tdd_deploy.training.strategies import Local, Online, Unrolling
 
 
 def test_every_word_of_the_vocabulary_has_what_it_names():
-    assert tuple(architectures.NETWORKS) == NETWORKS
-    gated = {name for name, made in architectures.NETWORKS.items() if isinstance(made, SpikeDrivenTransformer)}
-    assert gated == set(GATED)
-    assert tuple(STEP_LOSSES) == get_args(Loss)
+    assert tuple(METHOD_DEFAULTS) == METHODS
     assert tuple(STRATEGY_DEFAULTS) == get_args(Strategy)
+    assert tuple(OPTIMIZER_DEFAULTS) == get_args(Optimizer)
     for method in METHODS:
         make_penalty(TrainOptions.of(method=method).checked())
 

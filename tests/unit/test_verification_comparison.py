@@ -109,7 +109,7 @@ def shifted(recorded: Recorded, steps: int) -> Recorded:
 
 
 def reset_at(program: Program, given: np.ndarray, begins: list[int]) -> Recorded:
-    """Samples one behind the other, the state reset only before the steps ``begins`` of the whole stream."""
+    """Samples one after the other, the state reset only before the steps ``begins`` of the whole stream."""
     n_steps, n_samples = given.shape[:2]
     stream = given.swapaxes(0, 1).reshape(n_samples * n_steps, 1, -1)
     ends = [*begins[1:], len(stream)]
@@ -187,7 +187,7 @@ def test_a_threshold_per_neuron_is_that_of_the_neuron() -> None:
     assert first(right, edited(right, "first", [(0, 0, 5)])).v_threshold == 1400
 
 
-def test_a_wrong_output_behind_right_spikes_is_found_and_named() -> None:
+def test_a_wrong_output_after_right_spikes_is_found_and_named() -> None:
     readout = weights((N_OUT, 5), True, seed=3)
     readout[2, 1] += 2
     right, wrong = executed(program(integers())), executed(program(integers(), readout=readout))

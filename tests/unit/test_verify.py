@@ -122,7 +122,7 @@ BROKEN = {
         ({"dt_s": float("inf")}, "dt_s", "inf", "a positive number of seconds"),
         ({"n_steps": 0}, "n_steps", "0", "1 or more"),
         ({"integration": "midpoint"}, "integration", "'midpoint'", "euler or exact"),
-        ({"number_format": "float16"}, "number_format", "'float16'", "float32 or float64 or integer"),
+        ({"number_format": "float16"}, "number_format", "'float16'", "float32, float64 or integer"),
         (hidden(neuron=lif(reset="none")), "hidden.reset", "'none'", "hard or soft"),
         (hidden(neuron=lif(compare="=>")), "hidden.compare", "'=>'", "> or >="),
         ({"edges": (*EDGES[:2], Edge("hidden", "out", code="rate"))}, "code of edge hidden -> out", "'rate'",
@@ -301,7 +301,7 @@ def test_an_unknown_number_format_is_a_violation_too():
     """It once ended in numpy's TypeError."""
     with pytest.raises(BadProgram) as caught:
         verify(replace(built(), number_format="banana"))
-    assert caught.value.violations == (Violation("number_format", "'banana'", "float32 or float64 or integer"),)
+    assert caught.value.violations == (Violation("number_format", "'banana'", "float32, float64 or integer"),)
 
 
 def test_nodes_must_be_in_execution_order():

@@ -7,7 +7,7 @@ from typing import Any, cast, get_args
 
 import numpy as np
 
-from tdd_deploy.errors import Violation, did_you_mean
+from tdd_deploy.errors import Violation, any_of, did_you_mean
 from tdd_deploy.program import Integration, NumberFormat
 
 PROVENANCE = "provenance_"
@@ -37,7 +37,7 @@ class Expected:
 
 def one_of(*words: str) -> Expected:
     """Expect one of these words."""
-    return Expected(" or ".join(words), lambda value: isinstance(value, str) and value in words)
+    return Expected(any_of(words), lambda value: isinstance(value, str) and value in words)
 
 
 TEXT = Expected("text", lambda value: isinstance(value, str))

@@ -12,7 +12,7 @@ from typing import Any, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from tdd_deploy.errors import BadOptions, NotExportable, Violation
+from tdd_deploy.errors import BadOptions, NotExportable, Violation, any_of
 from tdd_deploy.neurons import IF, LIF, CubaLIF, LoihiLIF, Threshold
 from tdd_deploy.neurons.loihi import BITS
 from tdd_deploy.options.quantization import LARGEST_INPUT_BITS
@@ -115,7 +115,7 @@ def _check_options(*, bits: int, per: str, input_bits: int | None, largest_input
     if bits not in BITS:
         found.append(Violation("`bits`", str(bits), "2 to 8"))
     if per not in get_args(Per):
-        found.append(Violation("`per`", repr(per), " or ".join(get_args(Per))))
+        found.append(Violation("`per`", repr(per), any_of(get_args(Per))))
     if input_bits is not None and not 1 <= input_bits <= LARGEST_INPUT_BITS:
         found.append(Violation("`input_bits`", str(input_bits), f"1 to {LARGEST_INPUT_BITS}"))
     if not 0 < largest_input < np.inf:
