@@ -116,7 +116,7 @@ def test_faults_of_a_config_file_are_named_at_once(call: Call, tmp_path: Path) -
     called = call("--config", config, "--out", tmp_path / "run")
     assert called.code == 2
     assert "epoch is no option of tdd-deploy train. Did you mean epochs?" in called.err
-    assert "batch must be 2 or more, as batch norm needs (got 'big')." in called.err
+    assert "batch must be a whole number, 2 or more, as batch norm needs (got 'big')." in called.err
     assert "resume must be True or False (got 1)." in called.err
     assert not (tmp_path / "run").exists()
 
