@@ -136,7 +136,9 @@ def _not_priced(profile: Profile, *, clock_mhz: float | None, is_timed: bool) ->
         lines.append("static power: the profile has none")
     elif not is_timed:
         parts = "; ".join(f"{part.name}, {part.confidence}: {part.source}" for part in profile.static)
-        lines.append(f"static power: {power_mw:g} mW per chip ({parts}); the time per step is not given (`step_time_s`)")
+        lines.append(
+            f"static power: {power_mw:g} mW per chip ({parts}); the time per step is not given (`step_time_s`)"
+        )
     return [*lines, *profile.not_priced, f"{EXCLUDED}: outside this count"]
 
 
