@@ -6,13 +6,12 @@ as on the command line, and checked by the same classes.
 
 from collections.abc import Mapping, Sequence
 from os import PathLike, fspath
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 from numpy.typing import ArrayLike
 
 from tdd_deploy import keywords
-from tdd_deploy.commands.load import Network
+from tdd_deploy.commands.load import FilePath, Network, chosen_samples, file_path, file_paths
 from tdd_deploy.commands.load import load as load_program
 from tdd_deploy.data import Choice, Source, open_arrays
 from tdd_deploy.data.arrays import Batches
@@ -48,7 +47,6 @@ if TYPE_CHECKING:
     from tdd_deploy.training import Watcher
     from tdd_deploy.training.analysis import Analysis
 
-FilePath = str | PathLike[str]
 X = ArrayLike | Batches | Source
 
 
@@ -77,7 +75,8 @@ def open_data(x: X | None = None, y: ArrayLike | None = None, **options: Unpack[
         TddDeployError: no such data, or they are damaged.
     """
     _, choice = _gather("open_data", options, x, y)
-    return choice.open_chosen()
+    source = choice.open_chosen()
+    return source.part(source.split, range(chosen_samples(source, choice)))
 
 
 def train(
@@ -109,9 +108,9 @@ def train(
     require_torch("train")
     from tdd_deploy.commands.train import train as run
 
-    given = _named(options, x, y)
+    folder, given = file_path("out", out), _named(options, x, y)
     scale = gather(given, *OPTIONS["train"])[LearnedData].input_scale
-    return run(out, given, resume=resume, whole=_whole(x, y, scale), watcher=watcher)
+    return run(folder, given, resume=resume, whole=_whole(x, y, scale), watcher=watcher)
 
 
 def quantize(
@@ -160,6 +159,7 @@ def simulate(
     """
     from tdd_deploy.commands.simulate import simulate as run
 
+    folder = None if out is None else file_path("out", out)
     gathered, choice = _gather("simulate", options, x, y)
     with progress_of("simulating", progress) as update:
         return run(
@@ -170,7 +170,7 @@ def simulate(
             coding=gathered[Coding],
             execution=gathered[Execution],
             pricing=gathered[Pricing],
-            out=None if out is None else Path(out),
+            out=folder,
             progress=update,
         )
 
@@ -189,7 +189,10 @@ def price(simulation: "Simulation", **options: Unpack[keywords.Price]) -> "Simul
     """
     from tdd_deploy.commands.pricing import Prices
     from tdd_deploy.commands.pricing import price as run
+    from tdd_deploy.simulator.reports.report import Simulation
 
+    if not isinstance(simulation, Simulation):
+        raise BadOption("simulation", f"a value of type {type(simulation).__name__}", "what simulate returns")
     prices = Prices.of(gather({"energy": True, **options}, Pricing)[Pricing])
     prices.check_baseline(simulation.program, simulation.data)
     return run(simulation, prices)
@@ -197,7 +200,7 @@ def price(simulation: "Simulation", **options: Unpack[keywords.Price]) -> "Simul
 
 def check(
     network: Network,
-    target: str,
+    target: FilePath,
     x: X | None = None,
     y: ArrayLike | None = None,
     **options: Unpack[keywords.Check],
@@ -217,7 +220,8 @@ def check(
     from tdd_deploy.commands.check import check as run
 
     gathered, choice = _gather("check", options, x, y)
-    return run(network, target, options=gathered[Placement], model=gathered[Model], data=choice)
+    name = str(file_path("target", target)) if not isinstance(target, str) else target
+    return run(network, name, options=gathered[Placement], model=gathered[Model], data=choice)
 
 
 def verify(
@@ -280,11 +284,12 @@ def export(
     """
     from tdd_deploy.commands.export import export as run
 
+    file = file_path("out", out)
     gathered, choice = _gather("export", options, x, y)
     return run(
         network,
         target,
-        out,
+        file,
         options=gathered[Export],
         model=gathered[Model],
         quantization=gathered[Quantization],
@@ -309,7 +314,7 @@ def inspect(network: Network, **options: Unpack[keywords.Inspect]) -> "dict[str,
 
 
 def sweep(
-    runs: Sequence[FilePath],
+    runs: Sequence[FilePath] | FilePath,
     out: FilePath,
     x: X | None = None,
     y: ArrayLike | None = None,
@@ -320,7 +325,7 @@ def sweep(
     """Simulate every combination of networks, codes, bits and thresholds; return the contents of sweep.json.
 
     Args:
-        runs: .nir or .net files, or run folders.
+        runs: .nir or .net files, or run folders; or a single one.
         out: a folder for sweep.json, sweep.csv and sweep.svg; an unfinished sweep in it continues.
         x: samples ``[N, ...]`` or a torch DataLoader; without them, the option ``data`` names some.
         y: labels ``[N]``.
@@ -332,10 +337,13 @@ def sweep(
     """
     from tdd_deploy.commands.sweep import sweep as run
 
+    paths, folder = file_paths("runs", runs), file_path("out", out)
+    if not paths:
+        raise BadOption("runs", "needs a network")
     gathered, choice = _gather("sweep", options, x, y)
     steps = gathered[SeededSteps]
     with progress_of("sweeping", progress) as update:
-        return run(runs, choice, Path(out), grid=gathered[Grid], model=gathered[Model], steps=steps, progress=update)
+        return run(paths, choice, folder, grid=gathered[Grid], model=gathered[Model], steps=steps, progress=update)
 
 
 def analyze(
@@ -366,10 +374,10 @@ def analyze(
     require_torch("analyze")
     from tdd_deploy.commands.analyze import analyze as job
 
+    path, folder = file_path("run", run), None if out is None else file_path("out", out)
     gathered, choice = _gather("analyze", options, x, y)
-    folder = None if out is None else Path(out)
     with progress_of("analyzing", progress) as update:
-        return job(run, choice, options=gathered[AnalysisOptions], out=folder, progress=update)
+        return job(path, choice, options=gathered[AnalysisOptions], out=folder, progress=update)
 
 
 def prune(
@@ -401,10 +409,11 @@ def prune(
     require_torch("prune")
     from tdd_deploy.commands.prune import prune as job
 
+    path, folder = file_path("run", run), file_path("out", out)
     gathered = gather(_named(options, x, y), *OPTIONS["prune"])
     whole = _whole(x, y, None)
     with progress_of("pruning", progress) as update:
-        return job(run, gathered[NamedData], out, options=gathered[PruneOptions], whole=whole, progress=update)
+        return job(path, gathered[NamedData], folder, options=gathered[PruneOptions], whole=whole, progress=update)
 
 
 def _gather(function: str, options: Mapping[str, object], x: X | None, y: ArrayLike | None) -> tuple[Gathered, Choice]:
@@ -421,7 +430,9 @@ def _named(options: Mapping[str, object], x: X | None, y: ArrayLike | None) -> d
         if y is not None:
             raise BadOption("y", "needs x")
         return dict(options)
-    if "data" in options:
+    if y is not None and isinstance(x, str | PathLike | Source):
+        raise BadOption("y", "cannot be combined with named data, which bring their own labels", remedy="Leave y out.")
+    if options.get("data") is not None:
         raise BadOption("data", "cannot be combined with x", remedy="give one of the two")
     return {**options, "data": fspath(x) if isinstance(x, str | PathLike) else ARRAYS}
 

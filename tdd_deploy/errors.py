@@ -37,9 +37,12 @@ def without_backticks(text: str) -> str:
     return PARAMETER.sub(lambda found: found[0].strip("`"), text)
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
+def did_you_mean(word: object, known: Iterable[str]) -> str:
     """Suggest the known word that is closest to another one; without a close one, return an empty text."""
     import difflib  # noqa: PLC0415  (most runs need none)
+
+    if not isinstance(word, str):
+        return ""
 
     near = difflib.get_close_matches(word, list(known), n=1)
     return f"Did you mean {near[0]}?" if near else ""

@@ -18,10 +18,12 @@ def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary file beside ``path``; rename it to ``path`` if all went well, remove it otherwise.
 
     Raises:
-        BadFile: ``path`` is a folder, its folder is missing or not writable, or the disk is full.
+        BadFile: ``path`` is a folder, a pipe or a device, its folder is missing or not writable, or the disk is full.
     """
     if path.is_dir():
         raise BadFile(path, "is a folder", "name a file")
+    if path.exists() and not path.is_file():
+        raise BadFile(path, "is a pipe or a device", "name a regular file")
     try:
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
     except OSError as error:

@@ -134,15 +134,15 @@ def profile_names() -> tuple[str, ...]:
     return names_in("profiles")
 
 
-def load_profile(name: str) -> Profile:
-    """Read a profile by its name, or from a path that ends in ``.toml``.
+def load_profile(name: str, *, option: str = "profiles") -> Profile:
+    """Read a profile by its name, or from a path that ends in ``.toml``; ``option`` is the parameter that gave it.
 
     Raises:
         BadOption: no profile has this name.
         BadFile: the file is missing or not TOML.
         BadProfile: every unknown key, missing number, unit or source.
     """
-    return _profile(name, read_table("profiles", name, option="profiles"))
+    return _profile(name, read_table("profiles", name, option=option))
 
 
 def _profile(name: str, content: Mapping[str, Any]) -> Profile:

@@ -74,7 +74,7 @@ class Flag(click.Option):
         if declared.words:
             how |= _words(declared.words)
         if declared.is_listed and not declared.declaration.repeated:
-            how |= {"type": _listed, "metavar": f"{how['metavar'] or declared.kind.__name__.upper()},..."}
+            how |= {"type": _LIST, "metavar": f"{how['metavar'] or declared.kind.__name__.upper()},..."}
         repeated = declared.declaration.repeated
         super().__init__(names, multiple=repeated, required=required, **how)
 
@@ -84,6 +84,7 @@ class Flag(click.Option):
         return super().get_help_record(ctx)
 
 
+_LIST = click.types.FuncParamType(_listed)
 _TYPES = {int: click.INT, float: click.UNPROCESSED, Path: PATH, str: click.STRING}  # numbers may be fractions
 
 
@@ -191,7 +192,7 @@ def read_table(path: Path, command: str, known: Mapping[str, click.Option]) -> d
     for name in command.split():
         table = table.get(name) if isinstance(table, dict) else None
     if not isinstance(table, dict):
-        raise BadFile(path, f"has no table {title}", TOML)
+        raise BadFile(path, f"has no table {title}", f"write {title} above the options of tdd-deploy {command}")
     found, values = [], {}
     for key, value in table.items():
         param = known.get(key.replace("_", "-"))
@@ -200,10 +201,12 @@ def read_table(path: Path, command: str, known: Mapping[str, click.Option]) -> d
             found.append(Violation(key, f"is no option of tdd-deploy {command}", remedy=remedy))
         elif param.name in values:
             found.append(Violation(key, "is given twice, once with - and once with _"))
-        elif fault := _fault(key, value, param):
-            found.append(fault)
         else:
-            values[str(param.name)] = [value] if param.multiple and not isinstance(value, list) else value
+            given = _listed(value) if param.type is _LIST and isinstance(value, str) else value
+            if fault := _fault(key, given, param):
+                found.append(fault)
+            else:
+                values[str(param.name)] = [given] if param.multiple and not isinstance(given, list) else given
     if found:
         raise BadOptions(f"{path}, table {title}", found)
     return values

@@ -1,6 +1,6 @@
 """Networks and data as users hand them over: a path, a Program, or arrays."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -16,7 +16,8 @@ from tdd_deploy.run_folder import RunFolder
 from tdd_deploy.runtime.inputs import EncodedInputs
 
 CALIBRATION_SAMPLES = 64
-Network = Program | str | PathLike[str]
+FilePath = str | PathLike[str]
+Network = Program | FilePath
 
 
 def load(network: Network, model: Model = Model()) -> Program:
@@ -43,6 +44,20 @@ def load(network: Network, model: Model = Model()) -> Program:
 def path_of(network: Network) -> Path | None:
     """Return where a network lies; None for a Program."""
     return None if isinstance(network, Program) else Path(network)
+
+
+def file_path(name: str, value: object) -> Path:
+    """Return the path that a parameter gives."""
+    if not isinstance(value, str | PathLike):
+        raise BadOption(name, f"a value of type {type(value).__name__}", "a path")
+    return Path(value)
+
+
+def file_paths(name: str, values: Iterable[FilePath] | FilePath) -> list[Path]:
+    """Return the paths that a parameter gives; a single one stands for a list of one."""
+    if isinstance(values, str | PathLike) or not isinstance(values, Iterable):
+        return [file_path(name, values)]
+    return [file_path(name, each) for each in values]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -13,5 +13,5 @@ def profiles(names: Sequence[str] = ()) -> list[dict[str, Any]]:
     Raises:
         TddDeployError: an unknown name, or a file that is no profile.
     """
-    found = [load_profile(name) for name in names or profile_names()]
+    found = [load_profile(name, option="names") for name in names or profile_names()]
     return [{**asdict(profile), "static_mw": profile.static_mw()} for profile in found]

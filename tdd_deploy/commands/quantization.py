@@ -25,10 +25,12 @@ if TYPE_CHECKING:
     from tdd_deploy.simulator.engine.calibration import Calibration
 
 
+NEEDS_FLOATS = "needs a program in floats (this one is in integers already)"
+
+
 def needs_floats(name: str) -> Violation:
     """Return the violation of an option that is given although the program is in integers."""
-    found = "needs a program in floats (this one is in integers already)"
-    return Violation(f"`{name}`", found, remedy=f"Leave out `{name}`.")
+    return Violation(f"`{name}`", NEEDS_FLOATS, remedy=f"Leave out `{name}`.")
 
 
 class SeenInput(TypedDict, total=False):
@@ -96,7 +98,8 @@ def quantize(
         NotExportable: every reason why integers cannot hold the program.
     """
     if program.number_format == "integer":
-        raise BadOptions("", tuple(map(needs_floats, options.chosen or ("bits",))))
+        itself = Violation("quantization", NEEDS_FLOATS, remedy="Use the program as it is.")
+        raise BadOptions("", tuple(map(needs_floats, options.chosen)) or (itself,))
     bits = DEPLOYED_BITS if options.bits is None else options.bits
     if data is None or data.options.data is None:
         made = in_integers(program, bits=bits, per=options.per, input_bits=options.input_bits)

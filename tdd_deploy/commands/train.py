@@ -113,7 +113,9 @@ def train(
         # Opened before the run starts, so that a missing file ends it at once.
         measured_on = (data.open("val"), data.open()) if options.is_ann else ()
         run = _Run(folder=folder, options=options, learned=learned, recorded=recorded, measured_on=measured_on)
-        finished = run.execute(execution, resume=resume, tensorboard=place.tensorboard, watcher=watcher)
+        # A run that was stopped before its first checkpoint begins again.
+        has_begun = before is not None and (bool(before.epochs) or folder.checkpoint_pt.exists())
+        finished = run.execute(execution, resume=has_begun, tensorboard=place.tensorboard, watcher=watcher)
     return TrainedRun(path=folder.path, recorded=finished)
 
 
@@ -197,7 +199,8 @@ class _Run:
         board: Board | None = None
         if processes.is_first:
             self.folder.make()
-            write_json(self.folder.train_json, self.recorded)
+            if not resume:  # a run that cannot continue stays as it is; one that does is recorded after each epoch
+                write_json(self.folder.train_json, self.recorded)
             if tensorboard:
                 board = Board(self.folder.tensorboard, epochs=len(self.recorded["epochs"]))
         journal = _Journal(self.folder, self.recorded, watcher, board)

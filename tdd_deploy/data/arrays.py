@@ -46,6 +46,10 @@ def open_arrays(
             and 1 and no scale was given.
     """
     split = check_split(split or "all", SPLITS_OF_ONE, "Arrays have no test split: pass the test samples as x.")
+    shapes = [getattr(each, "shape", None) for each in x] if isinstance(x, tuple) and len(x) == 2 else []
+    if y is None and None not in shapes and len(set(shapes)) > 1:
+        found = "is a pair of arrays of different shapes"
+        raise BadData(name, [Violation("x", found, remedy="Pass samples as x and labels as y.")])
     if _are_batches(x):
         x, y = _joined(x, y, name)
     labels = None if y is None else _stored("y", y, name)

@@ -21,6 +21,7 @@ from tdd_deploy.errors import BadOptions, Violation, any_of, did_you_mean
 T = TypeVar("T")
 O = TypeVar("O", bound="Options")  # noqa: E741
 LARGEST_INT64 = 2**63 - 1
+LONGEST_SHOWN = 60  # characters of a value that is refused
 WORDS = {bool: "True or False", int: "a whole number", float: "a number", str: "a text", Path: "a path"}
 
 
@@ -128,9 +129,10 @@ class Option:
         """
         if value is None and self.is_optional:
             return None
+        value = _without_array(value)
         if self.is_listed:
-            values = value if isinstance(value, list | tuple) else [value]
-            return tuple(self._single(each) for each in values)
+            values = value if isinstance(value, list | tuple | range) else [value]
+            return tuple(self._single(_without_array(each)) for each in values)
         return self._single(value)
 
     def _single(self, value: object) -> object:
@@ -166,16 +168,33 @@ class Option:
         return (not self.words or value in self.words) and (within is None or cast(float, value) in within)
 
     def refusal(self, found: object) -> Violation:
-        """Describe a value, or a list of values, that is not allowed."""
-        values = found if isinstance(found, list) and self.is_listed else [found]
+        """Describe a value, or several values, that are not allowed."""
+        values = found if isinstance(found, list | tuple) and self.is_listed else [found]
         hint = did_you_mean(str(values[0]), self.words) if self.words and values else ""
-        return Violation(f"`{self.name}`", ", ".join(map(_shown, values)) or "nothing", self.allowed, hint)
+        allowed = self.allowed
+        if self.declaration.within is not None and not all(map(self._is_number, values)):
+            allowed = f"{WORDS[self.kind]}, {allowed}"
+        return Violation(f"`{self.name}`", ", ".join(map(self._shown, values)) or "nothing", allowed, hint)
+
+    def _is_number(self, value: object) -> bool:
+        """Say whether a value has the type of the field, so that only its size can be wrong."""
+        return isinstance(value, Integral if self.kind is int else Real) and not isinstance(value, bool)
+
+    def _shown(self, value: object) -> str:
+        """Write a value that is refused; a long one, such as an array, by its type alone."""
+        if isinstance(value, float) and self.kind is not int:
+            return shortest(value)
+        text = repr(value) if isinstance(value, str) else str(value)
+        is_short = isinstance(value, str) or (len(text) <= LONGEST_SHOWN and "\n" not in text)
+        return text if is_short else f"a value of type {type(value).__name__}"
 
 
-def _shown(value: object) -> str:
-    if isinstance(value, str):
-        return repr(value)
-    return shortest(value) if isinstance(value, float) else str(value)
+def _without_array(value: object) -> object:
+    """Return the number in a scalar of numpy or torch, and the list in a flat array; other values as they are."""
+    if getattr(value, "ndim", None) not in (0, 1) or not hasattr(value, "tolist"):
+        return value
+    plain: object = value.tolist()
+    return plain
 
 
 def shortest(number: float) -> str:
@@ -329,4 +348,4 @@ def gather(given: Mapping[str, object], *owners: type[Options]) -> Gathered:
 
 def _unknown(name: str, known: Iterable[str]) -> Violation:
     near = did_you_mean(name, known)
-    return Violation(f"`{name}`:", f"no such option; {near[0].lower()}{near[1:]}" if near else "no such option")
+    return Violation(f"{name}:", f"no such option; {near[0].lower()}{near[1:]}" if near else "no such option")

@@ -78,5 +78,7 @@ class Coding(Output):
         "delta", help="Send changes, spikes, or on each edge what costs less on 64 training samples."
     )
     delta_threshold: float | None = option(
-        None, help="Set this threshold in all SigmaDelta layers. Default: as in the file."
+        None,
+        within=Range(0, below=True),
+        help="Set this threshold in all SigmaDelta layers. Default: as in the file.",
     )

@@ -30,7 +30,9 @@ class Execution(Batch):
         None, recorded=False, help="Use the workers of the Dask scheduler at this address, such as tcp://host:8786."
     )
     early_exit: float | None = option(
-        None, help="End a sample once its largest mean output leads by this margin. Default: execute all steps."
+        None,
+        within=Range(0, above=True, below=True, why="in units of the output"),
+        help="End a sample once its largest mean output leads by this margin. Default: execute all steps.",
     )
     record: Path | None = option(
         None, recorded=False, help="Write the spikes of every layer, [samples, steps, ...], to this .npz."

@@ -24,6 +24,7 @@ class Grid(Batch):
     delta_thresholds: tuple[float, ...] | None = option(
         None,
         flag="delta-threshold",
+        within=Range(0, below=True),
         help="Set these thresholds in all SigmaDelta layers, with commas. Default: as in the file.",
     )
     profiles: tuple[str, ...] = option(

@@ -8,7 +8,7 @@ import logging
 import signal
 import warnings
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import reduce
 from itertools import islice
 from operator import add
@@ -35,18 +35,27 @@ def client(execution: Execution) -> "AbstractContextManager[Client]":
 
 @contextmanager
 def workers(n: int) -> "Iterator[Client]":
-    """Start worker processes on this machine."""
+    """Start worker processes on this machine.
+
+    Raises:
+        WorkerFailed: they cannot start; each one imports the script of the user, which must not start workers itself.
+    """
     dask = _distributed()
-    with (
-        dask.LocalCluster(
-            n_workers=n,
-            threads_per_worker=1,
-            processes=True,
-            dashboard_address="127.0.0.1:0",
-            silence_logs=logging.CRITICAL,  # a worker that dies is replaced, which needs no page of log
-        ) as cluster,
-        dask.Client(cluster) as client,
-    ):
+    with ExitStack() as stack:
+        try:
+            cluster = stack.enter_context(
+                dask.LocalCluster(
+                    n_workers=n,
+                    threads_per_worker=1,
+                    processes=True,
+                    dashboard_address="127.0.0.1:0",
+                    silence_logs=logging.CRITICAL,  # a worker that dies is replaced, which needs no page of log
+                )
+            )
+        except RuntimeError as error:
+            remedy = 'In a script, call the function in a block that begins with if __name__ == "__main__"'
+            raise WorkerFailed("the worker processes", "cannot start", remedy) from error
+        client = stack.enter_context(dask.Client(cluster))
         client.register_plugin(_deaf_to_ctrl_c(dask))
         yield client
 

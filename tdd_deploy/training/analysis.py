@@ -64,6 +64,10 @@ class Analysis:
     findings: Findings
     epochs: Sequence[Mapping[str, Any]]  # the history of the run
 
+    def __repr__(self) -> str:
+        name, n = f"{self.data['name']} ({self.data['split']})", self.findings.activity.n_samples
+        return f"Analysis of {', '.join(self.shapes)} on {n:,} samples of {name}"
+
     @property
     def traces(self) -> list[float] | None:
         """Fisher information per time step; None without labels."""

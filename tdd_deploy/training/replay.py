@@ -76,6 +76,8 @@ def load_run(folder: Path, program: Program) -> Finished:
         network.load_state_dict(load_file(run.network_safetensors))
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
         raise BadFile(folder, "holds no finished run that torch can replay", REMEDY) from error
+    if not all(tensor.isfinite().all() for tensor in network.state_dict().values()):
+        raise BadFile(run.network_safetensors, "holds numbers that are NaN or infinite", REMEDY)
     network.eval()
     lowered, deployed = lower(network, n_steps=options.steps, encoder=options.encoder), network
     if options.qat is not None:

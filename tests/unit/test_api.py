@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import tdd_deploy as td
-from tdd_deploy.errors import BadData, BadOption, BadOptions
+from tdd_deploy.errors import BadData, BadFile, BadOption, BadOptions
 from tdd_deploy.options.declare import options_of
 from tdd_deploy.options.functions import OPTIONS
 
@@ -137,7 +137,9 @@ def test_a_network_is_trained_on_arrays(samples: tuple[np.ndarray, np.ndarray], 
     assert run.history[-1]["accuracy"] == run.accuracy
     assert run.recorded["options"]["data"] == "arrays"
     assert td.simulate(run, samples[0]).predictions.shape == (N,)
-    assert td.analyze(run, *samples, samples=4).as_json()["samples"] == 4
+    analysis = td.analyze(run, *samples, samples=4)
+    assert analysis.as_json()["samples"] == 4
+    assert repr(analysis) == "Analysis of fc1_spikes, fc2_spikes on 4 samples of arrays (all)"
     with pytest.raises(BadOptions, match="epochs must be 1, as the run began"):
         td.train(tmp_path / "run", *samples, resume=True, **chosen | {"epochs": 2})
     again = td.train(tmp_path / "run", *samples, resume=True)
@@ -158,6 +160,28 @@ def test_a_network_is_trained_on_arrays(samples: tuple[np.ndarray, np.ndarray], 
         (lambda x, y: td.simulate(NETWORK, x, code="detla"), BadOptions, "Did you mean delta?"),
         (lambda x, y: td.export(NETWORK, "lavaa", "out"), BadOption, "Did you mean lava?"),
         (lambda x, y: td.quantize(INTEGERS), BadOptions, "needs a program in floats"),
+        (lambda x, y: td.quantize(INTEGERS), BadOptions, "quantization needs"),
+        (lambda x, y: td.simulate(NETWORK, "digits", y), BadOption, "y cannot be combined with named data"),
+        (lambda x, y: td.simulate(NETWORK, td.open_data(x, y), y), BadOption, "y cannot be combined with named data"),
+        (lambda x, y: td.simulate(NETWORK, (x, y)), BadData, "Pass samples as x and labels as y"),
+        (lambda x, y: td.simulate(NETWORK, x, out=5), BadOption, "out must be a path (got a value of type int)"),
+        (lambda x, y: td.simulate(NETWORK, data=x), BadOptions, "data must be a text (got a value of type ndarray)"),
+        (lambda x, y: td.simulate(NETWORK, x, **{"step-time": 1}), BadOptions, "did you mean step_time_s?"),
+        (lambda x, y: td.simulate(NETWORK, x, steps=3.0), BadOptions, "steps must be a whole number, 1 to"),
+        (lambda x, y: td.simulate(NETWORK, x, early_exit=-1, batch=0), BadOptions, "these options (2 found)"),
+        (lambda x, y: td.simulate(NETWORK, x).to_frame(by=None), BadOption, "by must be layer or step (got None)"),
+        (lambda x, y: td.price("report.json"), BadOption, "simulation must be what simulate returns"),
+        (lambda x, y: td.check(NETWORK, Path("my.toml")), BadFile, "my.toml is missing"),
+        (lambda x, y: td.check("loihi2", td.load(NETWORK)), BadOption, "target must be a path"),
+        (lambda x, y: td.export(NETWORK, None, "out"), BadOption, "target must be nir, lava or onnx"),
+        (lambda x, y: td.export(NETWORK, "nir", None), BadOption, "out must be a path"),
+        (lambda x, y: td.sweep([td.load(NETWORK)], "out", x), BadOption, "runs must be a path"),
+        (lambda x, y: td.sweep([], "out", x), BadOption, "runs needs a network"),
+        (lambda x, y: td.sweep(NETWORK, "out", x, codes=[]), BadOptions, "codes must be one or more of auto"),
+        (lambda x, y: td.sweep(NETWORK, "out", x, delta_thresholds=-1), BadOptions, "delta_thresholds must be"),
+        (lambda x, y: td.analyze(td.load(NETWORK), x), BadOption, "run must be a path"),
+        (lambda x, y: td.prune(None, "out", x), BadOption, "run must be a path"),
+        (lambda x, y: td.train(None, x, y), BadOption, "out must be a path"),
         (lambda x, y: td.load(NETWORK, dialct="norse"), BadOptions, "did you mean dialect?"),
         (lambda x, y: td.verify(NETWORK, x, against=["reference"]), BadOption, "at least two backends"),
     ],
@@ -170,6 +194,21 @@ def test_a_mistake_is_named_by_its_parameter(call, error, message, samples, tmp_
     assert "`" not in str(refused.value)
     assert "--" not in str(refused.value)
     assert not list(tmp_path.iterdir())
+
+
+def test_numbers_and_axes_of_numpy_are_options_too(samples: tuple[np.ndarray, np.ndarray], tmp_path: Path) -> None:
+    found = td.simulate(NETWORK, *samples, data=None, steps=np.int64(3), energy=np.bool_(True))
+    assert found.energy is not None
+    axes = {"input_thresholds": np.linspace(0, 0.1, 2), "bits": range(7, 9), "codes": "delta"}
+    swept = td.sweep(NETWORK, tmp_path / "sweep", *samples, **axes, profiles=[])
+    assert [(point["bits"], point["input_threshold"]) for point in swept["points"]] == [
+        (7, 0.0), (7, 0.1), (8, 0.0), (8, 0.1),
+    ]  # fmt: skip
+
+
+def test_opened_data_have_as_many_samples_as_asked_for(samples: tuple[np.ndarray, np.ndarray]) -> None:
+    assert np.array_equal(td.open_data("digits", samples=N).load()[0], samples[0])
+    assert td.open_data(*samples, samples=3).n_samples == 3
 
 
 def test_progress_goes_where_the_user_says(samples: tuple[np.ndarray, np.ndarray], capsys) -> None:

@@ -104,6 +104,12 @@ def test_an_underscore_is_as_good_and_a_table_may_be_empty(tmp_path: Path) -> No
     assert read_table(written(tmp_path, "[train]\n"), "train", KNOWN) == {}
 
 
+def test_values_with_commas_are_those_of_the_command_line(tmp_path: Path) -> None:
+    path = written(tmp_path, '[train]\nreset-to = "0,1/2"\nlearn = "beta,threshold"\n')
+    made = found("--config", path)
+    assert (made["reset_to"], made["learn"]) == ([0.0, 0.5], ["beta", "threshold"])
+
+
 def test_the_command_line_comes_before_the_file(tmp_path: Path) -> None:
     path = written(tmp_path, '[train]\nepochs = 3\nlearn = "beta"\nprofile = ["odin"]\namp = true\n')
     changed = found("--config", path, "--epochs", 4, "--learn", "threshold", "--profile", "loihi2")
@@ -144,7 +150,7 @@ def test_every_fault_is_named_at_once(tmp_path: Path) -> None:
     assert [str(violation) for violation in caught.value.violations] == [
         "epoch is no option of tdd-deploy train. Did you mean epochs?",
         "epochs must be a whole number (got 2.5).",
-        "learning-rate must be 0 or more (got 'fast').",
+        "learning-rate must be a number, 0 or more (got 'fast').",
         "lambda must be a number (got True).",
         "amp must be True or False (got 1).",
         "score must be gsc or jac (got 3).",

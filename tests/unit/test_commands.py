@@ -132,6 +132,18 @@ def test_training_on_changed_data_is_not_resumed(tmp_path: Path) -> None:
         train(tmp_path / "run", resume=True)
 
 
+def test_a_run_stopped_before_its_first_checkpoint_begins_again(run_folder: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(run_folder, tmp_path / "run")
+    (run / "checkpoint.pt").unlink()
+    finished = (run / "train.json").read_text()
+    with pytest.raises(BadFile, match=r"checkpoint\.pt is missing"):
+        train(run, resume=True)
+    assert (run / "train.json").read_text() == finished
+    began = {**json.loads(finished), "finished": False, "epochs": []}
+    (run / "train.json").write_text(json.dumps(began))
+    assert train(run, resume=True).recorded["program"] == json.loads(finished)["program"]
+
+
 @pytest.mark.parametrize("options", [{"color": "red"}, {"epochs": "many"}, []])
 def test_a_train_json_that_was_changed_is_refused_by_name(options: object, run_folder: Path, tmp_path: Path) -> None:
     run = shutil.copytree(run_folder, tmp_path / "run")

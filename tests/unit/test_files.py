@@ -95,6 +95,12 @@ def test_a_folder_in_the_place_of_the_file_is_named(tmp_path):
         pytest.fail("the body must not run")
 
 
+def test_a_pipe_is_not_replaced(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(BadFile, match="is a pipe or a device"), replacing(tmp_path / "pipe"):
+        pytest.fail("the body must not run")
+
+
 def test_a_missing_folder_is_named(tmp_path):
     path = tmp_path / "none" / "a"
     with pytest.raises(BadFile) as caught, replacing(path):

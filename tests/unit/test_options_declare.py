@@ -49,7 +49,7 @@ def test_a_new_field_is_a_key_in_toml(tmp_path: Path) -> None:
     with pytest.raises(BadOptions) as refused:
         CliRunner().invoke(command, ["--config", str(config)], catch_exceptions=False)
     assert "Did you mean pipeline-depth?" in str(refused.value)
-    assert "batch must be 1 or more (got 'many')" in str(refused.value)
+    assert "batch must be a whole number, 1 or more (got 'many')" in str(refused.value)
 
 
 def test_a_new_field_is_checked_with_all_others_at_once() -> None:

@@ -91,6 +91,15 @@ def test_shards_are_whole_batches_and_hold_every_sample_once(n: int, batch: int,
     assert max(map(len, ranges)) <= max(batch, cluster.LARGEST)
 
 
+def test_workers_that_import_a_script_without_a_guard_are_explained(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(**given: object) -> None:
+        raise RuntimeError("Nanny failed to start.")
+
+    monkeypatch.setattr(distributed, "LocalCluster", fail)
+    with pytest.raises(WorkerFailed, match="__main__"), cluster.workers(1):
+        pytest.fail("the body must not run")
+
+
 def test_a_worker_with_another_version_or_other_data_is_refused(samples: Path) -> None:
     with pytest.raises(WorkerFailed, match=r"a worker has tdd-deploy .*, not 0\.0\.1\. Install the same version"):
         next(replace(job(samples), version="0.0.1").execute(range(3)))

@@ -105,6 +105,15 @@ def test_a_run_for_integers_has_its_floats_too(tmp_path):
     assert run.options.qat == 8
 
 
+@pytest.mark.parametrize("number", [np.nan, np.inf])
+def test_weights_that_are_no_numbers_are_refused(number, tmp_path):
+    net, program = run_folder(tmp_path / "run", network="mlp")
+    net["fc2"].weights.weight.data[3, 4] = number
+    save_file(net.state_dict(), tmp_path / "run" / "network.safetensors")
+    with pytest.raises(BadFile, match=r"network\.safetensors holds numbers that are NaN or infinite"):
+        load_run(tmp_path / "run", program)
+
+
 @pytest.mark.parametrize("fault", ["weights", "options", "missing", "shape"])
 def test_a_folder_that_is_not_the_run_of_its_file_is_refused(fault, tmp_path):
     net, program = run_folder(tmp_path / "run", network="mlp")
