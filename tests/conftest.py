@@ -32,7 +32,7 @@ def one_thread() -> Iterator[None]:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--update-golden", action="store_true", help="write the files in tests/golden anew")
+    parser.addoption("--update-golden", action="store_true", help="rewrite the files in tests/golden")
 
 
 @pytest.fixture

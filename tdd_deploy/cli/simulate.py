@@ -13,6 +13,7 @@ from tdd_deploy.options.execution import Execution
 from tdd_deploy.options.functions import OPTIONS
 from tdd_deploy.options.model import Model
 from tdd_deploy.options.pricing import Pricing
+from tdd_deploy.options.tables import SimulationTable
 
 from .console import console, echo_json, json_option, make_table, samples_progress, say
 from .flags import PATH, with_options
@@ -26,17 +27,10 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("file", type=PATH)
-@with_options(*OPTIONS["simulate"], required=("data",))
-@click.option(
-    "--by",
-    type=click.Choice(("step", "layer")),
-    default="step",
-    show_default=True,
-    help="Print a row for each of these.",
-)
+@with_options(*OPTIONS["simulate"], SimulationTable, required=("data",))
 @json_option
 @click.option("--out", type=PATH, help="Write report.json, steps.csv and report.html into this folder.")
-def simulate(file: Path, *, options: Gathered, by: str, as_json: bool, out: Path | None) -> None:
+def simulate(file: Path, *, options: Gathered, as_json: bool, out: Path | None) -> None:
     """Execute FILE (a .nir, .net or .onnx file, or a run folder) on data, event by event.
 
     Counts are of this run, beside those of plain spikes; --energy prices them.
@@ -59,7 +53,7 @@ def simulate(file: Path, *, options: Gathered, by: str, as_json: bool, out: Path
     if as_json:
         echo_json(simulation.as_json())
     else:
-        _print(simulation, by)
+        _print(simulation, options[SimulationTable].by)
 
 
 def _print(simulation: "Simulation", by: str) -> None:

@@ -95,7 +95,7 @@ def open_data(
         return _tonic(name, split, data_dir, _needed(binning, name)).scaled(input_scale)
     if name not in DATASETS:
         allowed = f"{', '.join(DATASETS)}, {PREFIX}NAME, or a path to an .npz"
-        raise BadOption("data", name, allowed, did_you_mean(name, DATASETS))
+        raise BadOption("data", repr(name), allowed, did_you_mean(name, DATASETS))
     _check_needless(binning, name)
     split = check_split(split or "test", SPLITS)
     if name == "digits":

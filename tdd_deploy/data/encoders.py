@@ -101,7 +101,7 @@ def check_encoder(encoder: str) -> None:
         BadOption: no encoder has this name.
     """
     if encoder not in ENCODERS:
-        raise BadOption("encoder", encoder, any_of(ENCODERS), did_you_mean(encoder, ENCODERS))
+        raise BadOption("encoder", repr(encoder), any_of(ENCODERS), did_you_mean(encoder, ENCODERS))
 
 
 def sent_on_change(frames: Frames, threshold: float) -> Frames:

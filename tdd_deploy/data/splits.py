@@ -18,7 +18,7 @@ def check_split(split: str, allowed: Sequence[str], remedy: str = "") -> str:
     """
     if split not in allowed:
         near = "" if split in {*SPLITS, *SPLITS_OF_ONE} else did_you_mean(split, allowed)
-        raise BadOption("split", split, any_of(allowed), near or remedy)
+        raise BadOption("split", repr(split), any_of(allowed), near or remedy)
     return split
 
 

@@ -116,7 +116,7 @@ def _kind(name: str) -> Any:
     wanted = name.removeprefix(PREFIX)
     if wanted not in kinds:
         known = [f"{PREFIX}{kind}" for kind in sorted(kinds)]
-        raise BadOption("data", name, f"one of {', '.join(known)}", did_you_mean(name, known))
+        raise BadOption("data", repr(name), f"one of {', '.join(known)}", did_you_mean(name, known))
     return kinds[wanted]
 
 

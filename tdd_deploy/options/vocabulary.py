@@ -31,6 +31,7 @@ Reading = Literal["spikes", "potential"]
 Per = Literal["layer", "neuron"]
 Row = Literal["layer", "step", "term", "profile", "placement", "ann-baseline"]
 TableFormat = Literal["md", "csv", "latex"]
+PrintedFormat = Literal["md", "csv", "latex", "json"]
 NumberFormat = Literal["float", "8", "7", "6", "5", "4", "3", "2"]
 
 METHODS: tuple[Method, ...] = get_args(Method)
@@ -43,7 +44,5 @@ BACKENDS: tuple[Backend, ...] = get_args(Backend)
 TARGETS: tuple[Target, ...] = get_args(Target)
 ENCODERS: tuple[Encoder, ...] = get_args(Encoder)
 CODES: tuple[CodeChoice, ...] = get_args(CodeChoice)
-ROWS: tuple[Row, ...] = get_args(Row)
-TABLE_FORMATS: tuple[TableFormat, ...] = get_args(TableFormat)
 DIALECTS = ("nir", "snntorch", "norse", "sinabs", "spikingjelly", "rockpool", "spyx", "lava")
 DEFAULT_PROFILES = ("loihi1-davies2018", "cmos45-horowitz", "cmos45-memory")

@@ -144,7 +144,7 @@ def test_where_information_lay_is_recorded_after_each_epoch(call: Call, tmp_path
     [
         (("--layer", "conv9"), "--layer must be fc1_spikes or fc2_spikes (got 'conv9')"),
         (("--samples", 3, "--sample", 3), "--sample must be 0 to 2, as no others are analyzed (got 3)"),
-        (("--split", "half"), "must be train, val or test (got half)"),
+        (("--split", "half"), "must be train, val or test (got 'half')"),
     ],
 )
 def test_mistakes_are_reported_without_a_traceback(

@@ -274,17 +274,17 @@ def test_backends_of_integers_need_no_floats(integer_file: Path) -> None:
 
 def test_asking_for_more_samples_than_there_are_takes_all(integer_file: Path, tmp_path: Path) -> None:
     np.savez(tmp_path / "x.npz", x=np.zeros((3, 1, 8, 8), "f4"))
-    told: list[tuple[int, int]] = []
+    reported: list[tuple[int, int]] = []
     verified = verify(
         integer_file,
         data=str(tmp_path / "x.npz"),
         samples=9,
         batch=2,
         against=["reference", "event"],
-        progress=lambda done, total: told.append((done, total)),
+        progress=lambda done, total: reported.append((done, total)),
     )
     assert (verified.n_samples, verified.accuracies) == (3, {})
-    assert told == [(2, 3), (3, 3)]
+    assert reported == [(2, 3), (3, 3)]
 
 
 def test_without_torch_all_other_backends_are_compared(run_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

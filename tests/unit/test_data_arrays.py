@@ -139,7 +139,7 @@ def test_what_numpy_cannot_read_names_its_argument() -> None:
     ("split", "remedy"), [("test", "pass the test samples as x"), ("trian", "Did you mean train?")]
 )
 def test_an_unknown_split_is_refused_with_a_remedy(split: str, remedy: str) -> None:
-    assert refusal(X, split=split).startswith(f"split must be all, train or val (got {split}). ")
+    assert refusal(X, split=split).startswith(f"split must be all, train or val (got {split!r}). ")
     assert remedy in refusal(X, split=split)
 
 

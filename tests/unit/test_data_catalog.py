@@ -15,18 +15,19 @@ def test_an_unknown_name_is_answered_with_the_known_ones():
     with pytest.raises(BadOption) as caught:
         open_data("imagenet")
     assert str(caught.value) == (
-        "data must be digits, mnist, fashion-mnist, cifar10, cifar100, tonic:NAME, or a path to an .npz (got imagenet)."
+        "data must be digits, mnist, fashion-mnist, cifar10, cifar100, tonic:NAME, or a path to an .npz "
+        "(got 'imagenet')."
     )
 
 
 def test_a_slip_of_the_finger_is_guessed():
-    with pytest.raises(BadOption, match=r"\(got mnsit\)\. Did you mean mnist\?$"):
+    with pytest.raises(BadOption, match=r"\(got 'mnsit'\)\. Did you mean mnist\?$"):
         open_data("mnsit")
 
 
 @pytest.mark.parametrize("name", DATASETS)
 def test_an_unknown_split_is_refused_before_any_file_is_looked_for(name):
-    with pytest.raises(BadOption, match=r"^split must be train, val or test \(got all\)\.$"):
+    with pytest.raises(BadOption, match=r"^split must be train, val or test \(got 'all'\)\.$"):
         open_data(name, split="all")
 
 

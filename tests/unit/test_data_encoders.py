@@ -94,7 +94,7 @@ def test_no_step_at_all_is_refused(x, in_time):
 
 
 def test_an_unknown_encoder_is_refused():
-    with pytest.raises(BadOption, match=r"^encoder must be direct or poisson \(got latency\)"):
+    with pytest.raises(BadOption, match=r"^encoder must be direct or poisson \(got 'latency'\)"):
         encode(IMAGES, in_time=False, encoder="latency", n_steps=1, seed=0, start=0)
 
 

@@ -356,6 +356,6 @@ def test_a_changed_value_of_a_stored_member_does_not_pass_its_checksum(saved):
 
 def test_the_test_split_of_an_npz_is_another_file(saved):
     with pytest.raises(
-        BadOption, match=r"^split must be all, train or val \(got test\)\. A \.npz has no test split: name the test"
+        BadOption, match=r"^split must be all, train or val \(got 'test'\)\. A \.npz has no test split: name the test"
     ):
         open_data(saved(x=np.zeros(3)), split="test")

@@ -169,10 +169,10 @@ def test_recordings_that_cannot_be_read_are_refused_by_folder(folder):
 
 
 def test_unknown_splits_are_refused(folder):
-    with pytest.raises(BadOption, match=r"^split must be train, val or test \(got all\)"):
+    with pytest.raises(BadOption, match=r"^split must be train, val or test \(got 'all'\)"):
         open_data(SPLIT, split="all", data_dir=folder, binning=Binning(bins=4))
     with pytest.raises(
-        BadOption, match=r"^split must be all, train or val \(got test\)\. This data set has no test files"
+        BadOption, match=r"^split must be all, train or val \(got 'test'\)\. This data set has no test files"
     ):
         open_data(WHOLE, split="test", data_dir=folder, binning=Binning(bins=4))
 

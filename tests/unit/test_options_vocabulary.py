@@ -1,6 +1,7 @@
 """The words of options are the keys of the tables that implement them; training's are in test_training_*.py."""
 
 from collections.abc import Collection, Iterable
+from typing import get_args
 
 import pytest
 
@@ -15,8 +16,8 @@ from tdd_deploy.simulator.reports.tables import FORMATS, TABLES
     [
         (vocabulary.TARGETS, TARGETS),
         (vocabulary.DIALECTS, DIALECTS),
-        (vocabulary.ROWS, TABLES),
-        (vocabulary.TABLE_FORMATS, FORMATS),
+        (get_args(vocabulary.Row), TABLES),
+        (get_args(vocabulary.TableFormat), FORMATS),
     ],
     ids=["targets", "dialects", "rows", "formats"],
 )

@@ -109,12 +109,12 @@ def test_a_worker_with_another_version_or_other_data_is_refused(samples: Path) -
 
 def test_threads_of_this_process_give_the_same_as_its_shards(samples: Path) -> None:
     expected, data = job(samples), Choice(options=Dataset(data=str(samples)))
-    source, told = data.open(), []
+    source, reported = data.open(), []
     inputs = EncodedInputs.of(by_hand.program(), source, expected.encoding)
     execution = Execution(batch=100, threads=3)
-    total = run(inputs, source, data, execution, n_samples=N, progress=lambda done, n: told.append((done, n)))
+    total = run(inputs, source, data, execution, n_samples=N, progress=lambda done, n: reported.append((done, n)))
     assert_same(total, whole(expected))
-    assert told == [(100, N), (200, N), (300, N), (400, N), (N, N)]
+    assert reported == [(100, N), (200, N), (300, N), (400, N), (N, N)]
 
 
 # --- workers -----------------------------------------------------------------------------------------------------
