@@ -34,6 +34,9 @@ def load(network: Network, model: Model = Model()) -> Program:
         UnsupportedGraph: the file holds what no Program can hold.
     """
     if isinstance(network, Program):
+        if model != Model():
+            name = "dialect" if model.dialect is not None else "strict"
+            raise BadOption(name, "needs a file, and a Program has been read already")
         return network
     if not isinstance(network, str | PathLike):
         allowed = "a path to a file or a run folder, or a Program"

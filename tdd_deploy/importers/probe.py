@@ -68,8 +68,16 @@ def _limit(seconds: int, memory: int) -> None:
         signal.signal(default, signal.SIG_DFL)
     signal.alarm(PATIENCE * seconds)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
+    _lower(resource.RLIMIT_CPU, seconds)
     taken = Path("/proc/self/statm")
     if taken.exists():
         limit = int(taken.read_text().split()[0]) * resource.getpagesize() + memory
-        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+        _lower(resource.RLIMIT_AS, limit)
+
+
+def _lower(kind: int, limit: int) -> None:
+    """Limit a resource, at most up to the hard limit that this process has already."""
+    hard = resource.getrlimit(kind)[1]
+    if hard == resource.RLIM_INFINITY:
+        hard = limit + 1
+    resource.setrlimit(kind, (min(limit, hard), min(limit + 1, hard)))

@@ -183,6 +183,7 @@ def test_a_network_is_trained_on_arrays(samples: tuple[np.ndarray, np.ndarray], 
         (lambda x, y: td.prune(None, "out", x), BadOption, "run must be a path"),
         (lambda x, y: td.train(None, x, y), BadOption, "out must be a path"),
         (lambda x, y: td.load(NETWORK, dialct="norse"), BadOptions, "did you mean dialect?"),
+        (lambda x, y: td.simulate(td.load(NETWORK), x, strict=True), BadOption, "strict needs a file"),
         (lambda x, y: td.verify(NETWORK, x, against=["reference"]), BadOption, "at least two backends"),
     ],
 )  # fmt: skip

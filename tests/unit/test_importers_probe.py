@@ -3,6 +3,7 @@
 import faulthandler
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -151,3 +152,14 @@ def test_a_file_is_probed_once_until_it_changes(tmp_path: Path, monkeypatch: pyt
         os.utime(path, ns=(k, k))
         assert hdf5.find_fault(path) == ""
         assert len(probed.read_text()) == k
+
+
+@bounded
+def test_a_hard_limit_of_the_session_does_not_damage_a_good_file() -> None:
+    code = (
+        "import resource; from pathlib import Path; from tdd_deploy.importers.probe import probe\n"
+        "taken = int(Path('/proc/self/statm').read_text().split()[0]) * resource.getpagesize()\n"
+        f"resource.setrlimit(resource.RLIMIT_AS, 2 * (taken + {MEMORY // 2},))\n"
+        f"print(repr(probe(lambda: None, seconds=5, memory={MEMORY})))"
+    )
+    assert subprocess.check_output([sys.executable, "-c", code], text=True) == "''\n"
