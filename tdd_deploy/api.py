@@ -103,7 +103,7 @@ def train(
         Interrupted: Ctrl-C; the folder holds everything needed to ``resume``.
         TddDeployError: anything wrong with the folder, the data or an option.
     """
-    from tdd_deploy.commands.torch import require_torch
+    from tdd_deploy.commands.training_package import require_torch
 
     require_torch("train")
     from tdd_deploy.commands.train import train as run
@@ -369,7 +369,7 @@ def analyze(
         MissingDependency: torch is not installed.
         TddDeployError: anything wrong with the folder, the data or an option.
     """
-    from tdd_deploy.commands.torch import require_torch
+    from tdd_deploy.commands.training_package import require_torch
 
     require_torch("analyze")
     from tdd_deploy.commands.analyze import analyze as job
@@ -404,7 +404,7 @@ def prune(
         Interrupted: Ctrl-C; the finished rounds are kept.
         TddDeployError: anything wrong with a folder, the data or an option.
     """
-    from tdd_deploy.commands.torch import require_torch
+    from tdd_deploy.commands.training_package import require_torch
 
     require_torch("prune")
     from tdd_deploy.commands.prune import prune as job

@@ -29,7 +29,7 @@ def analyze(run: Path, *, options: Gathered, as_json: bool, out: Path | None) ->
     RUN is a run folder. Overlap is the share of a layer's spikes that were there a step ago; P(1->1), the share that
     stays. Fisher information is of the outputs up to each time step.
     """
-    from tdd_deploy.commands.torch import require_torch
+    from tdd_deploy.commands.training_package import require_torch
 
     require_torch("tdd-deploy analyze")
     from tdd_deploy.commands.analyze import analyze as job

@@ -25,7 +25,7 @@ def prune(run: Path, *, options: Gathered, as_json: bool, out: Path) -> None:
 
     The new run folder can be simulated, exported and verified as any other. Ctrl-C keeps the finished rounds.
     """
-    from tdd_deploy.commands.torch import require_torch
+    from tdd_deploy.commands.training_package import require_torch
 
     require_torch("tdd-deploy prune")
     from tdd_deploy.commands.prune import prune as job

@@ -39,7 +39,7 @@ def train(*, options: Mapping[str, object], resume: bool, out: Path) -> None:
     baseline.json instead of the first: MACs, and accuracy in floats and in 8 to 2 bits. Ctrl-C saves; --resume goes on.
     Several processes train together with torchrun --nproc-per-node N -m tdd_deploy train ...
     """
-    from tdd_deploy.commands.torch import require_torch
+    from tdd_deploy.commands.training_package import require_torch
 
     require_torch("tdd-deploy train")
     from tdd_deploy.commands.train import train as run
