@@ -1,13 +1,13 @@
 # make demo   trains, exports, simulates and verifies a network on real digits
-# make test   checks style, types and imports, and passes the tests; make parity those beside other libraries
-# make lava   sets up Lava's own environment (Python 3.10), which the demo and the tests use when it is there
+# make test   checks style, types and imports, and passes the tests; make parity compares with other libraries
+# make lava   sets up Lava's own environment (Python 3.10), which the demo uses when it is there; make test-lava runs Lava
 # All set up .venv when it is missing. PYTHON=python3.12 chooses another interpreter (3.11 to 3.13).
 
 PYTHON ?= python3
 BIN := .venv/bin
 RUN := runs/demo
 
-.PHONY: demo test setup lint lava parity peers simulators bench clean
+.PHONY: demo test test-lava setup lint lava parity peers simulators bench clean
 
 demo: setup
 	$(BIN)/tdd-deploy train --data digits --out $(RUN) $$(test -e $(RUN)/train.json && echo --resume)
@@ -21,7 +21,10 @@ demo: setup
 	@echo "report: $(RUN)/report/report.html"
 
 test: lint
-	$(BIN)/python -m pytest -n 2 --ignore tests/parity
+	$(BIN)/python -m pytest -n 2 --ignore tests/parity --ignore tests/lava
+
+test-lava: setup
+	$(BIN)/python -m pytest -n 2 tests/lava
 
 lint: setup
 	$(BIN)/ruff format --check .

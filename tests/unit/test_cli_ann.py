@@ -225,7 +225,10 @@ def test_an_unfinished_run_is_refused_with_how_to_finish_it(call: Call, tmp_path
             ("--network", "sdt-2-64"),
             "--network sdt-2-64 cannot be combined with --method ann, since its gates take spikes alone",
         ),
-        (("--lambda", 0.5), "--lambda needs --method tdd-ddla or --method l1-spikes"),
+        (
+            ("--lambda", 0.5),
+            "--lambda needs --method tdd-ddla, --method l1-spikes, --method l1-delta or --method l1-onset (got ann)",
+        ),
     ],
 )
 def test_what_it_does_not_have_is_refused(words: tuple[object, ...], found: str, call: Call, tmp_path: Path) -> None:

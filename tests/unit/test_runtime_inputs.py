@@ -212,7 +212,7 @@ def test_a_scale_is_printed_as_a_fraction_where_that_is_exact(scale: float, text
 def test_a_scale_that_is_no_number_is_refused(word: str, call: Call, tmp_path: Path) -> None:
     called = call("simulate", foreign(tmp_path / "n.nir"), "--data", "digits", "--input-scale", word)
     assert (called.code, called.out) == (2, "")
-    assert "--input-scale must be above 0 (got" in called.err
+    assert "--input-scale must be a number, above 0 (got" in called.err
 
 
 # Time
