@@ -1,13 +1,13 @@
 # make demo   trains, exports, simulates and verifies a network on real digits
-# make test   checks style, types and imports, and passes the tests; make parity compares with other libraries
-# make lava   sets up Lava's own environment (Python 3.10), which the demo uses when it is there; make test-lava runs Lava
+# make test   checks style, types and imports, and passes the tests; make test-long adds long ones, make parity other libraries
+# make lava   sets up Lava's own environment (Python 3.10), which the demo uses when it is there; the tests in Lava are long
 # All set up .venv when it is missing. PYTHON=python3.12 chooses another interpreter (3.11 to 3.13).
 
 PYTHON ?= python3
 BIN := .venv/bin
 RUN := runs/demo
 
-.PHONY: demo test test-lava setup lint lava parity peers simulators bench clean
+.PHONY: demo test test-long setup lint lava parity peers simulators bench clean
 
 demo: setup
 	$(BIN)/tdd-deploy train --data digits --out $(RUN) $$(test -e $(RUN)/train.json && echo --resume)
@@ -21,10 +21,11 @@ demo: setup
 	@echo "report: $(RUN)/report/report.html"
 
 test: lint
-	$(BIN)/python -m pytest -n 2 --ignore tests/parity --ignore tests/lava
+	$(BIN)/python -m pytest -n 2 --ignore tests/parity --ignore tests/lava --ignore tests/conformance
 
-test-lava: setup
-	$(BIN)/python -m pytest -n 2 tests/lava
+# All random examples of tests/property, a third of which make test tries; trained networks on all backends; Lava.
+test-long: setup
+	TDD_DEPLOY_LONG_TESTS=1 $(BIN)/python -m pytest -n 2 tests/property tests/conformance tests/lava
 
 lint: setup
 	$(BIN)/ruff format --check .

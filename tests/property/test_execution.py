@@ -35,6 +35,7 @@ from tdd_deploy.simulator import reference
 from tdd_deploy.simulator.arithmetic import FloatArithmetic
 from tdd_deploy.simulator.counts import FIELDS, Counts, Trace
 from tdd_deploy.simulator.engine.engine import Engine, Result
+from tests.effort import examples
 from tests.zoo import Case, Given, cases, delayed_cases, grow, with_delays
 
 ANY = st.one_of(cases(), delayed_cases())
@@ -43,7 +44,7 @@ ANY = st.one_of(cases(), delayed_cases())
 def examples(n: int) -> settings:
     """Draw ``n`` programs, or as many as the environment asks for."""
     n = int(os.environ.get("TDD_DEPLOY_EXAMPLES", n))
-    return settings(max_examples=n, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    return settings(max_examples=examples(n), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def execute(program: Program, inputs: np.ndarray) -> Result:

@@ -31,6 +31,7 @@ from tdd_deploy.simulator import reference
 from tdd_deploy.simulator.counts import FIELDS
 from tdd_deploy.simulator.engine.engine import Engine, Result
 from tdd_deploy.simulator.engine.plan import is_covered
+from tests.effort import examples
 from tests.zoo import Case, Given, Grower, with_delays
 
 BITS_24 = 2**23
@@ -38,7 +39,7 @@ BITS_24 = 2**23
 
 def examples(n: int) -> settings:
     n = int(os.environ.get("TDD_DEPLOY_EXAMPLES", n))
-    return settings(max_examples=n, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    return settings(max_examples=examples(n), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 class IntegerGrower(Grower):
