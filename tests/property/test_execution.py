@@ -3,7 +3,6 @@
 TDD_DEPLOY_EXAMPLES=50000 draws that many programs per test instead of the default.
 """
 
-import os
 from dataclasses import replace
 from itertools import pairwise
 
@@ -35,7 +34,7 @@ from tdd_deploy.simulator import reference
 from tdd_deploy.simulator.arithmetic import FloatArithmetic
 from tdd_deploy.simulator.counts import FIELDS, Counts, Trace
 from tdd_deploy.simulator.engine.engine import Engine, Result
-from tests.effort import examples
+from tests.effort import n_examples
 from tests.zoo import Case, Given, cases, delayed_cases, grow, with_delays
 
 ANY = st.one_of(cases(), delayed_cases())
@@ -43,8 +42,7 @@ ANY = st.one_of(cases(), delayed_cases())
 
 def examples(n: int) -> settings:
     """Draw ``n`` programs, or as many as the environment asks for."""
-    n = int(os.environ.get("TDD_DEPLOY_EXAMPLES", n))
-    return settings(max_examples=examples(n), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    return settings(max_examples=n_examples(n), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def execute(program: Program, inputs: np.ndarray) -> Result:

@@ -4,8 +4,6 @@
 TDD_DEPLOY_EXAMPLES=50000 draws that many programs per test instead of the default.
 """
 
-import os
-
 import numpy as np
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -31,15 +29,14 @@ from tdd_deploy.simulator import reference
 from tdd_deploy.simulator.counts import FIELDS
 from tdd_deploy.simulator.engine.engine import Engine, Result
 from tdd_deploy.simulator.engine.plan import is_covered
-from tests.effort import examples
+from tests.effort import n_examples
 from tests.zoo import Case, Given, Grower, with_delays
 
 BITS_24 = 2**23
 
 
 def examples(n: int) -> settings:
-    n = int(os.environ.get("TDD_DEPLOY_EXAMPLES", n))
-    return settings(max_examples=examples(n), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    return settings(max_examples=n_examples(n), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 class IntegerGrower(Grower):

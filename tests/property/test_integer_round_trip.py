@@ -16,7 +16,7 @@ from tdd_deploy.neurons import LoihiLIF
 from tdd_deploy.program import Dense, Edge, Input, NeuronLayer, Output, Program, build, with_code
 from tdd_deploy.program.quantization.quantize import quantize
 from tdd_deploy.simulator import reference
-from tests.effort import examples
+from tests.effort import n_examples
 from tests.lava.networks import grown
 from tests.property.test_round_trip import in_nirs_words, is_exportable
 from tests.zoo import cases
@@ -40,14 +40,14 @@ def holdable(neuron: LoihiLIF) -> LoihiLIF:
     return replace(neuron, du=np.asarray(4095), v_reset=np.asarray(0))
 
 
-@settings(max_examples=examples(60), deadline=None)
+@settings(max_examples=n_examples(60), deadline=None)
 @given(SEEDS, st.booleans(), st.floats(1e-9, 1e3))
 def test_an_integer_program_comes_back_from_a_nir_graph_at_any_dt(seed, plain, dt_s):
     program = replace(integers(seed, plain=plain), dt_s=dt_s)
     assert lower(lift(program)) == in_nirs_words(program)
 
 
-@settings(max_examples=examples(15), deadline=None)
+@settings(max_examples=n_examples(15), deadline=None)
 @given(SEEDS, st.booleans())
 def test_an_integer_program_comes_back_from_a_file(seed, plain):
     program = integers(seed, plain=plain)
@@ -61,7 +61,7 @@ def varied(low: int, high: int) -> st.SearchStrategy[np.ndarray]:
     return (one | st.lists(one, min_size=3, max_size=3)).map(np.array)
 
 
-@settings(max_examples=examples(300), deadline=None)
+@settings(max_examples=n_examples(300), deadline=None)
 @given(
     neuron=st.builds(
         LoihiLIF,
@@ -96,7 +96,7 @@ def test_any_neuron_of_integers_comes_back_or_is_refused_by_name(neuron, integra
     assert {violation.where for violation in refused.value.violations} <= {"n", "n.v_reset", "n.du", "n.dv"}
 
 
-@settings(max_examples=examples(200), deadline=None)
+@settings(max_examples=n_examples(200), deadline=None)
 @given(cases(), st.integers(2, 8), st.sampled_from(["layer", "neuron"]))
 def test_what_the_quantizer_makes_comes_back_and_computes_the_same(case, bits, per):
     try:

@@ -3,8 +3,6 @@
 TDD_DEPLOY_EXAMPLES=50000 draws that many programs per test instead of the default.
 """
 
-import os
-
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -16,14 +14,13 @@ from tdd_deploy.exporters.onnx.write import model
 from tdd_deploy.program import CODES, Program, with_code
 from tdd_deploy.program.inputs import as_input
 from tdd_deploy.simulator import reference
-from tests.effort import examples
+from tests.effort import n_examples
 from tests.property.test_integer_execution import execute, grown, integer_case
 from tests.zoo import Case, with_delays
 
 
 def examples(n: int) -> settings:
-    n = int(os.environ.get("TDD_DEPLOY_EXAMPLES", n))
-    return settings(max_examples=examples(n), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    return settings(max_examples=n_examples(n), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def ready(program: Program, form: str) -> Model:

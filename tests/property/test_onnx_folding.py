@@ -17,7 +17,7 @@ from tdd_deploy.importers import read
 from tdd_deploy.program import Program, Scale, with_code
 from tdd_deploy.simulator.counts import FIELDS
 from tdd_deploy.simulator.engine.engine import Engine
-from tests.effort import examples
+from tests.effort import n_examples
 
 EPSILON = 2.0**-10
 CHANNELS, SIZE = 3, 8
@@ -282,7 +282,7 @@ def executed(program: Program, x: np.ndarray, code: str):
     return result.output, {name: result.trace.executed.total(name) for name in FIELDS}
 
 
-@settings(max_examples=examples(150), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=n_examples(150), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(seed=st.integers(0, 2**32 - 1))
 def test_factors_and_shifts_around_maps_and_sums_change_neither_counts_nor_outputs(tmp_path_factory, seed):
     folder = tmp_path_factory.mktemp("folding")

@@ -15,20 +15,20 @@ from tdd_deploy.exporters.nir.write import lift, write
 from tdd_deploy.importers import lower, read
 from tdd_deploy.neurons import CubaLIF, Firing, I, Neuron, VariantLIF
 from tdd_deploy.program import Conv, NeuronLayer, Node, Program, Scale, build, with_code
-from tests.effort import examples
+from tests.effort import n_examples
 from tests.zoo import cases, grow
 
 SMALL = st.floats(1e-6, 10.0)  # seconds per step
 
 
-@settings(max_examples=examples(300), deadline=None)
+@settings(max_examples=n_examples(300), deadline=None)
 @given(cases())
 def test_a_program_comes_back_from_a_nir_graph(case):
     program = holdable(case.program)
     assert lower(lift(program)) == in_nirs_words(program)
 
 
-@settings(max_examples=examples(100), deadline=None)
+@settings(max_examples=n_examples(100), deadline=None)
 @given(cases())
 def test_a_program_comes_back_from_a_file(case):
     program = holdable(case.program)
@@ -38,7 +38,7 @@ def test_a_program_comes_back_from_a_file(case):
         assert read(path) == in_nirs_words(program)
 
 
-@settings(max_examples=examples(200), deadline=None)
+@settings(max_examples=n_examples(200), deadline=None)
 @given(cases(), st.sampled_from(["euler", "exact"]), SMALL, st.randoms(use_true_random=False))
 def test_any_float32_fraction_comes_back_at_any_dt(case, integration, dt_s, random):
     program = holdable(case.program)
@@ -53,7 +53,7 @@ def test_any_float32_fraction_comes_back_at_any_dt(case, integration, dt_s, rand
     assert lower(lift(program)) == in_nirs_words(program)
 
 
-@settings(max_examples=examples(100), deadline=None)
+@settings(max_examples=n_examples(100), deadline=None)
 @given(cases())
 def test_a_random_program_is_exported_or_refused_by_name(case):
     if is_exportable(case.program):
