@@ -6,6 +6,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 RUN := runs/demo
+LONG := tests/conformance tests/lava tests/unit/test_examples.py tests/unit/test_training_distributed.py
 
 .PHONY: demo test test-long setup lint lava parity peers simulators bench clean
 
@@ -21,11 +22,11 @@ demo: setup
 	@echo "report: $(RUN)/report/report.html"
 
 test: lint
-	$(BIN)/python -m pytest -n 2 --ignore tests/parity --ignore tests/lava --ignore tests/conformance
+	$(BIN)/python -m pytest -n 2 --ignore tests/parity $(addprefix --ignore ,$(LONG))
 
-# All random examples of tests/property, a third of which make test tries; trained networks on all backends; Lava.
+# All random examples of tests/property, of which make test tries a third; trained networks, Lava, examples, torchrun.
 test-long: setup
-	TDD_DEPLOY_LONG_TESTS=1 $(BIN)/python -m pytest -n 2 tests/property tests/conformance tests/lava
+	TDD_DEPLOY_LONG_TESTS=1 $(BIN)/python -m pytest -n 2 tests/property $(LONG)
 
 lint: setup
 	$(BIN)/ruff format --check .
