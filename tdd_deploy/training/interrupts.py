@@ -14,13 +14,15 @@ def interrupt_flag() -> Iterator[threading.Event]:
     """Turn SIGINT, SIGTERM and SIGHUP into a flag, which stops a run between two batches.
 
     Schedulers and terminals repeat SIGTERM and SIGHUP, and torchrun repeats every signal that it receives. So only a
-    second SIGINT stops a run at once, and not below torchrun. A signal that was ignored stays ignored.
+    second SIGINT stops a run at once, and not below torchrun. A SIGHUP that is ignored, as by nohup, stays ignored.
     """
     flag = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield flag
         return
-    before = {each: signal.getsignal(each) for each in SIGNALS if signal.getsignal(each) != signal.SIG_IGN}
+    before = {each: signal.getsignal(each) for each in SIGNALS}
+    if before[signal.SIGHUP] == signal.SIG_IGN:
+        del before[signal.SIGHUP]
     is_repeated = "TORCHELASTIC_RUN_ID" in os.environ
 
     def note(number: int, frame: object) -> None:

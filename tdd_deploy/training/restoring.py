@@ -25,12 +25,10 @@ class NotFinite(ValueError):
 
 def check_options(saved: object) -> None:
     """Raise ValueError unless options are names with plain values, or lists of them."""
-    if not isinstance(saved, dict):
-        raise ValueError("no options")
-    for name, value in saved.items():
+    for name, value in saved.items() if isinstance(saved, dict) else [(None, saved)]:
         values = value if type(value) is list else [value]
         if type(name) is not str or any(type(each) not in PLAIN for each in values):
-            raise ValueError(name)
+            raise ValueError("other options")
 
 
 def check_state(saved: object, now: Mapping[str, Tensor]) -> None:
@@ -125,6 +123,7 @@ def _check_tensor(found: object, shape: Sequence[int], dtype: torch.dtype) -> No
     if not (
         type(found) is Tensor
         and found.layout is torch.strided
+        and not found.is_meta
         and tuple(found.shape) == tuple(shape)
         and found.dtype is dtype
     ):
