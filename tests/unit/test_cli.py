@@ -119,7 +119,7 @@ def test_runs_are_reported_and_compared_for_papers(call: Call, run_folder: Path,
 @pytest.mark.parametrize(
     ("text", "found"),
     [
-        (None, "is missing or not a text file"),
+        (None, "is missing"),
         ("{", "is not JSON"),
         ("[]", "is no report of a simulation"),
         ('{"schema_version": 2}', "is no report of a simulation"),
