@@ -1,6 +1,7 @@
 """Documents in JSON and TOML that nobody vouches for: plain values, or one sentence about the fault.
 
-Whole numbers have at most 64 bits, others are finite in JSON, and texts can be printed. Reading ends in time: what would take long is refused first.
+Whole numbers have at most 64 bits, numbers in JSON are finite, and texts can be printed. A document that would
+take long is refused before it is parsed.
 """
 
 import json
@@ -132,7 +133,7 @@ def _check_values(content: object, *, finite: bool) -> None:
         if finite and not all(map(math.isfinite, (each for each in level if isinstance(each, float)))):
             raise _Unusable("holds a number that is not finite")
         whole = [each for each in level if isinstance(each, int)]
-        if whole and (max(whole) > LARGEST or min(whole) < -LARGEST):
+        if whole and (max(whole) > LARGEST or min(whole) < -LARGEST - 1):
             raise _Unusable(TOO_LARGE)
         texts = "".join(each for each in level if isinstance(each, str))
         if "\0" in texts:
@@ -141,9 +142,10 @@ def _check_values(content: object, *, finite: bool) -> None:
             texts.encode()
         except UnicodeEncodeError as error:
             raise _Unusable("holds half a character, which no text can hold") from error
-        level = list(chain.from_iterable(_parts(each) for each in level if isinstance(each, dict | list)))
-        if not level:
+        holders = [each for each in level if isinstance(each, dict | list)]
+        if not holders:
             return
+        level = list(chain.from_iterable(map(_parts, holders)))
     raise _Unusable(TOO_DEEP)
 
 
