@@ -16,7 +16,7 @@ from .errors import BadFile
 from .files import is_special
 from .shapes import shown
 
-MOST_JSON = 512 << 20  # bytes; the report of 100,000 time steps takes 94 MiB
+MOST_JSON = 32 << 20  # bytes; 10,000 points of a sweep take 10 MiB
 MOST_TOML = 256 << 10  # bytes, half a second; our own files take 3 KiB
 DEEPEST = 32  # tables and lists in each other; our own files hold 8
 MOST_DOTS = 16  # in a key of TOML: the time that tomllib takes grows with their square
@@ -36,14 +36,14 @@ class _Unusable(ValueError):
     """A document that is well formed, but holds what no reader expects; the message is a predicate."""
 
 
-def read_json(path: Path, remedy: str) -> Any:
-    """Read a JSON file.
+def read_json(path: Path, remedy: str, *, most: int = MOST_JSON) -> Any:
+    """Read a JSON file of at most so many bytes.
 
     Raises:
         BadFile: it is missing, no regular file, too large, not JSON, or holds what no reader expects; the error has the
             caller's remedy.
     """
-    return _read(path, MOST_JSON, "JSON", _parse_json, remedy)
+    return _read(path, most, "JSON", _parse_json, remedy)
 
 
 def read_toml(path: Path, remedy: str) -> dict[str, Any]:
@@ -106,9 +106,11 @@ def _parse_json(text: str) -> Any:
 def _table(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise _Unusable(f"holds the key {shown(twice)} twice in one table")
+        found.clear()
+        for name, value in pairs:
+            if name in found:
+                raise _Unusable(f"holds the key {shown(name)} twice in one table")
+            found[name] = value
     return found
 
 
@@ -130,23 +132,27 @@ def _check_values(content: object, *, finite: bool) -> None:
     """Refuse depth, numbers and texts that would make a reader fail later; TOML has words for numbers without end."""
     level = [content]
     for _ in range(DEEPEST + 1):
-        if finite and not all(map(math.isfinite, (each for each in level if isinstance(each, float)))):
+        kinds = set(map(type, level))
+        if finite and float in kinds and not all(math.isfinite(each) for each in level if isinstance(each, float)):
             raise _Unusable("holds a number that is not finite")
-        whole = [each for each in level if isinstance(each, int)]
-        if whole and (max(whole) > LARGEST or min(whole) < -LARGEST - 1):
+        if int in kinds and not all(-LARGEST - 1 <= each <= LARGEST for each in level if isinstance(each, int)):
             raise _Unusable(TOO_LARGE)
-        texts = "".join(each for each in level if isinstance(each, str))
-        if "\0" in texts:
-            raise _Unusable("holds a text with a zero byte")
-        try:
-            texts.encode()
-        except UnicodeEncodeError as error:
-            raise _Unusable("holds half a character, which no text can hold") from error
+        if str in kinds:
+            _check_text("".join(each for each in level if isinstance(each, str)))
         holders = [each for each in level if isinstance(each, dict | list)]
         if not holders:
             return
         level = list(chain.from_iterable(map(_parts, holders)))
     raise _Unusable(TOO_DEEP)
+
+
+def _check_text(text: str) -> None:
+    if "\0" in text:
+        raise _Unusable("holds a text with a zero byte")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise _Unusable("holds half a character, which no text can hold") from error
 
 
 def _parts(holder: Mapping[str, Any] | list[Any]) -> Iterator[Any]:

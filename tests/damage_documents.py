@@ -3,6 +3,7 @@
 import copy
 import json
 import random
+import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,6 +26,8 @@ TOML_VALUES = [
     *('""', '"text"', r'"\u0000"', r'"\u001b[31m"', f'"{LONG}"', '"delta"', "[]", "{}", '[1, "a"]', "{a = 1}", "[[1]]"),
     *("[" * 40 + "]" * 40, "1979-05-27", "1979-05-27T07:32:00Z", "= 1", "'open", '"""open', '["odin", "odin"]'),
 ]  # fmt: skip
+TOML_NUMBERS = ["0", "1", "2", "3.5", "0.0", "1e-320", "1e-9", "1e12", str(10**6), str(10**12), str(2**31), str(2**62)]
+NUMBER = re.compile(r"= [-+.e\d]+$")
 CONFIG = """
 [simulate]
 samples = 2
@@ -72,6 +75,9 @@ def damaged_json(rng: random.Random, path: Path) -> None:
                 holder[key] = copy.deepcopy(other[place])
             case 2:
                 holder[key] = [holder[key]] if rng.random() < 0.5 else {"a": holder[key]}
+            case 3 | 4:  # of the same type, so that it comes further
+                alike = [value for value in VALUES if type(value) is type(holder[key])]
+                holder[key] = rng.choice(alike or VALUES)
             case _:
                 holder[key] = rng.choice(VALUES)
         if not isinstance(content, dict | list) or not content:
@@ -112,6 +118,10 @@ def damaged_toml(rng: random.Random, path: Path) -> None:
                 )
             case 3:
                 lines[at] = f"{key} = {rng.choice(lines).partition(' = ')[2]}"
+            case 4 | 5:
+                numbers = [i for i, line in enumerate(lines) if NUMBER.search(line)]
+                at = rng.choice(numbers or [at])
+                lines[at] = NUMBER.sub(f"= {rng.choice(TOML_NUMBERS)}", lines[at])
             case _:
                 lines[at] = f"{key} = {rng.choice(TOML_VALUES)}"
         if not any(lines):

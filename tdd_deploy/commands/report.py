@@ -11,6 +11,7 @@ from tdd_deploy.shapes import shown
 from tdd_deploy.simulator.reports.report import SCHEMA_VERSION
 from tdd_deploy.simulator.reports.shape import report_fault
 
+MOST_BYTES = 512 << 20  # 100,000 time steps take 94 MiB
 REMEDY = "Name a folder that simulate wrote with `out`."
 PARTS = {"schema_version", "program", "data", "steps", "layers", "totals", "energy", "energies"}
 
@@ -26,7 +27,7 @@ def report(path: str | PathLike[str]) -> dict[str, Any]:
     """
     path = Path(path)
     file = path / "report.json" if path.is_dir() else path
-    found = read_json(file, REMEDY)
+    found = read_json(file, REMEDY, most=MOST_BYTES)
     if not isinstance(found, dict) or not found.keys() >= PARTS:
         raise BadFile(file, "is no report of a simulation", REMEDY)
     if found["schema_version"] != SCHEMA_VERSION:

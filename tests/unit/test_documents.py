@@ -138,13 +138,15 @@ def test_a_text_of_the_largest_size_is_answered_soon(text, tmp_path):
     assert time.process_time() - begin < 2
 
 
-@pytest.mark.parametrize(("read", "limit"), [(read_json, "MOST_JSON"), (read_toml, "MOST_TOML")])
-def test_a_file_above_the_limit_is_refused(read, limit, tmp_path, monkeypatch):
-    monkeypatch.setattr(documents, limit, 2048)
+def test_a_file_above_the_limit_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(documents, "MOST_TOML", 2048)
     path = tmp_path / "a"
-    path.write_text(" " * 2049)
+    path.write_text("1" + " " * 2048)
     with pytest.raises(BadFile, match="holds more than 2 KiB"):
-        read(path, "name another")
+        read_toml(path, "name another")
+    with pytest.raises(BadFile, match="holds more than 2 KiB"):
+        read_json(path, "name another", most=2048)
+    assert read_json(path, "name another", most=2049) == 1
 
 
 def test_what_is_written_as_json_is_read_back(tmp_path):
