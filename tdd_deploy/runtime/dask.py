@@ -8,9 +8,10 @@ import asyncio
 import logging
 import signal
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
-from functools import reduce
+from functools import partial, reduce
 from itertools import islice
 from operator import add
 from queue import SimpleQueue
@@ -49,26 +50,37 @@ def workers(n: int) -> "Iterator[Client]":
         security = dask.Security.temporary()
     except ImportError as error:
         raise MissingDependency("cryptography", "several workers", "'tdd-deploy[scale]'") from error
+    options = {
+        "n_workers": n,
+        "threads_per_worker": 1,
+        "processes": True,
+        "protocol": "tls",
+        "security": security,
+        "dashboard_address": "127.0.0.1:0",
+        "death_timeout": START_S,
+        "silence_logs": logging.CRITICAL,  # a worker that dies is replaced, which needs no page of log
+    }
     with ExitStack() as stack:
         try:
-            cluster = stack.enter_context(
-                dask.LocalCluster(
-                    n_workers=n,
-                    threads_per_worker=1,
-                    processes=True,
-                    protocol="tls",
-                    security=security,
-                    dashboard_address="127.0.0.1:0",
-                    death_timeout=START_S,
-                    silence_logs=logging.CRITICAL,  # a worker that dies is replaced, which needs no page of log
-                )
-            )
+            cluster = stack.enter_context(_whole(partial(dask.LocalCluster, **options)))
             client = stack.enter_context(dask.Client(cluster))
             client.register_plugin(_deaf_to_ctrl_c(dask))
         except (RuntimeError, OSError) as error:
             remedy = 'Try again. In a script, call the function in a block that begins with if __name__ == "__main__"'
             raise WorkerFailed("the worker processes", "ended while they started", remedy) from error
         yield client
+
+
+def _whole(make: Callable[[], Any]) -> Any:
+    """Make a cluster; an interruption waits until it is made, since half of one would leave processes behind."""
+    with ThreadPoolExecutor(1) as pool:
+        made = pool.submit(make)
+        try:
+            return made.result()
+        except KeyboardInterrupt:
+            with suppress(RuntimeError, OSError):
+                made.result().close()
+            raise
 
 
 def _deaf_to_ctrl_c(dask: Any) -> Any:
