@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 import tdd_deploy as td
 from tdd_deploy.options.vocabulary import Row, TableFormat
 from tdd_deploy.run_folder import BASELINE_VERSION
@@ -166,7 +168,9 @@ def make_report(path: Path) -> None:
 def make_sweep(path: Path) -> None:
     """Write the point that ``reading_sweep`` asks for."""
     out = path.parent / "swept"
-    network, data = path.parent / "network.nir", str(path.parent / "samples.npz")
+    network, data = path.parent / "network.nir", str(path.parent / "unlabeled.npz")
+    with np.load(path.parent / "samples.npz") as labeled:
+        np.savez(data, x=labeled["x"])  # without an accuracy there is no picture, which takes long
     td.sweep(network, data=data, out=out, codes=("delta",), profiles=("cmos45-memory",))
     shutil.copy(out / "sweep.json", path)
 
@@ -203,7 +207,8 @@ def reading_sweep(rng: random.Random, path: Path) -> list[str]:
     """Go on with a sweep."""
     out = path.parent / "swept"
     shutil.copy(path, out / "sweep.json")
-    return ["sweep", *_simulate(path)[1:], "--code", "delta", "--profile", "cmos45-memory", "--out", str(out)]
+    network, data = (str(path.parent / name) for name in ("network.nir", "unlabeled.npz"))
+    return ["sweep", network, "--data", data, "--code", "delta", "--profile", "cmos45-memory", "--out", str(out)]
 
 
 def reading_config(rng: random.Random, path: Path) -> list[str]:

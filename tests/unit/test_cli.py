@@ -139,6 +139,18 @@ def test_a_report_of_another_schema_is_refused(call: Call, tmp_path: Path) -> No
     assert f"is a report of schema 0, not {SCHEMA_VERSION}. Simulate again." in call("report", tmp_path).err
 
 
+def test_a_damaged_report_is_refused_by_its_place(call: Call, tmp_path: Path) -> None:
+    damaged = by_hand.simulation().as_json()
+    damaged["steps"][2]["energy_pj"] = "x"
+    path = tmp_path / "report.json"
+    path.write_text(json.dumps(damaged))
+    for words in (("report", path, "--by", "term"), ("compare", path), ("report", path, "--format", "json")):
+        called = call(*words)
+        assert (called.code, called.out) == (2, "")
+        found = 'is damaged: steps[2].energy_pj must be a number (got "x"). Simulate again.'
+        assert called.err == f"tdd-deploy: {path} {found}\n"
+
+
 def test_profiles_are_listed_and_explained(call: Call) -> None:
     listed = call("profiles").out
     assert all(name in listed for name in profile_names())
