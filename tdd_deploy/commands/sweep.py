@@ -51,7 +51,7 @@ class Point:
     delta_threshold: float | None  # None is as the file says
 
 
-_AMOUNT = Number(least=0)
+_AMOUNT = Number(least=0, most=1e30)  # more overflows in a picture
 _ROW: dict[str, Shape] = {
     **dict.fromkeys(("run", "program", "code"), TEXT),
     "bits": Maybe(POSITIVE),
