@@ -6,6 +6,7 @@ take long is refused before it is parsed.
 
 import json
 import math
+import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from itertools import chain
@@ -76,7 +77,8 @@ def _read_text(path: Path, most: int, remedy: str) -> str:
         raise BadFile(path, "is a pipe or a device", remedy)
     try:
         with path.open("rb") as file:
-            content = file.read(most + 1)
+            size = os.fstat(file.fileno()).st_size
+            content = file.read(min(size, most) + 1)  # that much memory is taken at once
     except (FileNotFoundError, NotADirectoryError) as error:
         raise BadFile(path, "is missing", remedy) from error
     except IsADirectoryError as error:
