@@ -16,7 +16,7 @@ from tdd_deploy.options.vocabulary import Row, TableFormat
 from tdd_deploy.run_folder import BASELINE_VERSION
 from tests.by_hand import ANN_BASELINE
 
-LONG = "long " * 20_000
+LONG = "long " * 2_000
 DEEP = json.loads("[" * 40 + "]" * 40)
 VALUES = [
     *(None, True, -1, 0, 0.5, 7, 1e308, 1e-320, 2**62, 2**63, 10**400, float("nan"), float("inf")),
