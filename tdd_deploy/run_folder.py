@@ -1,19 +1,44 @@
 """The folder of a training run: the names of its files, and the record that they hold."""
 
-import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeGuard
 
+from .documents import read_json
 from .errors import BadFile
-from .files import make_folder, read_json
+from .files import make_folder
+from .shapes import COUNT, FRACTION, POSITIVE, TEXT, Each, ListOf, Maybe, Number, Shape, Table, fault_in, shown
 
 BASELINE_VERSION = 3  # schema of baseline.json
 RECORD_VERSION = 1  # schema of train.json
 LARGEST = 2.0**100  # of a number in a record
-DEEPEST = 32  # lists and tables in each other; a record has six
+_RESULT: dict[str, Shape] = {
+    "split": TEXT,
+    "bits": Maybe(POSITIVE),
+    "n_samples": POSITIVE,
+    "n_correct": COUNT,
+    "accuracy": FRACTION,
+    "effective_macs": Each(Number(least=0)),
+}
+_BASELINE = Table(
+    {
+        "network": TEXT,
+        "input_shape": ListOf(POSITIVE),
+        "n_classes": POSITIVE,
+        "data": Table(
+            {
+                "name": TEXT,
+                "input_scale": Number(least=0, above=True),
+                "splits": Each(Table({"n_samples": POSITIVE, "files": Each(TEXT)})),
+            }
+        ),
+        "quantization": Table({"method": TEXT}),
+        "layers": ListOf(Table({"name": TEXT, "kind": TEXT, "macs": COUNT})),
+        "results": ListOf(Table(_RESULT), least=1),
+    }
+)
 
 
 class _File:
@@ -66,10 +91,10 @@ class RunFolder:
         if not isinstance(found, dict) or "schema_version" not in found:
             raise BadFile(file, "is no baseline", remedy)
         if found["schema_version"] != BASELINE_VERSION:
-            version = f"is a baseline of schema {found['schema_version']}, not {BASELINE_VERSION}"
+            version = f"is a baseline of schema {shown(found['schema_version'])}, not {BASELINE_VERSION}"
             raise BadFile(file, version, "train the ANN again")
-        if not _is_whole(found):
-            raise BadFile(file, "is damaged", remedy)
+        if fault := fault_in(found, _BASELINE) or next(_contradictions(found), ""):
+            raise BadFile(file, fault, remedy)
         return found
 
     def make(self) -> None:
@@ -150,7 +175,6 @@ class RunFolder:
             raise BadFile(self.train_json, f"is a record of schema {version}, not {RECORD_VERSION}", remedy)
         if not (
             version == RECORD_VERSION
-            and _is_plain(found)
             and all(isinstance(found.get(name), dict) for name in ("options", "data"))
             and isinstance(found.get("epochs"), list)
             and all(_is_epoch(entry, number) for number, entry in enumerate(found["epochs"], 1))
@@ -166,37 +190,17 @@ class RunFolder:
             return None
 
 
-def _is_whole(found: Mapping[str, Any]) -> bool:
-    """Decide whether a baseline has all its parts, and each result the numbers of every layer."""
-    parts = {"network", "input_shape", "n_classes", "quantization"}
-    try:
-        names = [layer["name"] for layer in found["layers"] if layer["kind"] and layer["macs"] >= 0]
-        splits = found["data"]["splits"]
-        has_scale = found["data"]["input_scale"] > 0
-        are_whole = [
-            list(row["effective_macs"]) == names
-            and sum(row["effective_macs"].values()) >= 0
-            and splits[row["split"]]["n_samples"] == row["n_samples"]
-            and splits[row["split"]].keys() >= {"files"}
-            and row["accuracy"] * row["n_samples"] <= row["n_samples"] >= row["n_correct"]
-            and row.keys() >= {"bits"}
-            for row in found["results"]
-        ]
-    except (LookupError, TypeError, AttributeError):
-        return False
-    return found.keys() >= parts and has_scale and bool(are_whole) and all(are_whole)
-
-
-def _is_plain(found: object) -> bool:
-    """Decide whether numbers are finite, and nothing lies too deep; without recursion, which a file could exhaust."""
-    left = [(found, 0)]
-    while left:
-        value, depth = left.pop()
-        if depth > DEEPEST or (isinstance(value, float) and not math.isfinite(value)):
-            return False
-        if isinstance(value, dict | list):
-            left += [(each, depth + 1) for each in (value.values() if isinstance(value, dict) else value)]
-    return True
+def _contradictions(baseline: Mapping[str, Any]) -> Iterator[str]:
+    """Yield results that are not of all layers and of the samples of their split."""
+    names = [layer["name"] for layer in baseline["layers"]]
+    splits = baseline["data"]["splits"]
+    for i, row in enumerate(baseline["results"]):
+        if list(row["effective_macs"]) != names:
+            yield f"is damaged: results[{i}].effective_macs does not name the layers"
+        if row["split"] not in splits or splits[row["split"]]["n_samples"] != row["n_samples"]:
+            yield f"is damaged: results[{i}] is not of the samples in data.splits"
+        if row["n_correct"] > row["n_samples"]:
+            yield f"is damaged: results[{i}].n_correct is more than n_samples"
 
 
 def _is_epoch(entry: Any, number: int) -> bool:

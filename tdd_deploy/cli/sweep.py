@@ -52,7 +52,7 @@ def _print(found: Mapping[str, Any]) -> None:
     columns = (*left, *thresholds, "accuracy", "synops", *(f"nJ, {name}" for name in names), "")
     table = make_table(*columns, left=left)
     for point in found["points"]:
-        energies = (point["energy_nj"][name] for name in names)
+        energies = (point["energy_nj"].get(name) for name in names)
         table.add_row(
             point["run"],
             point["code"],

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from tdd_deploy.data import Choice
-from tdd_deploy.errors import BadOption, Interrupted
+from tdd_deploy.documents import read_json
+from tdd_deploy.errors import BadFile, BadOption, Interrupted
 from tdd_deploy.files import check_folder, make_folder, replacing, write_json
 from tdd_deploy.options.dataset import CalibrationData, StoredData
 from tdd_deploy.options.declare import gather, options_of
@@ -25,6 +26,7 @@ from tdd_deploy.options.vocabulary import CodeChoice
 from tdd_deploy.program import Program
 from tdd_deploy.run_folder import RunFolder
 from tdd_deploy.runtime.run import run
+from tdd_deploy.shapes import FRACTION, NUMBER, POSITIVE, TEXT, Each, ListOf, Maybe, Number, Shape, Table, fault_in
 from tdd_deploy.simulator.reports.tables import input_lines
 
 from .load import chosen_samples, load, load_all
@@ -47,6 +49,21 @@ class Point:
     bits: int | None
     input_threshold: float
     delta_threshold: float | None  # None is as the file says
+
+
+_AMOUNT = Number(least=0, most=1e30)  # more overflows in a picture
+_ROW: dict[str, Shape] = {
+    **dict.fromkeys(("run", "program", "code"), TEXT),
+    "bits": Maybe(POSITIVE),
+    "input_threshold": NUMBER,
+    "delta_threshold": Maybe(NUMBER),
+    "trained": Table({}),
+    "accuracy": Maybe(FRACTION),
+    "inputs": ListOf(TEXT),
+    **dict.fromkeys(("spikes", "delta_events", "synops_effective"), _AMOUNT),
+    "energy_nj": Each(Maybe(_AMOUNT)),
+}
+_SWEEP = Table({"schema_version": POSITIVE, "grid": Table({}), "points": ListOf(Table(_ROW))})
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -186,13 +203,15 @@ def _known(job: _Sweep) -> dict[str, Any]:
 def _finished(path: Path, known: Mapping[str, Any]) -> dict[Point, Row]:
     """Return the rows of a sweep that was begun on the same data at the same prices."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        if found["schema_version"] != SCHEMA_VERSION or found["grid"] != json.loads(json.dumps(known)):
-            return {}
-        fields = Point.__dataclass_fields__
-        return {Point(**{name: row[name] for name in fields}): row for row in found["points"]}
-    except (OSError, ValueError, KeyError, TypeError):  # none, or damaged: it is done again
+        found = read_json(path, "sweep again")
+    except BadFile:  # none, or damaged: it is done again
         return {}
+    if fault_in(found, _SWEEP) or found["schema_version"] != SCHEMA_VERSION:
+        return {}
+    if found["grid"] != json.loads(json.dumps(known)):
+        return {}
+    fields = Point.__dataclass_fields__
+    return {Point(**{name: row[name] for name in fields}): row for row in found["points"]}
 
 
 def _write(out: Path, known: Mapping[str, Any], rows: Mapping[Point, Mapping[str, Any]]) -> dict[str, Any]:
@@ -210,8 +229,9 @@ def _write(out: Path, known: Mapping[str, Any], rows: Mapping[Point, Mapping[str
         writer.writeheader()
         writer.writerows(flat)
     if profile is not None and all(row["accuracy"] is not None for row in points):
+        drawn = [row for row in points if row["energy_nj"].get(profile) is not None]
         with replacing(out / "sweep.svg") as part:
-            part.write_text(accuracy_by_energy(points, profile), encoding="utf-8")
+            part.write_text(accuracy_by_energy(drawn, profile), encoding="utf-8")
     return found
 
 

@@ -106,6 +106,17 @@ def test_what_is_damaged_is_done_again(run_folder, tmp_path, damage):
     assert swept(run_folder, out, codes=("delta",)) == whole
 
 
+@pytest.mark.parametrize(
+    ("key", "value"), [("accuracy", "x"), ("energy_nj", {"loihi2": []}), ("trained", 1), ("bits", "4")]
+)
+def test_a_point_with_a_wrong_value_is_done_again(run_folder, tmp_path, key, value):
+    out = tmp_path / "out"
+    whole = swept(run_folder, out, codes=("delta",))
+    damaged = {**whole, "points": [{**whole["points"][0], key: value}]}
+    (out / "sweep.json").write_text(json.dumps(damaged))
+    assert swept(run_folder, out, codes=("delta",)) == whole
+
+
 def test_what_cannot_be_swept_is_refused_before_anything_runs(run_folder, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(BadFile, match=r"is a file\. Name a folder"):

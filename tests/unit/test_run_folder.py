@@ -143,13 +143,13 @@ CHANGES = [
 def test_a_record_that_is_missing_or_damaged_says_nothing_and_cannot_be_read(text, tmp_path):
     made = run(tmp_path, text)
     assert (made.options(["method"]), made.learned_scale("uint8"), made.is_ann) == ({}, None, False)
-    with pytest.raises(BadFile, match=r"train\.json is .*\. Start again\."):
+    with pytest.raises(BadFile, match=r"train\.json .*\. Start again\."):
         made.read_record("start again")
 
 
 @pytest.mark.parametrize("changes", CHANGES, ids=range(len(CHANGES)))
 def test_a_record_with_values_that_no_run_writes_is_damaged(changes, tmp_path):
-    with pytest.raises(BadFile, match=r"train\.json is .*damaged|train\.json is not JSON|train\.json is nested"):
+    with pytest.raises(BadFile, match=r"train\.json .*\. Start again\."):
         run(tmp_path, RECORD | changes).read_record("start again")
 
 
