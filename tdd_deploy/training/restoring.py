@@ -39,6 +39,8 @@ def check_state(saved: object, now: Mapping[str, Tensor]) -> None:
         _check_tensor(saved[name], tensor.shape, tensor.dtype)
         if not bool(saved[name].isfinite().all()):
             raise NotFinite(name)
+        if name.endswith("running_var") and bool((saved[name] < 0).any()):
+            raise ValueError("a negative variance")
 
 
 def optimizer_state(saved: Any, optimizer: torch.optim.Optimizer, *, done: int) -> dict[str, Any]:

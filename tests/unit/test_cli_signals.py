@@ -99,3 +99,21 @@ def test_a_signal_that_a_module_turned_into_another_exception_is_recognized() ->
     with pytest.raises(KeyboardInterrupt):
         os.kill(os.getpid(), signal.SIGTERM)
     assert signals.was_interrupted()
+
+
+@pytest.mark.usefixtures("handlers")
+def test_a_signal_while_python_ends_changes_nothing() -> None:
+    signals.end_like_ctrl_c()
+    signals.end_in_peace()
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        os.kill(os.getpid(), number)
+    assert signal.getsignal(signal.SIGINT) == signal.SIG_DFL
+
+
+def test_a_signal_in_a_callback_at_the_end_leaves_the_exit_code(tmp_path: Path) -> None:
+    code = (
+        "import atexit, os, signal, sys; from tdd_deploy.cli import main; "
+        "atexit.register(os.kill, os.getpid(), signal.SIGTERM); sys.argv = ['tdd-deploy', 'profiles']; main()"
+    )
+    called = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (called.returncode, called.stderr) == (0, "")
