@@ -3,26 +3,47 @@
 import json
 import os
 import sys
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from tdd_deploy.text import shortened, visible
+
 from .flags import with_flags
 
 if TYPE_CHECKING:
-    from rich.console import Console
     from rich.table import Table
 
     from tdd_deploy.training import Watcher
 
+    from .terminal import Console
+
+FIRST_ROWS, LAST_ROWS = 80, 20  # of a table with more rows than both
+
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+
+
+def echo(text: str, *, err: bool = False) -> None:
+    """Print lines as they are; the streams make control characters visible."""
+    file = sys.stderr if err else sys.stdout
+    file.write(f"{text}\n")
+    file.flush()
 
 
 def echo_json(values: Mapping[str, Any]) -> None:
     """Print a JSON object in one line; texts in it name flags."""
-    click.echo(with_flags(json.dumps(values, allow_nan=False)))
+    text = with_flags(json.dumps(values, allow_nan=False))
+    echo(text.replace("\x7f", r"\u007f"))  # the one control character that JSON leaves as it is
+
+
+def echo_usage(error: click.ClickException) -> None:
+    """Print an error of click, on stderr; it may quote a long value."""
+    message = shortened(visible(error.format_message()))
+    is_usage = isinstance(error, click.UsageError)
+    shown = click.UsageError(message, error.ctx) if is_usage else click.ClickException(message)
+    shown.show(sys.stderr)
 
 
 def make_table(*columns: str, left: Collection[str] = (), fold: bool = True) -> "Table":
@@ -36,9 +57,41 @@ def make_table(*columns: str, left: Collection[str] = (), fold: bool = True) -> 
     return table
 
 
+def print_table(
+    table: "Table",
+    rows: Sequence[Sequence[str]],
+    *,
+    total: Sequence[str] = (),
+    what: str = "rows",
+    whole: str = "--json prints all of them",
+) -> None:
+    """Print a table; of very many rows the first and the last ones.
+
+    Args:
+        table: its columns.
+        rows: a text per column.
+        total: a last row, apart from the others.
+        what: what the rows are.
+        whole: where all rows are.
+    """
+    n_left_out = max(0, len(rows) - FIRST_ROWS - LAST_ROWS)
+    for row in rows[:FIRST_ROWS] if n_left_out else rows:
+        table.add_row(*row)
+    if n_left_out:
+        table.add_row("...")
+        for row in rows[-LAST_ROWS:]:
+            table.add_row(*row)
+    if total:
+        table.add_section()
+        table.add_row(*total)
+    console().print(table)
+    if n_left_out:
+        say([f"{n_left_out:,} of {len(rows):,} {what} are left out; {whole}"])
+
+
 def console() -> "Console":
     """Return the console of stdout; a pipe has no width, so a table is as wide as it needs."""
-    from rich.console import Console
+    from .terminal import Console
 
     return Console(width=None if sys.stdout.isatty() else 200)
 
@@ -47,7 +100,7 @@ def say(lines: Iterable[str]) -> None:
     """Print lines, parameters as flags."""
     out = console()
     for line in lines:
-        out.print(with_flags(line), highlight=False, markup=False, soft_wrap=True)
+        out.print(with_flags(line), soft_wrap=True)
 
 
 def samples_progress(what: str) -> AbstractContextManager[Callable[[int, int], None]]:
@@ -65,7 +118,10 @@ def training_progress() -> "Iterator[Watcher]":
 
     out = Console(stderr=True, soft_wrap=True)
     columns = (TextColumn("epoch"), BarColumn(), MofNCompleteColumn(), TextColumn("loss {task.fields[loss]:.4f}"))
-    with Progress(*columns, console=out, transient=True, disable=not (is_first() and sys.stderr.isatty())) as bar:
+    is_shown = is_first() and sys.stderr.isatty()
+    with Progress(
+        *columns, console=out, transient=True, disable=not is_shown, redirect_stdout=False, redirect_stderr=False
+    ) as bar:
         task = bar.add_task("epoch", total=None, loss=0.0)
 
         class Shown:
