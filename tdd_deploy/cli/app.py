@@ -1,7 +1,7 @@
 """The command line: each command wraps the function of its name in ``commands``.
 
 Exit codes: 0 yes; 1 the answer is no; 2 usage or bad file; 3 an optional part is missing; 4 internal error;
-130 interrupted. Tables and JSON go to stdout, progress and errors to stderr.
+130 interrupted, by Ctrl-C, SIGTERM or SIGHUP. Tables and JSON go to stdout, progress and errors to stderr.
 """
 
 import os
@@ -80,6 +80,7 @@ def cli() -> None:
 
 
 def main() -> None:
+<<<<<<< HEAD
     """Run the command line and exit."""
     with guarded_streams() as has_stdout:
         code = _run(has_stdout=has_stdout)
@@ -88,6 +89,9 @@ def main() -> None:
 
 def _run(*, has_stdout: bool) -> int:
     """Run the command line; print errors, and return the exit code."""
+=======
+    """Run the command line and exit; ``cli.main`` has set the signals."""
+>>>>>>> main
     try:
         if not has_stdout:
             raise BadFile("stdout", "is closed", f"redirect it to a file, or to {os.devnull}")
@@ -111,6 +115,9 @@ def _run(*, has_stdout: bool) -> int:
         echo(f"tdd-deploy: this machine has too little memory ({error}). {remedy}", err=True)
         code = 2
     except Exception:  # noqa: BLE001  (the last line of defense: say that it is our fault)
+        if was_interrupted():
+            echo("tdd-deploy: interrupted", err=True)
+            return 130
         traceback.print_exc()
         echo("tdd-deploy: internal error: a bug of tdd-deploy, please report it with the lines above", err=True)
         code = 4
