@@ -16,6 +16,7 @@ from tdd_deploy.version import __version__
 
 from .console import echo, echo_usage, is_first
 from .flags import with_flags
+from .signals import was_interrupted
 from .streams import guarded_streams
 
 # A command lives in the module of its name, and is loaded when it is called.
@@ -80,8 +81,7 @@ def cli() -> None:
 
 
 def main() -> None:
-<<<<<<< HEAD
-    """Run the command line and exit."""
+    """Run the command line and exit; ``cli.main`` has set the signals."""
     with guarded_streams() as has_stdout:
         code = _run(has_stdout=has_stdout)
     sys.exit(code)
@@ -89,9 +89,6 @@ def main() -> None:
 
 def _run(*, has_stdout: bool) -> int:
     """Run the command line; print errors, and return the exit code."""
-=======
-    """Run the command line and exit; ``cli.main`` has set the signals."""
->>>>>>> main
     try:
         if not has_stdout:
             raise BadFile("stdout", "is closed", f"redirect it to a file, or to {os.devnull}")

@@ -25,10 +25,10 @@ FIRST_ROWS, LAST_ROWS = 80, 20  # of a table with more rows than both
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 
 
-def echo(text: str, *, err: bool = False) -> None:
-    """Print lines as they are; the streams make control characters visible."""
+def echo(text: str, *, end: str = "\n", err: bool = False) -> None:
+    """Print a text as it is; the streams make control characters visible."""
     file = sys.stderr if err else sys.stdout
-    file.write(f"{text}\n")
+    file.write(f"{text}{end}")
     file.flush()
 
 
@@ -41,9 +41,10 @@ def echo_json(values: Mapping[str, Any]) -> None:
 def echo_usage(error: click.ClickException) -> None:
     """Print an error of click, on stderr; it may quote a long value."""
     message = shortened(visible(error.format_message()))
-    is_usage = isinstance(error, click.UsageError)
-    shown = click.UsageError(message, error.ctx) if is_usage else click.ClickException(message)
-    shown.show(sys.stderr)
+    if isinstance(error, click.UsageError):
+        click.UsageError(message, error.ctx).show(sys.stderr)
+    else:
+        click.ClickException(message).show(sys.stderr)
 
 
 def make_table(*columns: str, left: Collection[str] = (), fold: bool = True) -> "Table":

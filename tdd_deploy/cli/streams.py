@@ -1,9 +1,10 @@
-"""Standard streams while a command runs: control characters are shown, and a stream that fails ends no command badly."""
+"""Standard streams while a command runs: control characters are shown, and a failure to write is no internal error."""
 
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TextIO, cast
 
 from tdd_deploy.errors import BadFile
@@ -39,7 +40,8 @@ class Stream:
     def write(self, text: str) -> int:
         """Write a text; return its length."""
         shown = text if self._is_raw else visible(text, lines=True)
-        self._guarded(lambda: self._encoded(shown))
+        if shown:  # click writes an empty text to find out what a stream takes, and ignores all errors
+            self._guarded(lambda: self._encoded(shown))
         return len(text)
 
     def writelines(self, lines: Iterable[str]) -> None:
@@ -91,7 +93,7 @@ def guarded_streams() -> Iterator[bool]:
     """
     _open_closed()
     before = sys.stdout, sys.stderr
-    with open(os.devnull, "w", encoding="utf-8") as nowhere:
+    with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
         sys.stdout = cast("TextIO", Stream(before[0] or nowhere, is_stdout=True))
         sys.stderr = cast("TextIO", Stream(before[1] or nowhere, is_stdout=False))
         try:
