@@ -1,7 +1,7 @@
 """Texts that may hold anything, such as names from files: made visible, cut to a length, or written as CSV."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
 MOST_CHARACTERS = 1000  # of a line for people
 # What spreadsheets take for the beginning of a formula, in half and full width.
@@ -47,12 +47,18 @@ def shortened_lines(text: str) -> str:
     return "\n".join(map(shortened, text.split("\n")))
 
 
-def as_csv(rows: Iterable[Iterable[Cell]]) -> str:
-    """Format rows as CSV, numbers in full.
+def csv_lines(rows: Iterable[Iterable[Cell]]) -> str:
+    """Format rows as lines of CSV, numbers in full.
 
     Texts are made visible. One that a spreadsheet would execute as a formula gets an apostrophe before it.
     """
     return "".join(",".join(map(_csv_cell, row)) + "\n" for row in rows)
+
+
+def csv_table(rows: Sequence[Mapping[str, Cell]]) -> str:
+    """Format rows as CSV, with a column for every name that one of them has."""
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    return csv_lines([names, *([row.get(name) for name in names] for row in rows)]) if rows else ""
 
 
 def _csv_cell(cell: Cell) -> str:

@@ -1,6 +1,5 @@
 """The result of a simulation: one JSON object, and rows for tables."""
 
-import csv
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from importlib import metadata
@@ -22,6 +21,7 @@ from tdd_deploy.simulator.hardware.placement import Placement, placement_json
 from tdd_deploy.simulator.hardware.profiles import Profile
 from tdd_deploy.simulator.hardware.timing import BASIS, run_time
 from tdd_deploy.simulator.routes import COSTS
+from tdd_deploy.text import csv_table
 
 from .summary import Columns, Summary, flat, summarize, to_frame
 
@@ -301,11 +301,8 @@ def mean_text(mean: float) -> str:
 
 def write_csv(path: Path, report: Mapping[str, Any]) -> None:
     """Write one line per time step of what ``Simulation.as_json`` returned."""
-    rows = [flat(step) for step in report["steps"]]
-    with replacing(path) as part, part.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, rows[0])
-        writer.writeheader()
-        writer.writerows(rows)
+    with replacing(path) as part:
+        part.write_text(csv_table([flat(step) for step in report["steps"]]), encoding="utf-8")
 
 
 def _sum(counts: Counts, name: str, cells: tuple[Any, Any]) -> int:

@@ -1,6 +1,5 @@
 """A grid of simulations: networks, codes, bits and thresholds, with the accuracy and the energy of each."""
 
-import csv
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -26,6 +25,7 @@ from tdd_deploy.program import Program
 from tdd_deploy.run_folder import RunFolder
 from tdd_deploy.runtime.run import run
 from tdd_deploy.simulator.reports.tables import input_lines
+from tdd_deploy.text import csv_table
 
 from .load import chosen_samples, load, load_all
 from .pricing import Prices, place_program, price
@@ -204,11 +204,8 @@ def _write(out: Path, known: Mapping[str, Any], rows: Mapping[Point, Mapping[str
     points = [{**row, "is_best": is_best} for row, is_best in zip(rows.values(), best, strict=True)]
     found = {"schema_version": SCHEMA_VERSION, "grid": known, "profile": profile, "points": points}
     write_json(out / "sweep.json", found)
-    with replacing(out / "sweep.csv") as part, part.open("w", newline="", encoding="utf-8") as file:
-        flat = [_flat(row) for row in points]
-        writer = csv.DictWriter(file, list(dict.fromkeys(name for row in flat for name in row)))
-        writer.writeheader()
-        writer.writerows(flat)
+    with replacing(out / "sweep.csv") as part:
+        part.write_text(csv_table([_flat(row) for row in points]), encoding="utf-8")
     if profile is not None and all(row["accuracy"] is not None for row in points):
         with replacing(out / "sweep.svg") as part:
             part.write_text(accuracy_by_energy(points, profile), encoding="utf-8")
