@@ -2,14 +2,17 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeVar
 
 MOST_CHARACTERS = 1000  # of a line for people
+FIRST_ROWS, LAST_ROWS = 80, 20  # of a table for people with more rows than both
 # What spreadsheets take for the beginning of a formula, in half and full width.
 FORMULA = "=+-@\N{FULLWIDTH EQUALS SIGN}\N{FULLWIDTH PLUS SIGN}\N{FULLWIDTH HYPHEN-MINUS}\N{FULLWIDTH COMMERCIAL AT}"
+Row = TypeVar("Row")
 Cell = object  # of a CSV table: None is an empty cell; what is no text is written in full
 
 _SUSPECT = re.compile(r"[^ -~]")
-_QUOTED = re.compile(r'[,;"\s]')  # some spreadsheets split at semicolons
+_QUOTED = re.compile(r'[,;"]')  # some spreadsheets split at semicolons
 
 
 def visible(text: str, *, lines: bool = False) -> str:
@@ -47,6 +50,11 @@ def shortened_lines(text: str) -> str:
     return "\n".join(map(shortened, text.split("\n")))
 
 
+def ends(rows: Sequence[Row]) -> tuple[Sequence[Row], Sequence[Row]]:
+    """Return the first and the last rows of a very long table; else all rows, and none."""
+    return (rows, []) if len(rows) <= FIRST_ROWS + LAST_ROWS else (rows[:FIRST_ROWS], rows[-LAST_ROWS:])
+
+
 def csv_lines(rows: Iterable[Iterable[Cell]]) -> str:
     """Format rows as lines of CSV, numbers in full.
 
@@ -64,6 +72,8 @@ def csv_table(rows: Sequence[Mapping[str, Cell]]) -> str:
 def _csv_cell(cell: Cell) -> str:
     if cell is None:
         return ""
+    if isinstance(cell, int | float):
+        return str(cell)
     text = visible(str(cell))
     if isinstance(cell, str) and text.lstrip().startswith(tuple(FORMULA)):
         text = f"'{text}"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from tdd_deploy.text import shortened, visible
+from tdd_deploy.text import ends, shortened, visible
 
 from .flags import with_flags
 
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from tdd_deploy.training import Watcher
 
     from .terminal import Console
-
-FIRST_ROWS, LAST_ROWS = 80, 20  # of a table with more rows than both
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 
@@ -75,19 +73,15 @@ def print_table(
         what: what the rows are.
         whole: where all rows are.
     """
-    n_left_out = max(0, len(rows) - FIRST_ROWS - LAST_ROWS)
-    for row in rows[:FIRST_ROWS] if n_left_out else rows:
+    first, last = ends(rows)
+    for row in (*first, ["..."], *last) if last else first:
         table.add_row(*row)
-    if n_left_out:
-        table.add_row("...")
-        for row in rows[-LAST_ROWS:]:
-            table.add_row(*row)
     if total:
         table.add_section()
         table.add_row(*total)
     console().print(table)
-    if n_left_out:
-        say([f"{n_left_out:,} of {len(rows):,} {what} are left out; {whole}"])
+    if last:
+        say([f"{len(rows) - len(first) - len(last):,} of {len(rows):,} {what} are left out; {whole}"])
 
 
 def console() -> "Console":
