@@ -10,6 +10,7 @@ from tdd_deploy.files import replacing
 from tdd_deploy.text import ends, visible
 
 from .pictures import pictures
+from .pictures import require as require_matplotlib
 from .report import mean_text
 from .tables import (
     binned_line,
@@ -28,12 +29,16 @@ if TYPE_CHECKING:
 
 
 def require() -> None:
-    """Raise MissingDependency when the libraries for a report are not installed."""
-    for package in ("matplotlib", "jinja2"):
-        try:
-            __import__(package)
-        except ImportError as error:
-            raise MissingDependency(package, "report.html", "'tdd-deploy[report]'") from error
+    """Check that the libraries for a report are installed.
+
+    Raises:
+        MissingDependency: one is not.
+    """
+    require_matplotlib("report.html")
+    try:
+        import jinja2  # noqa: F401, PLC0415  (an optional part)
+    except ImportError as error:
+        raise MissingDependency("jinja2", "report.html", "'tdd-deploy[report]'") from error
 
 
 def write_html(path: Path, report: Mapping[str, Any]) -> None:

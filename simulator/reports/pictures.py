@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from tdd_deploy.errors import MissingDependency
 from tdd_deploy.text import shortened, visible
 
 if TYPE_CHECKING:
@@ -71,6 +72,18 @@ class Bins:
         axes.set_xlabel(f"time step{means}")
         if self.n <= MOST_SQUARES:
             axes.set_xticks(range(self.first, self.first + self.n))
+
+
+def require(needed_for: str) -> None:
+    """Check that the library for pictures is installed.
+
+    Raises:
+        MissingDependency: it is not.
+    """
+    try:
+        import matplotlib  # noqa: F401, PLC0415  (an optional part)
+    except ImportError as error:
+        raise MissingDependency("matplotlib", needed_for, "'tdd-deploy[report]'") from error
 
 
 def pictures(report: Report) -> list[Picture]:

@@ -24,6 +24,7 @@ from tdd_deploy.options.vocabulary import CodeChoice
 from tdd_deploy.program import Program
 from tdd_deploy.run_folder import RunFolder
 from tdd_deploy.runtime.run import run
+from tdd_deploy.simulator.reports import pictures
 from tdd_deploy.simulator.reports.tables import input_lines
 from tdd_deploy.text import csv_table
 
@@ -58,6 +59,11 @@ class _Sweep:
     steps: SeededSteps
     grid: Grid
     prices: Prices
+
+    @property
+    def is_drawn(self) -> bool:
+        """Whether there is a picture: points need labels, and a profile with prices."""
+        return any(profile.prices for profile in self.prices.profiles) and self.data.open_chosen().labeled
 
     def points(self) -> Iterator[tuple[Path, Point]]:
         """Yield every combination.
@@ -141,12 +147,15 @@ def sweep(
 
     Raises:
         Interrupted: Ctrl-C; the finished points are kept.
-        TddDeployError: anything wrong with a file, the data or an option.
+        MissingDependency: matplotlib is not installed, which sweep.svg needs; nothing was simulated.
+        TddDeployError: anything else wrong with a file, the data or an option.
     """
     check_folder(out, ("sweep.json", "sweep.csv", "sweep.svg"))
     programs = {Path(path): load(path, model) for path in runs}
     prices = Prices.of(Pricing(energy=bool(grid.profiles), profiles=grid.profiles))
     job = _Sweep(programs=programs, data=data, steps=steps, grid=grid, prices=prices)
+    if job.is_drawn:
+        pictures.require("sweep.svg")
     known = _known(job)
     points = list(job.points())
     rows = _finished(out / "sweep.json", known)
@@ -197,8 +206,6 @@ def _finished(path: Path, known: Mapping[str, Any]) -> dict[Point, Row]:
 
 def _write(out: Path, known: Mapping[str, Any], rows: Mapping[Point, Mapping[str, Any]]) -> dict[str, Any]:
     """Write the finished points; return the contents of sweep.json."""
-    from tdd_deploy.simulator.reports.pictures import accuracy_by_energy
-
     profile = next(_priced(rows), None)
     best = pareto([(row["energy_nj"].get(profile), row["accuracy"]) for row in rows.values()])
     points = [{**row, "is_best": is_best} for row, is_best in zip(rows.values(), best, strict=True)]
@@ -208,7 +215,7 @@ def _write(out: Path, known: Mapping[str, Any], rows: Mapping[Point, Mapping[str
         part.write_text(csv_table([_flat(row) for row in points]), encoding="utf-8")
     if profile is not None and all(row["accuracy"] is not None for row in points):
         with replacing(out / "sweep.svg") as part:
-            part.write_text(accuracy_by_energy(points, profile), encoding="utf-8")
+            part.write_text(pictures.accuracy_by_energy(points, profile), encoding="utf-8")
     return found
 
 
