@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from tdd_deploy.training import Watcher
 
     from .terminal import Console
+
+LEAST_TEXT = 12  # characters of a column of texts on a narrow terminal
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 
@@ -45,14 +48,14 @@ def echo_usage(error: click.ClickException) -> None:
         click.ClickException(message).show(sys.stderr)
 
 
-def make_table(*columns: str, left: Collection[str] = (), fold: bool = True) -> "Table":
+def make_table(*columns: str, left: Collection[str] = ()) -> "Table":
     """Make a table without lines: columns in ``left`` hold texts, the others numbers."""
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)
     for name in columns:
         justify: Literal["left", "right"] = "left" if name in left else "right"
-        table.add_column(name, justify=justify, overflow="fold" if fold else "ellipsis")
+        table.add_column(name, justify=justify, overflow="fold", no_wrap=name not in left)
     return table
 
 
@@ -79,16 +82,28 @@ def print_table(
     if total:
         table.add_section()
         table.add_row(*total)
-    console().print(table)
+    console(at_least=_least_width(table)).print(table)
     if last:
         say([f"{len(rows) - len(first) - len(last):,} of {len(rows):,} {what} are left out; {whole}"])
 
 
-def console() -> "Console":
-    """Return the console of stdout; a pipe has no width, so a table is as wide as it needs."""
+def _least_width(table: "Table") -> int:
+    """Compute the width in which numbers are whole, and texts of several characters side by side."""
+    from rich.cells import cell_len
+
+    widths = [max(map(cell_len, map(visible, map(str, (column.header, *column.cells))))) for column in table.columns]
+    least = [
+        width if column.no_wrap else min(width, LEAST_TEXT) for column, width in zip(table.columns, widths, strict=True)
+    ]
+    return sum(least) + 2 * (len(least) - 1)
+
+
+def console(*, at_least: int = 0) -> "Console":
+    """Return the console of stdout; a pipe has no width, and a narrow terminal breaks the lines of a table itself."""
     from .terminal import Console
 
-    return Console(width=None if sys.stdout.isatty() else 200)
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 200
+    return Console(width=max(width, at_least))
 
 
 def say(lines: Iterable[str]) -> None:

@@ -92,6 +92,7 @@ def guarded_streams() -> Iterator[bool]:
     that writes to the stream would write into that file.
     """
     _open_closed()
+    _forget_bad_sizes()
     before = sys.stdout, sys.stderr
     with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
         sys.stdout = cast("TextIO", Stream(before[0] or nowhere, is_stdout=True))
@@ -100,6 +101,14 @@ def guarded_streams() -> Iterator[bool]:
             yield before[0] is not None
         finally:
             sys.stdout, sys.stderr = before
+
+
+def _forget_bad_sizes() -> None:
+    """Drop the size of a terminal that is no number, or zero: libraries would fail, or print nothing."""
+    for name in ("COLUMNS", "LINES"):
+        value = os.environ.get(name, "1")
+        if not value.isdecimal() or int(value) == 0:
+            del os.environ[name]
 
 
 def _open_closed() -> None:

@@ -11,7 +11,7 @@ from tdd_deploy.text import shortened, visible
 class Console(console.Console):
     """A console of stdout that takes every text as it is: no markup, no emoji, nothing that a terminal would obey."""
 
-    def __init__(self, *, width: int | None) -> None:
+    def __init__(self, *, width: int) -> None:
         super().__init__(width=width, markup=False, emoji=False, highlight=False)
 
     def render_str(self, text: str, **given: Any) -> Text:
