@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tdd_deploy.errors import MissingDependency
-from tdd_deploy.text import shortened, visible
+from tdd_deploy.text import visible
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,7 +25,7 @@ MOST_BARS = 100  # time steps with a bar each
 MOST_SQUARES = 24  # time steps with a square and a number each
 MOST_LAYERS = 40
 MOST_CORES = 1000  # cores with a number
-LONGEST_NAME = 60
+LONGEST_NAME = 32  # characters
 Report = Mapping[str, Any]
 Key = TypeVar("Key")
 
@@ -342,7 +342,10 @@ def _ranges(
 
 def _plain(name: str) -> str:
     """Write a name so that it is not read as a formula, and leaves space for the picture."""
-    return shortened(visible(name), LONGEST_NAME).replace("$", r"\$")
+    shown = visible(name)
+    if len(shown) > LONGEST_NAME:
+        shown = f"{shown[: LONGEST_NAME - 13]}...{shown[-10:]}"
+    return shown.replace("$", r"\$")
 
 
 @dataclass

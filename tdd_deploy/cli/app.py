@@ -4,6 +4,7 @@ Exit codes: 0 yes; 1 the answer is no; 2 usage or bad file; 3 an optional part i
 130 interrupted, by Ctrl-C, SIGTERM or SIGHUP. Tables and JSON go to stdout, progress and errors to stderr.
 """
 
+import errno
 import os
 import sys
 import traceback
@@ -35,6 +36,10 @@ SUMMARIES = {
     "profiles": "List hardware profiles, with every figure and its source.",
     "lava": "Set up Intel's Lava, and run exported bundles in it.",
 }
+
+
+# What the system refuses, wherever a command meets it first.
+REFUSED = {errno.ENAMETOOLONG, errno.EACCES, errno.EPERM, errno.ELOOP, errno.EIO, errno.EMFILE, errno.ENFILE}
 
 
 class Commands(click.Group):
@@ -111,10 +116,14 @@ def _run(*, has_stdout: bool) -> int:
         remedy = "Use a smaller --batch, or fewer --steps or --samples."
         echo(f"tdd-deploy: this machine has too little memory ({error}). {remedy}", err=True)
         code = 2
-    except Exception:  # noqa: BLE001  (the last line of defense: say that it is our fault)
+    except Exception as error:  # noqa: BLE001  (the last line of defense: say that it is our fault)
         if was_interrupted():
             echo("tdd-deploy: interrupted", err=True)
             return 130
+        if isinstance(error, OSError) and error.errno in REFUSED and error.filename is not None:
+            refusal = BadFile(str(error.filename), f"cannot be used ({error.strerror})", "name another file or folder")
+            echo(f"tdd-deploy: {refusal.brief}", err=True)
+            return refusal.exit_code
         traceback.print_exc()
         echo("tdd-deploy: internal error: a bug of tdd-deploy, please report it with the lines above", err=True)
         code = 4
