@@ -64,7 +64,7 @@ def words_of(command: str, folder: Path) -> list[str]:
     places = {
         "NET": str(folder / "net.nir"),
         "DATA": str(folder / "\x1b[31mdata.npz"),
-        "OUT": str(folder / "\x1b]0;out"),
+        "OUT": str(folder / f"\x1b]0;{command[:6]}"),
     }
     words = [places.get(word, word) for word in command.split()]
     return [*words, *(DIALECT if "NET" in command and words[0] != "report" and "plain" not in words else ())]
@@ -81,8 +81,8 @@ def words_of(command: str, folder: Path) -> list[str]:
         "simulate NET --data DATA --json",
         "verify NET --data DATA --against reference --against engine",
         "export NET --target lava --out OUT",
-        "sweep NET --data DATA --out OUT-sweep",
-        "sweep NET --data \x1b[31mnone.npz --out OUT-sweep",
+        "sweep NET --data DATA --out OUT",
+        "sweep NET --data \x1b[31mnone.npz --out OUT",
     ],
 )
 def test_names_of_a_file_are_shown_and_not_obeyed(call: Call, hostile: Path, command: str) -> None:
