@@ -143,7 +143,7 @@ def read_bundle(folder: Path) -> Bundle:
         return _bundle(manifest, arrays)
     except OSError as error:
         raise Refused(f"{error.filename}: {error.strerror}; export the bundle again.") from error
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise Refused(f"{folder / 'manifest.json'} is damaged ({error!r}); export the bundle again.") from error
 
 
