@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tdd_deploy.errors import BadFile
-from tdd_deploy.files import read_json, sha256
+from tdd_deploy.files import read_json, sha256, synchronize
 
 from .plan import KIND
 
@@ -83,10 +83,13 @@ def replacing_bundle(folder: Path) -> Iterator[Path]:
         raise BadFile(folder, f"cannot be made ({error.strerror})", remedy) from error
     try:
         yield beside / "new"
+        for path in (beside / "new", *(beside / "new").rglob("*")):
+            synchronize(path)
         if folder.exists():
             _replace(folder, beside / "new", beside / "old")
         else:
             (beside / "new").rename(place)
+        synchronize(place.parent)
     except OSError as error:
         remedy = "name a folder on a disk with free space"
         raise BadFile(folder, f"cannot be written ({error.strerror})", remedy) from error
@@ -136,11 +139,12 @@ def _exchange(new: Path, folder: Path, spare: Path) -> Path:
     rename = getattr(ctypes.CDLL(None), "renameat2", None)
     if rename and rename(AT_FDCWD, os.fsencode(new), AT_FDCWD, os.fsencode(folder), RENAME_EXCHANGE) == 0:
         return new
-    folder.rename(spare)  # some network file systems cannot exchange
-    try:
+    try:  # some network file systems cannot exchange: a SIGKILL here leaves the old folder as a hidden one
+        folder.rename(spare)
         new.rename(folder)
-    except OSError:
-        spare.rename(folder)
+    except BaseException:
+        if not folder.exists():
+            spare.rename(folder)
         raise
     return spare
 
