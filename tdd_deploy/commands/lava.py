@@ -56,9 +56,10 @@ def lava_run(
     """
     python = environment.require("tdd-deploy lava run")
     if bundle.is_dir() and (others := other_code(bundle)):
+        start = f"read it first, and start {bundle / 'run.py'} with {python}"
         tell(
             f"{bundle} holds other code than tdd-deploy {__version__} ({', '.join(others)}). It is not executed: "
-            f"tdd-deploy executes its own. To execute the bundle's, read it, and start it with {python}."
+            f"tdd-deploy executes its own. To execute the bundle's, {start}."
         )
     return worker.run_bundle(
         bundle,
