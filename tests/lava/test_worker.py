@@ -19,7 +19,7 @@ from tdd_deploy.errors import BadFile, BadOption, WorkerFailed
 from tdd_deploy.exporters.lava import supervisor, worker
 from tdd_deploy.exporters.lava.worker import LavaRun, run_bundle, run_script
 
-PATIENCE_S = 10.0
+PATIENCE_S = 60.0
 
 GOOD = """
 import sys
@@ -73,9 +73,12 @@ import threading
 def fork():
     while not (bundle / "crowd").exists():
         time.sleep(0.02)
-    if not os.fork():
-        time.sleep(12)
+    fork = os.fork()
+    if not fork:
+        time.sleep(1000)
         os._exit(0)
+    (bundle / "part").write_text(str(fork))
+    (bundle / "part").rename(bundle / "fork")
 threading.Thread(target=fork).start()
 worker.run_script""",
 )
@@ -126,6 +129,11 @@ class Place:
         run_id, *processes = (self.bundle / "crowd").read_text().split()
         return run_id, [int(process) for process in processes]
 
+    def forks(self) -> list[int]:
+        """Return the process that a parent forked beside its run."""
+        path = self.bundle / "fork"
+        return [int(path.read_text())] if path.exists() else []
+
     def assert_nothing_is_left(self) -> None:
         run_id, processes = self.crowd()
         wait_until(lambda: not any(is_alive(process) for process in processes))
@@ -161,7 +169,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
     place = Place(tmp_path)
     yield place
     if (place.bundle / "crowd").exists():  # a failing test must not leave what it tests for
-        for process in place.crowd()[1]:
+        for process in [*place.crowd()[1], *place.forks()]:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(process, signal.SIGKILL)
 
@@ -194,8 +202,8 @@ def test_a_run_sees_nothing_of_our_environment(place: Place, monkeypatch: pytest
 
 def test_a_run_that_is_too_slow_is_stopped_and_its_log_is_kept(place: Place) -> None:
     began = time.monotonic()
-    with pytest.raises(WorkerFailed, match=r"bundle was stopped after 2 s\. .*timeout_s") as failed:
-        place.run(SLEEPING, timeout_s=2)
+    with pytest.raises(WorkerFailed, match=r"bundle was stopped after 4 s\. .*timeout_s") as failed:
+        place.run(SLEEPING, timeout_s=4)
     assert time.monotonic() - began < PATIENCE_S
     place.assert_nothing_is_left()
     assert "  | the crowd is there" in str(failed.value)
@@ -280,7 +288,7 @@ def test_nothing_is_left_when_the_parent_is_killed(number: int, place: Place) ->
 
 def test_nothing_is_left_when_a_fork_of_the_killed_parent_lives_on(place: Place) -> None:
     parent = place.start(FORKING_PARENT)
-    time.sleep(0.2)
+    wait_until((place.bundle / "fork").exists)
     parent.kill()
     parent.wait(PATIENCE_S)
     place.assert_nothing_is_left()
@@ -288,7 +296,7 @@ def test_nothing_is_left_when_a_fork_of_the_killed_parent_lives_on(place: Place)
 
 def test_an_exception_in_the_parent_does_not_wait_for_its_forks(place: Place) -> None:
     parent = place.start(FORKING_PARENT)
-    time.sleep(0.2)
+    wait_until((place.bundle / "fork").exists)
     parent.send_signal(signal.SIGINT)
     parent.wait(PATIENCE_S)  # the fork sleeps longer
     place.assert_nothing_is_left()
