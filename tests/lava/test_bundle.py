@@ -258,6 +258,21 @@ def test_a_damaged_bundle_is_refused(
     assert said in answer
 
 
+def test_outputs_follow_a_link_and_never_replace_a_pipe(start: Callable[..., Run], tmp_path: Path) -> None:
+    net = _small()
+    bundle, x = write_bundle(net, tmp_path / "bundle"), np.zeros((1, *net.input_shape), int)
+    (tmp_path / "outputs.npz").symlink_to("elsewhere.npz")
+    run = start(bundle, x)
+    assert run.end() == (0, "")
+    assert run.outputs.is_symlink()
+    assert "output" in np.load(tmp_path / "elsewhere.npz")
+    run.outputs.unlink()
+    os.mkfifo(run.outputs)
+    code, answer = start(bundle, x).end()
+    assert (code, answer) == (2, f"{run.outputs} is no regular file; name one.\n")
+    assert run.outputs.is_fifo()
+
+
 def test_what_lavas_own_neurons_cannot_hold_is_refused(start: Callable[..., Run], tmp_path: Path) -> None:
     net = _small("stock")
     layers = [replace(net.layers[0], v_threshold=np.array(100)), *net.layers[1:]]

@@ -314,7 +314,7 @@ def test_an_interrupted_run_on_workers_leaves_no_process_behind(run_folder: Path
     x = np.zeros((200_000, 1, 8, 8), np.uint8)
     np.savez(tmp_path / "many.npz", x=x)
     command = [sys.executable, "-c", TELLING, "simulate", str(run_folder), "--data", str(tmp_path / "many.npz")]
-    command += ["--steps", "200", "--workers", "2"]
+    command += ["--steps", "20", "--workers", "2"]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     process = subprocess.Popen(command, text=True, start_new_session=True, **pipes)
     assert process.stdout is not None
