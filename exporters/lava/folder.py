@@ -42,8 +42,10 @@ def check_free(folder: Path) -> None:
     """Refuse a place where a bundle would replace something else.
 
     Raises:
-        BadFile: the folder is the current one, holds something else than a bundle, or one that was edited.
+        BadFile: the folder is the current one or a circle of links, holds no bundle, or one that was edited.
     """
+    if folder.is_symlink():
+        raise BadFile(folder, "is a circle of links", "name a new folder")
     if not folder.exists():
         return
     if Path.cwd().is_relative_to(folder.resolve()):

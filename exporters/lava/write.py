@@ -1,6 +1,7 @@
 """Write a Program as a bundle: a folder that anybody with lava-nc can run."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -32,13 +33,11 @@ def write(program: Program, folder: Path, *, mapping: Mapping = "fused") -> None
         BadFile: the folder holds something else or a bundle that was edited, or cannot be written.
     """
     check(program, mapping)
+    place = Path(os.path.realpath(folder)) if folder.is_symlink() else folder  # a link stays; what it names changes
     try:
-        place = (
-            folder.resolve() if folder.is_symlink() else folder
-        )  # a link stays, and the folder that it names changes
         check_free(place)
-    except (OSError, RuntimeError) as error:  # a circle of links; no right to look
-        raise BadFile(folder, f"cannot be read ({error})", "name a new folder") from error
+    except OSError as error:
+        raise BadFile(folder, f"cannot be read ({error.strerror})", "name a new folder") from error
     with replacing_bundle(place) as part:
         _fill(part, program, mapping)
 
