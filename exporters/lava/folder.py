@@ -13,8 +13,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tdd_deploy.documents import read_json
 from tdd_deploy.errors import BadFile
-from tdd_deploy.files import read_json, sha256, synchronize
+from tdd_deploy.files import sha256, synchronize
 
 from .plan import KIND
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from .console import echo_json, json_option, say
+from .console import echo, echo_json, json_option, say
 from .flags import PATH, with_options
 
 
@@ -15,7 +15,7 @@ def lava() -> None:
 
 
 def _tell(sentence: str) -> None:
-    click.echo(sentence, err=True)
+    echo(sentence, err=True)
 
 
 @lava.command(short_help="Make Lava's environment, once.")
@@ -25,7 +25,7 @@ def setup(*, python: Path | None) -> None:
     """Make Lava's environment, once; $TDD_DEPLOY_LAVA_HOME says where, or else the user's cache folder."""
     from tdd_deploy.commands.lava import lava_setup
 
-    click.echo(lava_setup(python=python, tell=_tell))
+    say([str(lava_setup(python=python, tell=_tell))])
 
 
 @lava.command(short_help="Examine the environment, and run two neurons.")
@@ -69,7 +69,5 @@ def run(
 
     options = {"layers": layers, "potentials": potentials}
     took = lava_run(bundle, inputs=inputs, out=out, timeout_s=timeout_s, tell=_tell, **options)
-    click.echo(
-        f"{out}: {took.lava_steps:,} Lava time steps in {took.seconds:.2f} s, "
-        f"after a start of {took.start_seconds:.2f} s"
-    )
+    steps = f"{took.lava_steps:,} Lava time steps in {took.seconds:.2f} s"
+    say([f"{out}: {steps}, after a start of {took.start_seconds:.2f} s"])

@@ -11,7 +11,7 @@ import h5py
 import nir
 
 from tdd_deploy.errors import BadFile
-from tdd_deploy.files import sha256
+from tdd_deploy.files import is_special, sha256
 from tdd_deploy.importers.hdf5 import open_hdf5
 from tdd_deploy.importers.probe import reason
 from tdd_deploy.program import Program
@@ -56,7 +56,8 @@ def read(path: Path, *, dialect: str | None = None, strict: bool = False) -> Pro
 def _digest(path: Path) -> str:
     try:
         if not path.is_file():
-            raise BadFile(path, "is a folder" if path.is_dir() else "is missing", REMEDY)
+            found = "is a folder" if path.is_dir() else "is a pipe or a device" if is_special(path) else "is missing"
+            raise BadFile(path, found, REMEDY)
         return sha256(path)
     except OSError as error:
         raise BadFile(path, f"cannot be read ({error.strerror})", REMEDY) from error
