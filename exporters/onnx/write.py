@@ -1,6 +1,7 @@
 """A Program as an .onnx file."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tdd_deploy.errors import MissingDependency
 from tdd_deploy.files import replacing
@@ -8,6 +9,9 @@ from tdd_deploy.options.vocabulary import Form
 from tdd_deploy.program import Program
 
 from .rules import check
+
+if TYPE_CHECKING:
+    from .splice import Spliced
 
 
 def write(program: Program, path: Path, *, form: Form = "step", fast: bool = False) -> None:
@@ -29,9 +33,9 @@ def write(program: Program, path: Path, *, form: Form = "step", fast: bool = Fal
         BadFile: the file cannot be written.
         MissingDependency: onnx is not installed.
     """
-    content = model(program, form=form, fast=fast)
-    with replacing(path) as part:
-        part.write_bytes(content)
+    content = _make(program, form, fast=fast, layers=False, needed_for="an export to ONNX")
+    with replacing(path) as part, part.open("wb") as file:
+        content.write(file)
 
 
 def model(
@@ -56,6 +60,10 @@ def model(
         BadOption: no such form.
         MissingDependency: onnx is not installed.
     """
+    return _make(program, form, fast=fast, layers=layers, needed_for=needed_for).whole()
+
+
+def _make(program: Program, form: Form, *, fast: bool, layers: bool, needed_for: str) -> "Spliced":
     check(program, form)
     try:
         from .model import make
