@@ -1,5 +1,5 @@
 """``python -m tdd_deploy``, as ``torchrun -m tdd_deploy`` starts it."""
 
-from .cli.app import main
+from .cli import main
 
 main()

@@ -1,11 +1,13 @@
 """Files that are either whole or absent."""
 
+import errno
 import hashlib
 import json
 import os
 import shutil
+import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,17 +17,16 @@ from .errors import BadFile
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary file beside ``path``; rename it to ``path`` if all went well, remove it otherwise.
+    """Yield a temporary file; if all went well, rename it to ``path``, and remove it otherwise.
+
+    Its bytes are on the disk before it has the name. A link stays, and the file that it names is replaced.
 
     Raises:
-        BadFile: ``path`` is a folder, a pipe or a device, its folder is missing or not writable, or the disk is full.
+        BadFile: ``path`` is no regular file, its folder is missing or not writable, or the disk is full.
     """
-    if path.is_dir():
-        raise BadFile(path, "is a folder", "name a file")
-    if path.exists() and not path.is_file():
-        raise BadFile(path, "is a pipe or a device", "name a regular file")
+    target = find_target(path)
     try:
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+        handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
     except OSError as error:
         raise BadFile(
             path, f"cannot be written ({error.strerror})", "name a file in a folder you can write to"
@@ -35,13 +36,36 @@ def replacing(path: Path) -> Iterator[Path]:
     try:
         yield part
         part.chmod(0o666 & ~_umask())
-        part.replace(path)
+        _synchronize(part)
+        part.replace(target)
+        _synchronize(target.parent)
     except OSError as error:
         raise BadFile(
             path, f"cannot be written ({error.strerror})", "name a file on a disk with enough space"
         ) from error
     finally:
         part.unlink(missing_ok=True)
+
+
+def find_target(path: Path) -> Path:
+    """Find the file that would be replaced: ``path``, or what a link names; either may be absent.
+
+    Raises:
+        BadFile: it is a folder, a pipe or a device, or a link that leads nowhere.
+    """
+    try:
+        target = path.resolve() if path.is_symlink() else path
+        mode = target.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return target
+    except (OSError, ValueError, RuntimeError) as error:  # a circle of links; no right to look; a zero byte
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise BadFile(path, f"cannot be written ({reason})", "name a file in a folder you can write to") from error
+    if stat.S_ISDIR(mode):
+        raise BadFile(path, "is a folder", "name a file")
+    if not stat.S_ISREG(mode):
+        raise BadFile(path, "is a pipe or a device", "name a regular file")
+    return target
 
 
 @contextmanager
@@ -51,21 +75,58 @@ def appearing(folder: Path) -> Iterator[Path]:
     Raises:
         BadFile: the folder is not empty, or cannot be made.
     """
-    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+    if folder.exists() and not is_empty(folder):
         raise BadFile(folder, "is not an empty folder", "name a new folder")
-    make_folder(folder.absolute().parent)
+    target = folder.resolve()
+    make_folder(target.parent)
     try:
-        part = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".part", dir=folder.absolute().parent))
+        part = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent))
     except OSError as error:
         raise BadFile(folder, f"cannot be made ({error.strerror})", "name a folder where you can write") from error
     try:
         yield part
         part.chmod(0o777 & ~_umask())
-        part.replace(folder)
+        part.replace(target)
+        _synchronize(target.parent)
     except OSError as error:
         raise BadFile(folder, f"cannot be written ({error.strerror})", "name a folder where you can write") from error
     finally:
         shutil.rmtree(part, ignore_errors=True)
+
+
+@contextmanager
+def filling(folder: Path) -> Iterator[Path]:
+    """Yield a temporary folder; if all went well, move its files to ``folder``, which may hold others.
+
+    A new folder appears whole. In a folder that exists, all files are on the disk before the first one gets its name.
+
+    Raises:
+        BadFile: the folder is a file, or it or a file in it cannot be written.
+    """
+    if not folder.exists() or is_empty(folder):
+        with appearing(folder) as part:
+            yield part
+        return
+    refuse_file(folder)
+    try:
+        beside = tempfile.TemporaryDirectory(prefix=".", suffix=".part", dir=folder)
+    except OSError as error:
+        raise BadFile(folder, f"cannot be written ({error.strerror})", "name a folder where you can write") from error
+    with beside as name:
+        yield Path(name)
+        targets = {file: find_target(folder / file.name) for file in Path(name).iterdir()}
+        try:
+            for file, target in targets.items():
+                file.replace(target)
+        except OSError as error:
+            remedy = "name a folder where you can write"
+            raise BadFile(folder, f"cannot be written ({error.strerror})", remedy) from error
+        _synchronize(folder)
+
+
+def is_empty(folder: Path) -> bool:
+    """Decide whether a path is a folder without anything in it."""
+    return folder.is_dir() and not any(folder.iterdir())
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -102,6 +163,21 @@ def make_folder(path: Path) -> None:
         raise BadFile(path, f"cannot be made ({error.strerror})", "name a folder where you can write") from error
 
 
+def check_folder(path: Path, names: Collection[str]) -> None:
+    """Find out before a long run whether files can be written into a folder, which may be absent.
+
+    Raises:
+        BadFile: the path is a file; the folder, or the one that it would be made in, is not writable; or one of the
+            files could not be replaced.
+    """
+    refuse_file(path)
+    there = path if path.is_dir() else next((each for each in path.absolute().parents if each.exists()), Path("/"))
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise BadFile(path, f"cannot be written ({there} is not writable)", "name a folder where you can write")
+    for name in names:
+        find_target(path / name)
+
+
 def refuse_file(path: Path) -> None:
     """Refuse a file where a folder will be written.
 
@@ -125,6 +201,18 @@ def fingerprint(path: Path) -> str:
         first = file.read(n)
         file.seek(max(0, size - n))
         return hashlib.sha256(b"%d %b %b" % (size, first, file.read(n))).hexdigest()
+
+
+def _synchronize(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if not (path.is_dir() and error.errno in (errno.EINVAL, errno.ENOTSUP)):  # not every file system can
+            raise
+    finally:
+        os.close(handle)
 
 
 def _umask() -> int:

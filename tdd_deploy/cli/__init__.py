@@ -1,5 +1,20 @@
-"""The command line."""
+"""The command line. Little is imported before ``main`` runs, so that even an early Ctrl-C ends in one sentence."""
 
-from .app import main
+import sys
+
+
+def main() -> None:
+    """Run the command line and exit."""
+    try:
+        from .signals import end_like_ctrl_c
+
+        end_like_ctrl_c()
+        from .app import main as run
+
+        run()
+    except KeyboardInterrupt:
+        sys.stderr.write("tdd-deploy: interrupted\n")
+        sys.exit(130)
+
 
 __all__ = ["main"]

@@ -1,7 +1,7 @@
 """The command line: each command wraps the function of its name in ``commands``.
 
 Exit codes: 0 yes; 1 the answer is no; 2 usage or bad file; 3 an optional part is missing; 4 internal error;
-130 interrupted. Tables and JSON go to stdout, progress and errors to stderr.
+130 interrupted, by Ctrl-C, SIGTERM or SIGHUP. Tables and JSON go to stdout, progress and errors to stderr.
 """
 
 import os
@@ -16,6 +16,7 @@ from tdd_deploy.version import __version__
 
 from .console import is_first
 from .flags import with_flags
+from .signals import was_interrupted
 
 # A command lives in the module of its name, and is loaded when it is called.
 SUMMARIES = {
@@ -79,7 +80,7 @@ def cli() -> None:
 
 
 def main() -> None:
-    """Run the command line and exit."""
+    """Run the command line and exit; ``cli.main`` has set the signals."""
     try:
         code = cli.main(standalone_mode=False)
         sys.stdout.flush()
@@ -104,6 +105,9 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # whoever read the output has left
         code = 0
     except Exception:  # noqa: BLE001  (the last line of defense: say that it is our fault)
+        if was_interrupted():
+            click.echo("tdd-deploy: interrupted", err=True)
+            sys.exit(130)
         traceback.print_exc()
         click.echo("tdd-deploy: internal error: a bug of tdd-deploy, please report it with the lines above", err=True)
         code = 4

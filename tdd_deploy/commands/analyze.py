@@ -8,7 +8,7 @@ from typing import Any
 from tdd_deploy import training
 from tdd_deploy.data import Choice
 from tdd_deploy.errors import BadFile, BadOption, any_of, did_you_mean
-from tdd_deploy.files import make_folder, refuse_file, write_json
+from tdd_deploy.files import check_folder, filling, write_json
 from tdd_deploy.options.analysis import AnalysisOptions
 from tdd_deploy.options.encoding import Encoding
 from tdd_deploy.program import Program
@@ -49,7 +49,7 @@ def analyze(
     """
     if out is not None:
         figures.require()
-        refuse_file(out)
+        check_folder(out, ("analysis.json",))
     program, finished = finished_run(Path(run))
     source = data.open_chosen()
     n_samples = chosen_samples(source, data)
@@ -100,15 +100,16 @@ def finished_run(path: Path) -> tuple[Program, Finished]:
     return program, training.load_run(path, program)
 
 
-def _write(folder: Path, analysis: Analysis, spikes: Mapping[str, Any], sample: int) -> None:
-    make_folder(folder)
+def _write(out: Path, analysis: Analysis, spikes: Mapping[str, Any], sample: int) -> None:
+    """Write analysis.json and the pictures: all of them, or none."""
     report = analysis.as_json()
-    write_json(folder / "analysis.json", report)
-    for layer, raster in spikes.items():
-        of_sample = f"sample {sample} of {report['data']['name']} ({report['data']['split']})"
-        figures.feature_maps(folder / f"features-{layer}.png", raster, layer=layer, sample=of_sample)
-    figures.event_curves(folder / "events.png", report)
-    if len(report["steps"]) > 1:
-        figures.overlap_maps(folder / "overlap.png", report)
-    if report["fisher"]["traces"] is not None:
-        figures.fisher_curves(folder / "fisher.png", report["fisher"])
+    of_sample = f"sample {sample} of {report['data']['name']} ({report['data']['split']})"
+    with filling(out) as folder:
+        write_json(folder / "analysis.json", report)
+        for layer, raster in spikes.items():
+            figures.feature_maps(folder / f"features-{layer}.png", raster, layer=layer, sample=of_sample)
+        figures.event_curves(folder / "events.png", report)
+        if len(report["steps"]) > 1:
+            figures.overlap_maps(folder / "overlap.png", report)
+        if report["fisher"]["traces"] is not None:
+            figures.fisher_curves(folder / "fisher.png", report["fisher"])

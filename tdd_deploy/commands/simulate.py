@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from tdd_deploy.data import Choice
-from tdd_deploy.files import make_folder, refuse_file, write_json
+from tdd_deploy.files import check_folder, filling, write_json
 from tdd_deploy.options.encoding import Coding, Encoding
 from tdd_deploy.options.execution import Execution
 from tdd_deploy.options.model import Model
@@ -90,13 +90,13 @@ def summarize(loaded: Loaded, total: Shard, coding: Coding, execution: Execution
 def check_report_folder(folder: Path) -> None:
     """Find out before a long run whether its report can be written."""
     require()
-    refuse_file(folder)
+    check_folder(folder, ("report.json", "steps.csv", "report.html"))
 
 
 def write_report(folder: Path, simulation: Simulation) -> None:
-    """Write report.json, steps.csv and report.html."""
-    make_folder(folder)
+    """Write report.json, steps.csv and report.html: all of them, or none."""
     report = simulation.as_json()
-    write_json(folder / "report.json", report)
-    write_csv(folder / "steps.csv", report)
-    write_html(folder / "report.html", report)
+    with filling(folder) as part:
+        write_json(part / "report.json", report)
+        write_csv(part / "steps.csv", report)
+        write_html(part / "report.html", report)

@@ -12,7 +12,7 @@ from typing import Any
 
 from tdd_deploy.data import Choice
 from tdd_deploy.errors import BadOption, Interrupted
-from tdd_deploy.files import make_folder, refuse_file, replacing, write_json
+from tdd_deploy.files import check_folder, make_folder, replacing, write_json
 from tdd_deploy.options.dataset import CalibrationData, StoredData
 from tdd_deploy.options.declare import gather, options_of
 from tdd_deploy.options.encoding import Coding, Encoding, SeededSteps
@@ -143,7 +143,7 @@ def sweep(
         Interrupted: Ctrl-C; the finished points are kept.
         TddDeployError: anything wrong with a file, the data or an option.
     """
-    refuse_file(out)
+    check_folder(out, ("sweep.json", "sweep.csv", "sweep.svg"))
     programs = {Path(path): load(path, model) for path in runs}
     prices = Prices.of(Pricing(energy=bool(grid.profiles), profiles=grid.profiles))
     job = _Sweep(programs=programs, data=data, steps=steps, grid=grid, prices=prices)

@@ -6,7 +6,17 @@ from pathlib import Path
 import pytest
 
 from tdd_deploy.errors import BadFile
-from tdd_deploy.files import appearing, fingerprint, make_folder, read_json, replacing, sha256, write_json
+from tdd_deploy.files import (
+    appearing,
+    check_folder,
+    filling,
+    fingerprint,
+    make_folder,
+    read_json,
+    replacing,
+    sha256,
+    write_json,
+)
 
 
 @pytest.fixture
@@ -99,6 +109,118 @@ def test_a_pipe_is_not_replaced(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(BadFile, match="is a pipe or a device"), replacing(tmp_path / "pipe"):
         pytest.fail("the body must not run")
+
+
+def test_a_link_stays_and_its_file_is_replaced(tmp_path):
+    (tmp_path / "far").mkdir()
+    (tmp_path / "far" / "a").write_text("old")
+    (tmp_path / "link").symlink_to("far/a")
+    with replacing(tmp_path / "link") as part:
+        part.write_text("new")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "far" / "a").read_text() == "new"
+    assert names(tmp_path) == ["far", "link"]
+
+
+def test_a_link_to_a_file_that_is_not_there_yet_makes_it(tmp_path):
+    (tmp_path / "link").symlink_to("a")
+    with replacing(tmp_path / "link") as part:
+        part.write_text("new")
+    assert (tmp_path / "a").read_text() == "new"
+    assert (tmp_path / "link").is_symlink()
+
+
+def test_links_in_a_circle_and_links_to_a_pipe_are_refused(tmp_path):
+    (tmp_path / "a").symlink_to("b")
+    (tmp_path / "b").symlink_to("a")
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "to-pipe").symlink_to("pipe")
+    for name in ("a", "to-pipe"):
+        with pytest.raises(BadFile, match=rf"{name} (cannot be written|is a pipe)"), replacing(tmp_path / name):
+            pytest.fail("the body must not run")
+
+
+def test_a_name_that_no_file_can_have_is_refused(tmp_path):
+    for path in (Path("a\0b"), tmp_path / ("a" * 300)):
+        with pytest.raises(BadFile, match="cannot be written"), replacing(path):
+            pytest.fail("the body must not run")
+
+
+def test_bytes_are_on_the_disk_before_they_have_the_name_and_then_the_name_is(tmp_path, monkeypatch):
+    path = tmp_path / "a"
+    seen = []
+
+    def synchronized(handle):
+        seen.append((Path(f"/proc/self/fd/{handle}").readlink().name, path.exists()))
+
+    monkeypatch.setattr(os, "fsync", synchronized)
+    with replacing(path) as part:
+        part.write_text("x")
+    assert seen == [(part.name, False), (tmp_path.name, True)]
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def fill(folder, text, error=None):
+    with filling(folder) as part:
+        for name in ("a", "b"):
+            write_json(part / name, text)
+        if error:
+            raise error
+
+
+def test_a_folder_is_filled_whole(tmp_path):
+    fill(tmp_path / "new", 1)
+    assert names(tmp_path) == ["new"]
+    assert names(tmp_path / "new") == ["a", "b"]
+
+
+def test_a_folder_that_is_filled_again_keeps_other_files_and_links(tmp_path):
+    folder = tmp_path / "old"
+    fill(folder, 1)
+    (folder / "a").rename(tmp_path / "far")
+    (folder / "a").symlink_to(tmp_path / "far")
+    (folder / "notes").write_text("mine")
+    fill(folder, 2)
+    assert names(folder) == ["a", "b", "notes"]
+    assert (folder / "a").is_symlink()
+    assert [(folder / name).read_text() for name in ("a", "b", "notes")] == ["2\n", "2\n", "mine"]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
+def test_a_folder_that_was_not_filled_stays_as_it_was(tmp_path, error):
+    with pytest.raises(error):
+        fill(tmp_path / "new", 1, error)
+    assert names(tmp_path) == []
+    fill(tmp_path / "old", 1)
+    with pytest.raises(error):
+        fill(tmp_path / "old", 2, error)
+    assert names(tmp_path / "old") == ["a", "b"]
+    assert (tmp_path / "old" / "a").read_text() == "1\n"
+
+
+def test_a_pipe_in_a_folder_leaves_all_its_files_as_they_were(tmp_path):
+    fill(tmp_path, 1)
+    (tmp_path / "b").unlink()
+    os.mkfifo(tmp_path / "b")
+    with pytest.raises(BadFile, match="b is a pipe or a device"):
+        fill(tmp_path, 2)
+    assert (tmp_path / "a").read_text() == "1\n"
+
+
+def test_before_a_long_run_a_folder_is_checked(tmp_path, monkeypatch):
+    check_folder(tmp_path / "new" / "er", ("a",))
+    (tmp_path / "file").write_text("x")
+    os.mkfifo(tmp_path / "a")
+    with pytest.raises(BadFile, match="file is a file"):
+        check_folder(tmp_path / "file", ())
+    with pytest.raises(BadFile, match="a is a pipe or a device"):
+        check_folder(tmp_path, ("a",))
+    monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path)
+    with pytest.raises(BadFile, match=f"new cannot be written \\({tmp_path} is not writable"):
+        check_folder(tmp_path / "new", ())
 
 
 def test_a_missing_folder_is_named(tmp_path):

@@ -1,0 +1,28 @@
+"""Signals that end a command: SIGTERM and SIGHUP, from a scheduler or a closed terminal, end it like Ctrl-C."""
+
+import signal
+from types import FrameType
+
+ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def end_like_ctrl_c() -> None:
+    """Let each signal that would end this process raise KeyboardInterrupt; ignored ones, as by nohup, stay ignored."""
+    for number in ENDS:
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, _interrupt)
+
+
+def was_interrupted() -> bool:
+    """Decide whether a signal has come; compiled modules may turn its KeyboardInterrupt into another exception."""
+    return signal.getsignal(signal.SIGTERM) is _ignore
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    for other in (signal.SIGTERM, signal.SIGHUP):  # often repeated; only a second Ctrl-C cuts the clean-up short
+        signal.signal(other, _ignore)
+    raise KeyboardInterrupt
+
+
+def _ignore(number: int, frame: FrameType | None) -> None:
+    pass

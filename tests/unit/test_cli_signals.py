@@ -1,0 +1,101 @@
+"""Signals that end a command: nothing half written stays, and one sentence says so."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import tdd_deploy.cli
+from tdd_deploy.cli import signals
+
+SMALL, SHAPE = Path(__file__).parents[1] / "golden" / "small.nir", (1, 6, 6)
+ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@pytest.fixture(scope="module")
+def words(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Words that simulate for minutes."""
+    folder = tmp_path_factory.mktemp("long")
+    np.savez(folder / "x.npz", x=np.ones((100_000, *SHAPE), np.bool_))
+    return ["simulate", str(SMALL), "--data", str(folder / "x.npz"), "--steps", "3000"]
+
+
+def started(words: list[str], folder: Path) -> "subprocess.Popen[str]":
+    """Start a command and wait until it writes into a hidden folder."""
+    folder.mkdir()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tdd_deploy", *words, "--record", str(folder / "r.npz")],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while not any(path.suffix == ".npy" for path in folder.glob(".r.npz.*/*")):
+        assert process.poll() is None, process.communicate()[1]
+        time.sleep(0.01)
+    return process
+
+
+@pytest.mark.parametrize("number", ENDS)
+def test_a_signal_ends_a_command_and_leaves_nothing(number: int, words: list[str], tmp_path: Path) -> None:
+    process = started(words, tmp_path / "out")
+    for _ in range(1 if number == signal.SIGINT else 3):  # a second Ctrl-C would cut the clean-up short
+        process.send_signal(number)
+    _, err = process.communicate(timeout=60)
+    assert (process.returncode, err.strip()) == (130, "tdd-deploy: interrupted")
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_command_started_by_nohup_outlives_the_terminal(words: list[str], tmp_path: Path) -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        process = started(words, tmp_path / "out")
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    process.send_signal(signal.SIGHUP)
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(timeout=0.5)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
+    assert process.returncode == 130
+
+
+class Stopped:
+    """A module whose import Ctrl-C ends."""
+
+    def find_spec(self, name: str, path: object, target: object = None) -> None:
+        if name == "tdd_deploy.cli.app":
+            raise KeyboardInterrupt
+
+
+@pytest.fixture
+def handlers():
+    """Keep the signal handlers of the tests."""
+    before = {number: signal.getsignal(number) for number in ENDS}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("handlers")
+def test_ctrl_c_while_modules_are_imported_is_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delitem(sys.modules, "tdd_deploy.cli.app")
+    monkeypatch.setattr(sys, "meta_path", [Stopped(), *sys.meta_path])
+    with pytest.raises(SystemExit) as stopped:
+        tdd_deploy.cli.main()
+    assert stopped.value.code == 130
+    assert capsys.readouterr().err == "tdd-deploy: interrupted\n"
+
+
+@pytest.mark.usefixtures("handlers")
+def test_a_signal_that_a_module_turned_into_another_exception_is_recognized() -> None:
+    signals.end_like_ctrl_c()
+    assert not signals.was_interrupted()
+    with pytest.raises(KeyboardInterrupt):
+        os.kill(os.getpid(), signal.SIGTERM)
+    assert signals.was_interrupted()
