@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tdd_deploy import memory
 from tdd_deploy.errors import MissingDependency
 
 from .states import next_of
@@ -78,6 +79,7 @@ class Model(Runner):
     """
 
     def __init__(self, content: bytes, *, needed_for: str) -> None:
+        memory.reserve(memory.ONNXRUNTIME + 3 * len(content), "onnxruntime")
         try:
             import onnxruntime
         except ImportError as error:
@@ -111,6 +113,7 @@ class OpenVino(Runner):
     """
 
     def __init__(self, content: bytes, *, needed_for: str, precision: str | None = None) -> None:
+        memory.reserve(memory.ONNXRUNTIME + 3 * len(content), "OpenVINO")
         try:
             import openvino
         except ImportError as error:

@@ -11,6 +11,7 @@ from importlib import import_module
 
 import click
 
+from tdd_deploy import memory
 from tdd_deploy.errors import Interrupted, TddDeployError, WorkerFailed, did_you_mean
 from tdd_deploy.version import __version__
 
@@ -79,6 +80,17 @@ def cli() -> None:
     """  # noqa: D301  (click wants the character itself)
 
 
+def _out_of_memory(error: BaseException) -> str:
+    """Say in one sentence what was left no memory, and what to lower or to raise."""
+    limit = memory.address_space()
+    where = "this machine has" if limit is None else f"the limit of {limit // memory.MB:,} MB (ulimit -v) leaves"
+    detail = " ".join(str(error).split())[:200]
+    remedy = "Use a smaller --batch, or fewer --steps or --samples" + (
+        "." if limit is None else ", or raise the limit."
+    )
+    return f"{where} too little memory{f' ({detail})' if detail else ''}. {remedy}"
+
+
 def main() -> None:
     """Run the command line and exit; ``cli.main`` has set the signals."""
     try:
@@ -97,17 +109,16 @@ def main() -> None:
     except (KeyboardInterrupt, click.Abort):
         click.echo("tdd-deploy: interrupted", err=True)
         code = 130
-    except MemoryError as error:
-        remedy = "Use a smaller --batch, or fewer --steps or --samples."
-        click.echo(f"tdd-deploy: this machine has too little memory ({error}). {remedy}", err=True)
-        code = 2
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # whoever read the output has left
         code = 0
-    except Exception:  # noqa: BLE001  (the last line of defense: say that it is our fault)
+    except Exception as error:  # noqa: BLE001  (the last line of defense: say that it is our fault)
         if was_interrupted():
             click.echo("tdd-deploy: interrupted", err=True)
             sys.exit(130)
+        if memory.ran_out(error):
+            click.echo(f"tdd-deploy: {_out_of_memory(error)}", err=True)
+            sys.exit(2)
         traceback.print_exc()
         click.echo("tdd-deploy: internal error: a bug of tdd-deploy, please report it with the lines above", err=True)
         code = 4

@@ -13,6 +13,7 @@ from pathlib import Path
 import h5py
 
 from tdd_deploy.errors import BadFile, TddDeployError
+from tdd_deploy.memory import ran_out, reserve
 
 from .probe import probe, reason
 
@@ -22,6 +23,7 @@ SECONDS = 5  # of CPU time that reading a file may take, and one more for each o
 BYTES_PER_SECOND = 10 << 20
 MEMORY = 512 << 20  # bytes that reading a file may take, or this multiple of its size if that is more:
 TIMES = 8
+READING = 64 << 20  # bytes that reading even a small file may take; less than that says nothing about the file
 AT_ONCE = 4 << 20  # bytes that are read at once
 DEEPEST = 64  # a graph in a graph takes two
 
@@ -56,6 +58,8 @@ def open_hdf5(path: Path, *, remedy: str) -> Iterator[h5py.File]:
     except TddDeployError:
         raise
     except Exception as error:  # h5py raises anything on a damaged file
+        if ran_out(error):
+            raise
         raise BadFile(path, f"is damaged ({reason(error)})", "write it again") from error
 
 
@@ -80,8 +84,13 @@ def find_missing_end(path: Path) -> str:
 
 
 def find_fault(path: Path) -> str:
-    """Describe what would happen to a process that reads a file; empty if it survives."""
+    """Describe what would happen to a process that reads a file; empty if it survives.
+
+    Raises:
+        TooLittleMemory: a limit leaves too little to find out.
+    """
     about = path.stat()
+    reserve(READING + 3 * about.st_size, f"reading {path}")
     return _fault(path, about.st_size, about.st_mtime_ns)
 
 

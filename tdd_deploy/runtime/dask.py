@@ -14,6 +14,7 @@ from itertools import islice
 from operator import add
 from typing import TYPE_CHECKING, Any
 
+from tdd_deploy import memory
 from tdd_deploy.errors import BadOption, MissingDependency, WorkerFailed
 from tdd_deploy.options.execution import Execution
 
@@ -40,6 +41,7 @@ def workers(n: int) -> "Iterator[Client]":
     Raises:
         WorkerFailed: they cannot start; each one imports the script of the user, which must not start workers itself.
     """
+    memory.reserve(memory.WORKERS, "each worker process", taken=0)  # it has the same limit
     dask = _distributed()
     with ExitStack() as stack:
         try:

@@ -15,6 +15,7 @@ from tdd_deploy.errors import BadFile
 from tdd_deploy.files import sha256
 from tdd_deploy.importers.hdf5 import open_hdf5
 from tdd_deploy.importers.probe import reason
+from tdd_deploy.memory import ran_out
 from tdd_deploy.program import Program
 
 from .choices import WRITER
@@ -105,4 +106,6 @@ def _graph(path: Path) -> nir.NIRGraph:
                     value.setflags(write=False)  # so that a Program takes it without a copy
         return graph
     except Exception as error:  # h5py and nir raise anything on a damaged file
+        if ran_out(error):
+            raise
         raise BadFile(path, f"is damaged ({reason(error)})", "write it again") from error
