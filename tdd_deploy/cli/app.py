@@ -85,10 +85,9 @@ def _out_of_memory(error: BaseException) -> str:
     limit = memory.address_space()
     where = "this machine has" if limit is None else f"the limit of {limit // memory.MB:,} MB (ulimit -v) leaves"
     detail = " ".join(str(error).split())[:200]
-    remedy = "Use a smaller --batch, or fewer --steps or --samples" + (
-        "." if limit is None else ", or raise the limit."
-    )
-    return f"{where} too little memory{f' ({detail})' if detail else ''}. {remedy}"
+    remedy = "Use a smaller --batch, or fewer --steps or --samples"
+    further = "" if limit is None else ", or raise the limit"
+    return f"{where} too little memory{f' ({detail})' if detail else ''}. {remedy}{further}."
 
 
 def main() -> None:

@@ -6,14 +6,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
 from tdd_deploy.data import Frames
 from tdd_deploy.errors import BadOption, MissingDependency, MissingEnvironment, NotExportable, did_you_mean
 from tdd_deploy.options.vocabulary import BACKENDS
-from tdd_deploy.program import Code, Program, with_code
+from tdd_deploy.program import Code, Conv, Dense, Program, with_code
 from tdd_deploy.program.inputs import as_input
 
 from .recording import Array, Recorded
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from tdd_deploy.options.vocabulary import Form, Mapping
 
 Backend = Callable[[Array], Recorded]  # inputs [n_steps, batch, *shape], encoded
+Prepared = TypeVar("Prepared")
+LARGE = 64 << 20  # bytes of weights
 
 
 @dataclass(frozen=True)
@@ -158,9 +160,11 @@ def event_backend(program: Program, name: str, code: Code) -> Backend:
 
     coded = with_code(program, code)
     layers = [layer.name for layer in program.neuron_layers]
-    engine = Engine(coded, potentials=[layer.name for layer in program.neuron_layers if layer.neuron.spiking])
+    potentials = [layer.name for layer in program.neuron_layers if layer.neuron.spiking]
+    prepared = _prepared(program, lambda: Engine(coded, potentials=potentials))
 
     def run(inputs: Array) -> Recorded:
+        engine = prepared()
         engine.run(Frames(static=False, values=inputs[:, :1]), n_steps=1)  # compiles what is not compiled yet
         begin = time.perf_counter()
         result = engine.run(Frames(static=False, values=inputs), n_steps=len(inputs), record=layers)
@@ -214,13 +218,16 @@ def _exported_backend(
     program: Program, name: str, form: "Form", load: "Callable[[bytes], Runner]", needed_for: str
 ) -> Backend:
     """Load the model that export writes into a runtime."""
+    from tdd_deploy.exporters.onnx.rules import check
     from tdd_deploy.exporters.onnx.write import model
 
     coded = with_code(program, "spike")
-    ready = load(model(coded, form=form, layers=True, needed_for=needed_for))
+    check(coded, form)
+    prepared = _prepared(program, lambda: load(model(coded, form=form, layers=True, needed_for=needed_for)))
 
     def run(inputs: Array) -> Recorded:
         values = as_input(program, inputs)
+        ready = prepared()
         begin = time.perf_counter()
         sent, _ = ready.run(values)
         seconds = time.perf_counter() - begin
@@ -235,6 +242,14 @@ def _exported_backend(
         )
 
     return run
+
+
+def _prepared(program: Program, prepare: Callable[[], Prepared]) -> Callable[[], Prepared]:
+    """Prepare a backend now; one with large weights at each batch, so that it is gone when the next one is prepared."""
+    if sum(node.weight.nbytes for node in program.linear_maps if isinstance(node, Dense | Conv)) > LARGE:
+        return prepare
+    prepared = prepare()
+    return lambda: prepared
 
 
 def lava_backend(program: Program, name: str, mapping: "Mapping", *, timeout_s: float) -> Backend:
