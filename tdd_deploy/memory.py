@@ -19,9 +19,11 @@ ENGINE = 420 * MB  # numba and LLVM, with compilation
 COMPILING = 150 * MB  # the rest of it, when a program is laid out
 ONNXRUNTIME = 400 * MB
 TORCH = 600 * MB  # beside its libraries
-WORKERS = 900 * MB  # of each worker process
+WORKERS = 1_200 * MB  # of each worker process
+LAVA = 3_000 * MB  # of each process of Lava, which starts many threads
 PER_CORE = 8 * MB
 STATM, MEMINFO, GROUPS = Path("/proc/self/statm"), Path("/proc/meminfo"), Path("/proc/self/cgroup")
+ROOT = Path("/sys/fs/cgroup")
 LIMITS = {  # by the controllers of a line in GROUPS: version 2 of control groups, and version 1
     "": ("memory.max", "memory.current", "inactive_file"),
     "memory": ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
@@ -102,7 +104,7 @@ def _left_in_groups() -> Iterator[int]:
     for line in GROUPS.read_text().splitlines() if GROUPS.exists() else ():
         _, controllers, path = line.split(":", 2)
         if controllers in LIMITS:
-            folder, names = Path("/sys/fs/cgroup", controllers, path.lstrip("/")), LIMITS[controllers]
+            folder, names = ROOT / controllers / path.lstrip("/"), LIMITS[controllers]
             yield from (left for group in (folder, *folder.parents) if (left := _left_in(group, *names)) is not None)
 
 

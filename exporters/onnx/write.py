@@ -33,20 +33,20 @@ def write(program: Program, path: Path, *, form: Form = "step", fast: bool = Fal
         BadFile: the file cannot be written.
         MissingDependency: onnx is not installed.
     """
-    content = _make(program, form, fast=fast, layers=False, needed_for="an export to ONNX")
+    content = build(program, form=form, fast=fast)
     with replacing(path) as part, part.open("wb") as file:
         content.write(file)
 
 
-def model(
+def build(
     program: Program,
     *,
     form: Form = "step",
     fast: bool = False,
     layers: bool = False,
     needed_for: str = "an export to ONNX",
-) -> bytes:
-    """Build the bytes that ``write`` writes.
+) -> "Spliced":
+    """Build the model that ``write`` writes.
 
     Args:
         program: what to write.
@@ -60,13 +60,21 @@ def model(
         BadOption: no such form.
         MissingDependency: onnx is not installed.
     """
-    return _make(program, form, fast=fast, layers=layers, needed_for=needed_for).whole()
-
-
-def _make(program: Program, form: Form, *, fast: bool, layers: bool, needed_for: str) -> "Spliced":
     check(program, form)
     try:
         from .model import make
     except ImportError as error:
         raise MissingDependency(str(error.name), needed_for, "'tdd-deploy[onnx]'") from error
     return make(program, form, fast=fast, layers=layers)
+
+
+def model(
+    program: Program,
+    *,
+    form: Form = "step",
+    fast: bool = False,
+    layers: bool = False,
+    needed_for: str = "an export to ONNX",
+) -> bytes:
+    """Return the bytes that ``write`` writes; see ``build``."""
+    return build(program, form=form, fast=fast, layers=layers, needed_for=needed_for).whole()

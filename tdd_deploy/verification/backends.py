@@ -10,8 +10,16 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
+from tdd_deploy import memory
 from tdd_deploy.data import Frames
-from tdd_deploy.errors import BadOption, MissingDependency, MissingEnvironment, NotExportable, did_you_mean
+from tdd_deploy.errors import (
+    BadOption,
+    MissingDependency,
+    MissingEnvironment,
+    NotExportable,
+    TooLittleMemory,
+    did_you_mean,
+)
 from tdd_deploy.options.vocabulary import BACKENDS
 from tdd_deploy.program import Code, Conv, Dense, Program, with_code
 from tdd_deploy.program.inputs import as_input
@@ -24,7 +32,7 @@ if TYPE_CHECKING:
 
 Backend = Callable[[Array], Recorded]  # inputs [n_steps, batch, *shape], encoded
 Prepared = TypeVar("Prepared")
-LARGE = 64 << 20  # bytes of weights
+LARGE = 16 << 20  # bytes of weights
 
 
 @dataclass(frozen=True)
@@ -59,7 +67,7 @@ class Backends:
         for name in BACKENDS:
             try:
                 backends += self._make(name)
-            except (MissingDependency, MissingEnvironment, NotExportable, BadOption) as error:
+            except (MissingDependency, MissingEnvironment, NotExportable, BadOption, TooLittleMemory) as error:
                 left_out.append(f"{name}: {error.message}")
         return backends, left_out
 
@@ -188,9 +196,10 @@ def onnx_backend(program: Program, name: str, form: "Form") -> Backend:
         MissingDependency: onnx or onnxruntime is not installed.
         NotExportable: ONNX cannot hold the program; every reason is named.
     """
-    from tdd_deploy.exporters.onnx.run import Model
+    from tdd_deploy.exporters.onnx.run import Model, load_runtime
 
     needed_for = "`against=onnx`"
+    load_runtime("onnxruntime", needed_for)
     return _exported_backend(program, name, form, lambda content: Model(content, needed_for=needed_for), needed_for)
 
 
@@ -202,28 +211,39 @@ def openvino_backend(program: Program, form: "Form") -> Backend:
         MissingDependency: onnx or OpenVINO is not installed.
         NotExportable: ONNX cannot hold the program; every reason is named.
     """
-    from tdd_deploy.exporters.onnx.run import OpenVino
+    from tdd_deploy.exporters.onnx.run import OpenVino, load_runtime
 
     if program.number_format == "float64":
         found = "cannot include openvino for a program in float64, which OpenVINO computes in float32"
         remedy = "Use `against=onnx`, which runs float64, or read the file in float32, as NIR files are by default."
         raise BadOption("against", found, remedy=remedy)
     needed_for = "`against=openvino`"
+    load_runtime("openvino", needed_for)
     return _exported_backend(
         program, f"openvino, {form}", form, lambda content: OpenVino(content, needed_for=needed_for), needed_for
     )
 
 
 def _exported_backend(
-    program: Program, name: str, form: "Form", load: "Callable[[bytes], Runner]", needed_for: str
+    program: Program, name: str, form: "Form", load: "Callable[[bytes | Path], Runner]", needed_for: str
 ) -> Backend:
     """Load the model that export writes into a runtime."""
     from tdd_deploy.exporters.onnx.rules import check
-    from tdd_deploy.exporters.onnx.write import model
+    from tdd_deploy.exporters.onnx.write import build, model
 
     coded = with_code(program, "spike")
     check(coded, form)
-    prepared = _prepared(program, lambda: load(model(coded, form=form, layers=True, needed_for=needed_for)))
+
+    def prepare() -> "Runner":
+        if not _is_large(program):
+            return load(model(coded, form=form, layers=True, needed_for=needed_for))
+        with tempfile.TemporaryDirectory(prefix="tdd-deploy-") as folder:
+            path = Path(folder) / "network.onnx"  # a runtime reads a file with fewer copies
+            with path.open("wb") as file:
+                build(coded, form=form, layers=True, needed_for=needed_for).write(file)
+            return load(path)
+
+    prepared = _prepared(program, prepare)
 
     def run(inputs: Array) -> Recorded:
         values = as_input(program, inputs)
@@ -246,10 +266,14 @@ def _exported_backend(
 
 def _prepared(program: Program, prepare: Callable[[], Prepared]) -> Callable[[], Prepared]:
     """Prepare a backend now; one with large weights at each batch, so that it is gone when the next one is prepared."""
-    if sum(node.weight.nbytes for node in program.linear_maps if isinstance(node, Dense | Conv)) > LARGE:
+    if _is_large(program):
         return prepare
     prepared = prepare()
     return lambda: prepared
+
+
+def _is_large(program: Program) -> bool:
+    return sum(node.weight.nbytes for node in program.linear_maps if isinstance(node, Dense | Conv)) > LARGE
 
 
 def lava_backend(program: Program, name: str, mapping: "Mapping", *, timeout_s: float) -> Backend:
@@ -264,6 +288,7 @@ def lava_backend(program: Program, name: str, mapping: "Mapping", *, timeout_s: 
     from tdd_deploy.exporters.lava.write import check, write
 
     python = environment.require("`against=lava`")
+    memory.reserve(memory.LAVA, "each process of Lava", taken=0)  # it has the same limit
     check(replace(program, n_steps=1), mapping)  # each batch has its own arrays
     names = [layer.name for layer in program.neuron_layers]
 
