@@ -87,9 +87,8 @@ def main() -> None:
             )
             multiple = (large[0] - small[0]) / (4 * chosen.size**2)
             rows.append({"command": command, "multiple": multiple, "peak_bytes": large[0], "seconds": large[1]})
-            print(
-                f"{command:60} {large[0] >> 20:7,} MiB {large[1]:7.1f} s  {multiple:5.2f} times the weights", flush=True
-            )
+            measured = f"{large[0] >> 20:7,} MiB {large[1]:7.1f} s {multiple:6.2f} times the weights"
+            print(f"{command:60} {measured}", flush=True)
     if not chosen.only:
         write_json(RESULTS, {"size": chosen.size, "platform": platform.platform(), "rows": rows})
 

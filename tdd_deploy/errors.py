@@ -30,6 +30,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from .text import shortened_lines, visible
+
+MOST_VIOLATIONS = 20  # in the brief form of a message
+
 PARAMETER = re.compile(r"`([a-z][a-z_0-9]*)(?:=([^`]*))?`")
 
 
@@ -75,8 +79,13 @@ class TddDeployError(Exception):
         """The whole message, parameters in backticks."""
         return super().__str__()
 
+    @property
+    def brief(self) -> str:
+        """The message for a terminal: what is long is cut, and says how much more there is."""
+        return shortened_lines(self.message)
+
     def __str__(self) -> str:
-        return without_backticks(self.message)
+        return visible(without_backticks(self.message), lines=True)
 
 
 @dataclass(eq=False)
@@ -90,7 +99,7 @@ class BadFile(TddDeployError):
     @property
     def message(self) -> str:
         """The whole message, parameters in backticks."""
-        return f"{self.path} {self.found}. {as_remedy(self.remedy)}"
+        return visible(f"{self.path} {self.found}. {as_remedy(self.remedy)}")
 
 
 @dataclass(eq=False)
@@ -105,7 +114,7 @@ class DataNotFound(TddDeployError):
     def message(self) -> str:
         """The whole message, parameters in backticks."""
         places = ", ".join(str(path) for path in self.looked_in) or "no folder, since none was named"
-        return f"data set {self.name} was not found; looked in {places}. {as_remedy(self.remedy)}"
+        return visible(f"data set {self.name} was not found; looked in {places}. {as_remedy(self.remedy)}")
 
 
 @dataclass(frozen=True)
@@ -125,7 +134,7 @@ class Violation:
         fault = (
             f"{self.where} must be {self.allowed} (got {self.found})" if self.allowed else f"{self.where} {self.found}"
         )
-        return f"{as_sentence(fault)} {as_remedy(self.remedy)}" if self.remedy else as_sentence(fault)
+        return visible(f"{as_sentence(fault)} {as_remedy(self.remedy)}" if self.remedy else as_sentence(fault))
 
 
 @dataclass(eq=False)
@@ -138,10 +147,21 @@ class Refused(TddDeployError):
     @property
     def message(self) -> str:
         """The whole message, parameters in backticks."""
+        return self._message(len(self.violations))
+
+    @property
+    def brief(self) -> str:
+        """The message for a terminal: the first violations, and the number of the others."""
+        return shortened_lines(self._message(MOST_VIOLATIONS))
+
+    def _message(self, most: int) -> str:
+        """Write the first violations."""
         if len(self.violations) == 1:
-            return f"{self.subject}: {self.violations[0]}"
-        lines = "".join(f"\n  - {violation}" for violation in self.violations)
-        return f"{self.subject} ({len(self.violations)} found):{lines}"
+            return f"{visible(self.subject)}: {self.violations[0]}" if self.subject else str(self.violations[0])
+        lines = "".join(f"\n  - {violation}" for violation in self.violations[:most])
+        left_out = len(self.violations) - most
+        rest = f"\n  - and {left_out:,} more" if left_out > 0 else ""
+        return f"{visible(self.subject) or 'these options'} ({len(self.violations):,} found):{lines}{rest}"
 
 
 class BadProgram(Refused):
@@ -158,15 +178,6 @@ class NotExportable(Refused):
 
 class BadOptions(Refused):
     """Options that are not allowed, or not together; without a subject, a single violation is the whole message."""
-
-    @property
-    def message(self) -> str:
-        """The whole message, parameters in backticks."""
-        if self.subject:
-            return super().message
-        if len(self.violations) == 1:
-            return str(self.violations[0])
-        return Refused("these options", self.violations).message
 
 
 class BadOption(BadOptions):
@@ -228,7 +239,7 @@ class WorkerFailed(TddDeployError):
     def message(self) -> str:
         """The whole message, parameters in backticks."""
         remedy = f". {as_remedy(self.remedy)}" if self.remedy else ""
-        lines = "".join(f"\n  | {line}" for line in self.last_lines)
+        lines = "".join(f"\n  | {visible(line)}" for line in self.last_lines)
         log = f"\nthe whole log: {self.log}" if self.log else ""
         return f"{self.subject} {self.found}{remedy}{lines}{log}"
 

@@ -124,6 +124,15 @@ def filling(folder: Path) -> Iterator[Path]:
         _synchronize(folder)
 
 
+def is_special(path: Path) -> bool:
+    """Decide whether a path is a pipe or a device: who reads it may wait forever, or never reach an end."""
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError):  # missing, or no right to look: reading it says so
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+
+
 def is_empty(folder: Path) -> bool:
     """Decide whether a path is a folder without anything in it."""
     return folder.is_dir() and not any(folder.iterdir())
@@ -133,20 +142,6 @@ def write_json(path: Path, content: Any) -> None:
     """Write JSON for people and programs; NaN and infinity are refused."""
     with replacing(path) as part:
         part.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-
-
-def read_json(path: Path, remedy: str) -> Any:
-    """Read a JSON file.
-
-    Raises:
-        BadFile: it is missing, not a text file, or not JSON; the error has the caller's remedy.
-    """
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadFile(path, "is missing or not a text file", remedy) from error
-    except (ValueError, RecursionError) as error:
-        raise BadFile(path, f"is not JSON ({error})", remedy) from error
 
 
 def make_folder(path: Path) -> None:

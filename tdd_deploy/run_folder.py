@@ -1,14 +1,41 @@
 """The folder of a training run: the names of its files, and the record that they hold."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .documents import read_json
 from .errors import BadFile
-from .files import make_folder, read_json
+from .files import make_folder
+from .shapes import COUNT, FRACTION, POSITIVE, TEXT, Each, ListOf, Maybe, Number, Shape, Table, fault_in, shown
 
 BASELINE_VERSION = 3  # schema of baseline.json
+_RESULT: dict[str, Shape] = {
+    "split": TEXT,
+    "bits": Maybe(POSITIVE),
+    "n_samples": POSITIVE,
+    "n_correct": COUNT,
+    "accuracy": FRACTION,
+    "effective_macs": Each(Number(least=0)),
+}
+_BASELINE = Table(
+    {
+        "network": TEXT,
+        "input_shape": ListOf(POSITIVE),
+        "n_classes": POSITIVE,
+        "data": Table(
+            {
+                "name": TEXT,
+                "input_scale": Number(least=0, above=True),
+                "splits": Each(Table({"n_samples": POSITIVE, "files": Each(TEXT)})),
+            }
+        ),
+        "quantization": Table({"method": TEXT}),
+        "layers": ListOf(Table({"name": TEXT, "kind": TEXT, "macs": COUNT})),
+        "results": ListOf(Table(_RESULT), least=1),
+    }
+)
 
 
 class _File:
@@ -61,10 +88,10 @@ class RunFolder:
         if not isinstance(found, dict) or "schema_version" not in found:
             raise BadFile(file, "is no baseline", remedy)
         if found["schema_version"] != BASELINE_VERSION:
-            version = f"is a baseline of schema {found['schema_version']}, not {BASELINE_VERSION}"
+            version = f"is a baseline of schema {shown(found['schema_version'])}, not {BASELINE_VERSION}"
             raise BadFile(file, version, "train the ANN again")
-        if not _is_whole(found):
-            raise BadFile(file, "is damaged", remedy)
+        if fault := fault_in(found, _BASELINE) or next(_contradictions(found), ""):
+            raise BadFile(file, fault, remedy)
         return found
 
     def make(self) -> None:
@@ -139,25 +166,17 @@ class RunFolder:
             return None
 
 
-def _is_whole(found: Mapping[str, Any]) -> bool:
-    """Decide whether a baseline has all its parts, and each result the numbers of every layer."""
-    parts = {"network", "input_shape", "n_classes", "quantization"}
-    try:
-        names = [layer["name"] for layer in found["layers"] if layer["kind"] and layer["macs"] >= 0]
-        splits = found["data"]["splits"]
-        has_scale = found["data"]["input_scale"] > 0
-        are_whole = [
-            list(row["effective_macs"]) == names
-            and sum(row["effective_macs"].values()) >= 0
-            and splits[row["split"]]["n_samples"] == row["n_samples"]
-            and splits[row["split"]].keys() >= {"files"}
-            and row["accuracy"] * row["n_samples"] <= row["n_samples"] >= row["n_correct"]
-            and row.keys() >= {"bits"}
-            for row in found["results"]
-        ]
-    except (LookupError, TypeError, AttributeError):
-        return False
-    return found.keys() >= parts and has_scale and bool(are_whole) and all(are_whole)
+def _contradictions(baseline: Mapping[str, Any]) -> Iterator[str]:
+    """Yield results that are not of all layers and of the samples of their split."""
+    names = [layer["name"] for layer in baseline["layers"]]
+    splits = baseline["data"]["splits"]
+    for i, row in enumerate(baseline["results"]):
+        if list(row["effective_macs"]) != names:
+            yield f"is damaged: results[{i}].effective_macs does not name the layers"
+        if row["split"] not in splits or splits[row["split"]]["n_samples"] != row["n_samples"]:
+            yield f"is damaged: results[{i}] is not of the samples in data.splits"
+        if row["n_correct"] > row["n_samples"]:
+            yield f"is damaged: results[{i}].n_correct is more than n_samples"
 
 
 def _table(holder: Any, name: str) -> Mapping[str, Any]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tdd_deploy.documents import read_json
 from tdd_deploy.errors import BadFile, BadOption, MissingDependency, MissingEnvironment, WorkerFailed
 from tdd_deploy.files import make_folder, write_json
 
@@ -71,9 +72,10 @@ def find() -> Path | None:
     python = _python()
     stamp = _stamp()
     try:
-        complete = json.loads(stamp.read_text(encoding="utf-8"))["requirements"] == _requirements_hash()
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError):
+        found = read_json(stamp, f"run {SETUP}")
+    except BadFile:
         return None
+    complete = isinstance(found, dict) and found.get("requirements") == _requirements_hash()
     return python if complete and os.access(python, os.X_OK) else None
 
 

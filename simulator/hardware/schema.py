@@ -1,7 +1,5 @@
 """Read TOML files of figures with sources, strictly: files of the package by name, files of a user by path."""
 
-import math
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -9,9 +7,11 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from tdd_deploy.errors import BadFile, BadOption, Violation, any_of, did_you_mean
+from tdd_deploy.documents import read_toml
+from tdd_deploy.errors import BadOption, Violation, any_of, did_you_mean
 
 NUMBER = (int, float)
+MOST = 10**12  # of any figure, in any unit: products with counts stay finite, and positions on a chip in 64 bits
 CONFIDENCES = ("measured", "regression", "simulated", "vendor", "derived", "secondary")
 
 
@@ -41,23 +41,13 @@ def read_table(folder: str, name: str, *, option: str) -> dict[str, Any]:
     """
     names = names_in(folder)
     if name in names:
-        text = (resources.files(__package__) / folder / f"{name}.toml").read_text(encoding="utf-8")
-    elif not name.endswith(".toml"):
+        with resources.as_file(resources.files(__package__) / folder / f"{name}.toml") as path:
+            return read_toml(path, "install tdd-deploy again")
+    if not name.endswith(".toml"):
         longer = [known for known in names if name and known.startswith(name)]
         hint = f"Did you mean {any_of(longer)}?" if longer else did_you_mean(name, names)
         raise BadOption(option, repr(name), f"{', '.join(names)}, or a path to a .toml file", hint)
-    else:
-        try:
-            text = Path(name).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise BadFile(
-                name, "is missing or not a text file", f"name one of the {folder} of the package, or a .toml file"
-            ) from error
-    try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        remedy = f"repair it; the {folder} of the package show the form"
-        raise BadFile(name, f"is not TOML ({error})", remedy) from error
+    return read_toml(Path(name), f"name one of the {folder} of the package, or a .toml file of the same form")
 
 
 def table_violations(where: str, found: Any, keys: Mapping[str, Key]) -> Iterator[Violation]:
@@ -87,7 +77,7 @@ def _fits(value: Any, key: Key) -> bool:
     if key.kind is list:
         return isinstance(value, str) and value != ""
     if isinstance(value, float | int):
-        return math.isfinite(value) and value >= key.least
+        return key.least <= value <= MOST
     return value not in ("", {})
 
 

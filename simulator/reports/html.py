@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from tdd_deploy.errors import PARAMETER, MissingDependency
 from tdd_deploy.files import replacing
+from tdd_deploy.text import ends, visible
 
 from .pictures import pictures
+from .pictures import require as require_matplotlib
 from .report import mean_text
 from .tables import (
     binned_line,
@@ -27,12 +29,16 @@ if TYPE_CHECKING:
 
 
 def require() -> None:
-    """Raise MissingDependency when the libraries for a report are not installed."""
-    for package in ("matplotlib", "jinja2"):
-        try:
-            __import__(package)
-        except ImportError as error:
-            raise MissingDependency(package, "report.html", "'tdd-deploy[report]'") from error
+    """Check that the libraries for a report are installed.
+
+    Raises:
+        MissingDependency: one is not.
+    """
+    require_matplotlib("report.html")
+    try:
+        import jinja2  # noqa: F401, PLC0415  (an optional part)
+    except ImportError as error:
+        raise MissingDependency("jinja2", "report.html", "'tdd-deploy[report]'") from error
 
 
 def write_html(path: Path, report: Mapping[str, Any]) -> None:
@@ -40,7 +46,7 @@ def write_html(path: Path, report: Mapping[str, Any]) -> None:
     import jinja2  # noqa: PLC0415  (an optional part)
 
     source = (resources.files(__package__) / "report.html.jinja").read_text(encoding="utf-8")
-    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, finalize=_shown)
     environment.filters["code"] = with_code
     template = environment.from_string(source)
     n = report["totals"]["samples"]
@@ -55,6 +61,7 @@ def write_html(path: Path, report: Mapping[str, Any]) -> None:
         placed=by_placement(report),
         ann_baseline=by_ann_baseline(report),
         text=cell_text,
+        ends=ends,
         binned_line=binned_line,
         inputs=list(input_lines(report["data"])),
         break_even=list(break_even_lines(report)),
@@ -68,4 +75,9 @@ def with_code(text: str) -> "Markup":
     """Escape a text, and show parameters in backticks as code."""
     from markupsafe import Markup, escape  # noqa: PLC0415  (comes with jinja2)
 
-    return Markup(PARAMETER.sub(lambda found: f"<code>{found[0].strip('`')}</code>", escape(text)))
+    return Markup(PARAMETER.sub(lambda found: f"<code>{found[0].strip('`')}</code>", escape(visible(text))))
+
+
+def _shown(value: object) -> object:
+    """Make a text visible, unless it is finished markup."""
+    return visible(value) if isinstance(value, str) and not hasattr(value, "__html__") else value

@@ -2,10 +2,15 @@
 
 import io
 import re
+import warnings
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from tdd_deploy.errors import MissingDependency
+from tdd_deploy.text import visible
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -16,7 +21,13 @@ LAYERS = ("#56B4E9", "#E69F00", "#009E73", "#F0E442", "#CC79A7", "#D55E00", "#00
 MARKS = ("o", "s", "^", "D", "v", "P", "X")
 WIDTH = 7.0  # inches
 PJ_PER_NJ = 1e3
+MOST_BARS = 100  # time steps with a bar each
+MOST_SQUARES = 24  # time steps with a square and a number each
+MOST_LAYERS = 40
+MOST_CORES = 1000  # cores with a number
+LONGEST_NAME = 32  # characters
 Report = Mapping[str, Any]
+Key = TypeVar("Key")
 
 
 @dataclass(frozen=True)
@@ -28,11 +39,58 @@ class Picture:
     svg: str
 
 
+@dataclass(frozen=True)
+class Bins:
+    """Time steps, or the means of equally many: a picture has space for some."""
+
+    n: int
+    width: int  # steps per bin; the last bin may hold fewer
+    first: int
+
+    @classmethod
+    def of(cls, n: int, most: int, *, first: int = 1) -> "Bins":
+        """Divide n steps, the first of which has this number, into at most so many bins."""
+        return cls(n, -(-n // most), first)
+
+    @property
+    def spans(self) -> list[tuple[float, int]]:
+        """The left end of every bin on the axis of time, and its number of steps."""
+        starts = range(0, self.n, self.width)
+        return [(self.first + start - 0.5, min(self.width, self.n - start)) for start in starts]
+
+    def means(self, values: Sequence[float | None]) -> list[float | None]:
+        """Return the mean of the known values of every bin; None where there are none."""
+        found: list[float | None] = []
+        for start in range(0, self.n, self.width):
+            known = [value for value in values[start : start + self.width] if value is not None]
+            found.append(sum(known) / len(known) if known else None)
+        return found
+
+    def mark(self, axes: "Axes", mark: str) -> None:
+        """Label the axis of time; say what a mark of the picture holds, unless it is one step."""
+        means = f"; each {mark} is the mean of {self.width:,} steps" if self.width > 1 else ""
+        axes.set_xlabel(f"time step{means}")
+        if self.n <= MOST_SQUARES:
+            axes.set_xticks(range(self.first, self.first + self.n))
+
+
+def require(needed_for: str) -> None:
+    """Check that the library for pictures is installed.
+
+    Raises:
+        MissingDependency: it is not.
+    """
+    try:
+        import matplotlib  # noqa: F401, PLC0415  (an optional part)
+    except ImportError as error:
+        raise MissingDependency("matplotlib", needed_for, "'tdd-deploy[report]'") from error
+
+
 def pictures(report: Report) -> list[Picture]:
     """Draw all pictures of a report; figures are means over samples."""
     found = [_events(report), _synops(report), _layers(report)]
     if report["overlap"]:
-        found.append(_overlap(report["overlap"]))
+        found.append(_overlap(report))
     if report["totals"]["energy_pj"] is not None:
         found += [_energy_by_step(report), _energy_by_term(report)]
     if sum(energy["dynamic_pj"] is not None for energy in report["energies"]) > 1:
@@ -85,13 +143,24 @@ def _synops(report: Report) -> Picture:
 
 
 def _layers(report: Report) -> Picture:
-    rows = [row["name"] for row in report["layers"] if row["dense"]]
-    series = [
-        (label, color, [n for n, row in zip(values, report["layers"], strict=True) if row["dense"]])
-        for label, color, values in _three_codes(report, "layers")
-    ]
+    layers = report["layers"]
+    shown = _largest({i: row["synops_effective"] for i, row in enumerate(layers) if row["dense"]})
+    series = [(label, color, [values[i] for i in shown]) for label, color, values in _three_codes(report, "layers")]
+    n = sum(1 for row in layers if row["dense"])
     title = "Synaptic operations per sample, by layer"
-    return Picture(title, "Each bar begins at one operation: the axis is logarithmic.", _bars(title, series, rows))
+    caption = f"Each bar begins at one operation: the axis is logarithmic.{_of_layers(len(shown), n)}"
+    return Picture(title, caption, _bars(title, series, [layers[i]["name"] for i in shown]))
+
+
+def _largest(values: Mapping[Key, float]) -> list[Key]:
+    """Return the keys of the largest values, in their own order."""
+    kept = set(sorted(values, key=lambda key: -values[key])[:MOST_LAYERS])
+    return [key for key in values if key in kept]
+
+
+def _of_layers(n_shown: int, n: int) -> str:
+    """Describe which layers are shown, if not all are."""
+    return f" These are the {n_shown} layers of {n:,} that do most; report.json holds all." if n_shown < n else ""
 
 
 def _three_codes(report: Report, part: str) -> "list[Series]":
@@ -148,29 +217,33 @@ def _profiles(report: Report) -> Picture:
     return Picture(title, caption, _ranges(title, rows, DELTA, logarithmic=True))
 
 
-def _overlap(overlap: Mapping[str, Sequence[float | None]]) -> Picture:
+def _overlap(report: Report) -> Picture:
     title = "Feature overlap: spikes that were there a step ago, in %"
-    with _drawn(title, 0.9 + 0.32 * len(overlap)) as (axes, drawn):
-        for row, fractions in enumerate(overlap.values()):
-            for step, fraction in enumerate(fractions, start=2):
+    overlap = report["overlap"]
+    spikes = {row["name"]: row["spikes"] for row in report["layers"]}
+    shown = _largest({name: spikes[name] for name in overlap})
+    n_steps = 1 + len(next(iter(overlap.values())))
+    bins = Bins.of(n_steps - 1, MOST_SQUARES, first=2)
+    with _drawn(title, 0.9 + 0.32 * len(shown)) as (axes, drawn):
+        for row, name in enumerate(shown):
+            for (left, width), fraction in zip(bins.spans, bins.means(overlap[name]), strict=True):
                 if fraction is not None:
-                    axes.add_patch(_square(step - 0.5, row - 0.5, 1, 1, _tint(fraction), "white"))
-                    axes.text(step, row, f"{100 * fraction:.0f}", ha="center", va="center")
-        n_steps = 1 + len(next(iter(overlap.values())))
+                    axes.add_patch(_square(left, row - 0.5, width, 1, _tint(fraction), "white"))
+                    axes.text(left + width / 2, row, f"{100 * fraction:.0f}", ha="center", va="center")
         axes.set_xlim(1.5, n_steps + 0.5)
-        axes.set_ylim(len(overlap) - 0.5, -0.5)
-        axes.set_xticks(range(2, n_steps + 1))
-        axes.set_yticks(range(len(overlap)), [_plain(name) for name in overlap])
-        axes.set_xlabel("time step")
+        axes.set_ylim(len(shown) - 0.5, -0.5)
+        bins.mark(axes, "square")
+        axes.set_yticks(range(len(shown)), [_plain(name) for name in shown])
         axes.tick_params(length=0)
         axes.spines[:].set_visible(False)
     caption = "What stays costs nothing in delta code. Empty where a layer is silent."
-    return Picture(title, caption, drawn.svg)
+    return Picture(title, f"{caption}{_of_layers(len(shown), len(overlap))}", drawn.svg)
 
 
 def _placement(placement: Mapping[str, Any]) -> Picture:
     mesh = placement["mesh"]
-    cores = list(dict.fromkeys(block["layer"] for block in placement["blocks"]))
+    counts = Counter(block["layer"] for block in placement["blocks"])
+    cores = list(counts)
     columns, rows = mesh["columns"] * placement["chips"], mesh["rows"]
     side = int(-(-(mesh["cores_per_tile"] ** 0.5) // 1))
     used = 1 + max(block["core"] for block in placement["blocks"]) // (mesh["cores_per_tile"] * rows)
@@ -180,14 +253,19 @@ def _placement(placement: Mapping[str, Any]) -> Picture:
         for x in range(columns):
             for y in range(rows):
                 axes.add_patch(_square(x + 0.03, y + 0.03, 0.94, 0.94, "#eeeeee", "#bbbbbb"))
+        is_numbered = len(placement["blocks"]) <= MOST_CORES
         for block in placement["blocks"]:
             tile, within = divmod(block["core"], mesh["cores_per_tile"])
             x, y = tile // rows + (within % side) / side, tile % rows + (within // side) / side
             layer, size = cores.index(block["layer"]), 0.8 / side
             axes.add_patch(_square(x + 0.1 / side, y + 0.1 / side, size, size, LAYERS[layer % len(LAYERS)], "#1a1a1a"))
-            axes.text(x + 0.5 / side, y + 0.5 / side, str(layer + 1), ha="center", va="center", fontsize=7)
+            if is_numbered:
+                axes.text(x + 0.5 / side, y + 0.5 / side, str(layer + 1), ha="center", va="center", fontsize=7)
+        named = _largest(counts)
         for i, layer in enumerate(cores):
-            n = sum(block["layer"] == layer for block in placement["blocks"])
+            if layer not in named:
+                continue
+            n = counts[layer]
             color = LAYERS[i % len(LAYERS)]
             axes.plot([], [], "s", color=color, markeredgecolor="#1a1a1a", label=f"{i + 1} {_plain(layer)}: {n}")
         axes.set_xlim(0, columns)
@@ -196,6 +274,8 @@ def _placement(placement: Mapping[str, Any]) -> Picture:
         axes.axis("off")
         axes.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, 0), ncols=3, fontsize=8)
     caption = "Grey squares are tiles of the mesh; a number is the layer that a core holds, with its cores below."
+    if len(named) < len(cores):
+        caption += f" The {len(named)} layers of {len(cores):,} with the most cores are named."
     return Picture(title, caption, drawn.svg)
 
 
@@ -212,11 +292,13 @@ def _tint(fraction: float) -> tuple[float, float, float]:
 
 def _bars(title: str, series: Sequence[Series], names: Sequence[str] | None = None) -> str:
     """Draw groups of bars: over time steps, or beside names on a logarithmic axis."""
-    thick = 0.8 / len(series)
     n = len(series[0][2])
+    bins = Bins.of(n, MOST_BARS if names is None else n)
+    thick = 0.8 / len(series) * bins.width
     with _drawn(title, 3.2 if names is None else 0.9 + 0.45 * n) as (axes, drawn):
-        for i, (label, color, values) in enumerate(series):
-            at = [k + 1 + (i - (len(series) - 1) / 2) * thick for k in range(n)]
+        for i, (label, color, all_values) in enumerate(series):
+            at = [left + width / 2 + (i - (len(series) - 1) / 2) * thick for left, width in bins.spans]
+            values = [mean or 0.0 for mean in bins.means(all_values)]
             style: dict[str, Any] = {
                 "label": label, "color": color, "hatch": HATCHES[color], "edgecolor": "white", "linewidth": 0.5
             }  # fmt: skip
@@ -225,8 +307,7 @@ def _bars(title: str, series: Sequence[Series], names: Sequence[str] | None = No
             else:
                 axes.barh(at, values, thick, **style)
         if names is None:
-            axes.set_xticks(range(1, n + 1))
-            axes.set_xlabel("time step")
+            bins.mark(axes, "bar")
         else:
             axes.set_xscale("log")
             axes.set_xlim(left=1)
@@ -260,8 +341,11 @@ def _ranges(
 
 
 def _plain(name: str) -> str:
-    """Escape a name so that it is not read as a formula."""
-    return name.replace("$", r"\$")
+    """Write a name so that it is not read as a formula, and leaves space for the picture."""
+    shown = visible(name)
+    if len(shown) > LONGEST_NAME:
+        shown = f"{shown[: LONGEST_NAME - 13]}...{shown[-10:]}"
+    return shown.replace("$", r"\$")
 
 
 @dataclass
@@ -280,5 +364,7 @@ def _drawn(title: str, height: float) -> "Iterator[tuple[Axes, _Drawn]]":
         figure = Figure(figsize=(WIDTH, height), layout="constrained")
         yield figure.subplots(), drawn
         svg = io.StringIO()
-        figure.savefig(svg, format="svg", metadata={"Date": None, "Title": title})
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Glyph .* missing")  # the fonts are those of the browser
+            figure.savefig(svg, format="svg", metadata={"Date": None, "Title": visible(title)})
     drawn.svg = re.sub(r"^.*?(?=<svg)", "", svg.getvalue(), flags=re.DOTALL)

@@ -1,7 +1,6 @@
 """The result of a simulation: one JSON object, and rows for tables."""
 
-import csv
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
@@ -22,6 +21,7 @@ from tdd_deploy.simulator.hardware.placement import Placement, placement_json
 from tdd_deploy.simulator.hardware.profiles import Profile
 from tdd_deploy.simulator.hardware.timing import BASIS, run_time
 from tdd_deploy.simulator.routes import COSTS
+from tdd_deploy.text import csv_table
 
 from .summary import Columns, Summary, flat, summarize, to_frame
 
@@ -79,17 +79,19 @@ class Simulation:
     @property
     def layers(self) -> list[dict[str, Any]]:
         """A row per layer: counts and energies, as sums over samples and time steps."""
+        rows = self._rows(lambda cells: np.ascontiguousarray(cells).sum(axis=1))
         return [
-            {"name": layer.name, "kind": layer.kind, "shape": list(layer.shape), **self._row((row, slice(None)))}
-            for row, layer in enumerate(self.trace.layers)
+            {"name": layer.name, "kind": layer.kind, "shape": list(layer.shape), **row}
+            for layer, row in zip(self.trace.layers, rows, strict=True)
         ]
 
     @property
     def steps(self) -> list[dict[str, Any]]:
         """A row per time step: counts and energies, as sums over samples and layers."""
-        n_running = self.trace.n_running
+        rows = self._rows(lambda cells: np.ascontiguousarray(cells.T).sum(axis=1))
+        n_running = self.trace.n_running.tolist()
         return [
-            {"step": t + 1, "samples": int(n), **self._row((slice(None), t))} for t, n in enumerate(n_running.tolist())
+            {"step": t, "samples": n, **row} for t, (n, row) in enumerate(zip(n_running, rows, strict=True), start=1)
         ]
 
     def to_frame(self, *, by: Literal["layer", "step"] = "layer") -> "DataFrame | Columns":
@@ -117,7 +119,7 @@ class Simulation:
 
     def as_json(self) -> dict[str, Any]:
         """Return the simulation as plain values."""
-        n_layers, n_steps = self.trace.executed.spikes.shape
+        (total,) = self._rows(lambda cells: cells.sum(keepdims=True)[0])
         return {
             "schema_version": SCHEMA_VERSION,
             "program": self._program_json(),
@@ -134,7 +136,7 @@ class Simulation:
             "placement": None if self.placement is None else placement_json(self.placement),
             "totals": {
                 "samples": self.trace.n_samples,
-                **self._row((slice(n_layers), slice(n_steps))),
+                **total,
                 "saved_by_repeating_input": self.saved_by_repeating_input,
             },
             "energy": None if self.energy is None else _energy_json(self.energy.executed),
@@ -227,17 +229,23 @@ class Simulation:
             "rounding": list(self._rounding()),
         }
 
-    def _row(self, cells: tuple[Any, Any]) -> dict[str, Any]:
-        trace = self.trace
-        energy = self.energy if self.energy and self.energy.executed.terms else None  # None: nothing has a price
+    def _rows(self, sums: Callable[[NumberArray], NumberArray]) -> list[dict[str, Any]]:
+        """Return rows of counts and energies, from sums over the cells of layers and time steps."""
+        priced = self.energy if self.energy and self.energy.executed.terms else None  # None: nothing has a price
         unknown = () if self.placement else COSTS
-        row: dict[str, Any] = {name: _sum(trace.executed, name, cells) for name in FIELDS if name not in unknown}
-        row["energy_pj"] = None if energy is None else float(energy.executed.per_cell_pj[cells].sum())
-        for code, counts in (("spike_code", trace.spike_code), ("delta_code", trace.delta_code)):
-            priced = None if energy is None else float(getattr(energy, code).per_cell_pj[cells].sum())
-            named = {name: _sum(counts, name, cells) for name in BY_CODE if name not in unknown}
-            row[code] = {**named, "energy_pj": priced}
-        return row
+
+        def rows(code: str, names: Sequence[str]) -> list[dict[str, Any]]:
+            counts = getattr(self.trace, code)
+            columns = {name: sums(getattr(counts, name)).tolist() for name in names if name not in unknown}
+            n_rows = len(next(iter(columns.values())))
+            energy: Energy | None = None if priced is None else getattr(priced, code)
+            columns["energy_pj"] = [None] * n_rows if energy is None else sums(energy.per_cell_pj).tolist()
+            return [dict(zip(columns, cells, strict=True)) for cells in zip(*columns.values(), strict=True)]
+
+        by_code = rows("executed", FIELDS), rows("spike_code", BY_CODE), rows("delta_code", BY_CODE)
+        return [
+            {**row, "spike_code": spikes, "delta_code": deltas} for row, spikes, deltas in zip(*by_code, strict=True)
+        ]
 
 
 def _silent_layer(program: Program) -> str | None:
@@ -301,15 +309,8 @@ def mean_text(mean: float) -> str:
 
 def write_csv(path: Path, report: Mapping[str, Any]) -> None:
     """Write one line per time step of what ``Simulation.as_json`` returned."""
-    rows = [flat(step) for step in report["steps"]]
-    with replacing(path) as part, part.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, rows[0])
-        writer.writeheader()
-        writer.writerows(rows)
-
-
-def _sum(counts: Counts, name: str, cells: tuple[Any, Any]) -> int:
-    return int(np.sum(getattr(counts, name)[cells]))
+    with replacing(path) as part:
+        part.write_text(csv_table([flat(step) for step in report["steps"]]), encoding="utf-8")
 
 
 def _sums(energy: Energy) -> dict[str, float | None]:

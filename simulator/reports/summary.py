@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from tdd_deploy.simulator.counts import Counts, Trace
 from tdd_deploy.simulator.hardware.energy import Energy
+from tdd_deploy.text import visible
 
 from .tables import PJ_PER_NJ, cell_text
 
@@ -28,15 +29,17 @@ class Summary:
     def as_text(self) -> str:
         """Return the summary as text, names in one column."""
         width = max(len(name) for name, _ in self.lines)
-        return "\n".join([self.title, *(f"  {name:<{width}}  {text}" for name, text in self.lines)])
+        lines = [self.title, *(f"  {name:<{width}}  {text}" for name, text in self.lines)]
+        return "\n".join(map(visible, lines))
 
     def as_html(self) -> str:
         """Return the summary as a table that needs no other file."""
         style = 'style="text-align: left"'
         rows = "".join(
-            f"<tr><th {style}>{escape(name)}</th><td {style}>{escape(text)}</td></tr>" for name, text in self.lines
+            f"<tr><th {style}>{escape(visible(name))}</th><td {style}>{escape(visible(text))}</td></tr>"
+            for name, text in self.lines
         )
-        return f"<table><caption {style}>{escape(self.title)}</caption><tbody>{rows}</tbody></table>"
+        return f"<table><caption {style}>{escape(visible(self.title))}</caption><tbody>{rows}</tbody></table>"
 
 
 def summarize(

@@ -1,21 +1,25 @@
 """Make tables of finished reports, for papers, in Markdown, CSV and LaTeX. Figures are means over samples."""
 
-import csv
-import io
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from tdd_deploy.options.vocabulary import Row, TableFormat
+from tdd_deploy.text import csv_lines, visible
 
 Cell = str | float | None
 Report = Mapping[str, Any]  # what Simulation.as_json gave
 
 PJ_PER_NJ = 1e3
-LATEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"} | {
-    c: f"\\{c}" for c in "&%$#_{}"
+LATEX = {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    **{c: f"\\{c}" for c in "&%$#_{}"},
+    **{c: f"{{{c}}}" for c in "[]*"},  # after the end of a row, they are options of it
 }
+MARKDOWN = re.compile(r"[\\|<]|&(?=#?\w+;)")  # bars end cells; tags and entities are not shown
 
 
 @dataclass(frozen=True)
@@ -145,17 +149,13 @@ def break_even_lines(report: Report) -> Iterator[str]:
 
 def as_markdown(table: Table) -> str:
     """Format a table in Markdown."""
-    rows = [table.head, ["---"] * len(table.head), *([cell_text(cell) for cell in row] for row in table.rows)]
-    return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |\n" for row in rows)
+    rows = [table.head, ["---"] * len(table.head), *table.rows]
+    return "".join(f"| {' | '.join(MARKDOWN.sub(_backslashed, cell_text(cell)) for cell in row)} |\n" for row in rows)
 
 
 def as_csv(table: Table) -> str:
     """Format a table as CSV, numbers in full."""
-    lines = io.StringIO()
-    writer = csv.writer(lines, lineterminator="\n")
-    writer.writerow(table.head)
-    writer.writerows([["" if cell is None else cell for cell in row] for row in table.rows])
-    return lines.getvalue()
+    return csv_lines([table.head, *table.rows])
 
 
 def as_latex(table: Table) -> str:
@@ -290,11 +290,11 @@ def scale_text(scale: float) -> str:
 
 
 def cell_text(cell: Cell) -> str:
-    """Format a cell for people."""
+    """Format a cell for people, in one line."""
     if cell is None:
         return ""
     if isinstance(cell, str):
-        return cell
+        return visible(cell)
     digits = 0 if abs(cell) >= 1000 or cell == int(cell) else 1 if abs(cell) >= 100 else 2
     return f"{cell:,.{digits}f}" if cell == 0 or abs(cell) >= 0.1 else f"{cell:.3g}"
 
@@ -304,4 +304,8 @@ def _is_numeric(table: Table, column: int) -> bool:
 
 
 def _escaped(text: str) -> str:
-    return re.sub(r"[\\&%$#_{}~^]", lambda found: LATEX[found[0]], text)
+    return re.sub(r"[\\&%$#_{}~^\[\]*]", lambda found: LATEX[found[0]], text)
+
+
+def _backslashed(found: re.Match[str]) -> str:
+    return f"\\{found[0]}"

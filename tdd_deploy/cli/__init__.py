@@ -13,7 +13,8 @@ def main() -> None:
 
         run()
     except KeyboardInterrupt:
-        sys.stderr.write("tdd-deploy: interrupted\n")
+        if sys.stderr is not None:  # None: it is closed
+            sys.stderr.write("tdd-deploy: interrupted\n")
         sys.exit(130)
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -11,11 +11,10 @@ from tdd_deploy.options.dataset import AnalyzedData
 from tdd_deploy.options.declare import Gathered
 from tdd_deploy.options.functions import OPTIONS
 
-from .console import console, echo_json, json_option, make_table, samples_progress, say
+from .console import echo_json, json_option, make_table, print_table, samples_progress, say
 from .flags import PATH, with_options
 
-if TYPE_CHECKING:
-    from rich.table import Table
+WHOLE = "--json prints all of them, and --out writes them to analysis.json"
 
 
 @click.command()
@@ -51,14 +50,12 @@ def _print(report: Mapping[str, Any]) -> None:
     """Print a row per layer, one per time step, and what they come to."""
     from tdd_deploy.training.analysis import summary
 
-    console().print(_activity_table(report, "layer"))
-    console().print(_activity_table(report, "step"))
+    _print_activity(report, "layer")
+    _print_activity(report, "step")
     say(summary(report))
 
 
-def _activity_table(report: Mapping[str, Any], label: str) -> "Table":
-    from rich.markup import escape
-
+def _print_activity(report: Mapping[str, Any], label: str) -> None:
     from tdd_deploy.simulator.reports.report import mean_text
 
     n, traces = report["samples"], report["fisher"]["traces"]
@@ -73,11 +70,11 @@ def _activity_table(report: Mapping[str, Any], label: str) -> "Table":
     last = ("cheaper is",) if by_layer else ("Fisher information",) if traces else ()
     table = make_table(label, *of_events, *last, left=(label, "cheaper is"))
     if by_layer:
-        for layer in report["layers"]:
-            table.add_row(escape(layer["name"]), *row(layer), layer["fewer"])
-        table.add_section()
-        table.add_row("total", *row(report["totals"]))
-    else:
-        for step in report["steps"]:
-            table.add_row(str(step["step"]), *row(step), *([f"{traces[step['step'] - 1]:.4g}"] if traces else []))
-    return table
+        rows = [[layer["name"], *row(layer), layer["fewer"]] for layer in report["layers"]]
+        print_table(table, rows, total=["total", *row(report["totals"])], what="layers", whole=WHOLE)
+        return
+    rows = [
+        [str(step["step"]), *row(step), *([f"{traces[step['step'] - 1]:.4g}"] if traces else [])]
+        for step in report["steps"]
+    ]
+    print_table(table, rows, what="time steps", whole=WHOLE)

@@ -4,6 +4,7 @@ Exit codes: 0 yes; 1 the answer is no; 2 usage or bad file; 3 an optional part i
 130 interrupted, by Ctrl-C, SIGTERM or SIGHUP. Tables and JSON go to stdout, progress and errors to stderr.
 """
 
+import errno
 import os
 import sys
 import traceback
@@ -12,12 +13,13 @@ from importlib import import_module
 import click
 
 from tdd_deploy import memory
-from tdd_deploy.errors import Interrupted, TddDeployError, WorkerFailed, did_you_mean
+from tdd_deploy.errors import BadFile, Interrupted, TddDeployError, WorkerFailed, did_you_mean
 from tdd_deploy.version import __version__
 
-from .console import is_first
+from .console import echo, echo_usage, is_first
 from .flags import with_flags
 from .signals import was_interrupted
+from .streams import guarded_streams
 
 # A command lives in the module of its name, and is loaded when it is called.
 SUMMARIES = {
@@ -35,6 +37,10 @@ SUMMARIES = {
     "profiles": "List hardware profiles, with every figure and its source.",
     "lava": "Set up Intel's Lava, and run exported bundles in it.",
 }
+
+
+# What the system refuses, wherever a command meets it first.
+REFUSED = {errno.ENAMETOOLONG, errno.EACCES, errno.EPERM, errno.ELOOP, errno.EIO, errno.EMFILE, errno.ENFILE}
 
 
 class Commands(click.Group):
@@ -92,36 +98,46 @@ def _out_of_memory(error: BaseException) -> str:
 
 def main() -> None:
     """Run the command line and exit; ``cli.main`` has set the signals."""
+    with guarded_streams() as has_stdout:
+        code = _run(has_stdout=has_stdout)
+    sys.exit(code)
+
+
+def _run(*, has_stdout: bool) -> int:
+    """Run the command line; print errors, and return the exit code."""
     try:
-        code = cli.main(standalone_mode=False)
+        if not has_stdout:
+            raise BadFile("stdout", "is closed", f"redirect it to a file, or to {os.devnull}")
+        code: int = cli.main(standalone_mode=False)
         sys.stdout.flush()
     except click.ClickException as error:
-        error.show()
+        echo_usage(error)
         code = error.exit_code
     except TddDeployError as error:
         if is_first() or not isinstance(error, Interrupted):
-            click.echo(f"tdd-deploy: {with_flags(error.message)}", err=True)
+            echo(f"tdd-deploy: {with_flags(error.brief)}", err=True)
         code = error.exit_code
         if "RANK" in os.environ and isinstance(error, WorkerFailed):
             sys.stdout.flush()
             os._exit(code)  # threads of torch that wait for a lost process may abort an orderly end
     except (KeyboardInterrupt, click.Abort):
-        click.echo("tdd-deploy: interrupted", err=True)
+        echo("tdd-deploy: interrupted", err=True)
         code = 130
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # whoever read the output has left
-        code = 0
     except Exception as error:  # noqa: BLE001  (the last line of defense: say that it is our fault)
         if was_interrupted():
-            click.echo("tdd-deploy: interrupted", err=True)
-            sys.exit(130)
+            echo("tdd-deploy: interrupted", err=True)
+            return 130
         if memory.ran_out(error):
-            click.echo(f"tdd-deploy: {_out_of_memory(error)}", err=True)
-            sys.exit(2)
+            echo(f"tdd-deploy: {_out_of_memory(error)}", err=True)
+            return 2
+        if isinstance(error, OSError) and error.errno in REFUSED and error.filename is not None:
+            refusal = BadFile(str(error.filename), f"cannot be used ({error.strerror})", "name another file or folder")
+            echo(f"tdd-deploy: {refusal.brief}", err=True)
+            return refusal.exit_code
         traceback.print_exc()
-        click.echo("tdd-deploy: internal error: a bug of tdd-deploy, please report it with the lines above", err=True)
+        echo("tdd-deploy: internal error: a bug of tdd-deploy, please report it with the lines above", err=True)
         code = 4
-    sys.exit(code)
+    return code
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from tdd_deploy.options.functions import OPTIONS
 from tdd_deploy.options.model import Model
 from tdd_deploy.options.placement import Placement
 
-from .console import console, echo_json, json_option, make_table, say
+from .console import echo_json, json_option, make_table, print_table, say
 from .flags import PATH, with_options
 
 if TYPE_CHECKING:
@@ -51,9 +51,8 @@ def _print(checked: "Checked") -> None:
     found = checked.as_json()
     placed = by_placed_layer(found["placement"])
     table = make_table(*placed.head, left=(placed.head[0], "block"))
-    for row in placed.rows:
-        table.add_row(*(f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row))
-    console().print(table)
+    rows = [[f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row] for row in placed.rows]
+    print_table(table, rows, what="layers")
     chips = "" if found["chips"] == 1 else f" x {found['chips']}"
     n = len(found["faults"])
     verdict = f"does not fit ({n} found)" if n else "no published limit is broken"

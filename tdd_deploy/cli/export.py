@@ -14,7 +14,7 @@ from tdd_deploy.options.model import Model
 from tdd_deploy.options.quantization import Quantization
 from tdd_deploy.options.vocabulary import TARGETS
 
-from .console import console, echo_json, json_option, make_table, say
+from .console import echo_json, json_option, make_table, print_table, say
 from .flags import PATH, with_options, word_option
 
 if TYPE_CHECKING:
@@ -58,9 +58,8 @@ def export(file: Path, *, target: str, out: Path, options: Gathered, as_json: bo
         say(input_lines(exported.data))
     if exported.input_of_integers:
         say([_integers_line(**exported.input_of_integers, is_measured=exported.data is not None)])
-    click.echo(
-        f"{out}: {len(program.neuron_layers)} layers of neurons, {program.number_format}, program {program.digest[:12]}"
-    )
+    layers = f"{len(program.neuron_layers)} layers of neurons"
+    say([f"{out}: {layers}, {program.number_format}, program {program.digest[:12]}"])
 
 
 def _integers_line(*, unit: float, largest: float, is_measured: bool) -> str:
@@ -73,16 +72,15 @@ def _integers_line(*, unit: float, largest: float, is_measured: bool) -> str:
 
 def _print(exported: "Quantized") -> None:
     """Print a row per layer: what it became, and what that changed."""
-    from rich.markup import escape
-
     found = exported.calibration
     measured = {layer.name: layer for layer in found.layers} if found else {}
     names = ("layer", "scale", "limited by", "weights", "clipped", "rounded off", "worst-case sum")
     table = make_table(*names, *(("largest seen", "flips") if found else ()), left=("layer", "limited by"))
+    rows = []
     for layer in exported.layers:
         low, high = layer.scale
         row = [
-            escape(layer.name),
+            layer.name,
             f"{low:,.1f}" if low == high else f"{low:,.1f} to {high:,.1f}",
             layer.limited_by,
             f"{layer.weights:,}",
@@ -94,8 +92,8 @@ def _print(exported: "Quantized") -> None:
             seen = measured[layer.name]
             wraps = f", {seen.wraps} wrapped" if seen.wraps else ""
             row += [f"{seen.largest_sum:,}{wraps}", f"{seen.flips:.2%}"]
-        table.add_row(*row)
-    console().print(table)
+        rows.append(row)
+    print_table(table, rows, what="layers")
     say(["sums below 131,072 cannot wrap the chip's 24 bits"])
     if found and found.accuracy_float is not None and found.accuracy_integer is not None:
         say(

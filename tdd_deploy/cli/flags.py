@@ -9,12 +9,13 @@ import click
 from click.core import ParameterSource
 
 from tdd_deploy import memory
+from tdd_deploy.documents import read_toml
 from tdd_deploy.errors import PARAMETER, BadFile, BadOptions, Violation, did_you_mean
 from tdd_deploy.options.declare import Declaration, Option, Options, gather, options_of
 
 PATH = click.Path(path_type=Path)
 Command = TypeVar("Command", bound=Callable[..., Any])
-TOML = "write TOML, such as: [train] and below it epochs = 25"
+TOML = "name a file of TOML, such as: [train] and below it epochs = 25"
 
 
 @cache
@@ -179,17 +180,10 @@ def read_table(path: Path, command: str, known: Mapping[str, click.Option]) -> d
         known: the options of the command, by their keys.
 
     Raises:
-        BadFile: missing, not TOML, or without the table.
+        BadFile: the file cannot be read, is not TOML, or has no such table.
         BadOptions: every unknown key, and every value of another type.
     """
-    import tomllib
-
-    try:
-        table: object = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadFile(path, "is missing or not a text file", "name a .toml file") from error
-    except tomllib.TOMLDecodeError as error:
-        raise BadFile(path, f"is not TOML ({error})", TOML) from error
+    table: object = read_toml(path, TOML)
     title = f"[{command.replace(' ', '.')}]"
     for name in command.split():
         table = table.get(name) if isinstance(table, dict) else None

@@ -8,7 +8,7 @@ from tdd_deploy.options.declare import Gathered
 from tdd_deploy.options.functions import OPTIONS
 from tdd_deploy.options.model import Model
 
-from .console import console, echo_json, json_option, make_table, say
+from .console import echo_json, json_option, make_table, print_table, say
 from .flags import PATH, with_options
 
 
@@ -28,17 +28,19 @@ def inspect(file: Path, *, options: Gathered, as_json: bool) -> None:
         echo_json(found)
         return
     columns = ("node", "kind", "shape", "parameters", "receives from")
-    table = make_table(*columns, left=columns)
-    for node in found["nodes"]:
-        table.add_row(
-            node["name"], node["kind"], " x ".join(map(str, node["shape"])), node["parameters"], ", ".join(node["from"])
-        )
-    console().print(table)
+    rows = [
+        [node["name"], node["kind"], " x ".join(map(str, node["shape"])), node["parameters"], ", ".join(node["from"])]
+        for node in found["nodes"]
+    ]
+    print_table(make_table(*columns, left=columns), rows, what="nodes")
     for name, value in found.items():
         if name != "nodes":
-            text = "".join(f"\n  {line}" for line in _lines(value)) if isinstance(value, list | dict) else f" {value}"
-            say([f"{name}:{text or ' nothing'}"])
+            say(_lines(name, value))
 
 
-def _lines(value: list[str] | dict[str, str]) -> list[str]:
-    return value if isinstance(value, list) else [f"{name}: {text}" for name, text in value.items()]
+def _lines(name: str, value: object) -> list[str]:
+    """Describe a property of a network; parts of it on lines of their own."""
+    if not isinstance(value, list | dict):
+        return [f"{name}: {value}"]
+    parts = value if isinstance(value, list) else [f"{key}: {text}" for key, text in value.items()]
+    return [f"{name}:", *(f"  {part}" for part in parts)] if parts else [f"{name}: nothing"]

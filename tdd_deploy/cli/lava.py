@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from .console import echo_json, json_option, say
+from .console import echo, echo_json, json_option, say
 from .flags import PATH, with_options
 
 
@@ -21,7 +21,7 @@ def setup(*, python: Path | None) -> None:
     """Make Lava's environment, once; $TDD_DEPLOY_LAVA_HOME says where, or else the user's cache folder."""
     from tdd_deploy.commands.lava import lava_setup
 
-    click.echo(lava_setup(python=python, tell=lambda sentence: click.echo(sentence, err=True)))
+    say([str(lava_setup(python=python, tell=lambda sentence: echo(sentence, err=True)))])
 
 
 @lava.command(short_help="Examine the environment, and run two neurons.")
@@ -64,7 +64,5 @@ def run(
     from tdd_deploy.commands.lava import lava_run
 
     took = lava_run(bundle, inputs=inputs, out=out, layers=layers, potentials=potentials, timeout_s=timeout_s)
-    click.echo(
-        f"{out}: {took.lava_steps:,} Lava time steps in {took.seconds:.2f} s, "
-        f"after a start of {took.start_seconds:.2f} s"
-    )
+    steps = f"{took.lava_steps:,} Lava time steps in {took.seconds:.2f} s"
+    say([f"{out}: {steps}, after a start of {took.start_seconds:.2f} s"])

@@ -1,15 +1,12 @@
 """``tdd-deploy profiles``."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from .console import console, echo_json, json_option, make_table, say
+from .console import echo_json, json_option, make_table, print_table, say
 from .flags import with_options
-
-if TYPE_CHECKING:
-    from rich.table import Table
 
 
 @click.command()
@@ -27,17 +24,19 @@ def profiles(names: tuple[str, ...], *, as_json: bool) -> None:
         for profile in found:
             say(_profile_lines(profile))
     else:
-        console().print(_profiles_table(found))
+        _print(found)
 
 
-def _profiles_table(found: Sequence[Mapping[str, Any]]) -> "Table":
+def _print(found: Sequence[Mapping[str, Any]]) -> None:
+    """Print a row per profile."""
     columns = ("profile", "prices", "static power", "measured points", "hardware")
     table = make_table(*columns, left=("profile", "static power", "hardware"))
+    rows = []
     for profile in found:
         static = "" if profile["static_mw"] is None else f"{profile['static_mw']:g} mW"
         counts = (str(len(profile[kind])) if profile[kind] else "" for kind in ("prices", "points"))
-        table.add_row(profile["name"], next(counts), static, next(counts), profile["title"])
-    return table
+        rows.append([profile["name"], next(counts), static, next(counts), profile["title"]])
+    print_table(table, rows)
 
 
 def _profile_lines(profile: Mapping[str, Any]) -> Iterator[str]:

@@ -11,7 +11,7 @@ from tdd_deploy.options.declare import Gathered
 from tdd_deploy.options.functions import OPTIONS
 from tdd_deploy.options.pruning import PruneOptions
 
-from .console import console, echo_json, json_option, make_table, samples_progress, say
+from .console import echo_json, json_option, make_table, print_table, samples_progress, say
 from .flags import PATH, with_options
 
 
@@ -44,9 +44,10 @@ def _print(pruned: Mapping[str, Any]) -> None:
     """Print a row per round; round 0 is where it began."""
     synops = ("synops: plain spikes", "synops: delta")
     table = make_table("round", "weights zero", "accuracy", "spikes", "delta events", *synops)
+    rows = []
     for row in pruned["rounds"]:
         shares = (f"{row['sparsity']:.1%}", f"{row['accuracy']:.1%}")
         means = (f"{row[key]:,.0f}" for key in ("raw_events", "delta_events", "spike_synops", "delta_synops"))
-        table.add_row(str(row["round"]), *shares, *means)
-    console().print(table)
+        rows.append([str(row["round"]), *shares, *means])
+    print_table(table, rows, what="rounds")
     say(["means over the validation samples"])

@@ -7,7 +7,7 @@ import click
 from tdd_deploy.options.declare import Gathered
 from tdd_deploy.options.tables import Printed, ReportTable
 
-from .console import echo_json
+from .console import echo, echo_json
 from .flags import PATH, with_options
 
 
@@ -23,7 +23,7 @@ def report(file: Path, *, options: Gathered) -> None:
     if chosen.format == "json":
         echo_json(found)
     else:
-        click.echo(tables.FORMATS[chosen.format](tables.TABLES[chosen.by](found)), nl=False)
+        echo(tables.FORMATS[chosen.format](tables.TABLES[chosen.by](found)), end="")
 
 
 @click.command()
@@ -38,4 +38,4 @@ def compare(files: tuple[Path, ...], *, options: Gathered) -> None:
     if chosen.format == "json":
         echo_json(found)
     else:
-        click.echo(tables.FORMATS[chosen.format](tables.side_by_side(found)), nl=False)
+        echo(tables.FORMATS[chosen.format](tables.side_by_side(found)), end="")

@@ -15,13 +15,11 @@ from tdd_deploy.options.model import Model
 from tdd_deploy.options.pricing import Pricing
 from tdd_deploy.options.tables import SimulationTable
 
-from .console import console, echo_json, json_option, make_table, samples_progress, say
+from .console import echo_json, json_option, make_table, print_table, samples_progress, say
 from .flags import PATH, with_options
 from .profiles import point_line
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from tdd_deploy.simulator.reports.report import Simulation
 
 
@@ -75,13 +73,15 @@ def _print(simulation: "Simulation", by: str) -> None:
         columns["nJ run"] = lambda row: mean_text(row["energy_pj"] / n / 1e3)
         columns["nJ plain"] = lambda row: mean_text(row["spike_code"]["energy_pj"] / n / 1e3)
     table = make_table(*columns, left=(label,))
-    for row in report["steps" if by == "step" else "layers"]:
-        table.add_row(*[text(row) for text in columns.values()])
-    table.add_section()
-    table.add_row(*[text({**report["totals"], label: "total"}) for text in columns.values()])
-    console().print(table)
+    print_table(
+        table,
+        [[text(row) for text in columns.values()] for row in report["steps" if by == "step" else "layers"]],
+        total=[text({**report["totals"], label: "total"}) for text in columns.values()],
+        what="time steps" if by == "step" else "layers",
+        whole=f"--json prints all of them, and --out writes them to {'steps.csv' if by == 'step' else 'report.json'}",
+    )
     if len(report["energies"]) > 1:
-        console().print(_energies_table(report))
+        _print_energies(report)
     say(_summary(report))
 
 
@@ -159,13 +159,15 @@ def _time_lines(energy: Mapping[str, Any], n: int) -> Iterator[str]:
         yield f"static energy: {static} nJ per sample, in this time"
 
 
-def _energies_table(report: Mapping[str, Any]) -> "Table":
-    """A row per profile, in nJ per sample."""
+def _print_energies(report: Mapping[str, Any]) -> None:
+    """Print a row per profile, in nJ per sample."""
     from tdd_deploy.simulator.reports.report import mean_text
     from tdd_deploy.simulator.reports.tables import by_profile
 
     columns = ("profile", "nJ run", "low", "high", "nJ plain", "nJ deltas", "static, low", "static, high")
     table = make_table(*columns, left=("profile",))
-    for name, *figures in by_profile(report).rows:
-        table.add_row(str(name), *("" if figure is None else mean_text(float(figure)) for figure in figures))
-    return table
+    rows = [
+        [str(name), *("" if figure is None else mean_text(float(figure)) for figure in figures)]
+        for name, *figures in by_profile(report).rows
+    ]
+    print_table(table, rows, what="profiles")

@@ -13,7 +13,7 @@ from tdd_deploy.options.functions import OPTIONS
 from tdd_deploy.options.grid import Grid
 from tdd_deploy.options.model import Model
 
-from .console import console, echo_json, json_option, make_table, samples_progress, say
+from .console import echo_json, json_option, make_table, print_table, samples_progress, say
 from .flags import PATH, with_options
 
 
@@ -51,9 +51,10 @@ def _print(found: Mapping[str, Any]) -> None:
     thresholds = ("threshold", *(("delta threshold",) if has_deltas else ()))
     columns = (*left, *thresholds, "accuracy", "synops", *(f"nJ, {name}" for name in names), "")
     table = make_table(*columns, left=left)
+    rows = []
     for point in found["points"]:
-        energies = (point["energy_nj"][name] for name in names)
-        table.add_row(
+        energies = (point["energy_nj"].get(name) for name in names)
+        row = [
             point["run"],
             point["code"],
             "float" if point["bits"] is None else str(point["bits"]),
@@ -63,8 +64,9 @@ def _print(found: Mapping[str, Any]) -> None:
             mean_text(point["synops_effective"]),
             *("" if energy is None else mean_text(energy) for energy in energies),
             "*" if point["is_best"] else "",
-        )
-    console().print(table)
+        ]
+        rows.append(row)
+    print_table(table, rows, what="points", whole="sweep.csv holds all of them")
     if found["profile"]:
         say([f"* no other point is as accurate with less energy ({found['profile']})"])
     say(dict.fromkeys(line for point in found["points"] for line in point["inputs"]))

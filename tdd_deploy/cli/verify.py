@@ -14,7 +14,7 @@ from tdd_deploy.options.model import Model
 from tdd_deploy.options.quantization import ComparedQuantization
 from tdd_deploy.options.verification import Verification
 
-from .console import console, echo_json, json_option, make_table, samples_progress, say
+from .console import echo_json, json_option, make_table, print_table, samples_progress, say
 from .flags import PATH, with_options
 
 if TYPE_CHECKING:
@@ -62,10 +62,10 @@ def _print(verified: "Verified") -> None:
     compared = ("spikes differing", *(("messages",) if has_messages else ()), "outputs", "predictions")
     left = ("", "backend")
     table = make_table(*left, *compared, "max |dv| / threshold", "ms per sample", left=left)
-    table.add_row("", verified.comparisons[0].before)
+    rows = [["", verified.comparisons[0].before, *[""] * (len(table.columns) - 2)]]
     for each in verified.comparisons:
         milliseconds = 1e3 * verified.seconds[each.after] / verified.n_samples
-        table.add_row(
+        row = [
             "ok" if each.passed else "NO",
             each.after,
             f"{each.differing:,} of {each.spikes:,}",
@@ -74,8 +74,9 @@ def _print(verified: "Verified") -> None:
             f"{each.predictions_differing:,} of {each.n_samples:,}",
             "-" if each.largest_dv is None else f"{each.largest_dv:.2g}",
             f"{milliseconds:,.2f}",
-        )
-    console().print(table)
+        ]
+        rows.append(row)
+    print_table(table, rows, what="backends")
     say(_lines(verified))
 
 
@@ -95,4 +96,5 @@ def _lines(verified: "Verified") -> Iterator[str]:
     zero = [name for name in comparisons[-1].always_zero if all(name in each.always_zero for each in comparisons)]
     if zero:
         yield f"always 0 on every backend: {', '.join(zero)}"
-    yield from (f"left out: {line}" for line in verified.left_out)
+    for reason in verified.left_out:
+        yield from f"left out: {reason}".split("\n")

@@ -5,10 +5,13 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from tdd_deploy.documents import read_json
 from tdd_deploy.errors import BadFile
-from tdd_deploy.files import read_json
+from tdd_deploy.shapes import shown
 from tdd_deploy.simulator.reports.report import SCHEMA_VERSION
+from tdd_deploy.simulator.reports.shape import report_fault
 
+MOST_BYTES = 512 << 20  # 100,000 time steps take 94 MiB
 REMEDY = "Name a folder that simulate wrote with `out`."
 PARTS = {"schema_version", "program", "data", "steps", "layers", "totals", "energy", "energies"}
 
@@ -20,16 +23,18 @@ def report(path: str | PathLike[str]) -> dict[str, Any]:
         path: the folder that ``simulate`` wrote, or the report.json in it.
 
     Raises:
-        BadFile: no such file, or no report.
+        BadFile: no such file, no report, or a damaged one; the error names the place.
     """
     path = Path(path)
     file = path / "report.json" if path.is_dir() else path
-    found = read_json(file, REMEDY)
+    found = read_json(file, REMEDY, most=MOST_BYTES)
     if not isinstance(found, dict) or not found.keys() >= PARTS:
         raise BadFile(file, "is no report of a simulation", REMEDY)
     if found["schema_version"] != SCHEMA_VERSION:
-        version = f"is a report of schema {found['schema_version']}, not {SCHEMA_VERSION}"
+        version = f"is a report of schema {shown(found['schema_version'])}, not {SCHEMA_VERSION}"
         raise BadFile(file, version, "Simulate again.")
+    if fault := report_fault(found):
+        raise BadFile(file, fault, "Simulate again.")
     return found
 
 

@@ -1,6 +1,5 @@
 """A grid of simulations: networks, codes, bits and thresholds, with the accuracy and the energy of each."""
 
-import csv
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -11,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from tdd_deploy.data import Choice
-from tdd_deploy.errors import BadOption, Interrupted
+from tdd_deploy.documents import read_json
+from tdd_deploy.errors import BadFile, BadOption, Interrupted
 from tdd_deploy.files import check_folder, make_folder, replacing, write_json
 from tdd_deploy.options.dataset import CalibrationData, StoredData
 from tdd_deploy.options.declare import gather, options_of
@@ -25,7 +25,10 @@ from tdd_deploy.options.vocabulary import CodeChoice
 from tdd_deploy.program import Program
 from tdd_deploy.run_folder import RunFolder
 from tdd_deploy.runtime.run import run
+from tdd_deploy.shapes import FRACTION, NUMBER, POSITIVE, TEXT, Each, ListOf, Maybe, Number, Shape, Table, fault_in
+from tdd_deploy.simulator.reports import pictures
 from tdd_deploy.simulator.reports.tables import input_lines
+from tdd_deploy.text import csv_table
 
 from .load import chosen_samples, load, load_all
 from .pricing import Prices, place_program, price
@@ -49,6 +52,21 @@ class Point:
     delta_threshold: float | None  # None is as the file says
 
 
+_AMOUNT = Number(least=0, most=1e30)  # more overflows in a picture
+_ROW: dict[str, Shape] = {
+    **dict.fromkeys(("run", "program", "code"), TEXT),
+    "bits": Maybe(POSITIVE),
+    "input_threshold": NUMBER,
+    "delta_threshold": Maybe(NUMBER),
+    "trained": Table({}),
+    "accuracy": Maybe(FRACTION),
+    "inputs": ListOf(TEXT),
+    **dict.fromkeys(("spikes", "delta_events", "synops_effective"), _AMOUNT),
+    "energy_nj": Each(Maybe(_AMOUNT)),
+}
+_SWEEP = Table({"schema_version": POSITIVE, "grid": Table({}), "points": ListOf(Table(_ROW))})
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class _Sweep:
     """What all points have in common."""
@@ -58,6 +76,11 @@ class _Sweep:
     steps: SeededSteps
     grid: Grid
     prices: Prices
+
+    @property
+    def is_drawn(self) -> bool:
+        """Whether there is a picture: points need labels, and a profile with prices."""
+        return any(profile.prices for profile in self.prices.profiles) and self.data.open_chosen().labeled
 
     def points(self) -> Iterator[tuple[Path, Point]]:
         """Yield every combination.
@@ -141,12 +164,15 @@ def sweep(
 
     Raises:
         Interrupted: Ctrl-C; the finished points are kept.
-        TddDeployError: anything wrong with a file, the data or an option.
+        MissingDependency: matplotlib is not installed, which sweep.svg needs; nothing was simulated.
+        TddDeployError: anything else wrong with a file, the data or an option.
     """
     check_folder(out, ("sweep.json", "sweep.csv", "sweep.svg"))
     programs = {Path(path): load(path, model) for path in runs}
     prices = Prices.of(Pricing(energy=bool(grid.profiles), profiles=grid.profiles))
     job = _Sweep(programs=programs, data=data, steps=steps, grid=grid, prices=prices)
+    if job.is_drawn:
+        pictures.require("sweep.svg")
     known = _known(job)
     points = list(job.points())
     rows = _finished(out / "sweep.json", known)
@@ -186,32 +212,30 @@ def _known(job: _Sweep) -> dict[str, Any]:
 def _finished(path: Path, known: Mapping[str, Any]) -> dict[Point, Row]:
     """Return the rows of a sweep that was begun on the same data at the same prices."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        if found["schema_version"] != SCHEMA_VERSION or found["grid"] != json.loads(json.dumps(known)):
-            return {}
-        fields = Point.__dataclass_fields__
-        return {Point(**{name: row[name] for name in fields}): row for row in found["points"]}
-    except (OSError, ValueError, KeyError, TypeError):  # none, or damaged: it is done again
+        found = read_json(path, "sweep again")
+    except BadFile:  # none, or damaged: it is done again
         return {}
+    if fault_in(found, _SWEEP) or found["schema_version"] != SCHEMA_VERSION:
+        return {}
+    if found["grid"] != json.loads(json.dumps(known)):
+        return {}
+    fields = Point.__dataclass_fields__
+    return {Point(**{name: row[name] for name in fields}): row for row in found["points"]}
 
 
 def _write(out: Path, known: Mapping[str, Any], rows: Mapping[Point, Mapping[str, Any]]) -> dict[str, Any]:
     """Write the finished points; return the contents of sweep.json."""
-    from tdd_deploy.simulator.reports.pictures import accuracy_by_energy
-
     profile = next(_priced(rows), None)
     best = pareto([(row["energy_nj"].get(profile), row["accuracy"]) for row in rows.values()])
     points = [{**row, "is_best": is_best} for row, is_best in zip(rows.values(), best, strict=True)]
     found = {"schema_version": SCHEMA_VERSION, "grid": known, "profile": profile, "points": points}
     write_json(out / "sweep.json", found)
-    with replacing(out / "sweep.csv") as part, part.open("w", newline="", encoding="utf-8") as file:
-        flat = [_flat(row) for row in points]
-        writer = csv.DictWriter(file, list(dict.fromkeys(name for row in flat for name in row)))
-        writer.writeheader()
-        writer.writerows(flat)
+    with replacing(out / "sweep.csv") as part:
+        part.write_text(csv_table([_flat(row) for row in points]), encoding="utf-8")
     if profile is not None and all(row["accuracy"] is not None for row in points):
+        drawn = [row for row in points if row["energy_nj"].get(profile) is not None]
         with replacing(out / "sweep.svg") as part:
-            part.write_text(accuracy_by_energy(points, profile), encoding="utf-8")
+            part.write_text(pictures.accuracy_by_energy(drawn, profile), encoding="utf-8")
     return found
 
 

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tdd_deploy.errors import BadFile
+from tdd_deploy.files import is_special
 
 PIECE = 1 << 20  # bytes asked for at once
 REMEDY = "get or write it again"
@@ -54,7 +55,9 @@ def open_file(path: Path) -> AbstractContextManager[ByteStream]:
 
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Turn the errors of file libraries into BadFile."""
+    """Turn the errors of file libraries into BadFile, and refuse a file that could block or never end."""
+    if is_special(path):
+        raise BadFile(path, "is a pipe or a device", "name a regular file")
     try:
         yield
     except DAMAGE as error:

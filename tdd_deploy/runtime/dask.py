@@ -4,14 +4,17 @@ A shard that is lost with its worker is executed again by another. Only the job,
 and counts move between processes; every worker reads the data itself.
 """
 
+import asyncio
 import logging
 import signal
 import warnings
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
-from functools import reduce
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from functools import partial, reduce
 from itertools import islice
 from operator import add
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from tdd_deploy import memory
@@ -19,6 +22,7 @@ from tdd_deploy.errors import BadOption, MissingDependency, WorkerFailed
 from tdd_deploy.options.execution import Execution
 
 from .shards import Job, Shard
+from .watch import CONNECT_S, compare, meet, watch
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -26,7 +30,7 @@ if TYPE_CHECKING:
 AHEAD = 2  # shards sent per thread of a worker: one is executed, one waits
 PER_THREAD = 8  # shards per thread in a whole simulation, at least: so all end at about the same time
 LARGEST = 1 << 14  # samples in a shard, or one batch: so much is executed again when a worker is lost
-TIMEOUT_S = 20
+START_S = 120  # within which a worker process of this machine starts; it may import a script that imports much
 
 
 def client(execution: Execution) -> "AbstractContextManager[Client]":
@@ -36,38 +40,58 @@ def client(execution: Execution) -> "AbstractContextManager[Client]":
 
 @contextmanager
 def workers(n: int) -> "Iterator[Client]":
-    """Start worker processes on this machine.
+    """Start worker processes on this machine; only processes with a certificate, made in memory, can give them work.
 
     Raises:
+        MissingDependency: the package that makes the certificate.
         WorkerFailed: they cannot start; each one imports the script of the user, which must not start workers itself.
     """
     memory.reserve(memory.WORKERS, "each worker process", taken=0)  # it has the same limit
     dask = _distributed()
+    try:
+        security = dask.Security.temporary()
+    except ImportError as error:
+        raise MissingDependency("cryptography", "several workers", "'tdd-deploy[scale]'") from error
+    options = {
+        "n_workers": n,
+        "threads_per_worker": 1,
+        "processes": True,
+        "protocol": "tls",
+        "security": security,
+        "dashboard_address": "127.0.0.1:0",
+        "death_timeout": START_S,
+        "silence_logs": logging.CRITICAL,  # a worker that dies is replaced, which needs no page of log
+    }
     with ExitStack() as stack:
         try:
-            cluster = stack.enter_context(
-                dask.LocalCluster(
-                    n_workers=n,
-                    threads_per_worker=1,
-                    processes=True,
-                    dashboard_address="127.0.0.1:0",
-                    silence_logs=logging.CRITICAL,  # a worker that dies is replaced, which needs no page of log
-                )
-            )
-        except RuntimeError as error:
-            remedy = 'In a script, call the function in a block that begins with if __name__ == "__main__"'
-            raise WorkerFailed("the worker processes", "cannot start", remedy) from error
-        client = stack.enter_context(dask.Client(cluster))
-        client.register_plugin(_deaf_to_ctrl_c(dask))
+            cluster = stack.enter_context(_whole(partial(dask.LocalCluster, **options)))
+            client = stack.enter_context(dask.Client(cluster))
+            client.register_plugin(_deaf_to_ctrl_c(dask))
+        except (RuntimeError, OSError) as error:
+            remedy = 'Try again. In a script, call the function in a block that begins with if __name__ == "__main__"'
+            raise WorkerFailed("the worker processes", "ended while they started", remedy) from error
         yield client
 
 
+def _whole(make: Callable[[], Any]) -> Any:
+    """Make a cluster; an interruption waits until it is made, since half of one would leave processes behind."""
+    with ThreadPoolExecutor(1) as pool:
+        made = pool.submit(make)
+        try:
+            return made.result()
+        except KeyboardInterrupt:
+            with suppress(RuntimeError, OSError):
+                made.result().close()
+            raise
+
+
 def _deaf_to_ctrl_c(dask: Any) -> Any:
-    """Make a plugin by which workers ignore Ctrl-C; this process ends them."""
+    """Make a plugin by which workers ignore Ctrl-C and the end of a terminal; this process ends them."""
 
     class Deaf(dask.WorkerPlugin):  # type: ignore[misc]
         def setup(self, worker: Any) -> None:
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            for number in (signal.SIGINT, signal.SIGHUP):
+                signal.signal(number, signal.SIG_IGN)
 
     return Deaf()
 
@@ -78,51 +102,120 @@ def scheduler(address: str) -> "Iterator[Client]":
 
     Raises:
         BadOption: none answers there.
-        WorkerFailed: it has no workers.
+        WorkerFailed: it has no workers, or it or a worker has another version.
     """
     dask = _distributed()
-    try:
-        client = dask.Client(address, timeout=TIMEOUT_S)
-    except (OSError, ValueError) as error:
-        allowed = "the address of a scheduler that answers, such as tcp://HOST:8786"
-        raise BadOption("scheduler", f"{address} ({error})", allowed) from error
-    with client:
+    with ExitStack() as stack:
+        stack.enter_context(dask.utils.silence_logging_cmgr(logging.CRITICAL))  # this module says what is wrong
+        _reach(address)
         try:
-            client.wait_for_workers(1, timeout=TIMEOUT_S)
-        except TimeoutError as error:
-            remedy = f"Start one: dask worker {address}"
-            raise WorkerFailed(f"the scheduler at {address}", "has no workers", remedy) from error
+            with warnings.catch_warnings():
+                # Every package is compared there; the versions that matter here are compared by meet().
+                warnings.simplefilter("ignore", dask.versions.VersionMismatchWarning)
+                client = stack.enter_context(dask.Client(address, timeout=CONNECT_S))
+            client.sync(meet, client)
+        except OSError as error:
+            raise WorkerFailed(f"the scheduler at {address}", "does not answer any more", "Start it again.") from error
         yield client
+
+
+def _reach(address: str) -> None:
+    """Ask a scheduler for anything; a client would wait without end for the answer of a listener that is none.
+
+    Raises:
+        BadOption: no scheduler answers there.
+    """
+    dask = _distributed()
+
+    async def ask() -> None:
+        arguments = dask.Security().get_connection_args("client")
+        async with (
+            asyncio.timeout(CONNECT_S + 1),  # after the limit inside, whose error names the reason
+            dask.rpc(address, connection_args=arguments, timeout=CONNECT_S) as found,
+        ):
+            await found.identity()
+
+    remedy = ""
+    if address.startswith("tls:"):
+        files = [f"DASK_DISTRIBUTED__COMM__TLS__{name}" for name in ("CA_FILE", "CLIENT__CERT", "CLIENT__KEY")]
+        remedy = f"Name the files of a certificate in {', '.join(files)}."
+        if not dask.Security().tls_client_cert:
+            raise BadOption("scheduler", f"{address} needs a certificate", remedy=remedy)
+    try:
+        dask.utils.LoopRunner(asynchronous=False).run_sync(ask)
+    except Exception as error:  # whatever listens there may send anything
+        allowed = "the address of a scheduler that answers, such as tcp://HOST:8786"
+        raise BadOption("scheduler", f"{address}: {_reason(error)}", allowed, remedy) from error
+
+
+def _reason(error: BaseException) -> str:
+    """Say in a few words why no scheduler was reached."""
+    while isinstance(error.__cause__, Exception):
+        error = error.__cause__
+    if isinstance(error, TimeoutError):
+        return f"no answer within {CONNECT_S:g} s"
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    return str(error) if isinstance(error, ValueError) else f"no Dask scheduler, {type(error).__name__}"
 
 
 def in_shards(job: Job, n_samples: int, client: "Client") -> Iterator[Shard]:
     """Execute the first ``n_samples`` samples of a job; yield their results, in any order.
 
     Raises:
-        WorkerFailed: samples are lost again and again, or the scheduler is.
+        WorkerFailed: samples are lost again and again, or the scheduler is, or all workers are.
         TddDeployError: what a worker met.
     """
-    dask = _distributed()
-    n_threads = sum(client.nthreads().values())  # type: ignore[no-untyped-call]
+    n_ahead = AHEAD * sum(client.nthreads().values())  # type: ignore[no-untyped-call]
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Sending large graph")  # a program is large, and is sent once
         sent = client.submit(_given, job, pure=False)  # a result, and so made again when its workers are lost
     left = (
         client.submit(_execute, sent, samples, pure=False)
-        for samples in _ranges(n_samples, job.execution.batch, n_threads)
+        for samples in _ranges(n_samples, job.execution.batch, n_ahead // AHEAD)
     )
-    running = dask.as_completed(islice(left, AHEAD * n_threads))
+    ended: SimpleQueue[Any] = SimpleQueue()  # futures of shards, and the watch if it ends with an error
+    watching = asyncio.run_coroutine_threadsafe(watch(client), client.loop.asyncio_loop)  # type: ignore[union-attr]
+    watching.add_done_callback(ended.put)
+    n_running = 0
     try:
-        for future in running:
-            yield future.result()
-            for following in islice(left, 1):
-                running.add(following)
+        while True:
+            for future in islice(left, n_ahead - n_running):
+                future.add_done_callback(ended.put)  # type: ignore[no-untyped-call]
+                n_running += 1
+            if not n_running:
+                return
+            future = ended.get()
+            try:
+                shard = _result(future, client, job.execution.batch)
+            except TimeoutError:  # a worker that has stopped holds the result; the watch decides
+                ended.put(future)
+            else:
+                n_running -= 1
+                yield shard
+    finally:
+        watching.cancel()
+
+
+def _result(future: Any, client: "Client", batch: int) -> Shard:
+    """Return the result of a shard, or raise what ended it in words."""
+    dask = _distributed()
+    lower = f"Lower `batch`, which is {batch}, if memory ran out."
+    try:
+        result: Shard = future.result(timeout=CONNECT_S)
     except dask.KilledWorker as error:
-        found = "were lost with their worker, again and again"
-        remedy = f"Lower `batch`, which is {job.execution.batch}, if memory ran out."
-        raise WorkerFailed("some samples", found, remedy) from error
+        with suppress(OSError):
+            client.sync(compare, client)  # type: ignore[no-untyped-call]  # workers without tdd-deploy fail like those without memory
+        raise WorkerFailed("some samples", "were lost with their worker, again and again", lower) from error
+    except MemoryError as error:
+        raise WorkerFailed("a worker", "has too little memory", lower) from error
     except (dask.CancelledError, OSError) as error:
+        if isinstance(error, OSError) and future.status == "error":
+            raise WorkerFailed("a worker", f"failed: {error}") from error
+        if isinstance(error, TimeoutError):
+            raise
         raise WorkerFailed("the scheduler", "is gone, and nothing was written", "Start it again.") from error
+    return result
 
 
 def _given(job: Job) -> Job:

@@ -44,6 +44,13 @@ def bar(what: str, console: "Console") -> Iterator[Update]:
             return Text(f"{task.speed:,.0f} samples/s" if task.speed else "")
 
     columns = (progress.TextColumn(what), progress.BarColumn(), progress.MofNCompleteColumn(), Speed())
-    with progress.Progress(*columns, progress.TimeRemainingColumn(), console=console, transient=True) as shown:
+    with progress.Progress(
+        *columns,
+        progress.TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        redirect_stdout=False,  # rich would write what others print, escape sequences too
+        redirect_stderr=False,
+    ) as shown:
         task = shown.add_task(what, total=None)
         yield lambda done, total: shown.update(task, completed=done, total=total)

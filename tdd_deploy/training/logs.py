@@ -1,13 +1,12 @@
 """Records of epochs for other programs: a CSV table, and TensorBoard's files."""
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tdd_deploy.errors import MissingDependency
 from tdd_deploy.files import replacing
+from tdd_deploy.text import csv_table
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -15,13 +14,8 @@ if TYPE_CHECKING:
 
 def write_metrics(path: Path, history: Sequence[Mapping[str, Any]]) -> None:
     """Replace the table: one row per finished epoch."""
-    text = io.StringIO()
-    if history:
-        table = csv.DictWriter(text, list(history[0]), lineterminator="\n")
-        table.writeheader()
-        table.writerows(history)
     with replacing(path) as part:
-        part.write_text(text.getvalue(), encoding="utf-8")
+        part.write_text(csv_table(history), encoding="utf-8")
 
 
 class Board:

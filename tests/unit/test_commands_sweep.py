@@ -1,5 +1,6 @@
 import csv
 import json
+import sys
 from itertools import pairwise
 
 import nir
@@ -10,7 +11,7 @@ import tdd_deploy as td
 from tdd_deploy import sweep
 from tdd_deploy.commands import sweep as commands_sweep
 from tdd_deploy.commands.sweep import pareto
-from tdd_deploy.errors import BadFile, BadOption, Interrupted
+from tdd_deploy.errors import BadFile, BadOption, Interrupted, MissingDependency
 from tdd_deploy.importers import AmbiguousGraph
 
 PROFILES = ("loihi2", "cmos45-horowitz")  # the first has no prices
@@ -106,6 +107,17 @@ def test_what_is_damaged_is_done_again(run_folder, tmp_path, damage):
     assert swept(run_folder, out, codes=("delta",)) == whole
 
 
+@pytest.mark.parametrize(
+    ("key", "value"), [("accuracy", "x"), ("energy_nj", {"loihi2": []}), ("trained", 1), ("bits", "4")]
+)
+def test_a_point_with_a_wrong_value_is_done_again(run_folder, tmp_path, key, value):
+    out = tmp_path / "out"
+    whole = swept(run_folder, out, codes=("delta",))
+    damaged = {**whole, "points": [{**whole["points"][0], key: value}]}
+    (out / "sweep.json").write_text(json.dumps(damaged))
+    assert swept(run_folder, out, codes=("delta",)) == whole
+
+
 def test_what_cannot_be_swept_is_refused_before_anything_runs(run_folder, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(BadFile, match=r"is a file\. Name a folder"):
@@ -135,3 +147,37 @@ def test_a_file_of_another_tool_is_swept_in_its_dialect(tmp_path):
         sweep([tmp_path / "n.nir"], **given)
     found = sweep([tmp_path / "n.nir"], dialect="nir,dt=1e-4,integration=euler", **given)
     assert [point["spikes"] > 0 for point in found["points"]] == [True] * 4
+
+
+class Blocker:
+    """Finds no matplotlib, as in an environment without it."""
+
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == "matplotlib":
+            raise ModuleNotFoundError(name, name=name)
+
+
+def test_matplotlib_is_asked_for_before_anything_is_computed(monkeypatch, run_folder, tmp_path):
+    for name in [name for name in sys.modules if name.partition(".")[0] == "matplotlib"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setattr(sys, "meta_path", [Blocker(), *sys.meta_path])
+    executed = watched(monkeypatch)
+    out = tmp_path / "out"
+    with pytest.raises(MissingDependency, match=r"sweep\.svg needs matplotlib") as missing:
+        swept(run_folder, out)
+    assert missing.value.exit_code == 3
+    assert (executed, out.exists()) == ([], False)
+    for command in (td.simulate, td.analyze):
+        with pytest.raises(MissingDependency, match="matplotlib"):
+            command(run_folder, data="digits", samples=10, out=out)
+    assert not out.exists()
+    swept(run_folder, out, profiles=PROFILES[:1])  # without prices there is no picture
+    assert executed == ["delta", "spike"]
+
+
+def test_paths_are_no_formulas_of_a_spreadsheet(run_folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "=cmd").symlink_to(run_folder)
+    sweep(["=cmd"], data="digits", samples=10, profiles=PROFILES[:1], codes=("delta",), out=tmp_path / "out")
+    with (tmp_path / "out" / "sweep.csv").open(newline="") as file:
+        assert [row["run"] for row in csv.DictReader(file)] == ["'=cmd"]

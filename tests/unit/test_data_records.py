@@ -1,5 +1,6 @@
 import gzip
 import io
+import os
 import tracemalloc
 import zipfile
 from contextlib import contextmanager
@@ -119,3 +120,16 @@ def test_iterating_50_megabytes_takes_less_than_8(tmp_path, save):
         tracemalloc.stop()
     assert n == 17_600
     assert peak < 8e6
+
+
+@pytest.mark.parametrize(
+    "name", ["pipe.npz", "MNIST/raw/t10k-images-idx3-ubyte", "cifar-10-batches-bin/test_batch.bin"]
+)
+def test_a_pipe_is_refused_and_not_waited_for(name, tmp_path):
+    (tmp_path / "MNIST/raw").mkdir(parents=True)
+    (tmp_path / "MNIST/raw/t10k-labels-idx1-ubyte").write_bytes(b"")
+    (tmp_path / "cifar-10-batches-bin").mkdir()
+    os.mkfifo(tmp_path / name)
+    data = {"M": "mnist", "c": "cifar10"}.get(name[0], str(tmp_path / name))
+    with pytest.raises(BadFile, match=rf"{Path(name).name} is a pipe or a device"):
+        open_data(data, data_dir=tmp_path)

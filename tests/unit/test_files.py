@@ -12,7 +12,6 @@ from tdd_deploy.files import (
     filling,
     fingerprint,
     make_folder,
-    read_json,
     replacing,
     sha256,
     write_json,
@@ -36,29 +35,6 @@ def test_a_file_appears_whole_under_its_name(tmp_path):
         part.write_text("whole")
     assert path.read_text() == "whole"
     assert list(tmp_path.iterdir()) == [path]
-
-
-@pytest.mark.parametrize(
-    ("content", "words"),
-    [
-        (None, "is missing or not a text file"),
-        (b"\xff", "is missing or not a text file"),
-        (b"{", "is not JSON"),
-        (b"1" * 5000, "is not JSON"),
-        (b"[" * 10**5, "is not JSON"),
-    ],
-)
-def test_a_file_that_is_no_json_is_refused_with_the_remedy_of_the_reader(content, words, tmp_path):
-    path = tmp_path / "a.json"
-    if content is not None:
-        path.write_bytes(content)
-    with pytest.raises(BadFile, match=rf"a.json {words}.*\. Simulate again\."):
-        read_json(path, "simulate again")
-
-
-def test_what_is_written_as_json_is_read_back(tmp_path):
-    write_json(tmp_path / "a.json", {"µ": [1, None, 0.5]})
-    assert read_json(tmp_path / "a.json", "") == {"µ": [1, None, 0.5]}
 
 
 def write_half(path, error):

@@ -6,7 +6,6 @@ import resource
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -81,7 +80,9 @@ def run_limited(words: list[str], limit: int, cwd: Path) -> subprocess.Completed
 
 @limited
 @pytest.mark.parametrize("megabytes", [100, 200, 250, 400])
-@pytest.mark.parametrize("command", ["inspect small.nir", "simulate small.nir --data small.npz", "train --data digits"])
+@pytest.mark.parametrize(
+    "command", ["inspect small.nir", "simulate small.nir --data small.npz", "train --data digits --out run"]
+)
 def test_a_hard_limit_is_one_sentence_and_never_a_damaged_file(command: str, megabytes: int, folder: Path) -> None:
     done = run_limited([*command.split()], megabytes * MB, folder)
     assert done.returncode in (0, 2)
@@ -113,8 +114,8 @@ def test_a_limit_that_leaves_too_little_is_named_with_what_it_leaves(monkeypatch
     text = str(refused.value)
     assert text.startswith("a test needs 401 MB of memory, and the limit of 500 MB leaves 400 MB. ")
     assert "ulimit -v" in text
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
     with pytest.raises(TooLittleMemory, match="needs 408 MB"):  # a thread's stack for each further core
-        monkeypatch.setattr(os, "cpu_count", lambda: 2)
         memory.reserve(400 * MB, "a test", taken=100 * MB)
 
 
@@ -154,22 +155,14 @@ def test_control_groups_leave_what_the_narrowest_of_them_leaves(
 )
 def test_errors_of_libraries_that_ran_out_of_memory_are_known(error: Exception) -> None:
     assert memory.ran_out(error)
-    try:
-        raise ValueError("what came of it") from error
-    except ValueError as outer:
-        assert memory.ran_out(outer)
+    outer = ValueError("what came of it")
+    outer.__cause__ = error
+    assert memory.ran_out(outer)
 
 
 @pytest.mark.parametrize("error", [ValueError("no such filter"), KeyError("v"), OSError(errno.ENOSPC, "disk full")])
 def test_other_errors_are_no_lack_of_memory(error: Exception) -> None:
     assert not memory.ran_out(error)
-
-
-def raising(error: BaseException) -> Callable[[], None]:
-    def work() -> None:
-        raise error
-
-    return work
 
 
 @limited

@@ -28,6 +28,7 @@ from tdd_deploy.options.encoding import Encoding
 from tdd_deploy.options.execution import Execution
 from tdd_deploy.program import Program
 from tdd_deploy.runtime import dask as cluster
+from tdd_deploy.runtime import watch
 from tdd_deploy.runtime.inputs import EncodedInputs
 from tdd_deploy.runtime.run import run
 from tdd_deploy.runtime.shards import Job, Shard
@@ -216,7 +217,7 @@ def test_a_scheduler_that_is_lost_is_said(samples: Path, started: Started) -> No
 
 
 def test_a_scheduler_without_workers_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cluster, "TIMEOUT_S", 1)
+    monkeypatch.setattr(watch, "CONNECT_S", 1)
     with (
         distributed.LocalCluster(n_workers=0, dashboard_address="127.0.0.1:0") as empty,
         pytest.raises(WorkerFailed, match=r"the scheduler at tcp://\S+ has no workers\. Start one: dask worker tcp://"),
@@ -226,7 +227,7 @@ def test_a_scheduler_without_workers_is_said(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_where_no_scheduler_answers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cluster, "TIMEOUT_S", 0.5)
+    monkeypatch.setattr(cluster, "CONNECT_S", 0.5)
     for address in (f"tcp://127.0.0.1:{free_port()}", "nowhere"):
         with pytest.raises(BadOption, match=r"scheduler must be the address of .* \(got "), cluster.scheduler(address):
             pass

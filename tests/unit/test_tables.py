@@ -132,3 +132,34 @@ def test_every_table_has_every_format(by, name):
     text = FORMATS[name](TABLES[by](REPORT))
     assert len(text.splitlines()) >= 2
     assert text.endswith("\n")
+
+
+HOSTILE = Table(("=a\n\x1b[31m|", "&"), (("[2pt] a|b\\|c", "d&e \\ #$"), ("* x\r\n", "<b>&amp;")))
+
+
+def test_no_name_breaks_a_table_in_markdown():
+    lines = as_markdown(HOSTILE).splitlines()
+    assert lines == [
+        r"| =a\n\x1b[31m\| | & |".replace("\\n", r"\\n").replace("\\x", r"\\x"),
+        "| --- | --- |",
+        r"| [2pt] a\|b\\\|c | d&e \\ #$ |",
+        r"| * x\\r\\n | \<b>\&amp; |",
+    ]
+
+
+def test_no_name_breaks_a_table_in_latex():
+    r"""After \\, LaTeX reads [2pt] and * as options of the line break."""
+    text = as_latex(HOSTILE)
+    body = text.split("\\toprule\n")[1].split("\n\\bottomrule")[0]
+    assert body.splitlines() == [
+        r"=a\textbackslash{}n\textbackslash{}x1b{[}31m| & \& \\",
+        r"\midrule",
+        r"{[}2pt{]} a|b\textbackslash{}|c & d\&e \textbackslash{} \#\$ \\",
+        r"{*} x\textbackslash{}r\textbackslash{}n & <b>\&amp; \\",
+    ]
+
+
+def test_no_name_is_a_formula_in_csv():
+    read = list(csv.reader(io.StringIO(as_csv(HOSTILE))))
+    assert read[0] == [r"'=a\n\x1b[31m|", "&"]
+    assert read[2] == [r"* x\r\n", "<b>&amp;"]

@@ -12,7 +12,7 @@ import nir
 import numpy as np
 
 from tdd_deploy.errors import BadFile
-from tdd_deploy.files import sha256
+from tdd_deploy.files import is_special, sha256
 from tdd_deploy.importers.hdf5 import open_hdf5
 from tdd_deploy.importers.probe import reason
 from tdd_deploy.memory import ran_out
@@ -58,7 +58,8 @@ def read(path: Path, *, dialect: str | None = None, strict: bool = False) -> Pro
 def _digest(path: Path) -> str:
     try:
         if not path.is_file():
-            raise BadFile(path, "is a folder" if path.is_dir() else "is missing", REMEDY)
+            found = "is a folder" if path.is_dir() else "is a pipe or a device" if is_special(path) else "is missing"
+            raise BadFile(path, found, REMEDY)
         return sha256(path)
     except OSError as error:
         raise BadFile(path, f"cannot be read ({error.strerror})", REMEDY) from error
