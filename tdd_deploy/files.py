@@ -84,7 +84,8 @@ def appearing(folder: Path) -> Iterator[Path]:
     except OSError as error:
         raise BadFile(folder, f"cannot be made ({error.strerror})", "name a folder where you can write") from error
     try:
-        yield part
+        with _naming(part, folder):
+            yield part
         part.chmod(0o777 & ~_umask())
         part.replace(target)
         synchronize(target.parent)
@@ -113,7 +114,8 @@ def filling(folder: Path) -> Iterator[Path]:
     except OSError as error:
         raise BadFile(folder, f"cannot be written ({error.strerror})", "name a folder where you can write") from error
     with beside as name:
-        yield Path(name)
+        with _naming(Path(name), folder):
+            yield Path(name)
         targets = {file: find_target(folder / file.name) for file in Path(name).iterdir()}
         try:
             for file, target in targets.items():
@@ -122,6 +124,18 @@ def filling(folder: Path) -> Iterator[Path]:
             remedy = "name a folder where you can write"
             raise BadFile(folder, f"cannot be written ({error.strerror})", remedy) from error
         synchronize(folder)
+
+
+@contextmanager
+def _naming(part: Path, folder: Path) -> Iterator[None]:
+    """Let errors name the files of a folder, not those of the hidden one that is filled for it."""
+    try:
+        yield
+    except BadFile as error:
+        path = Path(error.path)
+        if not path.is_relative_to(part):
+            raise
+        raise BadFile(folder / path.relative_to(part), error.found, error.remedy) from error
 
 
 def is_special(path: Path) -> bool:
