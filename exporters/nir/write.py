@@ -28,7 +28,7 @@ def write(program: Program, path: Path) -> None:
     content = io.BytesIO()  # the HDF5 library can crash on a full disk
     nir.write(content, lift(program))
     with replacing(path) as part:
-        part.write_bytes(content.getbuffer())
+        part.write_bytes(content.getvalue())
 
 
 def lift(program: Program) -> nir.NIRGraph:

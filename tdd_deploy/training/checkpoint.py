@@ -46,7 +46,7 @@ def save(path: Path, *, options: dict[str, Any], progress: Progress, parts: dict
     content = io.BytesIO()  # torch does not report a full disk
     torch.save({"options": options, "progress": vars(progress), **states}, content)
     with replacing(path) as part:
-        part.write_bytes(content.getbuffer())
+        part.write_bytes(content.getvalue())
 
 
 def load(path: Path) -> dict[str, Any]:
