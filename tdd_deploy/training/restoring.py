@@ -107,7 +107,7 @@ def is_history_of(found: Any, names: Mapping[str, bool]) -> bool:
     """Decide whether values are the records of epochs, each with these names, and with numbers or None."""
     return type(found) is list and all(
         type(entry) is dict
-        and entry.keys() == names
+        and entry.keys() == names.keys()
         and type(entry["epoch"]) is int
         and entry["epoch"] == number
         and all(_is_number(value) if names[name] else value is None for name, value in entry.items())
