@@ -5,17 +5,18 @@ from contextlib import contextmanager
 
 import torch
 
-from tdd_deploy.errors import BadOption
+from tdd_deploy.errors import TooLittleMemory
+from tdd_deploy.memory import ran_out
 from tdd_deploy.options.training import TrainOptions
 
-WORDS = ("allocate memory", "not enough memory", "out of memory", "bad_alloc", "alloc_failed")
+OF_GPU = ("out of memory", "alloc_failed")
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Decide whether an error reports too little memory; torch has no type of its own for memory of the CPU."""
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+    """Decide whether an error reports too little memory, of the CPU or of a GPU."""
+    if isinstance(error, torch.OutOfMemoryError) or ran_out(error):
         return True
-    return isinstance(error, RuntimeError) and any(word in str(error).lower() for word in WORDS)
+    return isinstance(error, RuntimeError) and any(word in str(error).lower() for word in OF_GPU)
 
 
 @contextmanager
@@ -35,11 +36,11 @@ def naming_what_to_lower(options: TrainOptions) -> Iterator[None]:
     """Name the options of a run that needs more memory than there is.
 
     Raises:
-        BadOption: too little memory.
+        TooLittleMemory: what to lower.
     """
     try:
         with memory_errors():
             yield
     except MemoryError as error:
         lower = "Use a smaller `batch`, fewer `steps` or `train_samples`, or a smaller `network`, in a new folder."
-        raise BadOption(f"batch={options.batch}", "needs more memory than there is", remedy=lower) from error
+        raise TooLittleMemory(f"`batch={options.batch}`", "needs more memory than there is", lower) from error
