@@ -1,6 +1,7 @@
 # make demo   trains, exports, simulates and verifies a network on real digits
 # make test   checks style, types and imports, and passes the tests; make test-long adds long ones, make parity other libraries
 # make lava   sets up Lava's own environment (Python 3.10), which the demo uses when it is there; the tests in Lava are long
+# make test-versions   passes the core tests on Python 3.12 and 3.13, where these interpreters are found
 # All set up .venv when it is missing. PYTHON=python3.12 chooses another interpreter (3.11 to 3.13).
 
 PYTHON ?= python3
@@ -8,7 +9,7 @@ BIN := .venv/bin
 RUN := runs/demo
 LONG := tests/conformance tests/lava tests/unit/test_examples.py tests/unit/test_training_distributed.py
 
-.PHONY: demo test test-long setup lint lava parity peers simulators bench clean
+.PHONY: demo test test-long test-versions setup lint lava parity peers simulators bench clean
 
 demo: setup
 	$(BIN)/tdd-deploy train --data digits --out $(RUN) $$(test -e $(RUN)/train.json && echo --resume)
@@ -27,6 +28,15 @@ test: lint
 # All random examples of tests/property, of which make test tries a third; trained networks, Lava, examples, torchrun.
 test-long: setup
 	TDD_DEPLOY_LONG_TESTS=1 $(BIN)/python -m pytest -n 2 tests/property $(LONG)
+
+# The core tests on Python 3.12 and 3.13, where these interpreters are found.
+test-versions:
+	.ci/test-versions
+
+.venv-3.12/installed .venv-3.13/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@
 
 lint: setup
 	$(BIN)/ruff format --check .
@@ -96,4 +106,4 @@ simulators: .venv-simulators/installed
 	@touch $@
 
 clean:
-	rm -rf .venv .venv-neurobench .venv-openvino .venv-peers .venv-simulators runs build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-3.12 .venv-3.13 .venv-neurobench .venv-openvino .venv-peers .venv-simulators runs build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

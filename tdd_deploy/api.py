@@ -100,7 +100,7 @@ def train(
 
     Raises:
         MissingDependency: torch is not installed.
-        Interrupted: Ctrl-C; the folder holds everything needed to ``resume``.
+        Interrupted: Ctrl-C; the folder holds everything needed to ``resume``, or the run had not begun.
         TddDeployError: anything wrong with the folder, the data or an option.
     """
     from tdd_deploy.commands.training_package import require_torch

@@ -36,9 +36,9 @@ def replacing(path: Path) -> Iterator[Path]:
     try:
         yield part
         part.chmod(0o666 & ~_umask())
-        _synchronize(part)
+        synchronize(part)
         part.replace(target)
-        _synchronize(target.parent)
+        synchronize(target.parent)
     except OSError as error:
         raise BadFile(
             path, f"cannot be written ({error.strerror})", "name a file on a disk with enough space"
@@ -87,7 +87,7 @@ def appearing(folder: Path) -> Iterator[Path]:
         yield part
         part.chmod(0o777 & ~_umask())
         part.replace(target)
-        _synchronize(target.parent)
+        synchronize(target.parent)
     except OSError as error:
         raise BadFile(folder, f"cannot be written ({error.strerror})", "name a folder where you can write") from error
     finally:
@@ -121,7 +121,7 @@ def filling(folder: Path) -> Iterator[Path]:
         except OSError as error:
             remedy = "name a folder where you can write"
             raise BadFile(folder, f"cannot be written ({error.strerror})", remedy) from error
-        _synchronize(folder)
+        synchronize(folder)
 
 
 def is_special(path: Path) -> bool:
@@ -198,7 +198,7 @@ def fingerprint(path: Path) -> str:
         return hashlib.sha256(b"%d %b %b" % (size, first, file.read(n))).hexdigest()
 
 
-def _synchronize(path: Path) -> None:
+def synchronize(path: Path) -> None:
     """Wait until a file, or the names in a folder, are on the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:

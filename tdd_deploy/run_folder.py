@@ -1,9 +1,10 @@
 """The folder of a training run: the names of its files, and the record that they hold."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from .documents import read_json
 from .errors import BadFile
@@ -11,6 +12,8 @@ from .files import make_folder
 from .shapes import COUNT, FRACTION, POSITIVE, TEXT, Each, ListOf, Maybe, Number, Shape, Table, fault_in, shown
 
 BASELINE_VERSION = 3  # schema of baseline.json
+RECORD_VERSION = 1  # schema of train.json
+LARGEST = 2.0**100  # of a number in a record
 _RESULT: dict[str, Shape] = {
     "split": TEXT,
     "bits": Maybe(POSITIVE),
@@ -42,10 +45,10 @@ class _File:
     """The path of a file in a run folder."""
 
     def __init__(self, name: str) -> None:
-        self._name = name
+        self.name = name
 
     def __get__(self, run: "RunFolder", owner: type["RunFolder"]) -> Path:
-        return run.path / self._name
+        return run.path / self.name
 
 
 @dataclass(frozen=True)
@@ -122,6 +125,24 @@ class RunFolder:
         raise BadFile(self.path, found, "name a .nir file or a folder that train wrote")
 
     @property
+    def is_begun(self) -> bool:
+        """Whether a run was begun here, which train can resume."""
+        return self.train_json.exists()
+
+    @property
+    def is_new(self) -> bool:
+        """Whether a run may begin here: the folder is absent, or empty but for parts of files."""
+        return not self.path.exists() or (
+            self.path.is_dir() and len(self.find_parts()) == sum(1 for _ in self.path.iterdir())
+        )
+
+    def find_parts(self) -> list[Path]:
+        """Find the hidden parts of files that a killed run left."""
+        names = "|".join(re.escape(each.name) for each in vars(RunFolder).values() if isinstance(each, _File))
+        pattern = re.compile(rf"\.({names})\.[a-z0-9_]{{8}}\.part")
+        return [path for path in self.path.iterdir() if pattern.fullmatch(path.name) and path.is_file()]
+
+    @property
     def is_unfinished(self) -> bool:
         """Whether a run was begun here that has no network yet."""
         return self.checkpoint_pt.exists() and not (self.network_nir.exists() or self.network_onnx.exists())
@@ -139,10 +160,8 @@ class RunFolder:
     def learned_scale(self, stored: str) -> float | None:
         """Return the factor that the run learned stored values of a type with; None where it recorded none."""
         learned = _table(_table(self._recorded(), "data"), "input")
-        try:
-            return float(learned["scale"]) if learned["stored"] == stored else None
-        except (LookupError, TypeError, ValueError):
-            return None
+        scale = learned.get("scale") if learned.get("stored") == stored else None
+        return float(scale) if _is_number(scale) and scale > 0 else None
 
     def read_record(self, remedy: str) -> dict[str, Any]:
         """Read the record of the run: options, data, epochs and more.
@@ -151,13 +170,18 @@ class RunFolder:
             BadFile: the record is missing or damaged; the error has the caller's remedy.
         """
         found = read_json(self.train_json, remedy)
+        version = found.get("schema_version", RECORD_VERSION) if isinstance(found, dict) else None
+        if type(version) is int and version != RECORD_VERSION:
+            raise BadFile(self.train_json, f"is a record of schema {version}, not {RECORD_VERSION}", remedy)
         if not (
-            isinstance(found, dict)
+            version == RECORD_VERSION
             and all(isinstance(found.get(name), dict) for name in ("options", "data"))
             and isinstance(found.get("epochs"), list)
+            and all(_is_epoch(entry, number) for number, entry in enumerate(found["epochs"], 1))
         ):
             raise BadFile(self.train_json, "is damaged", remedy)
-        return found
+        record: dict[str, Any] = found
+        return record
 
     def _recorded(self) -> Any:
         try:
@@ -177,6 +201,19 @@ def _contradictions(baseline: Mapping[str, Any]) -> Iterator[str]:
             yield f"is damaged: results[{i}] is not of the samples in data.splits"
         if row["n_correct"] > row["n_samples"]:
             yield f"is damaged: results[{i}].n_correct is more than n_samples"
+
+
+def _is_epoch(entry: Any, number: int) -> bool:
+    """Decide whether an entry records the measurements of an epoch, which are numbers, or absent for an ANN."""
+    return (
+        isinstance(entry, dict)
+        and entry.get("epoch") == number
+        and all(value is None or _is_number(value) for value in entry.values())
+    )
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= LARGEST
 
 
 def _table(holder: Any, name: str) -> Mapping[str, Any]:

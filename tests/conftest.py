@@ -1,5 +1,6 @@
 """Fixtures that more than one file uses."""
 
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,6 +9,9 @@ import pytest
 
 from tdd_deploy.cli import app as cli
 from tests.commands import Call, Called
+
+# A shell lets its background jobs ignore Ctrl-C, and every process that they start: then no test could be interrupted.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,8 @@ import numpy as np
 from tdd_deploy.errors import TddDeployError, WorkerFailed
 
 from . import environment, supervisor
-from .worker import run_bundle
+from .folder import RUN
+from .worker import run_script
 
 SELFTEST = Path(__file__).with_name("selftest")
 SELFTEST_S = 60.0
@@ -71,7 +72,8 @@ def _spikes(python: Path) -> Check:
     name, folder = "two neurons in Lava", Path(tempfile.mkdtemp(prefix="tdd-doctor-"))
     try:
         np.savez(folder / "in.npz", x=np.ones((len(SPIKES), 2), np.int64))
-        run = run_bundle(SELFTEST, folder / "in.npz", folder / "out.npz", python=python, timeout_s=SELFTEST_S)
+        given, written = folder / "in.npz", folder / "out.npz"
+        run = run_script(SELFTEST / RUN, given, written, subject=SELFTEST, python=python, timeout_s=SELFTEST_S)
         with np.load(folder / "out.npz") as arrays:
             spikes = arrays["output"].tolist()
     except TddDeployError as error:

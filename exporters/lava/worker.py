@@ -12,16 +12,17 @@ import sys
 import tempfile
 import time
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
 from tdd_deploy.errors import BadFile, BadOption, TddDeployError, WorkerFailed
-from tdd_deploy.files import make_folder
+from tdd_deploy.files import find_target, make_folder, replacing
 
 from . import environment, supervisor
+from .folder import BUNDLE, MANIFEST, RUN, WEIGHTS
 from .supervisor import Order, Verdict
 
 TIMEOUT_S = 3600.0
@@ -52,13 +53,12 @@ def run_bundle(
     potentials: bool = False,
     timeout_s: float = TIMEOUT_S,
 ) -> LavaRun:
-    """Execute a bundle on ``inputs`` (.npz) and write ``outputs`` (.npz), whole or not at all.
+    """Execute a bundle on ``inputs`` (.npz) and write ``outputs`` (.npz), as ``run_script`` does.
 
-    Whatever happens, to Lava or to this process, no process, shared memory or temporary file is left. The log of a
-    run that failed is kept in the folder ``logs`` of ``environment.home()``.
+    The network comes from the bundle and the code from this package: nothing in the bundle is executed.
 
     Args:
-        bundle: a folder with run.py.
+        bundle: a folder with a manifest and weights.
         inputs: the file that run.py reads: ``x``, [samples, n_steps, *shape] or [samples, *shape].
         outputs: the file that run.py writes.
         python: the interpreter that has Lava.
@@ -70,18 +70,49 @@ def run_bundle(
         BadFile: no such bundle or inputs, or ``outputs`` cannot be written.
         WorkerFailed: Lava failed or was too slow, or run.py refused the inputs.
     """
+    for name in (MANIFEST, WEIGHTS):
+        _check_file(bundle / name, "name a folder that an export to Lava wrote")
+    flags = ["--bundle", str(bundle.absolute()), *["--layers"] * layers, *["--potentials"] * potentials]
+    script = BUNDLE / RUN
+    return run_script(script, inputs, outputs, subject=bundle, python=python, flags=flags, timeout_s=timeout_s)
+
+
+def run_script(
+    script: Path,
+    inputs: Path,
+    outputs: Path,
+    *,
+    subject: Path,
+    python: Path,
+    flags: Sequence[str] = (),
+    timeout_s: float = TIMEOUT_S,
+) -> LavaRun:
+    """Execute a run.py, which writes ``outputs``, whole or not at all.
+
+    Whatever happens, to Lava or to this process, no process, shared memory or temporary file is left. The log of a
+    run that failed is kept in the folder ``logs`` of ``environment.home()``.
+
+    Args:
+        script: takes the names of the inputs and of the outputs, and ``flags``.
+        inputs: an .npz file.
+        outputs: an .npz file, or a link to one.
+        subject: what is executed, for error messages.
+        python: the interpreter that has Lava.
+        flags: further words on the command line.
+        timeout_s: wall-clock seconds, the start included.
+
+    Raises:
+        BadFile: there are no such inputs, or ``outputs`` cannot be written.
+        WorkerFailed: the script failed or was too slow, or refused the inputs.
+    """
     if not timeout_s > 0:
         raise BadOption("timeout_s", f"{timeout_s:g}", "a number of seconds above 0")
-    _check_file(bundle / "run.py", "name a folder that an export to Lava wrote")
     _check_file(inputs, "name an .npz file")
-    flags = ["--layers"] * layers + ["--potentials"] * potentials
-    with _folder_beside(outputs) as beside, _scratch_folder() as scratch:
+    target = find_target(outputs)
+    with _folder_beside(target) as beside, _scratch_folder() as scratch:
         written = beside / "outputs.npz"
         order = Order(
-            command=[
-                *(str(python), "-s", str((bundle / "run.py").absolute())),
-                *(str(inputs.absolute()), str(written), *flags),
-            ],
+            command=[str(python), "-s", str(script.absolute()), str(inputs.absolute()), str(written), *flags],
             folder=str(scratch),
             timeout_s=timeout_s,
             grace_s=GRACE_S,
@@ -90,8 +121,8 @@ def run_bundle(
         )
         log = scratch / "log.txt"
         with _supervised(order, log, scratch) as verdict:
-            run = _judged(verdict, written, bundle, log, timeout_s)
-            written.replace(outputs)
+            run = _judged(verdict, written, subject, log, timeout_s)
+            _move(written, target)
     return run
 
 
@@ -103,8 +134,6 @@ def _check_file(path: Path, remedy: str) -> None:
 @contextlib.contextmanager
 def _folder_beside(path: Path) -> Iterator[Path]:
     """Make a folder from which a file can be renamed to ``path``."""
-    if path.is_dir():
-        raise BadFile(path, "is a folder", "name a file")
     try:
         folder = tempfile.TemporaryDirectory(
             prefix=f".{path.name}.", suffix=".part", dir=path.absolute().parent, ignore_cleanup_errors=True
@@ -169,6 +198,12 @@ def _new_run_id() -> str:
             return run_id
 
 
+def _move(written: Path, target: Path) -> None:
+    """Move a finished file to its place, and wait until it is on the disk."""
+    with replacing(target) as part:
+        written.replace(part)
+
+
 def _environment(scratch: Path) -> dict[str, str]:
     """Choose the variables that Lava's processes see: none of ours can mislead them."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LD_LIBRARY_PATH") if name in os.environ}
@@ -184,7 +219,7 @@ def _environment(scratch: Path) -> dict[str, str]:
     }
 
 
-def _judged(verdict: Verdict, written: Path, bundle: Path, log: Path, timeout_s: float) -> LavaRun:
+def _judged(verdict: Verdict, written: Path, subject: Path, log: Path, timeout_s: float) -> LavaRun:
     """Return the times of a good run.
 
     Raises:
@@ -193,14 +228,14 @@ def _judged(verdict: Verdict, written: Path, bundle: Path, log: Path, timeout_s:
     text = _tail(log)
     lines = [line.rstrip() for line in text.splitlines() if line.strip()]
     if (verdict.end, verdict.code) == ("exit", BAD_INPUT) and lines:
-        raise WorkerFailed(str(bundle), f"cannot be run: {lines[-1]}")
+        raise WorkerFailed(str(subject), f"cannot be run: {lines[-1]}")
     found, remedy = _fault(verdict, timeout_s)
     if not found:
         try:
             return _read(written, text)
         except (OSError, KeyError, ValueError, TypeError, zipfile.BadZipFile) as error:
             found, remedy = f"ended well, but its outputs cannot be read ({error})", ""
-    raise WorkerFailed(str(bundle), found, remedy, lines[-LAST_LINES:], _kept(log, bundle))
+    raise WorkerFailed(str(subject), found, remedy, lines[-LAST_LINES:], _kept(log, subject))
 
 
 def _fault(verdict: Verdict, timeout_s: float) -> tuple[str, str]:
@@ -237,12 +272,12 @@ def _tail(log: Path) -> str:
         return file.read().decode(errors="replace")
 
 
-def _kept(log: Path, bundle: Path) -> Path | None:
+def _kept(log: Path, subject: Path) -> Path | None:
     """Copy a log to the folder of logs, if that is possible."""
     try:
         folder = environment.home() / "logs"
         make_folder(folder)
-        path = folder / f"{bundle.absolute().name}-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}.log"
+        path = folder / f"{subject.absolute().name}-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}.log"
         shutil.copyfile(log, path)
     except (TddDeployError, OSError):
         return None  # an error quotes the last lines in any case

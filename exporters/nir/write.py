@@ -33,7 +33,7 @@ def write(program: Program, path: Path) -> None:
             node.weight = node.weight.view(_Shared)
     nir.write(content, graph)
     with replacing(path) as part:
-        part.write_bytes(content.getbuffer())
+        part.write_bytes(content.getvalue())
 
 
 class _Shared(np.ndarray[Any, Any]):

@@ -2,12 +2,12 @@
 
 import sys
 
+from .signals import end_in_peace, end_like_ctrl_c
+
 
 def main() -> None:
     """Run the command line and exit."""
     try:
-        from .signals import end_like_ctrl_c
-
         end_like_ctrl_c()
         from .app import main as run
 
@@ -16,6 +16,8 @@ def main() -> None:
         if sys.stderr is not None:  # None: it is closed
             sys.stderr.write("tdd-deploy: interrupted\n")
         sys.exit(130)
+    finally:
+        end_in_peace()
 
 
 __all__ = ["main"]

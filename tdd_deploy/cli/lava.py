@@ -14,6 +14,10 @@ def lava() -> None:
     """Run exported bundles in Intel's Lava, in a Python 3.10 environment of its own."""
 
 
+def _tell(sentence: str) -> None:
+    echo(sentence, err=True)
+
+
 @lava.command(short_help="Make Lava's environment, once.")
 @with_options()
 @click.option("--python", type=PATH, help="Use this Python 3.10. Default: the first on PATH, in pyenv or known to uv.")
@@ -21,7 +25,7 @@ def setup(*, python: Path | None) -> None:
     """Make Lava's environment, once; $TDD_DEPLOY_LAVA_HOME says where, or else the user's cache folder."""
     from tdd_deploy.commands.lava import lava_setup
 
-    say([str(lava_setup(python=python, tell=lambda sentence: echo(sentence, err=True)))])
+    say([str(lava_setup(python=python, tell=_tell))])
 
 
 @lava.command(short_help="Examine the environment, and run two neurons.")
@@ -63,6 +67,7 @@ def run(
     """Execute BUNDLE, a folder that export --target lava wrote."""
     from tdd_deploy.commands.lava import lava_run
 
-    took = lava_run(bundle, inputs=inputs, out=out, layers=layers, potentials=potentials, timeout_s=timeout_s)
+    options = {"layers": layers, "potentials": potentials}
+    took = lava_run(bundle, inputs=inputs, out=out, timeout_s=timeout_s, tell=_tell, **options)
     steps = f"{took.lava_steps:,} Lava time steps in {took.seconds:.2f} s"
     say([f"{out}: {steps}, after a start of {took.start_seconds:.2f} s"])

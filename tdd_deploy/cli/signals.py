@@ -13,6 +13,16 @@ def end_like_ctrl_c() -> None:
             signal.signal(number, _interrupt)
 
 
+def end_in_peace() -> None:
+    """Let no signal change the answer while Python ends; a Ctrl-C still ends a process that hangs there, silently.
+
+    Python takes its own handlers away then, and shows what they raise as ignored exceptions.
+    """
+    for number in ENDS:
+        if signal.getsignal(number) in (_interrupt, _ignore):
+            signal.signal(number, signal.SIG_DFL if number == signal.SIGINT else signal.SIG_IGN)
+
+
 def was_interrupted() -> bool:
     """Decide whether a signal has come; compiled modules may turn its KeyboardInterrupt into another exception."""
     return signal.getsignal(signal.SIGTERM) is _ignore

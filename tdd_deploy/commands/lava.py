@@ -5,6 +5,8 @@ from pathlib import Path
 
 from tdd_deploy.exporters.lava import environment, worker
 from tdd_deploy.exporters.lava.doctor import Check, doctor
+from tdd_deploy.exporters.lava.folder import other_code
+from tdd_deploy.version import __version__
 
 
 def lava_setup(*, python: Path | None = None, tell: Callable[[str], None] = lambda sentence: None) -> Path:
@@ -33,8 +35,11 @@ def lava_run(
     layers: bool = False,
     potentials: bool = False,
     timeout_s: float | None = None,
+    tell: Callable[[str], None] = lambda sentence: None,
 ) -> worker.LavaRun:
     """Execute an exported bundle in Lava; return how long it took.
+
+    The bundle is data: its manifest and weights are read, and the code of this version of tdd-deploy is executed.
 
     Args:
         bundle: the folder that was written.
@@ -43,16 +48,24 @@ def lava_run(
         layers: also write every layer's spikes.
         potentials: also write every layer's potential before the reset.
         timeout_s: wall-clock seconds after which Lava is stopped; by default an hour.
+        tell: receives a sentence if the bundle holds other code.
 
     Raises:
         MissingEnvironment: ``lava_setup`` has not been run.
         WorkerFailed: Lava failed or was too slow, or refused the inputs.
     """
+    python = environment.require("tdd-deploy lava run")
+    if bundle.is_dir() and (others := other_code(bundle)):
+        start = f"read it first, and start {bundle / 'run.py'} with {python}"
+        tell(
+            f"{bundle} holds other code than tdd-deploy {__version__} ({', '.join(others)}). It is not executed: "
+            f"tdd-deploy executes its own. To execute the bundle's, {start}."
+        )
     return worker.run_bundle(
         bundle,
         inputs,
         out,
-        python=environment.require("tdd-deploy lava run"),
+        python=python,
         layers=layers,
         potentials=potentials,
         timeout_s=worker.TIMEOUT_S if timeout_s is None else timeout_s,

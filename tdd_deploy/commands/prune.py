@@ -18,6 +18,7 @@ from tdd_deploy.options.training import OF_DATA, LearnedData
 from tdd_deploy.run_folder import RunFolder
 from tdd_deploy.runtime.inputs import EncodedInputs
 from tdd_deploy.simulator.engine.engine import Engine
+from tdd_deploy.training import memory_errors
 from tdd_deploy.training.prune import Round
 from tdd_deploy.training.prune import prune as rounds_of
 from tdd_deploy.training.replay import Finished
@@ -66,7 +67,22 @@ def prune(
         Interrupted: Ctrl-C; the finished rounds are kept.
         TddDeployError: anything wrong with a folder, the data or an option.
     """
-    run, out = Path(run), Path(out)
+    try:
+        with memory_errors():
+            return _prune(Path(run), data, Path(out), options=options, whole=whole, progress=progress)
+    except KeyboardInterrupt as error:
+        raise Interrupted("nothing was written") from error
+
+
+def _prune(
+    run: Path,
+    data: NamedData,
+    out: Path,
+    *,
+    options: PruneOptions,
+    whole: Source | None,
+    progress: Callable[[int, int], None],
+) -> dict[str, Any]:
     program, finished = finished_run(run)
     if finished.options.qat is not None:
         raise BadFile(run, "was trained for integers (`qat`)", "Prune a run in floats, then export it with `bits`.")
@@ -74,7 +90,7 @@ def prune(
     learned = _same_data(choice, finished, run)
     origin = {"run": str(run), "program": program.digest, "pruning": finished.recorded.get("pruning")}
     rows: list[PrunedRound] = []
-    pruned: dict[str, Any] = {}
+    kept: dict[str, Any] = {}  # after the last round whose files are all written
     stopped = False
     with appearing(out) as part:
         folder = RunFolder(part)
@@ -84,15 +100,16 @@ def prune(
                 progress(each.number, options.rounds)
                 if each.number == 0:
                     continue
-                pruned = _as_json(origin, options, rows)
+                pruned, kept = _as_json(origin, options, rows), {}
                 _write(folder, each, {**finished.recorded, "data": learned.facts, "pruning": pruned})
-        except Interrupted as interrupted:
-            if not pruned:
+                kept = pruned
+        except (Interrupted, KeyboardInterrupt) as interrupted:
+            if not kept:
                 raise Interrupted("no round was finished, so nothing was written") from interrupted
             stopped = True
     if stopped:
-        raise Interrupted(f"{out} holds the network after round {rows[-1].round} of {options.rounds}")
-    return {**pruned, "data": learned.facts}
+        raise Interrupted(f"{out} holds the network after round {kept['rounds'][-1]['round']} of {options.rounds}")
+    return {**kept, "data": learned.facts}
 
 
 def _choice(data: NamedData, finished: Finished, whole: Source | None) -> Choice:

@@ -12,21 +12,20 @@ from typing import Any
 
 from tdd_deploy import training
 from tdd_deploy.data import Choice, Source
-from tdd_deploy.errors import BadData, BadFile, BadOption, BadOptions, Violation
+from tdd_deploy.errors import BadFile, BadOption, Interrupted
 from tdd_deploy.exporters import TARGETS
 from tdd_deploy.exporters.onnx import relu_network
-from tdd_deploy.files import write_json
-from tdd_deploy.options.declare import gather, options_of
-from tdd_deploy.options.functions import OPTIONS
+from tdd_deploy.files import refuse_file, write_json
+from tdd_deploy.options.declare import gather
 from tdd_deploy.options.training import OF_DATA, LearnedData, Place, TrainOptions
-from tdd_deploy.run_folder import BASELINE_VERSION, RunFolder
+from tdd_deploy.run_folder import BASELINE_VERSION, RECORD_VERSION, RunFolder
 from tdd_deploy.training import Board, ReluNetwork, Samples, TrainingData, Watcher
 from tdd_deploy.version import __version__
 
 from .training_data import Learned, is_in_time, training_data
+from .training_resume import OWNERS, Before, converted, read_before
 
 MEASURED_BATCH = 256
-OWNERS = OPTIONS["train"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,29 +79,44 @@ def train(
         watcher: receives every batch and epoch.
 
     Raises:
-        Interrupted: Ctrl-C; the folder holds everything needed to ``resume``.
+        Interrupted: Ctrl-C; the folder holds everything needed to ``resume``, or the run had not begun.
         TddDeployError: anything wrong with the folder, the data or an option.
     """
     folder = RunFolder(Path(out))
-    before = _before(folder, given) if resume else None
-    of_run = {} if before is None else _converted(given)  # which are as the run began
+    try:
+        return _train(folder, given, resume=resume, config=config, whole=whole, watcher=watcher)
+    except KeyboardInterrupt as error:
+        kept = "`resume` continues from its last checkpoint" if folder.is_begun else "the run had not begun"
+        raise Interrupted(kept) from error
+
+
+def _train(
+    folder: RunFolder,
+    given: Mapping[str, object],
+    *,
+    resume: bool,
+    config: Path | None,
+    whole: Source | None,
+    watcher: Watcher | None,
+) -> TrainedRun:
+    before = read_before(folder, given) if resume else None
+    of_run = {} if before is None else converted(given)  # which are as the run began
     place = gather({name: value for name, value in given.items() if name not in of_run}, *OWNERS)[Place]
     options, data = _decide(given if before is None else before.options, whole)
-    if not resume and folder.path.is_dir() and any(folder.path.iterdir()):
-        raise BadFile(folder.path, "is not empty", "Name a new folder, or continue its run with `resume=True`.")
+    if before is None:
+        _refuse_files(folder)
     if place.tensorboard:
         training.require_tensorboard()
-    with training.executing(place.device) as execution:
+    with training.naming_what_to_lower(options), training.executing(place.device) as execution:
         learned = training_data(data, options)
-        if before is not None and _without_origins(learned.facts) != _without_origins(before.facts):
-            changed = Violation(
-                "its samples", "have changed since the run began", remedy="Restore the samples it began with."
-            )
-            raise BadData(str(data.options.data), [changed])
+        if before is not None:
+            before.check_data(data, learned.facts)
+        # Opened before the run starts, so that a missing file ends it at once.
+        measured_on = (data.open("val"), data.open()) if options.is_ann else ()
         recorded = {
-            "schema_version": 1,
+            "schema_version": RECORD_VERSION,
             "options": {**{name: getattr(data.options, name) for name in OF_DATA}, **options.as_json()},
-            "config": None if config is None else str(config),
+            "config": _config(config, before),
             "versions": versions(*(["kornia"] if options.augment else [])),
             "threads": training.n_threads(),  # bit for bit the same weights come from as many threads
             "execution": execution.as_json(),
@@ -110,58 +124,34 @@ def train(
             "finished": False,
             "epochs": [] if before is None else before.epochs,
         }
-        # Opened before the run starts, so that a missing file ends it at once.
-        measured_on = (data.open("val"), data.open()) if options.is_ann else ()
+        if before is not None and before.is_finished(options):
+            recorded = {**before.recorded, "data": learned.facts}
         run = _Run(folder=folder, options=options, learned=learned, recorded=recorded, measured_on=measured_on)
-        # A run that was stopped before its first checkpoint begins again.
-        has_begun = before is not None and (bool(before.epochs) or folder.checkpoint_pt.exists())
-        finished = run.execute(execution, resume=has_begun, tensorboard=place.tensorboard, watcher=watcher)
+        if recorded["finished"] and run.is_whole():
+            return TrainedRun(path=folder.path, recorded=recorded)
+        resume = before is not None and before.has_begun(folder)
+        finished = run.execute(execution, resume=resume, tensorboard=place.tensorboard, watcher=watcher)
     return TrainedRun(path=folder.path, recorded=finished)
 
 
-@dataclass(frozen=True)
-class _Before:
-    """The record of a run that is continued."""
-
-    options: Mapping[str, object]
-    facts: Mapping[str, Any]
-    epochs: list[dict[str, Any]]
+def _config(config: Path | None, before: Before | None) -> object:
+    """Return the name of the file with options; a run that is continued without one has that which it began with."""
+    if config is not None:
+        return str(config)
+    return None if before is None else before.recorded.get("config")
 
 
-def _before(folder: RunFolder, given: Mapping[str, object]) -> _Before:
-    """Read the train.json of a run; refuse options other than those it began with."""
-    remedy = "Start the run again in another folder, without `resume`."
-    recorded = folder.read_record(remedy)
-    options = TrainOptions.from_json(recorded["options"])
-    found = _Before(options=options, facts=recorded["data"], epochs=recorded["epochs"])
-    changed = [
-        Violation(f"`{name}`", str(value), f"{_began(options.get(name))}, as the run began")
-        for name, value in _converted(given).items()
-        if options.get(name) != value
-    ]
-    if changed:
-        raise BadOptions("`resume` continues a run as it began", changed)
-    try:
-        gather({name: value for name, value in options.items() if value is not None}, *OWNERS)
-    except BadOptions as error:
-        raise BadFile(folder.train_json, f"is damaged ({error})", remedy) from error
-    return found
+def _refuse_files(folder: RunFolder) -> None:
+    """Refuse a folder in which no run may begin.
 
-
-def _began(value: object) -> str:
-    return "not given" if value is None else str(value)
-
-
-def _converted(given: Mapping[str, object]) -> dict[str, object]:
-    """Return the options of the run itself, in the types of their fields; a wrong type is kept."""
-    values = {}
-    for each in (each for owner in (LearnedData, TrainOptions) for each in options_of(owner)):
-        if each.name in given:
-            try:
-                values[each.name] = each.converted(given[each.name])
-            except TypeError:
-                values[each.name] = given[each.name]
-    return values
+    Raises:
+        BadFile: it is a file, or holds files.
+    """
+    refuse_file(folder.path)
+    if folder.is_begun:
+        raise BadFile(folder.path, "is not empty", "Name a new folder, or continue its run with `resume=True`.")
+    if not folder.is_new:
+        raise BadFile(folder.path, "is not empty", "Name a new folder.")
 
 
 def _decide(choices: Mapping[str, object], whole: Source | None) -> tuple[TrainOptions, Choice]:
@@ -195,19 +185,28 @@ class _Run:
     ) -> dict[str, Any]:
         """Train, and write the files of the run; return the contents of train.json."""
         processes = execution.processes
-        processes.wait()  # until all have seen the folder as it was
         board: Board | None = None
-        if processes.is_first:
-            self.folder.make()
-            if not resume:  # a run that cannot continue stays as it is; one that does is recorded after each epoch
-                write_json(self.folder.train_json, self.recorded)
-            if tensorboard:
-                board = Board(self.folder.tensorboard, epochs=len(self.recorded["epochs"]))
+        if processes.is_first and tensorboard:  # the last recorded epoch may be missing in it
+            board = Board(self.folder.tensorboard, epochs=max(0, len(self.recorded["epochs"]) - 1))
         journal = _Journal(self.folder, self.recorded, watcher, board)
+
+        def begin() -> None:
+            processes.wait()  # until all have seen the folder as it was
+            if processes.is_first:
+                self._begin(resume=resume)
+
         with nullcontext() if board is None else closing(board):
             trained = training.fit(
-                self.options, self.learned.data, self.folder.path, resume=resume, watcher=journal, execution=execution
+                self.options,
+                self.learned.data,
+                self.folder.path,
+                resume=resume,
+                watcher=journal,
+                execution=execution,
+                begin=begin,
             )
+            if board is not None:
+                board.epoch(trained.history)
         finished = {
             **self.recorded,
             "finished": True,
@@ -223,6 +222,28 @@ class _Run:
             training.write_metrics(self.folder.metrics_csv, trained.history)
             write_json(self.folder.train_json, finished)
         return finished
+
+    def is_whole(self) -> bool:
+        """Decide whether the folder holds every file of a finished run."""
+        folder = self.folder
+        needed = [folder.network_safetensors, folder.metrics_csv]
+        if not self.options.is_ann:
+            return all(path.exists() for path in (*needed, folder.network_nir))
+        if find_spec("onnx") is not None:
+            needed.append(folder.network_onnx)
+        try:
+            RunFolder.read_baseline(folder.path)
+        except BadFile:
+            return False
+        return all(path.exists() for path in needed)
+
+    def _begin(self, *, resume: bool) -> None:
+        """Write the first file of a run, by which others know it; remove what a killed one left."""
+        self.folder.make()
+        for part in self.folder.find_parts():
+            part.unlink(missing_ok=True)
+        if not resume:  # one that continues is recorded after each epoch
+            write_json(self.folder.train_json, self.recorded)
 
     def _write_ann(self, network: training.Network) -> None:
         """Write the ANN as a baseline, and where onnx is installed, as a network for ``simulate``."""
@@ -278,13 +299,6 @@ class _Journal:
             self.board.epoch(history)
         if self.watcher is not None:
             self.watcher.epoch(history)
-
-
-def _without_origins(facts: Any) -> Any:
-    """Drop the entries that only say where a choice comes from, in words that may change between versions."""
-    if not isinstance(facts, dict):
-        return facts
-    return {name: _without_origins(value) for name, value in facts.items() if not name.endswith("_from")}
 
 
 def versions(*more: str) -> dict[str, str]:

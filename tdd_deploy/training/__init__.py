@@ -8,10 +8,11 @@ from .execution import Execution, executing
 from .from_torch import to_nir
 from .logs import Board, require_tensorboard, write_metrics
 from .lower import lower
+from .memory import memory_errors, naming_what_to_lower
 from .network import Network
 from .replay import load, load_run, replay
 from .samples import Samples, TrainingData
-from .trainer import EpochMetrics, Trained, Watcher, fit, n_threads
+from .trainer import EpochMetrics, Trained, Watcher, fit, is_history, n_threads
 
 __all__ = [
     "NETWORKS",
@@ -26,12 +27,15 @@ __all__ = [
     "Watcher",
     "executing",
     "fit",
+    "is_history",
     "load",
     "load_run",
     "lower",
     "make_network",
     "measure",
+    "memory_errors",
     "n_threads",
+    "naming_what_to_lower",
     "replay",
     "require_tensorboard",
     "to_nir",

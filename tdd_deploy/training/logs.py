@@ -19,27 +19,35 @@ def write_metrics(path: Path, history: Sequence[Mapping[str, Any]]) -> None:
 
 
 class Board:
-    """Epochs in TensorBoard's files.
+    """Epochs in TensorBoard's files; nothing is written before the first new one.
 
     Args:
         folder: the folder of the files.
-        epochs: the number of epochs that were finished before; later entries in the files are hidden.
+        epochs: the number of epochs that are in the files already; later entries are hidden.
     """
 
     def __init__(self, folder: Path, *, epochs: int) -> None:
-        self._writer: SummaryWriter = _writer_class()(str(folder), purge_step=epochs + 1)
+        self._folder = folder
+        self._n_shown = epochs
+        self._writer: SummaryWriter | None = None
 
     def epoch(self, history: Sequence[Mapping[str, Any]]) -> None:
-        """Add the last epoch."""
-        last = history[-1]
-        for name, value in last.items():
-            if name != "epoch" and value is not None:
-                self._writer.add_scalar(name, value, last["epoch"])
+        """Add the epochs that are not in the files yet."""
+        if self._n_shown >= len(history):
+            return
+        if self._writer is None:
+            self._writer = _writer_class()(str(self._folder), purge_step=self._n_shown + 1)
+        for entry in history[self._n_shown :]:
+            for name, value in entry.items():
+                if name != "epoch" and value is not None:
+                    self._writer.add_scalar(name, value, entry["epoch"])
         self._writer.flush()
+        self._n_shown = len(history)
 
     def close(self) -> None:
         """Finish the file."""
-        self._writer.close()
+        if self._writer is not None:
+            self._writer.close()
 
 
 def require_tensorboard() -> None:

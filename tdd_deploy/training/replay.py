@@ -13,19 +13,33 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from tdd_deploy.errors import BadFile
-from tdd_deploy.options.training import OF_DATA, TrainOptions
+from tdd_deploy.errors import BadFile, BadOptions
+from tdd_deploy.options.declare import gather
+from tdd_deploy.options.training import LearnedData, TrainOptions
 from tdd_deploy.program import Input, Program
 from tdd_deploy.program.quantization.quantize import quantize
 from tdd_deploy.run_folder import RunFolder
 
 from .build import make_network
+from .fisher import recorded_traces
 from .lower import lower
+from .memory import is_out_of_memory
 from .methods import fan_out
 from .network import Network
 from .quantized import in_integers
+from .restoring import NotFinite, check_state
 
 REMEDY = "name the folder of a finished run"
+FAULTS = (
+    OSError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    RuntimeError,
+    SafetensorError,
+    BadOptions,
+)
 
 
 @dataclass(frozen=True)
@@ -70,14 +84,20 @@ def load_run(folder: Path, program: Program) -> Finished:
     run = RunFolder(folder)
     try:
         recorded = run.read_record(REMEDY)
-        given = TrainOptions.from_json(recorded["options"])
-        options = TrainOptions(**{k: v for k, v in given.items() if k not in OF_DATA}).checked()
-        network = make_network(options, tuple(recorded["data"]["input_shape"]), recorded["data"]["n_classes"])
-        network.load_state_dict(load_file(run.network_safetensors))
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
+        options = _options(recorded)
+        shape, n_classes = program.input.shape, program.shapes[program.output.name]
+        if (recorded["data"]["input_shape"], [recorded["data"]["n_classes"]]) != (list(shape), list(n_classes)):
+            raise ValueError("another network")  # before it takes any memory
+        network = make_network(options, shape, *n_classes)
+        tensors = load_file(run.network_safetensors)
+        check_state(tensors, network.state_dict())
+        network.load_state_dict(tensors)
+    except NotFinite as error:
+        raise BadFile(run.network_safetensors, "holds numbers that are NaN or infinite", REMEDY) from error
+    except FAULTS as error:
+        if is_out_of_memory(error):
+            raise
         raise BadFile(folder, "holds no finished run that torch can replay", REMEDY) from error
-    if not all(tensor.isfinite().all() for tensor in network.state_dict().values()):
-        raise BadFile(run.network_safetensors, "holds numbers that are NaN or infinite", REMEDY)
     network.eval()
     lowered, deployed = lower(network, n_steps=options.steps, encoder=options.encoder), network
     if options.qat is not None:
@@ -86,6 +106,15 @@ def load_run(folder: Path, program: Program) -> Finished:
     if lowered != program:
         raise BadFile(run.network_nir, f"does not hold the network of the run's {run.network_safetensors.name}", REMEDY)
     return Finished(recorded, options, network, deployed)
+
+
+def _options(recorded: Mapping[str, Any]) -> TrainOptions:
+    """Return the options of a run; refuse a record in which those of the data are damaged, too."""
+    given = {name: value for name, value in TrainOptions.from_json(recorded["options"]).items() if value is not None}
+    options = gather(given, LearnedData, TrainOptions)[TrainOptions].checked()
+    if any(None in recorded_traces(epoch) for epoch in recorded["epochs"]):
+        raise ValueError("an epoch without its traces")
+    return options
 
 
 def _of_input(border: Input) -> dict[str, Any]:

@@ -2,8 +2,8 @@
 
 import copy
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 from threading import Event
@@ -19,11 +19,11 @@ from tdd_deploy.errors import BadFile, BadOption, BadOptions, BadProgram, Interr
 from tdd_deploy.files import replacing
 from tdd_deploy.options.training import TrainOptions
 from tdd_deploy.program import Program
-from tdd_deploy.program.quantization.quantize import best_input_bits, quantize
+from tdd_deploy.program.quantization.quantize import INPUT_BITS, best_input_bits, quantize
 from tdd_deploy.program.quantization.scales import Quantized
 from tdd_deploy.run_folder import RunFolder
 
-from . import checkpoint
+from . import checkpoint, restoring
 from .augment import drawn, make_augmentation
 from .build import make_network, make_objective, make_strategy
 from .chance import generator_of, seeded
@@ -34,6 +34,7 @@ from .execution import Execution
 from .fisher import FISHER, information
 from .interrupts import interrupt_flag
 from .lower import lower
+from .memory import is_out_of_memory
 from .network import Network
 from .optimize import averaged, learning_rate, make_optimizer
 from .quantized import in_integers, largest_input, straight_through
@@ -87,31 +88,36 @@ def fit(
     resume: bool,
     watcher: Watcher,
     execution: Execution | None = None,
+    begin: Callable[[], None] = lambda: None,
 ) -> Trained:
     """Train to the last epoch; save a checkpoint after each, and the weights at the end.
+
+    Nothing is written before the options are known to fit the data, and a resumed run is restored.
 
     Args:
         options: checked options; with ``resume`` the same as those of the checkpoint.
         data: labeled samples.
-        folder: an existing folder.
+        folder: a folder that exists, or that ``begin`` makes.
         resume: continue from the checkpoint in the folder.
         watcher: receives every batch and epoch, in the first process.
         execution: the device and the processes; by default this process alone, on the CPU.
+        begin: called in every process before the first file is written.
 
     Raises:
-        Interrupted: SIGINT or SIGTERM reached any process; the state after the last finished batch is saved.
+        Interrupted: SIGINT, SIGTERM or SIGHUP reached any process; the state after the last finished batch is saved.
         BadOptions: ``resume`` with other options than before, or options that do not fit the data.
         BadOption: the run diverged, or its batches cannot be divided evenly.
         BadFile: ``resume`` without a checkpoint of this run; a file cannot be written.
         WorkerFailed: another process has ended.
     """
     files = RunFolder(folder)
-    run = _Run(options, data, files.checkpoint_pt, Execution() if execution is None else execution)
-    if resume:
-        run.restore()
-    else:
-        run.save()
     with interrupt_flag() as interrupted:
+        run = _Run(options, data, files.checkpoint_pt, Execution() if execution is None else execution)
+        if resume:
+            run.restore()
+        begin()
+        if not resume:
+            run.save()
         while not run.is_over:
             run.epoch(watcher, interrupted)
     run.keep()
@@ -119,6 +125,17 @@ def fit(
         with replacing(files.network_safetensors) as part:
             part.write_bytes(save({name: value.contiguous() for name, value in run.kept.state_dict().items()}))
     return Trained(run.kept, run.program(), run.progress.history, run.kept_epoch)
+
+
+def epoch_names(options: TrainOptions) -> set[str]:
+    """Return the names in the record of an epoch."""
+    traces = range(1, options.steps + 1) if options.fisher else ()
+    return {field.name for field in fields(EpochMetrics)} | {f"{FISHER}{step}" for step in traces}
+
+
+def is_history(found: object, options: TrainOptions) -> bool:
+    """Decide whether values are the records of the first epochs of a run."""
+    return restoring.is_history_of(found, epoch_names(options))
 
 
 def n_threads() -> int:
@@ -199,20 +216,42 @@ class _Run:
 
     def restore(self) -> None:
         saved = checkpoint.load(self.path)
+        try:
+            restoring.check_options(saved["options"])
+            self._refuse_other_options(saved["options"])
+            progress = restoring.progress_of(
+                saved["progress"],
+                epochs=self.options.epochs,
+                n_batches=self.n_batches,
+                batch=min(self.options.batch, len(self.data.train.y)),
+                input_bits=INPUT_BITS,
+                names=epoch_names(self.options),
+            )
+            done = progress.epoch * self.n_batches + progress.batch
+            states = {"optimizer": restoring.optimizer_state(saved["optimizer"], self.optimizer, done=done)}
+            for name in self._parts.keys() - states:
+                states[name] = saved[name]
+                restoring.check_state(saved[name], self._parts[name].state_dict())
+            for name, part in self._parts.items():
+                part.load_state_dict(states[name])
+        except restoring.NotFinite as error:
+            remedy = f"{checkpoint.RESTART}, with a smaller `learning_rate` if this one diverged"
+            raise BadFile(self.path, "holds numbers that are NaN or infinite", remedy) from error
+        except (RuntimeError, ValueError, TypeError, LookupError, AttributeError) as error:
+            if is_out_of_memory(error):
+                raise
+            raise BadFile(self.path, "is not a checkpoint of this run", checkpoint.RESTART) from error
+        self.progress = progress
+
+    def _refuse_other_options(self, saved: Mapping[str, Any]) -> None:
         now = TrainOptions.from_json(self.options.as_json())
         changed = [
             Violation(f"`{name}`", str(now.get(name)), f"{before}, as the run began")
-            for name, before in TrainOptions.from_json(saved["options"]).items()
+            for name, before in TrainOptions.from_json(saved).items()
             if now.get(name) != before
         ]
         if changed:
             raise BadOptions("`resume` continues a run as it began", changed)
-        try:
-            for name, part in self._parts.items():
-                part.load_state_dict(saved[name])
-            self.progress = Progress(**saved["progress"])
-        except (RuntimeError, ValueError, TypeError, LookupError, AttributeError) as error:
-            raise BadFile(self.path, "is not a checkpoint of this run", checkpoint.RESTART) from error
 
     def save(self) -> None:
         if self.processes.is_first:

@@ -168,14 +168,14 @@ def read(path: Path) -> Any:
 
 
 def masked(value: Any, key: str = "", *, is_top: bool = True) -> Any:
-    """Mask times and versions; round floats, whose last digits the order of a sum may change."""
+    """Mask times, versions and hashes of files; round floats, whose last digits the order of a sum may change."""
     if isinstance(value, Mapping):
-        if key == "versions" or (key == "seconds" and is_top):
+        if key in {"versions", "sha256"} or (key == "seconds" and is_top):
             return dict.fromkeys(value, f"<{key}>")
         return {name: masked(part, name, is_top=not key) for name, part in value.items()}
     if isinstance(value, list | tuple):
         return [masked(part, f"{key}[]", is_top=False) for part in value]
-    if key in {"tdd_deploy", "threads", "weights.npz"} and value is not None:
+    if key in {"tdd_deploy", "threads"} and value is not None:
         return f"<{key}>"
     return float(f"{value:.12g}") if isinstance(value, float) else value
 

@@ -19,7 +19,8 @@ from tdd_deploy.errors import MissingDependency
 from tdd_deploy.exporters.lava import environment
 from tests.lava.lava_bundles import Branch, Map, Net, expected, random_input, random_net, write_bundle
 
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
+STOP_S = 20.0  # the run itself would take minutes
 MARK = "TDD_BUNDLE_TEST"  # in the environment of every process of a run
 
 NETWORKS = [  # mapping, arithmetic, recurrent, seed; inputs are static where the seed is even
@@ -56,18 +57,19 @@ class Run:
 
     def wait_for_processes(self, number: int) -> list[int]:
         """Wait until this number of processes live."""
-        until = time.monotonic() + PATIENCE_S
-        while len(pids := self.pids()) < number and self.process.poll() is None:
-            assert time.monotonic() < until
-            time.sleep(0.05)
-        return pids
+        wait_until(lambda: len(self.pids()) >= number or self.process.poll() is not None)
+        return self.pids()
+
+    def wait_until_it_runs(self) -> list[int]:
+        """Wait until all its processes compute; by then each has decided what to do with signals."""
+        self.wait_for_processes(6)
+        wait_until(lambda: all(_cpu_ticks(pid) > 2 for pid in self.pids()))
+        return self.pids()
 
     def is_gone(self) -> bool:
-        """Give the kernel a moment to end them."""
-        until = time.monotonic() + 2.0
-        while self.pids() and time.monotonic() < until:
-            time.sleep(0.05)
-        return not self.pids() and not list(self.outputs.parent.glob("*.part"))
+        """Wait until the kernel has ended them."""
+        wait_until(lambda: not self.pids())
+        return not list(self.outputs.parent.glob("*.part"))
 
 
 @pytest.fixture(scope="module")
@@ -101,6 +103,19 @@ def long_run(start: Callable[..., Run], tmp_path: Path) -> Run:
     net = random_net(np.random.default_rng(0), "fused", "fixed_pt")
     x = np.zeros((100_000, *net.input_shape), np.int64)
     return start(write_bundle(net, tmp_path / "bundle"), x)
+
+
+def wait_until(true: Callable[[], bool]) -> None:
+    until = time.monotonic() + PATIENCE_S
+    while not true():
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+def _cpu_ticks(pid: int) -> int:
+    """Read the time that a process has computed."""
+    fields = _bytes(Path(f"/proc/{pid}/stat")).rpartition(b")")[2].split()
+    return int(fields[11]) + int(fields[12]) if fields else 0
 
 
 def _bytes(path: Path) -> bytes:
@@ -243,6 +258,21 @@ def test_a_damaged_bundle_is_refused(
     assert said in answer
 
 
+def test_outputs_follow_a_link_and_never_replace_a_pipe(start: Callable[..., Run], tmp_path: Path) -> None:
+    net = _small()
+    bundle, x = write_bundle(net, tmp_path / "bundle"), np.zeros((1, *net.input_shape), int)
+    (tmp_path / "outputs.npz").symlink_to("elsewhere.npz")
+    run = start(bundle, x)
+    assert run.end() == (0, "")
+    assert run.outputs.is_symlink()
+    assert "output" in np.load(tmp_path / "elsewhere.npz")
+    run.outputs.unlink()
+    os.mkfifo(run.outputs)
+    code, answer = start(bundle, x).end()
+    assert (code, answer) == (2, f"{run.outputs} is no regular file; name one.\n")
+    assert run.outputs.is_fifo()
+
+
 def test_what_lavas_own_neurons_cannot_hold_is_refused(start: Callable[..., Run], tmp_path: Path) -> None:
     net = _small("stock")
     layers = [replace(net.layers[0], v_threshold=np.array(100)), *net.layers[1:]]
@@ -285,21 +315,20 @@ def test_a_process_of_lavas_that_dies_ends_the_run(long_run: Run) -> None:
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGKILL, -9)])
 def test_a_run_that_is_stopped_leaves_nothing(long_run: Run, number: signal.Signals, code: int) -> None:
-    pids = long_run.wait_for_processes(6)
-    time.sleep(0.5)  # into the run
+    pids = long_run.wait_until_it_runs()
     maps = [path for pid in pids for path in _bytes(Path(f"/proc/{pid}/maps")).decode().splitlines()]
     assert maps
     assert not [path for path in maps if "/dev/shm/" in path and not path.endswith("(deleted)")]
     began = time.monotonic()
     long_run.process.send_signal(number)
     assert long_run.end() == (code, "")
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < STOP_S
     assert long_run.is_gone()
 
 
 def test_a_group_that_is_stopped_says_who_was_asked(long_run: Run) -> None:
     """A supervisor signals all processes at once: the run is stopped, it has not failed."""
-    for pid in long_run.wait_for_processes(6):
+    for pid in long_run.wait_until_it_runs():
         os.kill(pid, signal.SIGTERM)
     assert long_run.end() == (143, "")
     assert long_run.is_gone()

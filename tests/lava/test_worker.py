@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,9 +17,9 @@ import pytest
 
 from tdd_deploy.errors import BadFile, BadOption, WorkerFailed
 from tdd_deploy.exporters.lava import supervisor, worker
-from tdd_deploy.exporters.lava.worker import LavaRun, run_bundle
+from tdd_deploy.exporters.lava.worker import LavaRun, run_bundle, run_script
 
-PATIENCE_S = 10.0
+PATIENCE_S = 60.0
 
 GOOD = """
 import sys
@@ -63,21 +63,24 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell in the backg
 from tdd_deploy.exporters.lava import worker
 worker.GRACE_S = 0.2
 bundle, inputs, outputs = map(Path, sys.argv[1:])
-worker.run_bundle(bundle, inputs, outputs, python=Path(sys.executable))
+worker.run_script(bundle / "run.py", inputs, outputs, subject=bundle, python=Path(sys.executable))
 """
 # Another thread forks while the run goes on: the fork holds the supervisor's pipe open, and outlives the parent.
 FORKING_PARENT = PARENT.replace(
-    "worker.run_bundle",
+    "worker.run_script",
     """
 import threading
 def fork():
     while not (bundle / "crowd").exists():
         time.sleep(0.02)
-    if not os.fork():
-        time.sleep(12)
+    fork = os.fork()
+    if not fork:
+        time.sleep(1000)
         os._exit(0)
+    (bundle / "part").write_text(str(fork))
+    (bundle / "part").rename(bundle / "fork")
 threading.Thread(target=fork).start()
-worker.run_bundle""",
+worker.run_script""",
 )
 
 
@@ -99,9 +102,15 @@ class Place:
     def arguments(self) -> tuple[Path, Path, Path]:
         return self.bundle, self.root / "x.npz", self.outputs
 
-    def run(self, code: str, **options: bool | float) -> LavaRun:
+    def run(self, code: str, *, timeout_s: float = PATIENCE_S, flags: Sequence[str] = ()) -> LavaRun:
         (self.bundle / "run.py").write_text(code)
-        return run_bundle(*self.arguments, python=Path(sys.executable), **options)  # type: ignore[arg-type]
+        return self.run_with(Path(sys.executable), timeout_s=timeout_s, flags=flags)
+
+    def run_with(self, python: Path, *, timeout_s: float = PATIENCE_S, flags: Sequence[str] = ()) -> LavaRun:
+        bundle, inputs, outputs = self.arguments
+        return run_script(
+            bundle / "run.py", inputs, outputs, subject=bundle, python=python, timeout_s=timeout_s, flags=flags
+        )
 
     def start(self, parent: str) -> subprocess.Popen[bytes]:
         """Start a parent of a run that sleeps, and wait until all its processes are there."""
@@ -119,6 +128,11 @@ class Place:
     def crowd(self) -> tuple[str, list[int]]:
         run_id, *processes = (self.bundle / "crowd").read_text().split()
         return run_id, [int(process) for process in processes]
+
+    def forks(self) -> list[int]:
+        """Return the process that a parent forked beside its run."""
+        path = self.bundle / "fork"
+        return [int(path.read_text())] if path.exists() else []
 
     def assert_nothing_is_left(self) -> None:
         run_id, processes = self.crowd()
@@ -155,13 +169,13 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
     place = Place(tmp_path)
     yield place
     if (place.bundle / "crowd").exists():  # a failing test must not leave what it tests for
-        for process in place.crowd()[1]:
+        for process in [*place.crowd()[1], *place.forks()]:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(process, signal.SIGKILL)
 
 
 def test_a_good_run_gives_its_outputs_and_leaves_nothing_else(place: Place) -> None:
-    run = place.run(GOOD, layers=True, potentials=True)
+    run = place.run(GOOD, flags=["--layers", "--potentials"])
     assert (run.seconds, run.start_seconds, run.lava_steps, run.log) == (1.5, 0.25, 7, "Lava says hello\n")
     with np.load(place.outputs) as arrays:
         assert arrays["output"].tolist() == [5, 6, 7]
@@ -188,8 +202,8 @@ def test_a_run_sees_nothing_of_our_environment(place: Place, monkeypatch: pytest
 
 def test_a_run_that_is_too_slow_is_stopped_and_its_log_is_kept(place: Place) -> None:
     began = time.monotonic()
-    with pytest.raises(WorkerFailed, match=r"bundle was stopped after 2 s\. .*timeout_s") as failed:
-        place.run(SLEEPING, timeout_s=2)
+    with pytest.raises(WorkerFailed, match=r"bundle was stopped after 4 s\. .*timeout_s") as failed:
+        place.run(SLEEPING, timeout_s=4)
     assert time.monotonic() - began < PATIENCE_S
     place.assert_nothing_is_left()
     assert "  | the crowd is there" in str(failed.value)
@@ -230,14 +244,15 @@ def test_a_run_without_readable_outputs_has_failed(code: str, place: Place) -> N
 def test_an_interpreter_that_does_not_run_is_reported(place: Place) -> None:
     (place.bundle / "run.py").touch()
     with pytest.raises(WorkerFailed, match=r"could not be started(.|\n)*No such file"):
-        run_bundle(*place.arguments, python=place.root / "python")
+        place.run_with(place.root / "python")
 
 
 def test_missing_files_are_reported_before_anything_runs(place: Place) -> None:
     bundle, inputs, outputs = place.arguments
-    with pytest.raises(BadFile, match=r"run\.py does not exist\. Name a folder"):
+    with pytest.raises(BadFile, match=r"manifest\.json does not exist\. Name a folder"):
         run_bundle(bundle, inputs, outputs, python=Path(sys.executable))
-    (bundle / "run.py").touch()
+    for name in ("manifest.json", "weights.npz"):
+        (bundle / name).touch()
     for files, found in (
         ((bundle, place.root / "no.npz", outputs), "does not exist"),
         ((bundle, inputs, place.root / "no" / "y.npz"), "cannot be written"),
@@ -247,6 +262,20 @@ def test_missing_files_are_reported_before_anything_runs(place: Place) -> None:
             run_bundle(*files, python=Path(sys.executable))
     with pytest.raises(BadOption, match=r"^timeout_s must be a number of seconds above 0 \(got 0\)"):
         place.run(GOOD, timeout_s=0)
+
+
+def test_outputs_follow_a_link_and_never_replace_a_pipe_or_a_device(place: Place) -> None:
+    (place.root / "elsewhere.npz").write_bytes(b"earlier outputs")
+    place.outputs.symlink_to(place.root / "elsewhere.npz")
+    place.run(GOOD)
+    assert place.outputs.is_symlink()
+    with np.load(place.root / "elsewhere.npz") as arrays:
+        assert arrays["output"].tolist() == [3, 4, 5]
+    place.outputs.unlink()
+    os.mkfifo(place.outputs)
+    with pytest.raises(BadFile, match="is a pipe or a device"):
+        place.run(GOOD)
+    assert place.outputs.is_fifo()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
@@ -259,7 +288,7 @@ def test_nothing_is_left_when_the_parent_is_killed(number: int, place: Place) ->
 
 def test_nothing_is_left_when_a_fork_of_the_killed_parent_lives_on(place: Place) -> None:
     parent = place.start(FORKING_PARENT)
-    time.sleep(0.2)
+    wait_until((place.bundle / "fork").exists)
     parent.kill()
     parent.wait(PATIENCE_S)
     place.assert_nothing_is_left()
@@ -267,7 +296,7 @@ def test_nothing_is_left_when_a_fork_of_the_killed_parent_lives_on(place: Place)
 
 def test_an_exception_in_the_parent_does_not_wait_for_its_forks(place: Place) -> None:
     parent = place.start(FORKING_PARENT)
-    time.sleep(0.2)
+    wait_until((place.bundle / "fork").exists)
     parent.send_signal(signal.SIGINT)
     parent.wait(PATIENCE_S)  # the fork sleeps longer
     place.assert_nothing_is_left()

@@ -249,6 +249,42 @@ def test_an_interrupt_before_that_leaves_nothing(call: Call, small_run: Path, tm
     assert listing(tmp_path) == set()
 
 
+def test_a_second_ctrl_c_keeps_the_rounds_that_are_finished(small_run: Path, tmp_path: Path) -> None:
+    def stop(done: int, total: int) -> None:
+        if done == 2:
+            for _ in range(2):
+                os.kill(os.getpid(), signal.SIGINT)
+
+    out = tmp_path / "pruned"
+    with pytest.raises(Interrupted, match="holds the network after round 1 of 2"):
+        td.prune(small_run, data="digits", out=out, rounds=2, epochs=1, samples=16, progress=stop)
+    assert listing(tmp_path) == {"pruned"}
+    assert td.verify(out, data="digits", samples=2, against=("torch", "event")).passed
+
+
+@pytest.mark.parametrize("where", ["finished_run", "_same_data", "_measured", "_write"])
+def test_prune_that_is_interrupted_anywhere_else_writes_nothing(
+    where: str, small_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*args: object, **named: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(f"tdd_deploy.commands.prune.{where}", stop)
+    with pytest.raises(Interrupted, match="nothing was written"):
+        td.prune(small_run, data="digits", out=tmp_path / "pruned", epochs=1, samples=16)
+    assert listing(tmp_path) == set()
+
+
+def test_prune_without_enough_memory_says_so(small_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*args: object) -> None:
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+
+    monkeypatch.setattr("tdd_deploy.training.strategies.Unrolling.learn", fail)
+    with pytest.raises(MemoryError, match="can't allocate memory"):
+        td.prune(small_run, data="digits", out=tmp_path / "pruned", epochs=1, samples=16)
+    assert listing(tmp_path) == set()
+
+
 def test_prune_reports_mistakes_and_leaves_no_folder(
     call: Call, small_run: Path, tmp_path: Path, unlabelled: Path
 ) -> None:

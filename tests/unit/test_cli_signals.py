@@ -5,6 +5,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -25,26 +27,31 @@ def words(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     return ["simulate", str(SMALL), "--data", str(folder / "x.npz"), "--steps", "3000"]
 
 
-def started(words: list[str], folder: Path) -> "subprocess.Popen[str]":
-    """Start a command and wait until it writes into a hidden folder."""
+@contextmanager
+def started(words: list[str], folder: Path) -> "Iterator[subprocess.Popen[str]]":
+    """Start a command and wait until it writes into a hidden folder; end it afterwards, whatever happens."""
     folder.mkdir()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tdd_deploy", *words, "--record", str(folder / "r.npz")],
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    command = [sys.executable, "-m", "tdd_deploy", *words, "--record", str(folder / "r.npz")]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            wait_until_it_writes(process, folder)
+            yield process
+        finally:
+            process.kill()
+
+
+def wait_until_it_writes(process: "subprocess.Popen[str]", folder: Path) -> None:
     while not any(path.suffix == ".npy" for path in folder.glob(".r.npz.*/*")):
         assert process.poll() is None, process.communicate()[1]
         time.sleep(0.01)
-    return process
 
 
 @pytest.mark.parametrize("number", ENDS)
 def test_a_signal_ends_a_command_and_leaves_nothing(number: int, words: list[str], tmp_path: Path) -> None:
-    process = started(words, tmp_path / "out")
-    for _ in range(1 if number == signal.SIGINT else 3):  # a second Ctrl-C would cut the clean-up short
-        process.send_signal(number)
-    _, err = process.communicate(timeout=60)
+    with started(words, tmp_path / "out") as process:
+        for _ in range(1 if number == signal.SIGINT else 3):  # a second Ctrl-C would cut the clean-up short
+            process.send_signal(number)
+        _, err = process.communicate(timeout=60)
     assert (process.returncode, err.strip()) == (130, "tdd-deploy: interrupted")
     assert list((tmp_path / "out").iterdir()) == []
 
@@ -52,14 +59,14 @@ def test_a_signal_ends_a_command_and_leaves_nothing(number: int, words: list[str
 def test_a_command_started_by_nohup_outlives_the_terminal(words: list[str], tmp_path: Path) -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        process = started(words, tmp_path / "out")
+        with started(words, tmp_path / "out") as process:
+            process.send_signal(signal.SIGHUP)
+            with pytest.raises(subprocess.TimeoutExpired):
+                process.wait(timeout=0.5)
+            process.send_signal(signal.SIGTERM)
+            process.communicate(timeout=60)
     finally:
         signal.signal(signal.SIGHUP, before)
-    process.send_signal(signal.SIGHUP)
-    with pytest.raises(subprocess.TimeoutExpired):
-        process.wait(timeout=0.5)
-    process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=60)
     assert process.returncode == 130
 
 
@@ -99,3 +106,21 @@ def test_a_signal_that_a_module_turned_into_another_exception_is_recognized() ->
     with pytest.raises(KeyboardInterrupt):
         os.kill(os.getpid(), signal.SIGTERM)
     assert signals.was_interrupted()
+
+
+@pytest.mark.usefixtures("handlers")
+def test_a_signal_while_python_ends_changes_nothing() -> None:
+    signals.end_like_ctrl_c()
+    signals.end_in_peace()
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        os.kill(os.getpid(), number)
+    assert signal.getsignal(signal.SIGINT) == signal.SIG_DFL
+
+
+def test_a_signal_in_a_callback_at_the_end_leaves_the_exit_code(tmp_path: Path) -> None:
+    code = (
+        "import atexit, os, signal, sys; from tdd_deploy.cli import main; "
+        "atexit.register(os.kill, os.getpid(), signal.SIGTERM); sys.argv = ['tdd-deploy', 'profiles']; main()"
+    )
+    called = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (called.returncode, called.stderr) == (0, "")

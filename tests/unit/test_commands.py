@@ -135,6 +135,7 @@ def test_training_on_changed_data_is_not_resumed(tmp_path: Path) -> None:
 def test_a_run_stopped_before_its_first_checkpoint_begins_again(run_folder: Path, tmp_path: Path) -> None:
     run = shutil.copytree(run_folder, tmp_path / "run")
     (run / "checkpoint.pt").unlink()
+    (run / "metrics.csv").unlink()
     finished = (run / "train.json").read_text()
     with pytest.raises(BadFile, match=r"checkpoint\.pt is missing"):
         train(run, resume=True)

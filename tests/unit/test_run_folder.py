@@ -123,18 +123,63 @@ def test_what_a_run_recorded_is_read_back(tmp_path):
 
 
 DAMAGED = [None, "", "[]", "{", "7", '{"options": []}', '{"options": {}, "data": {"input": 3}}', "[" * 10**5]
+CHANGES = [
+    {"epochs": [{"epoch": 2}]},
+    {"epochs": [{"epoch": True}]},
+    {"epochs": [{"epoch": 1, "loss": "much"}]},
+    {"epochs": [{"epoch": 1, "loss": 10**400}]},
+    {"epochs": [7]},
+    {"epochs": {}},
+    {"more": float("nan")},
+    {"more": [{"a": float("inf")}]},
+    {"more": json.loads("[" * 300 + "]" * 300)},
+    {"schema_version": "1"},
+    {"schema_version": None},
+    {"data": []},
+]
 
 
 @pytest.mark.parametrize("text", DAMAGED, ids=range(len(DAMAGED)))
 def test_a_record_that_is_missing_or_damaged_says_nothing_and_cannot_be_read(text, tmp_path):
     made = run(tmp_path, text)
     assert (made.options(["method"]), made.learned_scale("uint8"), made.is_ann) == ({}, None, False)
-    with pytest.raises(BadFile, match=r"train\.json is .*\. Start again\."):
+    with pytest.raises(BadFile, match=r"train\.json .*\. Start again\."):
         made.read_record("start again")
 
 
+@pytest.mark.parametrize("changes", CHANGES, ids=range(len(CHANGES)))
+def test_a_record_with_values_that_no_run_writes_is_damaged(changes, tmp_path):
+    with pytest.raises(BadFile, match=r"train\.json .*\. Start again\."):
+        run(tmp_path, RECORD | changes).read_record("start again")
+
+
+def test_a_record_of_another_version_is_named(tmp_path):
+    assert run(tmp_path, RECORD | {"schema_version": 1}).read_record("")["schema_version"] == 1
+    with pytest.raises(BadFile, match=r"train\.json is a record of schema 7, not 1\. Start again\."):
+        run(tmp_path, RECORD | {"schema_version": 7}).read_record("start again")
+
+
+def test_a_run_may_begin_where_nothing_is_but_hidden_parts(tmp_path):
+    folder = RunFolder(tmp_path / "run")
+    assert (folder.is_new, folder.is_begun) == (True, False)
+    folder.make()
+    part = folder.path / ".checkpoint.pt.a1_b2c3d.part"
+    part.write_text("")
+    assert (folder.is_new, folder.is_begun, folder.find_parts()) == (True, False, [part])
+    for name in (".part", ".other.a1_b2c3d.part", "train.json.a1_b2c3d.part", "train.json"):
+        (folder.path / name).write_text("")
+        assert (folder.is_new, folder.is_begun) == (False, name == "train.json")
+        (folder.path / name).unlink()
+    assert not RunFolder(part).is_new
+
+
 @pytest.mark.parametrize(
-    "record", [{}, {"stored": "uint8"}, {"stored": "uint8", "scale": "much"}, {"stored": "uint8", "scale": None}]
+    "record",
+    [
+        {},
+        {"stored": "uint8"},
+        *({"stored": "uint8", "scale": scale} for scale in ("much", None, 0, -1, float("nan"), 1e300, True, [1])),
+    ],
 )
 def test_a_scale_that_is_not_recorded_is_none(record, tmp_path):
     assert run(tmp_path, {"data": {"input": record}}).learned_scale("uint8") is None

@@ -149,7 +149,7 @@ def test_when_one_process_is_killed_the_other_reports_it_and_ends(tmp_path):
     while not (out / "metrics.csv").exists() and time.monotonic() < deadline:
         time.sleep(0.1)
     processes[1].kill()
-    (_, err, code), _ = ended(processes, timeout=30)
+    (_, err, code), _ = ended(processes, timeout=120)
     assert code == 2
     assert "tdd-deploy: process 0 of 2 lost another one, which has ended or does not answer. See its output; " in err
     assert "Traceback" not in err

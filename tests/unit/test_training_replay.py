@@ -114,7 +114,7 @@ def test_weights_that_are_no_numbers_are_refused(number, tmp_path):
         load_run(tmp_path / "run", program)
 
 
-@pytest.mark.parametrize("fault", ["weights", "options", "missing", "shape"])
+@pytest.mark.parametrize("fault", ["weights", "options", "missing", "shape", "size", "type"])
 def test_a_folder_that_is_not_the_run_of_its_file_is_refused(fault, tmp_path):
     net, program = run_folder(tmp_path / "run", network="mlp")
     folder = tmp_path / "run"
@@ -130,9 +130,15 @@ def test_a_folder_that_is_not_the_run_of_its_file_is_refused(fault, tmp_path):
         words = "holds no finished run that torch can replay"
         if fault == "missing":
             (folder / "network.safetensors").unlink()
+        elif fault == "type":
+            tensors = net.state_dict()
+            save_file(
+                {**tensors, "fc2.weights.weight": tensors["fc2.weights.weight"].double()},
+                folder / "network.safetensors",
+            )
         else:
             recorded = json.loads((folder / "train.json").read_text())
-            recorded["data"]["n_classes"] = 5
+            recorded["data"]["n_classes"] = 5 if fault == "shape" else 10**12
             (folder / "train.json").write_text(json.dumps(recorded))
     with pytest.raises(BadFile, match=words):
         load(folder, program)

@@ -1,6 +1,6 @@
 """Run this bundle in Lava's simulation of Loihi 2.
 
-usage: python run.py INPUTS.npz OUTPUTS.npz [--layers] [--potentials]
+usage: python run.py INPUTS.npz OUTPUTS.npz [--layers] [--potentials] [--bundle FOLDER]
 
 Python 3.10 with requirements.txt installed; README.md describes the formats.
 Exit codes: 0 done, 1 Lava failed, 2 the bundle or the input cannot be used, 130 and 143 stopped by SIGINT and SIGTERM.
@@ -38,7 +38,7 @@ def _run(options: argparse.Namespace, guard: Guard) -> int:
     from tdd_run.files import Refused, check_place, read_bundle, read_input, write_outputs  # noqa: PLC0415
 
     try:
-        bundle = read_bundle(Path(__file__).resolve().parent)
+        bundle = read_bundle(options.bundle)
         x = read_input(options.inputs, bundle)
         check_place(options.outputs)
         from tdd_run.network import run  # noqa: PLC0415  (it imports Lava)
@@ -58,6 +58,10 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--layers", action="store_true", help="record every layer's spikes")
     parser.add_argument(
         "--potentials", action="store_true", help="record every layer's v before its reset (fused only)"
+    )
+    here = Path(__file__).resolve().parent
+    parser.add_argument(
+        "--bundle", type=Path, default=here, metavar="FOLDER", help="read the network from here (default: %(default)s)"
     )
     return parser.parse_args()
 

@@ -143,7 +143,7 @@ def read_bundle(folder: Path) -> Bundle:
         return _bundle(manifest, arrays)
     except OSError as error:
         raise Refused(f"{error.filename}: {error.strerror}; export the bundle again.") from error
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise Refused(f"{folder / 'manifest.json'} is damaged ({error!r}); export the bundle again.") from error
 
 
@@ -172,14 +172,17 @@ def check_place(path: Path) -> None:
     """Refuse a place where no file can be written, before anything is computed.
 
     Raises:
-        Refused: it is a folder, or in one that is missing or not writable.
+        Refused: it is a folder, a pipe or a device, or in a folder that is missing or not writable.
     """
-    if path.is_dir() or not os.access(path.absolute().parent, os.W_OK):
+    if path.exists() and not path.is_file():
+        raise Refused(f"{path} is no regular file; name one.")
+    if not os.access(path.resolve().parent, os.W_OK):
         raise Refused(f"{path} cannot be written; name a file in a folder you can write to.")
 
 
 def write_outputs(path: Path, outputs: dict[str, Any], guard: Guard) -> None:
-    """Write an npz file under another name first, so that it is whole or not there."""
+    """Write an npz file under another name first, so that it is whole or not there; a link stays a link."""
+    path = path.resolve()
     with tempfile.NamedTemporaryFile(dir=path.absolute().parent, suffix=".part", delete=False) as file:
         guard.unfinished = Path(file.name)
         np.savez(file, **outputs)
