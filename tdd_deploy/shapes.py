@@ -2,9 +2,9 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 from .errors import Violation
 
@@ -133,12 +133,20 @@ NUMBER = Number()
 TEXT = Text()
 
 
-def fault_in(found: object, shape: Shape) -> str:
-    """Describe the first place in a document that is not as expected, as a predicate of its file; empty if all is."""
+def fault_in(found: object, shape: Shape, contradictions: Callable[[Any], Iterable[str]] = lambda found: ()) -> str:
+    """Describe the first fault of a document, as a predicate of its file; empty if there is none.
+
+    Args:
+        found: the content of the document.
+        shape: what it must be.
+        contradictions: describes places that contradict each other, in a document of this shape.
+    """
     fault = shape.fault(found)
     if fault is None:
-        return ""
-    return f"is damaged: {str(replace(fault, where=fault.where.lstrip('.') or 'all of it')).rstrip('.')}"
+        text = next(iter(contradictions(found)), "")
+    else:
+        text = str(replace(fault, where=fault.where.lstrip(".") or "all of it")).rstrip(".")
+    return f"is damaged: {text}" if text else ""
 
 
 def shown(found: object) -> str:
