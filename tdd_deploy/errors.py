@@ -17,6 +17,7 @@ TddDeployError            exit code 2: a file, an option or a number the user ca
 │   │   └── BadOption     one option has a value that is not allowed
 │   ├── BadData           the samples do not fit the program, or are damaged
 │   └── BadProfile        an energy profile has an unknown key or a missing number
+├── TooLittleMemory       a limit of the environment leaves too little memory
 ├── WorkerFailed          a process that we started failed, or took too long
 ├── MissingDependency     exit code 3: an optional part is not installed
 ├── MissingEnvironment    exit code 3: another program's environment, or an interpreter for it, is not there
@@ -193,6 +194,20 @@ class BadData(Refused):
 
 class BadProfile(Refused):
     """An energy profile has an unknown key, or lacks a number, a unit or a source."""
+
+
+@dataclass(eq=False)
+class TooLittleMemory(TddDeployError):
+    """A limit of the environment leaves too little memory: ``found`` is a predicate, ``remedy`` an imperative."""
+
+    subject: str
+    found: str
+    remedy: str
+
+    @property
+    def message(self) -> str:
+        """The whole message, parameters in backticks."""
+        return f"{self.subject} {self.found}. {as_remedy(self.remedy)}"
 
 
 @dataclass(eq=False)

@@ -15,6 +15,7 @@ from tdd_deploy.neurons import IF, LoihiLIF, Neuron
 from tdd_deploy.options.vocabulary import Mapping
 from tdd_deploy.program import Conv, Dense, Edge, Flatten, LinearMap, NeuronLayer, Pool, Program, Scale, with_code
 from tdd_deploy.program.biases import currents_of_biases
+from tdd_deploy.program.blocks import BLOCK
 from tdd_deploy.version import __version__
 
 from .latency import Latencies, latencies
@@ -25,10 +26,11 @@ KIND = "tdd-deploy lava bundle"
 
 @dataclass(frozen=True)
 class Plan:
-    """A bundle's manifest, without hashes, and its arrays."""
+    """A bundle's manifest, without hashes, and its arrays, which are written as ``dtype``."""
 
     manifest: dict[str, Any]
     arrays: dict[str, Array]
+    dtype: np.dtype[Any]
 
 
 def plan_bundle(program: Program, mapping: Mapping) -> Plan:
@@ -80,14 +82,15 @@ class _Planner:
             "neurons": [self._neurons(layer, biases[layer.name]) for layer in program.neuron_layers],
             "edges": edges,
         }
-        return Plan(manifest, self.arrays)
+        return Plan(manifest, self.arrays, np.dtype(np.int32 if self._is_integer else np.float64))
 
     @property
     def _is_integer(self) -> bool:
         return self.program.number_format == "integer"
 
     def _array(self, key: str, values: Array) -> str:
-        self.arrays[key] = np.array(values, np.int32 if self._is_integer else np.float64, order="C")
+        is_large = values.size > BLOCK and not self._is_integer  # converted in parts, when it is written
+        self.arrays[key] = values if is_large else np.asarray(values, np.int32 if self._is_integer else np.float64)
         return key
 
     def _synapses(self, node: LinearMap) -> dict[str, Any]:

@@ -86,8 +86,9 @@ def _integers(program: Program) -> Iterator[Violation]:
     for node in program.linear_maps:
         if isinstance(node, Dense | Conv | Scale):
             weight = node.factor if isinstance(node, Scale) else node.weight
-            if weight.min() < low or weight.max() > high or np.any(weight % 2):
-                found = f"{weight.min()} to {weight.max()}" + (", including odd ones" if np.any(weight % 2) else "")
+            has_odd = bool(np.bitwise_or.reduce(weight, axis=None) & 1)
+            if weight.min() < low or weight.max() > high or has_odd:
+                found = f"{weight.min()} to {weight.max()}" + (", including odd ones" if has_odd else "")
                 remedy = "Round the weights to such numbers, or scale a layer's weights and thresholds down."
                 yield Violation(f"{node.name}.weight", found, f"even numbers from {low} to {high}", remedy)
 

@@ -3,17 +3,21 @@
 import json
 import os
 import shutil
+import zipfile
 from pathlib import Path
 
 import numpy as np
+from numpy.lib import format as npy
 
 from tdd_deploy.errors import BadFile, BadOption, NotExportable, any_of
 from tdd_deploy.options.vocabulary import Mapping
 from tdd_deploy.program import Program
 
 from .folder import BUNDLE, MANIFEST, WEIGHTS, check_free, digests, replacing_bundle
-from .plan import plan_bundle
+from .plan import Plan, plan_bundle
 from .rules import MAPPINGS, violations
+
+AT_ONCE = 16 << 20  # bytes of an array that are converted at once, as numpy writes them
 
 
 def write(program: Program, folder: Path, *, mapping: Mapping = "fused") -> None:
@@ -60,6 +64,25 @@ def _fill(folder: Path, program: Program, mapping: Mapping) -> None:
     plan = plan_bundle(program, mapping)
     shutil.copytree(BUNDLE, folder, ignore=shutil.ignore_patterns("__pycache__"))
     folder.chmod(0o755)
-    np.savez_compressed(folder / WEIGHTS, **plan.arrays)  # type: ignore[arg-type]
+    _write_arrays(folder / WEIGHTS, plan)
     manifest = {**plan.manifest, "sha256": digests(folder)}
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def _write_arrays(path: Path, plan: Plan) -> None:
+    """Write the bytes that ``numpy.savez_compressed`` writes, but convert the arrays in parts."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, allowZip64=True) as archive:
+        for name, array in plan.arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+                header = {"descr": npy.dtype_to_descr(plan.dtype), "fortran_order": False, "shape": array.shape}
+                npy.write_array_header_1_0(file, header)
+                parts = np.nditer(
+                    array,
+                    flags=["external_loop", "buffered", "zerosize_ok"],
+                    op_dtypes=[plan.dtype],
+                    casting="unsafe",
+                    buffersize=AT_ONCE // plan.dtype.itemsize,
+                    order="C",
+                )
+                for part in parts:
+                    file.write(np.ascontiguousarray(part).data)

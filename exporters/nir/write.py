@@ -3,6 +3,7 @@
 import io
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import nir
 import numpy as np
@@ -26,9 +27,20 @@ def write(program: Program, path: Path) -> None:
         BadFile: the file cannot be written.
     """
     content = io.BytesIO()  # the HDF5 library can crash on a full disk
-    nir.write(content, lift(program))
+    graph = lift(program)
+    for node in graph.nodes.values():
+        if isinstance(node, nir.Affine | nir.Conv2d | nir.Linear):
+            node.weight = node.weight.view(_Shared)
+    nir.write(content, graph)
     with replacing(path) as part:
         part.write_bytes(content.getvalue())
+
+
+class _Shared(np.ndarray[Any, Any]):
+    """An array that the nir package does not copy before it writes it."""
+
+    def __deepcopy__(self, memo: dict[int, Any] | None) -> "_Shared":
+        return self
 
 
 def lift(program: Program) -> nir.NIRGraph:

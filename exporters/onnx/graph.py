@@ -15,6 +15,9 @@ from onnx import NodeProto, TensorProto, helper, numpy_helper
 from tdd_deploy.neurons import Arithmetic, Compare
 from tdd_deploy.neurons.loihi import DECAY
 from tdd_deploy.program import Program, Shape
+from tdd_deploy.program.blocks import blocks
+
+from .splice import LARGE, token
 
 Constant: TypeAlias = NDArray[Any] | float
 NOTHING = 0  # a summand that a sum leaves out
@@ -151,6 +154,7 @@ class Graph:
         self._hints: dict[Tensor, str] = {}
         self._shared: dict[tuple[str, str, bytes], Tensor] = {}
         self._arrays: dict[Tensor, NDArray[Any]] = {}
+        self.large: dict[bytes, NDArray[Any]] = {}
         self._scope = ""
         self._labels: Mapping[int, str] = {}
         self._shape: Shape = ()
@@ -214,7 +218,7 @@ class Graph:
             name = f"{self._scope}.{self._labels[id(value)]}"
         else:
             name = f"{self._scope}.{name}" if array.ndim else str(array)
-        key = name, array.dtype.str, sha256(np.ascontiguousarray(array).data).digest()
+        key = name, array.dtype.str, _digest(array)
         if key not in self._shared:
             self._shared[key] = self.hinted(Tensor(self, dtype), name)
             self._arrays[self._shared[key]] = array
@@ -247,7 +251,10 @@ class Graph:
         return tensor
 
     def protos(self) -> tuple[list[NodeProto], list[TensorProto]]:
-        """Convert the nodes and the constants; a name that is taken gets a number."""
+        """Convert the nodes and the constants; a name that is taken gets a number.
+
+        Large arrays are left out: their tokens are in ``large``.
+        """
         names, taken = dict(self._names), set(self._names.values())
         for tensor, hint in self._hints.items():
             if tensor not in names:
@@ -261,4 +268,20 @@ class Graph:
             )
             for node in self._nodes
         ]
-        return nodes, [numpy_helper.from_array(array, full[tensor]) for tensor, array in self._arrays.items()]
+        return nodes, [self._proto(array, full[tensor]) for tensor, array in self._arrays.items()]
+
+    def _proto(self, array: NDArray[Any], name: str) -> TensorProto:
+        if array.nbytes < LARGE:
+            return numpy_helper.from_array(array, name)
+        standing_for = token()
+        self.large[standing_for] = array
+        dtype = helper.np_dtype_to_tensor_dtype(array.dtype)
+        return TensorProto(dims=array.shape, data_type=dtype, name=name, raw_data=standing_for)
+
+
+def _digest(array: NDArray[Any]) -> bytes:
+    """Hash an array in the order in which it is written."""
+    sha = sha256()
+    for block in blocks(array):
+        sha.update(np.ascontiguousarray(block).data)
+    return sha.digest()

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tdd_deploy.program import Conv, Dense, Shape
+from tdd_deploy.program.blocks import row_ranges
 
 from .graph import Tensor
 
@@ -50,20 +51,20 @@ def sums(node: Dense | Conv, x: Tensor, shape: Shape, *, largest: int) -> Tensor
     return total + x.graph.constant(node.bias.reshape(per_channel), INT32, "bias")
 
 
-def _matrix(digit: Tensor, weight: NDArray[np.int32], name: str) -> Tensor:
+def _matrix(digit: Tensor, weight: NDArray[np.int8], name: str) -> Tensor:
     """Multiply uint8, zero at 64, by a matrix of int8."""
     graph, zero = digit.graph, 2 ** (INPUT_BITS - 1)
-    matrix = graph.constant(np.ascontiguousarray(weight.T), INT8, name)
+    matrix = graph.constant(weight.T, INT8, name)
     return graph.node("MatMulInteger", (digit + zero).to(UINT8), matrix, graph.constant(zero, UINT8), dtype=INT32)
 
 
-def _convolved(node: Conv, digit: Tensor, weight: NDArray[np.int32], name: str) -> Tensor:
+def _convolved(node: Conv, digit: Tensor, weight: NDArray[np.int8], name: str) -> Tensor:
     """Convolve int8 with uint8, zero at 128."""
     graph, zero = digit.graph, 2 ** (WEIGHT_BITS - 1)
     return graph.node(
         "ConvInteger",
         digit.to(INT8),
-        graph.constant(weight + zero, UINT8, name),
+        graph.constant(weight.astype(np.int32) + zero, UINT8, name),
         graph.constant(0, INT8),  # OpenVINO requires it if the next input is there
         graph.constant(zero, UINT8),
         dtype=INT32,
@@ -80,18 +81,21 @@ def dilation_of(node: Conv) -> list[int]:
     return [d if k > 1 else 1 for d, k in zip(node.dilation, node.weight.shape[2:], strict=True)]
 
 
-def _weight_digits(weight: NDArray[np.int32]) -> tuple[int, list[NDArray[np.int32]]]:
+def _weight_digits(weight: NDArray[np.int32]) -> tuple[int, list[NDArray[np.int8]]]:
     """Find the shift that all weights allow, and the digits of the shifted weights, the lowest first."""
     bits = int(np.bitwise_or.reduce(weight, axis=None))
     shift = (bits & -bits).bit_length() - 1 if bits else 0
-    digits, rest = [], weight >> shift
+    digits = [np.zeros(weight.shape, np.int8)]
     half = 2 ** (WEIGHT_BITS - 1)
-    while True:
-        digit = ((rest + half) & (2 * half - 1)) - half
-        digits.append(digit)
-        rest = (rest - digit) >> WEIGHT_BITS
-        if not rest.any():
-            return shift, digits
+    for rows in row_ranges(weight):
+        rest, place = weight[rows] >> shift, 0
+        while rest.any():
+            digit = ((rest + half) & (2 * half - 1)) - half
+            if place == len(digits):
+                digits.append(np.zeros(weight.shape, np.int8))
+            digits[place][rows] = digit
+            rest, place = (rest - digit) >> WEIGHT_BITS, place + 1
+    return shift, digits
 
 
 def _input_digits(x: Tensor, largest: int) -> Iterator[Tensor]:

@@ -82,7 +82,7 @@ def _multiplied(graph: Graph, node: Dense, x: Tensor) -> Tensor:
     """Multiply by a matrix; in float32 as a transposed convolution over the batch."""
     if x.dtype != FLOAT32 or graph.fast:
         return graph.node("Gemm", x, graph.constant(node.weight, x.dtype), *_bias(graph, node, x), transB=1)
-    matrix = graph.constant(np.ascontiguousarray(node.weight.T)[:, :, None], x.dtype, "weight")
+    matrix = graph.constant(node.weight.T[:, :, None], x.dtype, "weight")
     rows = graph.node("Unsqueeze", graph.node("Transpose", x), _integers(graph, [0], "axis"))
     sums = graph.node("ConvTranspose", rows, matrix, *_bias(graph, node, x))
     return graph.node("Transpose", graph.node("Squeeze", sums, _integers(graph, [0], "axis")))

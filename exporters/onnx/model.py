@@ -1,7 +1,7 @@
 """Build a whole ONNX model: the graph of its form, and metadata for people and runners."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import asdict
 
 import onnx
@@ -12,6 +12,7 @@ from tdd_deploy.program import Node, Program, Shape, describe
 from tdd_deploy.version import __version__
 
 from .graph import Graph
+from .splice import Array, Spliced
 from .states import next_of, states
 from .step import add_step
 
@@ -20,8 +21,8 @@ BODY = "step/"  # before names within a loop; names of nodes hold no slash
 BATCH, STEPS = "batch", "n_steps"  # the dimensions that are free
 
 
-def make(program: Program, form: Form, *, fast: bool, layers: bool) -> bytes:
-    """Build the bytes of a model that passed ``onnx.checker``; the same program gives the same bytes.
+def make(program: Program, form: Form, *, fast: bool, layers: bool) -> Spliced:
+    """Build a serialized model that passed ``onnx.checker``; the same program gives the same bytes.
 
     Args:
         program: one that the rules have passed.
@@ -30,7 +31,7 @@ def make(program: Program, form: Form, *, fast: bool, layers: bool) -> bytes:
         layers: whether the values that layers of neurons send are outputs too.
     """
     recorded = [layer.name for layer in program.neuron_layers] if layers else []
-    graph = (_step if form == "step" else _scan)(program, recorded, fast=fast)
+    graph, large = (_step if form == "step" else _scan)(program, recorded, fast=fast)
     model: ModelProto = helper.make_model(
         graph,
         opset_imports=[helper.make_opsetid("", OPSET)],
@@ -40,12 +41,27 @@ def make(program: Program, form: Form, *, fast: bool, layers: bool) -> bytes:
     )
     helper.set_model_props(model, _properties(program, form, fast=fast))
     content: bytes = model.SerializeToString(deterministic=True)
-    onnx.checker.check_model(content, full_check=True)
-    return content
+    _check(model, large)
+    return Spliced(content, large)
 
 
-def _step(program: Program, recorded: list[str], *, fast: bool, prefix: str = "") -> GraphProto:
-    """Build the graph of one time step."""
+def _check(model: ModelProto, large: Collection[bytes]) -> None:
+    """Check a model; it gets its large arrays as inputs, since the checker would copy them."""
+    body = next((a.g for node in model.graph.node for a in node.attribute if a.name == "body"), model.graph)
+    kept = [tensor for tensor in body.initializer if tensor.raw_data not in large]
+    for tensor in body.initializer:
+        if tensor.raw_data in large:
+            given = helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims)
+            model.graph.input.append(given)
+    del body.initializer[:]
+    body.initializer.extend(kept)
+    onnx.checker.check_model(model.SerializeToString(), full_check=True)
+
+
+def _step(
+    program: Program, recorded: list[str], *, fast: bool, prefix: str = ""
+) -> tuple[GraphProto, dict[bytes, Array]]:
+    """Build the graph of one time step, and the arrays that are put in when it is written."""
     graph = Graph(prefix=prefix, fast=fast)
     add_step(graph, program)
     kept, sent = _states(program, prefix), [program.output.name, *recorded]
@@ -55,25 +71,26 @@ def _step(program: Program, recorded: list[str], *, fast: bool, prefix: str = ""
     inputs = [_value(program, prefix + program.input.name, program.input.shape, BATCH, doc=_shown(program))]
     outputs = [_value(program, prefix + name, program.shapes[name], BATCH) for name in sent]
     if prefix:  # Scan wants states first
-        return helper.make_graph(nodes, "step", [*kept[0], *inputs], [*kept[1], *outputs], constants)
-    return helper.make_graph(nodes, "step", [*inputs, *kept[0]], [*outputs, *kept[1]], constants)
+        return helper.make_graph(nodes, "step", [*kept[0], *inputs], [*kept[1], *outputs], constants), graph.large
+    return helper.make_graph(nodes, "step", [*inputs, *kept[0]], [*outputs, *kept[1]], constants), graph.large
 
 
-def _scan(program: Program, recorded: list[str], *, fast: bool) -> GraphProto:
+def _scan(program: Program, recorded: list[str], *, fast: bool) -> tuple[GraphProto, dict[bytes, Array]]:
     """Build a loop over all time steps, whose body holds the weights."""
     before, after = _states(program, "")
     sent = [program.output.name, *recorded]
     shown = _value(program, program.input.name, program.input.shape, STEPS, BATCH, doc=_shown(program))
     outputs = [_value(program, name, program.shapes[name], STEPS, BATCH) for name in sent]
+    body, large = _step(program, recorded, fast=fast, prefix=BODY)
     loop = helper.make_node(
         "Scan",
         [*(state.name for state in before), shown.name],
         [*(state.name for state in after), *sent],
         "steps",
-        body=_step(program, recorded, fast=fast, prefix=BODY),
+        body=body,
         num_scan_inputs=1,
     )
-    return helper.make_graph([loop], "scan", [shown, *before], [*outputs, *after])
+    return helper.make_graph([loop], "scan", [shown, *before], [*outputs, *after]), large
 
 
 def _shown(program: Program) -> str:

@@ -1,17 +1,45 @@
 """Execute an exported model in onnxruntime or OpenVINO, on one thread."""
 
+import importlib
+import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tdd_deploy import memory
 from tdd_deploy.errors import MissingDependency
 
 from .states import next_of
 
 Array = NDArray[Any]
 SERIOUS = 3  # errors alone; onnxruntime also reports its own optimizations
+
+
+EXTRAS = {"onnxruntime": "onnx", "openvino": "openvino"}
+
+
+def load_runtime(name: str, needed_for: str) -> Any:
+    """Import onnxruntime or OpenVINO.
+
+    Raises:
+        MissingDependency: it is not installed; ``needed_for`` is the feature that the error names.
+        TooLittleMemory: a limit leaves too little memory for it.
+    """
+    if name not in sys.modules:
+        memory.reserve(memory.ONNXRUNTIME, name)
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        if memory.ran_out(error):
+            raise
+        raise MissingDependency(str(error.name), needed_for, f"'tdd-deploy[{EXTRAS[name]}]'") from error
+
+
+def _size(content: bytes | Path) -> int:
+    return content.stat().st_size if isinstance(content, Path) else len(content)
 
 
 class Runner:
@@ -70,18 +98,16 @@ class Model(Runner):
     """A model in onnxruntime.
 
     Args:
-        content: the bytes of the file.
+        content: the bytes of the file, or where it lies.
         needed_for: the feature that an error names if onnxruntime is not installed.
 
     Raises:
         MissingDependency: onnxruntime is not installed.
     """
 
-    def __init__(self, content: bytes, *, needed_for: str) -> None:
-        try:
-            import onnxruntime
-        except ImportError as error:
-            raise MissingDependency(str(error.name), needed_for, "'tdd-deploy[onnx]'") from error
+    def __init__(self, content: bytes | Path, *, needed_for: str) -> None:
+        onnxruntime = load_runtime("onnxruntime", needed_for)
+        memory.reserve(memory.ONNXRUNTIME + 3 * _size(content), "onnxruntime")
         onnxruntime.disable_telemetry_events()
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
@@ -102,7 +128,7 @@ class OpenVino(Runner):
     """A model in OpenVINO, on the CPU.
 
     Args:
-        content: the bytes of the file.
+        content: the bytes of the file, or where it lies.
         needed_for: the feature that an error names if OpenVINO is not installed.
         precision: its INFERENCE_PRECISION_HINT, such as ``f32``; by default bfloat16 if the CPU has it.
 
@@ -110,11 +136,9 @@ class OpenVino(Runner):
         MissingDependency: OpenVINO is not installed.
     """
 
-    def __init__(self, content: bytes, *, needed_for: str, precision: str | None = None) -> None:
-        try:
-            import openvino
-        except ImportError as error:
-            raise MissingDependency(str(error.name), needed_for, "'tdd-deploy[openvino]'") from error
+    def __init__(self, content: bytes | Path, *, needed_for: str, precision: str | None = None) -> None:
+        openvino = load_runtime("openvino", needed_for)
+        memory.reserve(memory.ONNXRUNTIME + 3 * _size(content), "OpenVINO")
         core = openvino.Core()
         options: dict[str, Any] = {"INFERENCE_NUM_THREADS": 1}
         if precision is not None:

@@ -1,6 +1,7 @@
 """A Program as an .onnx file."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tdd_deploy.errors import MissingDependency
 from tdd_deploy.files import replacing
@@ -8,6 +9,9 @@ from tdd_deploy.options.vocabulary import Form
 from tdd_deploy.program import Program
 
 from .rules import check
+
+if TYPE_CHECKING:
+    from .splice import Spliced
 
 
 def write(program: Program, path: Path, *, form: Form = "step", fast: bool = False) -> None:
@@ -29,20 +33,20 @@ def write(program: Program, path: Path, *, form: Form = "step", fast: bool = Fal
         BadFile: the file cannot be written.
         MissingDependency: onnx is not installed.
     """
-    content = model(program, form=form, fast=fast)
-    with replacing(path) as part:
-        part.write_bytes(content)
+    content = build(program, form=form, fast=fast)
+    with replacing(path) as part, part.open("wb") as file:
+        content.write(file)
 
 
-def model(
+def build(
     program: Program,
     *,
     form: Form = "step",
     fast: bool = False,
     layers: bool = False,
     needed_for: str = "an export to ONNX",
-) -> bytes:
-    """Build the bytes that ``write`` writes.
+) -> "Spliced":
+    """Build the model that ``write`` writes.
 
     Args:
         program: what to write.
@@ -62,3 +66,15 @@ def model(
     except ImportError as error:
         raise MissingDependency(str(error.name), needed_for, "'tdd-deploy[onnx]'") from error
     return make(program, form, fast=fast, layers=layers)
+
+
+def model(
+    program: Program,
+    *,
+    form: Form = "step",
+    fast: bool = False,
+    layers: bool = False,
+    needed_for: str = "an export to ONNX",
+) -> bytes:
+    """Return the bytes that ``write`` writes; see ``build``."""
+    return build(program, form=form, fast=fast, layers=layers, needed_for=needed_for).whole()

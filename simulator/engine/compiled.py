@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numba
 import numpy as np
 
+from tdd_deploy import memory
 from tdd_deploy.program import Code, Input, NeuronLayer, Program
 from tdd_deploy.program.bounds import check_sent
 from tdd_deploy.program.inputs import as_input
@@ -48,6 +49,7 @@ class Compiled:
         self._routes = routes
         self._potentials = potentials
         self._planned = Planned(program, maps, routes, potentials)
+        memory.reserve(memory.COMPILING, "numba, which compiles the event engine,")
         self._graded = [layer.name for layer in program.neuron_layers if not layer.neuron.binary]  # they send numbers
 
     def run(self, frames: Frames, *, n_steps: int, record: Collection[str], margin: float) -> Result:

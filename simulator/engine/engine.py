@@ -22,6 +22,7 @@ from tdd_deploy.simulator.arithmetic import NumberArray, arithmetic_of
 from tdd_deploy.simulator.counts import Layer
 from tdd_deploy.simulator.routes import Route
 
+from . import loading  # noqa: F401  (before numba)
 from .batch import Frames, Result
 from .compiled import Compiled
 from .plan import is_covered

@@ -138,7 +138,7 @@ def _is_known(node: Node) -> bool:
         case Pool():  # an average is a sum of weights: exact when they are powers of two
             return not node.average or (node.kernel[0] * node.kernel[1]).bit_count() == 1
         case Dense() | Conv():  # integers of more bits are on no chip, and would double the code
-            return node.weight.dtype.kind == "f" or bool(np.all(np.abs(node.weight) < 2**15))
+            return node.weight.dtype.kind == "f" or bool(node.weight.min() > -(2**15) and node.weight.max() < 2**15)
         case Scale():
             return node.factor.dtype.kind == "f" or bool(np.all(np.abs(node.factor) < 2**15))
     return isinstance(node, Input | Output | Flatten | Slice | Place)
@@ -328,7 +328,7 @@ class _Layout:
             "fans": self._table.put(fans),
             "has_bias": conv.bias is not None,
             "bias": 0 if conv.bias is None else self._numbers.put(conv.bias),
-            "weights": self._weights.put(weight.ravel()),
+            "weights": self._weights.put(weight),
             "rows": self._put_taps(rows),
             "columns": self._put_taps(columns),
             "n_rows": weight.shape[1],
@@ -369,14 +369,18 @@ class _Table:
 
     def put(self, part: Any) -> int:
         """Append; return where it begins."""
-        start, array = self._size, np.asarray(part).ravel()
+        start, array = self._size, np.asarray(part)
         self._parts.append(array)
-        self._size += len(array)
+        self._size += array.size
         return start
 
     def array(self, dtype: Any) -> NDArray[Any]:
-        """Return everything."""
-        return np.concatenate([np.zeros(0, dtype), *(part.astype(dtype) for part in self._parts)])
+        """Return everything; parts are copied to their places, and no other copies are made."""
+        table, start = np.empty(self._size, dtype), 0
+        for part in self._parts:
+            table[start : start + part.size].reshape(part.shape)[...] = part
+            start += part.size
+        return table
 
 
 def _padded(size: int) -> int:

@@ -6,6 +6,7 @@ and are added to accumulators that lie side by side.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from tdd_deploy.program import Conv, Dense, Flatten, LinearMap, Place, Pool, Scale, Shape, Slice
 from tdd_deploy.program.apply import apply
+from tdd_deploy.program.blocks import blocks
 from tdd_deploy.simulator.arithmetic import NumberArray
 
 IntArray = NDArray[np.int64]
@@ -71,12 +73,19 @@ class DenseSynapses(Synapses):
 
     def __init__(self, node: Dense) -> None:
         n_out, n_in = node.weight.shape
-        self._weight = np.ascontiguousarray(node.weight.T)
+        self._node = node
         self._bias = node.bias
         self.fan_stored = np.full(n_in, n_out, np.int64)
-        self.fan_effective = np.count_nonzero(node.weight, axis=0).astype(np.int64)
+        self.fan_effective = np.zeros(n_in, np.int64)
+        for rows in blocks(node.weight):
+            self.fan_effective += np.count_nonzero(rows, axis=0)
         self.dense = n_in * n_out
         self.bias_adds = 0 if node.bias is None else int(np.count_nonzero(node.bias))
+
+    @cached_property
+    def _weight(self) -> NumberArray:
+        """Transpose the weights; the compiled loops have a copy of their own, and never ask for this one."""
+        return np.ascontiguousarray(self._node.weight.T)
 
     def add_events(self, events: Events, into: NumberArray) -> None:
         """Add the weights of every event, times its value, to ``into [batch, n_out]``."""

@@ -28,7 +28,9 @@ def as_conv(node: Dense | Conv | Pool | Scale, in_shape: Shape) -> Conv:
 def weights_of(conv: Conv) -> NumberArray:
     """Return weights ``[channel_in, tap row, tap column, channel_out]``, columns in the order of ``_column_order``."""
     n_out, per_group, ky, kx = conv.weight.shape
-    grouped = conv.weight.reshape(conv.groups, -1, per_group, ky, kx)[..., _column_order(conv)]
+    grouped = conv.weight.reshape(conv.groups, -1, per_group, ky, kx)
+    order = _column_order(conv)
+    grouped = grouped if order == list(range(kx)) else grouped[..., order]  # a view where it can be one
     return grouped.transpose(0, 2, 3, 4, 1).reshape(conv.groups * per_group, ky, kx, n_out // conv.groups)
 
 

@@ -12,6 +12,7 @@ from importlib import import_module
 
 import click
 
+from tdd_deploy import memory
 from tdd_deploy.errors import BadFile, Interrupted, TddDeployError, WorkerFailed, did_you_mean
 from tdd_deploy.version import __version__
 
@@ -85,6 +86,16 @@ def cli() -> None:
     """  # noqa: D301  (click wants the character itself)
 
 
+def _out_of_memory(error: BaseException) -> str:
+    """Say in one sentence what was left no memory, and what to lower or to raise."""
+    limit = memory.address_space()
+    where = "this machine has" if limit is None else f"the limit of {limit // memory.MB:,} MB (ulimit -v) leaves"
+    detail = " ".join(str(error).split())[:200]
+    remedy = "Use a smaller --batch, or fewer --steps or --samples"
+    further = "" if limit is None else ", or raise the limit"
+    return f"{where} too little memory{f' ({detail})' if detail else ''}. {remedy}{further}."
+
+
 def main() -> None:
     """Run the command line and exit; ``cli.main`` has set the signals."""
     with guarded_streams() as has_stdout:
@@ -112,14 +123,13 @@ def _run(*, has_stdout: bool) -> int:
     except (KeyboardInterrupt, click.Abort):
         echo("tdd-deploy: interrupted", err=True)
         code = 130
-    except MemoryError as error:
-        remedy = "Use a smaller --batch, or fewer --steps or --samples."
-        echo(f"tdd-deploy: this machine has too little memory ({error}). {remedy}", err=True)
-        code = 2
     except Exception as error:  # noqa: BLE001  (the last line of defense: say that it is our fault)
         if was_interrupted():
             echo("tdd-deploy: interrupted", err=True)
             return 130
+        if memory.ran_out(error):
+            echo(f"tdd-deploy: {_out_of_memory(error)}", err=True)
+            return 2
         if isinstance(error, OSError) and error.errno in REFUSED and error.filename is not None:
             refusal = BadFile(str(error.filename), f"cannot be used ({error.strerror})", "name another file or folder")
             echo(f"tdd-deploy: {refusal.brief}", err=True)

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import click
 from click.core import ParameterSource
 
+from tdd_deploy import memory
 from tdd_deploy.documents import read_toml
 from tdd_deploy.errors import PARAMETER, BadFile, BadOptions, Violation, did_you_mean
 from tdd_deploy.options.declare import Declaration, Option, Options, gather, options_of
@@ -117,6 +118,7 @@ def with_options(
         @wraps(command)
         def run(**values: Any) -> Any:
             context = click.get_current_context()
+            memory.reserve(memory.NUMPY, f"tdd-deploy {context.command.name}")
             given = {}
             for flag in flags:
                 assert flag.name is not None

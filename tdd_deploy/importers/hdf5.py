@@ -4,6 +4,7 @@ On a damaged file the HDF5 library can loop forever, die, or ask for all memory,
 is read twice, the first time by a process that may end (``probe.py``).
 """
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -12,6 +13,7 @@ from pathlib import Path
 import h5py
 
 from tdd_deploy.errors import BadFile, TddDeployError
+from tdd_deploy.memory import ran_out, reserve
 
 from .probe import probe, reason
 
@@ -21,6 +23,8 @@ SECONDS = 5  # of CPU time that reading a file may take, and one more for each o
 BYTES_PER_SECOND = 10 << 20
 MEMORY = 512 << 20  # bytes that reading a file may take, or this multiple of its size if that is more:
 TIMES = 8
+READING = 64 << 20  # bytes that reading even a small file may take; less than that says nothing about the file
+AT_ONCE = 4 << 20  # bytes that are read at once
 DEEPEST = 64  # a graph in a graph takes two
 
 
@@ -54,6 +58,8 @@ def open_hdf5(path: Path, *, remedy: str) -> Iterator[h5py.File]:
     except TddDeployError:
         raise
     except Exception as error:  # h5py raises anything on a damaged file
+        if ran_out(error):
+            raise
         raise BadFile(path, f"is damaged ({reason(error)})", "write it again") from error
 
 
@@ -78,8 +84,13 @@ def find_missing_end(path: Path) -> str:
 
 
 def find_fault(path: Path) -> str:
-    """Describe what would happen to a process that reads a file; empty if it survives."""
+    """Describe what would happen to a process that reads a file; empty if it survives.
+
+    Raises:
+        TooLittleMemory: a limit leaves too little to find out.
+    """
     about = path.stat()
+    reserve(READING + 3 * about.st_size, f"reading {path}")
     return _fault(path, about.st_size, about.st_mtime_ns)
 
 
@@ -90,7 +101,7 @@ def _fault(path: Path, size: int, _changed: int) -> str:
 
 
 def _read_all(path: Path) -> None:
-    """Read everything in a file, with one array in memory at a time."""
+    """Read everything in a file, with a part of one array in memory at a time."""
     with h5py.File(path, "r") as file:
         size = count_bytes(file)
         if size is not None and size <= _most(path):
@@ -98,8 +109,15 @@ def _read_all(path: Path) -> None:
 
 
 def _read(_name: str, item: h5py.Group | h5py.Dataset) -> None:
-    if isinstance(item, h5py.Dataset):
+    if not isinstance(item, h5py.Dataset):
+        return
+    if not item.shape:
         item[()]
+        return
+    chunk = item.chunks[0] if item.chunks else 1  # rows that are packed together
+    at_once = chunk * max(1, AT_ONCE // max(1, chunk * math.prod(item.shape[1:]) * item.dtype.itemsize))
+    for start in range(0, len(item), at_once):
+        item[start : start + at_once]
 
 
 def _most(path: Path) -> int:

@@ -8,9 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
+from tdd_deploy.errors import TooLittleMemory
+from tdd_deploy.memory import RAISE, ran_out
+
 LONGEST = 500  # bytes that are kept of a message
 PATIENCE = 12  # wall-clock seconds per second of CPU time: other processes run, and a disk may stall
-ENDLESS = (signal.SIGXCPU, signal.SIGALRM, signal.SIGKILL)
+ENDLESS = (signal.SIGXCPU, signal.SIGALRM)
+OUT_OF_MEMORY = 3  # the exit code of a copy to which a limit of this process leaves too little
 
 
 def probe(work: Callable[[], object], *, seconds: int, memory: int) -> str:
@@ -20,6 +24,9 @@ def probe(work: Callable[[], object], *, seconds: int, memory: int) -> str:
         work: a function without side effects.
         seconds: of CPU time; the limit on the clock is ``PATIENCE`` times as long.
         memory: bytes that it may take; only Linux enforces this.
+
+    Raises:
+        TooLittleMemory: a limit of this process, or of the machine, ended it; that says nothing about the work.
     """
     receiving, sending = os.pipe()
     with warnings.catch_warnings():
@@ -30,8 +37,13 @@ def probe(work: Callable[[], object], *, seconds: int, memory: int) -> str:
     os.close(sending)
     with os.fdopen(receiving, "rb") as pipe:
         failure = pipe.read().decode(errors="replace")
-    _, status = os.waitpid(copy, 0)
+    _, status, used = os.wait4(copy, 0)
     ended = os.waitstatus_to_exitcode(status)  # negative: the signal that ended it
+    if ended == OUT_OF_MEMORY or (-ended == signal.SIGKILL and used.ru_utime + used.ru_stime < seconds):
+        found = "ran out of memory, by a limit of this process or of the machine"
+        raise TooLittleMemory("a separate process, which reads untrusted files first,", found, RAISE)
+    if -ended == signal.SIGKILL:  # by the limit on its CPU time
+        return "reading it does not end"
     if ended:
         return "reading it does not end" if -ended in ENDLESS else "reading it ends the process"
     return failure
@@ -52,17 +64,20 @@ def _do_and_exit(work: Callable[[], object], seconds: int, memory: int, sending:
 
 
 def _failure(work: Callable[[], object], seconds: int, memory: int) -> str:
+    is_ours = True  # the limit that the work can reach
     try:
-        _limit(seconds, memory)
+        is_ours = _limit(seconds, memory)
         work()
-    except MemoryError:
-        return f"reading it takes more than {memory >> 20:,} MiB of memory"
     except BaseException as error:  # noqa: BLE001  (whatever it is, it is reported)
-        return reason(error)
+        if ran_out(error) and not is_ours:
+            os._exit(OUT_OF_MEMORY)
+        is_too_large = isinstance(error, MemoryError)
+        return f"reading it takes more than {memory >> 20:,} MiB of memory" if is_too_large else reason(error)
     return ""
 
 
-def _limit(seconds: int, memory: int) -> None:
+def _limit(seconds: int, memory: int) -> bool:
+    """Limit this process; return whether its memory is as large as was asked for."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # libraries print before they die
     for default in (signal.SIGINT, signal.SIGALRM):
         signal.signal(default, signal.SIG_DFL)
@@ -70,14 +85,14 @@ def _limit(seconds: int, memory: int) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     _lower(resource.RLIMIT_CPU, seconds)
     taken = Path("/proc/self/statm")
-    if taken.exists():
-        limit = int(taken.read_text().split()[0]) * resource.getpagesize() + memory
-        _lower(resource.RLIMIT_AS, limit)
+    if not taken.exists():
+        return True
+    limit = int(taken.read_text().split()[0]) * resource.getpagesize() + memory
+    return _lower(resource.RLIMIT_AS, limit)
 
 
-def _lower(kind: int, limit: int) -> None:
-    """Limit a resource, at most up to the hard limit that this process has already."""
-    hard = resource.getrlimit(kind)[1]
-    if hard == resource.RLIM_INFINITY:
-        hard = limit + 1
-    resource.setrlimit(kind, (min(limit, hard), min(limit + 1, hard)))
+def _lower(kind: int, limit: int) -> bool:
+    """Limit a resource, at most up to the limits that this process has already; return whether they allow ``limit``."""
+    lowest = min((each for each in resource.getrlimit(kind) if each != resource.RLIM_INFINITY), default=limit + 1)
+    resource.setrlimit(kind, (min(limit, lowest), min(limit + 1, lowest)))
+    return limit <= lowest

@@ -7,6 +7,7 @@ from functools import reduce
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
+from .blocks import blocks
 from .nodes import Array, Conv, Dense, Flatten, Input, LinearMap, Place, Pool, Scale, Slice
 from .program import Program
 
@@ -15,7 +16,7 @@ def apply(node: LinearMap, x: Array) -> Array:
     """Apply a linear map to ``x [batch, *shape]``, bias included."""
     match node:
         case Dense():
-            y: Array = x @ node.weight.T
+            y: Array = _multiplied(node, x)
             return y if node.bias is None else y + node.bias
         case Conv():
             y = _correlate(node, x)
@@ -31,6 +32,13 @@ def apply(node: LinearMap, x: Array) -> Array:
         case Slice() | Place():
             return _part(node, x)
     raise NotImplementedError(type(node).__name__)
+
+
+def _multiplied(node: Dense, x: Array) -> Array:
+    """Multiply by a matrix; numpy would copy all of one whose numbers have another type."""
+    if node.weight.dtype == x.dtype:
+        return np.asarray(x @ node.weight.T)
+    return np.concatenate([x @ rows.T for rows in blocks(node.weight)], axis=1)
 
 
 def _part(node: Slice | Place, x: Array) -> Array:

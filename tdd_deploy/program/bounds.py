@@ -6,6 +6,7 @@ most twice as large as a value.
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from tdd_deploy.neurons.loihi import WRAP
 from tdd_deploy.options.encoding import MOST_STEPS
 
 from .apply import apply, propagated
+from .blocks import row_magnitudes, row_ranges
 from .nodes import Array, Conv, Dense, Input, LinearMap, NeuronLayer, Pool, Scale
 from .program import Program, with_arrays
 
@@ -127,7 +129,7 @@ def check_sent(program: Program, layers: Mapping[str, bool], *, step: int) -> No
 def _largest_of_map(node: LinearMap, received: float) -> float:
     match node:
         case Dense() | Conv():
-            rows = np.abs(node.weight).reshape(len(node.weight), -1).sum(axis=1, dtype=np.float64) * received
+            rows = row_magnitudes(node.weight) * received
             return float((rows if node.bias is None else rows + np.abs(node.bias)).max())
         case Scale():
             return float((np.abs(node.factor) * received + (0 if node.bias is None else np.abs(node.bias))).max())
@@ -159,8 +161,17 @@ def _gain(kept: float) -> float:
 
 def _bounded(node: LinearMap, total: Array) -> Array:
     """Bound the output of a linear map by the magnitudes of its weights and of its input."""
+    with np.errstate(invalid="ignore"):  # a weight of 0 after an unbounded potential
+        if isinstance(node, Dense):
+            parts = (replace(node, weight=node.weight[rows], bias=None) for rows in row_ranges(node.weight))
+            sent = np.concatenate([apply(_magnitudes(part), total) for part in parts], axis=1)
+            sent = sent if node.bias is None else sent + np.abs(node.bias.astype(np.float64))
+        else:
+            sent = apply(_magnitudes(node), total)
+    return np.where(np.isnan(sent), np.inf, sent)
+
+
+def _magnitudes(node: LinearMap) -> LinearMap:
     magnitudes = with_arrays(node, lambda array: np.abs(array.astype(np.float64)))
     assert isinstance(magnitudes, LinearMap)
-    with np.errstate(invalid="ignore"):  # a weight of 0 after an unbounded potential
-        sent = apply(magnitudes, total)
-    return np.where(np.isnan(sent), np.inf, sent)
+    return magnitudes

@@ -7,6 +7,7 @@ import numpy as np
 
 from tdd_deploy.errors import BadProgram, Violation, any_of
 
+from .blocks import blocks
 from .nodes import Node
 from .program import Edge, Integration, NumberFormat, Program, arrays, dtype_of, execution_order, frozen, with_arrays
 from .verify import verify
@@ -56,6 +57,11 @@ def _lost_in(number_format: NumberFormat, nodes: Iterable[Node]) -> Iterator[Vio
     elif number_format == "integer":
         for node in nodes:
             for name, array in arrays(node):
-                bad = array[~((np.rint(array) == array) & (np.abs(array) < 2.0**31))]
-                if bad.size:
-                    yield Violation(f"{node.name}.{name}", f"{bad[0]}", "an array of whole numbers of 32 bits")
+                bad = next((numbers[0] for numbers in map(_unfit, blocks(array)) if numbers.size), None)
+                if bad is not None:
+                    yield Violation(f"{node.name}.{name}", f"{bad}", "an array of whole numbers of 32 bits")
+
+
+def _unfit(array: np.ndarray) -> np.ndarray:
+    """Return the numbers that are not whole, or need more than 32 bits."""
+    return np.asarray(array[~((np.rint(array) == array) & (np.abs(array) < 2.0**31))])

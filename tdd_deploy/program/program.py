@@ -139,10 +139,16 @@ def dtype_of(number_format: NumberFormat) -> np.dtype[Any]:
 
 
 def frozen(values: Any, dtype: str | np.dtype[Any]) -> np.ndarray:
-    """Return a read-only, contiguous copy."""
+    """Return a read-only, contiguous copy; an array that is one already, and that nobody can write to, as it is."""
+    if isinstance(values, np.ndarray) and values.dtype == dtype and _is_frozen(values):
+        return values
     array = np.array(values, dtype=dtype, order="C")
     array.setflags(write=False)
     return array
+
+
+def _is_frozen(array: np.ndarray) -> bool:
+    return array.flags.owndata and array.flags.c_contiguous and not array.flags.writeable
 
 
 def with_arrays(node: Node, convert: Callable[[np.ndarray], np.ndarray]) -> Node:
@@ -201,6 +207,6 @@ def _update(sha: Any, part: Node | Neuron) -> None:
             _update(sha, value)
         elif isinstance(value, np.ndarray):
             sha.update(f"{f.name} {value.dtype} {value.shape}".encode())
-            sha.update(np.ascontiguousarray(value).tobytes())
+            sha.update(np.ascontiguousarray(value).data)
         else:
             sha.update(f"{f.name} {value!r}".encode())

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .blocks import blocks, row_magnitudes
 from .exact import MANTISSA_BITS
 from .nodes import Array, Conv, Dense, Flatten, Input, LinearMap, Place, Pool, Scale, Slice
 from .program import Program
@@ -87,7 +88,7 @@ def _through(node: LinearMap, x: Values, bits: int) -> Values | None:
                 return total
             return Values(x.exponent - (size.bit_length() - 1), x.bound) if size.bit_count() == 1 else None
         case Dense() | Conv():
-            rows = np.abs(node.weight.astype(np.float64)).reshape(len(node.weight), -1).sum(axis=1) * x.bound
+            rows = row_magnitudes(node.weight) * x.bound
             exponent = x.exponent + _exponent(node.weight)
             if node.bias is not None:
                 rows = rows + np.abs(node.bias)
@@ -98,10 +99,11 @@ def _through(node: LinearMap, x: Values, bits: int) -> Values | None:
 
 def _exponent(array: Array) -> int:
     """Find the largest n for which every number is a multiple of ``2 ** n``; 0 when all are zero."""
-    numbers = array[array != 0].astype(np.float64)
-    if not numbers.size:
-        return 0
-    mantissa, exponent = np.frexp(numbers)
+    return min((_exponent_of(part[part != 0]) for part in blocks(array) if part.any()), default=0)
+
+
+def _exponent_of(nonzero: Array) -> int:
+    mantissa, exponent = np.frexp(nonzero.astype(np.float64))
     whole = np.abs(mantissa * 2.0**53).astype(np.int64)
     lowest_bit = np.log2((whole & -whole).astype(np.float64)).astype(np.int64)
     return int((exponent - 53 + lowest_bit).min())

@@ -15,6 +15,7 @@ from tdd_deploy.neurons import LoihiLIF, SigmaDelta
 from tdd_deploy.neurons.loihi import DECAY, LIMIT
 from tdd_deploy.options.vocabulary import Code, Reading
 
+from .blocks import blocks
 from .bounds import SUM_BITS, largest_finite, largest_numbers, worst_case_sums
 from .nodes import Conv, Dense, Input, LinearMap, NeuronLayer, Output, Pool, ShapeError
 from .program import Integration, NumberFormat, Program, arrays
@@ -174,7 +175,7 @@ def parameters_are_numbers(program: Program) -> Iterator[Violation]:
     for node in program.nodes:
         for name, array in arrays(node):
             where = f"{node.name}.{name}"
-            bad = np.count_nonzero(~np.isfinite(array))
+            bad = sum(part.size - np.count_nonzero(np.isfinite(part)) for part in blocks(array))
             if bad:
                 yield Violation(where, f"contains NaN or infinite values ({bad} of {array.size})")
             if array.dtype != program.dtype:

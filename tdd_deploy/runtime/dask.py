@@ -17,6 +17,7 @@ from operator import add
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
+from tdd_deploy import memory
 from tdd_deploy.errors import BadOption, MissingDependency, WorkerFailed
 from tdd_deploy.options.execution import Execution
 
@@ -45,6 +46,7 @@ def workers(n: int) -> "Iterator[Client]":
         MissingDependency: the package that makes the certificate.
         WorkerFailed: they cannot start; each one imports the script of the user, which must not start workers itself.
     """
+    memory.reserve(memory.WORKERS, "each worker process", taken=0)  # it has the same limit
     dask = _distributed()
     try:
         security = dask.Security.temporary()

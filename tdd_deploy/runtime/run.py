@@ -5,7 +5,9 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 
+from tdd_deploy import memory
 from tdd_deploy.data import Choice, Source
+from tdd_deploy.errors import TooLittleMemory
 from tdd_deploy.options.execution import Execution
 from tdd_deploy.simulator.engine.engine import Engine, Result
 from tdd_deploy.simulator.engine.record import recording
@@ -44,6 +46,7 @@ def run(
     Raises:
         TddDeployError: anything wrong with the data, a worker or a file to write.
     """
+    _check_size(inputs, min(execution.batch, n_samples), outputs_only=execution.record is None)
     total: Shard | None = None
     outputs: dict[int, Array] = {}
     with ExitStack() as stack:
@@ -61,6 +64,22 @@ def run(
         assert total is not None  # a source without samples is refused
         total.sent.checked(inputs.program, source.name)
     return replace(total, totals=outputs)
+
+
+def _check_size(inputs: EncodedInputs, batch: int, *, outputs_only: bool) -> None:
+    """Refuse a batch whose outputs alone take more memory than there is, before the system ends this process.
+
+    Raises:
+        TooLittleMemory: says what to lower.
+    """
+    program, free = inputs.program, memory.available()
+    kept = [program.output.name, *([] if outputs_only else [layer.name for layer in program.neuron_layers])]
+    numbers = sum(math.prod(program.shapes[name]) for name in kept)
+    size = batch * inputs.n_steps * numbers * program.dtype.itemsize
+    if free is not None and size > free:
+        subject = f"a batch of {batch:,} samples with {inputs.n_steps:,} time steps"
+        found = f"sends {size / 1e9:,.1f} GB of outputs, and {free / 1e9:,.1f} GB of memory are free"
+        raise TooLittleMemory(subject, found, "Use a smaller `batch` or fewer `steps`")
 
 
 def _in_threads(

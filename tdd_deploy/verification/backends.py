@@ -6,14 +6,22 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
+from tdd_deploy import memory
 from tdd_deploy.data import Frames
-from tdd_deploy.errors import BadOption, MissingDependency, MissingEnvironment, NotExportable, did_you_mean
+from tdd_deploy.errors import (
+    BadOption,
+    MissingDependency,
+    MissingEnvironment,
+    NotExportable,
+    TooLittleMemory,
+    did_you_mean,
+)
 from tdd_deploy.options.vocabulary import BACKENDS
-from tdd_deploy.program import Code, Program, with_code
+from tdd_deploy.program import Code, Conv, Dense, Program, with_code
 from tdd_deploy.program.inputs import as_input
 
 from .recording import Array, Recorded
@@ -23,6 +31,8 @@ if TYPE_CHECKING:
     from tdd_deploy.options.vocabulary import Form, Mapping
 
 Backend = Callable[[Array], Recorded]  # inputs [n_steps, batch, *shape], encoded
+Prepared = TypeVar("Prepared")
+LARGE = 16 << 20  # bytes of weights
 
 
 @dataclass(frozen=True)
@@ -57,7 +67,7 @@ class Backends:
         for name in BACKENDS:
             try:
                 backends += self._make(name)
-            except (MissingDependency, MissingEnvironment, NotExportable, BadOption) as error:
+            except (MissingDependency, MissingEnvironment, NotExportable, BadOption, TooLittleMemory) as error:
                 left_out.append(f"{name}: {error.message}")
         return backends, left_out
 
@@ -158,9 +168,11 @@ def event_backend(program: Program, name: str, code: Code) -> Backend:
 
     coded = with_code(program, code)
     layers = [layer.name for layer in program.neuron_layers]
-    engine = Engine(coded, potentials=[layer.name for layer in program.neuron_layers if layer.neuron.spiking])
+    potentials = [layer.name for layer in program.neuron_layers if layer.neuron.spiking]
+    prepared = _prepared(program, lambda: Engine(coded, potentials=potentials))
 
     def run(inputs: Array) -> Recorded:
+        engine = prepared()
         engine.run(Frames(static=False, values=inputs[:, :1]), n_steps=1)  # compiles what is not compiled yet
         begin = time.perf_counter()
         result = engine.run(Frames(static=False, values=inputs), n_steps=len(inputs), record=layers)
@@ -184,9 +196,10 @@ def onnx_backend(program: Program, name: str, form: "Form") -> Backend:
         MissingDependency: onnx or onnxruntime is not installed.
         NotExportable: ONNX cannot hold the program; every reason is named.
     """
-    from tdd_deploy.exporters.onnx.run import Model
+    from tdd_deploy.exporters.onnx.run import Model, load_runtime
 
     needed_for = "`against=onnx`"
+    load_runtime("onnxruntime", needed_for)
     return _exported_backend(program, name, form, lambda content: Model(content, needed_for=needed_for), needed_for)
 
 
@@ -198,29 +211,43 @@ def openvino_backend(program: Program, form: "Form") -> Backend:
         MissingDependency: onnx or OpenVINO is not installed.
         NotExportable: ONNX cannot hold the program; every reason is named.
     """
-    from tdd_deploy.exporters.onnx.run import OpenVino
+    from tdd_deploy.exporters.onnx.run import OpenVino, load_runtime
 
     if program.number_format == "float64":
         found = "cannot include openvino for a program in float64, which OpenVINO computes in float32"
         remedy = "Use `against=onnx`, which runs float64, or read the file in float32, as NIR files are by default."
         raise BadOption("against", found, remedy=remedy)
     needed_for = "`against=openvino`"
+    load_runtime("openvino", needed_for)
     return _exported_backend(
         program, f"openvino, {form}", form, lambda content: OpenVino(content, needed_for=needed_for), needed_for
     )
 
 
 def _exported_backend(
-    program: Program, name: str, form: "Form", load: "Callable[[bytes], Runner]", needed_for: str
+    program: Program, name: str, form: "Form", load: "Callable[[bytes | Path], Runner]", needed_for: str
 ) -> Backend:
     """Load the model that export writes into a runtime."""
-    from tdd_deploy.exporters.onnx.write import model
+    from tdd_deploy.exporters.onnx.rules import check
+    from tdd_deploy.exporters.onnx.write import build, model
 
     coded = with_code(program, "spike")
-    ready = load(model(coded, form=form, layers=True, needed_for=needed_for))
+    check(coded, form)
+
+    def prepare() -> "Runner":
+        if not _is_large(program):
+            return load(model(coded, form=form, layers=True, needed_for=needed_for))
+        with tempfile.TemporaryDirectory(prefix="tdd-deploy-") as folder:
+            path = Path(folder) / "network.onnx"  # a runtime reads a file with fewer copies
+            with path.open("wb") as file:
+                build(coded, form=form, layers=True, needed_for=needed_for).write(file)
+            return load(path)
+
+    prepared = _prepared(program, prepare)
 
     def run(inputs: Array) -> Recorded:
         values = as_input(program, inputs)
+        ready = prepared()
         begin = time.perf_counter()
         sent, _ = ready.run(values)
         seconds = time.perf_counter() - begin
@@ -237,6 +264,18 @@ def _exported_backend(
     return run
 
 
+def _prepared(program: Program, prepare: Callable[[], Prepared]) -> Callable[[], Prepared]:
+    """Prepare a backend now; one with large weights at each batch, so that it is gone when the next one is prepared."""
+    if _is_large(program):
+        return prepare
+    prepared = prepare()
+    return lambda: prepared
+
+
+def _is_large(program: Program) -> bool:
+    return sum(node.weight.nbytes for node in program.linear_maps if isinstance(node, Dense | Conv)) > LARGE
+
+
 def lava_backend(program: Program, name: str, mapping: "Mapping", *, timeout_s: float) -> Backend:
     """Prepare Lava's simulation of Loihi 2, in its own environment.
 
@@ -249,6 +288,7 @@ def lava_backend(program: Program, name: str, mapping: "Mapping", *, timeout_s: 
     from tdd_deploy.exporters.lava.write import check, write
 
     python = environment.require("`against=lava`")
+    memory.reserve(memory.LAVA, "each process of Lava", taken=0)  # it has the same limit
     check(replace(program, n_steps=1), mapping)  # each batch has its own arrays
     names = [layer.name for layer in program.neuron_layers]
 

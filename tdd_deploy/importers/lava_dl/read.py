@@ -11,9 +11,10 @@ from typing import Any
 import h5py
 import numpy as np
 
-from tdd_deploy.errors import BadFile, UnsupportedGraph, Violation
+from tdd_deploy.errors import BadFile, TooLittleMemory, UnsupportedGraph, Violation
 from tdd_deploy.files import sha256
 from tdd_deploy.importers.hdf5 import find_fault, open_hdf5
+from tdd_deploy.memory import ran_out
 from tdd_deploy.program import Edge, Output, Program, build
 
 from .chain import Chain
@@ -31,7 +32,11 @@ def is_net(path: Path) -> bool:
             return False
         with h5py.File(path, "r") as file:
             return "layer" in file and "node" not in file
-    except Exception:  # noqa: BLE001  (h5py raises anything on a damaged file)
+    except TooLittleMemory:
+        raise
+    except Exception as error:  # h5py raises anything on a damaged file
+        if ran_out(error):
+            raise
         return False
 
 

@@ -9,11 +9,13 @@ from typing import Any
 
 import h5py
 import nir
+import numpy as np
 
 from tdd_deploy.errors import BadFile
 from tdd_deploy.files import is_special, sha256
 from tdd_deploy.importers.hdf5 import open_hdf5
 from tdd_deploy.importers.probe import reason
+from tdd_deploy.memory import ran_out
 from tdd_deploy.program import Program
 
 from .choices import WRITER
@@ -98,6 +100,13 @@ def _graph_in(path: Path) -> Iterator[h5py.Group]:
 
 def _graph(path: Path) -> nir.NIRGraph:
     try:
-        return nir.read(path, type_check=False)
+        graph = nir.read(path, type_check=False)
+        for node in graph.nodes.values():
+            for value in vars(node).values():
+                if isinstance(value, np.ndarray):
+                    value.setflags(write=False)  # so that a Program takes it without a copy
+        return graph
     except Exception as error:  # h5py and nir raise anything on a damaged file
+        if ran_out(error):
+            raise
         raise BadFile(path, f"is damaged ({reason(error)})", "write it again") from error

@@ -138,7 +138,7 @@ def _neuron(node: nir.NIRNode, choices: Choices) -> Neuron:
 def _numbers(values: NDArray[Any], choices: Choices) -> FloatArray:
     """Convert floats to the number format; leave those of integer programs for ``build`` to check and convert."""
     number_format = "float64" if choices.number_format == "integer" else choices.number_format
-    return np.asarray(values).astype(number_format)
+    return np.asarray(values).astype(number_format, copy=False)
 
 
 def _parameter(values: NDArray[Any], choices: Choices) -> FloatArray:

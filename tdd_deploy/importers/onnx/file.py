@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tdd_deploy.errors import BadFile, MissingDependency
+from tdd_deploy.memory import ran_out
 
 REMEDY = "name an ONNX file of a feed-forward network"
 EXPORT_AGAIN = "export it again"
@@ -45,6 +46,8 @@ def open_onnx(path: Path) -> OnnxFile:
     try:
         model = onnx.load_model_from_string(data)
     except Exception as error:  # protobuf's message does not help a user
+        if ran_out(error):
+            raise
         raise BadFile(path, "is not an ONNX file, or is damaged", REMEDY) from error
     if any(each.key.startswith(OURS) for each in model.metadata_props):
         found = "is a spiking network that tdd-deploy exported, unrolled for ONNX"
@@ -53,6 +56,8 @@ def open_onnx(path: Path) -> OnnxFile:
     try:
         onnx.checker.check_model(model)
     except Exception as error:
+        if ran_out(error):
+            raise
         reason = " ".join(str(error).split())[:200]
         raise BadFile(path, f"is not a valid ONNX model ({reason})", EXPORT_AGAIN) from error
     return OnnxFile(model, {path.name: hashlib.sha256(data).hexdigest(), **beside})

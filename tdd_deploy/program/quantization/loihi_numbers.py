@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tdd_deploy.neurons.loihi import DECAY
+from tdd_deploy.program.blocks import blocks
 from tdd_deploy.program.nodes import Array, Conv, Dense
 from tdd_deploy.program.program import Program
 
@@ -17,11 +18,12 @@ LARGEST_BIAS = LARGEST_MANTISSA << LARGEST_EXPONENT
 
 def bits_of(program: Program) -> int:
     """Count the bits that the weights of an integer program take, sign included, in the step that all of them share."""
-    weights = [np.ravel(node.weight) for node in program.linear_maps if isinstance(node, Dense | Conv)]
-    values = np.concatenate([*weights, np.zeros(1, np.int32)]).astype(np.int64)
-    step = int(np.bitwise_or.reduce(np.abs(values)))
-    values //= step & -step or 1
-    return next(bits for bits in count(1) if -(1 << bits - 1) <= values.min() and values.max() < max(1 << bits - 1, 1))
+    weights = [node.weight for node in program.linear_maps if isinstance(node, Dense | Conv)]
+    used = [np.bitwise_or.reduce(np.abs(part.astype(np.int64)), axis=None) for each in weights for part in blocks(each)]
+    step = int(np.bitwise_or.reduce([0, *used]))
+    step = step & -step or 1
+    low, high = (of([0, *(int(of(each)) // step for each in weights)]) for of in (np.min, np.max))
+    return next(bits for bits in count(1) if -(1 << bits - 1) <= low and high < max(1 << bits - 1, 1))
 
 
 def decay_of(kept: Array) -> NDArray[np.int64]:

@@ -74,6 +74,7 @@ def quantize(
     result = quantizer.result()
     by = SHRINK
     while quantizer.shrink(result.layers, by):  # rounding can lift a sum above its bound
+        del result  # its weights, before others are made
         result, by = quantizer.result(), min(2 * by, 0.5)
     return result
 
@@ -96,9 +97,9 @@ def best_input_bits(
         return INPUT_BITS[-1]  # spikes
     lost = {}
     for input_bits in INPUT_BITS:
-        made = quantize(program, bits=bits, per=per, input_bits=input_bits, largest_input=largest_input)
+        layers = quantize(program, bits=bits, per=per, input_bits=input_bits, largest_input=largest_input).layers
         of_inputs = _lost_of_inputs(samples, 2.0**input_bits / largest_input, input_bits)
-        lost[input_bits] = of_inputs + sum(layer.error**2 for layer in made.layers)
+        lost[input_bits] = of_inputs + sum(layer.error**2 for layer in layers)
     return min(lost, key=lambda input_bits: lost[input_bits])
 
 

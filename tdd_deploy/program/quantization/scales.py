@@ -6,7 +6,6 @@ from functools import reduce
 from itertools import chain, count
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tdd_deploy.neurons import IF, Firing, LoihiLIF, Neuron, Reset
 from tdd_deploy.neurons.loihi import DECAY, UNIT, WRAP
@@ -27,6 +26,7 @@ from .loihi_numbers import (
     rounded_bias,
 )
 from .paths import Paths, is_weighted
+from .unscaled import Unscaled
 
 STRETCHES = np.linspace(1, 3, 33)  # of the scale, tried where few bits make clipping worth it
 FEW_BITS = 6
@@ -69,7 +69,7 @@ class Quantizer:
         self._worst = worst_case_sums(program, largest_input=program.input.largest / program.input.scale)
         self._bias = currents_of_biases(program)
         # By receiver: the arrays that its scale multiplies before they are rounded, each with its channels first.
-        self._weights: dict[str, list[Float64Array]] = {}
+        self._weights: dict[str, list[Unscaled]] = {}
         for node in program.linear_maps:
             if is_weighted(node):
                 self._weights.setdefault(paths.receiver(node.name), []).append(self._unscaled(node))
@@ -113,21 +113,21 @@ class Quantizer:
             self._chosen[layer.name] = scale * ((1 - by) * (WRAP - 1) / layer.worst_case_sum), "sums"
         return bool(wrapping)
 
-    def _unscaled(self, node: LinearMap) -> Float64Array:
+    def _unscaled(self, node: LinearMap) -> Unscaled:
         """Divide the weights of a map by everything but its receiver's scale."""
         weight = node.factor if isinstance(node, Scale) else node.weight  # type: ignore[attr-defined]
-        return weight.astype(np.float64) / (self._paths.into(node.name) * self._paths.windows_after(node.name))
+        return Unscaled(weight, self._paths.into(node.name) * self._paths.windows_after(node.name))
 
-    def _unscaled_one(self, edge: Edge) -> Float64Array:
+    def _unscaled_one(self, edge: Edge) -> Unscaled:
         """Give an edge without a weight one, divided by everything but its receiver's scale."""
         one = 1 / (self._paths.carried[edge.source] * self._paths.windows_after_edge(edge))
-        return np.full(self._program.shapes[edge.source], one)
+        return Unscaled(np.full(self._program.shapes[edge.source], one), 1.0)
 
     def _scale(self, node: Node) -> tuple[Float64Array, str]:
         """Choose the scale of a receiver, one number or one per channel, and name its limit."""
         axis = self._channels(node)
         most = {"weights": largest_weight(self._bits), "sums": WRAP - 1}
-        found = {"weights": self._weights[node.name], "sums": [self._worst[node.name]]}
+        found = {"sums": [self._worst[node.name]]}
         if isinstance(node, NeuronLayer):
             most |= {"threshold": LARGEST_THRESHOLD, "bias": LARGEST_BIAS // UNIT}
             heights = node.neuron.parameters()["v_threshold"], _reset_of(node.neuron)
@@ -136,7 +136,9 @@ class Quantizer:
                 "bias": [self._bias[node.name]],
             }
         with np.errstate(divide="ignore"):  # zeros fit at any scale
-            limits = {name: most[name] / _largest(arrays, axis) for name, arrays in found.items()}
+            largest = reduce(np.maximum, [weights.largest(axis) for weights in self._weights[node.name]])
+            limits = {"weights": most["weights"] / largest}
+            limits |= {name: most[name] / _largest(arrays, axis) for name, arrays in found.items()}
         scale = reduce(np.minimum, limits.values())
         limited_by = min(limits, key=lambda name: float(limits[name].min()))
         if not np.all(np.isfinite(scale)):
@@ -158,13 +160,14 @@ class Quantizer:
     ) -> Float64Array:
         """Choose the scale of least squared error among larger ones, which clip the largest weights."""
         ceiling = reduce(np.minimum, limits.values())
+
+        def squared(w: Float64Array, tried: Float64Array) -> Float64Array:
+            return np.asarray((rounded(w * tried, self._bits) / tried - w) ** 2)
+
         best, least = scale, np.full(scale.shape, np.inf)
         for stretch in STRETCHES:
             tried = np.minimum(scale * stretch, ceiling)
-            error = sum(
-                _per_channel((rounded(w * _along(tried, w), self._bits) / _along(tried, w) - w) ** 2, np.sum, axis)
-                for w in self._weights[name]
-            )
+            error = sum(weights.sums(squared, tried, axis) for weights in self._weights[name])
             best, least = np.where(error < least, tried, best), np.minimum(error, least)
         return best
 
@@ -177,12 +180,11 @@ class Quantizer:
             return replace(node, average=False)
         if isinstance(node, Scale):
             scale = self._chosen[self._paths.receiver(node.name)][0]
-            factor = rounded(self._unscaled(node) * _along(scale, node.factor), self._bits)
+            factor = self._unscaled(node).rounded(scale, self._bits)
             return replace(node, factor=_shortest(factor), bias=self._rounded_bias(node))
         if isinstance(node, Dense | Conv):
             scale = self._chosen[self._paths.receiver(node.name)][0]
-            unscaled = self._unscaled(node)
-            weight = rounded(unscaled * _along(scale, unscaled), self._bits)
+            weight = self._unscaled(node).rounded(scale, self._bits)
             return replace(node, weight=weight, bias=self._rounded_bias(node))
         return node
 
@@ -196,9 +198,7 @@ class Quantizer:
 
     def _one(self, edge: Edge) -> Array:
         scale = self._chosen[self._paths.receiver(edge.target)][0]
-        one = self._unscaled_one(edge)
-        factor = rounded(one * _along(scale, one), self._bits)
-        return _shortest(factor)
+        return _shortest(self._unscaled_one(edge).rounded(scale, self._bits))
 
     def _neuron(self, layer: NeuronLayer) -> LoihiLIF:
         scale = self._chosen[layer.name][0]
@@ -231,15 +231,24 @@ class Quantizer:
         scale, limited_by = self._chosen[name]
         low, high = -(2**8), largest_weight(self._bits)
         step = 2 ** (9 - self._bits)
-        scaled = [w * _along(scale, w) for w in self._weights[name]]
-        lost = sum(float(((rounded(w, self._bits) - w) ** 2).sum()) for w in scaled)
-        total = sum(float((w**2).sum()) for w in scaled)
+        weights = self._weights[name]
+
+        def squared(w: Float64Array, scale: Float64Array) -> Float64Array:
+            return np.asarray((w * scale) ** 2)
+
+        def squared_error(w: Float64Array, scale: Float64Array) -> Float64Array:
+            return np.asarray((rounded(w * scale, self._bits) - w * scale) ** 2)
+
+        def is_clipped(w: Float64Array, scale: Float64Array) -> Float64Array:
+            return np.asarray((w * scale > high + step / 2) | (w * scale < low - step / 2), np.float64)
+
+        lost, total = (sum(each.sum(of, scale) for each in weights) for of in (squared_error, squared))
         return LayerReport(
             name=name,
             scale=(float(scale.min()), float(scale.max())),
             limited_by=limited_by,
-            weights=sum(w.size for w in scaled),
-            clipped=sum(int(((w > high + step / 2) | (w < low - step / 2)).sum()) for w in scaled),
+            weights=sum(each.values.size for each in weights),
+            clipped=sum(int(each.sum(is_clipped, scale)) for each in weights),
             error=(lost / total) ** 0.5 if total else 0.0,
             worst_case_sum=worst_case_sum,
         )
@@ -272,7 +281,7 @@ def _along(scale: Float64Array, array: Array) -> Float64Array:
     return scale.reshape(-1, *[1] * (array.ndim - 1)) if scale.ndim else scale
 
 
-def _shortest(array: NDArray[np.int64]) -> NDArray[np.int64]:
+def _shortest(array: Array) -> Array:
     """Reduce an array to one number where all are equal."""
     first = array.reshape(-1)[:1]
     return first.reshape(()) if np.all(array == first) else array
