@@ -168,7 +168,7 @@ class RunFolder:
     def learned_scale(self, stored: str) -> float | None:
         """Return the factor that the run learned stored values of a type with; None where it recorded none."""
         learned = _table(_table(self._recorded(), "data"), "input")
-        scale = learned.get("scale") if learned.get("stored") == stored else None
+        scale: Any = learned.get("scale") if learned.get("stored") == stored else None
         return None if _SCALE.fault(scale) else float(scale)
 
     def read_record(self, remedy: str) -> dict[str, Any]:
