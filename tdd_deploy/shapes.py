@@ -1,4 +1,4 @@
-"""The expected shape of a document: which keys, texts and numbers a reader relies on. Other keys may hold anything."""
+"""The expected shape of a document: the keys, texts and numbers that a reader needs. Other keys may hold anything."""
 
 import json
 import math
@@ -51,15 +51,6 @@ class Text:
     def fault(self, found: object) -> Violation | None:
         """Describe a value that is no text."""
         return None if isinstance(found, str) else Violation("", shown(found), "a text")
-
-
-@dataclass(frozen=True)
-class Truth:
-    """True or false."""
-
-    def fault(self, found: object) -> Violation | None:
-        """Describe a value that is neither."""
-        return None if isinstance(found, bool) else Violation("", shown(found), "true or false")
 
 
 @dataclass(frozen=True)
@@ -150,7 +141,7 @@ def fault_in(found: object, shape: Shape, contradictions: Callable[[Any], Iterab
 
 
 def shown(found: object) -> str:
-    """Write a value that is refused, in a few characters of ASCII; a table or a list by its kind alone."""
+    """Write a refused value in a few characters of ASCII; of a table or a list, only the kind."""
     if isinstance(found, dict | list):
         return "a table" if isinstance(found, dict) else "a list"
     text = json.dumps(found, default=str)

@@ -49,9 +49,10 @@ def shortened_lines(text: str) -> str:
     return "\n".join(map(shortened, text.split("\n")))
 
 
-def ends(rows: Sequence[Row]) -> tuple[Sequence[Row], Sequence[Row]]:
-    """Return the first and the last rows of a very long table; else all rows, and none."""
-    return (rows, []) if len(rows) <= FIRST_ROWS + LAST_ROWS else (rows[:FIRST_ROWS], rows[-LAST_ROWS:])
+def ends(rows: Sequence[Row]) -> tuple[list[Row], list[Row]]:
+    """Return the first and the last rows of a very long table; of a shorter one all rows, and none."""
+    cut = len(rows) > FIRST_ROWS + LAST_ROWS
+    return (list(rows[:FIRST_ROWS]), list(rows[-LAST_ROWS:])) if cut else (list(rows), [])
 
 
 def csv_lines(rows: Iterable[Iterable[object]]) -> str:

@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +13,7 @@ import pytest
 
 import tdd_deploy.cli
 from tdd_deploy.cli import signals
+from tests.waiting import wait_until
 
 SMALL, SHAPE = Path(__file__).parents[1] / "golden" / "small.nir", (1, 6, 6)
 
@@ -33,16 +33,11 @@ def started(words: list[str], folder: Path) -> "Iterator[subprocess.Popen[str]]"
     command = [sys.executable, "-m", "tdd_deploy", *words, "--record", str(folder / "r.npz")]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         try:
-            wait_until_it_writes(process, folder)
+            wait_until(lambda: process.poll() is not None or [*folder.glob(".r.npz.*/*.npy")])
+            assert process.poll() is None, process.communicate()[1]
             yield process
         finally:
             process.kill()
-
-
-def wait_until_it_writes(process: "subprocess.Popen[str]", folder: Path) -> None:
-    while not any(path.suffix == ".npy" for path in folder.glob(".r.npz.*/*")):
-        assert process.poll() is None, process.communicate()[1]
-        time.sleep(0.01)
 
 
 @pytest.mark.parametrize("number", signals.SIGNALS)

@@ -25,17 +25,11 @@ from tdd_deploy.errors import BadOption, MissingDependency, WorkerFailed
 from tdd_deploy.runtime import dask as cluster
 from tdd_deploy.runtime import watch
 from tests.unit.test_runtime_shards import N, assert_same, free_port, job, samples, whole
+from tests.waiting import wait_until
 
 __all__ = ["samples"]  # a fixture
 
 VERSION = watch.__version__
-
-
-def wait_until(is_so: Callable[[], object], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not is_so():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 @contextmanager
