@@ -238,7 +238,7 @@ def _exported_backend(
         if not _is_large(program):
             return load(model(coded, form=form, layers=True, needed_for=needed_for))
         with tempfile.TemporaryDirectory(prefix="tdd-deploy-") as folder:
-            path = Path(folder) / "network.onnx"  # a runtime reads a file with fewer copies
+            path = Path(folder) / "model.onnx"  # a runtime reads a file with fewer copies
             with path.open("wb") as file:
                 build(coded, form=form, layers=True, needed_for=needed_for).write(file)
             return load(path)
