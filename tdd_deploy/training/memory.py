@@ -3,9 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import torch
-
-from tdd_deploy.errors import TooLittleMemory
+from tdd_deploy.errors import BadOption
 from tdd_deploy.memory import ran_out
 from tdd_deploy.options.training import TrainOptions
 
@@ -14,9 +12,7 @@ OF_GPU = ("out of memory", "alloc_failed")
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Decide whether an error reports too little memory, of the CPU or of a GPU."""
-    if isinstance(error, torch.OutOfMemoryError) or ran_out(error):
-        return True
-    return isinstance(error, RuntimeError) and any(word in str(error).lower() for word in OF_GPU)
+    return ran_out(error) or (isinstance(error, RuntimeError) and any(word in str(error).lower() for word in OF_GPU))
 
 
 @contextmanager
@@ -36,11 +32,11 @@ def naming_what_to_lower(options: TrainOptions) -> Iterator[None]:
     """Name the options of a run that needs more memory than there is.
 
     Raises:
-        TooLittleMemory: what to lower.
+        BadOption: too little memory.
     """
     try:
         with memory_errors():
             yield
     except MemoryError as error:
         lower = "Use a smaller `batch`, fewer `steps` or `train_samples`, or a smaller `network`, in a new folder."
-        raise TooLittleMemory(f"`batch={options.batch}`", "needs more memory than there is", lower) from error
+        raise BadOption(f"batch={options.batch}", "needs more memory than there is", remedy=lower) from error

@@ -1,7 +1,7 @@
 """Check the content of a checkpoint before a run takes anything from it.
 
-torch.load gives tensors and plain values, but of any shape, type and size: a network takes numbers of another type and
-rounds them, and an optimizer takes everything.
+torch.load returns tensors and plain values of any shape, type and size. A network would round numbers of another type,
+and an optimizer would accept anything.
 """
 
 import math

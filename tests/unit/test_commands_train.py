@@ -14,7 +14,7 @@ import torch
 
 import tdd_deploy as td
 from tdd_deploy.cli import signals
-from tdd_deploy.errors import BadData, BadFile, BadOption, BadOptions, Interrupted, TooLittleMemory
+from tdd_deploy.errors import BadData, BadFile, BadOption, BadOptions, Interrupted
 from tdd_deploy.training import trainer
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -147,7 +147,7 @@ def test_interrupted_at_any_file_it_says_so_and_goes_on(
 @pytest.fixture
 def handlers() -> Iterator[None]:
     """Keep the signal handlers of the tests."""
-    before = {number: signal.getsignal(number) for number in signals.ENDS}
+    before = {number: signal.getsignal(number) for number in signals.SIGNALS}
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
@@ -335,9 +335,7 @@ def test_too_little_memory_names_what_to_lower_and_the_checkpoint_stays(
 
     with monkeypatch.context() as patched:
         patched.setattr(trainer._Run, "_learn", fail)
-        with pytest.raises(
-            TooLittleMemory, match=r"batch=8 needs more memory than there is\. Use a smaller batch, fewer st"
-        ):
+        with pytest.raises(BadOption, match=r"batch=8 needs more memory than there is\. Use a smaller batch, fewer st"):
             td.train(tmp_path / "run", **options)
     td.train(tmp_path / "whole", **options)
     assert end(tmp_path / "run", options) == files(tmp_path / "whole")
