@@ -75,50 +75,47 @@ def find_target(path: Path) -> Path:
 
 @contextmanager
 def appearing(folder: Path) -> Iterator[Path]:
-    """Yield a temporary folder beside ``folder``, which must be empty or absent; rename it if all went well.
+    """Yield a temporary folder; if all went well, move its files to ``folder``, which must be empty or absent.
 
     Raises:
         BadFile: the folder is not empty, or cannot be made.
     """
     if folder.exists() and not is_empty(folder):
         raise BadFile(folder, "is not an empty folder", "name a new folder")
-    target = folder.resolve()
-    make_folder(target.parent)
-    with writing(folder, FOLDER, verb="made"):
-        part = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent))
-    try:
-        with writing(folder, FOLDER):
-            yield part
-            part.chmod(0o777 & ~_umask())
-            part.replace(target)
-            synchronize(target.parent)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
+    with filling(folder) as part:
+        yield part
 
 
 @contextmanager
 def filling(folder: Path) -> Iterator[Path]:
     """Yield a temporary folder; if all went well, move its files to ``folder``, which may hold others.
 
-    A new folder appears whole. In a folder that exists, all files are on the disk before the first one gets its name.
+    A new folder appears whole. A folder that exists stays, since it may be a mount point or the current one; all files
+    are on the disk before the first one gets its name there.
 
     Raises:
         BadFile: the folder is a file, or it or a file in it cannot be written.
     """
-    if not folder.exists() or is_empty(folder):
-        with appearing(folder) as part:
-            yield part
-        return
     refuse_file(folder)
-    with writing(folder, FOLDER):
-        beside = tempfile.TemporaryDirectory(prefix=".", suffix=".part", dir=folder)
-    with beside as name:
-        yield Path(name)
-        targets = {file: find_target(folder / file.name) for file in Path(name).iterdir()}
+    is_new = not folder.exists()
+    target = folder.resolve()
+    make_folder(target.parent)
+    prefix, beside = (f".{target.name}.", target.parent) if is_new else (".", target)
+    with writing(folder, FOLDER, verb="made" if is_new else "written"):
+        part = Path(tempfile.mkdtemp(prefix=prefix, suffix=".part", dir=beside))
+    try:
         with writing(folder, FOLDER):
-            for file, target in targets.items():
-                file.replace(target)
-            synchronize(folder)
+            yield part
+            if is_new:
+                part.chmod(0o777 & ~_umask())
+                part.replace(target)
+            else:
+                targets = {file: find_target(target / file.name) for file in part.iterdir()}
+                for file, place in targets.items():
+                    file.replace(place)
+            synchronize(beside)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
 
 
 def is_special(path: Path) -> bool:
