@@ -1,6 +1,6 @@
-"""Documents in JSON and TOML that nobody vouches for: plain values, or one sentence about the fault.
+"""Read untrusted documents in JSON and TOML as plain values, or refuse them in one sentence.
 
-Whole numbers have at most 64 bits, numbers in JSON are finite, and texts can be printed. A document that would
+Whole numbers have at most 64 bits, numbers in JSON are finite, and texts can be written in UTF-8. A document that would
 take long is refused before it is parsed.
 """
 
@@ -38,7 +38,7 @@ class _Unusable(ValueError):
 
 
 def read_json(path: Path, remedy: str, *, most: int = MOST_JSON) -> Any:
-    """Read a JSON file of at most so many bytes.
+    """Read a JSON file of at most ``most`` bytes.
 
     Raises:
         BadFile: it is missing, no regular file, too large, not JSON, or holds what no reader expects; the error has the
@@ -72,13 +72,13 @@ def _read(path: Path, most: int, language: str, parse: Callable[[str], Any], rem
 
 
 def _read_text(path: Path, most: int, remedy: str) -> str:
-    """Read a text of at most so many bytes; a mark of the byte order, as some editors write it, is dropped."""
+    """Read a text of at most ``most`` bytes; the mark of the byte order that some editors write is dropped."""
     if is_special(path):
         raise BadFile(path, "is a pipe or a device", remedy)
     try:
         with path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
-            content = file.read(min(size, most) + 1)  # that much memory is taken at once
+            content = file.read(min(size, most) + 1)  # takes this much memory at once
     except (FileNotFoundError, NotADirectoryError) as error:
         raise BadFile(path, "is missing", remedy) from error
     except IsADirectoryError as error:
@@ -131,7 +131,7 @@ def _parse_toml(text: str) -> dict[str, Any]:
 
 
 def _check_values(content: object, *, finite: bool) -> None:
-    """Refuse depth, numbers and texts that would make a reader fail later; TOML has words for numbers without end."""
+    """Refuse depth, numbers and texts that would make a reader fail later; TOML may write nan and inf."""
     level = [content]
     for _ in range(DEEPEST + 1):
         kinds = set(map(type, level))

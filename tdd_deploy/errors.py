@@ -81,7 +81,7 @@ class TddDeployError(Exception):
 
     @property
     def brief(self) -> str:
-        """The message for a terminal: what is long is cut, and says how much more there is."""
+        """The message for a terminal: long lines are cut in the middle, with the number of missing characters."""
         return shortened_lines(self.message)
 
     def __str__(self) -> str:

@@ -14,6 +14,18 @@ from typing import Any
 
 from .errors import BadFile
 
+FOLDER_OF_FILE = "name a file in a folder you can write to"
+FOLDER = "name a folder where you can write"
+
+
+@contextmanager
+def writing(path: Path, remedy: str, *, verb: str = "written") -> Iterator[None]:
+    """Turn an error of the system into BadFile, which names the path that was meant."""
+    try:
+        yield
+    except OSError as error:
+        raise BadFile(path, f"cannot be {verb} ({error.strerror or error})", remedy) from error
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
@@ -25,24 +37,17 @@ def replacing(path: Path) -> Iterator[Path]:
         BadFile: ``path`` is no regular file, its folder is missing or not writable, or the disk is full.
     """
     target = find_target(path)
-    try:
+    with writing(path, FOLDER_OF_FILE):
         handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
-    except OSError as error:
-        raise BadFile(
-            path, f"cannot be written ({error.strerror})", "name a file in a folder you can write to"
-        ) from error
     os.close(handle)
     part = Path(name)
     try:
-        yield part
-        part.chmod(0o666 & ~_umask())
-        synchronize(part)
-        part.replace(target)
-        synchronize(target.parent)
-    except OSError as error:
-        raise BadFile(
-            path, f"cannot be written ({error.strerror})", "name a file on a disk with enough space"
-        ) from error
+        with writing(path, "name a file on a disk with enough space"):
+            yield part
+            part.chmod(0o666 & ~_umask())
+            synchronize(part)
+            part.replace(target)
+            synchronize(target.parent)
     finally:
         part.unlink(missing_ok=True)
 
@@ -60,7 +65,7 @@ def find_target(path: Path) -> Path:
         return target
     except (OSError, ValueError, RuntimeError) as error:  # a circle of links; no right to look; a zero byte
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
-        raise BadFile(path, f"cannot be written ({reason})", "name a file in a folder you can write to") from error
+        raise BadFile(path, f"cannot be written ({reason})", FOLDER_OF_FILE) from error
     if stat.S_ISDIR(mode):
         raise BadFile(path, "is a folder", "name a file")
     if not stat.S_ISREG(mode):
@@ -70,60 +75,48 @@ def find_target(path: Path) -> Path:
 
 @contextmanager
 def appearing(folder: Path) -> Iterator[Path]:
-    """Yield a temporary folder beside ``folder``, which must be empty or absent; rename it if all went well.
+    """Yield a temporary folder; if all went well, move its files to ``folder``, which must be empty or absent.
 
     Raises:
         BadFile: the folder is not empty, or cannot be made.
     """
     if folder.exists() and not is_empty(folder):
         raise BadFile(folder, "is not an empty folder", "name a new folder")
-    target = folder.resolve()
-    make_folder(target.parent)
-    try:
-        part = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent))
-    except OSError as error:
-        raise BadFile(folder, f"cannot be made ({error.strerror})", "name a folder where you can write") from error
-    try:
-        with _naming(part, folder):
-            yield part
-        part.chmod(0o777 & ~_umask())
-        part.replace(target)
-        synchronize(target.parent)
-    except OSError as error:
-        raise BadFile(folder, f"cannot be written ({error.strerror})", "name a folder where you can write") from error
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
+    with filling(folder) as part:
+        yield part
 
 
 @contextmanager
 def filling(folder: Path) -> Iterator[Path]:
     """Yield a temporary folder; if all went well, move its files to ``folder``, which may hold others.
 
-    A new folder appears whole. In a folder that exists, all files are on the disk before the first one gets its name.
+    A new folder appears whole. A folder that exists stays, since it may be a mount point or the current one; all files
+    are on the disk before the first one gets its name there.
 
     Raises:
         BadFile: the folder is a file, or it or a file in it cannot be written.
     """
-    if not folder.exists() or is_empty(folder):
-        with appearing(folder) as part:
-            yield part
-        return
     refuse_file(folder)
+    is_new = not folder.exists()
+    target = folder.resolve()
+    make_folder(target.parent)
+    prefix, beside = (f".{target.name}.", target.parent) if is_new else (".", target)
+    with writing(folder, FOLDER, verb="made" if is_new else "written"):
+        part = Path(tempfile.mkdtemp(prefix=prefix, suffix=".part", dir=beside))
     try:
-        beside = tempfile.TemporaryDirectory(prefix=".", suffix=".part", dir=folder)
-    except OSError as error:
-        raise BadFile(folder, f"cannot be written ({error.strerror})", "name a folder where you can write") from error
-    with beside as name:
-        with _naming(Path(name), folder):
-            yield Path(name)
-        targets = {file: find_target(folder / file.name) for file in Path(name).iterdir()}
-        try:
-            for file, target in targets.items():
-                file.replace(target)
-        except OSError as error:
-            remedy = "name a folder where you can write"
-            raise BadFile(folder, f"cannot be written ({error.strerror})", remedy) from error
-        synchronize(folder)
+        with writing(folder, FOLDER):
+            with _naming(part, folder):
+                yield part
+            if is_new:
+                part.chmod(0o777 & ~_umask())
+                part.replace(target)
+            else:
+                targets = {file: find_target(target / file.name) for file in part.iterdir()}
+                for file, place in targets.items():
+                    file.replace(place)
+            synchronize(beside)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
 
 
 @contextmanager
@@ -139,10 +132,10 @@ def _naming(part: Path, folder: Path) -> Iterator[None]:
 
 
 def is_special(path: Path) -> bool:
-    """Decide whether a path is a pipe or a device: who reads it may wait forever, or never reach an end."""
+    """Decide whether a path is a pipe or a device: its reader may wait forever, or never reach an end."""
     try:
         mode = path.stat().st_mode
-    except (OSError, ValueError):  # missing, or no right to look: reading it says so
+    except (OSError, ValueError):  # missing, or no right to look: reading it reports that
         return False
     return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
@@ -164,12 +157,11 @@ def make_folder(path: Path) -> None:
     Raises:
         BadFile: a file is in its place, or it cannot be made.
     """
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except FileExistsError as error:
-        raise BadFile(path, "is a file", "name a folder") from error
-    except OSError as error:
-        raise BadFile(path, f"cannot be made ({error.strerror})", "name a folder where you can write") from error
+    with writing(path, FOLDER, verb="made"):
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except FileExistsError as error:
+            raise BadFile(path, "is a file", "name a folder") from error
 
 
 def check_folder(path: Path, names: Collection[str]) -> None:
@@ -182,7 +174,7 @@ def check_folder(path: Path, names: Collection[str]) -> None:
     refuse_file(path)
     there = path if path.is_dir() else next((each for each in path.absolute().parents if each.exists()), Path("/"))
     if not os.access(there, os.W_OK | os.X_OK):
-        raise BadFile(path, f"cannot be written ({there} is not writable)", "name a folder where you can write")
+        raise BadFile(path, f"cannot be written ({there} is not writable)", FOLDER)
     for name in names:
         find_target(path / name)
 

@@ -1,6 +1,6 @@
 """How much memory this process may take, by the limits that its environment sets.
 
-Libraries in C end the process, or wait for ever, when a limit leaves them nothing. So a place that loads one, or makes
+Libraries in C end the process, or wait forever, when a limit leaves them nothing. So a place that loads one, or makes
 a large array, asks first. A good file is never called damaged because memory ran out.
 """
 

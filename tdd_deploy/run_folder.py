@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any
 
 from .documents import read_json
 from .errors import BadFile
@@ -14,6 +14,14 @@ from .shapes import COUNT, FRACTION, POSITIVE, TEXT, Each, ListOf, Maybe, Number
 BASELINE_VERSION = 3  # schema of baseline.json
 RECORD_VERSION = 1  # schema of train.json
 LARGEST = 2.0**100  # of a number in a record
+_SCALE = Number(least=0, most=LARGEST, above=True)
+_RECORD = Table(
+    {
+        "options": Table({}),
+        "data": Table({}),
+        "epochs": ListOf(Each(Maybe(Number(least=-LARGEST, most=LARGEST)))),  # an ANN has no events
+    }
+)
 _RESULT: dict[str, Shape] = {
     "split": TEXT,
     "bits": Maybe(POSITIVE),
@@ -93,7 +101,7 @@ class RunFolder:
         if found["schema_version"] != BASELINE_VERSION:
             version = f"is a baseline of schema {shown(found['schema_version'])}, not {BASELINE_VERSION}"
             raise BadFile(file, version, "train the ANN again")
-        if fault := fault_in(found, _BASELINE) or next(_contradictions(found), ""):
+        if fault := fault_in(found, _BASELINE, _baseline_contradictions):
             raise BadFile(file, fault, remedy)
         return found
 
@@ -160,8 +168,8 @@ class RunFolder:
     def learned_scale(self, stored: str) -> float | None:
         """Return the factor that the run learned stored values of a type with; None where it recorded none."""
         learned = _table(_table(self._recorded(), "data"), "input")
-        scale = learned.get("scale") if learned.get("stored") == stored else None
-        return float(scale) if _is_number(scale) and scale > 0 else None
+        scale: Any = learned.get("scale") if learned.get("stored") == stored else None
+        return None if _SCALE.fault(scale) else float(scale)
 
     def read_record(self, remedy: str) -> dict[str, Any]:
         """Read the record of the run: options, data, epochs and more.
@@ -170,16 +178,12 @@ class RunFolder:
             BadFile: the record is missing or damaged; the error has the caller's remedy.
         """
         found = read_json(self.train_json, remedy)
-        version = found.get("schema_version", RECORD_VERSION) if isinstance(found, dict) else None
-        if type(version) is int and version != RECORD_VERSION:
-            raise BadFile(self.train_json, f"is a record of schema {version}, not {RECORD_VERSION}", remedy)
-        if not (
-            version == RECORD_VERSION
-            and all(isinstance(found.get(name), dict) for name in ("options", "data"))
-            and isinstance(found.get("epochs"), list)
-            and all(_is_epoch(entry, number) for number, entry in enumerate(found["epochs"], 1))
-        ):
-            raise BadFile(self.train_json, "is damaged", remedy)
+        version = found.get("schema_version", RECORD_VERSION) if isinstance(found, dict) else RECORD_VERSION
+        if version != RECORD_VERSION:
+            other = f"is a record of schema {shown(version)}, not {RECORD_VERSION}"
+            raise BadFile(self.train_json, other, remedy)
+        if fault := fault_in(found, _RECORD, _record_contradictions):
+            raise BadFile(self.train_json, fault, remedy)
         record: dict[str, Any] = found
         return record
 
@@ -190,30 +194,24 @@ class RunFolder:
             return None
 
 
-def _contradictions(baseline: Mapping[str, Any]) -> Iterator[str]:
+def _baseline_contradictions(baseline: Mapping[str, Any]) -> Iterator[str]:
     """Yield results that are not of all layers and of the samples of their split."""
     names = [layer["name"] for layer in baseline["layers"]]
     splits = baseline["data"]["splits"]
     for i, row in enumerate(baseline["results"]):
         if list(row["effective_macs"]) != names:
-            yield f"is damaged: results[{i}].effective_macs does not name the layers"
+            yield f"results[{i}].effective_macs does not name the layers"
         if row["split"] not in splits or splits[row["split"]]["n_samples"] != row["n_samples"]:
-            yield f"is damaged: results[{i}] is not of the samples in data.splits"
+            yield f"results[{i}] is not of the samples in data.splits"
         if row["n_correct"] > row["n_samples"]:
-            yield f"is damaged: results[{i}].n_correct is more than n_samples"
+            yield f"results[{i}].n_correct is more than n_samples"
 
 
-def _is_epoch(entry: Any, number: int) -> bool:
-    """Decide whether an entry records the measurements of an epoch, which are numbers, or absent for an ANN."""
-    return (
-        isinstance(entry, dict)
-        and entry.get("epoch") == number
-        and all(value is None or _is_number(value) for value in entry.values())
-    )
-
-
-def _is_number(value: object) -> TypeGuard[float]:
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= LARGEST
+def _record_contradictions(record: Mapping[str, Any]) -> Iterator[str]:
+    """Yield epochs that are not numbered from 1 on."""
+    for i, entry in enumerate(record["epochs"]):
+        if entry.get("epoch") != i + 1:
+            yield f"epochs[{i}] is not the record of epoch {i + 1}"
 
 
 def _table(holder: Any, name: str) -> Mapping[str, Any]:

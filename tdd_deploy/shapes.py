@@ -1,10 +1,10 @@
-"""The expected shape of a document: which keys, texts and numbers a reader relies on. Other keys may hold anything."""
+"""The expected shape of a document: the keys, texts and numbers that a reader needs. Other keys may hold anything."""
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 from .errors import Violation
 
@@ -51,15 +51,6 @@ class Text:
     def fault(self, found: object) -> Violation | None:
         """Describe a value that is no text."""
         return None if isinstance(found, str) else Violation("", shown(found), "a text")
-
-
-@dataclass(frozen=True)
-class Truth:
-    """True or false."""
-
-    def fault(self, found: object) -> Violation | None:
-        """Describe a value that is neither."""
-        return None if isinstance(found, bool) else Violation("", shown(found), "true or false")
 
 
 @dataclass(frozen=True)
@@ -133,16 +124,24 @@ NUMBER = Number()
 TEXT = Text()
 
 
-def fault_in(found: object, shape: Shape) -> str:
-    """Describe the first place in a document that is not as expected, as a predicate of its file; empty if all is."""
+def fault_in(found: object, shape: Shape, contradictions: Callable[[Any], Iterable[str]] = lambda found: ()) -> str:
+    """Describe the first fault of a document, as a predicate of its file; empty if there is none.
+
+    Args:
+        found: the content of the document.
+        shape: what it must be.
+        contradictions: describes places that contradict each other, in a document of this shape.
+    """
     fault = shape.fault(found)
     if fault is None:
-        return ""
-    return f"is damaged: {str(replace(fault, where=fault.where.lstrip('.') or 'all of it')).rstrip('.')}"
+        text = next(iter(contradictions(found)), "")
+    else:
+        text = str(replace(fault, where=fault.where.lstrip(".") or "all of it")).rstrip(".")
+    return f"is damaged: {text}" if text else ""
 
 
 def shown(found: object) -> str:
-    """Write a value that is refused, in a few characters of ASCII; a table or a list by its kind alone."""
+    """Write a refused value in a few characters of ASCII; of a table or a list, only the kind."""
     if isinstance(found, dict | list):
         return "a table" if isinstance(found, dict) else "a list"
     text = json.dumps(found, default=str)

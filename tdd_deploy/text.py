@@ -9,7 +9,6 @@ FIRST_ROWS, LAST_ROWS = 80, 20  # of a table for people with more rows than both
 # What spreadsheets take for the beginning of a formula, in half and full width.
 FORMULA = "=+-@\N{FULLWIDTH EQUALS SIGN}\N{FULLWIDTH PLUS SIGN}\N{FULLWIDTH HYPHEN-MINUS}\N{FULLWIDTH COMMERCIAL AT}"
 Row = TypeVar("Row")
-Cell = object  # of a CSV table: None is an empty cell; what is no text is written in full
 
 _SUSPECT = re.compile(r"[^ -~]")
 _QUOTED = re.compile(r'[,;"]')  # some spreadsheets split at semicolons
@@ -18,8 +17,8 @@ _QUOTED = re.compile(r'[,;"]')  # some spreadsheets split at semicolons
 def visible(text: str, *, lines: bool = False) -> str:
     r"""Write characters that do not print as Python writes them in a text: \x1b for an escape, \u202e, \n.
 
-    They are control characters, lone surrogates, and what changes the direction of a text or takes no space. Terminals
-    obey some of them.
+    They are control characters, lone surrogates, and characters that change the direction of a text or take no space.
+    Terminals obey some of them.
 
     Args:
         text: any text.
@@ -50,26 +49,27 @@ def shortened_lines(text: str) -> str:
     return "\n".join(map(shortened, text.split("\n")))
 
 
-def ends(rows: Sequence[Row]) -> tuple[Sequence[Row], Sequence[Row]]:
-    """Return the first and the last rows of a very long table; else all rows, and none."""
-    return (rows, []) if len(rows) <= FIRST_ROWS + LAST_ROWS else (rows[:FIRST_ROWS], rows[-LAST_ROWS:])
+def ends(rows: Sequence[Row]) -> tuple[list[Row], list[Row]]:
+    """Return the first and the last rows of a very long table; of a shorter one all rows, and none."""
+    cut = len(rows) > FIRST_ROWS + LAST_ROWS
+    return (list(rows[:FIRST_ROWS]), list(rows[-LAST_ROWS:])) if cut else (list(rows), [])
 
 
-def csv_lines(rows: Iterable[Iterable[Cell]]) -> str:
-    """Format rows as lines of CSV, numbers in full.
+def csv_lines(rows: Iterable[Iterable[object]]) -> str:
+    """Format rows as lines of CSV: numbers in full, and nothing for None.
 
     Texts are made visible. One that a spreadsheet would execute as a formula gets an apostrophe before it.
     """
     return "".join(",".join(map(_csv_cell, row)) + "\n" for row in rows)
 
 
-def csv_table(rows: Sequence[Mapping[str, Cell]]) -> str:
-    """Format rows as CSV, with a column for every name that one of them has."""
+def csv_table(rows: Sequence[Mapping[str, object]]) -> str:
+    """Format rows as CSV, with a column for every name in any of them."""
     names = list(dict.fromkeys(name for row in rows for name in row))
     return csv_lines([names, *([row.get(name) for name in names] for row in rows)]) if rows else ""
 
 
-def _csv_cell(cell: Cell) -> str:
+def _csv_cell(cell: object) -> str:
     if cell is None:
         return ""
     if isinstance(cell, int | float):

@@ -196,6 +196,7 @@ def make_runs(folder: Path) -> str:
     data, rng = folder / "data.npz", np.random.default_rng(0)
     np.savez(data, x=rng.integers(0, 256, (40, 6)).astype(np.uint8), y=np.arange(40) % 2)
     td.train(folder / "finished", data=str(data), **OPTIONS)
+    td.simulate(folder / "finished", data=str(data))  # compiles loops, which no file is to blame for
     try:
         td.train(folder / "unfinished", data=str(data), watcher=Stop(), **OPTIONS)
     except Interrupted:

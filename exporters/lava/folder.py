@@ -15,7 +15,7 @@ from typing import Any
 
 from tdd_deploy.documents import read_json
 from tdd_deploy.errors import BadFile
-from tdd_deploy.files import sha256, synchronize
+from tdd_deploy.files import sha256, synchronize, writing
 
 from .plan import KIND
 
@@ -35,7 +35,7 @@ def digests(folder: Path) -> dict[str, str]:
 
 
 def other_code(bundle: Path) -> list[str]:
-    """List the modules of a bundle that are missing, or other than those of this version of tdd-deploy."""
+    """List the modules of a bundle that are missing, or differ from those of this version of tdd-deploy."""
     return [name for name in digests(BUNDLE) if name.endswith(".py") and not _is_same(bundle / name, BUNDLE / name)]
 
 
@@ -78,24 +78,19 @@ def replacing_bundle(folder: Path) -> Iterator[Path]:
         BadFile: the folder cannot be written, or a file of the user cannot be kept.
     """
     place = folder.absolute()
-    try:
+    with writing(folder, "name a folder in a place you can write to", verb="made"):
         place.parent.mkdir(parents=True, exist_ok=True)
         beside = Path(tempfile.mkdtemp(prefix=f".{place.name}.", suffix=".part", dir=place.parent))
-    except OSError as error:
-        remedy = "name a folder in a place you can write to"
-        raise BadFile(folder, f"cannot be made ({error.strerror})", remedy) from error
     try:
-        yield beside / "new"
-        for path in (beside / "new", *(beside / "new").rglob("*")):
-            synchronize(path)
-        if folder.exists():
-            _replace(folder, beside / "new", beside / "old")
-        else:
-            (beside / "new").rename(place)
-        synchronize(place.parent)
-    except OSError as error:
-        remedy = "name a folder on a disk with free space"
-        raise BadFile(folder, f"cannot be written ({error.strerror})", remedy) from error
+        with writing(folder, "name a folder on a disk with free space"):
+            yield beside / "new"
+            for path in (beside / "new", *(beside / "new").rglob("*")):
+                synchronize(path)
+            if folder.exists():
+                _replace(folder, beside / "new", beside / "old")
+            else:
+                (beside / "new").rename(place)
+            synchronize(place.parent)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
 
@@ -168,7 +163,7 @@ def _listed(manifest: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _is_same(path: Path, ours: Path) -> bool:
-    """Compare a file of anybody with one of ours, by its hash if its size is right."""
+    """Compare an untrusted file with one of ours: first the size, then the hash."""
     try:
         return path.is_file() and path.stat().st_size == ours.stat().st_size and sha256(path) == sha256(ours)
     except OSError:
@@ -176,7 +171,7 @@ def _is_same(path: Path, ours: Path) -> bool:
 
 
 def _digest(path: Path) -> str:
-    """Compute the SHA-256 of a file; empty if it is absent, and a word if it is no regular file."""
+    """Compute the SHA-256 of a file; return an empty text if it is absent, and "other" if it is no regular file."""
     if not os.path.lexists(path):
         return ""
     return sha256(path) if path.is_file() else "other"

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from tdd_deploy.errors import BadFile, BadOption, TddDeployError, WorkerFailed
-from tdd_deploy.files import find_target, make_folder, replacing
+from tdd_deploy.files import FOLDER_OF_FILE, find_target, make_folder, replacing, writing
 
 from . import environment, supervisor
 from .folder import BUNDLE, MANIFEST, RUN, WEIGHTS
@@ -134,14 +134,10 @@ def _check_file(path: Path, remedy: str) -> None:
 @contextlib.contextmanager
 def _folder_beside(path: Path) -> Iterator[Path]:
     """Make a folder from which a file can be renamed to ``path``."""
-    try:
+    with writing(path, FOLDER_OF_FILE):
         folder = tempfile.TemporaryDirectory(
             prefix=f".{path.name}.", suffix=".part", dir=path.absolute().parent, ignore_cleanup_errors=True
         )
-    except OSError as error:
-        raise BadFile(
-            path, f"cannot be written ({error.strerror})", "name a file in a folder you can write to"
-        ) from error
     with folder as name:
         yield Path(name)
 

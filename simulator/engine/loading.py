@@ -1,4 +1,4 @@
-"""Ask for the memory that numba takes before it is loaded: without it, LLVM ends the process, or waits for ever."""
+"""Ask for the memory that numba takes before it is loaded: without it, LLVM ends the process, or waits forever."""
 
 import sys
 

@@ -41,7 +41,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Bins:
-    """Time steps, or the means of equally many: a picture has space for some."""
+    """Time steps in bins of equal width, since a picture has space for some only."""
 
     n: int
     width: int  # steps per bin; the last bin may hold fewer
@@ -49,7 +49,7 @@ class Bins:
 
     @classmethod
     def of(cls, n: int, most: int, *, first: int = 1) -> "Bins":
-        """Divide n steps, the first of which has this number, into at most so many bins."""
+        """Divide n steps into at most ``most`` bins; ``first`` is the number of the first step."""
         return cls(n, -(-n // most), first)
 
     @property
@@ -67,7 +67,7 @@ class Bins:
         return found
 
     def mark(self, axes: "Axes", mark: str) -> None:
-        """Label the axis of time; say what a mark of the picture holds, unless it is one step."""
+        """Label the axis of time, with the width of a bin unless it is one step."""
         means = f"; each {mark} is the mean of {self.width:,} steps" if self.width > 1 else ""
         axes.set_xlabel(f"time step{means}")
         if self.n <= MOST_SQUARES:

@@ -1,4 +1,4 @@
-"""The shape of a report.json: all that tables rely on, as ``Simulation.as_json`` writes it."""
+"""The shape of a report.json: the values that tables rely on, as ``Simulation.as_json`` writes them."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -62,16 +62,16 @@ REPORT = Table(
 
 def report_fault(report: Any) -> str:
     """Describe the first place in a report that tables could not read, as a predicate; empty if there is none."""
-    return fault_in(report, REPORT) or next(_contradictions(report), "")
+    return fault_in(report, REPORT, _contradictions)
 
 
 def _contradictions(report: Any) -> Iterator[str]:
-    """Yield bounds of which one is missing, and prices of a baseline that are."""
+    """Yield each bound without the other one, and each missing price of a baseline."""
     for i, energy in enumerate(report["energies"]):
         for low, high in (("low_pj", "high_pj"), ("static_low_pj", "static_high_pj")):
             if (energy[low] is None) != (energy[high] is None):
-                yield f"is damaged: energies[{i}] has only one of {low} and {high}"
+                yield f"energies[{i}] has only one of {low} and {high}"
     for i, row in enumerate(report["baseline"]["results"] if report["baseline"] else ()):
         for energy in report["energies"]:
             if energy["profile"] not in row["energy_pj"]:
-                yield f"is damaged: baseline.results[{i}].energy_pj lacks {shown(energy['profile'])}"
+                yield f"baseline.results[{i}].energy_pj lacks {shown(energy['profile'])}"

@@ -2,7 +2,7 @@
 
 import sys
 
-from .signals import end_in_peace, end_like_ctrl_c
+from .signals import end_like_ctrl_c, ignore_while_exiting
 
 
 def main() -> None:
@@ -17,7 +17,7 @@ def main() -> None:
             sys.stderr.write("tdd-deploy: interrupted\n")
         sys.exit(130)
     finally:
-        end_in_peace()
+        ignore_while_exiting()
 
 
 __all__ = ["main"]

@@ -38,8 +38,7 @@ SUMMARIES = {
     "lava": "Set up Intel's Lava, and run exported bundles in it.",
 }
 
-
-# What the system refuses, wherever a command meets it first.
+# Errors by which the system refuses a file, wherever a command meets it first.
 REFUSED = {errno.ENAMETOOLONG, errno.EACCES, errno.EPERM, errno.ELOOP, errno.EIO, errno.EMFILE, errno.ENFILE}
 
 
@@ -87,7 +86,7 @@ def cli() -> None:
 
 
 def _out_of_memory(error: BaseException) -> str:
-    """Say in one sentence what was left no memory, and what to lower or to raise."""
+    """Describe in one sentence how much memory there is, and name what to lower or to raise."""
     limit = memory.address_space()
     where = "this machine has" if limit is None else f"the limit of {limit // memory.MB:,} MB (ulimit -v) leaves"
     detail = " ".join(str(error).split())[:200]
@@ -97,7 +96,7 @@ def _out_of_memory(error: BaseException) -> str:
 
 
 def main() -> None:
-    """Run the command line and exit; ``cli.main`` has set the signals."""
+    """Run the command line and exit; ``main`` of the package sets the signals first."""
     with guarded_streams() as has_stdout:
         code = _run(has_stdout=has_stdout)
     sys.exit(code)
@@ -126,19 +125,16 @@ def _run(*, has_stdout: bool) -> int:
     except Exception as error:  # noqa: BLE001  (the last line of defense: say that it is our fault)
         if was_interrupted():
             echo("tdd-deploy: interrupted", err=True)
-            return 130
-        if memory.ran_out(error):
+            code = 130
+        elif memory.ran_out(error):
             echo(f"tdd-deploy: {_out_of_memory(error)}", err=True)
-            return 2
-        if isinstance(error, OSError) and error.errno in REFUSED and error.filename is not None:
+            code = 2
+        elif isinstance(error, OSError) and error.errno in REFUSED and error.filename is not None:
             refusal = BadFile(str(error.filename), f"cannot be used ({error.strerror})", "name another file or folder")
             echo(f"tdd-deploy: {refusal.brief}", err=True)
-            return refusal.exit_code
-        traceback.print_exc()
-        echo("tdd-deploy: internal error: a bug of tdd-deploy, please report it with the lines above", err=True)
-        code = 4
+            code = refusal.exit_code
+        else:
+            traceback.print_exc()
+            echo("tdd-deploy: internal error: a bug of tdd-deploy, please report it with the lines above", err=True)
+            code = 4
     return code
-
-
-if __name__ == "__main__":
-    main()

@@ -10,28 +10,28 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from sys import UnraisableHookArgs
 
-ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 AGAIN_S = 0.01
 
 
 def end_like_ctrl_c() -> None:
     """Let each signal that would end this process raise KeyboardInterrupt; ignored ones, as by nohup, stay ignored."""
-    for number in ENDS:
+    for number in SIGNALS:
         if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, _interrupt)
     sys.unraisablehook = partial(_interrupt_again, sys.unraisablehook)
 
 
-def end_in_peace() -> None:
-    """Let no signal change the answer while Python ends; a Ctrl-C still ends a process that hangs there, silently.
+def ignore_while_exiting() -> None:
+    """Let no signal change the exit code while Python ends; Ctrl-C still ends a process that hangs there, silently.
 
-    Python takes its own handlers away then, and shows what they raise as ignored exceptions.
+    An exception that a handler raised then would be printed as ignored.
     """
     if isinstance(sys.unraisablehook, partial):
         [sys.unraisablehook] = sys.unraisablehook.args
     if signal.getsignal(signal.SIGALRM) == _interrupt:
         signal.signal(signal.SIGALRM, signal.SIG_IGN)
-    for number in ENDS:
+    for number in SIGNALS:
         if signal.getsignal(number) in (_interrupt, _ignore):
             signal.signal(number, signal.SIG_DFL if number == signal.SIGINT else signal.SIG_IGN)
 

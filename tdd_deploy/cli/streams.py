@@ -1,4 +1,4 @@
-"""Standard streams while a command runs: control characters are shown, and a failure to write is no internal error."""
+"""Standard streams of a command: control characters are made visible, and a failure to write is no internal error."""
 
 import os
 import sys
@@ -12,15 +12,15 @@ from tdd_deploy.text import visible
 
 
 class Stream:
-    """A text stream that stands for stdout or stderr.
+    """A text stream in the place of stdout or stderr.
 
-    Characters that the encoding lacks are written as escapes. When the reader has left, as ``head`` does, the rest is
-    dropped and the command goes on, so that its exit code is its own. Other failures to write raise on stdout; those
-    on stderr cannot be told to anyone.
+    Characters that the encoding lacks are written as escapes. If the reader leaves early, as ``head`` does, the rest is
+    dropped and the command goes on to its own exit code. Other failures raise on stdout, and are ignored on stderr,
+    which is where they would be reported.
 
     Args:
         stream: the stream of Python.
-        is_stdout: whether to raise.
+        is_stdout: whether failures raise.
         is_raw: pass control characters; rich writes its own, and makes those in texts visible.
     """
 
@@ -64,7 +64,7 @@ class Stream:
         """Write.
 
         Raises:
-            BadFile: stdout cannot be written, for instance since the disk is full.
+            BadFile: stdout cannot be written, for instance because the disk is full.
         """
         try:
             write()
@@ -88,8 +88,8 @@ class Stream:
 def guarded_streams() -> Iterator[bool]:
     """Guard stdout and stderr while a command runs; yield whether there is a stdout.
 
-    A closed stream becomes the null device: else the next file to be opened would get its number, and everything
-    that writes to the stream would write into that file.
+    A closed stream becomes the null device. Otherwise the next file to be opened would get the number of the stream,
+    and its output too.
     """
     _open_closed()
     _forget_bad_sizes()
@@ -104,7 +104,7 @@ def guarded_streams() -> Iterator[bool]:
 
 
 def _forget_bad_sizes() -> None:
-    """Drop the size of a terminal that is no number, or zero: libraries would fail, or print nothing."""
+    """Drop a size of the terminal that is zero or no number, with which libraries fail or print nothing."""
     for name in ("COLUMNS", "LINES"):
         value = os.environ.get(name, "1")
         if not value.isdecimal() or int(value) == 0:
@@ -112,6 +112,7 @@ def _forget_bad_sizes() -> None:
 
 
 def _open_closed() -> None:
+    """Open the null device in the place of every standard stream that is closed."""
     for number in range(3):
         try:
             os.fstat(number)

@@ -101,7 +101,7 @@ def finished_run(path: Path) -> tuple[Program, Finished]:
 
 
 def _write(out: Path, analysis: Analysis, spikes: Mapping[str, Any], sample: int) -> None:
-    """Write analysis.json and the pictures: all of them, or none."""
+    """Write analysis.json and the pictures; a failure changes nothing."""
     report = analysis.as_json()
     of_sample = f"sample {sample} of {report['data']['name']} ({report['data']['split']})"
     with filling(out) as folder:

@@ -62,9 +62,11 @@ def export(
     made = Quantized(program=program)
     if quantization.bits is not None:
         made = quantize(program, quantization, data=data, path=path_of(network))
-    if target == "lava" and steps.steps is None and made.data and made.data["n_steps"] != program.n_steps:
+    stated = program.n_steps
+    del program  # its weights, before the integers are written
+    if target == "lava" and steps.steps is None and made.data and made.data["n_steps"] != stated:
         in_data = made.data["n_steps"]
-        found_steps = f"not given; the network states {program.n_steps or 'no'} time steps, and the data have {in_data}"
+        found_steps = f"not given; the network states {stated or 'no'} time steps, and the data have {in_data}"
         raise BadOption("steps", found_steps, f"the time steps of a sample in Lava, such as {in_data}")
     coded = _coded(made.program, target, options)
     chosen = {"mapping": options.mapping, "form": options.form, "fast": options.fast or None}

@@ -56,10 +56,10 @@ def lava_run(
     """
     python = environment.require("tdd-deploy lava run")
     if bundle.is_dir() and (others := other_code(bundle)):
-        start = f"read it first, and start {bundle / 'run.py'} with {python}"
         tell(
             f"{bundle} holds other code than tdd-deploy {__version__} ({', '.join(others)}). It is not executed: "
-            f"tdd-deploy executes its own. To execute the bundle's, {start}."
+            "tdd-deploy executes its own code. To execute the other code, read it first, and start "
+            f"{bundle / 'run.py'} with {python}."
         )
     return worker.run_bundle(
         bundle,

@@ -90,26 +90,24 @@ def _prune(
     learned = _same_data(choice, finished, run)
     origin = {"run": str(run), "program": program.digest, "pruning": finished.recorded.get("pruning")}
     rows: list[PrunedRound] = []
-    kept: dict[str, Any] = {}  # after the last round whose files are all written
+    last: Round | None = None
     stopped = False
     with appearing(out) as part:
-        folder = RunFolder(part)
         try:
             for each in rounds_of(finished.network, finished.options, learned.data, options):
                 rows.append(_measured(each, choice.open("val"), in_time=learned.data.in_time))
                 progress(each.number, options.rounds)
-                if each.number == 0:
-                    continue
-                pruned, kept = _as_json(origin, options, rows), {}
-                _write(folder, each, {**finished.recorded, "data": learned.facts, "pruning": pruned})
-                kept = pruned
+                last = each
         except (Interrupted, KeyboardInterrupt) as interrupted:
-            if not kept:
+            if last is None or last.number == 0:
                 raise Interrupted("no round was finished, so nothing was written") from interrupted
             stopped = True
+        assert last is not None
+        pruned = _as_json(origin, options, rows[: last.number + 1])
+        _write(RunFolder(part), last, {**finished.recorded, "data": learned.facts, "pruning": pruned})
     if stopped:
-        raise Interrupted(f"{out} holds the network after round {kept['rounds'][-1]['round']} of {options.rounds}")
-    return {**kept, "data": learned.facts}
+        raise Interrupted(f"{out} holds the network after round {last.number} of {options.rounds}")
+    return {**pruned, "data": learned.facts}
 
 
 def _choice(data: NamedData, finished: Finished, whole: Source | None) -> Choice:

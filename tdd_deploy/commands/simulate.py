@@ -94,7 +94,7 @@ def check_report_folder(folder: Path) -> None:
 
 
 def write_report(folder: Path, simulation: Simulation) -> None:
-    """Write report.json, steps.csv and report.html: all of them, or none."""
+    """Write report.json, steps.csv and report.html; a failure changes nothing."""
     report = simulation.as_json()
     with filling(folder) as part:
         write_json(part / "report.json", report)

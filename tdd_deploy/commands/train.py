@@ -100,7 +100,7 @@ def _train(
     watcher: Watcher | None,
 ) -> TrainedRun:
     before = read_before(folder, given) if resume else None
-    of_run = {} if before is None else converted(given)  # which are as the run began
+    of_run = {} if before is None else converted(given)  # read_before has compared them
     place = gather({name: value for name, value in given.items() if name not in of_run}, *OWNERS)[Place]
     options, data = _decide(given if before is None else before.options, whole)
     if before is None:
@@ -129,13 +129,13 @@ def _train(
         run = _Run(folder=folder, options=options, learned=learned, recorded=recorded, measured_on=measured_on)
         if recorded["finished"] and run.is_whole():
             return TrainedRun(path=folder.path, recorded=recorded)
-        resume = before is not None and before.has_begun(folder)
+        resume = before is not None and before.needs_checkpoint(folder)
         finished = run.execute(execution, resume=resume, tensorboard=place.tensorboard, watcher=watcher)
     return TrainedRun(path=folder.path, recorded=finished)
 
 
 def _config(config: Path | None, before: Before | None) -> object:
-    """Return the name of the file with options; a run that is continued without one has that which it began with."""
+    """Return the name of the file with options; a run that is continued without one keeps its first one."""
     if config is not None:
         return str(config)
     return None if before is None else before.recorded.get("config")

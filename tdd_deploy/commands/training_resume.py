@@ -18,7 +18,7 @@ REMEDY = "Start the run again in another folder, without `resume`."
 
 @dataclass(frozen=True)
 class Before:
-    """The record of a run that is continued; its options are as the run began."""
+    """The record of a run that is continued, and the options that it began with."""
 
     recorded: Mapping[str, Any]
     options: Mapping[str, object]
@@ -40,8 +40,8 @@ class Before:
             and (program is None if options.is_ann else isinstance(program, str))
         )
 
-    def has_begun(self, folder: RunFolder) -> bool:
-        """Decide whether there must be a checkpoint; a run that was killed before its first one begins again."""
+    def needs_checkpoint(self, folder: RunFolder) -> bool:
+        """Decide whether the run continues from a checkpoint; one that was killed before its first one begins again."""
         return bool(self.epochs) or self.recorded.get("finished") is True or folder.checkpoint_pt.exists()
 
     def check_data(self, data: Choice, facts: Mapping[str, Any]) -> None:
@@ -99,7 +99,7 @@ def converted(given: Mapping[str, object]) -> dict[str, object]:
 
 
 def _without_origins(facts: Any) -> Any:
-    """Drop the entries that only say where a choice comes from, in words that may change between versions."""
+    """Drop the entries that only describe the origin of a choice, in words that may change between versions."""
     if not isinstance(facts, dict):
         return facts
     return {name: _without_origins(value) for name, value in facts.items() if not name.endswith("_from")}

@@ -140,14 +140,16 @@ def count_bytes(group: h5py.Group, *, depth: int = 0, seen: set[int] | None = No
         if address in seen:
             return None
         seen.add(address)
-        size = count_bytes(item, depth=depth + 1, seen=seen) if isinstance(item, h5py.Group) else _plaicount_bytes(item)
+        size = (
+            count_bytes(item, depth=depth + 1, seen=seen) if isinstance(item, h5py.Group) else _count_plain_bytes(item)
+        )
         if size is None:
             return None
         total += size
     return total
 
 
-def _plaicount_bytes(item: h5py.Dataset | h5py.Datatype) -> int | None:
+def _count_plain_bytes(item: h5py.Dataset | h5py.Datatype) -> int | None:
     if not isinstance(item, h5py.Dataset) or item.is_virtual or item.external:
         return None
     is_plain = item.dtype.kind in "biufS" or h5py.check_string_dtype(item.dtype) is not None

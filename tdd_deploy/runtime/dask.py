@@ -22,15 +22,15 @@ from tdd_deploy.errors import BadOption, MissingDependency, WorkerFailed
 from tdd_deploy.options.execution import Execution
 
 from .shards import Job, Shard
-from .watch import CONNECT_S, compare, meet, watch
+from .watch import CONNECT_S, compare_workers, wait_for_worker, watch
 
 if TYPE_CHECKING:
     from distributed import Client
 
 AHEAD = 2  # shards sent per thread of a worker: one is executed, one waits
 PER_THREAD = 8  # shards per thread in a whole simulation, at least: so all end at about the same time
-LARGEST = 1 << 14  # samples in a shard, or one batch: so much is executed again when a worker is lost
-START_S = 120  # within which a worker process of this machine starts; it may import a script that imports much
+LARGEST = 1 << 14  # samples in a shard, or one batch: at most this is executed again when a worker is lost
+START_S = 120  # for a worker process of this machine to start; it may import a script that imports much
 
 
 def client(execution: Execution) -> "AbstractContextManager[Client]":
@@ -64,16 +64,16 @@ def workers(n: int) -> "Iterator[Client]":
     }
     with ExitStack() as stack:
         try:
-            cluster = stack.enter_context(_whole(partial(dask.LocalCluster, **options)))
+            cluster = stack.enter_context(_make_whole(partial(dask.LocalCluster, **options)))
             client = stack.enter_context(dask.Client(cluster))
-            client.register_plugin(_deaf_to_ctrl_c(dask))
+            client.register_plugin(_ignoring_ctrl_c(dask))
         except (RuntimeError, OSError) as error:
             remedy = 'Try again. In a script, call the function in a block that begins with if __name__ == "__main__"'
             raise WorkerFailed("the worker processes", "ended while they started", remedy) from error
         yield client
 
 
-def _whole(make: Callable[[], Any]) -> Any:
+def _make_whole(make: Callable[[], Any]) -> Any:
     """Make a cluster; an interruption waits until it is made, since half of one would leave processes behind."""
     with ThreadPoolExecutor(1) as pool:
         made = pool.submit(make)
@@ -85,15 +85,15 @@ def _whole(make: Callable[[], Any]) -> Any:
             raise
 
 
-def _deaf_to_ctrl_c(dask: Any) -> Any:
+def _ignoring_ctrl_c(dask: Any) -> Any:
     """Make a plugin by which workers ignore Ctrl-C and the end of a terminal; this process ends them."""
 
-    class Deaf(dask.WorkerPlugin):  # type: ignore[misc]
+    class IgnoreCtrlC(dask.WorkerPlugin):  # type: ignore[misc]
         def setup(self, worker: Any) -> None:
             for number in (signal.SIGINT, signal.SIGHUP):
                 signal.signal(number, signal.SIG_IGN)
 
-    return Deaf()
+    return IgnoreCtrlC()
 
 
 @contextmanager
@@ -106,21 +106,21 @@ def scheduler(address: str) -> "Iterator[Client]":
     """
     dask = _distributed()
     with ExitStack() as stack:
-        stack.enter_context(dask.utils.silence_logging_cmgr(logging.CRITICAL))  # this module says what is wrong
+        stack.enter_context(dask.utils.silence_logging_cmgr(logging.CRITICAL))  # this module reports what is wrong
         _reach(address)
         try:
             with warnings.catch_warnings():
-                # Every package is compared there; the versions that matter here are compared by meet().
+                # Every package is compared there; the versions that matter here are compared by wait_for_worker().
                 warnings.simplefilter("ignore", dask.versions.VersionMismatchWarning)
                 client = stack.enter_context(dask.Client(address, timeout=CONNECT_S))
-            client.sync(meet, client)
+            client.sync(wait_for_worker, client)
         except OSError as error:
             raise WorkerFailed(f"the scheduler at {address}", "does not answer any more", "Start it again.") from error
         yield client
 
 
 def _reach(address: str) -> None:
-    """Ask a scheduler for anything; a client would wait without end for the answer of a listener that is none.
+    """Ask a scheduler for its identity; a client would wait without end for another kind of listener.
 
     Raises:
         BadOption: no scheduler answers there.
@@ -149,7 +149,7 @@ def _reach(address: str) -> None:
 
 
 def _reason(error: BaseException) -> str:
-    """Say in a few words why no scheduler was reached."""
+    """Describe in a few words why no scheduler was reached."""
     while isinstance(error.__cause__, Exception):
         error = error.__cause__
     if isinstance(error, TimeoutError):
@@ -163,13 +163,13 @@ def in_shards(job: Job, n_samples: int, client: "Client") -> Iterator[Shard]:
     """Execute the first ``n_samples`` samples of a job; yield their results, in any order.
 
     Raises:
-        WorkerFailed: samples are lost again and again, or the scheduler is, or all workers are.
-        TddDeployError: what a worker met.
+        WorkerFailed: samples are lost again and again, or the scheduler or all workers are lost.
+        TddDeployError: any error of a worker.
     """
     n_ahead = AHEAD * sum(client.nthreads().values())  # type: ignore[no-untyped-call]
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Sending large graph")  # a program is large, and is sent once
-        sent = client.submit(_given, job, pure=False)  # a result, and so made again when its workers are lost
+        sent = client.submit(_given, job, pure=False)  # a task, which Dask repeats when its workers are lost
     left = (
         client.submit(_execute, sent, samples, pure=False)
         for samples in _ranges(n_samples, job.execution.batch, n_ahead // AHEAD)
@@ -198,14 +198,14 @@ def in_shards(job: Job, n_samples: int, client: "Client") -> Iterator[Shard]:
 
 
 def _result(future: Any, client: "Client", batch: int) -> Shard:
-    """Return the result of a shard, or raise what ended it in words."""
+    """Return the result of a shard, or raise a sentence about its failure."""
     dask = _distributed()
     lower = f"Lower `batch`, which is {batch}, if memory ran out."
     try:
         result: Shard = future.result(timeout=CONNECT_S)
     except dask.KilledWorker as error:
-        with suppress(OSError):
-            client.sync(compare, client)  # type: ignore[no-untyped-call]  # workers without tdd-deploy fail like those without memory
+        with suppress(OSError):  # a worker without tdd-deploy is lost like one without memory
+            client.sync(compare_workers, client)  # type: ignore[no-untyped-call]
         raise WorkerFailed("some samples", "were lost with their worker, again and again", lower) from error
     except MemoryError as error:
         raise WorkerFailed("a worker", "has too little memory", lower) from error

@@ -1,7 +1,7 @@
 """Watch the scheduler and the workers of a Dask cluster: which of them answer, and with which versions.
 
-Whoever is asked may have another version of tdd-deploy, or none. So the questions are functions of the standard
-library, which pickle by their names.
+A worker may have another version of tdd-deploy, or none. So it is asked by a function of the standard library, which is
+pickled by its name.
 """
 
 import asyncio
@@ -17,8 +17,8 @@ from tdd_deploy.version import __version__
 if TYPE_CHECKING:
     from distributed import Client
 
-CONNECT_S = 20  # within which a scheduler answers, and has a worker that answers
-LEFT_ALONE_S = 40  # how long a simulation goes on without a worker, or a scheduler, that answers
+CONNECT_S = 20  # for a scheduler to answer, and then for one of its workers
+LEFT_ALONE_S = 40  # for which a simulation goes on while no worker answers, or no scheduler
 ANSWER_S = 5
 LOOK_S = 1
 ASK_AGAIN_S = 15  # a worker that has answered may stop
@@ -30,7 +30,7 @@ Ask = Callable[[str], Awaitable[object]]
 log = logging.getLogger("tdd_deploy")  # without a handler, Python prints its warnings on stderr
 
 
-async def meet(client: "Client") -> None:
+async def wait_for_worker(client: "Client") -> None:
     """Wait until a worker answers.
 
     Raises:
@@ -39,7 +39,7 @@ async def meet(client: "Client") -> None:
     address = _address(client)
     start = _now()
     await _compare_scheduler(client)
-    while not await _ready(client, await _running(client)):
+    while not await _ask_workers(client, await _running(client)):
         if _now() - start > CONNECT_S:
             listed = await client.scheduler.ncores()  # type: ignore[union-attr]
             found = "has no worker that answers and has memory left" if listed else "has no workers"
@@ -48,7 +48,7 @@ async def meet(client: "Client") -> None:
 
 
 async def watch(client: "Client") -> NoReturn:
-    """Look after the workers until this is canceled.
+    """Report workers that do not answer, until this is canceled.
 
     Raises:
         WorkerFailed: no worker answers any more, or the scheduler does not; a worker has another version.
@@ -60,14 +60,12 @@ async def watch(client: "Client") -> NoReturn:
     reported: set[str] = set()
     while True:
         try:
-            running = await _running(client)
+            running, answers = await _running(client), True
         except OSError:
             running, answers = frozenset(), False
-        else:
-            answers = True
         if _now() - asked > ASK_AGAIN_S:
             ready, asked = frozenset(), _now()
-        ready = (ready & running) | await _ready(client, running - ready)
+        ready = (ready & running) | await _ask_workers(client, running - ready)
         for address in sorted((silent & running) - ready - reported):
             log.warning("the worker at %s does not answer", address)
             reported.add(address)
@@ -94,17 +92,17 @@ def _give_up(client: "Client", *, answers: bool) -> NoReturn:
     raise WorkerFailed(f"the workers of {address}", found, "Start them again, with more memory if it was full.")
 
 
-async def compare(client: "Client") -> None:
+async def compare_workers(client: "Client") -> None:
     """Compare the versions of all workers.
 
     Raises:
         WorkerFailed: it names every worker that has another version of Python or of tdd-deploy.
     """
-    await _ready(client, await _running(client))
+    await _ask_workers(client, await _running(client))
 
 
 async def _running(client: "Client") -> frozenset[str]:
-    """Return the addresses of the workers that take work; one whose memory is full takes none.
+    """Return the addresses of the workers that accept work; one whose memory is full accepts none.
 
     Raises:
         OSError: the scheduler does not answer.
@@ -129,7 +127,7 @@ async def _compare_scheduler(client: "Client") -> None:
         raise WorkerFailed(f"the scheduler at {address}", fault, _remedy())
 
 
-async def _ready(client: "Client", workers: frozenset[str]) -> frozenset[str]:
+async def _ask_workers(client: "Client", workers: frozenset[str]) -> frozenset[str]:
     """Ask workers for their versions; return those that answer.
 
     Raises:
@@ -156,7 +154,7 @@ async def _ready(client: "Client", workers: frozenset[str]) -> frozenset[str]:
         elif not isinstance(fault, OSError):
             raise fault
     if faults:
-        raise _others(faults)
+        raise _failure(faults)
     return frozenset(answered)
 
 
@@ -177,7 +175,7 @@ async def _fault(ask: Ask) -> str | None:
     return None if version == __version__ else f"has tdd-deploy {version}, not {__version__}"
 
 
-def _others(faults: Mapping[str, str]) -> WorkerFailed:
+def _failure(faults: Mapping[str, str]) -> WorkerFailed:
     """Make the error for workers that cannot execute the job."""
     if len(faults) == 1:
         [(address, fault)] = faults.items()

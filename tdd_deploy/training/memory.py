@@ -3,19 +3,16 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import torch
-
 from tdd_deploy.errors import BadOption
+from tdd_deploy.memory import ran_out
 from tdd_deploy.options.training import TrainOptions
 
-WORDS = ("allocate memory", "not enough memory", "out of memory", "bad_alloc", "alloc_failed")
+OF_GPU = ("out of memory", "alloc_failed")
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Decide whether an error reports too little memory; torch has no type of its own for memory of the CPU."""
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return True
-    return isinstance(error, RuntimeError) and any(word in str(error).lower() for word in WORDS)
+    """Decide whether an error reports too little memory, of the CPU or of a GPU."""
+    return ran_out(error) or (isinstance(error, RuntimeError) and any(word in str(error).lower() for word in OF_GPU))
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """Check the content of a checkpoint before a run takes anything from it.
 
-torch.load gives tensors and plain values, but of any shape, type and size: a network takes numbers of another type and
-rounds them, and an optimizer takes everything.
+torch.load returns tensors and plain values of any shape, type and size. A network would round numbers of another type,
+and an optimizer would accept anything.
 """
 
 import math
@@ -70,7 +70,7 @@ def optimizer_state(saved: Any, optimizer: torch.optim.Optimizer, *, done: int) 
 
 
 def progress_of(
-    saved: Any, *, epochs: int, n_batches: int, batch: int, input_bits: Sequence[int], names: set[str]
+    saved: Any, *, epochs: int, n_batches: int, batch: int, input_bits: Sequence[int], names: Mapping[str, bool]
 ) -> Progress:
     """Return the progress of a run.
 
@@ -80,7 +80,7 @@ def progress_of(
         n_batches: the number of batches of an epoch.
         batch: the number of samples of a batch.
         input_bits: the widths that an input may have.
-        names: the names in the record of an epoch.
+        names: the names in the record of an epoch; each says whether a number belongs to it, or None.
 
     Raises:
         ValueError, TypeError: it is not the progress of this run.
@@ -103,14 +103,14 @@ def progress_of(
     return found
 
 
-def is_history_of(found: Any, names: set[str]) -> bool:
-    """Decide whether values are the records of epochs, each with these names."""
+def is_history_of(found: Any, names: Mapping[str, bool]) -> bool:
+    """Decide whether values are the records of epochs, each with these names, and with numbers or None."""
     return type(found) is list and all(
         type(entry) is dict
-        and entry.keys() == names
+        and entry.keys() == names.keys()
         and type(entry["epoch"]) is int
         and entry["epoch"] == number
-        and all(_is_number(value) or (value is None and name.endswith("_events")) for name, value in entry.items())
+        and all(_is_number(value) if names[name] else value is None for name, value in entry.items())
         for number, entry in enumerate(found, 1)
     )
 

@@ -127,10 +127,11 @@ def fit(
     return Trained(run.kept, run.program(), run.progress.history, run.kept_epoch)
 
 
-def epoch_names(options: TrainOptions) -> set[str]:
-    """Return the names in the record of an epoch."""
+def epoch_names(options: TrainOptions) -> dict[str, bool]:
+    """Return the names in the record of an epoch; an ANN has no numbers of events."""
+    measured = {field.name: not (options.is_ann and field.name.endswith("_events")) for field in fields(EpochMetrics)}
     traces = range(1, options.steps + 1) if options.fisher else ()
-    return {field.name for field in fields(EpochMetrics)} | {f"{FISHER}{step}" for step in traces}
+    return measured | {f"{FISHER}{step}": True for step in traces}
 
 
 def is_history(found: object, options: TrainOptions) -> bool:

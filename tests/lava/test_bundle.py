@@ -18,6 +18,7 @@ import pytest
 from tdd_deploy.errors import MissingDependency
 from tdd_deploy.exporters.lava import environment
 from tests.lava.lava_bundles import Branch, Map, Net, expected, random_input, random_net, write_bundle
+from tests.waiting import wait_until
 
 PATIENCE_S = 120.0
 STOP_S = 20.0  # the run itself would take minutes
@@ -103,13 +104,6 @@ def long_run(start: Callable[..., Run], tmp_path: Path) -> Run:
     net = random_net(np.random.default_rng(0), "fused", "fixed_pt")
     x = np.zeros((100_000, *net.input_shape), np.int64)
     return start(write_bundle(net, tmp_path / "bundle"), x)
-
-
-def wait_until(true: Callable[[], bool]) -> None:
-    until = time.monotonic() + PATIENCE_S
-    while not true():
-        assert time.monotonic() < until
-        time.sleep(0.05)
 
 
 def _cpu_ticks(pid: int) -> int:

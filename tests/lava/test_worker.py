@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,7 @@ import pytest
 from tdd_deploy.errors import BadFile, BadOption, WorkerFailed
 from tdd_deploy.exporters.lava import supervisor, worker
 from tdd_deploy.exporters.lava.worker import LavaRun, run_bundle, run_script
+from tests.waiting import wait_until
 
 PATIENCE_S = 60.0
 
@@ -141,13 +142,6 @@ class Place:
         assert supervisor.segments(run_id) == []
         assert list((self.root / "tmp").iterdir()) == []
         assert list((self.root / "out").iterdir()) == []
-
-
-def wait_until(true: Callable[[], bool]) -> None:
-    until = time.monotonic() + PATIENCE_S
-    while not true():
-        assert time.monotonic() < until
-        time.sleep(0.02)
 
 
 def is_alive(process: int) -> bool:

@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,9 +13,9 @@ import pytest
 
 import tdd_deploy.cli
 from tdd_deploy.cli import signals
+from tests.waiting import wait_until
 
 SMALL, SHAPE = Path(__file__).parents[1] / "golden" / "small.nir", (1, 6, 6)
-ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @pytest.fixture(scope="module")
@@ -34,19 +33,14 @@ def started(words: list[str], folder: Path) -> "Iterator[subprocess.Popen[str]]"
     command = [sys.executable, "-m", "tdd_deploy", *words, "--record", str(folder / "r.npz")]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         try:
-            wait_until_it_writes(process, folder)
+            wait_until(lambda: process.poll() is not None or [*folder.glob(".r.npz.*/*.npy")])
+            assert process.poll() is None, process.communicate()[1]
             yield process
         finally:
             process.kill()
 
 
-def wait_until_it_writes(process: "subprocess.Popen[str]", folder: Path) -> None:
-    while not any(path.suffix == ".npy" for path in folder.glob(".r.npz.*/*")):
-        assert process.poll() is None, process.communicate()[1]
-        time.sleep(0.01)
-
-
-@pytest.mark.parametrize("number", ENDS)
+@pytest.mark.parametrize("number", signals.SIGNALS)
 def test_a_signal_ends_a_command_and_leaves_nothing(number: int, words: list[str], tmp_path: Path) -> None:
     with started(words, tmp_path / "out") as process:
         for _ in range(1 if number == signal.SIGINT else 3):  # a second Ctrl-C would cut the clean-up short
@@ -72,7 +66,7 @@ def test_a_command_started_by_nohup_outlives_the_terminal(words: list[str], tmp_
 
 DROPPED = """
 import signal, sys, weakref
-from tdd_deploy.cli.signals import end_in_peace, end_like_ctrl_c
+from tdd_deploy.cli.signals import ignore_while_exiting, end_like_ctrl_c
 
 class Thing: pass
 
@@ -86,7 +80,7 @@ try:
 except KeyboardInterrupt:
     print("interrupted")
 finally:
-    end_in_peace()
+    ignore_while_exiting()
 """
 
 
@@ -107,7 +101,7 @@ class Stopped:
 @pytest.fixture
 def handlers():
     """Keep the signal handlers of the tests."""
-    before = {number: signal.getsignal(number) for number in ENDS}
+    before = {number: signal.getsignal(number) for number in signals.SIGNALS}
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
@@ -137,7 +131,7 @@ def test_a_signal_that_a_module_turned_into_another_exception_is_recognized() ->
 @pytest.mark.usefixtures("handlers")
 def test_a_signal_while_python_ends_changes_nothing() -> None:
     signals.end_like_ctrl_c()
-    signals.end_in_peace()
+    signals.ignore_while_exiting()
     for number in (signal.SIGTERM, signal.SIGHUP):
         os.kill(os.getpid(), number)
     assert signal.getsignal(signal.SIGINT) == signal.SIG_DFL

@@ -147,7 +147,7 @@ def test_interrupted_at_any_file_it_says_so_and_goes_on(
 @pytest.fixture
 def handlers() -> Iterator[None]:
     """Keep the signal handlers of the tests."""
-    before = {number: signal.getsignal(number) for number in signals.ENDS}
+    before = {number: signal.getsignal(number) for number in signals.SIGNALS}
     yield
     for number, handler in before.items():
         signal.signal(number, handler)

@@ -7,8 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import fields, replace
 from itertools import pairwise, product
-from pathlib import Path
-from typing import Any, get_args
+from typing import Any, BinaryIO, get_args
 
 import numpy as np
 import onnx
@@ -22,6 +21,7 @@ from tdd_deploy.exporters.onnx.graph import FloatArithmetic, Graph, IntegerArith
 from tdd_deploy.exporters.onnx.integers import INPUT_BITS, WEIGHT_BITS
 from tdd_deploy.exporters.onnx.rules import FORMS
 from tdd_deploy.exporters.onnx.run import Model
+from tdd_deploy.exporters.onnx.splice import Spliced
 from tdd_deploy.exporters.onnx.write import model, write
 from tdd_deploy.neurons import LIF, NEURONS, I, LavaSigmaDelta, LoihiLIF, Neuron, VariantLIF
 from tdd_deploy.program import (
@@ -664,17 +664,28 @@ def test_a_file_is_what_model_returns(tmp_path):
     [(OSError(errno.ENOSPC, "No space left on device"), BadFile), (KeyboardInterrupt(), KeyboardInterrupt)],
 )
 def test_an_interrupted_write_leaves_the_old_file_and_nothing_else(failure, raised, tmp_path, monkeypatch):
-    def fail(path: Path, content: bytes) -> None:
-        path.write_text("half")
+    def fail(content: Spliced, file: BinaryIO) -> None:
+        file.write(b"half")
         raise failure
 
     path = tmp_path / "net.onnx"
     path.write_text("old")
-    monkeypatch.setattr(Path, "write_bytes", fail)
+    monkeypatch.setattr(Spliced, "write", fail)
     with pytest.raises(raised):
         write(by_hand.program(), path)
     assert [found.name for found in tmp_path.iterdir()] == ["net.onnx"]
     assert path.read_text() == "old"
+
+
+def test_large_arrays_are_put_into_the_bytes_that_protobuf_would_write():
+    program = by_hand.program()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tdd_deploy.exporters.onnx.graph.LARGE", 1)
+        for form in ("step", "scan"):
+            spliced = model(program, form=form)
+            patch.setattr("tdd_deploy.exporters.onnx.graph.LARGE", 1 << 40)
+            assert spliced == model(program, form=form)
+            patch.setattr("tdd_deploy.exporters.onnx.graph.LARGE", 1)
 
 
 # Without onnx

@@ -41,13 +41,21 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+# A new process starts with the peak of the one that starts it, so a small one stands between it and the tests.
+LAUNCHER = """
+import os, sys
+child = os.posix_spawn(sys.executable, [sys.executable, "-m", "tdd_deploy", *sys.argv[1:]], os.environ)
+_, status, used = os.wait4(child, 0)
+sys.stderr.write(str(used.ru_maxrss * 1024))
+sys.exit(os.waitstatus_to_exitcode(status))
+"""
+
+
 def peak(words: list[str], folder: Path) -> int:
     """Return the largest resident set of a command, or of a process that it starts."""
-    child = subprocess.Popen([sys.executable, "-m", "tdd_deploy", *words], cwd=folder, stdout=subprocess.DEVNULL)
-    _, status, used = os.wait4(child.pid, 0)
-    child.returncode = os.waitstatus_to_exitcode(status)
-    assert child.returncode == 0
-    return used.ru_maxrss * 1024
+    command = [sys.executable, "-S", "-c", LAUNCHER, *words]
+    done = subprocess.run(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=True)
+    return int(done.stderr)
 
 
 @limited
@@ -63,7 +71,7 @@ def peak(words: list[str], folder: Path) -> int:
 )
 def test_a_command_takes_at_most_three_times_the_memory_of_the_weights(command: str, folder: Path) -> None:
     small, large = (peak(command.replace("NET", name).split(), folder) for name in ("small", "large"))
-    assert large - small < 3 * WEIGHTS
+    assert WEIGHTS / 2 < large - small < 3 * WEIGHTS
 
 
 def run_limited(words: list[str], limit: int, cwd: Path) -> subprocess.CompletedProcess[str]:

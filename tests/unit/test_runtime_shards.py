@@ -6,7 +6,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import reduce
@@ -32,6 +31,7 @@ from tdd_deploy.runtime.inputs import EncodedInputs
 from tdd_deploy.runtime.run import run
 from tdd_deploy.runtime.shards import Job, Shard
 from tests import by_hand
+from tests.waiting import wait_until
 
 N = 403
 
@@ -323,10 +323,7 @@ def test_an_interrupted_run_on_workers_leaves_no_process_behind(run_folder: Path
     os.killpg(process.pid, signal.SIGINT)
     _, err = process.communicate(timeout=120)
     assert (process.returncode, err.strip()) == (130, "tdd-deploy: interrupted")
-    deadline = time.monotonic() + 120
-    while is_there(process.pid):
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    wait_until(lambda: not is_there(process.pid))
 
 
 def is_there(group: int) -> bool:

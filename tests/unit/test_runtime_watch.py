@@ -25,17 +25,11 @@ from tdd_deploy.errors import BadOption, MissingDependency, WorkerFailed
 from tdd_deploy.runtime import dask as cluster
 from tdd_deploy.runtime import watch
 from tests.unit.test_runtime_shards import N, assert_same, free_port, job, samples, whole
+from tests.waiting import wait_until
 
 __all__ = ["samples"]  # a fixture
 
 VERSION = watch.__version__
-
-
-def wait_until(is_so: Callable[[], object], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not is_so():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 @contextmanager
@@ -227,14 +221,14 @@ def test_a_worker_of_another_version_that_joins_later_is_named(samples: Path, mo
         first = set(found.scheduler.workers)
         running = cluster.in_shards(job(samples, batch=1), N, client)
         next(running)
-        ask_all = watch._ready
+        ask_all = watch._ask_workers
 
         async def ask(client: object, workers: frozenset[str]) -> frozenset[str]:
             if workers - first:
-                raise watch._others(dict.fromkeys(workers - first, "has tdd-deploy 0.0.1"))
+                raise watch._failure(dict.fromkeys(workers - first, "has tdd-deploy 0.0.1"))
             return await ask_all(client, workers)
 
-        monkeypatch.setattr(watch, "_ready", ask)
+        monkeypatch.setattr(watch, "_ask_workers", ask)
         found.scale(2)
         wait_until(lambda: len(found.scheduler.workers) == 2)
         with pytest.raises(WorkerFailed, match=r"the worker at tcp://\S+ has tdd-deploy 0\.0\.1"):
@@ -300,7 +294,7 @@ def test_a_worker_that_stops_is_reported(
     async def asked(client: object, workers: frozenset[str]) -> frozenset[str]:
         return workers - {stopped}
 
-    monkeypatch.setattr(watch, "_ready", asked)
+    monkeypatch.setattr(watch, "_ask_workers", asked)
     monkeypatch.setattr(watch, "LOOK_S", 0.01)
     with ExitStack() as stack:
         found = stack.enter_context(threads(2))

@@ -11,16 +11,14 @@ from tdd_deploy.shapes import (
     Maybe,
     Number,
     Table,
-    Truth,
     fault_in,
 )
 
 STEP = Table({"step": POSITIVE, "energy_pj": Maybe(NUMBER)})
-SHAPE = Table({"steps": ListOf(STEP, least=1), "names": Each(TEXT), "is_best": Truth(), "part": FRACTION})
+SHAPE = Table({"steps": ListOf(STEP, least=1), "names": Each(TEXT), "part": FRACTION})
 GOOD = {
     "steps": [{"step": 1, "energy_pj": 0.5}, {"step": 2, "energy_pj": None}],
     "names": {},
-    "is_best": True,
     "part": 1,
 }
 
@@ -43,7 +41,6 @@ def test_a_document_of_its_shape_has_no_fault():
         ({"steps": []}, "steps must be a list of 1 or more (got 0 values)"),
         ({"names": {"a b": None}}, 'names["a b"] must be a text (got null)'),
         ({"names": 1}, "names must be a table (got 1)"),
-        ({"is_best": 1}, "is_best must be true or false (got 1)"),
         ({"part": 1.5}, "part must be a number, 0 to 1 (got 1.5)"),
         ({"part": "é" * 100}, "part must be a number, 0 to 1 (got " + '"' + r"\u00e9" * 9 + r"\u00e9"[:5] + "...)"),
     ],
@@ -52,7 +49,7 @@ def test_the_first_fault_is_named_by_its_place(changed, words):
     assert fault_in({**GOOD, **changed}, SHAPE) == f"is damaged: {words}"
 
 
-def test_what_is_no_table_at_all_is_said():
+def test_a_document_that_is_no_table_is_reported():
     assert fault_in([], SHAPE) == "is damaged: all of it must be a table (got a list)"
 
 
@@ -65,6 +62,6 @@ def test_what_is_no_table_at_all_is_said():
         (NUMBER, None, "a number"),
     ],
 )
-def test_a_number_out_of_bounds_is_told_what_they_are(number, found, words):
+def test_a_number_out_of_bounds_is_refused_with_its_range(number, found, words):
     assert number.fault(found).allowed == words
     assert number.fault(3) is None

@@ -4,7 +4,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -15,6 +14,7 @@ from tdd_deploy.errors import Interrupted
 from tdd_deploy.training import fit
 from tdd_deploy.training.distributed import Processes
 from tests.together import BATCH, CASES, N_BATCHES, STOPPED_AT, Ear, case, data
+from tests.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
 
@@ -145,9 +145,7 @@ TRAIN = ["-m", "tdd_deploy", "train", "--network", "mlp", "--method", "tet", "--
 def test_when_one_process_is_killed_the_other_reports_it_and_ends(tmp_path):
     out = tmp_path / "run"
     processes = start([*TRAIN, "--epochs", "2000", "--out", str(out)])
-    deadline = time.monotonic() + 200
-    while not (out / "metrics.csv").exists() and time.monotonic() < deadline:
-        time.sleep(0.1)
+    wait_until((out / "metrics.csv").exists, 200)
     processes[1].kill()
     (_, err, code), _ = ended(processes, timeout=120)
     assert code == 2

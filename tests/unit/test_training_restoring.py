@@ -16,7 +16,7 @@ from tdd_deploy.errors import BadFile
 from tdd_deploy.training.checkpoint import Progress, load, save
 from tdd_deploy.training.restoring import NotFinite, check_options, check_state, optimizer_state, progress_of
 
-NAMES = {"epoch", "loss", "raw_events"}
+NAMES = {"epoch": True, "loss": True, "raw_events": False}
 HISTORY = [{"epoch": 1, "loss": 0.5, "raw_events": None}]
 PROGRESS = {"epoch": 1, "batch": 2, "seen": 16, "loss": 3.5, "correct": 9, "history": HISTORY, "input_bits": 4}
 RUN: dict[str, Any] = {"epochs": 3, "n_batches": 4, "batch": 8, "input_bits": range(1, 9), "names": NAMES}
@@ -40,6 +40,7 @@ def test_progress_is_read_back() -> None:
         {"input_bits": 0}, {"input_bits": 9}, {"input_bits": 4.0},
         {"history": []}, {"history": HISTORY * 2}, {"history": {"epoch": 1}}, {"history": [7]},
         {"history": [{"epoch": 1}]}, {"history": [HISTORY[0] | {"loss": None}]},
+        {"history": [HISTORY[0] | {"raw_events": 2.0}]},
         {"history": [HISTORY[0] | {"epoch": 2}]}, {"history": [HISTORY[0] | {"more": 1.0}]},
         {"color": "red"},
     ],
