@@ -13,7 +13,7 @@ from importlib import import_module
 import click
 
 from tdd_deploy import memory
-from tdd_deploy.errors import BadFile, Interrupted, TddDeployError, WorkerFailed, did_you_mean
+from tdd_deploy.errors import BadFile, Interrupted, MissingDependency, TddDeployError, WorkerFailed, did_you_mean
 from tdd_deploy.version import __version__
 
 from .console import echo, echo_usage, is_first
@@ -112,6 +112,10 @@ def _run(*, has_stdout: bool) -> int:
     except click.ClickException as error:
         echo_usage(error)
         code = error.exit_code
+    except MissingDependency as error:
+        is_missing = not was_interrupted()  # a compiled module whose import is interrupted raises ImportError
+        echo(f"tdd-deploy: {with_flags(error.brief) if is_missing else 'interrupted'}", err=True)
+        code = error.exit_code if is_missing else 130
     except TddDeployError as error:
         if is_first() or not isinstance(error, Interrupted):
             echo(f"tdd-deploy: {with_flags(error.brief)}", err=True)

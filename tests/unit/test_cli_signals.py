@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 import tdd_deploy.cli
-from tdd_deploy.cli import signals
+from tdd_deploy.cli import app, signals
+from tdd_deploy.errors import MissingDependency
 from tests.waiting import wait_until
 
 SMALL, SHAPE = Path(__file__).parents[1] / "golden" / "small.nir", (1, 6, 6)
@@ -101,8 +102,9 @@ class Stopped:
 @pytest.fixture
 def handlers():
     """Keep the signal handlers of the tests."""
-    before = {number: signal.getsignal(number) for number in signals.SIGNALS}
+    before, hook = {number: signal.getsignal(number) for number in signals.SIGNALS}, sys.unraisablehook
     yield
+    sys.unraisablehook = hook
     for number, handler in before.items():
         signal.signal(number, handler)
 
@@ -126,6 +128,22 @@ def test_a_signal_that_a_module_turned_into_another_exception_is_recognized() ->
     with pytest.raises(KeyboardInterrupt):
         os.kill(os.getpid(), signal.SIGTERM)
     assert signals.was_interrupted()
+
+
+@pytest.mark.usefixtures("handlers")
+def test_a_module_whose_import_is_interrupted_is_not_missing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def imported(**given: object) -> None:
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGTERM)
+        raise MissingDependency("matplotlib", "report.html", "'tdd-deploy[report]'")
+
+    monkeypatch.setattr(app.cli, "main", imported)
+    signals.end_like_ctrl_c()
+    with pytest.raises(SystemExit) as stopped:
+        app.main()
+    assert (stopped.value.code, capsys.readouterr().err) == (130, "tdd-deploy: interrupted\n")
 
 
 @pytest.mark.usefixtures("handlers")
