@@ -105,7 +105,8 @@ def filling(folder: Path) -> Iterator[Path]:
         part = Path(tempfile.mkdtemp(prefix=prefix, suffix=".part", dir=beside))
     try:
         with writing(folder, FOLDER):
-            yield part
+            with _naming(part, folder):
+                yield part
             if is_new:
                 part.chmod(0o777 & ~_umask())
                 part.replace(target)
@@ -116,6 +117,18 @@ def filling(folder: Path) -> Iterator[Path]:
             synchronize(beside)
     finally:
         shutil.rmtree(part, ignore_errors=True)
+
+
+@contextmanager
+def _naming(part: Path, folder: Path) -> Iterator[None]:
+    """Let errors name the files of a folder, not those of the hidden one that is filled for it."""
+    try:
+        yield
+    except BadFile as error:
+        path = Path(error.path)
+        if not path.is_relative_to(part):
+            raise
+        raise BadFile(folder / path.relative_to(part), error.found, error.remedy) from error
 
 
 def is_special(path: Path) -> bool:

@@ -62,7 +62,9 @@ def check(program: Program, mapping: Mapping) -> None:
 
 def _fill(folder: Path, program: Program, mapping: Mapping) -> None:
     plan = plan_bundle(program, mapping)
-    shutil.copytree(BUNDLE, folder, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in digests(BUNDLE):  # copytree gathers its errors in one that names no reason
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(BUNDLE / name, folder / name)
     folder.chmod(0o755)
     _write_arrays(folder / WEIGHTS, plan)
     manifest = {**plan.manifest, "sha256": digests(folder)}

@@ -1,9 +1,17 @@
 """Signals that end a command: SIGTERM and SIGHUP, from a scheduler or a closed terminal, end it like Ctrl-C."""
 
 import signal
+import sys
+from collections.abc import Callable
+from functools import partial
 from types import FrameType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sys import UnraisableHookArgs
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+AGAIN_S = 0.01
 
 
 def end_like_ctrl_c() -> None:
@@ -11,6 +19,7 @@ def end_like_ctrl_c() -> None:
     for number in SIGNALS:
         if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, _interrupt)
+    sys.unraisablehook = partial(_interrupt_again, sys.unraisablehook)
 
 
 def ignore_while_exiting() -> None:
@@ -18,6 +27,10 @@ def ignore_while_exiting() -> None:
 
     An exception that a handler raised then would be printed as ignored.
     """
+    if isinstance(sys.unraisablehook, partial):
+        [sys.unraisablehook] = sys.unraisablehook.args
+    if signal.getsignal(signal.SIGALRM) == _interrupt:
+        signal.signal(signal.SIGALRM, signal.SIG_IGN)
     for number in SIGNALS:
         if signal.getsignal(number) in (_interrupt, _ignore):
             signal.signal(number, signal.SIG_DFL if number == signal.SIGINT else signal.SIG_IGN)
@@ -32,6 +45,18 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
     for other in (signal.SIGTERM, signal.SIGHUP):  # often repeated; only a second Ctrl-C cuts the clean-up short
         signal.signal(other, _ignore)
     raise KeyboardInterrupt
+
+
+def _interrupt_again(others: "Callable[[UnraisableHookArgs], object]", dropped: "UnraisableHookArgs") -> None:
+    """Repeat an interruption that Python has dropped, in a finalizer or in the callback of a weak reference.
+
+    Without this the command would go on, deaf to further SIGTERM.
+    """
+    if not isinstance(dropped.exc_value, KeyboardInterrupt):
+        others(dropped)
+        return
+    signal.signal(signal.SIGALRM, _interrupt)
+    signal.setitimer(signal.ITIMER_REAL, AGAIN_S)
 
 
 def _ignore(number: int, frame: FrameType | None) -> None:

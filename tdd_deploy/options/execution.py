@@ -8,6 +8,8 @@ from tdd_deploy.errors import Violation
 
 from .declare import Options, Range, option
 
+MOST_WORKERS = 1024  # processes that this machine starts, and waits for, before anything can end them
+
 
 @dataclass(frozen=True, kw_only=True)
 class Batch(Options):
@@ -24,7 +26,10 @@ class Execution(Batch):
         None, recorded=False, within=Range(1), help="Use this number of threads. Default: one per core."
     )
     workers: int | None = option(
-        None, recorded=False, within=Range(1), help="Use this number of processes on this machine."
+        None,
+        recorded=False,
+        within=Range(1, MOST_WORKERS),
+        help="Use this number of processes on this machine.",
     )
     scheduler: str | None = option(
         None, recorded=False, help="Use the workers of the Dask scheduler at this address, such as tcp://host:8786."

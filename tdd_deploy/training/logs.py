@@ -1,11 +1,12 @@
 """Records of epochs for other programs: a CSV table, and TensorBoard's files."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tdd_deploy.errors import MissingDependency
-from tdd_deploy.files import replacing
+from tdd_deploy.errors import BadFile, MissingDependency
+from tdd_deploy.files import refuse_file, replacing
 from tdd_deploy.text import csv_table
 
 if TYPE_CHECKING:
@@ -24,9 +25,13 @@ class Board:
     Args:
         folder: the folder of the files.
         epochs: the number of epochs that are in the files already; later entries are hidden.
+
+    Raises:
+        BadFile: a file is in the place of the folder, or it cannot be written.
     """
 
     def __init__(self, folder: Path, *, epochs: int) -> None:
+        refuse_file(folder)
         self._folder = folder
         self._n_shown = epochs
         self._writer: SummaryWriter | None = None
@@ -35,19 +40,30 @@ class Board:
         """Add the epochs that are not in the files yet."""
         if self._n_shown >= len(history):
             return
-        if self._writer is None:
-            self._writer = _writer_class()(str(self._folder), purge_step=self._n_shown + 1)
-        for entry in history[self._n_shown :]:
-            for name, value in entry.items():
-                if name != "epoch" and value is not None:
-                    self._writer.add_scalar(name, value, entry["epoch"])
-        self._writer.flush()
+        with self._writing():
+            if self._writer is None:
+                self._writer = _writer_class()(str(self._folder), purge_step=self._n_shown + 1)
+            for entry in history[self._n_shown :]:
+                for name, value in entry.items():
+                    if name != "epoch" and value is not None:
+                        self._writer.add_scalar(name, value, entry["epoch"])
+            self._writer.flush()
         self._n_shown = len(history)
 
     def close(self) -> None:
         """Finish the file."""
         if self._writer is not None:
-            self._writer.close()
+            with self._writing():
+                self._writer.close()
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Turn the errors of TensorBoard's writer into BadFile."""
+        try:
+            yield
+        except OSError as error:
+            remedy = "use a folder on a disk with enough space, or leave out `tensorboard`"
+            raise BadFile(self._folder, f"cannot be written ({error.strerror or error})", remedy) from error
 
 
 def require_tensorboard() -> None:

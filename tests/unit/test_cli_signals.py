@@ -64,6 +64,32 @@ def test_a_command_started_by_nohup_outlives_the_terminal(words: list[str], tmp_
     assert process.returncode == 130
 
 
+DROPPED = """
+import signal, sys, weakref
+from tdd_deploy.cli.signals import ignore_while_exiting, end_like_ctrl_c
+
+class Thing: pass
+
+end_like_ctrl_c()
+thing = Thing()
+callback = weakref.ref(thing, lambda _: signal.raise_signal(getattr(signal, sys.argv[1])))
+try:
+    del thing
+    while True:
+        signal.pause()
+except KeyboardInterrupt:
+    print("interrupted")
+finally:
+    ignore_while_exiting()
+"""
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_a_signal_that_comes_in_a_callback_of_a_weak_reference_ends_the_command_too(name: str) -> None:
+    end = subprocess.run([sys.executable, "-c", DROPPED, name], capture_output=True, text=True, timeout=60, check=False)
+    assert (end.returncode, end.stdout, end.stderr) == (0, "interrupted\n", "")
+
+
 class Stopped:
     """A module whose import Ctrl-C ends."""
 

@@ -486,7 +486,7 @@ def test_a_folder_that_cannot_be_made_is_named():
         write(integers(), Path("/proc/nowhere/bundle"))
 
 
-@pytest.mark.parametrize("broken", ["zipfile.ZipFile", "Path.write_text", "shutil.copytree"])
+@pytest.mark.parametrize("broken", ["zipfile.ZipFile", "Path.write_text", "shutil.copyfile"])
 def test_a_full_disk_leaves_the_existing_bundle_as_it_was(tmp_path, monkeypatch, broken):
     write(integers(), tmp_path / "bundle")
 

@@ -199,6 +199,17 @@ def test_before_a_long_run_a_folder_is_checked(tmp_path, monkeypatch):
         check_folder(tmp_path / "new", ())
 
 
+@pytest.mark.parametrize("held", [[], ["other"]], ids=["new", "filled"])
+def test_an_error_names_the_file_of_the_folder_and_no_hidden_one(tmp_path, held):
+    folder = tmp_path / "out"
+    folder.mkdir()
+    for name in held:
+        (folder / name).touch()
+    with pytest.raises(BadFile) as error, filling(folder) as part:
+        write_json(part / "absent" / "a.json", {})
+    assert error.value.path == folder / "absent" / "a.json"
+
+
 def test_a_missing_folder_is_named(tmp_path):
     path = tmp_path / "none" / "a"
     with pytest.raises(BadFile) as caught, replacing(path):

@@ -83,6 +83,11 @@ def test_messages_name_parameters_in_python_and_flags_on_the_command_line() -> N
     )
 
 
+def test_more_workers_than_a_machine_starts_are_refused() -> None:
+    with pytest.raises(BadOptions, match=r"workers must be 1 to 1,024 \(got 100000\)"):
+        gather({"workers": 100_000}, Execution)
+
+
 class TestConversion:
     @dataclass(frozen=True, kw_only=True)
     class Kinds(Options):

@@ -3,6 +3,7 @@ import sys
 
 import pytest
 
+from tdd_deploy.errors import BadFile
 from tdd_deploy.training.logs import Board, write_metrics
 
 HISTORY = [
@@ -32,6 +33,19 @@ def test_what_a_network_does_not_have_is_left_empty(tmp_path):
     board.epoch(history)
     board.close()
     assert shown(tmp_path / "board") == {"loss": [(1, 0.5)]}
+
+
+def test_a_file_in_the_place_of_the_folder_is_named(tmp_path):
+    (tmp_path / "board").touch()
+    with pytest.raises(BadFile, match="board is a file"):
+        Board(tmp_path / "board", epochs=0)
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path):
+    board = Board(tmp_path / "board", epochs=0)
+    (tmp_path / "board").touch()
+    with pytest.raises(BadFile, match=r"board cannot be written \(File exists\)"):
+        board.epoch(HISTORY)
 
 
 def shown(folder):
