@@ -16,7 +16,7 @@ from tdd_deploy.options.vocabulary import Row, TableFormat
 from tdd_deploy.run_folder import BASELINE_VERSION
 from tests.by_hand import ANN_BASELINE
 
-LONG = "long " * 2_000
+LONG = "x" * 100_000
 DEEP = json.loads("[" * 40 + "]" * 40)
 VALUES = [
     *(None, True, -1, 0, 0.5, 7, 1e308, 1e-320, 2**62, 2**63, 10**400, float("nan"), float("inf")),
@@ -79,9 +79,9 @@ def damaged_json(rng: random.Random, path: Path) -> None:
                 holder[key] = [holder[key]] if rng.random() < 0.5 else {"a": holder[key]}
             case 3 | 4:  # of the same type, so that it comes further
                 alike = [value for value in VALUES if type(value) is type(holder[key])]
-                holder[key] = rng.choice(alike or VALUES)
+                holder[key] = copy.deepcopy(rng.choice(alike or VALUES))
             case _:
-                holder[key] = rng.choice(VALUES)
+                holder[key] = copy.deepcopy(rng.choice(VALUES))  # a later change could put a list into itself
         if not isinstance(content, dict | list) or not content:
             break
     text = json.dumps(content)

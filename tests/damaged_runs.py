@@ -3,6 +3,7 @@
 Prints a JSON object: how many were refused and how many were taken, and what should not be: any line here is a bug.
 """
 
+import copy
 import io
 import json
 import os
@@ -65,6 +66,11 @@ def nodes(holder: Any) -> list[tuple[Any, Any]]:
     return found
 
 
+def some_value(rng: random.Random) -> Any:
+    """Choose a value; a copy, since a later change could put a list into itself."""
+    return copy.deepcopy(rng.choice(VALUES))
+
+
 def deep(rng: random.Random) -> Any:
     """Lists in lists."""
     value: Any = []
@@ -101,9 +107,9 @@ def damage_record(rng: random.Random, path: Path) -> None:
         return
     content = json.loads(path.read_text())
     if rng.random() < 0.05:
-        content = rng.choice([*VALUES, deep(rng)])
+        content = some_value(rng) if rng.random() < 0.95 else deep(rng)
     else:
-        changed(rng, content, lambda value: deep(rng) if rng.random() < 0.05 else rng.choice(VALUES))
+        changed(rng, content, lambda value: deep(rng) if rng.random() < 0.05 else some_value(rng))
     path.write_text(json.dumps(content))
 
 
@@ -120,7 +126,7 @@ def damage_checkpoint(rng: random.Random, path: Path) -> None:
         def value(before: Any) -> Any:
             if isinstance(before, torch.Tensor) and rng.random() < 0.8:
                 return rng.choice(TENSORS)(before)
-            return rng.choice([*VALUES, [[[[[1]]]]], torch.zeros(3)])
+            return copy.deepcopy(rng.choice([*VALUES, [[[[[1]]]]], torch.zeros(3)]))
 
         changed(rng, content, value)
         saved = io.BytesIO()
@@ -165,7 +171,8 @@ def damage_weights(rng: random.Random, path: Path) -> None:
     length = int.from_bytes(whole[:8], "little")
     header, data = json.loads(whole[8 : 8 + length]), bytearray(whole[8 + length :])
     if rng.random() < 0.6:
-        changed(rng, header, lambda value: rng.choice([*VALUES, "F64", "I8", "BF16", "C64", "F8_E5M2", [2**40, 2**40]]))
+        values = [*VALUES, "F64", "I8", "BF16", "C64", "F8_E5M2", [2**40, 2**40]]
+        changed(rng, header, lambda value: copy.deepcopy(rng.choice(values)))
     else:
         numbers = np.frombuffer(data[: len(data) // 4 * 4], np.float32).copy()
         number = rng.choice((np.nan, np.inf, -1, 0, 1e38, 1e-45))

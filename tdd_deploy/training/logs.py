@@ -1,16 +1,17 @@
 """Records of epochs for other programs: a CSV table, and TensorBoard's files."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tdd_deploy.errors import BadFile, MissingDependency
-from tdd_deploy.files import refuse_file, replacing
+from tdd_deploy.errors import MissingDependency
+from tdd_deploy.files import refuse_file, replacing, writing
 from tdd_deploy.text import csv_table
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
+
+REMEDY = "use a folder on a disk with enough space, or leave out `tensorboard`"
 
 
 def write_metrics(path: Path, history: Sequence[Mapping[str, Any]]) -> None:
@@ -40,7 +41,7 @@ class Board:
         """Add the epochs that are not in the files yet."""
         if self._n_shown >= len(history):
             return
-        with self._writing():
+        with writing(self._folder, REMEDY):
             if self._writer is None:
                 self._writer = _writer_class()(str(self._folder), purge_step=self._n_shown + 1)
             for entry in history[self._n_shown :]:
@@ -53,17 +54,8 @@ class Board:
     def close(self) -> None:
         """Finish the file."""
         if self._writer is not None:
-            with self._writing():
+            with writing(self._folder, REMEDY):
                 self._writer.close()
-
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
-        """Turn the errors of TensorBoard's writer into BadFile."""
-        try:
-            yield
-        except OSError as error:
-            remedy = "use a folder on a disk with enough space, or leave out `tensorboard`"
-            raise BadFile(self._folder, f"cannot be written ({error.strerror or error})", remedy) from error
 
 
 def require_tensorboard() -> None:
