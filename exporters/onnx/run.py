@@ -1,6 +1,7 @@
 """Execute an exported model in onnxruntime or OpenVINO, on one thread."""
 
 import importlib
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -30,6 +31,8 @@ def load_runtime(name: str, needed_for: str) -> Any:
     """
     if name not in sys.modules:
         memory.reserve(memory.ONNXRUNTIME, name)
+    # Since 1.29, onnxruntime reports to its vendor from its import on, hashes of models included.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     try:
         return importlib.import_module(name)
     except ImportError as error:

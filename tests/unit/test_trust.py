@@ -1,7 +1,10 @@
 """What docs/trust.md states: each test that it names exists, and no module executes what a file holds."""
 
 import ast
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -42,6 +45,14 @@ def test_no_module_unpickles_or_evaluates_text() -> None:
 )
 def test_the_check_finds_what_it_looks_for(code: str) -> None:
     assert len([*_faults(ast.parse(code))]) == 1
+
+
+def test_onnxruntime_keeps_no_identifier_and_reports_nothing(tmp_path: Path) -> None:
+    kept = {name: value for name, value in os.environ.items() if name != "CI" and not name.startswith("ORT_")}
+    code = "from tdd_deploy.exporters.onnx.run import load_runtime; load_runtime('onnxruntime', 'a test')"
+    places = dict.fromkeys(("HOME", "TMPDIR", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME"), str(tmp_path))
+    subprocess.run([sys.executable, "-c", code], env=kept | places, check=True)
+    assert [*tmp_path.rglob("*")] == []
 
 
 def _faults(tree: ast.AST) -> Iterator[str]:
