@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from tdd_deploy.data import Choice
+from tdd_deploy.errors import BadOption
 from tdd_deploy.files import check_folder, filling, write_json
 from tdd_deploy.options.encoding import Coding, Encoding
 from tdd_deploy.options.execution import Execution
@@ -47,6 +48,8 @@ def simulate(
     """
     if out is not None:
         check_report_folder(out)
+        if execution.record is not None and execution.record.absolute() == out.absolute():
+            raise BadOption("record", str(execution.record), "another path than `out`, which is a folder")
     prices = Prices.of(pricing)
     loaded = load_all(network, data, model=model, encoding=encoding, coding=coding)
     prices.check_baseline(loaded.program, loaded.description)

@@ -33,6 +33,12 @@ def test_a_recording_holds_what_the_reference_computes(run_folder: Path, tmp_pat
     assert [path.name for path in tmp_path.iterdir()] == ["spikes.npz"]
 
 
+def test_a_record_cannot_take_the_place_of_the_folder(run_folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(BadOption, match=r"record must be another path than out"):
+        simulate(run_folder, data="digits", samples=3, out=tmp_path / "a", record=tmp_path / "a")
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("code", ["spike", "auto"])
 def test_every_code_gives_the_same_spikes(code: str, run_folder: Path, tmp_path: Path) -> None:
     for name in ("delta", code):

@@ -88,8 +88,8 @@ def test_the_network_of_a_run_is_its_nir_file_or_that_of_an_ann(tmp_path):
         ({"options": {"method": "ann"}}, ("checkpoint_pt",), "is the run of an ANN"),
         (RECORD, ("checkpoint_pt",), "is an unfinished run without network.nir. Finish it: .* out=.* and resume"),
         (None, ("checkpoint_pt",), "is an unfinished run"),
-        (RECORD, (), "is a folder without network.nir. Name a .nir file"),
-        (None, (), "is a folder without network.nir"),
+        (RECORD, (), "is an unfinished run without network.nir. Finish it: .* out=.* and resume"),
+        (None, (), "is a folder without network.nir. Name a .nir file"),
     ],
 )
 def test_a_folder_without_a_network_is_refused_with_what_to_do(record, files, words, tmp_path):
