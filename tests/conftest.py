@@ -10,8 +10,10 @@ import pytest
 from tdd_deploy.cli import app as cli
 from tests.commands import Call, Called
 
-# A shell lets its background jobs ignore Ctrl-C, and every process that they start: then no test could be interrupted.
+# A shell lets its background jobs ignore Ctrl-C, and nohup lets them ignore SIGHUP, with every process that they start:
+# then no test could be interrupted.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")

@@ -267,7 +267,7 @@ def test_one_of_the_options_is_enough(run_folder: Path) -> None:
     with pytest.raises(BadOptions, match=r"^workers and scheduler cannot be combined\. Choose one of them\.$"):
         simulate(run_folder, data="digits", workers=2, scheduler="tcp://localhost:1")
     for name in ("threads", "workers"):
-        with pytest.raises(BadOptions, match=rf"{name} must be 1 or more \(got 0\)"):
+        with pytest.raises(BadOptions, match=rf"{name} must be 1 (or more|to 1,024) \(got 0\)"):
             simulate(run_folder, data="digits", **{name: 0})
 
 
