@@ -193,12 +193,13 @@ def test_every_worker_without_this_version_is_named(
         "--no-dashboard",
     ]
     processes.append(subprocess.Popen([*dask_[:2], *command], stderr=subprocess.DEVNULL))
-    for name, version in (("without", None), ("other", "0.0.1")):
+    # An editable installation finds modules that a package on PYTHONPATH lacks, so one is there that fails.
+    versions = {"without": "raise ModuleNotFoundError", "other": "__version__ = '0.0.1'"}
+    for name, version in versions.items():
         package = tmp_path / name / "tdd_deploy"
         package.mkdir(parents=True)
         (package / "__init__.py").touch()
-        if version:
-            (package / "version.py").write_text(f"__version__ = {version!r}\n")
+        (package / "version.py").write_text(version)
         command = [f"{dask_[2]}.dask_worker", address, "--no-nanny", "--nthreads", "1", "--no-dashboard"]
         processes.append(
             subprocess.Popen(
