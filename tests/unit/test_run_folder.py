@@ -102,7 +102,7 @@ def test_a_folder_without_a_network_is_refused_with_what_to_do(record, files, wo
 @pytest.mark.parametrize(
     ("files", "is_unfinished"),
     [
-        ((), False),
+        ((), True),
         (("checkpoint_pt",), True),
         (("checkpoint_pt", "network_nir"), False),
         (("checkpoint_pt", "network_onnx"), False),
@@ -110,6 +110,7 @@ def test_a_folder_without_a_network_is_refused_with_what_to_do(record, files, wo
 )
 def test_a_run_is_unfinished_until_it_has_a_network(files, is_unfinished, tmp_path):
     assert run(tmp_path, RECORD, *files).is_unfinished == is_unfinished
+    assert not RunFolder(tmp_path / "none").is_unfinished
 
 
 def test_what_a_run_recorded_is_read_back(tmp_path):
