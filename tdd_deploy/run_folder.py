@@ -153,8 +153,7 @@ class RunFolder:
     @property
     def is_unfinished(self) -> bool:
         """Whether a run was begun here that has no network yet."""
-        is_begun = self.is_begun or self.checkpoint_pt.exists()
-        return is_begun and not (self.network_nir.exists() or self.network_onnx.exists())
+        return self.checkpoint_pt.exists() and not (self.network_nir.exists() or self.network_onnx.exists())
 
     @property
     def is_ann(self) -> bool:

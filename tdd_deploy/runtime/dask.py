@@ -156,7 +156,7 @@ def _reason(error: BaseException) -> str:
         return f"no answer within {CONNECT_S:g} s"
     if isinstance(error, OSError):
         return error.strerror or str(error)
-    return str(error) if isinstance(error, ValueError) else "what answers is no Dask scheduler"
+    return str(error) if isinstance(error, ValueError) else "no Dask scheduler"
 
 
 def in_shards(job: Job, n_samples: int, client: "Client") -> Iterator[Shard]:
