@@ -16,6 +16,7 @@ from tdd_deploy.cli import app, signals
 from tdd_deploy.errors import MissingDependency
 from tests.waiting import wait_until
 
+WAIT_S = 240  # a signal waits while a loop is compiled, and a busy computer takes long for that
 SMALL, SHAPE = Path(__file__).parents[1] / "golden" / "small.nir", (1, 6, 6)
 
 
@@ -46,7 +47,7 @@ def test_a_signal_ends_a_command_and_leaves_nothing(number: int, words: list[str
     with started(words, tmp_path / "out") as process:
         for _ in range(1 if number == signal.SIGINT else 3):  # a second Ctrl-C would cut the clean-up short
             process.send_signal(number)
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=WAIT_S)
     assert (process.returncode, err.strip()) == (130, "tdd-deploy: interrupted")
     assert list((tmp_path / "out").iterdir()) == []
 
@@ -59,7 +60,7 @@ def test_a_command_started_by_nohup_outlives_the_terminal(words: list[str], tmp_
             with pytest.raises(subprocess.TimeoutExpired):
                 process.wait(timeout=0.5)
             process.send_signal(signal.SIGTERM)
-            process.communicate(timeout=60)
+            process.communicate(timeout=WAIT_S)
     finally:
         signal.signal(signal.SIGHUP, before)
     assert process.returncode == 130
