@@ -121,7 +121,7 @@ def filling(folder: Path) -> Iterator[Path]:
 
 @contextmanager
 def _naming(part: Path, folder: Path) -> Iterator[None]:
-    """Let errors name the files of a folder, not those of the hidden one that is filled for it."""
+    """Let errors name files in the user's folder, not in the hidden one that is filled for it."""
     try:
         yield
     except BadFile as error:

@@ -49,7 +49,7 @@ def reserve(needed: int, subject: str, *, taken: int | None = None) -> None:
     Args:
         needed: bytes.
         subject: what needs them.
-        taken: bytes that are taken already; by default those of this process.
+        taken: bytes that are taken already; by default by this process.
 
     Raises:
         TooLittleMemory: the error names the limit.

@@ -365,6 +365,6 @@ def _drawn(title: str, height: float) -> "Iterator[tuple[Axes, _Drawn]]":
         yield figure.subplots(), drawn
         svg = io.StringIO()
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Glyph .* missing")  # the fonts are those of the browser
+            warnings.filterwarnings("ignore", "Glyph .* missing")  # the browser chooses the fonts
             figure.savefig(svg, format="svg", metadata={"Date": None, "Title": visible(title)})
     drawn.svg = re.sub(r"^.*?(?=<svg)", "", svg.getvalue(), flags=re.DOTALL)

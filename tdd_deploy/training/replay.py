@@ -109,7 +109,7 @@ def load_run(folder: Path, program: Program) -> Finished:
 
 
 def _options(recorded: Mapping[str, Any]) -> TrainOptions:
-    """Return the options of a run; refuse a record in which those of the data are damaged, too."""
+    """Return the options of a run; refuse a record whose options of the data are damaged, too."""
     given = {name: value for name, value in TrainOptions.from_json(recorded["options"]).items() if value is not None}
     options = gather(given, LearnedData, TrainOptions)[TrainOptions].checked()
     if any(None in recorded_traces(epoch) for epoch in recorded["epochs"]):

@@ -1,4 +1,4 @@
-"""Blocks of rows: everything is there once, and sums are those of numpy, to the last bit."""
+"""Blocks of rows: everything is there once, and sums equal numpy's to the last bit."""
 
 import numpy as np
 import pytest
