@@ -3,7 +3,7 @@
     .venv/bin/python -m benchmarks.memory [--size 10000] [--only WORD]
 
 The network has one layer of ``size`` x ``size`` float32 weights: 400 MB for 10,000. Each command is executed twice as a
-process of its own: on a network of 8 x 8, whose peak is that of the libraries, and on the large one. The multiple is
+process of its own: on a network of 8 x 8, whose peak comes from the libraries, and on the large one. The multiple is
 the difference divided by the bytes of the weights. A process and the processes that it starts are measured by the
 largest resident set among them. A new process starts with the peak of the one that starts it, so another process makes
 the networks. Writes results/memory.json.

@@ -82,7 +82,7 @@ def test_killed_at_any_file_it_goes_on_to_the_same_bytes(
     """What SIGKILL would leave is copied before and after every renaming, hidden parts included."""
     from tensorboard.summary.writer import event_file_writer
 
-    # TensorBoard reads files of one second in the order of their names, in which 10 stands before 9.
+    # TensorBoard reads files of one second in the order of their names, so 10 comes before 9.
     monkeypatch.setattr(event_file_writer, "_global_uid", event_file_writer.AtomicCounter(1000))
     options = options | KINDS[kind]
     copies: list[Path] = []
