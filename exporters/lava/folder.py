@@ -35,7 +35,7 @@ def digests(folder: Path) -> dict[str, str]:
 
 
 def other_code(bundle: Path) -> list[str]:
-    """List the modules of a bundle that are missing, or differ from those of this version of tdd-deploy."""
+    """List the modules of a bundle that are missing, or differ from this version's modules."""
     return [name for name in digests(BUNDLE) if name.endswith(".py") and not _is_same(bundle / name, BUNDLE / name)]
 
 

@@ -46,7 +46,7 @@ def test_what_is_no_regular_file_is_refused_at_once(read, tmp_path):
         (b'{"a": [1e999]}', "holds a number that is not finite"),
         (b"9223372036854775808", "holds a whole number of more than 64 bits"),
         (b"[-9223372036854775809]", "holds a whole number of more than 64 bits"),
-        (b"1" * 5000, "holds a whole number of more than 64 bits"),  # int() refuses so many digits
+        (b"1" * 5000, "holds a whole number of more than 64 bits"),  # int() refuses this many digits
         (nested(DEEPEST + 1), f"holds tables or lists that are nested more than {DEEPEST} times"),
         (nested(10**5), f"holds tables or lists that are nested more than {DEEPEST} times"),
         (b'{"a": "\\ud800"}', "holds half a character"),

@@ -41,7 +41,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-# A new process starts with the peak of the one that starts it, so a small one stands between it and the tests.
+# A new process inherits the peak of its parent, so a small launcher starts it, and not the process of the tests.
 LAUNCHER = """
 import os, sys
 child = os.posix_spawn(sys.executable, [sys.executable, "-m", "tdd_deploy", *sys.argv[1:]], os.environ)
