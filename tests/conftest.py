@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tdd_deploy.cli import app as cli
+from tdd_deploy.cli import signals
 from tests.commands import Call, Called
 
 # A shell lets its background jobs ignore Ctrl-C, and nohup lets them ignore SIGHUP, with every process that they start:
@@ -24,6 +25,19 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("trained") / "run"
     train(folder, data="digits", method="tet", epochs=1)
     return folder
+
+
+@pytest.fixture
+def handlers() -> Iterator[None]:
+    """Keep the signal handlers of the tests."""
+    numbers = (*signals.SIGNALS, signal.SIGALRM)
+    before, hook = {number: signal.getsignal(number) for number in numbers}, sys.unraisablehook
+    yield
+    signals.stop_repeating()
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    sys.unraisablehook = hook
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture

@@ -1,7 +1,8 @@
 """Execute a batch in the compiled loops: threads take samples; their rasters and counts are put together."""
 
 import math
-from collections.abc import Callable, Collection, Mapping
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 import numba
@@ -22,6 +23,7 @@ from .plan import Planned, potential_of
 from .scatter import Synapses, channel_first, channel_last
 from .tally import Synops, Tally
 
+Part = tuple[int, int]  # samples of a batch: the first, and the first not taken
 Counted = tuple[IntArray, IntArray]  # of a thread: [node, n_steps, count], and samples executed per step
 THREADS = int(numba.config.NUMBA_NUM_THREADS)  # type: ignore[attr-defined]  # the variable, or our cores
 STAGED = 2**23  # bytes of input, laid out for the loops
@@ -145,23 +147,22 @@ class _Run:
         if not (is_whole or self._memories):
             self._memories = [self._planned.memory() for _ in range(self._batch)]
         at_once = min(AT_ONCE, -(-self._batch // n_threads)) if is_whole else 1
-        starts = iter(range(0, self._batch, at_once))
+        parts = [(first, min(first + at_once, self._batch)) for first in range(0, self._batch, at_once)]
 
-        def take_samples() -> Counted:
+        def take_samples(parts: Iterable[Part]) -> Counted:
             plan = self._planned.plan
             counts, n_running = np.zeros((self.counts[..., 0].size, N_COUNTS), np.int64), np.zeros_like(self.n_running)
             with self._planned.lent() as memory:
-                for first in starts:
+                for first, last in parts:
                     if self._decided[first]:
                         continue
-                    last = min(first + at_once, self._batch)
                     samples = (steps.start, steps.stop, first, last, memory if is_whole else self._memories[first])
                     raster = (self._at, self._spikes, self._numbers)
                     is_decided = kernels.run(plan, inputs, *samples, *raster, *self._deciding, counts, n_running)
                     self._decided[first] = is_decided and not is_whole
             return counts.reshape(self.counts.shape), n_running
 
-        for counts, n_running in _in_threads(take_samples, n_threads):
+        for counts, n_running in _in_threads(take_samples, parts, n_threads):
             self.counts += counts
             self.n_running += n_running
 
@@ -175,10 +176,20 @@ class _Run:
         return first.astype(self._numbers.dtype).reshape(*raster.shape[:2], *shape)
 
 
-def _in_threads(take_samples: Callable[[], Counted], n_threads: int) -> list[Counted]:
-    """Call a function once per thread, this one among them."""
+def _in_threads(take_samples: Callable[[Iterable[Part]], Counted], parts: list[Part], n_threads: int) -> list[Counted]:
+    """Share parts of a batch among threads, this one among them.
+
+    The loops are compiled before other threads begin. A signal while they are compiled can leave llvmlite's lock held
+    by this thread, and the others would wait for it forever.
+    """
     if n_threads == 1:
-        return [take_samples()]
+        return [take_samples(parts)]
+    take_samples([(0, 0)])
+    shared = iter(parts)
     with ThreadPoolExecutor(n_threads - 1) as pool:
-        others = [pool.submit(take_samples) for _ in range(n_threads - 1)]
-        return [take_samples(), *(other.result() for other in others)]
+        try:
+            others = [pool.submit(take_samples, shared) for _ in range(n_threads - 1)]
+            return [take_samples(shared), *(other.result() for other in others)]
+        except BaseException:
+            deque(shared, maxlen=0)  # the others finish the parts that they have begun
+            raise

@@ -18,7 +18,7 @@ from tdd_deploy.version import __version__
 
 from .console import echo, echo_usage, is_first
 from .flags import with_flags
-from .signals import was_interrupted
+from .signals import stop_repeating, was_interrupted
 from .streams import guarded_streams
 
 # A command lives in the module of its name, and is loaded when it is called.
@@ -102,13 +102,21 @@ def main() -> None:
     sys.exit(code)
 
 
+def _called() -> int:
+    try:
+        code: int = cli.main(standalone_mode=False)
+        sys.stdout.flush()
+    finally:
+        stop_repeating()  # what handles an interruption drops it in the end
+    return code
+
+
 def _run(*, has_stdout: bool) -> int:
     """Run the command line; print errors, and return the exit code."""
     try:
         if not has_stdout:
             raise BadFile("stdout", "is closed", f"redirect it to a file, or to {os.devnull}")
-        code: int = cli.main(standalone_mode=False)
-        sys.stdout.flush()
+        code = _called()
     except click.ClickException as error:
         echo_usage(error)
         code = error.exit_code

@@ -91,7 +91,7 @@ def _prune(
     origin = {"run": str(run), "program": program.digest, "pruning": finished.recorded.get("pruning")}
     rows: list[PrunedRound] = []
     last: Round | None = None
-    stopped = False
+    stopped: BaseException | None = None  # kept to the end: a signal whose exception is dropped comes again
     with appearing(out) as part:
         try:
             for each in rounds_of(finished.network, finished.options, learned.data, options):
@@ -101,12 +101,12 @@ def _prune(
         except (Interrupted, KeyboardInterrupt) as interrupted:
             if last is None or last.number == 0:
                 raise Interrupted("no round was finished, so nothing was written") from interrupted
-            stopped = True
+            stopped = interrupted
         assert last is not None
         pruned = _as_json(origin, options, rows[: last.number + 1])
         _write(RunFolder(part), last, {**finished.recorded, "data": learned.facts, "pruning": pruned})
-    if stopped:
-        raise Interrupted(f"{out} holds the network after round {last.number} of {options.rounds}")
+    if stopped is not None:
+        raise Interrupted(f"{out} holds the network after round {last.number} of {options.rounds}") from stopped
     return {**pruned, "data": learned.facts}
 
 

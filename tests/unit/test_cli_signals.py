@@ -67,16 +67,21 @@ def test_a_command_started_by_nohup_outlives_the_terminal(words: list[str], tmp_
 
 
 DROPPED = """
-import signal, sys, weakref
+import contextlib, signal, sys, weakref
 from tdd_deploy.cli.signals import ignore_while_exiting, end_like_ctrl_c
 
 class Thing: pass
 
 end_like_ctrl_c()
 thing = Thing()
-callback = weakref.ref(thing, lambda _: signal.raise_signal(getattr(signal, sys.argv[1])))
+number = getattr(signal, sys.argv[1])
+callback = weakref.ref(thing, lambda _: signal.raise_signal(number))
 try:
-    del thing
+    if sys.argv[2] == "callback":
+        del thing
+    else:
+        with contextlib.suppress(BaseException):
+            signal.raise_signal(number)
     while True:
         signal.pause()
 except KeyboardInterrupt:
@@ -87,8 +92,11 @@ finally:
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
-def test_a_signal_that_comes_in_a_callback_of_a_weak_reference_ends_the_command_too(name: str) -> None:
-    end = subprocess.run([sys.executable, "-c", DROPPED, name], capture_output=True, text=True, timeout=60, check=False)
+@pytest.mark.parametrize("where", ["callback", "module"])
+def test_a_signal_whose_exception_is_dropped_ends_the_command_too(name: str, where: str) -> None:
+    """Python drops it in the callback of a weak reference, and compiled modules drop what they do not expect."""
+    command = [sys.executable, "-c", DROPPED, name, where]
+    end = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert (end.returncode, end.stdout, end.stderr) == (0, "interrupted\n", "")
 
 
@@ -98,16 +106,6 @@ class Stopped:
     def find_spec(self, name: str, path: object, target: object = None) -> None:
         if name == "tdd_deploy.cli.app":
             raise KeyboardInterrupt
-
-
-@pytest.fixture
-def handlers():
-    """Keep the signal handlers of the tests."""
-    before, hook = {number: signal.getsignal(number) for number in signals.SIGNALS}, sys.unraisablehook
-    yield
-    sys.unraisablehook = hook
-    for number, handler in before.items():
-        signal.signal(number, handler)
 
 
 @pytest.mark.usefixtures("handlers")

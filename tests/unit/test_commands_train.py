@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -111,9 +111,10 @@ def epochs_shown(folder: Path) -> list[int]:
     return [each.step for each in events.Scalars("accuracy")]
 
 
+@pytest.mark.usefixtures("handlers")
 @pytest.mark.parametrize(("number", "every"), [(signal.SIGINT, 1), (signal.SIGTERM, 5), (signal.SIGHUP, 7)])
 def test_interrupted_at_any_file_it_says_so_and_goes_on(
-    number: int, every: int, options: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, handlers: None
+    number: int, every: int, options: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     options = options | KINDS["spiking"]
     td.train(tmp_path / "whole", **options)
@@ -134,6 +135,7 @@ def test_interrupted_at_any_file_it_says_so_and_goes_on(
             try:
                 td.train(run, **options)
             except Interrupted as interrupted:
+                signals.stop_repeating()
                 message = str(interrupted)
         if message is None:  # too late
             assert files(run) == whole
@@ -146,15 +148,6 @@ def test_interrupted_at_any_file_it_says_so_and_goes_on(
         assert not [path for path in run.iterdir() if path.suffix == ".part"]
         assert end(run, options) == whole, events[at]
     assert at >= 2 * (2 + 2 * 3 + 4)
-
-
-@pytest.fixture
-def handlers() -> Iterator[None]:
-    """Keep the signal handlers of the tests."""
-    before = {number: signal.getsignal(number) for number in signals.SIGNALS}
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
 
 
 @pytest.mark.parametrize("where", ["_Run", "training_data"])
