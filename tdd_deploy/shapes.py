@@ -54,6 +54,15 @@ class Text:
 
 
 @dataclass(frozen=True)
+class Boolean:
+    """True or false."""
+
+    def fault(self, found: object) -> Violation | None:
+        """Describe a value that is neither."""
+        return None if isinstance(found, bool) else Violation("", shown(found), "true or false")
+
+
+@dataclass(frozen=True)
 class Maybe:
     """A value of a shape, or null."""
 
@@ -122,6 +131,7 @@ POSITIVE = Number(least=1, whole=True)
 FRACTION = Number(least=0, most=1)
 NUMBER = Number()
 TEXT = Text()
+BOOLEAN = Boolean()
 
 
 def fault_in(found: object, shape: Shape, contradictions: Callable[[Any], Iterable[str]] = lambda found: ()) -> str:

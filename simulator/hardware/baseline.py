@@ -1,24 +1,24 @@
-"""Compare a spiking network with its ANN baseline: accuracy, price, and the rate at which both cost the same."""
+"""Compare a spiking network with dense networks of the same layers, and find the rate at which both cost the same."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
 from tdd_deploy.errors import Violation
-from tdd_deploy.program import LinearMap, Program
+from tdd_deploy.program import Program
 from tdd_deploy.simulator.counts import Trace
 from tdd_deploy.simulator.engine.scatter import Synapses, ready
 
+from .dense import Bounds, Candidate, Machine, Work
 from .energy import Energy
-from .profiles import Profile
+from .execution import fed_by_input
+from .process import EXIT_COMPARISON, READOUT, Process
 
-CAVEAT = (
-    "an ANN baseline is priced as if each of its MACs were executed on its own, with the memory that the profile "
-    "prices for it: an accelerator that reuses weights and sums, or leaves out zeros, needs less"
-)
-INTEGER_BITS = 8  # of the ANN baseline with which integers are compared
-FIXED = ("updates_active", "updates_idle", "bias_adds")  # counts that do not follow from events
+COMPARABLE = 0.01  # a dense network whose accuracy is further below does not do the same work
+FIXED = ("updates_active", "updates_idle", "bias_adds", READOUT, EXIT_COMPARISON)  # they do not follow from events
 
 
 def disagreements(baseline: Mapping[str, Any], program: Program, data: Mapping[str, Any]) -> Iterator[Violation]:
@@ -52,65 +52,97 @@ def _listed(layers: Mapping[str, int]) -> str:
     return ", ".join(f"{name} ({macs:,} multiplications)" for name, macs in layers.items())
 
 
-def baseline_json(baseline: Mapping[str, Any], split: str, profiles: Sequence[Profile]) -> dict[str, Any]:
-    """Return the results of the baseline on a split, its energy per inference by each profile, and its quantization."""
-    macs = sum(layer["macs"] for layer in baseline["layers"])
+def comparison(
+    program: Program, trace: Trace, energy: Energy, candidates: Sequence[Candidate], *, accuracy: float | None
+) -> dict[str, Any] | None:
+    """Compare a run with every dense machine that could execute its layers; None where a profile prices none.
+
+    The row that leads is the least favorable to spikes among those whose network is as accurate, within ``COMPARABLE``.
+    """
+    if not energy.profile.is_process or not energy.terms:
+        return None
+    process = Process(energy.profile)
+    spiking_pj = energy.dynamic_pj / trace.n_samples
+    growth = _growth(program, trace, energy)
     rows = [
-        {
-            "bits": result["bits"],
-            "accuracy": result["accuracy"],
-            "samples": result["n_samples"],
-            "macs": macs,
-            "effective_macs": sum(result["effective_macs"].values()),
-            "energy_pj": {profile.name: _priced(profile, result["bits"], macs) for profile in profiles},
-        }
-        for result in baseline["results"]
-        if result["split"] == split
+        _row(candidate, machine, machine.energy(work, process), work, spiking_pj, growth)
+        | {"is_comparable": _is_comparable(candidate.accuracy, accuracy)}
+        for candidate in candidates
+        for machine, work in candidate.machines()
     ]
+    order = sorted((i for i, row in enumerate(rows) if row["is_comparable"]), key=lambda i: -rows[i]["ratio"])
     return {
-        "network": baseline["network"],
-        "quantization": baseline["quantization"],
-        "caveat": CAVEAT,
-        "results": rows,
+        "spiking_pj": spiking_pj,
+        "rate": None if growth is None else growth.rate,
+        "least_favorable": order[0] if order else None,
+        "most_favorable": order[-1] if order else None,
+        "rows": rows,
     }
 
 
-def _priced(profile: Profile, bits: int | None, macs: int) -> float | None:
-    """Return the energy of a dense execution, or None where a profile does not price it."""
-    price = profile.mac_pj(bits)
-    return None if price is None else macs * price
+def _is_comparable(dense: float | None, spiking: float | None) -> bool:
+    return dense is None or spiking is None or dense >= spiking - COMPARABLE
 
 
-def break_even(program: Program, trace: Trace, energy: Energy) -> dict[str, Any] | None:
-    """Return the rate of events at which a run costs as much as its ANN baseline; None where that has no price.
+def _row(
+    candidate: Candidate, machine: Machine, dense: Bounds, work: Work, spiking_pj: float, growth: "_Growth | None"
+) -> dict[str, Any]:
+    return {
+        "baseline": candidate.baseline,
+        "sparsity": candidate.sparsity,
+        "accuracy": candidate.accuracy,
+        **asdict(machine),
+        "macs": work.macs,
+        "dense_pj": dense.value_pj,
+        "low_pj": dense.low_pj,
+        "high_pj": dense.high_pj,
+        "ratio": spiking_pj / dense.value_pj,
+        "crossover_rate": None if growth is None else growth.rate_at(dense.value_pj),
+    }
 
-    The cost of events of neurons is assumed to grow with their number; neuron updates, biases, and the cost of the
-    input stay as they were. A rate is events per neuron and time step. It is negative where the latter alone cost
-    more than the baseline.
+
+@dataclass(frozen=True, kw_only=True)
+class _Growth:
+    """How the energy of one inference grows with the rate of events.
+
+    The cost of events of neurons is assumed to grow with their number; neuron updates, biases, the readout, and the
+    cost of the input stay as they were. A rate is events per neuron and time step.
     """
-    macs = int(trace.executed.dense[:, 0].sum() // trace.n_samples)
-    bits = None if energy.profile.arithmetic == "float" else INTEGER_BITS
-    dense_pj = _priced(energy.profile, bits, macs)
-    if dense_pj is None:
-        return None
+
+    rate: float
+    fixed_pj: float
+    growing_pj: float
+
+    def rate_at(self, pj: float) -> float:
+        """Return the rate at which the energy is this; it is negative where what stays costs more."""
+        return self.rate * (pj - self.fixed_pj) / self.growing_pj
+
+
+def _growth(program: Program, trace: Trace, energy: Energy) -> _Growth | None:
+    """Find what grows with the rate of events; None without events."""
     fed = fed_by_input(program)
     after_neurons = np.array([layer.name not in fed for layer in trace.layers])
     of_events = [term for term in energy.terms if not set(term.price.counts) & set(FIXED)]
     grows = sum(float(term.energy_pj[after_neurons].sum()) for term in of_events)
     events = trace.executed.total("events")
-    neurons = sum(int(np.prod(layer.shape)) for layer in program.neuron_layers)
-    slots = neurons * int(trace.n_running.sum())
     if not grows or not events:
         return None
-    factor = (dense_pj * trace.n_samples - (energy.dynamic_pj - grows)) / grows
-    rate = events / slots
-    return {"rate": rate, "break_even_rate": factor * rate, "ann_baseline_pj": dense_pj, "bits": bits}
+    neurons = sum(int(np.prod(layer.shape)) for layer in program.neuron_layers)
+    return _Growth(
+        rate=events / (neurons * int(trace.n_running.sum())),
+        fixed_pj=(energy.dynamic_pj - grows) / trace.n_samples,
+        growing_pj=grows / trace.n_samples,
+    )
 
 
-def fed_by_input(program: Program) -> set[str]:
-    """Return the input, and the linear maps that it reaches before any neuron."""
-    reached = {program.input.name}
-    for node in program.nodes:
-        if isinstance(node, LinearMap) and any(e.source in reached for e in program.incoming[node.name]):
-            reached.add(node.name)
-    return reached
+def dense_work(program: Program) -> Work:
+    """Return what the layers of a program would need in a dense execution."""
+    maps = {node.name: ready(node, program.in_shape(node.name)) for node in program.linear_maps}
+    weighted = {name: synapses for name, synapses in maps.items() if isinstance(synapses, Synapses)}
+    return Work(
+        macs=sum(synapses.dense for synapses in weighted.values()),
+        weights=sum(program[name].weight.size for name in weighted),
+        inputs=sum(math.prod(program.in_shape(name)) for name in weighted),
+        outputs=sum(math.prod(program.shapes[name]) for name in weighted),
+        biases=sum(synapses.bias_adds for synapses in weighted.values()),
+    )

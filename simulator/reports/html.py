@@ -14,14 +14,16 @@ from .pictures import require as require_matplotlib
 from .report import mean_text
 from .tables import (
     binned_line,
-    break_even_lines,
     by_ann_baseline,
     by_placement,
     by_profile,
     cell_text,
+    energy_lines,
     input_lines,
     output_lines,
     range_text,
+    significant,
+    verdict_lines,
 )
 
 if TYPE_CHECKING:
@@ -64,7 +66,9 @@ def write_html(path: Path, report: Mapping[str, Any]) -> None:
         ends=ends,
         binned_line=binned_line,
         inputs=list(input_lines(report["data"])),
-        break_even=list(break_even_lines(report)),
+        verdicts=list(verdict_lines(report)),
+        energy=list(energy_lines(report)) if report["energy"] else [],
+        significant=significant,
         output=list(output_lines(report)),
     )
     with replacing(path) as part:

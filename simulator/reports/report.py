@@ -15,7 +15,8 @@ from tdd_deploy.program import NeuronLayer, Program, with_potential_output
 from tdd_deploy.program.rounding import PIXELS, SPIKES, rounding_receivers_of
 from tdd_deploy.simulator.arithmetic import NumberArray
 from tdd_deploy.simulator.counts import FIELDS, Counts, Trace
-from tdd_deploy.simulator.hardware.baseline import baseline_json, break_even, fed_by_input
+from tdd_deploy.simulator.hardware.baseline import comparison, dense_work, fed_by_input
+from tdd_deploy.simulator.hardware.dense import Candidate
 from tdd_deploy.simulator.hardware.energy import UNPLACED, Energy, Seconds, price_counts
 from tdd_deploy.simulator.hardware.placement import Placement, placement_json
 from tdd_deploy.simulator.hardware.profiles import Profile
@@ -28,7 +29,7 @@ from .summary import Columns, Summary, flat, summarize, to_frame
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 GIVEN = "the time per step that was given"
 BY_CODE = ("events", "input_events", "synops_effective", "synops_stored", "acs", "macs", "bias_adds", *COSTS)
 
@@ -55,7 +56,8 @@ class Simulation:
     placement: Placement | None = None  # by which messages were counted
     caveats: tuple[str, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)  # as they were given, for people
-    baseline: Mapping[str, Any] | None = None  # what training with the method ann measured of its ANN baseline
+    baselines: tuple[Mapping[str, Any], ...] = ()  # as training with the method ann measured them
+    models: Mapping[str, float] = field(default_factory=dict)  # dynamic energy in pJ by each profile with prices
     early_exit: float | None = None  # the margin
     constant_output: NumberArray | None = None  # the output, if it is the same in all samples and time steps
     # [n_samples, n_classes], summed over time steps; None for other shapes, and above 16 million numbers
@@ -141,7 +143,9 @@ class Simulation:
             },
             "energy": None if self.energy is None else _energy_json(self.energy.executed),
             "energies": [self._short_json(priced) for priced in self.energies],
-            "baseline": self._baseline_json(),
+            "models": [{"profile": name, "dynamic_pj": pj} for name, pj in self.models.items()],
+            "dense_work": asdict(dense_work(self.program)),
+            "baselines": list(self.baselines),
         }
 
     @property
@@ -199,13 +203,15 @@ class Simulation:
             **_sums(priced.executed),
             **codes,
             "points": [vars(point) for point in profile.points],
-            "break_even": break_even(self.program, self.trace, priced.executed),
+            "comparison": comparison(
+                self.program, self.trace, priced.executed, self._candidates(), accuracy=self.accuracy
+            ),
         }
 
-    def _baseline_json(self) -> dict[str, Any] | None:
-        if self.baseline is None:
-            return None
-        return baseline_json(self.baseline, self.data["split"], [priced.executed.profile for priced in self.energies])
+    def _candidates(self) -> tuple[Candidate, ...]:
+        """Return the dense networks to compare with: trained ones, or else the same layers without a training."""
+        trained = Candidate.trained(self.baselines, self.data["split"])
+        return trained or Candidate.untrained(dense_work(self.program), len(self.trace.n_running))
 
     def _rounding(self) -> tuple[str, ...]:
         """Find layers whose currents can round, for the inputs of this run."""

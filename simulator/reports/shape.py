@@ -4,12 +4,12 @@ from collections.abc import Iterator
 from typing import Any
 
 from tdd_deploy.shapes import (
+    BOOLEAN,
     COUNT,
     FRACTION,
     NUMBER,
     POSITIVE,
     TEXT,
-    Each,
     ListOf,
     Maybe,
     Number,
@@ -37,12 +37,20 @@ _BLOCK: dict[str, Shape] = {
     "shape": ListOf(POSITIVE),
     "load": Table(dict.fromkeys(("neurons", "synapse_bits", "axons_in", "axons_out", "destinations"), COUNT)),
 }
-_RESULT: dict[str, Shape] = {
-    "bits": Maybe(POSITIVE),
-    "accuracy": FRACTION,
-    "samples": POSITIVE,
-    "macs": COUNT,
-    "energy_pj": Each(Maybe(NUMBER)),
+_DENSE: dict[str, Shape] = {
+    "baseline": Maybe(COUNT),
+    "dataflow": TEXT,
+    "sparsity": FRACTION,
+    "accuracy": Maybe(FRACTION),
+    "skips_zeros": BOOLEAN,
+    **dict.fromkeys(("weight_bits", "activation_bits"), Maybe(POSITIVE)),
+    **dict.fromkeys(("macs", "ratio"), NUMBER),
+    "crossover_rate": Maybe(NUMBER),
+}
+_COMPARISON: dict[str, Shape] = {
+    "rate": Maybe(NUMBER),
+    **dict.fromkeys(("least_favorable", "most_favorable"), Maybe(COUNT)),
+    "rows": ListOf(Table(_DENSE)),
 }
 REPORT = Table(
     {
@@ -54,8 +62,10 @@ REPORT = Table(
         "placement": Maybe(Table({"blocks": ListOf(Table(_BLOCK))})),
         "totals": Table({"samples": POSITIVE, **_ROW}),
         "energy": Maybe(Table({"terms": ListOf(Table(_TERM)), "not_priced": ListOf(TEXT)})),
-        "energies": ListOf(Table({"profile": TEXT, **dict.fromkeys(_SUMS, Maybe(NUMBER))})),
-        "baseline": Maybe(Table({"results": ListOf(Table(_RESULT))})),
+        "models": ListOf(Table({"dynamic_pj": NUMBER})),
+        "energies": ListOf(
+            Table({"profile": TEXT, "comparison": Maybe(Table(_COMPARISON)), **dict.fromkeys(_SUMS, Maybe(NUMBER))})
+        ),
     }
 )
 
@@ -66,12 +76,12 @@ def report_fault(report: Any) -> str:
 
 
 def _contradictions(report: Any) -> Iterator[str]:
-    """Yield each bound without the other one, and each missing price of a baseline."""
+    """Yield each bound without the other one, and each row that is not there."""
     for i, energy in enumerate(report["energies"]):
         for low, high in (("low_pj", "high_pj"), ("static_low_pj", "static_high_pj")):
             if (energy[low] is None) != (energy[high] is None):
                 yield f"energies[{i}] has only one of {low} and {high}"
-    for i, row in enumerate(report["baseline"]["results"] if report["baseline"] else ()):
-        for energy in report["energies"]:
-            if energy["profile"] not in row["energy_pj"]:
-                yield f"baseline.results[{i}].energy_pj lacks {shown(energy['profile'])}"
+        found = energy["comparison"]
+        for key in ("least_favorable", "most_favorable"):
+            if found and found[key] is not None and found[key] >= len(found["rows"]):
+                yield f"energies[{i}].comparison.{key} names row {shown(found[key])} of {len(found['rows'])}"

@@ -1,17 +1,21 @@
 """Make tables of finished reports, for papers, in Markdown, CSV and LaTeX. Figures are means over samples."""
 
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from tdd_deploy.options.vocabulary import Row, TableFormat
+from tdd_deploy.simulator.hardware.dense import DATAFLOWS
 from tdd_deploy.text import csv_lines, visible
 
 Cell = str | float | None
 Report = Mapping[str, Any]  # what Simulation.as_json gave
 
 PJ_PER_NJ = 1e3
+PRUNED = 0.01  # a network with fewer zeros among its weights was not pruned
+MACHINES = tuple((dataflow, skips) for skips in (False, True) for dataflow in DATAFLOWS)
 LATEX = {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
@@ -84,23 +88,36 @@ def by_placement(report: Report) -> Table:
 
 
 def by_ann_baseline(report: Report) -> Table:
-    """A row for the network in each code, and for its ANN baseline in each number format; energies in nJ per sample."""
-    n, totals = report["totals"]["samples"], report["totals"]
-    accuracy = None if report["accuracy"] is None else 100 * report["accuracy"]
-    names = [energy["profile"] for energy in report["energies"]]
+    """A row per dense network and pair of widths, for each process: what spikes cost, as a multiple of its cost."""
     rows: list[tuple[Cell, ...]] = []
-    for label, counts, key in (
-        (f"this, {report['program']['code']} code", totals, "dynamic_pj"),
-        ("this, plain spikes", totals["spike_code"], "spike_code_pj"),
-    ):
-        energies = (_nj(energy[key], n) for energy in report["energies"])
-        rows.append((label, accuracy, n, counts["synops_effective"] / n, *energies))
-    for row in report["baseline"]["results"] if report["baseline"] else ():
-        label = f"ANN baseline, {'floats' if row['bits'] is None else str(row['bits']) + ' bits'}"
-        energies = (_nj(row["energy_pj"][name], 1) for name in names)
-        rows.append((label, 100 * row["accuracy"], row["samples"], row["macs"], *energies))
-    head = ("network", "accuracy, %", "samples", "operations", *(f"nJ, {name}" for name in names))
+    for energy, found in _compared(report):
+        networks: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
+        for row in found["rows"]:
+            networks.setdefault((row["baseline"], row["weight_bits"], row["activation_bits"]), []).append(row)
+        for machines in networks.values():
+            first, ratios = machines[0], {(row["dataflow"], row["skips_zeros"]): row["ratio"] for row in machines}
+            macs = {row["skips_zeros"]: row["macs"] for row in machines}
+            accuracy = None if first["accuracy"] is None else 100 * first["accuracy"]
+            cells = (accuracy, macs[False], macs.get(True), *(ratios.get(key) for key in MACHINES))
+            rows.append((energy["profile"], _network_text(first), *cells))
+    names = (f"{dataflow}{', zeros skipped' if skips else ''}" for dataflow, skips in MACHINES)
+    head = ("profile", "dense network", "accuracy, %", "MACs", "of nonzero numbers", *names)
     return Table(head, tuple(rows))
+
+
+def _compared(report: Report) -> Iterator[tuple[Mapping[str, Any], Mapping[str, Any]]]:
+    for energy in report["energies"]:
+        if energy["comparison"]:
+            yield energy, energy["comparison"]
+
+
+def _network_text(row: Mapping[str, Any]) -> str:
+    """Describe a dense network: its widths, and how much of it was pruned."""
+    weights, values = row["weight_bits"], row["activation_bits"]
+    widths = "floats" if weights is None else f"{weights} bits"
+    if values != weights:
+        widths = f"{weights}-bit weights, {values}-bit activations"
+    return f"{widths}, {row['sparsity']:.0%} pruned" if row["sparsity"] >= PRUNED else widths
 
 
 def by_placed_layer(placement: Mapping[str, Any]) -> Table:
@@ -132,19 +149,73 @@ def side_by_side(reports: Mapping[str, Report]) -> Table:
     return Table(("", *reports), rows)
 
 
-def break_even_lines(report: Report) -> Iterator[str]:
-    """State, by profile, up to how many events a network costs less than its ANN baseline."""
-    for energy in report["energies"]:
-        if energy["break_even"]:
-            found = energy["break_even"]
-            limit, bits = found["break_even_rate"], found["bits"]
-            baseline = f"its ANN baseline in {'floats' if bits is None else f'{bits} bits'}"
-            verdict = f"it costs less than {baseline} up to {limit:.2%}"
-            if limit > 1:
-                verdict = f"it costs less than {baseline} at any rate"
-            elif limit <= 0:
-                verdict = f"neuron updates and the input alone cost more than {baseline}"
-            yield f"{energy['profile']}: {found['rate']:.2%} events per neuron and time step; {verdict}"
+def verdict_lines(report: Report) -> Iterator[str]:
+    """State, by process, what spikes cost beside the strongest and the weakest dense machine, and where they pay."""
+    for energy, found in _compared(report):
+        if found["least_favorable"] is None:
+            yield f"{energy['profile']}: no dense network of these layers is as accurate"
+            continue
+        worst, best = (found["rows"][found[key]] for key in ("least_favorable", "most_favorable"))
+        line = f"{energy['profile']}: spikes cost {significant(worst['ratio'])} times as much as {_machine_text(worst)}"
+        if worst["ratio"] != best["ratio"]:
+            line += f", and {significant(best['ratio'])} times as much as {_machine_text(best)}"
+        yield line
+        if found["rate"] is not None:
+            limits = [_rate_text(row["crossover_rate"]) for row in (worst, best)]
+            yield (
+                f"  {found['rate']:.2%} of neurons send an event per time step; both would cost the same at "
+                f"{limits[0]}" + (f" and at {limits[1]}" if limits[1] != limits[0] else "")
+            )
+
+
+def _machine_text(row: Mapping[str, Any]) -> str:
+    parts = [_network_text(row), f"dataflow {row['dataflow']}"]
+    if row["skips_zeros"]:
+        parts.append("zeros skipped")
+    if row["accuracy"] is not None:
+        parts.append(f"accuracy {row['accuracy']:.1%}")
+    return f"a dense network ({', '.join(parts)})"
+
+
+def _rate_text(rate: float) -> str:
+    return "no rate, since what stays costs more" if rate <= 0 else "any rate" if rate > 1 else f"{rate:.2%}"
+
+
+def significant(figure: float, digits: int = 2) -> str:
+    """Format a figure with so many significant digits."""
+    if figure == 0:
+        return "0"
+    shift = digits - 1 - math.floor(math.log10(abs(figure)))
+    return f"{round(figure, shift):,.{max(0, shift)}f}"
+
+
+def energy_lines(report: Report) -> Iterator[str]:
+    """State the dynamic energy by the first profile, over its sources, and over all models."""
+    energy, n = report["energy"], report["totals"]["samples"]
+    if energy["dynamic_pj"] is None:
+        yield "dynamic energy: not priced, since no price of an event is published"
+        return
+    value, low, high = (energy[key] / n / PJ_PER_NJ for key in ("dynamic_pj", "low_pj", "high_pj"))
+    line = f"dynamic energy: {spread_text(value, low, high)} nJ per sample by {energy['profile']}"
+    if low < high:
+        line += f", {span_text(low, high)} over its sources"
+    yield line
+    models = [model["dynamic_pj"] / n / PJ_PER_NJ for model in report["models"]]
+    if len(models) > 1:
+        yield (
+            f"  {span_text(min(models), max(models))} nJ over {len(models)} models of hardware; docs/energy.md says "
+            "what these numbers do not mean"
+        )
+
+
+def span_text(low: float, high: float) -> str:
+    """Format bounds with two significant digits."""
+    return f"{significant(low)} to {significant(high)}"
+
+
+def spread_text(figure: float, low: float, high: float) -> str:
+    """Format a figure with two significant digits, or three where its sources agree within a tenth."""
+    return significant(figure, 3 if high - low <= abs(figure) / 10 else 2)
 
 
 def as_markdown(table: Table) -> str:

@@ -86,7 +86,7 @@ def _print(simulation: "Simulation", by: str) -> None:
 
 
 def _summary(report: Mapping[str, Any]) -> Iterator[str]:
-    from tdd_deploy.simulator.reports.tables import binned_line, break_even_lines, input_lines, output_lines
+    from tdd_deploy.simulator.reports.tables import binned_line, input_lines, output_lines, verdict_lines
 
     totals, n = report["totals"], report["totals"]["samples"]
     accuracy = "no labels" if report["accuracy"] is None else f"accuracy {report['accuracy']:.1%}"
@@ -111,41 +111,25 @@ def _summary(report: Mapping[str, Any]) -> Iterator[str]:
         saved = totals["saved_by_repeating_input"] / n
         yield f"{saved:,.0f} of the synops saved come only from showing the same image at every step"
     if report["energy"]:
-        yield from _energy_lines(report["energy"], n)
+        yield from _energy_lines(report, n)
         for each in report["energies"]:
             yield from (f"{each['profile']}, {point_line(point)}" for point in each["points"])
-        yield from break_even_lines(report)
-    if report["baseline"]:
-        yield from _baseline_lines(report)
+        yield from verdict_lines(report)
     for line in report["caveats"]:
         yield f"  caveat: {line}"
 
 
-def _energy_lines(energy: Mapping[str, Any], n: int) -> Iterator[str]:
-    def nj(key: str) -> str:
-        return f"{energy[key] / n / 1e3:,.2f}"
+def _energy_lines(report: Mapping[str, Any], n: int) -> Iterator[str]:
+    from tdd_deploy.simulator.reports.tables import energy_lines
 
-    if energy["dynamic_pj"] is None:
-        yield "dynamic energy: not priced, since no price of an event is published"
-    else:
-        yield f"dynamic energy: {nj('dynamic_pj')} nJ per sample ({nj('low_pj')} to {nj('high_pj')} over sources)"
+    energy = report["energy"]
+    yield from energy_lines(report)
     if energy["seconds"]:
         yield from _time_lines(energy, n)
     yield f"  {energy['profile']}: {energy['title']}"
     yield f"  {energy['remark']}"
     for line in energy["not_priced"]:
         yield f"  not priced: {line}"
-
-
-def _baseline_lines(report: Mapping[str, Any]) -> Iterator[str]:
-    """Describe the accuracy and the cost of the ANN baseline."""
-    for row in report["baseline"]["results"]:
-        form = "floats" if row["bits"] is None else f"{row['bits']} bits"
-        costs = [f"{row['macs']:,} MACs"]
-        costs += [f"{pj / 1e3:,.2f} nJ ({name})" for name, pj in row["energy_pj"].items() if pj is not None]
-        accuracy = f"accuracy {row['accuracy']:.1%} on {row['samples']:,} samples"
-        yield f"ANN baseline in {form}: {accuracy}, {', '.join(costs)}"
-    yield f"  {report['baseline']['caveat']}"
 
 
 def _time_lines(energy: Mapping[str, Any], n: int) -> Iterator[str]:

@@ -1,0 +1,162 @@
+"""Price a dense execution of the same layers. Which machine is imagined decides whether spikes cost less."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Any, Literal, Self
+
+from .process import SUM_BITS, WORD, Process
+
+Dataflow = Literal["none", "register-sums", "full-reuse"]
+DATAFLOWS: Mapping[Dataflow, str] = {
+    "none": "every MAC reads its weight and its input, and reads and writes its sum",
+    "register-sums": "every MAC reads its weight and its input, and a register keeps its sum",
+    "full-reuse": "every weight and every input is read once, and registers cost nothing",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """What one inference needs, summed over layers with weights.
+
+    Attributes:
+        macs: multiplications, without those by padding; where zeros are skipped, those of two nonzero numbers.
+        weights: weights to read at least once.
+        inputs: values that layers receive.
+        outputs: values that layers compute.
+        biases: additions of a bias.
+    """
+
+    macs: float
+    weights: int
+    inputs: int
+    outputs: int
+    biases: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bounds:
+    """An energy in pJ, and what it is at the lowest and highest figures."""
+
+    value_pj: float
+    low_pj: float
+    high_pj: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machine:
+    """A machine that executes dense layers one after the other; widths of None are float32."""
+
+    dataflow: Dataflow
+    skips_zeros: bool
+    weight_bits: int | None
+    activation_bits: int | None
+
+    def energy(self, work: Work, process: Process) -> Bounds:
+        """Return the energy of one inference, of the parts that a process has figures for.
+
+        Every output is compared with zero, as ReLU does, and written once. Sums are as wide as those of spiking
+        networks in the same numbers. To read biases costs nothing here.
+        """
+        is_float = self.weight_bits is None
+        weight_bits, value_bits = self.weight_bits or WORD, self.activation_bits or WORD
+        sum_bits = WORD if is_float else SUM_BITS
+        add = process.add(sum_bits, is_float=is_float)
+        multiply = process.multiply(weight_bits, value_bits, is_float=is_float)
+        weight, value, total = (process.access(bits) for bits in (weight_bits, value_bits, sum_bits))
+        parts = [(work.macs, multiply), (work.macs + work.outputs + work.biases, add), (work.outputs, value)]
+        if self.dataflow == "full-reuse":
+            parts += [(work.weights, weight), (work.inputs, value)]
+        else:
+            parts += [(work.macs, weight), (work.macs, value)]
+        if self.dataflow == "none":
+            parts += [(2 * work.macs + work.outputs, total)]
+        priced = [(n, figure) for n, figure in parts if figure is not None]
+        return Bounds(
+            value_pj=sum(n * figure.value_pj for n, figure in priced),
+            low_pj=sum(n * figure.low_pj for n, figure in priced),
+            high_pj=sum(n * figure.high_pj for n, figure in priced),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """A dense network that could do the work of a spiking one, in one pair of widths.
+
+    Attributes:
+        baseline: the place of its training among those that are compared; None for layers without a training.
+        sparsity: the fraction of its weights that are zero.
+        accuracy: on the split that is compared; None where nobody measured it.
+        dense: its work when every product is computed.
+        effective: its work when products with zeros are skipped; None where nobody measured them.
+    """
+
+    baseline: int | None
+    sparsity: float
+    weight_bits: int | None
+    activation_bits: int | None
+    accuracy: float | None
+    dense: Work
+    effective: Work | None
+
+    @classmethod
+    def trained(cls, baselines: Sequence[Mapping[str, Any]], split: str) -> tuple[Self, ...]:
+        """Return what trainings of ANN baselines measured on a split, a candidate per pair of widths."""
+        return tuple(found for i, each in enumerate(baselines) for found in cls._of(i, each, split))
+
+    @classmethod
+    def _of(cls, place: int, baseline: Mapping[str, Any], split: str) -> Iterator[Self]:
+        layers = baseline["layers"]
+
+        def total(key: str) -> int:
+            return sum(layer[key] for layer in layers)
+
+        sizes = {key: total(key) for key in ("inputs", "outputs", "biases")}
+        for result in baseline["results"]:
+            if result["split"] == split:
+                yield cls(
+                    baseline=place,
+                    sparsity=1 - total("nonzero_weights") / total("weights"),
+                    weight_bits=result["weight_bits"],
+                    activation_bits=result["activation_bits"],
+                    accuracy=result["accuracy"],
+                    dense=Work(macs=total("macs"), weights=total("weights"), **sizes),
+                    effective=Work(
+                        macs=sum(result["effective_macs"].values()), weights=total("nonzero_weights"), **sizes
+                    ),
+                )
+
+    @classmethod
+    def untrained(cls, dense: Work, n_steps: int) -> tuple[Self, ...]:
+        """Return candidates with the layers of the spiking network, of no known accuracy."""
+        pairs: list[tuple[int | None, int | None]] = [(None, None), (16, 16), (8, 8), (8, matched_bits(n_steps))]
+        return tuple(
+            cls(
+                baseline=None,
+                sparsity=0.0,
+                weight_bits=w,
+                activation_bits=a,
+                accuracy=None,
+                dense=dense,
+                effective=None,
+            )
+            for w, a in pairs
+        )
+
+    def machines(self) -> Iterator[tuple[Machine, Work]]:
+        """Yield every machine that could execute it, with its work there."""
+        for dataflow, work in product(DATAFLOWS, (self.dense, self.effective)):
+            if work is not None:
+                machine = Machine(
+                    dataflow=dataflow,
+                    skips_zeros=work is self.effective,
+                    weight_bits=self.weight_bits,
+                    activation_bits=self.activation_bits,
+                )
+                yield machine, work
+
+
+def matched_bits(n_steps: int) -> int:
+    """Return the width of an activation that has as many values as spikes in so many time steps: 0 to ``n_steps``."""
+    return math.ceil(math.log2(n_steps + 1))
