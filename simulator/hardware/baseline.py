@@ -6,11 +6,13 @@ from typing import Any
 import numpy as np
 
 from tdd_deploy.errors import Violation
-from tdd_deploy.program import LinearMap, Program
+from tdd_deploy.program import Program
 from tdd_deploy.simulator.counts import Trace
 from tdd_deploy.simulator.engine.scatter import Synapses, ready
 
 from .energy import Energy
+from .execution import fed_by_input
+from .process import EXIT_COMPARISON, READOUT, mac_pj
 from .profiles import Profile
 
 CAVEAT = (
@@ -18,7 +20,13 @@ CAVEAT = (
     "prices for it: an accelerator that reuses weights and sums, or leaves out zeros, needs less"
 )
 INTEGER_BITS = 8  # of the ANN baseline with which integers are compared
-FIXED = ("updates_active", "updates_idle", "bias_adds")  # counts that do not follow from events
+FIXED = (
+    "updates_active",
+    "updates_idle",
+    "bias_adds",
+    READOUT,
+    EXIT_COMPARISON,
+)  # counts that do not follow from events
 
 
 def disagreements(baseline: Mapping[str, Any], program: Program, data: Mapping[str, Any]) -> Iterator[Violation]:
@@ -77,7 +85,7 @@ def baseline_json(baseline: Mapping[str, Any], split: str, profiles: Sequence[Pr
 
 def _priced(profile: Profile, bits: int | None, macs: int) -> float | None:
     """Return the energy of a dense execution, or None where a profile does not price it."""
-    price = profile.mac_pj(bits)
+    price = mac_pj(profile, bits)
     return None if price is None else macs * price
 
 
@@ -89,7 +97,7 @@ def break_even(program: Program, trace: Trace, energy: Energy) -> dict[str, Any]
     more than the baseline.
     """
     macs = int(trace.executed.dense[:, 0].sum() // trace.n_samples)
-    bits = None if energy.profile.arithmetic == "float" else INTEGER_BITS
+    bits = INTEGER_BITS if program.number_format == "integer" else None
     dense_pj = _priced(energy.profile, bits, macs)
     if dense_pj is None:
         return None
@@ -105,12 +113,3 @@ def break_even(program: Program, trace: Trace, energy: Energy) -> dict[str, Any]
     factor = (dense_pj * trace.n_samples - (energy.dynamic_pj - grows)) / grows
     rate = events / slots
     return {"rate": rate, "break_even_rate": factor * rate, "ann_baseline_pj": dense_pj, "bits": bits}
-
-
-def fed_by_input(program: Program) -> set[str]:
-    """Return the input, and the linear maps that it reaches before any neuron."""
-    reached = {program.input.name}
-    for node in program.nodes:
-        if isinstance(node, LinearMap) and any(e.source in reached for e in program.incoming[node.name]):
-            reached.add(node.name)
-    return reached
