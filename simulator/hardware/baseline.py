@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from tdd_deploy.errors import Violation
-from tdd_deploy.program import Program
+from tdd_deploy.program import Conv, Dense, Program, Scale
 from tdd_deploy.simulator.counts import Trace
 from tdd_deploy.simulator.engine.scatter import Synapses, ready
 
-from .dense import Bounds, Candidate, Machine, Work
+from .dense import Bounds, Candidate, Work
 from .energy import Energy
 from .execution import fed_by_input
 from .process import EXIT_COMPARISON, READOUT, Process
@@ -65,8 +65,15 @@ def comparison(
     spiking_pj = energy.dynamic_pj / trace.n_samples
     growth = _growth(program, trace, energy)
     rows = [
-        _row(candidate, machine, machine.energy(work, process), work, spiking_pj, growth)
-        | {"is_comparable": _is_comparable(candidate.accuracy, accuracy)}
+        {
+            "baseline": candidate.baseline,
+            "sparsity": candidate.sparsity,
+            "accuracy": candidate.accuracy,
+            **asdict(machine),
+            "macs": work.macs,
+            **_costs(machine.energy(work, process), spiking_pj, growth),
+            "is_comparable": _is_comparable(candidate.accuracy, accuracy),
+        }
         for candidate in candidates
         for machine, work in candidate.machines()
     ]
@@ -84,15 +91,8 @@ def _is_comparable(dense: float | None, spiking: float | None) -> bool:
     return dense is None or spiking is None or dense >= spiking - COMPARABLE
 
 
-def _row(
-    candidate: Candidate, machine: Machine, dense: Bounds, work: Work, spiking_pj: float, growth: "_Growth | None"
-) -> dict[str, Any]:
+def _costs(dense: Bounds, spiking_pj: float, growth: "_Growth | None") -> dict[str, float | None]:
     return {
-        "baseline": candidate.baseline,
-        "sparsity": candidate.sparsity,
-        "accuracy": candidate.accuracy,
-        **asdict(machine),
-        "macs": work.macs,
         "dense_pj": dense.value_pj,
         "low_pj": dense.low_pj,
         "high_pj": dense.high_pj,
@@ -137,12 +137,13 @@ def _growth(program: Program, trace: Trace, energy: Energy) -> _Growth | None:
 
 def dense_work(program: Program) -> Work:
     """Return what the layers of a program would need in a dense execution."""
-    maps = {node.name: ready(node, program.in_shape(node.name)) for node in program.linear_maps}
-    weighted = {name: synapses for name, synapses in maps.items() if isinstance(synapses, Synapses)}
+    weighted = [node for node in program.linear_maps if isinstance(node, Dense | Conv | Scale)]
+    synapses = [ready(node, program.in_shape(node.name)) for node in weighted]
+    counted = [each for each in synapses if isinstance(each, Synapses)]
     return Work(
-        macs=sum(synapses.dense for synapses in weighted.values()),
-        weights=sum(program[name].weight.size for name in weighted),
-        inputs=sum(math.prod(program.in_shape(name)) for name in weighted),
-        outputs=sum(math.prod(program.shapes[name]) for name in weighted),
-        biases=sum(synapses.bias_adds for synapses in weighted.values()),
+        macs=sum(each.dense for each in counted),
+        weights=sum(node.factor.size if isinstance(node, Scale) else node.weight.size for node in weighted),
+        inputs=sum(math.prod(program.in_shape(node.name)) for node in weighted),
+        outputs=sum(math.prod(program.shapes[node.name]) for node in weighted),
+        biases=sum(each.bias_adds for each in counted),
     )

@@ -1,14 +1,18 @@
 """Price counts: energy in pJ, and a list of what has no price."""
 
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tdd_deploy.simulator.counts import Counts, Layer
+from tdd_deploy.simulator.counts import FIELDS, Counts, IntArray, Layer
 
-from .profiles import Price, Profile
+from .execution import Execution
+from .figures import Price, StaticPower
+from .process import EXIT_COMPARISON, READOUT, prices_of
+from .profiles import Profile
 
 # What a reader may expect in an energy figure: it is listed if no price of the profile covers it.
 COVERAGE = {
@@ -18,7 +22,10 @@ COVERAGE = {
     "bias additions": ("bias_adds",),
     "input events": ("input_events", "messages"),
 }
+# The same for counts that take place in some executions only.
+DERIVED_COVERAGE = {"readout": READOUT, "the comparison of an early exit": EXIT_COMPARISON}
 PJ_PER_MILLIJOULE = 1e9
+NO_TIME = "the time per step is not given (`step_time_s`)"
 UNPLACED = "needs a placement of layers on cores"
 EXCLUDED = "input and output of the chip, host, sensor, loading of weights"
 
@@ -36,7 +43,7 @@ class Term:
     """One price times its count, per layer and time step."""
 
     price: Price
-    count: NDArray[np.int64]  # [n_layers, n_steps]
+    count: IntArray  # [n_layers, n_steps]
 
     @property
     def energy_pj(self) -> NDArray[np.float64]:
@@ -54,7 +61,7 @@ class Energy:
     shape: tuple[int, int]  # n_layers, n_steps
     seconds: Seconds | None  # of all samples, where it is known
     time_basis: str
-    static_mw: float | None  # of all chips
+    static_mw: tuple[float, float] | None  # of all chips, in the states that draw least and most
 
     @cached_property
     def per_cell_pj(self) -> NDArray[np.float64]:
@@ -68,13 +75,17 @@ class Energy:
 
     @property
     def static_low_pj(self) -> float | None:
-        """Static power of all chips times the shortest time; None where one of them is not known."""
-        return None if self.seconds is None else self._static_pj(self.seconds.low)
+        """The least static power of all chips times the shortest time; None where one of them is not known."""
+        if self.static_mw is None or self.seconds is None:
+            return None
+        return PJ_PER_MILLIJOULE * self.static_mw[0] * self.seconds.low
 
     @property
     def static_high_pj(self) -> float | None:
-        """Static power of all chips times the longest time; None where one of them is not known."""
-        return None if self.seconds is None else self._static_pj(self.seconds.high)
+        """The most static power of all chips times the longest time; None where one of them is not known."""
+        if self.static_mw is None or self.seconds is None:
+            return None
+        return PJ_PER_MILLIJOULE * self.static_mw[1] * self.seconds.high
 
     @property
     def low_pj(self) -> float:
@@ -86,15 +97,13 @@ class Energy:
         """Dynamic energy at the highest price that a source gives for each term."""
         return float(sum(term.count.sum() * term.price.high_pj for term in self.terms))
 
-    def _static_pj(self, seconds: float) -> float | None:
-        return None if self.static_mw is None else PJ_PER_MILLIJOULE * self.static_mw * seconds
-
 
 def price_counts(
     counts: Counts,
     layers: tuple[Layer, ...],
     profile: Profile,
     *,
+    execution: Execution,
     seconds: Seconds | None = None,
     time_basis: str = "",
     clock_mhz: float | None = None,
@@ -107,42 +116,64 @@ def price_counts(
         counts: sums over all samples.
         layers: the rows of the counts.
         profile: the prices.
+        execution: the widths of numbers, and counts that follow.
         seconds: the time that the hardware takes for all samples, for its static power.
         time_basis: how this time was found, for people.
         clock_mhz: replaces the clock of the profile.
         n_chips: the chips on which the program was placed while events were counted; None if it was not placed.
         unplaced: why it was not placed.
     """
-    is_placed = n_chips is not None
-    priced = [price for price in profile.prices if is_placed or not price.needs_placement]
-    terms = tuple(Term(price, _count(counts, layers, price)) for price in priced)
-    lines = [] if is_placed else _without_placement(profile, unplaced)
-    lines += _not_priced(profile, clock_mhz=clock_mhz, is_timed=seconds is not None)
+    prices = prices_of(profile, execution.numbers)
+    placed = [price for price in prices if n_chips is not None or not price.needs_placement]
+    known = {**{name: getattr(counts, name) for name in FIELDS}, **execution.derived}
+    terms = tuple(Term(price, _count(known, layers, price)) for price in placed if known.keys() >= set(price.counts))
+    lines = [] if n_chips is not None else _without_placement(prices, unplaced)
+    lines += _uncovered(prices, execution)
+    lines += _static_lines(profile, clock_mhz=clock_mhz, is_timed=seconds is not None)
+    lines += [*profile.not_priced, f"{EXCLUDED}: outside this count"]
     power_mw = profile.static_mw(clock_mhz)
-    static_mw = None if power_mw is None else power_mw * (n_chips or 1)
+    static_mw = None if power_mw is None else (power_mw[0] * (n_chips or 1), power_mw[1] * (n_chips or 1))
     return Energy(profile, terms, tuple(lines), counts.spikes.shape, seconds, time_basis, static_mw)
 
 
-def _without_placement(profile: Profile, why: str) -> list[str]:
-    return [f"{price.term} ({price.value_pj:g} pJ each): {why}" for price in profile.prices if price.needs_placement]
+def _without_placement(prices: Iterable[Price], why: str) -> list[str]:
+    return [f"{price.term} ({price.value_pj:g} pJ each): {why}" for price in prices if price.needs_placement]
 
 
-def _not_priced(profile: Profile, *, clock_mhz: float | None, is_timed: bool) -> list[str]:
-    """Describe, one line each, what the energy leaves out, with or without a placement."""
-    covered = {count for price in profile.prices for count in price.counts}
-    lines = [f"{what}: the profile has no price" for what, counts in COVERAGE.items() if not covered & set(counts)]
-    power_mw = profile.static_mw(clock_mhz)
-    if power_mw is None:
-        lines.append("static power: the profile has none")
+def _uncovered(prices: Iterable[Price], execution: Execution) -> Iterator[str]:
+    """Yield what no price covers, with or without a placement."""
+    covered = {count for price in prices for count in price.counts}
+    for what, counts in COVERAGE.items():
+        if not covered & set(counts):
+            yield f"{what}: the profile has no price"
+    for what, count in DERIVED_COVERAGE.items():
+        if count in execution.derived and count not in covered:
+            yield f"{what}: the profile has no price"
+
+
+def _static_lines(profile: Profile, *, clock_mhz: float | None, is_timed: bool) -> Iterator[str]:
+    """Yield the static power that the energy leaves out."""
+    states = profile.static_states(clock_mhz)
+    if not states:
+        yield "static power: the profile has none"
     elif not is_timed:
-        parts = "; ".join(f"{part.name}, {part.confidence}: {part.source}" for part in profile.static)
-        lines.append(
-            f"static power: {power_mw:g} mW per chip ({parts}); the time per step is not given (`step_time_s`)"
-        )
-    return [*lines, *profile.not_priced, f"{EXCLUDED}: outside this count"]
+        origins = "; ".join(_origin(part) for part in profile.static if not part.is_apart)
+        named = ", ".join(f"{_mw(low, high)} {state}" for state, (low, high) in states.items())
+        yield f"static power per chip: {named} ({origins}); {NO_TIME}"
+    for part in profile.static:
+        if part.is_apart:
+            yield f"{part.state}: {_mw(part.low_mw, part.high_mw)} per chip are apart, and not added ({_origin(part)})"
 
 
-def _count(counts: Counts, layers: tuple[Layer, ...], price: Price) -> NDArray[np.int64]:
+def _mw(low: float, high: float) -> str:
+    return f"{low:g} mW" if low == high else f"{low:g} to {high:g} mW"
+
+
+def _origin(part: StaticPower) -> str:
+    return f"{part.name}, {part.confidence}: {part.source}"
+
+
+def _count(known: Mapping[str, IntArray], layers: tuple[Layer, ...], price: Price) -> IntArray:
     chosen = np.array([not price.layers or layer.kind in price.layers for layer in layers])
-    total = np.sum([getattr(counts, name) for name in price.counts], axis=0)
+    total = np.sum([known[name] for name in price.counts], axis=0)
     return np.where(chosen[:, None], total, 0)

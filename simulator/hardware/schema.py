@@ -12,7 +12,11 @@ from tdd_deploy.errors import BadOption, Violation, any_of, did_you_mean
 
 NUMBER = (int, float)
 MOST = 10**12  # of any figure, in any unit: products with counts stay finite, and positions on a chip in 64 bits
-CONFIDENCES = ("measured", "regression", "simulated", "vendor", "derived", "secondary")
+# What a figure is. "unknown": the texts that quote it do not say how it was found.
+CONFIDENCES = ("measured", "regression", "simulated", "vendor", "derived", "unknown")
+# How a figure was read, the most direct way first: in the publication itself, recomputed from the authors' files, in an
+# abstract or a web page of theirs, in two or more texts that quote it, in one text alone.
+READS = ("primary", "data", "abstract", "quoted", "quoted1")
 
 
 @dataclass(frozen=True)
@@ -66,7 +70,7 @@ def table_violations(where: str, found: Any, keys: Mapping[str, Key]) -> Iterato
         value = found[name]
         values = value if isinstance(value, list) else [value]
         is_short = isinstance(value, list) and len(value) < key.least
-        is_kind = isinstance(value, key.kind) and not isinstance(value, bool)
+        is_kind = isinstance(value, key.kind) and isinstance(value, bool) == (key.kind is bool)
         if is_short or not is_kind or not all(_fits(v, key) for v in values):
             yield Violation(f"{where}{name}", repr(value), allowed(key))
 
@@ -76,6 +80,8 @@ def _fits(value: Any, key: Key) -> bool:
         return value in key.allowed
     if key.kind is list:
         return isinstance(value, str) and value != ""
+    if key.kind is bool:
+        return True
     if isinstance(value, float | int):
         return key.least <= value <= MOST
     return value not in ("", {})
@@ -89,6 +95,8 @@ def allowed(key: Key) -> str:
         return f"{some} {words}".lstrip()
     if key.kind is str:
         return "a text that is not empty"
+    if key.kind is bool:
+        return "true or false"
     if key.kind is dict:
         return "a table that is not empty"
     if key.kind is list:

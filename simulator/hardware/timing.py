@@ -16,6 +16,11 @@ BASIS = (
     "the cores of the busiest layer in each time step, its work shared evenly by them, and the barrier between steps, "
     "at the latencies of the profile; messages on their way are left out, so it is no less than this"
 )
+SERIAL_BASIS = (
+    "one core that executes one operation after the other, at the latencies of the profile; whatever has no published "
+    "latency takes no time here, so it is no less than this"
+)
+STEP_TIME_BASIS = "the only time step at which the static power of the profile holds"
 
 
 def run_time(
@@ -69,3 +74,25 @@ def _maps_before(program: Program, name: str) -> Iterator[str]:
         if isinstance(program[edge.source], LinearMap):
             yield edge.source
             yield from _maps_before(program, edge.source)
+
+
+def serial_time(
+    counts: Counts, n_running: IntArray, *, profile: Profile, clock_mhz: float | None = None
+) -> Seconds | None:
+    """Return how long one core takes that does everything in sequence; None when the profile has no latencies.
+
+    Args:
+        counts: sums over all samples.
+        n_running: samples of each time step.
+        profile: the latencies.
+        clock_mhz: replaces the clock of the profile.
+    """
+    if not profile.latencies:
+        return None
+    low = high = 0.0
+    for latency in profile.latencies:
+        n = sum(counts.total(name) for name in latency.counts) if latency.counts else int(n_running.sum())
+        slower = profile.clock.mhz / clock_mhz if latency.is_of_clock and profile.clock and clock_mhz else 1.0
+        low += n * slower * latency.low_ns
+        high += n * slower * latency.high_ns
+    return Seconds(low * NS, high * NS)

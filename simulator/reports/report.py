@@ -15,12 +15,13 @@ from tdd_deploy.program import NeuronLayer, Program, with_potential_output
 from tdd_deploy.program.rounding import PIXELS, SPIKES, rounding_receivers_of
 from tdd_deploy.simulator.arithmetic import NumberArray
 from tdd_deploy.simulator.counts import FIELDS, Counts, Trace
-from tdd_deploy.simulator.hardware.baseline import comparison, dense_work, fed_by_input
+from tdd_deploy.simulator.hardware.baseline import comparison, dense_work
 from tdd_deploy.simulator.hardware.dense import Candidate
 from tdd_deploy.simulator.hardware.energy import UNPLACED, Energy, Seconds, price_counts
+from tdd_deploy.simulator.hardware.execution import Execution, fed_by_input
 from tdd_deploy.simulator.hardware.placement import Placement, placement_json
 from tdd_deploy.simulator.hardware.profiles import Profile
-from tdd_deploy.simulator.hardware.timing import BASIS, run_time
+from tdd_deploy.simulator.hardware.timing import BASIS, SERIAL_BASIS, STEP_TIME_BASIS, run_time, serial_time
 from tdd_deploy.simulator.routes import COSTS
 from tdd_deploy.text import csv_table
 
@@ -274,6 +275,7 @@ def priced(
     unplaced: str = UNPLACED,
     step_time_s: float | None = None,
     clock_mhz: float | None = None,
+    exits_early: bool = False,
 ) -> Priced:
     """Price a run as executed and in one code throughout.
 
@@ -283,23 +285,33 @@ def priced(
         program: what was executed.
         placement: on the chip of the profile.
         unplaced: why there is none.
-        step_time_s: the time of a step on the hardware; by default, it follows from the latencies of the profile.
+        step_time_s: the time of a step on the hardware; by default, it follows from the profile.
         clock_mhz: replaces the clock of the profile.
+        exits_early: whether samples could end early, so that each step compared the outputs.
     """
 
+    def steps_of(step_s: float) -> Seconds:
+        return Seconds(*[step_s * float(trace.n_running.sum())] * 2)
+
     def price(counts: Counts) -> Energy:
-        seconds = None
+        seconds, basis = None, ""
         if step_time_s is not None:
-            seconds = Seconds(*[step_time_s * float(trace.n_running.sum())] * 2)
+            seconds, basis = steps_of(step_time_s), GIVEN
+        elif profile.step_time is not None:
+            seconds, basis = steps_of(profile.step_time.seconds), STEP_TIME_BASIS
         elif placement is not None:
             rows = trace.layers, trace.n_running
-            seconds = run_time(program, counts, *rows, profile=profile, placement=placement)
+            seconds, basis = run_time(program, counts, *rows, profile=profile, placement=placement), BASIS
+        elif profile.chip is None:
+            seconds = serial_time(counts, trace.n_running, profile=profile, clock_mhz=clock_mhz)
+            basis = SERIAL_BASIS
         return price_counts(
             counts,
             trace.layers,
             profile,
+            execution=Execution.of(program, trace, counts, exits_early=exits_early),
             seconds=seconds,
-            time_basis=BASIS if step_time_s is None else GIVEN,
+            time_basis=basis,
             clock_mhz=clock_mhz,
             n_chips=None if placement is None else placement.n_chips,
             unplaced=unplaced,
@@ -346,6 +358,7 @@ def _energy_json(energy: Energy) -> dict[str, Any]:
                 "high_price_pj": term.price.high_pj,
                 "energy_pj": float(term.energy_pj.sum()),
                 "confidence": term.price.confidence,
+                "read": term.price.read,
                 "source": term.price.source,
                 "range_source": term.price.range_source,
             }

@@ -8,6 +8,14 @@ import click
 from .console import echo_json, json_option, make_table, print_table, say
 from .flags import with_options
 
+HOW_READ = {
+    "primary": "in the publication",
+    "data": "from its authors' files",
+    "abstract": "in its abstract or page",
+    "quoted": "in texts that quote it",
+    "quoted1": "in one text that quotes it",
+}
+
 
 @click.command()
 @click.argument("names", nargs=-1)
@@ -29,13 +37,14 @@ def profiles(names: tuple[str, ...], *, as_json: bool) -> None:
 
 def _print(found: Sequence[Mapping[str, Any]]) -> None:
     """Print a row per profile."""
-    columns = ("profile", "prices", "static power", "measured points", "hardware")
+    columns = ("profile", "prices", "operations", "static power", "measured points", "hardware")
     table = make_table(*columns, left=("profile", "static power", "hardware"))
     rows = []
     for profile in found:
-        static = "" if profile["static_mw"] is None else f"{profile['static_mw']:g} mW"
-        counts = (str(len(profile[kind])) if profile[kind] else "" for kind in ("prices", "points"))
-        rows.append([profile["name"], next(counts), static, next(counts), profile["title"]])
+        static = "" if profile["static_mw"] is None else f"{_span(*profile['static_mw'])} mW"
+        kinds = (("prices",), ("operations", "memories"), ("points",))
+        prices, operations, points = (str(sum(len(profile[part]) for part in kind) or "") for kind in kinds)
+        rows.append([profile["name"], prices, operations, static, points, profile["title"]])
     print_table(table, rows)
 
 
@@ -48,13 +57,28 @@ def _profile_lines(profile: Mapping[str, Any]) -> Iterator[str]:
         low, high = price["low_pj"], price["high_pj"]
         bounds = f" ({low:g} to {high:g}; {price['range_source']})" if low < high else ""
         yield f"  {price['term']}: {price['value_pj']:g} pJ{bounds} for each of {' + '.join(price['counts'])}{layers}"
-        yield f"    {price['confidence']}: {price['source']}"
+        yield f"    {_origin(price)}"
+    for operation in profile["operations"]:
+        yield f"  {operation['name']}: {operation['value_pj']:g} pJ"
+        yield f"    {_origin(operation)}"
+    for memory in profile["memories"]:
+        where = ", off the chip" if memory["is_off_chip"] else ""
+        yield f"  {memory['name']}: {_span(memory['low_pj'], memory['high_pj'])} pJ per {memory['bits']} bits{where}"
+        yield f"    {_origin(memory)}"
     for part in profile["static"]:
         per = " per MHz" if part["is_per_mhz"] else ""
-        yield f"  static, {part['name']}: {part['value_mw']:g} mW{per}"
-        yield f"    {part['confidence']}: {part['source']}"
+        apart = "; apart, not added" if part["is_apart"] else ""
+        power = _span(part["low_mw"], part["high_mw"])
+        yield f"  static, {part['name']}, {part['state']}: {power} mW{per} ({part['scope']}{apart})"
+        yield f"    {_origin(part)}"
+    for latency in profile["latencies"]:
+        counts = f" for each of {' + '.join(latency['counts'])}" if latency["counts"] else " per time step"
+        yield f"  time, {latency['term']}: {_span(latency['low_ns'], latency['high_ns'])} ns{counts}"
+        yield f"    {_origin(latency)}"
     if profile["clock"]:
-        yield f"  clock: {profile['clock']['mhz']:g} MHz ({profile['clock']['source']})"
+        yield f"  clock: {profile['clock']['mhz']:g} MHz ({_origin(profile['clock'])})"
+    if profile["step_time"]:
+        yield f"  time step: {1e3 * profile['step_time']['seconds']:g} ms ({_origin(profile['step_time'])})"
     for point in profile["points"]:
         yield f"  {point_line(point)}"
     for line in profile["not_priced"]:
@@ -63,7 +87,14 @@ def _profile_lines(profile: Mapping[str, Any]) -> Iterator[str]:
 
 def point_line(point: Mapping[str, Any]) -> str:
     """Describe a measured operating point."""
-    low, high = point["low"], point["high"]
-    value = f"{low:g}" if low == high else f"{low:g} to {high:g}"
     scope = point["scope"].replace("_", " ")
-    return f"measured, {point['name']}: {value} {point['unit']}, {scope} ({point['confidence']}: {point['source']})"
+    return f"point, {point['name']}: {_span(point['low'], point['high'])} {point['unit']}, {scope} ({_origin(point)})"
+
+
+def _span(low: float, high: float) -> str:
+    return f"{low:g}" if low == high else f"{low:g} to {high:g}"
+
+
+def _origin(figure: Mapping[str, Any]) -> str:
+    """Describe what a figure is, how it was read, and its source."""
+    return f"{figure['confidence']}, read {HOW_READ[figure['read']]}: {figure['source']}"

@@ -32,7 +32,8 @@ class Prices:
         """Load the profiles and the baseline.
 
         Raises:
-            BadOption: a clock for hardware without one, or profiles of several chips.
+            BadOption: a clock for hardware without one, profiles of several chips, or a time step at which the
+                static power of a profile does not hold.
             TddDeployError: no such profile, or a damaged baseline.
         """
         profiles = tuple(load_profile(name) for name in options.chosen_profiles)
@@ -40,6 +41,10 @@ class Prices:
             names = ", ".join(profile.name for profile in profiles)
             found = f"needs a profile whose static power depends on a clock (got {names})"
             raise BadOption("clock_mhz", found)
+        for profile in profiles:
+            if profile.step_time is not None and options.step_time_s not in (None, profile.step_time.seconds):
+                allowed = f"{profile.step_time.seconds:g}, the only time step at which {profile.name}'s power is known"
+                raise BadOption("step_time_s", f"{options.step_time_s:g}", allowed)
         chips = dict.fromkeys(profile.chip for profile in profiles if profile.chip)
         if len(chips) > 1:
             given = ", ".join(profile.name for profile in profiles if profile.chip)
@@ -104,6 +109,7 @@ def price(simulation: Simulation, prices: Prices, placed: Placed | None = None) 
             unplaced=placed.reason,
             step_time_s=options.step_time_s,
             clock_mhz=options.clock_mhz,
+            exits_early=simulation.early_exit is not None,
         )
         for profile in prices.profiles
     )
@@ -112,7 +118,7 @@ def price(simulation: Simulation, prices: Prices, placed: Placed | None = None) 
         energies=energies,
         placement=placed.placement,
         caveats=_caveats(simulation.program, prices.profiles, simulation.data),
-        baseline=prices.baseline or simulation.baseline,
+        baselines=prices.baselines or simulation.baselines,
         options={**simulation.options, **_recorded(simulation, options)},
     )
 

@@ -14,4 +14,7 @@ def profiles(names: Sequence[str] = ()) -> list[dict[str, Any]]:
         TddDeployError: an unknown name, or a file that is no profile.
     """
     found = [load_profile(name, option="names") for name in names or profile_names()]
-    return [{**asdict(profile), "static_mw": profile.static_mw()} for profile in found]
+    return [
+        {**asdict(profile), "static_states": profile.static_states(), "static_mw": profile.static_mw()}
+        for profile in found
+    ]
