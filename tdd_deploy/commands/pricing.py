@@ -13,9 +13,10 @@ from tdd_deploy.run_folder import RunFolder
 from tdd_deploy.simulator.hardware.baseline import disagreements
 from tdd_deploy.simulator.hardware.check import cannot_run
 from tdd_deploy.simulator.hardware.chips import load_chip
-from tdd_deploy.simulator.hardware.energy import UNPLACED
+from tdd_deploy.simulator.hardware.energy import UNPLACED, price_counts
+from tdd_deploy.simulator.hardware.execution import Execution
 from tdd_deploy.simulator.hardware.placement import Placement, place
-from tdd_deploy.simulator.hardware.profiles import Profile, load_profile
+from tdd_deploy.simulator.hardware.profiles import Profile, load_profile, profile_names
 from tdd_deploy.simulator.reports.report import Simulation, priced
 
 
@@ -116,11 +117,29 @@ def price(simulation: Simulation, prices: Prices, placed: Placed | None = None) 
     return replace(
         simulation,
         energies=energies,
+        models=_models(simulation, placed.placement) if energies else {},
         placement=placed.placement,
         caveats=_caveats(simulation.program, prices.profiles, simulation.data),
         baselines=prices.baselines or simulation.baselines,
         options={**simulation.options, **_recorded(simulation, options)},
     )
+
+
+def _models(simulation: Simulation, placement: Placement | None) -> dict[str, float]:
+    """Price the executed counts by every profile of the package, for the range over models; in pJ.
+
+    Messages are priced only where the network was placed.
+    """
+    trace, program = simulation.trace, simulation.program
+    execution = Execution.of(program, trace, trace.executed, exits_early=simulation.early_exit is not None)
+    found = {}
+    for profile in map(load_profile, profile_names()):
+        is_placed = placement is not None and placement.chip.name == profile.chip
+        n_chips = placement.n_chips if placement is not None and is_placed else None
+        energy = price_counts(trace.executed, trace.layers, profile, execution=execution, n_chips=n_chips)
+        if energy.terms:
+            found[profile.name] = energy.dynamic_pj
+    return found
 
 
 def _recorded(simulation: Simulation, options: Pricing) -> dict[str, Any]:
