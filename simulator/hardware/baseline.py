@@ -57,27 +57,30 @@ def baseline_json(baseline: Mapping[str, Any], split: str, profiles: Sequence[Pr
     macs = sum(layer["macs"] for layer in baseline["layers"])
     rows = [
         {
-            "bits": result["bits"],
+            "weight_bits": result["weight_bits"],
+            "activation_bits": result["activation_bits"],
             "accuracy": result["accuracy"],
             "samples": result["n_samples"],
             "macs": macs,
             "effective_macs": sum(result["effective_macs"].values()),
-            "energy_pj": {profile.name: _priced(profile, result["bits"], macs) for profile in profiles},
+            "energy_pj": {profile.name: _priced(profile, result, macs) for profile in profiles},
         }
         for result in baseline["results"]
         if result["split"] == split
     ]
     return {
         "network": baseline["network"],
+        "sparsity": baseline["sparsity"],
         "quantization": baseline["quantization"],
         "caveat": CAVEAT,
         "results": rows,
     }
 
 
-def _priced(profile: Profile, bits: int | None, macs: int) -> float | None:
+def _priced(profile: Profile, widths: Mapping[str, Any], macs: int) -> float | None:
     """Return the energy of a dense execution, or None where a profile does not price it."""
-    price = profile.mac_pj(bits)
+    bits = widths["weight_bits"]
+    price = profile.mac_pj(bits) if bits == widths["activation_bits"] else None
     return None if price is None else macs * price
 
 
@@ -90,7 +93,7 @@ def break_even(program: Program, trace: Trace, energy: Energy) -> dict[str, Any]
     """
     macs = int(trace.executed.dense[:, 0].sum() // trace.n_samples)
     bits = None if energy.profile.arithmetic == "float" else INTEGER_BITS
-    dense_pj = _priced(energy.profile, bits, macs)
+    dense_pj = _priced(energy.profile, {"weight_bits": bits, "activation_bits": bits}, macs)
     if dense_pj is None:
         return None
     fed = fed_by_input(program)

@@ -28,7 +28,7 @@ from .summary import Columns, Summary, flat, summarize, to_frame
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 GIVEN = "the time per step that was given"
 BY_CODE = ("events", "input_events", "synops_effective", "synops_stored", "acs", "macs", "bias_adds", *COSTS)
 
@@ -55,7 +55,7 @@ class Simulation:
     placement: Placement | None = None  # by which messages were counted
     caveats: tuple[str, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)  # as they were given, for people
-    baseline: Mapping[str, Any] | None = None  # what training with the method ann measured of its ANN baseline
+    baselines: tuple[Mapping[str, Any], ...] = ()  # as training with the method ann measured them
     early_exit: float | None = None  # the margin
     constant_output: NumberArray | None = None  # the output, if it is the same in all samples and time steps
     # [n_samples, n_classes], summed over time steps; None for other shapes, and above 16 million numbers
@@ -141,7 +141,7 @@ class Simulation:
             },
             "energy": None if self.energy is None else _energy_json(self.energy.executed),
             "energies": [self._short_json(priced) for priced in self.energies],
-            "baseline": self._baseline_json(),
+            "baselines": self._baselines_json(),
         }
 
     @property
@@ -202,10 +202,9 @@ class Simulation:
             "break_even": break_even(self.program, self.trace, priced.executed),
         }
 
-    def _baseline_json(self) -> dict[str, Any] | None:
-        if self.baseline is None:
-            return None
-        return baseline_json(self.baseline, self.data["split"], [priced.executed.profile for priced in self.energies])
+    def _baselines_json(self) -> list[dict[str, Any]]:
+        profiles = [priced.executed.profile for priced in self.energies]
+        return [baseline_json(baseline, self.data["split"], profiles) for baseline in self.baselines]
 
     def _rounding(self) -> tuple[str, ...]:
         """Find layers whose currents can round, for the inputs of this run."""

@@ -38,7 +38,8 @@ _BLOCK: dict[str, Shape] = {
     "load": Table(dict.fromkeys(("neurons", "synapse_bits", "axons_in", "axons_out", "destinations"), COUNT)),
 }
 _RESULT: dict[str, Shape] = {
-    "bits": Maybe(POSITIVE),
+    "weight_bits": Maybe(POSITIVE),
+    "activation_bits": Maybe(POSITIVE),
     "accuracy": FRACTION,
     "samples": POSITIVE,
     "macs": COUNT,
@@ -55,7 +56,7 @@ REPORT = Table(
         "totals": Table({"samples": POSITIVE, **_ROW}),
         "energy": Maybe(Table({"terms": ListOf(Table(_TERM)), "not_priced": ListOf(TEXT)})),
         "energies": ListOf(Table({"profile": TEXT, **dict.fromkeys(_SUMS, Maybe(NUMBER))})),
-        "baseline": Maybe(Table({"results": ListOf(Table(_RESULT))})),
+        "baselines": ListOf(Table({"sparsity": FRACTION, "results": ListOf(Table(_RESULT))})),
     }
 )
 
@@ -71,7 +72,8 @@ def _contradictions(report: Any) -> Iterator[str]:
         for low, high in (("low_pj", "high_pj"), ("static_low_pj", "static_high_pj")):
             if (energy[low] is None) != (energy[high] is None):
                 yield f"energies[{i}] has only one of {low} and {high}"
-    for i, row in enumerate(report["baseline"]["results"] if report["baseline"] else ()):
-        for energy in report["energies"]:
-            if energy["profile"] not in row["energy_pj"]:
-                yield f"baseline.results[{i}].energy_pj lacks {shown(energy['profile'])}"
+    for i, baseline in enumerate(report["baselines"]):
+        for j, row in enumerate(baseline["results"]):
+            for energy in report["energies"]:
+                if energy["profile"] not in row["energy_pj"]:
+                    yield f"baselines[{i}].results[{j}].energy_pj lacks {shown(energy['profile'])}"

@@ -84,7 +84,7 @@ def by_placement(report: Report) -> Table:
 
 
 def by_ann_baseline(report: Report) -> Table:
-    """A row for the network in each code, and for its ANN baseline in each number format; energies in nJ per sample."""
+    """A row for the network in each code, and per number format of each ANN baseline; energies in nJ per sample."""
     n, totals = report["totals"]["samples"], report["totals"]
     accuracy = None if report["accuracy"] is None else 100 * report["accuracy"]
     names = [energy["profile"] for energy in report["energies"]]
@@ -95,12 +95,26 @@ def by_ann_baseline(report: Report) -> Table:
     ):
         energies = (_nj(energy[key], n) for energy in report["energies"])
         rows.append((label, accuracy, n, counts["synops_effective"] / n, *energies))
-    for row in report["baseline"]["results"] if report["baseline"] else ():
-        label = f"ANN baseline, {'floats' if row['bits'] is None else str(row['bits']) + ' bits'}"
-        energies = (_nj(row["energy_pj"][name], 1) for name in names)
-        rows.append((label, 100 * row["accuracy"], row["samples"], row["macs"], *energies))
+    for baseline in report["baselines"]:
+        for row in baseline["results"]:
+            label = f"{baseline_text(baseline)}, {widths_text(row)}"
+            energies = (_nj(row["energy_pj"][name], 1) for name in names)
+            rows.append((label, 100 * row["accuracy"], row["samples"], row["macs"], *energies))
     head = ("network", "accuracy, %", "samples", "operations", *(f"nJ, {name}" for name in names))
     return Table(head, tuple(rows))
+
+
+def baseline_text(baseline: Mapping[str, Any]) -> str:
+    """Name an ANN baseline by the fraction of weights that was removed."""
+    return f"ANN baseline, {100 * baseline['sparsity']:.4g}% pruned" if baseline["sparsity"] else "ANN baseline"
+
+
+def widths_text(widths: Mapping[str, Any]) -> str:
+    """Describe the number format of an ANN."""
+    weights, activations = widths["weight_bits"], widths["activation_bits"]
+    if weights is None:
+        return "floats"
+    return f"{weights} bits" if weights == activations else f"{weights}-bit weights and {activations}-bit activations"
 
 
 def by_placed_layer(placement: Mapping[str, Any]) -> Table:

@@ -115,8 +115,7 @@ def _summary(report: Mapping[str, Any]) -> Iterator[str]:
         for each in report["energies"]:
             yield from (f"{each['profile']}, {point_line(point)}" for point in each["points"])
         yield from break_even_lines(report)
-    if report["baseline"]:
-        yield from _baseline_lines(report)
+    yield from _baseline_lines(report)
     for line in report["caveats"]:
         yield f"  caveat: {line}"
 
@@ -138,14 +137,17 @@ def _energy_lines(energy: Mapping[str, Any], n: int) -> Iterator[str]:
 
 
 def _baseline_lines(report: Mapping[str, Any]) -> Iterator[str]:
-    """Describe the accuracy and the cost of the ANN baseline."""
-    for row in report["baseline"]["results"]:
-        form = "floats" if row["bits"] is None else f"{row['bits']} bits"
-        costs = [f"{row['macs']:,} MACs"]
-        costs += [f"{pj / 1e3:,.2f} nJ ({name})" for name, pj in row["energy_pj"].items() if pj is not None]
-        accuracy = f"accuracy {row['accuracy']:.1%} on {row['samples']:,} samples"
-        yield f"ANN baseline in {form}: {accuracy}, {', '.join(costs)}"
-    yield f"  {report['baseline']['caveat']}"
+    """Describe the accuracy and the cost of the ANN baselines."""
+    from tdd_deploy.simulator.reports.tables import baseline_text, widths_text
+
+    for baseline in report["baselines"]:
+        for row in baseline["results"]:
+            costs = [f"{row['macs']:,} MACs"]
+            costs += [f"{pj / 1e3:,.2f} nJ ({name})" for name, pj in row["energy_pj"].items() if pj is not None]
+            accuracy = f"accuracy {row['accuracy']:.1%} on {row['samples']:,} samples"
+            yield f"{baseline_text(baseline)} in {widths_text(row)}: {accuracy}, {', '.join(costs)}"
+    for caveat in dict.fromkeys(baseline["caveat"] for baseline in report["baselines"]):
+        yield f"  {caveat}"
 
 
 def _time_lines(energy: Mapping[str, Any], n: int) -> Iterator[str]:
