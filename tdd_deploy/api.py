@@ -182,7 +182,7 @@ def price(simulation: "Simulation", **options: Unpack[keywords.Price]) -> "Simul
 
     Args:
         simulation: its counts are priced as they are.
-        options: profiles, time per step, clock, an ANN baseline.
+        options: profiles, time per step, clock, ANN baselines.
 
     Raises:
         TddDeployError: no such profile, or a damaged baseline.
@@ -194,7 +194,7 @@ def price(simulation: "Simulation", **options: Unpack[keywords.Price]) -> "Simul
     if not isinstance(simulation, Simulation):
         raise BadOption("simulation", f"a value of type {type(simulation).__name__}", "what simulate returns")
     prices = Prices.of(gather({"energy": True, **options}, Pricing)[Pricing])
-    prices.check_baseline(simulation.program, simulation.data)
+    prices.check_baselines(simulation.program, simulation.data)
     return run(simulation, prices)
 
 

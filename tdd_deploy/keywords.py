@@ -76,6 +76,7 @@ class Train(TypedDict, total=False):
     norm: vocabulary.Norm
     encoder: vocabulary.Encoder
     qat: int | None
+    sparsity: float | None
     score: vocabulary.Score | None
     reading: vocabulary.DdlaReading | None
     keep: float | None
@@ -132,7 +133,7 @@ class Simulate(TypedDict, total=False):
     profiles: Sequence[str]
     step_time_s: float | None
     clock_mhz: float | None
-    baseline: str | PathLike[str] | None
+    baseline: str | PathLike[str] | Sequence[str | PathLike[str]]
     batch: int
     threads: int | None
     workers: int | None
@@ -149,7 +150,7 @@ class Price(TypedDict, total=False):
     profiles: Sequence[str]
     step_time_s: float | None
     clock_mhz: float | None
-    baseline: str | PathLike[str] | None
+    baseline: str | PathLike[str] | Sequence[str | PathLike[str]]
 
 
 class Check(TypedDict, total=False):

@@ -11,7 +11,7 @@ from .errors import BadFile
 from .files import make_folder
 from .shapes import COUNT, FRACTION, POSITIVE, TEXT, Each, ListOf, Maybe, Number, Shape, Table, fault_in, shown
 
-BASELINE_VERSION = 3  # schema of baseline.json
+BASELINE_VERSION = 4  # schema of baseline.json
 RECORD_VERSION = 1  # schema of train.json
 LARGEST = 2.0**100  # of a number in a record
 _SCALE = Number(least=0, most=LARGEST, above=True)
@@ -24,17 +24,20 @@ _RECORD = Table(
 )
 _RESULT: dict[str, Shape] = {
     "split": TEXT,
-    "bits": Maybe(POSITIVE),
+    "weight_bits": Maybe(POSITIVE),
+    "activation_bits": Maybe(POSITIVE),
     "n_samples": POSITIVE,
     "n_correct": COUNT,
     "accuracy": FRACTION,
     "effective_macs": Each(Number(least=0)),
 }
+_COUNTS = ("macs", "weights", "nonzero_weights", "biases", "inputs", "outputs")
 _BASELINE = Table(
     {
         "network": TEXT,
         "input_shape": ListOf(POSITIVE),
         "n_classes": POSITIVE,
+        "sparsity": FRACTION,
         "data": Table(
             {
                 "name": TEXT,
@@ -43,7 +46,7 @@ _BASELINE = Table(
             }
         ),
         "quantization": Table({"method": TEXT}),
-        "layers": ListOf(Table({"name": TEXT, "kind": TEXT, "macs": COUNT})),
+        "layers": ListOf(Table({"name": TEXT, "kind": TEXT, **dict.fromkeys(_COUNTS, COUNT)})),
         "results": ListOf(Table(_RESULT), least=1),
     }
 )
@@ -195,10 +198,15 @@ class RunFolder:
 
 
 def _baseline_contradictions(baseline: Mapping[str, Any]) -> Iterator[str]:
-    """Yield results that are not of all layers and of the samples of their split."""
+    """Yield layers with too many zeros, and results that are not of all layers and of the samples of their split."""
     names = [layer["name"] for layer in baseline["layers"]]
+    for i, layer in enumerate(baseline["layers"]):
+        if layer["nonzero_weights"] > layer["weights"]:
+            yield f"layers[{i}].nonzero_weights is more than weights"
     splits = baseline["data"]["splits"]
     for i, row in enumerate(baseline["results"]):
+        if (row["weight_bits"] is None) != (row["activation_bits"] is None):
+            yield f"results[{i}] has only one of weight_bits and activation_bits"
         if list(row["effective_macs"]) != names:
             yield f"results[{i}].effective_macs does not name the layers"
         if row["split"] not in splits or splits[row["split"]]["n_samples"] != row["n_samples"]:

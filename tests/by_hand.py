@@ -195,12 +195,24 @@ ANN_BASELINE = {
         "input_scale": 1.0,
         "splits": {"test": {"n_samples": 4, "files": {"by_hand.npz": "def012"}}},
     },
-    "layers": [{"name": "fc", "kind": "dense", "macs": 4}, {"name": "readout", "kind": "dense", "macs": 2}],
-    "results": [
-        {"split": split, "bits": bits, "n_samples": 4, "accuracy": accuracy, "effective_macs": {"fc": 3, "readout": 1}}
-        for split, bits, accuracy in (("test", None, 0.75), ("test", 8, 0.5), ("test", 4, 0.25), ("val", None, 1.0))
+    "sparsity": 0.0,
+    "layers": [
+        {
+            "name": name, "kind": "dense", "macs": n_in * n_out, "weights": n_in * n_out,
+            "nonzero_weights": n_in * n_out, "biases": n_out, "inputs": n_in, "outputs": n_out,
+        }
+        for name, n_in, n_out in (("fc", 2, 2), ("readout", 2, 1))
     ],
-}
+    "results": [
+        {
+            "split": split, "weight_bits": weight_bits, "activation_bits": activation_bits, "n_samples": 4,
+            "accuracy": accuracy, "effective_macs": {"fc": 3, "readout": 1},
+        }
+        for split, weight_bits, activation_bits, accuracy in (
+            ("test", None, None, 0.75), ("test", 8, 8, 0.5), ("test", 8, 4, 0.25), ("val", None, None, 1.0)
+        )
+    ],
+}  # fmt: skip
 DATA = {
     "name": "by hand",
     "split": "test",

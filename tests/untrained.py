@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from tdd_deploy.neurons import IF, LIF
-from tdd_deploy.training.ann import calibrate, quantized, relu_network_of
+from tdd_deploy.training.ann import Widths, calibrate, quantized, relu_network_of
 from tdd_deploy.training.architectures import Builder, make_network
 from tdd_deploy.training.network import Neurons
 
@@ -87,7 +87,7 @@ def relu_network(name="conv-small", **choices):
     return relu_network_of(tiny_resnet() if name == "tiny resnet" else network(name, **choices)).eval()
 
 
-def in_integers(net, bits, x=None):
-    """A ReLU network in integers, calibrated with images."""
+def in_integers(net, bits, x=None, *, activations=None):
+    """A ReLU network in integers, calibrated with images; its activations are as wide as its weights by default."""
     x = images(shape=net.input_shape) if x is None else x
-    return quantized(net, calibrate(net, x, size=16), bits)
+    return quantized(net, calibrate(net, x, size=16), Widths(weights=bits, activations=activations or bits))

@@ -47,6 +47,12 @@ _DENSE: dict[str, Shape] = {
     **dict.fromkeys(("macs", "ratio"), NUMBER),
     "crossover_rate": Maybe(NUMBER),
 }
+_RESULT: dict[str, Shape] = {
+    "split": TEXT,
+    "accuracy": FRACTION,
+    "n_samples": POSITIVE,
+    **dict.fromkeys(("weight_bits", "activation_bits"), Maybe(POSITIVE)),
+}
 _COMPARISON: dict[str, Shape] = {
     "rate": Maybe(NUMBER),
     **dict.fromkeys(("least_favorable", "most_favorable"), Maybe(COUNT)),
@@ -62,6 +68,9 @@ REPORT = Table(
         "placement": Maybe(Table({"blocks": ListOf(Table(_BLOCK))})),
         "totals": Table({"samples": POSITIVE, **_ROW}),
         "energy": Maybe(Table({"terms": ListOf(Table(_TERM)), "not_priced": ListOf(TEXT)})),
+        "baselines": ListOf(
+            Table({"sparsity": FRACTION, "layers": ListOf(Table({"macs": COUNT})), "results": ListOf(Table(_RESULT))})
+        ),
         "models": ListOf(Table({"dynamic_pj": NUMBER})),
         "energies": ListOf(
             Table({"profile": TEXT, "comparison": Maybe(Table(_COMPARISON)), **dict.fromkeys(_SUMS, Maybe(NUMBER))})

@@ -113,11 +113,16 @@ def _compared(report: Report) -> Iterator[tuple[Mapping[str, Any], Mapping[str, 
 
 def _network_text(row: Mapping[str, Any]) -> str:
     """Describe a dense network: its widths, and how much of it was pruned."""
-    weights, values = row["weight_bits"], row["activation_bits"]
-    widths = "floats" if weights is None else f"{weights} bits"
-    if values != weights:
-        widths = f"{weights}-bit weights, {values}-bit activations"
+    widths = widths_text(row)
     return f"{widths}, {row['sparsity']:.0%} pruned" if row["sparsity"] >= PRUNED else widths
+
+
+def widths_text(row: Mapping[str, Any]) -> str:
+    """Name the widths of weights and activations."""
+    weights, values = row["weight_bits"], row["activation_bits"]
+    if values != weights:
+        return f"{weights}-bit weights and {values}-bit activations"
+    return "floats" if weights is None else f"{weights} bits"
 
 
 def by_placed_layer(placement: Mapping[str, Any]) -> Table:
@@ -147,6 +152,17 @@ def side_by_side(reports: Mapping[str, Report]) -> Table:
     names = dict.fromkeys(name for column in columns for name in column)
     rows = tuple((name, *(column.get(name) for column in columns)) for name in names)
     return Table(("", *reports), rows)
+
+
+def baseline_lines(report: Report) -> Iterator[str]:
+    """State the accuracy of each trained dense network, by widths."""
+    for baseline in report["baselines"]:
+        results = [row for row in baseline["results"] if row["split"] == report["data"]["split"]]
+        found = "; ".join(f"{100 * row['accuracy']:.1f} in {widths_text(row)}" for row in results)
+        macs = sum(layer["macs"] for layer in baseline["layers"])
+        n = results[0]["n_samples"] if results else 0
+        pruned = f", {baseline['sparsity']:.0%} pruned" if baseline["sparsity"] else ""
+        yield f"ANN baseline{pruned}: {macs:,} MACs; accuracy, % of {n:,} samples: {found}"
 
 
 def verdict_lines(report: Report) -> Iterator[str]:

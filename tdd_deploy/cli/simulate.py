@@ -86,7 +86,13 @@ def _print(simulation: "Simulation", by: str) -> None:
 
 
 def _summary(report: Mapping[str, Any]) -> Iterator[str]:
-    from tdd_deploy.simulator.reports.tables import binned_line, input_lines, output_lines, verdict_lines
+    from tdd_deploy.simulator.reports.tables import (
+        baseline_lines,
+        binned_line,
+        input_lines,
+        output_lines,
+        verdict_lines,
+    )
 
     totals, n = report["totals"], report["totals"]["samples"]
     accuracy = "no labels" if report["accuracy"] is None else f"accuracy {report['accuracy']:.1%}"
@@ -114,7 +120,8 @@ def _summary(report: Mapping[str, Any]) -> Iterator[str]:
         yield from _energy_lines(report, n)
         for each in report["energies"]:
             yield from (f"{each['profile']}, {point_line(point)}" for point in each["points"])
-        yield from verdict_lines(report)
+    yield from baseline_lines(report)
+    yield from verdict_lines(report)
     for line in report["caveats"]:
         yield f"  caveat: {line}"
 

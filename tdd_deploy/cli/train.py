@@ -36,7 +36,7 @@ def train(*, options: Mapping[str, object], resume: bool, out: Path) -> None:
     """Train a spiking network and write it as a NIR file.
 
     The run folder gets network.nir, network.safetensors, train.json, metrics.csv and checkpoint.pt; with --method ann
-    baseline.json instead of the first: MACs, and accuracy in floats and in 8 to 2 bits. Ctrl-C saves; --resume goes on.
+    baseline.json instead of the first: MACs, and accuracy in floats and 16 to 2 bits. Ctrl-C saves; --resume goes on.
     Several processes train together with torchrun --nproc-per-node N -m tdd_deploy train ...
     """
     from tdd_deploy.commands.training_package import require_torch
@@ -75,9 +75,13 @@ def _baseline_line(path: Path, accuracy: float) -> str:
 
     found = RunFolder.read_baseline(path)
     split = found["results"][-1]["split"]
-    of_split = (row for row in found["results"] if row["split"] == split)
-    accuracies = (f"{row['accuracy']:.1%} in {'floats' if row['bits'] is None else row['bits']}" for row in of_split)
+    of_split = [row for row in found["results"] if row["split"] == split]
+    alike = [row for row in of_split if row["weight_bits"] == row["activation_bits"]]
+    accuracies = (f"{row['accuracy']:.1%} in {row['weight_bits'] or 'floats'}" for row in alike)
+    narrower = (f"{row['accuracy']:.1%} in {row['activation_bits']}" for row in of_split if row not in alike)
+    pruned = f", {100 * found['sparsity']:.4g}% of weights pruned" if found["sparsity"] else ""
     return (
         f"{path}: validation accuracy {accuracy:.1%}, {sum(row['macs'] for row in found['layers']):,} dense "
-        f"MACs per sample; of {split} {', '.join(accuracies)} bits, quantized after training"
+        f"MACs per sample{pruned}; of {split} {', '.join(accuracies)} bits; "
+        f"activations beside weights of 8 bits: {', '.join(narrower)} bits; quantized after training"
     )

@@ -1,4 +1,4 @@
-"""Prices of a simulation: profiles, the place on their chip, and an ANN baseline beside it."""
+"""Prices of a simulation: profiles, the place on their chip, and ANN baselines beside it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -26,11 +26,11 @@ class Prices:
 
     options: Pricing
     profiles: tuple[Profile, ...]
-    baseline: Mapping[str, Any] | None  # what train --method ann measured
+    baselines: tuple[Mapping[str, Any], ...]  # as train with method=ann measured them
 
     @classmethod
     def of(cls, options: Pricing) -> "Prices":
-        """Load the profiles and the baseline.
+        """Load the profiles and the baselines.
 
         Raises:
             BadOption: a clock for hardware without one, profiles of several chips, or a time step at which the
@@ -50,20 +50,24 @@ class Prices:
         if len(chips) > 1:
             given = ", ".join(profile.name for profile in profiles if profile.chip)
             raise BadOption("profiles", f"{given}: of {' and '.join(chips)}", "profiles of one chip in one run")
-        baseline = None if options.baseline is None else RunFolder.read_baseline(options.baseline)
-        return cls(options=options, profiles=profiles, baseline=baseline)
+        baselines = tuple(RunFolder.read_baseline(path) for path in options.baseline)
+        return cls(options=options, profiles=profiles, baselines=baselines)
 
     @property
     def chip(self) -> str | None:
         """The chip of the profiles."""
         return next((profile.chip for profile in self.profiles if profile.chip), None)
 
-    def check_baseline(self, program: Program, data: Mapping[str, Any]) -> None:
-        """Refuse a baseline of another network or other data."""
-        if self.baseline is not None:
-            found = list(disagreements(self.baseline, program, data))
+    def check_baselines(self, program: Program, data: Mapping[str, Any]) -> None:
+        """Refuse the first baseline of another network or other data.
+
+        Raises:
+            BadOptions: everything in which it differs.
+        """
+        for path, baseline in zip(self.options.baseline, self.baselines, strict=True):
+            found = list(disagreements(baseline, program, data))
             if found:
-                raise BadOptions(f"`baseline={self.options.baseline}`", found)
+                raise BadOptions(f"`baseline={path}`", found)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,9 +147,9 @@ def _models(simulation: Simulation, placement: Placement | None) -> dict[str, fl
 
 
 def _recorded(simulation: Simulation, options: Pricing) -> dict[str, Any]:
-    """Return the options for a report; a baseline that the simulation has stays."""
+    """Return the options for a report; baselines that the simulation has stay."""
     found = options.as_json()
-    return found if options.baseline else {**found, "baseline": simulation.options.get("baseline")}
+    return found if options.baseline else {**found, "baseline": simulation.options.get("baseline", [])}
 
 
 def _caveats(program: Program, profiles: Sequence[Profile], data: Mapping[str, Any]) -> tuple[str, ...]:

@@ -39,7 +39,7 @@ def simulate(
         encoding: how samples become inputs.
         coding: what edges send, and what the output is.
         execution: where samples are executed, and what is recorded.
-        pricing: the hardware, and an ANN baseline.
+        pricing: the hardware, and ANN baselines.
         out: a folder for report.json, steps.csv and report.html.
         progress: receives the number of finished samples.
 
@@ -52,7 +52,7 @@ def simulate(
             raise BadOption("record", str(execution.record), "another path than `out`, which is a folder")
     prices = Prices.of(pricing)
     loaded = load_all(network, data, model=model, encoding=encoding, coding=coding)
-    prices.check_baseline(loaded.program, loaded.description)
+    prices.check_baselines(loaded.program, loaded.description)
     placed = place_program(loaded.program, prices)
     total = run(
         loaded.inputs,

@@ -264,6 +264,7 @@ class _Run:
             "network": self.options.network,
             "input_shape": facts["input_shape"],
             "n_classes": facts["n_classes"],
+            "sparsity": self.options.sparsity,
             "data": {
                 **{name: facts[name] for name in ("name", "train_samples", "sha256")},
                 "input_scale": facts["input"]["scale"],

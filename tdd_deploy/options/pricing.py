@@ -1,4 +1,4 @@
-"""What an execution costs: on which hardware, and beside which baseline."""
+"""What an execution costs: on which hardware, and beside which baselines."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -34,7 +34,12 @@ class Pricing(Options):
         within=Range(0, above=True, below=True),
         help="Let the hardware run at this number of MHz. Default: as its profile says.",
     )
-    baseline: Path | None = option(None, help="Compare with the ANN baseline in this run folder (train, `method=ann`).")
+    baseline: tuple[Path, ...] = option(
+        (),
+        repeated=True,
+        help="Compare with the ANN baseline in this run folder (train, `method=ann`); repeat it for several, such as a "
+        "pruned one too.",
+    )
 
     @property
     def chosen_profiles(self) -> tuple[str, ...]:

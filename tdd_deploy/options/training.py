@@ -47,7 +47,7 @@ METHOD_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "l1-spikes": L1,
     "l1-delta": L1,
     "l1-onset": L1,
-    ANN: {},
+    ANN: {"sparsity": 0.0},
 }  # fmt: skip
 STRATEGY_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "bptt": {},
@@ -229,6 +229,12 @@ class TrainOptions(Options):
         help="Train for Loihi 2's integers, with weights of 2 to 8 bits. Default: floats.",
         heading=NETWORK,
     )
+    sparsity: float | None = option(
+        None,
+        within=FRACTION,
+        help="ann: set this fraction of the weights to 0, the smallest ones, step by step while learning. Default: 0.",
+        heading=METHOD,
+    )
     score: Score | None = option(None, help="tdd-ddla: keep spikes by this score. Default: gsc.", heading=METHOD)
     reading: DdlaReading | None = option(
         None, help="tdd-ddla: penalize spikes (F) or changes (D). Default: F.", heading=METHOD
@@ -400,8 +406,11 @@ def _incompatible_with_ann(options: TrainOptions) -> Iterator[Violation]:
         found = "cannot be combined with `method=ann`, which has no potentials"
         yield Violation("`loss=rmp`", found, remedy="Use `loss=tet` or `loss=rate`: both are one cross-entropy.")
     if options.qat is not None:
-        found = "cannot be combined with `method=ann`, which is measured in 8 to 2 bits after every training"
+        found = "cannot be combined with `method=ann`, which is measured in 16 to 2 bits after every training"
         yield Violation("`qat`", found, remedy=spiking)
+    if options.sparsity and options.patience is not None:
+        found = "cannot be combined with `sparsity`, whose early epochs keep more weights than its last"
+        yield Violation("`patience`", found)
     if options.network in GATED:
         found = "cannot be combined with `method=ann`, since its gates take spikes alone"
         yield Violation(f"`network={options.network}`", found, remedy="Use a network without gates.")

@@ -21,7 +21,7 @@ from tdd_deploy.program.exact import MANTISSA_BITS
 
 from .network import Connection, Flatten, Map, Network, Neurons, Relu, SumPool, Weights
 
-INPUT_BITS = 8  # the bits of an image; fewer would lose information of the data
+INPUT_BITS = 8  # of the samples at least; fewer would lose information of an image
 CLIPS = 32  # ranges that are tried, in equal steps up to the largest value
 BINS = 4096  # of the histogram of activations, 16 for each step of 8 bits
 
@@ -50,6 +50,19 @@ def relu_network_of(network: Network) -> ReluNetwork:
     return ReluNetwork(parts, network.outputs, network.input_shape, network.source)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Widths:
+    """The widths of a ReLU network in integers, in bits.
+
+    Args:
+        weights: the width of weights.
+        activations: the width of activations; the network's input has ``INPUT_BITS`` at least.
+    """
+
+    weights: int
+    activations: int
+
+
 @dataclass(frozen=True)
 class Grid:
     """The values of the integers ``low`` to ``high``: multiples of ``scale``, one number or one per channel."""
@@ -72,19 +85,28 @@ class Calibration:
     """The values that the parts of a ReLU network send for calibration samples.
 
     Args:
-        input: the grid of the samples, in 8 bits.
+        largest_input: the largest magnitude of a sample's values.
+        input_is_signed: whether any of these values is below 0.
         values: the middles of ``BINS`` bins from 0 to the largest value, for each ReLU and pool by name.
         counts: the number of values in each bin.
     """
 
-    input: Grid
+    largest_input: Tensor
+    input_is_signed: bool
     values: dict[str, Tensor]
     counts: dict[str, Tensor]
+
+    def input_grid(self, bits: int) -> Grid:
+        """Return a grid up to the largest value; for images ``k / 256`` it is their own grid in 8 and in 16 bits."""
+        largest, is_signed = self.largest_input, self.input_is_signed
+        high = 2 ** (max(INPUT_BITS, bits) - is_signed) - 1
+        return Grid(torch.where(largest > 0, largest, 1.0) / high, -high if is_signed else 0, high)
 
     def grid(self, name: str, bits: int) -> Grid:
         """Return the unsigned grid of one part's values."""
         values, counts = self.values[name], self.counts[name]
-        found = _best(values, 0, 2**bits - 1, largest=values[-1:], counts=counts)
+        largest = values[-1:] + values[:1]  # the end of the last bin, half a bin above its middle
+        found = _best(values, 0, 2**bits - 1, largest=largest, counts=counts)
         return replace(found, scale=found.scale.float())
 
 
@@ -101,7 +123,8 @@ def calibrate(network: ReluNetwork, x: Tensor, *, size: int) -> Calibration:
         for name, values in sent.items():
             counts[name] += torch.histc(values.float(), BINS, 0, tops[name])
     middles = (torch.arange(BINS, dtype=torch.float64, device=x.device) + 0.5) / BINS
-    return Calibration(_input_grid(x), {name: middles * top for name, top in tops.items()}, counts)
+    values_of_bins = {name: middles * top for name, top in tops.items()}
+    return Calibration(x.abs().max(), bool(x.min() < 0), values_of_bins, counts)
 
 
 def _sent(network: ReluNetwork, x: Tensor, size: int) -> Iterator[dict[str, Tensor]]:
@@ -112,29 +135,22 @@ def _sent(network: ReluNetwork, x: Tensor, size: int) -> Iterator[dict[str, Tens
         yield {name: sent for name, (_, sent) in recorded.items()}
 
 
-def _input_grid(x: Tensor) -> Grid:
-    """Return a grid up to the largest value; for images ``k / 256`` it is their own grid."""
-    largest, is_signed = x.abs().max(), bool(x.min() < 0)
-    high = 2 ** (INPUT_BITS - is_signed) - 1
-    return Grid(torch.where(largest > 0, largest, 1.0) / high, -high if is_signed else 0, high)
-
-
 @torch.no_grad()
-def quantized(network: ReluNetwork, calibration: Calibration, bits: int) -> ReluNetwork:
-    """Return a ReLU network in integers: weights and activations of ``bits`` bits, the input of 8.
+def quantized(network: ReluNetwork, calibration: Calibration, widths: Widths) -> ReluNetwork:
+    """Return a ReLU network in integers.
 
     Every ReLU stores its output in integers, and so does every pool, whose sums would need more bits.
     """
-    grids = {network.source: calibration.input}
+    grids = {network.source: calibration.input_grid(widths.activations)}
     parts = []
     for part in network.parts:
         made: nn.Module = part.module
         match made:
             case Connection():
                 (source,) = part.sources
-                made = IntegerMap(made, grids[source], bits)
+                made = IntegerMap(made, grids[source], widths.weights)
             case Relu() | SumPool():
-                grids[part.name] = calibration.grid(part.name, bits)
+                grids[part.name] = calibration.grid(part.name, widths.activations)
                 made = StoredRelu(grids[part.name]) if isinstance(made, Relu) else StoredPool(made, grids[part.name])
             case Flatten():
                 (source,) = part.sources

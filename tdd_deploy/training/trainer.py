@@ -39,6 +39,7 @@ from .network import Network
 from .optimize import averaged, learning_rate, make_optimizer
 from .quantized import in_integers, largest_input, straight_through
 from .samples import TrainingData, encoded
+from .sparsity import Masks
 from .strategies import Batch, heads_of
 
 CALIBRATION_SAMPLES = 1024
@@ -172,6 +173,9 @@ class _Run:
         self.optimizer = make_optimizer(options, self.parameters)
         self.averaged = averaged(options, self.network)
         self.best = None if options.patience is None else copy.deepcopy(self.network)
+        self.masks: Masks | None = None
+        if options.sparsity:
+            self.masks = Masks(self.network, sparsity=options.sparsity, total=self._total)
 
     @property
     def kept(self) -> Network:
@@ -212,7 +216,7 @@ class _Run:
     def _parts(self) -> dict[str, Any]:
         """The parts with a state that must be saved."""
         parts = {"network": self.network, "heads": self.heads, "optimizer": self.optimizer}
-        optional = {"averaged": self.averaged, "best": self.best}
+        optional = {"averaged": self.averaged, "best": self.best, "masks": self.masks}
         return parts | {name: part for name, part in optional.items() if part is not None}
 
     def restore(self) -> None:
@@ -387,6 +391,10 @@ class _Run:
         self.optimizer.step()
         if self.averaged is not None:
             self.averaged.update_parameters(self.network)
+        if self.masks is not None:
+            self.masks.update(self.network, self._done + 1)
+            self.masks.apply_to(self.network)
+            self.masks.apply_to(self.kept)
         right = n_correct(learned.outputs, self.processes.part(labels))
         loss, correct = self.processes.sums([learned.loss / self.processes.n, right])
         self.progress.seen += len(labels)

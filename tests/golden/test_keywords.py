@@ -31,7 +31,8 @@ def annotation(hint: object) -> str:
         return f"vocabulary.{WORDS[hint]}"
     args = getattr(hint, "__args__", ())
     if getattr(hint, "__origin__", None) is tuple:
-        return f"Sequence[{annotation(args[0])}]"
+        several = f"Sequence[{annotation(args[0])}]"
+        return f"{annotation(Path)} | {several}" if args[0] is Path else several
     if args:
         return " | ".join(annotation(each) for each in args)
     if hint is type(None):

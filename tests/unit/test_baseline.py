@@ -35,11 +35,10 @@ def test_another_network_or_other_data_are_refused(baseline, where, found):
 def test_a_baseline_is_priced_where_a_profile_prices_its_operations():
     profiles = [HOROWITZ, load_profile("cmos45-memory"), load_profile("loihi1-davies2018")]
     rows = baseline_json(by_hand.ANN_BASELINE, "test", profiles)["results"]
-    assert [(row["bits"], row["accuracy"], row["macs"], row["effective_macs"]) for row in rows] == [
-        (None, 0.75, 6, 4),
-        (8, 0.5, 6, 4),
-        (4, 0.25, 6, 4),
-    ]
+    assert [
+        (row["weight_bits"], row["activation_bits"], row["accuracy"], row["macs"], row["effective_macs"])
+        for row in rows
+    ] == [(None, None, 0.75, 6, 4), (8, 8, 0.5, 6, 4), (8, 4, 0.25, 6, 4)]
     floats, eight, four = ([row["energy_pj"][profile.name] for profile in profiles] for row in rows)
     # A MAC with its memory: 4.6, a weight read for 5, a sum read and written for 10.
     assert floats == [pytest.approx(6 * 4.6), pytest.approx(6 * 19.6), None]

@@ -16,7 +16,7 @@ import tdd_deploy as td
 from tdd_deploy.data import open_data
 from tdd_deploy.errors import BadFile, Interrupted
 from tdd_deploy.run_folder import RunFolder
-from tdd_deploy.training.baseline import BITS
+from tdd_deploy.training.baseline import WIDTHS
 from tests.commands import Call
 
 FAST = ("--method", "ann", "--network", "mlp", "--epochs", 2, "--train-samples", 256)
@@ -58,14 +58,19 @@ def test_the_baseline_says_what_was_measured_on_what(ann_run: Path) -> None:
     assert (found["data"]["name"], found["data"]["train_samples"]) == ("digits", 256)
     assert found["data"]["splits"] == {"val": {"n_samples": 200, "files": {}}, "test": {"n_samples": 500, "files": {}}}
     assert found["quantization"]["calibration_samples"] == 256
+    assert found["sparsity"] == 0
     assert found["layers"] == [
-        {"name": "fc1", "kind": "dense", "macs": 64 * 128},
-        {"name": "fc2", "kind": "dense", "macs": 128 * 128},
-        {"name": "readout", "kind": "dense", "macs": 128 * 10},
-    ]
+        {
+            "name": name, "kind": "dense", "macs": n_in * n_out, "weights": n_in * n_out,
+            "nonzero_weights": n_in * n_out, "biases": n_out, "inputs": n_in, "outputs": n_out,
+        }
+        for name, n_in, n_out in (("fc1", 64, 128), ("fc2", 128, 128), ("readout", 128, 10))
+    ]  # fmt: skip
     results = found["results"]
-    assert [(each["split"], each["bits"]) for each in results] == [
-        (split, bits) for split in ("val", "test") for bits in (None, *BITS)
+    assert [(each["split"], each["weight_bits"], each["activation_bits"]) for each in results] == [
+        (split, *widths)
+        for split in ("val", "test")
+        for widths in ((None, None), *((each.weights, each.activations) for each in WIDTHS))
     ]
     for each in results:
         assert each["n_samples"] == found["data"]["splits"][each["split"]]["n_samples"]
@@ -97,7 +102,7 @@ def test_the_last_line_says_what_it_costs_and_knows(call: Call, tmp_path: Path) 
     said = call("train", *FAST, "--tensorboard", "--out", out)
     assert (said.code, said.out.count("\n")) == (0, 4)
     found = RunFolder.read_baseline(out)
-    last = found["results"][-len(BITS) - 1]["accuracy"]
+    last = found["results"][-len(WIDTHS) - 1]["accuracy"]
     assert said.out.splitlines()[-1].startswith(f"{out / 'baseline.json'}: validation accuracy ")
     assert "25,856 dense MACs per sample" in said.out
     assert f"of test {last:.1%} in floats, " in said.out
@@ -182,7 +187,9 @@ def test_what_is_for_spikes_alone_refuses_an_ann(
 def test_as_a_sigma_delta_network_it_knows_the_same_and_multiplies_what_its_baseline_says(ann_run: Path) -> None:
     simulation = td.simulate(ann_run, data="digits")
     (row,) = (
-        each for each in RunFolder.read_baseline(ann_run)["results"] if each["split"] == "test" and each["bits"] is None
+        each
+        for each in RunFolder.read_baseline(ann_run)["results"]
+        if each["split"] == "test" and each["weight_bits"] is None
     )
     assert simulation.accuracy == row["accuracy"]
     layers = {layer["name"]: layer for layer in simulation.as_json()["layers"]}
@@ -265,15 +272,24 @@ def without(found: dict[str, Any], key: str) -> dict[str, Any]:
     [
         (lambda found: [], "is no baseline"),
         (lambda found: without(found, "schema_version"), "is no baseline"),
-        (lambda found: {**found, "schema_version": 2}, "is a baseline of schema 2, not 3. Train the ANN again."),
+        (lambda found: {**found, "schema_version": 3}, "is a baseline of schema 3, not 4. Train the ANN again."),
+        (lambda found: {**found, "sparsity": 2}, "is damaged"),
+        (
+            lambda found: {**found, "layers": [{**layer, "nonzero_weights": 10**6} for layer in found["layers"]]},
+            "layers[0].nonzero_weights is more than weights",
+        ),
+        (
+            lambda found: {**found, "results": [{**found["results"][0], "weight_bits": 8}]},
+            "results[0] has only one of weight_bits and activation_bits",
+        ),
         (lambda found: {**found, "data": without(found["data"], "input_scale")}, "is damaged"),
         (lambda found: {**found, "data": {**found["data"], "input_scale": "1"}}, "is damaged"),
         *(
             (lambda found, name=name: without(found, name), "is damaged")
-            for name in ("network", "input_shape", "n_classes", "data", "quantization", "layers", "results")
+            for name in ("network", "input_shape", "n_classes", "sparsity", "data", "quantization", "layers", "results")
         ),
         (lambda found: {**found, "layers": found["layers"][1:]}, "is damaged"),
-        (lambda found: {**found, "results": [without(found["results"][0], "bits")]}, "is damaged"),
+        (lambda found: {**found, "results": [without(found["results"][0], "activation_bits")]}, "is damaged"),
         (lambda found: {**found, "results": [{**found["results"][0], "split": "train"}]}, "is damaged"),
         (lambda found: {**found, "results": 3}, "is damaged"),
         (lambda found: {**found, "results": []}, "is damaged"),

@@ -202,11 +202,11 @@ def test_names_that_look_like_formulas_are_drawn_as_they_are(tmp_path):
 
 
 def test_the_ann_baseline_is_listed_beside_the_run(tmp_path):
-    page = Page(written(tmp_path, by_hand.simulation("cmos45-horowitz", baseline=by_hand.ANN_BASELINE))).text
+    page = Page(written(tmp_path, by_hand.simulation("cmos45-horowitz", baselines=(by_hand.ANN_BASELINE,)))).text
     # 6 MACs of 4.6 and 0.23 pJ
     assert "ANN baseline, floats 75 4 6 0.0276" in page
     assert "ANN baseline, 8 bits 50 4 6 0.00138" in page
-    assert "ANN baseline, 4 bits 25 4 6" in page
+    assert "ANN baseline, 8-bit weights and 4-bit activations 25 4 6" in page
     assert "an accelerator that reuses weights and sums" in page
 
 
@@ -219,7 +219,7 @@ CHROMIUM = next(
 @pytest.mark.parametrize("width", [500, 1000])
 def test_a_browser_shows_the_page_and_nothing_sticks_out(tmp_path, width):
     """A probe in the page writes what is wider than the window; tables that scroll on their own may be."""
-    source = written(tmp_path, by_hand.simulation(baseline=by_hand.ANN_BASELINE))
+    source = written(tmp_path, by_hand.simulation(baselines=(by_hand.ANN_BASELINE,)))
     probe = (
         "<script>onload = () => { document.title = document.documentElement.scrollWidth + ' of ' + innerWidth"
         " + ', errors ' + (window.failed || 0) }; onerror = () => { window.failed = 1 }</script></head>"

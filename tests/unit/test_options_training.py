@@ -320,7 +320,7 @@ WITHOUT_TIME = "cannot be combined with method=ann, which has no time steps. Cho
         ("strategy", "sltt", f"strategy {WITHOUT_TIME}"),
         ("fisher", 16, f"fisher {WITHOUT_TIME}"),
         ("loss", "rmp", "loss=rmp cannot be combined with method=ann, which has no potentials. Use loss=tet or "),
-        ("qat", 8, "qat cannot be combined with method=ann, which is measured in 8 to 2 bits after every training."),
+        ("qat", 8, "qat cannot be combined with method=ann, which is measured in 16 to 2 bits after every training."),
         ("network", "sdt-2-64", "network=sdt-2-64 cannot be combined with method=ann, since its gates take spikes"),
         ("lambda_", 0.5, "lambda_ needs method=tdd-ddla, method=l1-spikes, "),
         ("keep", 0.5, "keep needs method=tdd-ddla (got ann)."),

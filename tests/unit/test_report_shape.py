@@ -10,7 +10,7 @@ from tests import by_hand
 
 def whole():
     """A report with a placement, energies and a baseline."""
-    return json.loads(json.dumps(by_hand.simulation(baseline=by_hand.ANN_BASELINE).as_json()))
+    return json.loads(json.dumps(by_hand.simulation(baselines=(by_hand.ANN_BASELINE,)).as_json()))
 
 
 def places(shape, found, where=()):
@@ -63,7 +63,7 @@ def test_another_type_anywhere_is_named_by_its_place(path):
         (("accuracy",), 1.5, "accuracy must be a number, 0 to 1 (got 1.5)"),
         (("data", "input", "scale"), 0, "data.input.scale must be a number above 0 (got 0)"),
         (("energies", 0, "high_pj"), None, "energies[0] has only one of low_pj and high_pj"),
-        (("baseline", "results", 0, "energy_pj"), {}, "baseline.results[0].energy_pj lacks"),
+        (("baselines", 0, "results", 0, "energy_pj"), {}, "baselines[0].results[0].energy_pj lacks"),
     ],
 )
 def test_a_number_that_tables_could_not_use_is_named(path, value, words):

@@ -43,6 +43,7 @@ KINDS = {
     "convolutions": {"network": "conv-small", "method": "l1-onset", "norm": "mpbn"},
     "its ANN baseline": {"network": "conv-small", "method": "ann", "steps": 1},
     "its ANN baseline, averaged": {"method": "ann", "steps": 1, "mixup": 0.2, "ema": 0.8, "patience": 3},
+    "its ANN baseline, pruned": {"network": "conv-small", "method": "ann", "steps": 1, "sparsity": 0.8, "ema": 0.8},
     "everything": {
         "method": "l1-delta", "augment": "randaugment", "mixup": 0.2, "cutmix": 1.0, "label_smoothing": 0.1,
         "optimizer": "sgd", "learning_rate": 0.3, "warmup": 1.5, "clip": 0.5, "ema": 0.8, "patience": 3,
