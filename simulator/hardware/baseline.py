@@ -12,7 +12,7 @@ from tdd_deploy.program import Conv, Dense, Program, Scale
 from tdd_deploy.simulator.counts import Trace
 from tdd_deploy.simulator.engine.scatter import Synapses, ready
 
-from .dense import Bounds, Candidate, Work
+from .dense import DATAFLOWS, Bounds, Candidate, Work
 from .energy import Energy
 from .execution import fed_by_input
 from .process import EXIT_COMPARISON, READOUT, Process
@@ -75,14 +75,14 @@ def comparison(
             "is_comparable": _is_comparable(candidate.accuracy, accuracy),
         }
         for candidate in candidates
-        for machine, work in candidate.machines()
+        for machine, work in candidate.machines(DATAFLOWS if energy.profile.memories else ("none",))
     ]
-    order = sorted((i for i, row in enumerate(rows) if row["is_comparable"]), key=lambda i: -rows[i]["ratio"])
+    ratios = {i: row["ratio"] for i, row in enumerate(rows) if row["is_comparable"]}
     return {
         "spiking_pj": spiking_pj,
         "rate": None if growth is None else growth.rate,
-        "least_favorable": order[0] if order else None,
-        "most_favorable": order[-1] if order else None,
+        "least_favorable": max(ratios, key=ratios.__getitem__, default=None),
+        "most_favorable": min(ratios, key=ratios.__getitem__, default=None),
         "rows": rows,
     }
 

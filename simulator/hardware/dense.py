@@ -1,7 +1,7 @@
 """Price a dense execution of the same layers. Which machine is imagined decides whether spikes cost less."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any, Literal, Self
@@ -144,9 +144,9 @@ class Candidate:
             for w, a in pairs
         )
 
-    def machines(self) -> Iterator[tuple[Machine, Work]]:
+    def machines(self, dataflows: Iterable[Dataflow]) -> Iterator[tuple[Machine, Work]]:
         """Yield every machine that could execute it, with its work there."""
-        for dataflow, work in product(DATAFLOWS, (self.dense, self.effective)):
+        for dataflow, work in product(dataflows, (self.dense, self.effective)):
             if work is not None:
                 machine = Machine(
                     dataflow=dataflow,

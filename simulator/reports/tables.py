@@ -14,6 +14,7 @@ Cell = str | float | None
 Report = Mapping[str, Any]  # what Simulation.as_json gave
 
 PJ_PER_NJ = 1e3
+USUAL = (None, 8, 4)  # widths whose accuracy is printed; None: floats
 PRUNED = 0.01  # a network with fewer zeros among its weights was not pruned
 MACHINES = tuple((dataflow, skips) for skips in (False, True) for dataflow in DATAFLOWS)
 LATEX = {
@@ -155,14 +156,14 @@ def side_by_side(reports: Mapping[str, Report]) -> Table:
 
 
 def baseline_lines(report: Report) -> Iterator[str]:
-    """State the accuracy of each trained dense network, by widths."""
+    """State the accuracy of each trained dense network, in the widths that are usual."""
     for baseline in report["baselines"]:
-        results = [row for row in baseline["results"] if row["split"] == report["data"]["split"]]
-        found = "; ".join(f"{100 * row['accuracy']:.1f} in {widths_text(row)}" for row in results)
         macs = sum(layer["macs"] for layer in baseline["layers"])
-        n = results[0]["n_samples"] if results else 0
         pruned = f", {baseline['sparsity']:.0%} pruned" if baseline["sparsity"] else ""
-        yield f"ANN baseline{pruned}: {macs:,} MACs; accuracy, % of {n:,} samples: {found}"
+        results = [row for row in baseline["results"] if row["split"] == report["data"]["split"]]
+        usual = [row for row in results if row["weight_bits"] == row["activation_bits"] and row["weight_bits"] in USUAL]
+        found = ", ".join(f"{row['accuracy']:.1%} in {widths_text(row)}" for row in usual)
+        yield f"ANN baseline{pruned}: {macs:,} MACs; accuracy {found}"
 
 
 def verdict_lines(report: Report) -> Iterator[str]:
@@ -171,30 +172,34 @@ def verdict_lines(report: Report) -> Iterator[str]:
         if found["least_favorable"] is None:
             yield f"{energy['profile']}: no dense network of these layers is as accurate"
             continue
+        has_dataflows = len({row["dataflow"] for row in found["rows"]}) > 1
         worst, best = (found["rows"][found[key]] for key in ("least_favorable", "most_favorable"))
-        line = f"{energy['profile']}: spikes cost {significant(worst['ratio'])} times as much as {_machine_text(worst)}"
-        if worst["ratio"] != best["ratio"]:
-            line += f", and {significant(best['ratio'])} times as much as {_machine_text(best)}"
-        yield line
+        yield (
+            f"{energy['profile']}: spikes cost {significant(worst['ratio'])} times as much as the strongest dense "
+            f"machine ({_machine_text(worst, has_dataflows=has_dataflows)}), and {significant(best['ratio'])} times as "
+            f"much as the weakest ({_machine_text(best, has_dataflows=has_dataflows)})"
+        )
         if found["rate"] is not None:
-            limits = [_rate_text(row["crossover_rate"]) for row in (worst, best)]
             yield (
-                f"  {found['rate']:.2%} of neurons send an event per time step; both would cost the same at "
-                f"{limits[0]}" + (f" and at {limits[1]}" if limits[1] != limits[0] else "")
+                f"  {found['rate']:.1%} of neurons send an event per time step; they would cost as much as the "
+                f"strongest at {_rate_text(worst['crossover_rate'])}, and as the weakest at "
+                f"{_rate_text(best['crossover_rate'])}"
             )
 
 
-def _machine_text(row: Mapping[str, Any]) -> str:
-    parts = [_network_text(row), f"dataflow {row['dataflow']}"]
+def _machine_text(row: Mapping[str, Any], *, has_dataflows: bool) -> str:
+    parts = [_network_text(row)]
+    if has_dataflows:
+        parts.append("no reuse" if row["dataflow"] == "none" else str(row["dataflow"]).replace("-", " "))
     if row["skips_zeros"]:
         parts.append("zeros skipped")
     if row["accuracy"] is not None:
         parts.append(f"accuracy {row['accuracy']:.1%}")
-    return f"a dense network ({', '.join(parts)})"
+    return ", ".join(parts)
 
 
 def _rate_text(rate: float) -> str:
-    return "no rate, since what stays costs more" if rate <= 0 else "any rate" if rate > 1 else f"{rate:.2%}"
+    return "no rate" if rate <= 0 else "any rate" if rate > 1 else f"{rate:.1%}"
 
 
 def significant(figure: float, digits: int = 2) -> str:
