@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from .network import Network
 
-START, END = 0.2, 0.8  # of a run's batches: no weight is removed before the first, and none after the last
+START, END = 0.2, 0.6  # of a run's batches: no weight is removed before the first, and none after the last
 UPDATES = 100  # of the masks in a run, at most
 
 
@@ -41,21 +41,22 @@ class Masks(nn.Module):
 
     @torch.no_grad()
     def update(self, network: Network, done: int) -> None:
-        """Remove the smallest weights, as many as the schedule wants after ``done`` batches.
+        """Remove the smallest of the weights that are left, as many as the schedule wants after ``done`` batches.
 
         Each connection keeps its largest weight, so that none falls silent.
         """
         last = math.ceil(END * self._total)
         if done != last and (done > last or done % max(1, self._total // UPDATES)):
             return
-        sizes = [connection.weights.weight.abs().flatten() for connection in network.connections.values()]
+        connections = network.connections
+        sizes = [(each.weights.weight.abs() * self._mask(name)).flatten() for name, each in connections.items()]
         for size in sizes:
             size[size.argmax()] = math.inf
         together = torch.cat(sizes)
         n_left = round((1 - sparsity_after(done, self._total, sparsity=self._sparsity)) * len(together))
         left = torch.zeros_like(together, dtype=torch.bool)
         left[together.argsort(descending=True, stable=True)[: max(n_left, len(sizes))]] = True
-        for name, part in zip(network.connections, torch.split(left, [len(size) for size in sizes]), strict=True):
+        for name, part in zip(connections, torch.split(left, [len(size) for size in sizes]), strict=True):
             self._mask(name).copy_(part.view(self._mask(name).shape))
 
     @torch.no_grad()

@@ -260,6 +260,81 @@ def test_a_missing_test_set_is_found_out_before_the_run(call: Call, tmp_path: Pa
     assert not out.exists()
 
 
+# --- pruned ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def pruned_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An ANN baseline on digits of which one weight in ten is left."""
+    folder = tmp_path_factory.mktemp("pruned") / "run"
+    td.train(folder, data="digits", method="ann", network="mlp", sparsity=0.9, epochs=15)
+    return folder
+
+
+def test_a_pruned_baseline_says_so_and_multiplies_less_at_nearly_the_same_accuracy(pruned_run: Path) -> None:
+    assert recorded(pruned_run)["options"]["sparsity"] == 0.9
+    found = RunFolder.read_baseline(pruned_run)
+    assert found["sparsity"] == 0.9
+    weights = sum(layer["weights"] for layer in found["layers"])
+    assert sum(layer["nonzero_weights"] for layer in found["layers"]) == round(0.1 * weights)
+    (row,) = (each for each in found["results"] if each["split"] == "test" and each["weight_bits"] is None)
+    assert row["accuracy"] > 0.9
+    assert sum(row["effective_macs"].values()) < 0.15 * sum(layer["macs"] for layer in found["layers"])
+
+
+def test_the_removed_weights_are_exactly_zero_in_the_network_file_and_cost_nothing(pruned_run: Path) -> None:
+    found = RunFolder.read_baseline(pruned_run)
+    program = td.load(pruned_run)
+    layers = {layer["name"]: layer for layer in found["layers"]}
+    for name, layer in layers.items():
+        assert np.count_nonzero(program[name].weight) == layer["nonzero_weights"]
+    (row,) = (each for each in found["results"] if each["split"] == "test" and each["weight_bits"] is None)
+    simulation = td.simulate(pruned_run, data="digits")
+    assert simulation.accuracy == row["accuracy"]
+    for layer in simulation.as_json()["layers"]:
+        if layer["name"] in layers:
+            assert layer["macs"] + layer["acs"] == pytest.approx(500 * row["effective_macs"][layer["name"]])
+
+
+def test_a_simulation_is_compared_with_a_dense_and_a_pruned_baseline(
+    call: Call, ann_run: Path, pruned_run: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    td.train(run, data="digits", network="mlp", epochs=1, train_samples=64, steps=2)
+    both = ("--baseline", ann_run, "--baseline", pruned_run)
+    said = call("simulate", run, "--data", "digits", "--samples", 5, "--energy", *both, "--out", tmp_path / "out")
+    assert said.code == 0
+    assert "ANN baseline in floats: accuracy " in said.out
+    assert "ANN baseline, 90% pruned in 8-bit weights and 3-bit activations: accuracy " in said.out
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert [baseline["sparsity"] for baseline in report["baselines"]] == [0, 0.9]
+    assert report["options"]["baseline"] == [str(ann_run), str(pruned_run)]
+    assert {len(baseline["results"]) for baseline in report["baselines"]} == {1 + len(WIDTHS)}
+    for given in (ann_run, [ann_run], [ann_run, pruned_run]):
+        simulation = td.simulate(run, data="digits", samples=5, baseline=given)
+        assert len(simulation.as_json()["baselines"]) == (2 if given == [ann_run, pruned_run] else 1)
+    # A price of later keeps the baselines that there are.
+    assert len(td.price(simulation, energy=True).baselines) == 2
+
+
+def test_each_of_several_baselines_is_checked(call: Call, ann_run: Path, tmp_path: Path) -> None:
+    other, run = tmp_path / "other", tmp_path / "run"
+    shutil.copytree(ann_run, other)
+    found = json.loads((other / "baseline.json").read_text())
+    found["data"]["name"] = "other"
+    (other / "baseline.json").write_text(json.dumps(found))
+    td.train(run, data="digits", network="mlp", epochs=1, train_samples=64, steps=2)
+    said = call("simulate", run, "--data", "digits", "--baseline", ann_run, "--baseline", other)
+    assert (said.code, said.out) == (2, "")
+    assert f"--baseline {other}: its data must be digits (test) (got other" in said.err
+
+
+def test_a_sparsity_of_another_method_is_one_error(call: Call, tmp_path: Path) -> None:
+    said = call("train", "--method", "tet", "--sparsity", 0.5, "--out", tmp_path / "run")
+    assert (said.code, said.out) == (2, "")
+    assert said.err == "tdd-deploy: --sparsity needs --method ann (got tet).\n"
+
+
 # --- baseline.json -----------------------------------------------------------------------------------------------
 
 

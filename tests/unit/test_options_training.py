@@ -11,7 +11,8 @@ from tdd_deploy.options.vocabulary import GATED, METHODS, NETWORKS, SPIKING
 
 OF_METHODS = tuple(dict.fromkeys(name for defaults in METHOD_DEFAULTS.values() for name in defaults))
 OTHERS = {  # values that are no method's default
-    "score": "random", "reading": "D", "keep": 0.0, "lambda_": 1.0, "weigh": "synops", "transmit": "closed"
+    "score": "random", "reading": "D", "keep": 0.0, "lambda_": 1.0, "weigh": "synops", "transmit": "closed",
+    "sparsity": 0.5,
 }  # fmt: skip
 
 
@@ -52,6 +53,7 @@ def test_every_violation_is_reported_at_once_and_named_once():
         "strategy": "rtrl",
         "sltt_steps": 0,
         "local_parts": 1,
+        "sparsity": 1.0,
         "norm": "layer",
         "reset_to": (0.0, 1.5),
         "learn": ("gamma",),
@@ -137,8 +139,9 @@ def test_the_defaults_of_a_method_are_filled_in_where_nothing_is_given(method):
 
 def test_only_ddla_has_scores_and_all_but_tet_and_an_ann_have_a_weight():
     assert {method: set(of_method(method=method)) for method in METHODS} == {
-        **{method: set() for method in ("tet", "ann")},
-        "tdd-ddla": set(OF_METHODS),
+        "tet": set(),
+        "ann": {"sparsity"},
+        "tdd-ddla": set(OF_METHODS) - {"sparsity"},
         **{method: {"lambda_", "weigh"} for method in ("l1-spikes", "l1-delta", "l1-onset")},
     }
 
@@ -156,6 +159,24 @@ def test_what_a_method_does_not_use_is_refused():
         "lambda_ needs method=tdd-ddla, method=l1-spikes, method=l1-delta or method=l1-onset (got tet).",
     ]
     assert violations(method="l1-delta", score="gsc", reading="F").keys() == {"score", "reading"}
+
+
+@pytest.mark.parametrize("method", SPIKING)
+def test_only_an_ann_is_pruned_while_it_learns(method):
+    (found,) = violations(method=method, sparsity=0.5).values()
+    assert sentence(found) == f"sparsity needs method=ann (got {method})."
+
+
+@pytest.mark.parametrize("sparsity", [-0.1, 1.0, float("nan")])
+def test_a_sparsity_is_a_fraction_below_one(sparsity):
+    (found,) = violations(method="ann", steps=1, sparsity=sparsity).values()
+    assert sentence(found) == f"sparsity must be at least 0 and below 1 (got {str(sparsity).removesuffix('.0')})."
+
+
+def test_a_pruned_ann_is_that_of_its_last_epoch():
+    (found,) = violations(method="ann", steps=1, sparsity=0.5, patience=3).values()
+    assert sentence(found).startswith("patience cannot be combined with sparsity, whose early epochs keep more weights")
+    assert TrainOptions.of(method="ann", sparsity=0.0, patience=3).checked().patience == 3
 
 
 @pytest.mark.parametrize("method", SPIKING)
@@ -189,6 +210,7 @@ def test_options_are_written_by_the_names_that_users_know():
         "keep": 0.75,
         "sltt_steps": None,
         "local_parts": None,
+        "sparsity": None,
         "train_samples": 1000,
         "momentum": 0.5,
         "warmup": 1.5,
