@@ -67,7 +67,7 @@ class Machine:
         weight, value, total = (process.access(bits) for bits in (weight_bits, value_bits, sum_bits))
         parts = [(work.macs, multiply), (work.macs + work.outputs + work.biases, add), (work.outputs, value)]
         if self.dataflow == "full-reuse":
-            parts += [(work.weights, weight), (work.inputs, value)]
+            parts += [(min(work.weights, work.macs), weight), (min(work.inputs, work.macs), value)]
         else:
             parts += [(work.macs, weight), (work.macs, value)]
         if self.dataflow == "none":
@@ -112,7 +112,11 @@ class Candidate:
         def total(key: str) -> int:
             return sum(layer[key] for layer in layers)
 
-        sizes = {key: total(key) for key in ("inputs", "outputs", "biases")}
+        sizes = {
+            "inputs": total("inputs"),
+            "outputs": total("outputs"),
+            "biases": sum(layer["outputs"] for layer in layers if layer["biases"]),
+        }
         for result in baseline["results"]:
             if result["split"] == split:
                 yield cls(

@@ -1,12 +1,13 @@
 import pytest
 
-from tdd_deploy.simulator.hardware.baseline import baseline_json, break_even, disagreements, fed_by_input
+from tdd_deploy.simulator.hardware.baseline import comparison, dense_work, disagreements
+from tdd_deploy.simulator.hardware.dense import DATAFLOWS, Candidate
+from tdd_deploy.simulator.hardware.execution import fed_by_input
 from tdd_deploy.simulator.hardware.profiles import load_profile
 from tdd_deploy.simulator.reports.report import priced
 from tests import by_hand
 
 PROGRAM = by_hand.program()
-HOROWITZ = load_profile("cmos45-horowitz")
 
 
 def without(part, **changed):
@@ -32,44 +33,69 @@ def test_another_network_or_other_data_are_refused(baseline, where, found):
     assert (violation.where, violation.found) == (where, found)
 
 
-def test_a_baseline_is_priced_where_a_profile_prices_its_operations():
-    profiles = [HOROWITZ, load_profile("cmos45-memory"), load_profile("loihi1-davies2018")]
-    rows = baseline_json(by_hand.ANN_BASELINE, "test", profiles)["results"]
-    assert [
-        (row["weight_bits"], row["activation_bits"], row["accuracy"], row["macs"], row["effective_macs"])
-        for row in rows
-    ] == [(None, None, 0.75, 6, 4), (8, 8, 0.5, 6, 4), (8, 4, 0.25, 6, 4)]
-    floats, eight, four = ([row["energy_pj"][profile.name] for profile in profiles] for row in rows)
-    # A MAC with its memory: 4.6, a weight read for 5, a sum read and written for 10.
-    assert floats == [pytest.approx(6 * 4.6), pytest.approx(6 * 19.6), None]
-    assert eight == [pytest.approx(6 * 0.23), None, None]
-    assert four == [None, None, None]
+def compared(
+    profile="cmos45-horowitz", *, program=PROGRAM, trace=None, baselines=(by_hand.ANN_BASELINE,), accuracy=0.5
+):
+    trace = trace or by_hand.simulation().trace
+    energy = priced(trace, load_profile(profile), program).executed
+    return energy, comparison(program, trace, energy, Candidate.trained(baselines, "test"), accuracy=accuracy)
 
 
-def test_at_the_rate_of_break_even_a_run_costs_as_much_as_its_baseline():
+def test_every_machine_that_could_execute_a_dense_network_has_a_row():
+    energy, found = compared("cmos45-memory")
+    rows = [(row["weight_bits"], row["activation_bits"], row["dataflow"], row["skips_zeros"]) for row in found["rows"]]
+    pairs = ((None, None), (8, 8), (8, 4))
+    assert rows == [(*pair, dataflow, skips) for pair in pairs for dataflow in DATAFLOWS for skips in (False, True)]
+    assert found["spiking_pj"] == pytest.approx(energy.dynamic_pj / 2)
+    for row in found["rows"]:
+        assert row["ratio"] == pytest.approx(found["spiking_pj"] / row["dense_pj"])
+        assert row["macs"] == (4 if row["skips_zeros"] else 6)
+
+
+def test_the_least_favorable_row_is_the_cheapest_dense_network_that_is_as_accurate():
+    _, found = compared("cmos45-memory")
+    worst, best = (found["rows"][found[key]] for key in ("least_favorable", "most_favorable"))
+    # 4 bits are cheaper, and with an accuracy of 25 % not comparable with 50 %
+    assert (worst["weight_bits"], worst["activation_bits"], worst["dataflow"]) == (8, 8, "full-reuse")
+    assert worst["skips_zeros"]
+    assert (best["weight_bits"], best["dataflow"], best["skips_zeros"]) == (None, "none", False)
+    assert {row["is_comparable"] for row in found["rows"] if row["activation_bits"] == 4} == {False}
+    _, found = compared("cmos45-memory", accuracy=None)
+    assert found["rows"][found["least_favorable"]]["activation_bits"] == 4
+    _, found = compared("cmos45-memory", accuracy=0.9)
+    assert (found["least_favorable"], found["most_favorable"]) == (None, None)
+
+
+@pytest.mark.parametrize("profile", ["cmos45-horowitz", "cmos45-memory", "cmos7-jouppi", "cmos28-truenorth-memory"])
+def test_at_the_crossover_rate_a_run_costs_as_much(profile):
     trace = by_hand.simulation().trace
-    energy = priced(trace, HOROWITZ, PROGRAM).executed
-    found = break_even(PROGRAM, trace, energy)
-    # 7 events of 2 neurons in 3 steps of 2 samples. fc, fed by the input, costs 6 x 0.9 + 2 x 4.6 and stays;
-    # the readout costs 7 x 0.9 and grows. Two baselines cost 2 x 6 x 4.6.
+    energy, found = compared(profile)
+    # 7 events of 2 neurons in 3 steps of 2 samples
     assert found["rate"] == pytest.approx(7 / 12)
-    factor = (2 * 6 * 4.6 - 6 * 0.9 - 2 * 4.6) / (7 * 0.9)
-    assert found["break_even_rate"] == pytest.approx(7 / 12 * factor)
+    fixed = ("updates_active", "updates_idle", "bias_adds", "readout")
+    readout = [layer.name for layer in trace.layers].index("readout")
+    hidden = [layer.name for layer in trace.layers].index("hidden")
+    grows = sum(
+        term.energy_pj[[readout, hidden]].sum() for term in energy.terms if not set(term.price.counts) & set(fixed)
+    )
+    for row in found["rows"]:
+        factor = row["crossover_rate"] / found["rate"]
+        assert energy.dynamic_pj + (factor - 1) * grows == pytest.approx(2 * row["dense_pj"])
 
 
-def test_where_updates_alone_cost_more_the_rate_is_negative():
-    trace = by_hand.simulation().trace
-    profile = load_profile("cmos45-memory")
-    found = break_even(PROGRAM, trace, priced(trace, profile, PROGRAM).executed)
-    # 12 updates of 20.5 pJ are more than two baselines of 6 x 19.6
-    assert found["break_even_rate"] < 0
-
-
-def test_without_a_price_for_the_baseline_or_without_events_nothing_is_reported():
-    trace = by_hand.simulation().trace
-    assert break_even(PROGRAM, trace, priced(trace, load_profile("loihi1-davies2018"), PROGRAM).executed) is None
+def test_without_a_process_or_without_events_nothing_crosses():
+    assert compared("loihi1-davies2018")[1] is None
     silent = by_hand.silent()
-    assert break_even(PROGRAM, silent, priced(silent, HOROWITZ, PROGRAM).executed) is None
+    found = compared(trace=silent)[1]
+    assert found["rate"] is None
+    assert {row["crossover_rate"] for row in found["rows"]} == {None}
+
+
+def test_the_work_of_layers_is_what_training_would_count():
+    (candidate, *_) = Candidate.trained([by_hand.ANN_BASELINE], "test")
+    found = dense_work(PROGRAM)
+    assert (found.macs, found.weights, found.inputs, found.outputs) == (6, 6, 4, 3)
+    assert candidate.dense.macs == found.macs
 
 
 def test_what_the_input_reaches_before_neurons():

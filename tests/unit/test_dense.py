@@ -1,0 +1,85 @@
+"""Dense machines: energies by hand, and what training measured of the networks that they execute."""
+
+import pytest
+
+from tdd_deploy.simulator.hardware.dense import DATAFLOWS, Candidate, Machine, Work, matched_bits
+from tdd_deploy.simulator.hardware.process import Process
+from tdd_deploy.simulator.hardware.profiles import load_profile
+from tests import by_hand
+
+WORK = Work(macs=100, weights=30, inputs=20, outputs=10, biases=10)
+# cmos45-memory, in pJ: 10 per 64 bits. Integers: a sum of 24 bits is added for 0.03 x 3 ** (ln(0.1 / 0.03) / ln 4).
+BIT = 10 / 64
+ADD_24 = 0.0778
+COMMON = {
+    (None, None): 100 * 3.7 + 120 * 0.9 + 10 * 32 * BIT,
+    (8, 8): 100 * 0.2 + 120 * ADD_24 + 10 * 8 * BIT,
+    (8, 3): 100 * 0.2 * (24 / 64) ** 0.98858 + 120 * ADD_24 + 10 * 3 * BIT,
+}
+MOVED = {
+    ("none", None, None): (100 * 64 + 210 * 32) * BIT,
+    ("register-sums", None, None): 100 * 64 * BIT,
+    ("full-reuse", None, None): (30 + 20) * 32 * BIT,
+    ("none", 8, 8): (100 * 16 + 210 * 24) * BIT,
+    ("register-sums", 8, 8): 100 * 16 * BIT,
+    ("full-reuse", 8, 8): (30 + 20) * 8 * BIT,
+    ("none", 8, 3): (100 * 11 + 210 * 24) * BIT,
+    ("register-sums", 8, 3): 100 * 11 * BIT,
+    ("full-reuse", 8, 3): (30 * 8 + 20 * 3) * BIT,
+}
+
+
+def machine(dataflow, weight_bits, activation_bits):
+    return Machine(dataflow=dataflow, skips_zeros=False, weight_bits=weight_bits, activation_bits=activation_bits)
+
+
+@pytest.mark.parametrize(("dataflow", "weight_bits", "activation_bits"), MOVED)
+def test_the_energy_is_arithmetic_and_what_a_dataflow_moves(dataflow, weight_bits, activation_bits):
+    energy = machine(dataflow, weight_bits, activation_bits).energy(WORK, Process(load_profile("cmos45-memory")))
+    by_hand_pj = COMMON[weight_bits, activation_bits] + MOVED[dataflow, weight_bits, activation_bits]
+    assert energy.value_pj == pytest.approx(by_hand_pj, rel=1e-3)
+    assert energy.low_pj <= energy.value_pj < energy.high_pj
+
+
+def test_where_memory_has_no_figure_the_dataflow_changes_nothing():
+    process = Process(load_profile("cmos45-horowitz"))
+    for dataflow in DATAFLOWS:
+        energy = machine(dataflow, None, None).energy(WORK, process)
+        assert energy.value_pj == pytest.approx(100 * 3.7 + 120 * 0.9)
+
+
+def test_where_arithmetic_has_no_figure_only_memory_costs():
+    process = Process(load_profile("cmos28-truenorth-memory"))
+    assert machine("full-reuse", 8, 8).energy(WORK, process).value_pj == pytest.approx(60 * 8 * 0.047)
+
+
+def test_a_trained_network_is_a_candidate_in_every_pair_of_widths_of_the_split():
+    found = Candidate.trained([by_hand.ANN_BASELINE], "test")
+    assert [(each.weight_bits, each.activation_bits, each.accuracy) for each in found] == [
+        (None, None, 0.75),
+        (8, 8, 0.5),
+        (8, 4, 0.25),
+    ]
+    assert found[0].dense == Work(macs=6, weights=6, inputs=4, outputs=3, biases=3)
+    assert found[0].effective == Work(macs=4, weights=6, inputs=4, outputs=3, biases=3)
+    assert (found[0].baseline, found[0].sparsity) == (0, 0)
+
+
+def test_a_machine_that_skips_zeros_has_the_effective_work():
+    (candidate, *_) = Candidate.trained([by_hand.ANN_BASELINE], "test")
+    works = {(m.dataflow, m.skips_zeros): work.macs for m, work in candidate.machines(DATAFLOWS)}
+    assert works == {(dataflow, skips): 4 if skips else 6 for dataflow in DATAFLOWS for skips in (False, True)}
+
+
+def test_without_a_training_zeros_are_not_skipped_and_accuracy_is_unknown():
+    found = Candidate.untrained(WORK, n_steps=6)
+    assert [(each.weight_bits, each.activation_bits) for each in found] == [(None, None), (16, 16), (8, 8), (8, 3)]
+    assert {each.accuracy for each in found} == {None}
+    assert not any(m.skips_zeros for each in found for m, _ in each.machines(DATAFLOWS))
+
+
+@pytest.mark.parametrize(
+    ("n_steps", "bits"), [(1, 1), (2, 2), (3, 2), (4, 3), (6, 3), (7, 3), (8, 4), (15, 4), (16, 5)]
+)
+def test_activations_match_the_number_of_spikes(n_steps, bits):
+    assert matched_bits(n_steps) == bits
