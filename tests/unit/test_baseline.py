@@ -1,6 +1,9 @@
+import math
+
 import pytest
 
-from tdd_deploy.simulator.hardware.baseline import baseline_json, break_even, disagreements, fed_by_input
+from tdd_deploy.simulator.hardware.baseline import baseline_json, break_even, disagreements
+from tdd_deploy.simulator.hardware.execution import fed_by_input
 from tdd_deploy.simulator.hardware.profiles import load_profile
 from tdd_deploy.simulator.reports.report import priced
 from tests import by_hand
@@ -43,18 +46,23 @@ def test_a_baseline_is_priced_where_a_profile_prices_its_operations():
     floats, eight, four = ([row["energy_pj"][profile.name] for profile in profiles] for row in rows)
     # A MAC with its memory: 4.6, a weight read for 5, a sum read and written for 10.
     assert floats == [pytest.approx(6 * 4.6), pytest.approx(6 * 19.6), None]
-    assert eight == [pytest.approx(6 * 0.23), None, None]
-    assert four == [None, None, None]
+    # A multiplication of 8 x 8 bits and an addition of 24; 8 + 2 x 24 bits of a memory of 10 pJ per 64.
+    width_24 = 0.03 * 3 ** (math.log(0.1 / 0.03) / math.log(4))
+    assert eight == [pytest.approx(6 * (0.2 + width_24)), pytest.approx(6 * (0.2 + width_24 + 56 * 10 / 64)), None]
+    assert four[0] < eight[0]
+    assert four[1] < eight[1]
+    assert four[2] is None
 
 
 def test_at_the_rate_of_break_even_a_run_costs_as_much_as_its_baseline():
     trace = by_hand.simulation().trace
     energy = priced(trace, HOROWITZ, PROGRAM).executed
     found = break_even(PROGRAM, trace, energy)
-    # 7 events of 2 neurons in 3 steps of 2 samples. fc, fed by the input, costs 6 x 0.9 + 2 x 4.6 and stays;
-    # the readout costs 7 x 0.9 and grows. Two baselines cost 2 x 6 x 4.6.
+    # 7 events of 2 neurons in 3 steps of 2 samples. fc, fed by the input, costs 6 x 0.9 + 2 x 4.6 and stays; so do 12
+    # updates of 5.5, and 2 biases and 6 outputs of 0.9. The readout costs 7 x 0.9 and grows. Two baselines cost
+    # 2 x 6 x 4.6.
     assert found["rate"] == pytest.approx(7 / 12)
-    factor = (2 * 6 * 4.6 - 6 * 0.9 - 2 * 4.6) / (7 * 0.9)
+    factor = (2 * 6 * 4.6 - 6 * 0.9 - 2 * 4.6 - 12 * 5.5 - 8 * 0.9) / (7 * 0.9)
     assert found["break_even_rate"] == pytest.approx(7 / 12 * factor)
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import math
 
 import pytest
 
@@ -70,12 +71,15 @@ def test_the_network_is_listed_above_its_ann_baseline():
     report = by_hand.simulation("cmos45-horowitz", baseline=by_hand.ANN_BASELINE).as_json()
     table = by_ann_baseline(report)
     assert table.head == ("network", "accuracy, %", "samples", "operations", "nJ, cmos45-horowitz")
+    updates_and_outputs = 12 * 5.5 + 6 * 0.9
+    width_4 = 0.2 / 4 ** (math.log(3.1 / 0.2) / math.log(16))  # a multiplication of 4 x 4 bits
+    width_24 = 0.03 * 3 ** (math.log(0.1 / 0.03) / math.log(4))  # an addition of 24 bits
     assert table.rows == (
-        ("this, auto code", 50.0, 2, 15 / 2, pytest.approx((13 * 0.9 + 2 * 4.6) / 2e3)),
-        ("this, plain spikes", 50.0, 2, 20 / 2, pytest.approx((13 * 0.9 + 7 * 4.6) / 2e3)),
+        ("this, auto code", 50.0, 2, 15 / 2, pytest.approx((15 * 0.9 + 2 * 4.6 + updates_and_outputs) / 2e3)),
+        ("this, plain spikes", 50.0, 2, 20 / 2, pytest.approx((19 * 0.9 + 7 * 4.6 + updates_and_outputs) / 2e3)),
         ("ANN baseline, floats", 75.0, 4, 6, pytest.approx(6 * 4.6e-3)),
-        ("ANN baseline, 8 bits", 50.0, 4, 6, pytest.approx(6 * 0.23e-3)),
-        ("ANN baseline, 4 bits", 25.0, 4, 6, None),
+        ("ANN baseline, 8 bits", 50.0, 4, 6, pytest.approx(6 * (0.2 + width_24) / 1e3)),
+        ("ANN baseline, 4 bits", 25.0, 4, 6, pytest.approx(6 * (width_4 + width_24) / 1e3)),
     )
 
 
