@@ -35,7 +35,8 @@ low = 2.0
 high = 4.0
 range_source = "made up: from the slow corner to the fast one"
 scope = "marginal"
-confidence = "simulated"  # or measured, regression, vendor, derived, secondary
+confidence = "simulated"  # or measured, regression, vendor, derived, unknown
+read = "primary"  # or data, abstract, quoted, quoted1: how you know the figure
 source = "made up for this example: post-layout simulation, report 7, table 2"
 
 [price.neuron_update]
@@ -44,6 +45,7 @@ value = 900
 unit = "fJ"
 scope = "marginal"
 confidence = "simulated"
+read = "primary"
 source = "made up for this example: the same table"
 
 [price.message]
@@ -52,12 +54,16 @@ value = 1.2
 unit = "pJ"
 scope = "marginal"
 confidence = "derived"
+read = "primary"
 source = "made up for this example: a packet of 24 bits at 50 fJ per bit"
 
 [static.leakage]
 value = 15
 unit = "uW"
+state = "in use"  # the parts of a state add up; another state is an alternative, and the report spans them
+scope = "floor"  # with nothing to do, in use; or boot: before a program ever ran
 confidence = "measured"
+read = "data"
 source = "made up for this example: supply current at a stopped clock"
 """
 CHIP = """

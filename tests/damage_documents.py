@@ -54,11 +54,23 @@ low = 100
 high = 200
 unit = "ns"
 confidence = "derived"
+read = "primary"
 source = "made up"
-[integer_mac.8]
-value = 0.25
-unit = "pJ"
+[static.host]
+low = 1
+high = 2
+unit = "mW"
+state = "host"
+scope = "boot"
+apart = true
 confidence = "derived"
+read = "primary"
+source = "made up"
+[step_time]
+value = 1
+unit = "ms"
+confidence = "derived"
+read = "primary"
 source = "made up"
 """
 HARDWARE = Path(td.__file__).parent / "simulator" / "hardware"
@@ -158,7 +170,7 @@ def make_report(path: Path) -> None:
         path.parent / "network.nir",
         data=str(path.parent / "samples.npz"),
         energy=True,
-        profiles=("loihi1-davies2018", "cmos45-integer", "cmos45-memory"),
+        profiles=("loihi1-davies2018", "cmos45-horowitz", "cmos45-memory"),
         baseline=baseline,
         out=path.parent / "report",
     )
@@ -200,7 +212,7 @@ def reading_report(rng: random.Random, path: Path) -> list[str]:
 
 def reading_baseline(rng: random.Random, path: Path) -> list[str]:
     """Simulate beside the baseline."""
-    return [*_simulate(path), "--energy", "--profile", "cmos45-integer", "--baseline", str(path)]
+    return [*_simulate(path), "--energy", "--profile", "cmos45-horowitz", "--baseline", str(path)]
 
 
 def reading_sweep(rng: random.Random, path: Path) -> list[str]:

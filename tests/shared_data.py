@@ -13,5 +13,11 @@ def shared(name: str) -> Path:
     return next((place / name for place in PLACES if (place / name).exists()), PLACES[0] / name)
 
 
+def reference(name: str) -> Path:
+    """Return a file of facts that were collected from publications; one that is not there when there is none."""
+    places = [place / "reference" for place in (PLACES[0], PLACES[1].parent)]
+    return next((place / name for place in places if (place / name).exists()), places[0] / name)
+
+
 def needs(path: Path) -> pytest.MarkDecorator:
     return pytest.mark.skipif(not path.exists(), reason=f"no {path.name} in $TDD_DEPLOY_DATA")

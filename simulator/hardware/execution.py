@@ -26,13 +26,16 @@ class Execution:
     derived: Mapping[str, IntArray]
 
     @classmethod
-    def of(cls, program: Program, trace: Trace, counts: Counts, *, exits_early: bool = False) -> "Execution":
+    def of(
+        cls, program: Program, trace: Trace, counts: Counts, *, numbers: Numbers, exits_early: bool = False
+    ) -> "Execution":
         """Derive counts from an execution.
 
         Args:
             program: what was executed.
             trace: its counts in all codes.
             counts: those that are priced.
+            numbers: the widths of the program's numbers.
             exits_early: whether each step ends with a comparison of the outputs.
         """
         values = math.prod(program.shapes[program.output.name]) * trace.n_running
@@ -40,7 +43,7 @@ class Execution:
         readout[_output_row(program, trace)] = values
         derived = {GRADED_EVENTS: _graded_events(program, trace, counts), READOUT: readout}
         return cls(
-            numbers=Numbers.of(program),
+            numbers=numbers,
             derived={**derived, EXIT_COMPARISON: readout} if exits_early else derived,
         )
 

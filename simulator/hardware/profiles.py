@@ -43,6 +43,11 @@ class Profile:
         """Whether prices follow from operations and accesses to memory."""
         return bool(self.operations or self.memories)
 
+    @property
+    def has_prices(self) -> bool:
+        """Whether any event has a price."""
+        return bool(self.prices) or self.is_process
+
     def static_states(self, clock_mhz: float | None = None) -> dict[str, tuple[float, float]]:
         """Sum the power of one chip without events in each state, low and high, in mW.
 

@@ -20,6 +20,7 @@ from tdd_deploy.simulator.hardware.dense import Candidate
 from tdd_deploy.simulator.hardware.energy import UNPLACED, Energy, Seconds, price_counts
 from tdd_deploy.simulator.hardware.execution import Execution, fed_by_input
 from tdd_deploy.simulator.hardware.placement import Placement, placement_json
+from tdd_deploy.simulator.hardware.process import Numbers
 from tdd_deploy.simulator.hardware.profiles import Profile
 from tdd_deploy.simulator.hardware.timing import BASIS, SERIAL_BASIS, STEP_TIME_BASIS, run_time, serial_time
 from tdd_deploy.simulator.routes import COSTS
@@ -289,6 +290,7 @@ def priced(
         clock_mhz: replaces the clock of the profile.
         exits_early: whether samples could end early, so that each step compared the outputs.
     """
+    numbers = Numbers.of(program)
 
     def steps_of(step_s: float) -> Seconds:
         return Seconds(*[step_s * float(trace.n_running.sum())] * 2)
@@ -309,7 +311,7 @@ def priced(
             counts,
             trace.layers,
             profile,
-            execution=Execution.of(program, trace, counts, exits_early=exits_early),
+            execution=Execution.of(program, trace, counts, numbers=numbers, exits_early=exits_early),
             seconds=seconds,
             time_basis=basis,
             clock_mhz=clock_mhz,

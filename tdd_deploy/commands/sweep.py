@@ -80,7 +80,7 @@ class _Sweep:
     @property
     def is_drawn(self) -> bool:
         """Whether there is a picture: points need labels, and a profile with prices."""
-        return any(profile.prices for profile in self.prices.profiles) and self.data.open_chosen().labeled
+        return any(profile.has_prices for profile in self.prices.profiles) and self.data.open_chosen().labeled
 
     def points(self) -> Iterator[tuple[Path, Point]]:
         """Yield every combination.

@@ -95,7 +95,7 @@ def test_a_chip_without_public_prices_is_answered_with_what_was_measured(call: C
     called = call("simulate", run_folder, "--data", "digits", "--samples", 5, "--energy", "--profile", "loihi2")
     assert called.code == 0
     assert "not priced, since no price of an event is published" in called.out
-    assert "measured, pilotnet_lif: 1.661 mJ/inference, all in" in called.out
+    assert "pilotnet_lif: 1.661 mJ/inference, all in" in called.out
     assert "nJ run" not in called.out
 
 
@@ -158,7 +158,8 @@ def test_profiles_are_listed_and_explained(call: Call) -> None:
     for word in ("synop: 8.43 pJ for each of synops_stored", "Frenkel", "0.00178 mW per MHz", "23.6 to 35.5", "hops_x"):
         assert word in explained
     (odin,) = json.loads(call("profiles", "odin", "--json").out)["profiles"]
-    assert odin["static_mw"] == pytest.approx(0.1608)
+    assert odin["static_mw"] == pytest.approx([0.1608, 0.1608])
+    assert odin["static_states"] == {"in use": pytest.approx([0.1608, 0.1608])}
     assert "Did you mean odin?" in call("profiles", "oddin").err
 
 

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -6,6 +8,8 @@ from tdd_deploy.simulator import reference
 from tdd_deploy.simulator.counts import FIELDS, Counts, Layer
 from tdd_deploy.simulator.engine.engine import Engine
 from tdd_deploy.simulator.hardware.energy import COVERAGE, EXCLUDED, Seconds, price_counts
+from tdd_deploy.simulator.hardware.execution import Execution
+from tdd_deploy.simulator.hardware.process import EXIT_COMPARISON, GRADED_EVENTS, READOUT, Numbers, prices_of
 from tdd_deploy.simulator.hardware.profiles import load_profile, profile_names
 from tests import by_hand
 from tests.zoo import Given, grow
@@ -13,8 +17,25 @@ from tests.zoo import Given, grow
 TRACE = by_hand.result().trace
 
 
-def priced(name, counts=TRACE.executed, layers=TRACE.layers, *, n_chips=None):
-    return price_counts(counts, layers, load_profile(name), n_chips=n_chips)
+FLOATS = Numbers(is_float=True, weight_bits=32, sum_bits=32, address_bits=5, value_bits=32)
+PLAIN = Execution(numbers=FLOATS, derived={})
+
+
+def priced(name, counts=TRACE.executed, layers=TRACE.layers, *, execution=PLAIN, n_chips=None, **options):
+    return price_counts(counts, layers, load_profile(name), execution=execution, n_chips=n_chips, **options)
+
+
+def by_hand_priced(name, counts=TRACE.executed, *, exits_early=False):
+    execution = Execution.of(
+        by_hand.program(), TRACE, counts, numbers=Numbers.of(by_hand.program()), exits_early=exits_early
+    )
+    return priced(name, counts, execution=execution)
+
+
+def execution_of(counts):
+    """An execution in which everything took place."""
+    names = (GRADED_EVENTS, READOUT, EXIT_COMPARISON)
+    return Execution(numbers=FLOATS, derived=dict(zip(names, (counts.events, counts.spikes, counts.acs), strict=True)))
 
 
 def random_counts(seed, layers, n_steps):
@@ -35,9 +56,10 @@ LAYERS = (
 @pytest.mark.parametrize("n_chips", [None, 1])
 @pytest.mark.parametrize("seed", range(5))
 def test_the_energy_is_the_sum_of_its_terms_its_layers_and_its_steps(name, n_chips, seed):
-    energy = priced(name, random_counts(seed, LAYERS, 7), LAYERS, n_chips=n_chips)
+    counts = random_counts(seed, LAYERS, 7)
+    energy = priced(name, counts, LAYERS, execution=execution_of(counts), n_chips=n_chips)
     assert energy.per_cell_pj.shape == (5, 7)
-    assert (energy.dynamic_pj > 0) == bool(load_profile(name).prices)
+    assert (energy.dynamic_pj > 0) == load_profile(name).has_prices
     for total in (
         sum(term.energy_pj.sum() for term in energy.terms),
         sum(energy.per_cell_pj[row].sum() for row in range(5)),
@@ -78,9 +100,58 @@ def test_sanafe_by_hand():
 
 
 def test_horowitz_by_hand():
-    energy = priced("cmos45-horowitz")
-    assert energy.dynamic_pj == pytest.approx(13 * 0.9 + 2 * 4.6)  # 20.9
-    assert (energy.low_pj, energy.high_pj) == pytest.approx((20.9, 20.9))
+    # 12 updates of a multiplication and two additions; 2 biases; one output in 3 steps of 2 samples.
+    energy = by_hand_priced("cmos45-horowitz")
+    assert energy.dynamic_pj == pytest.approx(13 * 0.9 + 2 * 4.6 + 12 * 5.5 + 2 * 0.9 + 6 * 0.9)  # 94.1
+    assert (energy.low_pj, energy.high_pj) == pytest.approx((94.1, 94.1))
+
+
+def test_biases_are_paid_in_every_step_of_spike_code_and_once_in_delta_code():
+    energies = {code: by_hand_priced("cmos45-horowitz", getattr(TRACE, code)) for code in ("spike_code", "delta_code")}
+    counts = {
+        code: next(term.count for term in energy.terms if term.price.term == "bias").sum(axis=0).tolist()
+        for code, energy in energies.items()
+    }
+    assert counts == {"spike_code": [2, 2, 2], "delta_code": [2, 0, 0]}
+
+
+def test_an_early_exit_compares_every_output_in_every_step():
+    plain, exiting = (by_hand_priced("cmos45-horowitz", exits_early=exits) for exits in (False, True))
+    assert exiting.dynamic_pj - plain.dynamic_pj == pytest.approx(6 * 2 * 0.9)
+    (term,) = [term for term in exiting.terms if term.price.term == "exit_comparison"]
+    np.testing.assert_array_equal(term.count, [[0, 0, 0], [0, 0, 0], [0, 0, 0], [2, 2, 2]])  # at the readout
+    davies = by_hand_priced("loihi1-davies2018", exits_early=True).not_priced
+    assert "the comparison of an early exit: the profile has no price" in davies
+    assert "readout: the profile has no price" in davies
+
+
+def test_the_memory_model_by_hand():
+    """Words of 32 bits cost 5 pJ; an address has 1 bit, for there are 2 neurons; the input sends grey values."""
+    energy = by_hand_priced("cmos45-memory")
+    found = {term.price.term: float(term.energy_pj.sum()) for term in energy.terms}
+    bit = 10 / 64
+    assert found == pytest.approx(
+        {
+            "ac": 13 * 0.9,
+            "mac": 2 * 4.6,
+            "weight_read": 15 * 5,
+            "sum_read_write": 15 * 10,
+            "neuron_arithmetic": 12 * 5.5,
+            "neuron_read_write": 12 * 15,
+            "event_address": (7 + 5) * 2 * bit,
+            "event_value": 5 * 10,
+            "bias": 2 * 5.9,
+            "readout": 6 * 10.9,
+        }
+    )
+
+
+def test_memory_without_arithmetic_prices_memory_alone():
+    found = by_hand_priced("cmos28-truenorth-memory")
+    terms = {term.price.term: term.price.value_pj for term in found.terms}
+    assert terms["weight_read"] == pytest.approx(32 * 0.047)
+    assert not {"ac", "mac", "neuron_arithmetic"} & terms.keys()
+    assert any("arithmetic" in line for line in found.not_priced)
 
 
 def test_spike_code_is_priced_from_its_own_counts():
@@ -121,7 +192,7 @@ def test_the_formula_of_sanafe_for_the_terms_that_are_priced(seed):
         if isinstance(program[layer.name], Dense | Conv):
             price = 35.5 if isinstance(program[layer.name], Dense) else 24.0
             expected += price * trace.spike_code.synops_stored[row].sum()
-    energy = price_counts(trace.spike_code, trace.layers, load_profile("loihi1-sanafe"))
+    energy = priced("loihi1-sanafe", trace.spike_code, trace.layers)
     assert energy.dynamic_pj == pytest.approx(expected, rel=1e-12)
 
 
@@ -136,9 +207,28 @@ def test_the_published_check_of_frady_2020(name, excess_percent):
         counts = Counts.zeros(2, 1)
         counts.synops_stored[0] = spikes * 76800
         counts.updates_idle[1] = 76800 * 60
-        energy_mj = price_counts(counts, layers, load_profile(name)).dynamic_pj * 1e-9
+        energy_mj = priced(name, counts, layers).dynamic_pj * 1e-9
         excess.append(100 * (energy_mj / 1.33 - 1))
     assert excess == pytest.approx(excess_percent, abs=0.6)
+
+
+def test_the_published_check_on_a_keyword_spotter_is_missed():
+    """energy-figures-2.toml: 390-256-256-29, ten steps an inference; a board measured 36 to 37 uJ.
+
+    Rates are not published. The sum meets the measurement only if 8 of 9 inputs and neurons fire in every step: at a
+    fifth of them it is 4 times low, at a twentieth 14 times.
+    """
+    sizes = (390, 256, 256, 29)
+    synapses = sum(n * m for n, m in pairwise(sizes))
+    assert synapses == 172_800
+    layers = (Layer("maps", "dense", (1,)), Layer("neurons", "LIF", (sum(sizes[1:]),)))
+    factors = []
+    for rate in (1.0, 0.2, 0.05):
+        counts = Counts.zeros(2, 1)
+        counts.synops_stored[0] = round(synapses * 10 * rate)
+        counts.updates_active[1] = sum(sizes[1:]) * 10
+        factors.append(36.0 / (priced("loihi1-davies2018", counts, layers).dynamic_pj * 1e-6))
+    assert factors == pytest.approx([0.87, 4.2, 14.5], rel=0.02)
 
 
 def test_a_price_for_one_kind_of_layer_leaves_the_others_free():
@@ -160,8 +250,8 @@ def test_a_price_for_one_kind_of_layer_leaves_the_others_free():
                 "hop_east_west (3 pJ each): needs a placement of layers on cores",
                 "hop_north_south (4 pJ each): needs a placement of layers on cores",
                 "bias additions: the profile has no price",
-                "static power: 104.4 mW per chip (chip, derived: Frady et al. 2020 (arXiv:2004.12691), Table 1: 3.34 W "
-                "static over 32 chips, measured; voltage not stated); the time per step is not given (`step_time_s`)",
+                "static power per chip: 29.6 mW after boot, 100 mW in use, 104.4 mW with all circuits powered (",
+                "x86 cores: 65 to 70 mW per chip are apart, and not added (x86, derived: Frady et al. 2020",
                 "the barrier between time steps: its time is published, its energy is not",
                 f"{EXCLUDED}: outside this count",
             ],
@@ -180,39 +270,44 @@ def test_a_price_for_one_kind_of_layer_leaves_the_others_free():
         (
             "cmos45-horowitz",
             [
-                "neuron updates: the profile has no price",
                 "sending of events: the profile has no price",
-                "bias additions: the profile has no price",
                 "input events: the profile has no price",
                 "static power: the profile has none",
+                "memory: cmos45-memory has it",
                 f"{EXCLUDED}: outside this count",
             ],
         ),
     ],
 )
 def test_what_is_not_priced_is_listed(name, lines):
-    assert list(priced(name).not_priced) == lines
+    found = priced(name).not_priced
+    assert len(found) == len(lines)
+    assert all(line.startswith(start) for line, start in zip(found, lines, strict=True))
 
 
 @pytest.mark.parametrize("name", profile_names())
 def test_every_price_is_either_a_term_or_listed_as_not_priced(name):
-    energy = priced(name)
+    energy = priced(name, execution=execution_of(TRACE.executed))
     terms = {term.price.term for term in energy.terms}
-    for price in load_profile(name).prices:
+    for price in prices_of(load_profile(name), FLOATS):
         assert (price.term in terms) != any(line.startswith(f"{price.term} (") for line in energy.not_priced)
 
 
 def test_static_energy_is_power_times_the_time_that_is_given():
     for name, clock_mhz, power_mw in (("truenorth", None, 64.4), ("odin", None, 0.1608), ("odin", 1.3, 0.029614)):
-        energy = price_counts(
-            TRACE.executed, TRACE.layers, load_profile(name), seconds=Seconds(2.0, 3.0), clock_mhz=clock_mhz
-        )
+        energy = priced(name, seconds=Seconds(2.0, 3.0), clock_mhz=clock_mhz)
         assert energy.static_low_pj == pytest.approx(2e9 * power_mw)
         assert energy.static_high_pj == pytest.approx(3e9 * power_mw)
         assert not any("static power" in line for line in energy.not_priced)
     assert priced("odin").static_low_pj is None
-    without_power = load_profile("loihi1-sanafe")
-    assert price_counts(TRACE.executed, TRACE.layers, without_power, seconds=Seconds(2.0, 2.0)).static_high_pj is None
+    assert priced("loihi1-sanafe", seconds=Seconds(2.0, 2.0)).static_high_pj is None
+
+
+def test_static_energy_spans_the_states_of_a_chip():
+    energy = priced("loihi1-davies2018", seconds=Seconds(2.0, 3.0), n_chips=2)
+    assert energy.static_low_pj == pytest.approx(2 * 2e9 * 29.6)
+    assert energy.static_high_pj == pytest.approx(2 * 3e9 * 104.4)
+    assert [line for line in energy.not_priced if "x86" in line]  # apart, also where the time is known
 
 
 def test_what_a_reader_takes_for_granted_are_counts():

@@ -1,98 +1,10 @@
-import tomllib
-from pathlib import Path
-
 import pytest
 
 from tdd_deploy.errors import BadFile, BadOption, BadProfile
 from tdd_deploy.simulator.counts import FIELDS
-from tdd_deploy.simulator.hardware.profiles import MILLIWATTS, PICOJOULES, load_profile, profile_names
-from tdd_deploy.simulator.hardware.schema import CONFIDENCES
-
-FIGURES = Path(__file__).parents[3] / "shared/reference/energy-figures.toml"
-in_figures = pytest.mark.skipif(not FIGURES.exists(), reason="the collected figures lie beside the repository")
-
-# Our term: the table and the key of energy-figures.toml.
-TERMS = {
-    "loihi1-davies2018": {
-        "synop": "loihi1_davies2018.synop",
-        "neuron_active": "loihi1_davies2018.neuron_active",
-        "neuron_inactive": "loihi1_davies2018.neuron_inactive",
-        "spike_in_tile": "loihi1_davies2018.spike_in_tile",
-        "hop_east_west": "loihi1_davies2018.hop_ew",
-        "hop_north_south": "loihi1_davies2018.hop_ns",
-    },
-    "loihi1-sanafe": {
-        "synop_dense": "loihi1_sanafe.synop_dense",
-        "synop_conv": "loihi1_sanafe.synop_conv",
-        "neuron_access": "loihi1_sanafe.neuron_access",
-        "neuron_update": "loihi1_sanafe.neuron_update",
-        "spike_out": "loihi1_sanafe.spike_out",
-        "message_out": "loihi1_sanafe.message_out",
-        "hop_east_west": "loihi1_sanafe.hop_ew",
-        "hop_north_south": "loihi1_sanafe.hop_ns",
-    },
-    "odin": {"synop": "odin.synop"},
-    "truenorth": {"synop": "truenorth.synop"},
-    "spinnaker1": {"synop": "spinnaker1.synop", "neuron_update": "spinnaker1.neuron_update"},
-    "spinnaker2-prototype": {"synop": "spinnaker2.synop", "neuron_update": "spinnaker2.neuron_update"},
-    "cmos22-yan2024": {"accumulate": "cmos22_yan2024.acc"},
-    "cmos45-horowitz": {"ac": "cmos45_horowitz.fp32_add", "mac": "cmos45_horowitz.fp32_mac"},
-    "cmos45-integer": {"ac": "cmos45_horowitz.int8_add", "mac": "cmos45_horowitz.int8_mac"},
-}
-# Ends of a range that come from the other profile: (low, high), sums of keys; what is not named is the value itself.
-SANAFE_NEURON = ("loihi1_sanafe.neuron_access", "loihi1_sanafe.neuron_update")
-RANGES = {
-    ("loihi1-davies2018", "synop"): (("loihi1_davies2018.synop",), ("loihi1_sanafe.synop_dense",)),
-    ("loihi1-davies2018", "neuron_active"): (SANAFE_NEURON, ("loihi1_davies2018.neuron_active",)),
-    ("loihi1-davies2018", "neuron_inactive"): (SANAFE_NEURON[:1], ("loihi1_davies2018.neuron_inactive",)),
-    ("loihi1-sanafe", "synop_dense"): (("loihi1_davies2018.synop",), ("loihi1_sanafe.synop_dense",)),
-    ("loihi1-sanafe", "synop_conv"): (("loihi1_davies2018.synop",), ("loihi1_sanafe.synop_conv",)),
-}
-INT8_MAC_WIDE = ("cmos45_horowitz.int8_mul", "cmos45_horowitz.int32_add")
-RANGES |= {
-    ("cmos45-integer", "ac"): (("cmos45_horowitz.int8_add",), ("cmos45_horowitz.int32_add",)),
-    ("cmos45-integer", "mac"): (("cmos45_horowitz.int8_mac",), INT8_MAC_WIDE),
-}
-TIMES = {
-    ("loihi1-davies2018", "synop"): "loihi1_davies2018.t_synop",
-    ("loihi1-davies2018", "neuron_active"): "loihi1_davies2018.t_neuron_active",
-    ("loihi1-davies2018", "neuron_inactive"): "loihi1_davies2018.t_neuron_inactive",
-    ("loihi1-davies2018", "barrier"): "loihi1_davies2018.t_barrier",
-}
-# Static power and operating points: our part or point, and the collected key.
-STATIC = {
-    ("loihi1-davies2018", "chip"): "loihi1_davies2018.static_per_chip",
-    ("odin", "leakage"): "odin.leak",
-    ("odin", "clock"): "odin.idle_clock",
-    ("truenorth", "chip"): "truenorth.static",
-}
-POINTS = {
-    ("akida-akd1000", "typical"): "akida_akd1000.power_typ",
-    ("loihi2", "static_chip"): "loihi2.static_per_chip",
-    ("loihi2", "pilotnet_lif"): "loihi2.pilotnet_lif_total",
-    ("loihi2", "pilotnet_lif_dynamic"): "loihi2.pilotnet_lif_dynamic",
-    ("loihi2", "pilotnet_sdnn"): "loihi2.pilotnet_sdnn_total",
-    ("odin", "synop"): "odin.synop_all_in",
-    ("speck", "processor_resting"): "speck.processor_resting",
-    ("speck", "real_time"): "speck.realtime_total_min",
-    ("spinnaker2-prototype", "chip"): "spinnaker2.chip_power",
-    ("truenorth", "synop"): "truenorth.synop_all_in",
-    ("xylo-audio2", "idle"): "xylo_audio2.idle",
-    ("xylo-audio2", "audio_dynamic"): "xylo_audio2.dynamic",
-    ("xylo-audio2", "keywords_dynamic"): "xylo_audio2.kws_dynamic",
-    ("xylo-audio2", "keywords"): "xylo_audio2.kws_inference",
-}
-MADE_OF_SEVERAL = {("speck", "rails_idle"), ("spinnaker1", "chip")}  # points that no single figure gives
-PAIRS = [(name, term) for name, terms in TERMS.items() for term in terms]
-
-
-def figure(key):
-    table, name = key.split(".")
-    return tomllib.loads(FIGURES.read_text(encoding="utf-8"))[table][name]
-
-
-def pj(key):
-    return figure(key)["value"] * {"fJ": 1e-3, "pJ": 1, "nJ": 1e3}[figure(key)["unit"]]
+from tdd_deploy.simulator.hardware.profile_file import PICOJOULES
+from tdd_deploy.simulator.hardware.profiles import load_profile, profile_names
+from tdd_deploy.simulator.hardware.schema import CONFIDENCES, READS
 
 
 @pytest.mark.parametrize("name", profile_names())
@@ -101,7 +13,7 @@ def test_every_profile_of_the_package_loads_under_its_name(name):
     assert profile.name == name
     assert profile.title
     assert profile.remark
-    assert profile.prices or profile.points
+    assert profile.has_prices or profile.points
 
 
 @pytest.mark.parametrize("name", profile_names())
@@ -111,6 +23,7 @@ def test_every_price_has_a_source_and_lies_within_its_range(name):
         assert price.source
         assert price.range_source or price.low_pj == price.high_pj
         assert price.confidence in CONFIDENCES
+        assert price.read in READS
         assert set(price.counts) <= set(FIELDS)
 
 
@@ -122,99 +35,11 @@ def test_no_count_is_priced_twice_by_the_same_table_of_effective_and_stored_ops(
     assert ways == (1 if counts else 0)
 
 
-@in_figures
-def test_every_profile_is_held_to_the_collected_figures():
-    """cmos45-memory adds up figures of a table; test_the_memory_model_is_made_of_the_collected_figures has its sums."""
-    profiles = {name: load_profile(name) for name in profile_names()}
-    prices = {(name, price.term) for name, profile in profiles.items() for price in profile.prices}
-    assert {(name, term) for name, term in prices if name != "cmos45-memory"} == set(PAIRS)
-    assert {(name, part.name) for name, profile in profiles.items() for part in profile.static} == set(STATIC)
-    points = {(name, point.name) for name, profile in profiles.items() for point in profile.points}
-    assert points == set(POINTS) | MADE_OF_SEVERAL
-
-
-@in_figures
-@pytest.mark.parametrize(("name", "term"), PAIRS)
-def test_every_price_is_the_collected_figure(name, term):
-    (price,) = [price for price in load_profile(name).prices if price.term == term]
-    key = TERMS[name][term]
-    assert price.value_pj == pj(key)
-    assert price.confidence == figure(key)["confidence"]
-    assert figure(key).get("scope", "marginal") == "marginal"
-    low, high = RANGES.get((name, term), ((key,), (key,)))
-    assert price.low_pj == pytest.approx(sum(pj(k) for k in low), rel=1e-12)
-    assert price.high_pj == pytest.approx(sum(pj(k) for k in high), rel=1e-12)
-
-
-@in_figures
-@pytest.mark.parametrize(("name", "part"), STATIC)
-def test_static_power_is_the_collected_figure(name, part):
-    (found,) = [static for static in load_profile(name).static if static.name == part]
-    collected = figure(STATIC[name, part])
-    unit = collected["unit"].removesuffix("/MHz")
-    assert found.value_mw == pytest.approx(collected["value"] * MILLIWATTS[unit], rel=1e-12)
-    assert (found.is_per_mhz, found.confidence) == (collected["unit"].endswith("/MHz"), collected["confidence"])
-
-
-@in_figures
-@pytest.mark.parametrize(("name", "term"), TIMES)
-def test_every_latency_is_the_collected_figure(name, term):
-    (found,) = [latency for latency in load_profile(name).latencies if latency.term == term]
-    collected = figure(TIMES[name, term])
-    low, high = (collected.get(bound, collected.get("value")) for bound in ("low", "high"))
-    assert (found.low_ns, found.high_ns, found.confidence) == (low, high, collected["confidence"])
-    assert {(n, each.term) for n in profile_names() for each in load_profile(n).latencies} == set(TIMES)
-
-
-@in_figures
-@pytest.mark.parametrize("name", ["cmos45-horowitz", "cmos45-integer"])
-def test_a_mac_of_a_quantized_baseline_is_the_collected_figure(name):
-    profile = load_profile(name)
-    assert [(mac.bits, mac.value_pj) for mac in profile.integer_macs] == [(8, pj("cmos45_horowitz.int8_mac"))]
-    assert profile.mac_pj(8) == pj("cmos45_horowitz.int8_mac")
-    assert profile.mac_pj(4) is None
-    assert profile.mac_pj() == (None if name == "cmos45-integer" else pj("cmos45_horowitz.fp32_mac"))
-
-
-@in_figures
-@pytest.mark.parametrize(("name", "point"), POINTS)
-def test_every_operating_point_is_the_collected_figure(name, point):
-    (found,) = [each for each in load_profile(name).points if each.name == point]
-    collected = figure(POINTS[name, point])
-    low, high = (collected.get(bound, collected.get("value")) for bound in ("low", "high"))
-    assert (found.low, found.high, found.confidence) == (low, high, collected["confidence"])
-    assert found.unit in (collected["unit"], f"{collected['unit']}/synop")
-    assert found.scope == collected.get("scope", found.scope)
-
-
-@in_figures
-def test_the_memory_model_is_made_of_the_collected_figures():
-    of = {
-        key: pj(f"cmos45_horowitz.{key}")
-        for key in ("fp32_add", "fp32_mul", "fp32_mac", "sram_8kB_64b", "sram_1MB_64b")
-    }
-    add, word, far = of["fp32_add"], of["sram_8kB_64b"] / 2, of["sram_1MB_64b"] / 2
-    expected = {
-        "ac": (add, add),
-        "mac": (of["fp32_mac"], of["fp32_mac"]),
-        "weight_read": (word, far),
-        "sum_read_write": (2 * word, 2 * far),
-        "neuron_arithmetic": (of["fp32_mul"] + 2 * add,) * 2,
-        "neuron_read_write": (3 * word, 3 * far),
-        "event_address": (2 * word, 2 * far),
-        "bias": (add + word, add + far),
-    }
-    prices = {price.term: (price.value_pj, price.high_pj) for price in load_profile("cmos45-memory").prices}
-    assert prices.keys() == expected.keys()
-    for term, bounds in expected.items():
-        assert prices[term] == pytest.approx(bounds, rel=1e-12)
-
-
 @pytest.mark.parametrize(("mhz", "synops_per_s", "measured_uw"), [(75.0, 37.5e6, 477.0), (1.3, 0.65e6, 35.0)])
 def test_odin_draws_its_published_power(mhz, synops_per_s, measured_uw):
     """Frenkel et al. 2019: both of its operating points within 1 %; the price that takes all in misses the second."""
     odin = load_profile("odin")
-    found_uw = 1e3 * odin.static_mw(mhz) + odin.prices[0].value_pj * 1e-6 * synops_per_s
+    found_uw = 1e3 * odin.static_mw(mhz)[0] + odin.prices[0].value_pj * 1e-6 * synops_per_s
     assert found_uw == pytest.approx(measured_uw, rel=0.01)
 
 
@@ -222,7 +47,7 @@ def test_odin_draws_its_published_power(mhz, synops_per_s, measured_uw):
 def test_truenorth_draws_its_published_power(hz, measured_mw):
     """Akopyan et al. 2015, Fig. 17: a line through the first and last point, the middle one was held out."""
     truenorth = load_profile("truenorth")
-    found_mw = truenorth.static_mw() + truenorth.prices[0].value_pj * 1e-9 * 2**20 * hz * 128
+    found_mw = truenorth.static_mw()[0] + truenorth.prices[0].value_pj * 1e-9 * 2**20 * hz * 128
     assert found_mw == pytest.approx(measured_mw, rel=0.01)
 
 
@@ -240,11 +65,14 @@ high = 2.5
 range_source = "two reviews"
 scope = "marginal"
 confidence = "measured"
+read = "primary"
 source = "my lab"
 [static.chip]
 value = 0.5
 unit = "W"
+scope = "floor"
 confidence = "vendor"
+read = "abstract"
 source = "brochure"
 """
 
@@ -263,8 +91,144 @@ def test_a_file_of_ones_own_is_read_in_its_units(tmp_path):
     assert (price.low_pj, price.value_pj, price.high_pj) == (1500, 2000, 2500)
     assert (price.confidence, price.source, price.range_source) == ("measured", "my lab", "two reviews")
     (static,) = profile.static
-    assert (static.name, static.value_mw, static.confidence, static.source) == ("chip", 500, "vendor", "brochure")
-    assert profile.static_mw() == 500
+    assert (price.read, static.read, static.scope) == ("primary", "abstract", "floor")
+    assert (static.name, static.low_mw, static.high_mw, static.state) == ("chip", 500, 500, "in use")
+    assert (static.confidence, static.source) == ("vendor", "brochure")
+    assert profile.static_mw() == (500, 500)
+
+
+STATES = """
+[static.memory]
+low = 1
+high = 2
+unit = "W"
+scope = "floor"
+confidence = "measured"
+read = "data"
+source = "my lab"
+[static.boot]
+value = 100
+unit = "mW"
+state = "after boot"
+scope = "boot"
+confidence = "measured"
+read = "data"
+source = "my lab"
+[static.host]
+value = 3
+unit = "W"
+state = "host"
+scope = "floor"
+apart = true
+confidence = "measured"
+read = "data"
+source = "my lab"
+"""
+
+
+def test_parts_of_a_state_add_up_and_states_are_alternatives(tmp_path):
+    profile = load(tmp_path, GOOD + STATES)
+    assert profile.static_states() == {"in use": (1500, 2500), "after boot": (100, 100)}
+    assert profile.static_mw() == (100, 2500)
+
+
+def test_loihi_1_draws_more_in_use_than_after_boot_and_its_x86_cores_are_apart():
+    davies = load_profile("loihi1-davies2018")
+    assert [power for power, _ in davies.static_states().values()] == [29.6, 100.0, 104.4]
+    assert davies.static_mw() == (29.6, 104.4)
+    assert [(part.low_mw, part.high_mw) for part in davies.static if part.is_apart] == [(65, 70)]
+
+
+CLOCKED = """
+[clock]
+value = 50
+unit = "MHz"
+confidence = "measured"
+read = "primary"
+source = "my lab"
+[step_time]
+value = 2
+unit = "ms"
+confidence = "measured"
+read = "primary"
+source = "my lab"
+[time.synop]
+counts = ["synops_stored"]
+low = 2
+high = 3
+unit = "clock"
+confidence = "derived"
+read = "primary"
+source = "my lab"
+"""
+
+
+def test_a_latency_in_cycles_is_read_at_the_clock_of_the_profile(tmp_path):
+    profile = load(tmp_path, GOOD + CLOCKED)
+    (latency,) = profile.latencies
+    assert (latency.low_ns, latency.high_ns, latency.is_of_clock) == (40, 60, True)
+    assert profile.step_time.seconds == 0.002
+
+
+PROCESS = """
+schema = 1
+name = "mine"
+title = "My process"
+[operation.int8_add]
+value = 30
+unit = "fJ"
+confidence = "simulated"
+read = "primary"
+source = "my lab"
+[memory.near]
+value = 8
+unit = "pJ"
+bits = 64
+kilobytes = 8
+confidence = "simulated"
+read = "primary"
+source = "my lab"
+"""
+
+
+def test_a_process_has_operations_and_memories(tmp_path):
+    profile = load(tmp_path, PROCESS)
+    assert (profile.prices, profile.is_process, profile.has_prices) == ((), True, True)
+    (operation,), (memory,) = profile.operations, profile.memories
+    assert (operation.name, operation.value_pj) == ("int8_add", pytest.approx(0.03))
+    assert (memory.low_pj, memory.high_pj, memory.bits, memory.kilobytes, memory.is_off_chip) == (8, 8, 64, 8, False)
+
+
+@pytest.mark.parametrize(
+    ("whole", "old", "new", "text"),
+    [
+        (PROCESS, "int8_add", "int4_add", "the name of operation.int4_add must be one of float32_add, float32_mul"),
+        (PROCESS, "value = 30", "value = 0", "operation.int8_add.value must be a number above 0 (got 0)."),
+        (PROCESS, "bits = 64", "bits = 0", "memory.near.bits must be a whole number, 1 or more (got 0)."),
+        (PROCESS, "bits = 64", 'bits = 64\noff_chip = "no"', "memory.near.off_chip must be true or false (got 'no')."),
+        (PROCESS, "bits = 64", "bits = true", "memory.near.bits must be a whole number, 1 or more (got True)."),
+        (PROCESS + GOOD[GOOD.index("[price") :], "", "", "price and memory and operation exclude each other."),
+        (GOOD + STATES, "apart = true", "apart = 1", "static.host.apart must be true or false (got 1)."),
+        (GOOD + STATES, "low = 1\n", "low = 3\n", "low and high of static.memory must be in rising order (got 3, 2)."),
+        (GOOD + STATES, '"boot"', '"idle"', "static.boot.scope must be one of floor, boot (got 'idle')."),
+        (GOOD + CLOCKED, "value = 50", "value = 0", "clock.value must be a number above 0 (got 0)."),
+        (GOOD + CLOCKED, "value = 2\nunit = \"ms\"", "value = 2\nunit = \"s\"", "step_time.unit must be ms (got 's')."),
+        (
+            GOOD + CLOCKED[CLOCKED.index("[time") :], "", "",
+            "time.synop.unit is clock, but there is no table clock. Add one with value, unit and source.",
+        ),
+        (GOOD, 'read = "primary"', 'read = "once"', "price.synop.read must be one of primary, data ... (got 'once')."),
+        (GOOD, 'read = "primary"\n', "", "price.synop.read is missing. Give one of primary, data, abstract, quoted"),
+        (GOOD, 'scope = "floor"\n', "", "static.chip.scope is missing. Give one of floor, boot."),
+        (GOOD, '"measured"', '"secondary"', "price.synop.confidence must be one of measured ... (got 'secondary')."),
+    ],
+)  # fmt: skip
+def test_figures_of_the_newer_kinds_are_read_strictly(tmp_path, whole, old, new, text):
+    assert old in whole
+    with pytest.raises(BadProfile) as caught:
+        load(tmp_path, whole.replace(old, new, 1))
+    for part in text.split(" ... "):
+        assert part in str(caught.value)
 
 
 @pytest.mark.parametrize(("unit", "pj_each"), [("fJ", 0.002), ("pJ", 2), ("nJ", 2000), ("uJ", 2e6)])
@@ -306,7 +270,7 @@ def test_zero_means_measured_zero(tmp_path):
             "price.synop.confidense is an unknown key; the keys here are counts",
         ),
         ('unit = "nJ"', 'unit = "nJ"\nconfidense = "x"', "Did you mean confidence?"),
-        ('unit = "W"', 'unit = "W"\nvolts = 1', "static.chip.volts is an unknown key; the keys here are value, unit"),
+        ('unit = "W"', 'unit = "W"\nvolts = 1', "static.chip.volts is an unknown key; the keys here are value, low"),
         # missing keys
         ("schema = 1\n", "", "schema is missing. Give 1."),
         ('name = "mine"\n', "", "name is missing. Give a text that is not empty."),
@@ -364,7 +328,7 @@ def test_zero_means_measured_zero(tmp_path):
             "static.chip.unit is uW/MHz, but there is no table clock. Add one with value, unit and source.",
         ),
         (
-            "[static.chip]", '[point.a]\nlow = 1\nscope = "all_in"',
+            "[static.chip]", "[point.a]\nlow = 1",
             "point.a holds low and value. Give value, or low and high.",
         ),
         ("value = 2", "value = 9", "low, value and high of price.synop must be in rising order (got 1.5, 9, 2.5)."),
@@ -387,7 +351,7 @@ def test_a_damaged_profile_is_refused_by_its_key(tmp_path, old, new, text):
     [
         (
             'schema = 1\nname = "a"\ntitle = "b"',
-            "price and point are both missing. Give prices of events, operating points, or both.",
+            "price and point are both missing. Give prices of events, operating points, or operations and memories.",
         ),
         ('schema = 1\nname = "a"\ntitle = "b"\nprice = 3', "price must be a table that is not empty (got 3)."),
         ('schema = 1\nname = "a"\ntitle = "b"\n[price]', "price must be a table that is not empty (got {})."),
@@ -427,7 +391,7 @@ def test_an_unknown_profile_is_answered_with_the_nearest(name, near):
 
 
 def test_a_profile_that_nothing_resembles_is_answered_with_all():
-    with pytest.raises(BadOption, match=r"^profiles must be akida-akd1000, cmos22-yan2024, .* \(got 'xyz'\)\.$"):
+    with pytest.raises(BadOption, match=r"^profiles must be akida-akd1000, cmos22-yan2026, .* \(got 'xyz'\)\.$"):
         load_profile("xyz")
 
 
@@ -448,6 +412,6 @@ def test_a_file_that_is_not_text_or_not_toml_is_named(tmp_path):
 
 def test_chips_of_which_no_price_is_public_have_operating_points_alone():
     """No price of an event on Loihi 2 is public (energy-figures.toml), and Loihi 1 is not to be scaled."""
-    for name in ("loihi2", "speck", "xylo-audio2", "akida-akd1000"):
+    for name in ("loihi2", "speck", "xylo-audio2", "akida-akd1000", "spinnaker2", "syntiant-ndp120"):
         assert (load_profile(name).prices, load_profile(name).static_mw()) == ((), None)
         assert load_profile(name).points

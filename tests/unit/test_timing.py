@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from tdd_deploy.simulator.hardware.profiles import load_profile
-from tdd_deploy.simulator.hardware.timing import run_time
+from tdd_deploy.simulator.hardware.timing import run_time, serial_time
 from tests import by_hand
 
 DAVIES = load_profile("loihi1-davies2018")
@@ -40,3 +40,19 @@ def test_samples_that_ended_early_wait_for_no_barrier():
 
 def test_without_latencies_the_time_is_not_known():
     assert time_of(profile=load_profile("loihi1-sanafe")) is None
+
+
+def test_one_core_without_a_chip_does_one_thing_after_the_other():
+    # 17 stored operations, two cycles each
+    odin = load_profile("odin")
+    seconds = serial_time(TRACE.executed, TRACE.n_running, profile=odin)
+    assert (seconds.low, seconds.high) == pytest.approx((34 / 75e6, 34 / 75e6))
+    slower = serial_time(TRACE.executed, TRACE.n_running, profile=odin, clock_mhz=1.3)
+    assert slower.low == pytest.approx(34 / 1.3e6)
+    assert serial_time(TRACE.executed, TRACE.n_running, profile=load_profile("darwin3")) is None
+
+
+def test_in_sequence_the_time_of_a_step_is_paid_by_every_sample():
+    seconds = serial_time(TRACE.executed, TRACE.n_running, profile=DAVIES)
+    operations = 17 * 3.5 + 11 * 8.4 + 5.3
+    assert (seconds.low, seconds.high) == pytest.approx(((operations + 6 * 113) * 1e-9, (operations + 6 * 465) * 1e-9))

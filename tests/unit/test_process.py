@@ -1,0 +1,164 @@
+import math
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from tdd_deploy.program import Dense, Edge, Flatten, Input, NeuronLayer, Output, build
+from tdd_deploy.program.quantization.quantize import quantize
+from tdd_deploy.simulator.engine.engine import Engine
+from tdd_deploy.simulator.hardware.execution import Execution
+from tdd_deploy.simulator.hardware.process import (
+    EXIT_COMPARISON,
+    GRADED_EVENTS,
+    READOUT,
+    Numbers,
+    Process,
+    mac_pj,
+    prices_of,
+)
+from tdd_deploy.simulator.hardware.profiles import load_profile
+from tests import by_hand
+from tests.zoo import Given
+
+MEMORY = Process(load_profile("cmos45-memory"))
+JOUPPI = Process(load_profile("cmos7-jouppi"))
+INTEGERS = Numbers(is_float=False, weight_bits=8, sum_bits=24, address_bits=10, value_bits=9)
+
+
+def test_published_widths_cost_what_is_published():
+    assert MEMORY.add(8).value_pj == 0.03
+    assert MEMORY.add(32).value_pj == 0.1
+    assert MEMORY.multiply(8, 8).value_pj == 0.2
+    assert MEMORY.multiply(32, 32).value_pj == 3.1
+    assert MEMORY.add(32, is_float=True).value_pj == 0.9
+    assert MEMORY.multiply(16, 16, is_float=True).value_pj == 1.1
+    assert (JOUPPI.add(8).value_pj, JOUPPI.multiply(32, 32, is_float=True).value_pj) == (0.007, 1.31)
+
+
+def test_other_widths_follow_the_power_law_through_both_published_ones():
+    """An addition of 16 bits lies half way between 8 and 32 on a logarithmic scale, and so does 16 x 16 or 8 x 32."""
+    half_way = math.sqrt(0.03 * 0.1)
+    assert MEMORY.add(16).value_pj == pytest.approx(half_way)
+    assert MEMORY.multiply(16, 16).value_pj == pytest.approx(math.sqrt(0.2 * 3.1))
+    assert MEMORY.multiply(8, 32).value_pj == MEMORY.multiply(32, 8).value_pj == pytest.approx(math.sqrt(0.2 * 3.1))
+    assert MEMORY.add(2).value_pj == pytest.approx(0.03 * 0.03 / 0.1)
+
+
+@pytest.mark.parametrize("bits", [2, 8, 24, 32, 40])
+def test_a_figure_of_integers_spans_the_published_ones(bits):
+    found = MEMORY.add(bits)
+    assert found.low_pj == min(0.03, found.value_pj)
+    assert found.high_pj == max(0.1, found.value_pj)
+    assert (found.confidence == "derived") == (bits not in (8, 32))
+    assert "8" in found.range_source
+
+
+def test_a_figure_is_read_no_more_directly_than_what_it_was_derived_from():
+    assert [JOUPPI.add(bits).read for bits in (8, 24)] == ["quoted", "quoted1"]
+
+
+def test_an_access_costs_in_proportion_to_its_bits_in_the_smallest_memory_at_most_in_the_largest_on_the_chip():
+    found = MEMORY.access(24)
+    assert (found.low_pj, found.value_pj, found.high_pj) == (3.75, 3.75, 37.5)
+    assert "cache_8kB" in found.source
+    assert "cache_1MB" in found.range_source
+    assert Process(load_profile("cmos28-truenorth-memory")).access(8).value_pj == pytest.approx(0.376)
+
+
+def test_what_is_not_published_has_no_figure():
+    horowitz, memory_alone = (Process(load_profile(name)) for name in ("cmos45-horowitz", "cmos28-truenorth-memory"))
+    assert horowitz.access(8) is None
+    assert memory_alone.add(8) is None
+    assert memory_alone.multiply(8, 8) is None
+    assert MEMORY.add(24, is_float=True) is None
+    adds = replace(MEMORY.profile, operations=tuple(each for each in MEMORY.profile.operations if "int8" in each.name))
+    assert Process(adds).add(8).value_pj == 0.03
+    assert Process(adds).add(24) is None
+
+
+def test_the_prices_of_integers_by_hand():
+    found = {price.term: price.value_pj for price in prices_of(load_profile("cmos45-memory"), INTEGERS)}
+    bit, add_slope, mul_slope = 10 / 64, math.log(0.1 / 0.03) / math.log(4), math.log(3.1 / 0.2) / math.log(16)
+    add = 0.03 * 3**add_slope
+    assert found == pytest.approx(
+        {
+            "ac": add,
+            "mac": 0.2 * (72 / 64) ** mul_slope + add,
+            "weight_read": 8 * bit,
+            "sum_read_write": 48 * bit,
+            "neuron_arithmetic": 0.2 * (24 * 12 / 64) ** mul_slope + 2 * add,
+            "neuron_read_write": 72 * bit,
+            "event_address": 20 * bit,
+            "event_value": 18 * bit,
+            "bias": add + 24 * bit,
+            "readout": add + 48 * bit,
+            "exit_comparison": 2 * add,
+        }
+    )
+
+
+def test_a_mac_of_a_dense_network_pays_its_memory():
+    assert mac_pj(load_profile("cmos45-memory")) == pytest.approx(0.9 + 3.7 + 5 + 10)
+    assert mac_pj(load_profile("cmos45-horowitz"), 8) == pytest.approx(0.2 + MEMORY.add(24).value_pj)
+    assert mac_pj(load_profile("cmos28-truenorth-memory")) is None
+    assert mac_pj(load_profile("loihi1-davies2018")) is None
+
+
+def test_chips_keep_their_prices():
+    odin = load_profile("odin")
+    assert prices_of(odin, INTEGERS) is odin.prices
+
+
+def test_the_widths_of_a_program_of_floats():
+    numbers = Numbers.of(by_hand.program())
+    assert numbers == Numbers(is_float=True, weight_bits=32, sum_bits=32, address_bits=1, value_bits=32)
+
+
+def network(*, width):
+    """input (1, 1, width) -> flatten -> fc -> neurons (5) -> readout -> flatten -> out (3)."""
+    neuron = by_hand.HIDDEN.neuron
+    nodes = [
+        Input(name="input", shape=(1, 1, width)),
+        Flatten(name="flat"),
+        Dense(name="fc", weight=np.ones((5, width))),
+        NeuronLayer(name="neurons", shape=(5,), neuron=neuron),
+        Dense(name="readout", weight=np.ones((3, 5))),
+        Flatten(name="last"),
+        Output(name="out"),
+    ]
+    edges = [Edge(a.name, b.name) for a, b in pairwise(nodes)]
+    return build(nodes, edges, dt_s=1e-3, n_steps=2)
+
+
+@pytest.mark.parametrize(("width", "address_bits"), [(5, 3), (8, 3), (9, 4), (64, 6), (65, 7)])
+def test_an_address_counts_the_values_of_the_largest_layer(width, address_bits):
+    assert Numbers.of(network(width=width)).address_bits == address_bits
+
+
+def test_the_widths_of_a_program_of_integers():
+    floats = network(width=9)
+    program = quantize(floats, bits=4, input_bits=6).program
+    numbers = Numbers.of(program)
+    assert (numbers.is_float, numbers.sum_bits, numbers.address_bits) == (False, 24, 4)
+    assert numbers.weight_bits <= 4
+    assert program.input.largest < 2 ** (numbers.value_bits - 1) <= 2 * program.input.largest
+
+
+@pytest.mark.parametrize(("value", "events"), [(1.0, 0), (0.5, 9)])
+def test_events_of_an_input_that_is_multiplied_carry_values(value, events):
+    program = network(width=9)
+    trace = Engine(program).run(Given(np.full((2, 1, 1, 1, 9), value, np.float32)), n_steps=2).trace
+    derived = Execution.of(program, trace, trace.executed, numbers=INTEGERS).derived
+    assert derived[GRADED_EVENTS].sum() == events  # sent once, in delta code
+
+
+def test_readout_is_counted_at_the_last_layer_with_synapses():
+    program = network(width=9)
+    trace = Engine(program).run(Given(np.ones((2, 4, 1, 1, 9), np.float32)), n_steps=2).trace
+    derived = Execution.of(program, trace, trace.executed, numbers=INTEGERS, exits_early=True).derived
+    row = [layer.name for layer in trace.layers].index("readout")
+    assert derived[READOUT][row].tolist() == [12, 12]  # three values, four samples
+    assert derived[READOUT].sum() == derived[EXIT_COMPARISON].sum() == 24
+    assert EXIT_COMPARISON not in Execution.of(program, trace, trace.executed, numbers=INTEGERS).derived
