@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from tdd_deploy.program import Code
-from tdd_deploy.simulator.counts import Counts, IntArray, Layer, Trace
-from tdd_deploy.simulator.routes import COSTS, EVERYWHERE, Found, Route
+from tdd_deploy.simulator.counts import CoreSynops, Counts, IntArray, Layer, Trace
+from tdd_deploy.simulator.routes import COSTS, EVERYWHERE, Found, Routes
 
 from .scatter import Events, Synapses
 
@@ -38,18 +38,21 @@ class Tally:
     ``n_running`` are the samples that each step executes.
     """
 
-    def __init__(self, layers: tuple[Layer, ...], n_running: IntArray) -> None:
+    def __init__(self, layers: tuple[Layer, ...], n_running: IntArray, routes: Routes) -> None:
         self.t: int | slice = slice(None)
         self._layers = layers
         self._row = {layer.name: row for row, layer in enumerate(layers)}
         self._n_running = n_running
+        self._routes = routes
         n_steps = len(n_running)
         self._is_first = np.arange(n_steps) == 0
         self._executed, self._spike, self._delta = (Counts.zeros(len(layers), n_steps) for _ in range(3))
+        self._core_synops = CoreSynops.zeros(routes.n_cores, n_steps)
 
     def trace(self) -> Trace:
         """Return the counts."""
-        return Trace(self._layers, self._executed, self._spike, self._delta, self._n_running)
+        core_synops = self._core_synops if self._routes.n_cores else None
+        return Trace(self._layers, self._executed, self._spike, self._delta, self._n_running, core_synops)
 
     def sent(self, name: str, codes: Collection[Code], *, n_values: Number, n_changes: Number, is_input: bool) -> None:
         """Count what the input or a layer of neurons sent on edges of these codes."""
@@ -60,8 +63,9 @@ class Tally:
             self._add("spikes", name, n_values, n_values, n_values)
             self._add("delta_events", name, n_changes, n_changes, n_changes)
 
-    def routed(self, name: str, route: Route, found: Found) -> None:
+    def routed(self, name: str, found: Found) -> None:
         """Count what the events of the input or of a layer cost on the mesh."""
+        route = self._routes.senders[name]
         executed, spikes, deltas = route.executed(found), found[EVERYWHERE]["spike"], found[EVERYWHERE]["delta"]
         for i, cost in enumerate(COSTS):
             self._add(cost, name, executed[i], spikes[i], deltas[i])
@@ -82,6 +86,14 @@ class Tally:
         self._add_both("bias_adds", name, code, biases, biases * self._is_first[self.t])
         dense = self._n_running[self.t] * synapses.dense
         self._add_both("dense", name, code, dense, dense)
+
+    def added_on_cores(self, name: str, code: Code, *, spikes: IntArray, deltas: IntArray) -> None:
+        """Count the operations of each core at a map that executed ``code``, from its events ``[..., class]``."""
+        fans, n_cores = self._routes.fans[name], self._routes.n_cores
+        in_spikes, in_deltas = (fans.synops(events, n_cores) for events in (spikes, deltas))
+        self._core_synops.spike_code[:, self.t] += in_spikes
+        self._core_synops.delta_code[:, self.t] += in_deltas
+        self._core_synops.executed[:, self.t] += in_spikes if code == "spike" else in_deltas
 
     def _add_both(self, field: str, name: str, code: Code, spike: Number, delta: Number) -> None:
         self._add(field, name, spike if code == "spike" else delta, spike, delta)

@@ -281,12 +281,14 @@ def priced(
         clock_mhz: replaces the clock of the profile.
     """
 
-    def price(counts: Counts) -> Energy:
+    def price(code: str) -> Energy:
+        counts: Counts = getattr(trace, code)
         seconds = None
         if step_time_s is not None:
             seconds = Seconds(*[step_time_s * float(trace.n_running.sum())] * 2)
         elif placement is not None:
-            rows = trace.layers, trace.n_running
+            core_synops = None if trace.core_synops is None else getattr(trace.core_synops, code)
+            rows = trace.layers, trace.n_running, core_synops
             seconds = run_time(program, counts, *rows, profile=profile, placement=placement)
         return price_counts(
             counts,
@@ -299,7 +301,7 @@ def priced(
             unplaced=unplaced,
         )
 
-    return Priced(**{code: price(getattr(trace, code)) for code in ("executed", "spike_code", "delta_code")})
+    return Priced(**{code: price(code) for code in ("executed", "spike_code", "delta_code")})
 
 
 def mean_text(mean: float) -> str:

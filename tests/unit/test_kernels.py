@@ -20,6 +20,7 @@ from tdd_deploy.simulator.engine.engine import Engine, Result
 from tdd_deploy.simulator.engine.kernels import run as kernels
 from tdd_deploy.simulator.engine.kernels.tables import BLOCK
 from tdd_deploy.simulator.engine.plan import Planned, is_covered
+from tdd_deploy.simulator.routes import Routes
 from tests import by_hand
 from tests.zoo import Given
 
@@ -235,7 +236,7 @@ def test_no_weight_is_stored_twice_and_neighboring_taps_are_one_run():
     conv = Conv(name="conv", weight=np.ones((4, 1, 3, 3)), stride=(2, 2), padding=(1, 1))
     program = chain(Input(name="input", shape=(1, 6, 6)), conv, Output(name="output"))
     engine = Engine(program)
-    tables = Planned(program, engine.maps, {}).plan
+    tables = Planned(program, engine.maps, Routes()).plan
     assert len(tables.weights) == 4 * 9
     node = next(node for node in tables.nodes if node["block"] == 4)
     starts = tables.table[int(node["columns"]) :][:7]

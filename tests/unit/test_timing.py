@@ -1,9 +1,11 @@
 import numpy as np
 import pytest
 
+from tdd_deploy.simulator.engine.engine import Engine
 from tdd_deploy.simulator.hardware.profiles import load_profile
 from tdd_deploy.simulator.hardware.timing import run_time
 from tests import by_hand
+from tests.zoo import Given
 
 DAVIES = load_profile("loihi1-davies2018")
 PROGRAM = by_hand.program()
@@ -12,7 +14,8 @@ TRACE = by_hand.result().trace
 
 def time_of(*, n_running=TRACE.n_running, profile=DAVIES):
     placement = by_hand.placed(PROGRAM)
-    return run_time(PROGRAM, TRACE.executed, TRACE.layers, n_running, profile=profile, placement=placement)
+    counted = (TRACE.executed, TRACE.layers, n_running, TRACE.core_synops.executed)
+    return run_time(PROGRAM, *counted, profile=profile, placement=placement)
 
 
 def test_a_step_takes_what_its_busiest_layer_takes_and_the_barrier():
@@ -28,7 +31,9 @@ def test_work_is_shared_by_the_cores_of_a_layer():
     whole = time_of()
     chip = by_hand.with_limit("neurons", 1)
     placement = by_hand.place(program, chip, weight_bits=8)
-    halved = run_time(program, TRACE.executed, TRACE.layers, TRACE.n_running, profile=DAVIES, placement=placement)
+    trace = Engine(program, routes=placement.routes).run(Given(by_hand.INPUTS), n_steps=3).trace
+    counted = (trace.executed, trace.layers, trace.n_running, trace.core_synops.executed)
+    halved = run_time(program, *counted, profile=DAVIES, placement=placement)
     barrier = 6 * 113e-9
     assert halved.low - barrier == pytest.approx((whole.low - barrier) / 2)
 

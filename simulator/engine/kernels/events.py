@@ -56,6 +56,7 @@ def _find_changes(values: Array, words: Array, now: Any, before: Any, size: Any,
 def find_events(
     table: Array, node: Any, k: int, values: Array, words: Array, now: Any, before: Any, stride: Any,
     found: Array, at: Array, numbers: Array, kept: Array, counts: Array, row: int,
+    kept_by_class: Array, by_class: Array,
 ) -> Any:  # fmt: skip
     """Write what a map with weights receives, in its code, to ``at`` and ``numbers``; count both codes.
 
@@ -87,12 +88,27 @@ def find_events(
     counts[row, SPIKE_CODE] += kept[k, 0]
     counts[row, SPIKE_CODE + 1] += kept[k, 1]
     counts[row, SPIKE_CODE + 2] += kept[k, 0] if kept[k, 2] else 0
+    if node.n_classes:
+        _count_by_class(table, node, values, now, before, at, n, kept_by_class, by_class)
     if not node.is_delta:
         before = ZERO
         n = _find_changes(values, words, now, before, stride, found, at)
     for e in range(n):
         numbers[node.events + e] = values[now + at[e]] - values[before + at[e]]
     return n
+
+
+@compiled
+def _count_by_class(
+    table: Array, node: Any, values: Array, now: Any, before: Any, at: Array, n: Any, kept: Array, by_class: Array
+) -> None:
+    """Count ``n`` changes by the class of their inputs, ``[code, class]``, in both codes; see ``find_events``."""
+    for e in range(n):
+        place = node.first_class + table[node.classes + at[e]]
+        by_class[ONE, place] += 1
+        kept[place] += np.int64(values[now + at[e]] != 0) - np.int64(values[before + at[e]] != 0)
+    for place in range(node.first_class, node.first_class + node.n_classes):
+        by_class[ZERO, place] += kept[place]
 
 
 @compiled
