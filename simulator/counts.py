@@ -90,11 +90,6 @@ class CoreSynops:
     spike_code: IntArray
     delta_code: IntArray
 
-    @classmethod
-    def zeros(cls, n_cores: int, n_steps: int) -> Self:
-        """Return no operations."""
-        return cls(**{f.name: np.zeros((n_cores, n_steps), np.int64) for f in fields(cls)})
-
     def __add__(self, other: Self) -> Self:
         return type(self)(**{f.name: getattr(self, f.name) + getattr(other, f.name) for f in fields(self)})
 

@@ -92,6 +92,7 @@ class Compiled:
     def _tally(self, counts: IntArray, n_running: IntArray, by_class: IntArray) -> Tally:
         """Translate the counts of the loops, ``[node, n_steps, count]``, into named counts."""
         tally = Tally(self._layers, n_running, self._routes)
+        tally.by_class += by_class
         for layer in self._layers:
             node, found = self._program[layer.name], counts[self._planned.place[layer.name]].T
             if isinstance(node, Input | NeuronLayer):
@@ -107,9 +108,6 @@ class Compiled:
                 code = self._program.incoming[node.name][0].code
                 spikes, deltas = Synops(*found[Count.SPIKE_CODE :][:3]), Synops(*found[Count.DELTA_CODE :][:3])
                 tally.connected(node.name, synapses, code, spikes=spikes, deltas=deltas)
-                if node.name in self._routes.fans:
-                    in_spikes, in_deltas = by_class[:, :, self._planned.classes_of(node.name)].swapaxes(0, 1)
-                    tally.added_on_cores(node.name, code, spikes=in_spikes, deltas=in_deltas)
         return tally
 
     def _costs(self, sender: str, counts: IntArray) -> Found:
@@ -135,7 +133,7 @@ class _Run:
         self._memories: list[Memory] = []  # of samples, when there are several spans
         self.counts = np.zeros((len(nodes), self._n_steps, N_COUNTS), np.int64)
         self.n_running = np.zeros(self._n_steps, np.int64)
-        self.by_class = np.zeros((self._n_steps, 2, planned.n_classes), np.int64)
+        self.by_class = np.zeros((self._n_steps, 2, planned.n_classes), np.int64)  # of inputs
         self._at = np.full(len(nodes), -1)
         sizes = [0, 0]
         for name in {*record, program.output.name}:

@@ -287,10 +287,10 @@ class _Run:
                 linear_map.add_bias(sink)
             in_spikes, in_deltas = (Synops.of(linear_map, events, self._batch) for events in (spikes, deltas))
             self._tally.connected(node.name, linear_map, code, spikes=in_spikes, deltas=in_deltas)
-            fans = self._engine.routes.fans.get(node.name)
-            if fans is not None:
-                by_class = [np.bincount(fans.classes[x.at], minlength=fans.n_classes) for x in (spikes, deltas)]
-                self._tally.added_on_cores(node.name, code, spikes=by_class[0], deltas=by_class[1])
+            if node.name in self._engine.routes.classes:
+                classes = self._engine.routes.classes[node.name]
+                for by_class, happened in zip(self._tally.by_class[self._t], (spikes, deltas), strict=True):
+                    np.add.at(by_class, classes[happened.at], 1)
         else:
             linear_map.add(message, sink)
         if node.name in self._kept:

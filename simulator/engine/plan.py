@@ -48,7 +48,7 @@ from tdd_deploy.program import (
 from tdd_deploy.program.bounds import largest_sent
 from tdd_deploy.program.exact import next_below
 from tdd_deploy.simulator.arithmetic import NumberArray
-from tdd_deploy.simulator.routes import CoreFans, Routes
+from tdd_deploy.simulator.routes import Routes
 
 from .kernels.tables import BLOCK, NODE, Kind, Memory, Parameter, Plan, Variant
 from .scatter import IntArray, Synapses, channel_first, channel_last
@@ -82,18 +82,13 @@ class Planned:
         self.plan = layout.plan()
         self.place = layout.place
         self.counted_at = layout.counted_at
-        self.n_classes = layout.n_classes
+        self.n_classes = routes.n_classes
         self.shapes = program.shapes | {potential_of(name): program.shapes[name] for name in potentials}
         self.n_values = int(self.plan.nodes["size"].sum())  # of all nodes, per sample and step
         self._spare: list[Memory] = []
         self._dtype = program.dtype
         self._n_outputs = math.prod(program.shapes[program.output.name])
         self._n_spikes, self._n_numbers, self._longest = layout.n_spikes, layout.n_numbers, layout.longest
-
-    def classes_of(self, name: str) -> slice:
-        """Return where the classes of a map's inputs lie among all classes."""
-        node = self.plan.nodes[self.place[name]]
-        return slice(int(node["first_class"]), int(node["first_class"] + node["n_classes"]))
 
     @contextmanager
     def lent(self) -> Iterator[Memory]:
@@ -181,9 +176,8 @@ class _Layout:
             for sender, route in routes.senders.items()
             for table, costs in route.tables.items()
         }
-        self.n_classes = 0
-        for name, fans in routes.fans.items():
-            self._put_classes(name, fans)
+        for name, classes in routes.classes.items():
+            self._rows[name].fields |= {"has_classes": 1, "classes": self._table.put(classes)}
         self.place = {name: k for k, name in enumerate(self._rows)}
         self.longest = max(_padded(math.prod(row.shape)) for row in self._rows.values()) + PADDING
         self.n_spikes, self.n_numbers = self.longest, 2 * self.longest
@@ -241,12 +235,6 @@ class _Layout:
             self._rows[name] = _Row(Kind.ROUTE, (0,), ((sender, 0),))
         self._rows[name].fields |= {"has_costs": 1, "costs": self._table.put(costs)}
         return name
-
-    def _put_classes(self, name: str, fans: CoreFans) -> None:
-        """Have a map count its events by the class of their inputs."""
-        place = {"classes": self._table.put(fans.classes), "first_class": self.n_classes, "n_classes": fans.n_classes}
-        self._rows[name].fields |= place
-        self.n_classes += fans.n_classes
 
     def _spikes(self, name: str) -> bool:
         if name in self._rows:

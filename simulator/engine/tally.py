@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tdd_deploy.program import Code
-from tdd_deploy.simulator.counts import CoreSynops, Counts, IntArray, Layer, Trace
+from tdd_deploy.simulator.counts import Counts, IntArray, Layer, Trace
 from tdd_deploy.simulator.routes import COSTS, EVERYWHERE, Found, Routes
 
 from .scatter import Events, Synapses
@@ -35,7 +35,8 @@ class Synops:
 class Tally:
     """The counts of one batch; ``t`` is the time step that is being counted, from 0, or all of them.
 
-    ``n_running`` are the samples that each step executes.
+    ``n_running`` are the samples that each step executes. ``by_class`` are events of maps by the class of their inputs,
+    ``[n_steps, (spike, delta), n_classes]``; see ``CoreFans``.
     """
 
     def __init__(self, layers: tuple[Layer, ...], n_running: IntArray, routes: Routes) -> None:
@@ -47,11 +48,12 @@ class Tally:
         n_steps = len(n_running)
         self._is_first = np.arange(n_steps) == 0
         self._executed, self._spike, self._delta = (Counts.zeros(len(layers), n_steps) for _ in range(3))
-        self._core_synops = CoreSynops.zeros(routes.n_cores, n_steps)
+        self.by_class = np.zeros((n_steps, 2, routes.n_classes), np.int64)
 
     def trace(self) -> Trace:
         """Return the counts."""
-        core_synops = self._core_synops if self._routes.n_cores else None
+        fans = self._routes.fans
+        core_synops = None if fans is None else fans.synops(self.by_class)
         return Trace(self._layers, self._executed, self._spike, self._delta, self._n_running, core_synops)
 
     def sent(self, name: str, codes: Collection[Code], *, n_values: Number, n_changes: Number, is_input: bool) -> None:
@@ -86,14 +88,6 @@ class Tally:
         self._add_both("bias_adds", name, code, biases, biases * self._is_first[self.t])
         dense = self._n_running[self.t] * synapses.dense
         self._add_both("dense", name, code, dense, dense)
-
-    def added_on_cores(self, name: str, code: Code, *, spikes: IntArray, deltas: IntArray) -> None:
-        """Count the operations of each core at a map that executed ``code``, from its events ``[..., class]``."""
-        fans, n_cores = self._routes.fans[name], self._routes.n_cores
-        in_spikes, in_deltas = (fans.synops(events, n_cores) for events in (spikes, deltas))
-        self._core_synops.spike_code[:, self.t] += in_spikes
-        self._core_synops.delta_code[:, self.t] += in_deltas
-        self._core_synops.executed[:, self.t] += in_spikes if code == "spike" else in_deltas
 
     def _add_both(self, field: str, name: str, code: Code, spike: Number, delta: Number) -> None:
         self._add(field, name, spike if code == "spike" else delta, spike, delta)

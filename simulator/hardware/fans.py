@@ -26,12 +26,13 @@ class _Part(NamedTuple):
     column_of: IntArray
 
 
-def core_fans(program: Program, receivers: Iterable[tuple[str, IntArray, Mask]]) -> dict[str, CoreFans]:
-    """Return the weights that events add on each core, by map with weights.
+def core_fans(program: Program, receivers: Iterable[tuple[str, IntArray, Mask]], *, n_cores: int) -> CoreFans:
+    """Return the weights that events add on each core.
 
     Args:
         program: what is placed.
-        receivers: placed layers, some of their cores, and which neurons each of these holds, ``[n_cores, *shape]``.
+        receivers: placed layers, some of their cores, and which neurons each of these holds, ``[cores, *shape]``.
+        n_cores: of all layers.
     """
     groups: dict[str, IntArray] = {}
     parts: dict[str, list[_Part]] = {}
@@ -43,7 +44,17 @@ def core_fans(program: Program, receivers: Iterable[tuple[str, IntArray, Mask]])
                 weights = _weights(node, shape, needed)
                 columns, column_of = np.unique(weights, axis=1, return_inverse=True)
                 parts.setdefault(node.name, []).append(_Part(cores, columns, column_of.reshape(-1)))
-    return {name: _joined(groups[name], found) for name, found in parts.items()}
+    classes: dict[str, IntArray] = {}
+    is_delta: list[bool] = []
+    entries = [np.zeros((3, 0), np.int64)]
+    for name, found in parts.items():
+        class_of, (of_class, *others) = _joined(found)
+        classes[name] = len(is_delta) + class_of[groups[name]]
+        entries.append(np.array([len(is_delta) + of_class, *others]))
+        is_delta += [program.incoming[name][0].code == "delta"] * (int(class_of.max()) + 1)
+    by_map = np.concatenate(entries, axis=1)
+    by_core = by_map[:, np.argsort(by_map[1], kind="stable")]
+    return CoreFans(classes=classes, is_delta=np.array(is_delta, np.bool_), entries=by_core, n_cores=n_cores)
 
 
 def _needed(program: Program, layer: str, masks: Mask) -> Iterator[tuple[LinearMap, Mask]]:
@@ -95,13 +106,17 @@ def _groups(node: Dense | Conv | Scale, shape: Shape) -> IntArray:
     return groups
 
 
-def _joined(groups: IntArray, parts: list[_Part]) -> CoreFans:
-    """Join the cores of all receivers, and put groups with the same weights on all cores into one class."""
+def _joined(parts: list[_Part]) -> tuple[IntArray, IntArray]:
+    """Put groups of inputs with the same weights on all cores into one class.
+
+    Returns:
+        The class of each group, and ``[(class, core, weights), n]`` where there are any.
+    """
     column_of = np.stack([part.column_of for part in parts])
     _, first, classes = np.unique(column_of, axis=1, return_index=True, return_inverse=True)
     entries = []
     for part in parts:
         weights = part.columns[:, part.column_of[first]]  # [core, class]
         core, of_class = np.nonzero(weights)
-        entries.append(np.stack([of_class, part.cores[core], weights[core, of_class]], axis=1))
-    return CoreFans(classes=classes.reshape(-1)[groups], entries=np.concatenate(entries))
+        entries.append(np.stack([of_class, part.cores[core], weights[core, of_class]]))
+    return classes.reshape(-1), np.concatenate(entries, axis=1)

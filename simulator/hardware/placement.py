@@ -91,7 +91,7 @@ def place(program: Program, chip: Chip, *, weight_bits: int) -> Placement:
     still = [block.layer for block in placement.blocks if limit is not None and block.load.axons_out > limit]
     in_vain = {name: whole[name] for name in still if most[name] != whole[name]}
     placement = _placed(program, chip, weight_bits, most | in_vain) if in_vain else placement
-    fans = core_fans(program, _masks(program, placement.blocks))
+    fans = core_fans(program, _masks(program, placement.blocks), n_cores=placement.n_cores)
     return replace(placement, routes=replace(placement.routes, fans=fans))
 
 
@@ -167,7 +167,7 @@ def _placed(program: Program, chip: Chip, weight_bits: int, most: Mapping[str, i
             blocks.append(Block(layer=name, core=len(blocks), first=first, shape=taken, load=needs.load(taken)))
     senders = _routes(program, blocks, chip.mesh)
     blocks = list(_sending(program, blocks, senders, chip))
-    routes = Routes(senders=senders, n_cores=len(blocks))
+    routes = Routes(senders=senders)
     return Placement(chip=chip, weight_bits=weight_bits, blocks=tuple(blocks), routes=routes, exceeded=exceeded)
 
 

@@ -88,7 +88,7 @@ def find_events(
     counts[row, SPIKE_CODE] += kept[k, 0]
     counts[row, SPIKE_CODE + 1] += kept[k, 1]
     counts[row, SPIKE_CODE + 2] += kept[k, 0] if kept[k, 2] else 0
-    if node.n_classes:
+    if node.has_classes and n:
         _count_by_class(table, node, values, now, before, at, n, kept_by_class, by_class)
     if not node.is_delta:
         before = ZERO
@@ -102,13 +102,21 @@ def find_events(
 def _count_by_class(
     table: Array, node: Any, values: Array, now: Any, before: Any, at: Array, n: Any, kept: Array, by_class: Array
 ) -> None:
-    """Count ``n`` changes by the class of their inputs, ``[code, class]``, in both codes; see ``find_events``."""
+    """Count ``n`` changes, at least one, by the class of their inputs; and in ``kept`` what spike code has more now.
+
+    Neighbors are of one class more often than not: they are summed before memory is touched.
+    """
+    last, n_same, more_same = table[node.classes + at[ZERO]], np.int64(0), np.int64(0)
     for e in range(n):
-        place = node.first_class + table[node.classes + at[e]]
-        by_class[ONE, place] += 1
-        kept[place] += np.int64(values[now + at[e]] != 0) - np.int64(values[before + at[e]] != 0)
-    for place in range(node.first_class, node.first_class + node.n_classes):
-        by_class[ZERO, place] += kept[place]
+        of_class = table[node.classes + at[e]]
+        if of_class != last:
+            by_class[ONE, last] += n_same
+            kept[last] += more_same
+            last, n_same, more_same = of_class, np.int64(0), np.int64(0)
+        n_same += 1
+        more_same += np.int64(values[now + at[e]] != 0) - np.int64(values[before + at[e]] != 0)
+    by_class[ONE, last] += n_same
+    kept[last] += more_same
 
 
 @compiled

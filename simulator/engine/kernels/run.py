@@ -208,6 +208,8 @@ def _entry_of(digest: str) -> Callable[..., bool]:
                     elif to >= 0:
                         for i in range(node.size):
                             numbers[sample, step, np.uint64(to) + i] = memory.numbers[now + i]
+                for of_class in range(np.uint64(len(memory.kept_by_class))):
+                    by_class_now[ZERO, of_class] += memory.kept_by_class[of_class]
                 n_running[step] += 1
                 if margin < np.inf:
                     lead = _lead(memory.numbers, where(plan.nodes[output], t, ZERO), memory.totals) / (step + 1)

@@ -83,7 +83,7 @@ NODE = np.dtype(
             *("groups", "channels_in", "width_in", "channels_out", "width_out"),
             *("many", "pairs"),  # events from which on all inputs are multiplied; places that taps connect
             *("has_costs", "costs"),  # what events of the source cost on the mesh
-            *("classes", "first_class", "n_classes"),  # of inputs: by them, the operations of each core follow
+            *("has_classes", "classes"),  # of inputs, from whose events the operations of each core follow
             "events",  # where the values of events are
             *("order", "first", "n_ordered"),  # flattened: this many values from the first place on, then zeros
             "observed",  # the node that has these potentials
