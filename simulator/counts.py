@@ -78,6 +78,22 @@ class Layer:
     shape: tuple[int, ...]
 
 
+@dataclass(frozen=True, kw_only=True)
+class CoreSynops:
+    """Stored synaptic operations of each core, sums over samples, each ``[n_cores, n_steps]``.
+
+    A core adds the weights that lead to its own neurons. Sums between two maps that several cores need are made on each
+    of these cores, so that all cores together can have more operations than ``Counts.synops_stored``.
+    """
+
+    executed: IntArray
+    spike_code: IntArray
+    delta_code: IntArray
+
+    def __add__(self, other: Self) -> Self:
+        return type(self)(**{f.name: getattr(self, f.name) + getattr(other, f.name) for f in fields(self)})
+
+
 @dataclass(frozen=True)
 class Trace:
     """The counts of a run: as executed, and as the same run would have been in one code throughout."""
@@ -87,6 +103,7 @@ class Trace:
     spike_code: Counts
     delta_code: Counts
     n_running: IntArray  # [n_steps], samples executed
+    core_synops: CoreSynops | None  # by the placement that counted messages; None without one
 
     @property
     def n_samples(self) -> int:
@@ -94,10 +111,12 @@ class Trace:
         return int(self.n_running[0])
 
     def __add__(self, other: "Trace") -> "Trace":
+        own, others = self.core_synops, other.core_synops
         return Trace(
             self.layers,
             self.executed + other.executed,
             self.spike_code + other.spike_code,
             self.delta_code + other.delta_code,
             self.n_running + other.n_running,
+            None if own is None or others is None else own + others,
         )

@@ -251,7 +251,9 @@ def simulation(profile: str | None = "loihi1-davies2018", *, n_samples: int = 2,
         "code": "auto",
         "trace": trace,
         "n_correct": 1,
-        "energies": () if profile is None else (_priced(trace, load_profile(profile), executed, placement),),
+        "energies": ()
+        if profile is None or "energies" in changed
+        else (_priced(trace, load_profile(profile), executed, placement),),
         "placement": placement,
     }
     return Simulation(**fields | changed)

@@ -14,7 +14,7 @@ from tdd_deploy.program.bounds import check_sent
 from tdd_deploy.program.inputs import as_input
 from tdd_deploy.simulator.arithmetic import NumberArray
 from tdd_deploy.simulator.counts import IntArray, Layer
-from tdd_deploy.simulator.routes import Found, Route
+from tdd_deploy.simulator.routes import Found, Routes
 
 from .batch import Frames, Result
 from .kernels import run as kernels
@@ -24,7 +24,8 @@ from .scatter import Synapses, channel_first, channel_last
 from .tally import Synops, Tally
 
 Part = tuple[int, int]  # samples of a batch: the first, and the first not taken
-Counted = tuple[IntArray, IntArray]  # of a thread: [node, n_steps, count], and samples executed per step
+# Of a thread: [node, n_steps, count], samples executed per step, and [n_steps, code, class of inputs].
+Counted = tuple[IntArray, IntArray, IntArray]
 THREADS = int(numba.config.NUMBA_NUM_THREADS)  # type: ignore[attr-defined]  # the variable, or our cores
 STAGED = 2**23  # bytes of input, laid out for the loops
 AT_ONCE = 4  # samples that a thread takes at a time, at most: a thread on a busy core takes fewer in all
@@ -40,7 +41,7 @@ class Compiled:
         maps: Mapping[str, object],
         layers: tuple[Layer, ...],
         *,
-        routes: Mapping[str, Route],
+        routes: Routes,
         threads: int | None,
         potentials: Collection[str] = (),
     ) -> None:
@@ -65,7 +66,7 @@ class Compiled:
         return Result(
             run.raster(self._program.output.name),
             {name: run.raster(name) for name in record},
-            lambda: self._tally(run.counts, run.n_running).trace(),
+            lambda: self._tally(run.counts, run.n_running, run.by_class).trace(),
             {name: run.raster(observer) for name, observer in observed.items()},
         )
 
@@ -88,9 +89,10 @@ class Compiled:
         given = [frames.at(t) for t in (steps[:1] if frames.static else steps)]
         return np.stack([channel_last(as_input(self._program, x)).reshape(len(x), -1) for x in given])
 
-    def _tally(self, counts: IntArray, n_running: IntArray) -> Tally:
+    def _tally(self, counts: IntArray, n_running: IntArray, by_class: IntArray) -> Tally:
         """Translate the counts of the loops, ``[node, n_steps, count]``, into named counts."""
-        tally = Tally(self._layers, n_running)
+        tally = Tally(self._layers, n_running, self._routes)
+        tally.by_class += by_class
         for layer in self._layers:
             node, found = self._program[layer.name], counts[self._planned.place[layer.name]].T
             if isinstance(node, Input | NeuronLayer):
@@ -99,8 +101,8 @@ class Compiled:
                 tally.sent(node.name, codes, **sent, is_input=isinstance(node, Input))
             if isinstance(node, NeuronLayer):
                 tally.updated(node.name, n_active=found[Count.ACTIVE], n_neurons=math.prod(node.shape))
-            if node.name in self._routes:
-                tally.routed(node.name, self._routes[node.name], self._costs(node.name, counts))
+            if node.name in self._routes.senders:
+                tally.routed(node.name, self._costs(node.name, counts))
             synapses = self._maps.get(node.name)
             if isinstance(synapses, Synapses):
                 code = self._program.incoming[node.name][0].code
@@ -111,7 +113,7 @@ class Compiled:
     def _costs(self, sender: str, counts: IntArray) -> Found:
         """Return the counts of the loops for the tables of a sender's route."""
         found: dict[str, dict[Code, IntArray]] = {}
-        for table in self._routes[sender].tables:
+        for table in self._routes.senders[sender].tables:
             costs = counts[self._planned.place[self._planned.counted_at[sender, table]]].T
             found[table] = {"spike": costs[Count.SPIKE_COSTS :][:3], "delta": costs[Count.DELTA_COSTS :][:3]}
         return found
@@ -131,6 +133,7 @@ class _Run:
         self._memories: list[Memory] = []  # of samples, when there are several spans
         self.counts = np.zeros((len(nodes), self._n_steps, N_COUNTS), np.int64)
         self.n_running = np.zeros(self._n_steps, np.int64)
+        self.by_class = np.zeros((self._n_steps, 2, planned.n_classes), np.int64)  # of inputs
         self._at = np.full(len(nodes), -1)
         sizes = [0, 0]
         for name in {*record, program.output.name}:
@@ -152,19 +155,22 @@ class _Run:
         def take_samples(parts: Iterable[Part]) -> Counted:
             plan = self._planned.plan
             counts, n_running = np.zeros((self.counts[..., 0].size, N_COUNTS), np.int64), np.zeros_like(self.n_running)
+            by_class = np.zeros_like(self.by_class)
             with self._planned.lent() as memory:
                 for first, last in parts:
                     if self._decided[first]:
                         continue
                     samples = (steps.start, steps.stop, first, last, memory if is_whole else self._memories[first])
                     raster = (self._at, self._spikes, self._numbers)
-                    is_decided = kernels.run(plan, inputs, *samples, *raster, *self._deciding, counts, n_running)
+                    counted = (counts, n_running, by_class)
+                    is_decided = kernels.run(plan, inputs, *samples, *raster, *self._deciding, *counted)
                     self._decided[first] = is_decided and not is_whole
-            return counts.reshape(self.counts.shape), n_running
+            return counts.reshape(self.counts.shape), n_running, by_class
 
-        for counts, n_running in _in_threads(take_samples, parts, n_threads):
+        for counts, n_running, by_class in _in_threads(take_samples, parts, n_threads):
             self.counts += counts
             self.n_running += n_running
+            self.by_class += by_class
 
     def raster(self, name: str) -> NumberArray:
         """Return the raster of one node, ``[batch, n_steps, *shape]``, channel first."""

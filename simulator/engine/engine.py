@@ -7,7 +7,7 @@ spike code.
 """
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import partial, reduce
 
@@ -20,7 +20,7 @@ from tdd_deploy.program.bounds import check_sent, largest_sent
 from tdd_deploy.program.inputs import as_input
 from tdd_deploy.simulator.arithmetic import NumberArray, arithmetic_of
 from tdd_deploy.simulator.counts import Layer
-from tdd_deploy.simulator.routes import Route
+from tdd_deploy.simulator.routes import Routes
 
 from . import loading  # noqa: F401  (before numba)
 from .batch import Frames, Result
@@ -41,7 +41,7 @@ class Engine:
         program: what to execute.
         compiled: whether to compile where it can be done.
         threads: how many share the samples of a batch; by default $NUMBA_NUM_THREADS, or one per available core.
-        routes: what events of the input and of layers cost on a mesh of cores; messages are counted by them.
+        routes: what events cost on the cores of a placement; messages, and operations of each core, are counted by it.
         potentials: spiking layers for which every run keeps the potentials that they compare with their thresholds.
     """
 
@@ -51,13 +51,13 @@ class Engine:
         *,
         compiled: bool = True,
         threads: int | None = None,
-        routes: Mapping[str, Route] | None = None,
+        routes: Routes | None = None,
         potentials: Collection[str] = (),
     ) -> None:
         assert set(potentials) <= {x.name for x in program.neuron_layers if x.neuron.spiking}, "only spiking layers"
         self.program = program
         self.potentials = frozenset(potentials)
-        self.routes = routes or {}
+        self.routes = routes or Routes()
         self.largest = largest_sent(program)
         self.maps = {node.name: ready(node, program.in_shape(node.name)) for node in program.linear_maps}
         self.neurons = {
@@ -146,7 +146,7 @@ class _Run:
         self._program = program = engine.program
         self._batch = batch
         self._n_running = np.zeros(n_steps, np.int64)
-        self._tally = Tally(engine.layers, self._n_running)
+        self._tally = Tally(engine.layers, self._n_running, engine.routes)
         self._arithmetic = Observing(arithmetic_of(program))
         senders = [program.input, *program.neuron_layers]
         longest = max(edge.delay for edge in program.edges)
@@ -257,14 +257,14 @@ class _Run:
             n_changes=int(np.count_nonzero(values != before)),
             is_input=name == self._program.input.name,
         )
-        if name in self._engine.routes:
-            route = self._engine.routes[name]
+        if name in self._engine.routes.senders:
+            route = self._engine.routes.senders[name]
             events: dict[Code, IntArray] = {"spike": Events.of(values).at, "delta": Events.of(values - before).at}
             found = {
                 table: {code: costs[at].sum(axis=0) for code, at in events.items()}
                 for table, costs in route.tables.items()
             }
-            self._tally.routed(name, route, found)
+            self._tally.routed(name, found)
 
     def _map(self, node: LinearMap) -> None:
         edges = self._program.incoming[node.name]
@@ -287,6 +287,10 @@ class _Run:
                 linear_map.add_bias(sink)
             in_spikes, in_deltas = (Synops.of(linear_map, events, self._batch) for events in (spikes, deltas))
             self._tally.connected(node.name, linear_map, code, spikes=in_spikes, deltas=in_deltas)
+            if node.name in self._engine.routes.classes:
+                classes = self._engine.routes.classes[node.name]
+                for by_class, happened in zip(self._tally.by_class[self._t], (spikes, deltas), strict=True):
+                    np.add.at(by_class, classes[happened.at], 1)
         else:
             linear_map.add(message, sink)
         if node.name in self._kept:

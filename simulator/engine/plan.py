@@ -48,7 +48,7 @@ from tdd_deploy.program import (
 from tdd_deploy.program.bounds import largest_sent
 from tdd_deploy.program.exact import next_below
 from tdd_deploy.simulator.arithmetic import NumberArray
-from tdd_deploy.simulator.routes import Route
+from tdd_deploy.simulator.routes import Routes
 
 from .kernels.tables import BLOCK, NODE, Kind, Memory, Parameter, Plan, Variant
 from .scatter import IntArray, Synapses, channel_first, channel_last
@@ -75,13 +75,14 @@ class Planned:
         self,
         program: Program,
         maps: Mapping[str, object],
-        routes: Mapping[str, Route],
+        routes: Routes,
         potentials: Collection[str] = (),
     ) -> None:
         layout = _Layout(program, maps, routes, {*potentials, *_read(program)})
         self.plan = layout.plan()
         self.place = layout.place
         self.counted_at = layout.counted_at
+        self.n_classes = routes.n_classes
         self.shapes = program.shapes | {potential_of(name): program.shapes[name] for name in potentials}
         self.n_values = int(self.plan.nodes["size"].sum())  # of all nodes, per sample and step
         self._spare: list[Memory] = []
@@ -108,6 +109,7 @@ class Planned:
             numbers,
             numbers.view(np.uint64),
             np.zeros((len(self.plan.nodes), 6), np.int64),
+            np.zeros(self.n_classes, np.int64),
             np.zeros(self._longest, np.uint32),
             np.zeros(self._longest, np.uint32),
             np.zeros(self._n_outputs),
@@ -161,9 +163,7 @@ class _Layout:
     ``counted_at`` names, for each sender and table of its route, the node that counts it.
     """
 
-    def __init__(
-        self, program: Program, maps: Mapping[str, object], routes: Mapping[str, Route], observed: Collection[str]
-    ) -> None:
+    def __init__(self, program: Program, maps: Mapping[str, object], routes: Routes, observed: Collection[str]) -> None:
         self._program = program
         self._observed = observed
         self._maps = maps
@@ -173,9 +173,11 @@ class _Layout:
             self._put(node)
         self.counted_at = {
             (sender, table): self._put_costs(sender, table, costs)
-            for sender, route in routes.items()
+            for sender, route in routes.senders.items()
             for table, costs in route.tables.items()
         }
+        for name, classes in routes.classes.items():
+            self._rows[name].fields |= {"has_classes": 1, "classes": self._table.put(classes)}
         self.place = {name: k for k, name in enumerate(self._rows)}
         self.longest = max(_padded(math.prod(row.shape)) for row in self._rows.values()) + PADDING
         self.n_spikes, self.n_numbers = self.longest, 2 * self.longest

@@ -7,7 +7,7 @@ import numpy as np
 
 from tdd_deploy.program import Code
 from tdd_deploy.simulator.counts import Counts, IntArray, Layer, Trace
-from tdd_deploy.simulator.routes import COSTS, EVERYWHERE, Found, Route
+from tdd_deploy.simulator.routes import COSTS, EVERYWHERE, Found, Routes
 
 from .scatter import Events, Synapses
 
@@ -35,21 +35,26 @@ class Synops:
 class Tally:
     """The counts of one batch; ``t`` is the time step that is being counted, from 0, or all of them.
 
-    ``n_running`` are the samples that each step executes.
+    ``n_running`` are the samples that each step executes. ``by_class`` are events of maps by the class of their inputs,
+    ``[n_steps, (spike, delta), n_classes]``; see ``CoreFans``.
     """
 
-    def __init__(self, layers: tuple[Layer, ...], n_running: IntArray) -> None:
+    def __init__(self, layers: tuple[Layer, ...], n_running: IntArray, routes: Routes) -> None:
         self.t: int | slice = slice(None)
         self._layers = layers
         self._row = {layer.name: row for row, layer in enumerate(layers)}
         self._n_running = n_running
+        self._routes = routes
         n_steps = len(n_running)
         self._is_first = np.arange(n_steps) == 0
         self._executed, self._spike, self._delta = (Counts.zeros(len(layers), n_steps) for _ in range(3))
+        self.by_class = np.zeros((n_steps, 2, routes.n_classes), np.int64)
 
     def trace(self) -> Trace:
         """Return the counts."""
-        return Trace(self._layers, self._executed, self._spike, self._delta, self._n_running)
+        fans = self._routes.fans
+        core_synops = None if fans is None else fans.synops(self.by_class)
+        return Trace(self._layers, self._executed, self._spike, self._delta, self._n_running, core_synops)
 
     def sent(self, name: str, codes: Collection[Code], *, n_values: Number, n_changes: Number, is_input: bool) -> None:
         """Count what the input or a layer of neurons sent on edges of these codes."""
@@ -60,8 +65,9 @@ class Tally:
             self._add("spikes", name, n_values, n_values, n_values)
             self._add("delta_events", name, n_changes, n_changes, n_changes)
 
-    def routed(self, name: str, route: Route, found: Found) -> None:
+    def routed(self, name: str, found: Found) -> None:
         """Count what the events of the input or of a layer cost on the mesh."""
+        route = self._routes.senders[name]
         executed, spikes, deltas = route.executed(found), found[EVERYWHERE]["spike"], found[EVERYWHERE]["delta"]
         for i, cost in enumerate(COSTS):
             self._add(cost, name, executed[i], spikes[i], deltas[i])

@@ -13,16 +13,16 @@ from itertools import groupby
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from tdd_deploy.program import Code, Conv, Dense, Edge, Flatten, LinearMap, Output, Place, Pool, Program, Shape, Slice
-from tdd_deploy.simulator.engine.scatter import IntArray, channel_first, channel_last, targets
-from tdd_deploy.simulator.routes import COSTS, EVERYWHERE, Route
+from tdd_deploy.program import Code, Edge, LinearMap, Output, Program, Shape
+from tdd_deploy.simulator.engine.scatter import IntArray, channel_first, channel_last
+from tdd_deploy.simulator.routes import COSTS, EVERYWHERE, Route, Routes
 
 from .chips import Chip, Mesh
+from .fans import core_fans
 from .needs import Load, Needs
+from .reach import Mask, reaching
 
-Mask = NDArray[np.bool_]
 STAGED = 2**25  # bytes of masks
 ATTEMPTS = 8  # at fewer neurons per core, when a core sends to too many others
 
@@ -49,7 +49,7 @@ class Placement:
     chip: Chip
     weight_bits: int
     blocks: tuple[Block, ...]
-    routes: Mapping[str, Route]
+    routes: Routes
     exceeded: Mapping[str, tuple[str, ...]]
 
     @property
@@ -90,7 +90,9 @@ def place(program: Program, chip: Chip, *, weight_bits: int) -> Placement:
         most = most | crowded
     still = [block.layer for block in placement.blocks if limit is not None and block.load.axons_out > limit]
     in_vain = {name: whole[name] for name in still if most[name] != whole[name]}
-    return _placed(program, chip, weight_bits, most | in_vain) if in_vain else placement
+    placement = _placed(program, chip, weight_bits, most | in_vain) if in_vain else placement
+    fans = core_fans(program, _masks(program, placement.blocks), n_cores=placement.n_cores)
+    return replace(placement, routes=replace(placement.routes, fans=fans))
 
 
 def placed_layers(program: Program) -> tuple[str, ...]:
@@ -163,8 +165,9 @@ def _placed(program: Program, chip: Chip, weight_bits: int, most: Mapping[str, i
         for first in _starts(needs.shape, shape):
             taken = tuple(min(n, whole - at) for n, whole, at in zip(shape, needs.shape, first, strict=True))
             blocks.append(Block(layer=name, core=len(blocks), first=first, shape=taken, load=needs.load(taken)))
-    routes = _routes(program, blocks, chip.mesh)
-    blocks = list(_sending(program, blocks, routes, chip))
+    senders = _routes(program, blocks, chip.mesh)
+    blocks = list(_sending(program, blocks, senders, chip))
+    routes = Routes(senders=senders)
     return Placement(chip=chip, weight_bits=weight_bits, blocks=tuple(blocks), routes=routes, exceeded=exceeded)
 
 
@@ -197,24 +200,30 @@ def _routes(program: Program, blocks: Sequence[Block], mesh: Mesh | None) -> dic
     tiles = {name: _tiles(program, name, blocks, mesh) for name in (program.input.name, *placed_layers(program))}
     codes = codes_sent(program)
     tables: dict[str, dict[str, IntArray]] = {}
-    for layer, own in groupby(blocks, key=lambda block: block.layer):
-        for some in _at_once(list(own), math.prod(program.shapes[layer])):
-            to = tile_of(mesh, np.array([block.core for block in some]))
-            for sender, by_table in _arrived(program, some, codes).items():
-                for table, reaching in by_table.items():
-                    costs = _costs(reaching, to, tiles[sender])
-                    total = tables.setdefault(sender, {}).setdefault(table, np.zeros(costs.shape, np.int64))
-                    total += costs
+    for layer, cores, masks in _masks(program, blocks):
+        to = tile_of(mesh, cores)
+        for sender, by_table in _arrived(program, layer, masks, codes).items():
+            for table, reached in by_table.items():
+                costs = _costs(reached, to, tiles[sender])
+                total = tables.setdefault(sender, {}).setdefault(table, np.zeros(costs.shape, np.int64))
+                total += costs
     return {
         sender: Route(codes[sender], {table: _flat(costs) for table, costs in by_table.items()})
         for sender, by_table in tables.items()
     }
 
 
-def _at_once(blocks: Sequence[Block], size: int) -> Iterator[Sequence[Block]]:
-    """Cut blocks of a layer of ``size`` neurons into lists whose masks take no more than ``STAGED`` bytes."""
-    n = max(1, STAGED // size)
-    return (blocks[start : start + n] for start in range(0, len(blocks), n))
+def _masks(program: Program, blocks: Sequence[Block]) -> Iterator[tuple[str, IntArray, Mask]]:
+    """Yield a layer, some of its cores, and which neurons each holds, in no more than ``STAGED`` bytes at a time."""
+    for layer, own in groupby(blocks, key=lambda block: block.layer):
+        shape = program.shapes[layer]
+        at_once = max(1, STAGED // math.prod(shape))
+        held = list(own)
+        for some in (held[start : start + at_once] for start in range(0, len(held), at_once)):
+            masks = np.zeros((len(some), *shape), bool)
+            for mask, block in zip(masks, some, strict=True):
+                mask[_part(block)] = True
+            yield layer, np.array([block.core for block in some]), masks
 
 
 def _tiles(program: Program, name: str, blocks: Sequence[Block], mesh: Mesh | None) -> tuple[IntArray, IntArray]:
@@ -227,18 +236,14 @@ def _tiles(program: Program, name: str, blocks: Sequence[Block], mesh: Mesh | No
 
 
 def _arrived(
-    program: Program, blocks: Sequence[Block], codes: Mapping[str, frozenset[Code]]
+    program: Program, layer: str, masks: Mask, codes: Mapping[str, frozenset[Code]]
 ) -> dict[str, dict[str, Mask]]:
     """Return for each sender, and each table of its route, which of its neurons reach which block."""
-    layer = blocks[0].layer
-    masks = np.zeros((len(blocks), *program.shapes[layer]), bool)
-    for mask, block in zip(masks, blocks, strict=True):
-        mask[_part(block)] = True
     arrived: dict[str, dict[str, Mask]] = {}
-    for edge, reaching in _arriving(program, layer, masks):
+    for edge, reached in _arriving(program, layer, masks):
         by_table = arrived.setdefault(edge.source, {})
         for table in (EVERYWHERE, edge.code) if len(codes[edge.source]) > 1 else (EVERYWHERE,):
-            by_table[table] = np.logical_or(by_table[table], reaching) if table in by_table else reaching
+            by_table[table] = np.logical_or(by_table[table], reached) if table in by_table else reached
     return arrived
 
 
@@ -247,70 +252,29 @@ def _arriving(program: Program, name: str, masks: Mask) -> Iterator[tuple[Edge, 
     for edge in program.incoming[name]:
         node = program[edge.source]
         if isinstance(node, LinearMap):
-            yield from _arriving(program, node.name, _reaching(node, program.in_shape(node.name), masks))
+            yield from _arriving(program, node.name, reaching(node, program.in_shape(node.name), masks))
         elif not isinstance(program[name], Output):
             yield edge, masks
 
 
-def _reaching(node: LinearMap, shape: Shape, masks: Mask) -> Mask:
-    """Return which inputs of a map reach some of its outputs, one mask each; one channel stands for all if all do."""
-    n = len(masks)
-    match node:
-        case Dense():
-            some: Mask = np.logical_or.reduce(masks, axis=1, keepdims=True)
-            return some
-        case Conv():
-            if masks.shape[1] > 1:
-                masks = np.logical_or.reduce(masks.reshape(n, node.groups, -1, *masks.shape[2:]), axis=2)
-            rows, columns = (_connected(node, shape, axis) for axis in (0, 1))
-            reached = rows @ masks.astype(np.float32) @ columns.T > 0
-            return reached if reached.shape[1] == 1 else np.repeat(reached, node.weight.shape[1], axis=1)
-        case Pool():
-            return _reaching(node.as_conv(shape[0]), shape, masks)
-        case Slice() | Place():
-            return _part_reaching(node, shape, masks)
-        case Flatten() if masks.shape[1] == 1:
-            return np.broadcast_to(masks.reshape(n, *[1] * len(shape)), (n, 1, *shape[1:]))
-    return masks.reshape(n, -1, *shape[1:])
-
-
-def _part_reaching(node: Slice | Place, shape: Shape, masks: Mask) -> Mask:
-    n = len(masks)
-    if isinstance(node, Place):
-        return masks[:, node.start : node.start + math.prod(shape)].reshape(n, *shape)
-    whole: Mask = np.zeros((n, *shape), np.bool_)
-    part = np.broadcast_to(masks, (n, *node.shape)).reshape(n, -1)
-    whole[:, node.start : node.start + part.shape[1]] = part
-    return whole
-
-
-def _connected(conv: Conv, shape: Shape, axis: int) -> NDArray[np.float32]:
-    """Return ``[n_in, n_out]``: 1 where a row (axis 0) or column (1) of the input reaches one of the output."""
-    connected = np.zeros((shape[1 + axis], conv.out_shape(shape)[1 + axis]), np.float32)
-    for tap in range(conv.weight.shape[2 + axis]):
-        target = targets(conv, shape, axis, tap)
-        connected[target >= 0, target[target >= 0]] = 1
-    return connected
-
-
-def _costs(reaching: Mask, to: tuple[IntArray, IntArray], at: tuple[IntArray, IntArray]) -> IntArray:
+def _costs(reached: Mask, to: tuple[IntArray, IntArray], at: tuple[IntArray, IntArray]) -> IntArray:
     """Return the costs of an event of each neuron, ``[*shape, (messages, hops in x, in y)]``.
 
     Args:
-        reaching: which neurons reach which block, ``[n_blocks, *shape]``, or with one channel for all.
+        reached: which neurons reach which block, ``[n_blocks, *shape]``, or with one channel for all.
         to: column and row of each block's tile.
         at: of each neuron's tile.
     """
     shape = at[0].shape
     costs = np.zeros((*shape, len(COSTS)), np.int64)
-    if reaching.shape[1:] == shape and shape[0] > 1:
-        block, *neuron = np.nonzero(reaching)
+    if reached.shape[1:] == shape and shape[0] > 1:
+        block, *neuron = np.nonzero(reached)
         flat = np.ravel_multi_index(tuple(neuron), shape)
         distances = (np.abs(there[block] - here.ravel()[flat]) for there, here in zip(to, at, strict=True))
         for cost, weights in enumerate((np.ones(len(flat)), *distances)):
             costs[..., cost] = np.bincount(flat, weights, minlength=math.prod(shape)).reshape(shape)
         return costs
-    places = reaching.reshape(len(reaching), -1).astype(np.float64)
+    places = reached.reshape(len(reached), -1).astype(np.float64)
     costs[..., 0] = places.sum(axis=0).reshape(1, *shape[1:])
     place = np.arange(places.shape[1]).reshape(1, *shape[1:])
     for axis, (there, here) in enumerate(zip(to, at, strict=True), start=1):

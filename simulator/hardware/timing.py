@@ -3,18 +3,22 @@
 from collections.abc import Iterator
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tdd_deploy.program import LinearMap, Program
 from tdd_deploy.simulator.counts import Counts, IntArray, Layer
 
 from .energy import Seconds
-from .placement import Placement, placed_layers
+from .placement import Block, Placement, placed_layers
 from .profiles import Profile
 
+Fractions = NDArray[np.float64]
 NS = 1e-9
+STORED = "synops_stored"
 BASIS = (
-    "the cores of the busiest layer in each time step, its work shared evenly by them, and the barrier between steps, "
-    "at the latencies of the profile; messages on their way are left out, so it is no less than this"
+    "the busiest core in each time step, and the barrier between steps, at the latencies of the profile; messages on "
+    "their way are left out, and the busiest core is found after summing over samples, so it is no less than this, "
+    "unless a latency is a published maximum"
 )
 SERIAL_BASIS = (
     "one core that executes one operation after the other, at the latencies of the profile; whatever has no published "
@@ -28,43 +32,59 @@ def run_time(
     counts: Counts,
     layers: tuple[Layer, ...],
     n_running: IntArray,
+    core_synops: IntArray | None,
     *,
     profile: Profile,
     placement: Placement,
 ) -> Seconds | None:
-    """Return how long a run takes when one sample follows the other; None when the profile has no latencies.
+    """Return how long a run takes when one sample follows the other.
+
+    None when the profile has no latencies, or when the operations of each core were not counted.
+
+    In each time step all cores wait for the busiest one. It is found in sums over samples: another core may be the
+    busiest in some samples, so the time is a lower bound. Synaptic operations are those of each core; of all other
+    counts of a layer, a core has a part in proportion to its neurons.
 
     Args:
         program: what was executed.
         counts: sums over all samples.
         layers: the rows of the counts.
         n_running: samples of each time step.
+        core_synops: stored synaptic operations in the code of the counts, ``[n_cores, n_steps]``, by this placement;
+            None: not counted.
         profile: the latencies.
         placement: the cores, which work at the same time.
     """
-    if not profile.latencies:
+    if not profile.latencies or core_synops is None:
         return None
     row = {layer.name: i for i, layer in enumerate(layers)}
     low, high = (np.zeros(len(n_running)) for _ in range(2))
     for name in placed_layers(program):
         parts = dict.fromkeys((name, *_maps_before(program, name)))
         rows = [row[part] for part in parts if part in row]
-        work = [
-            (_count(counts, latency.counts, rows) / len(placement.of(name)), latency)
-            for latency in profile.latencies
-            if latency.counts
-        ]
-        low = np.maximum(low, sum(n * latency.low_ns for n, latency in work))
-        high = np.maximum(high, sum(n * latency.high_ns for n, latency in work))
+        synops, fractions = _on_cores(placement.of(name), core_synops)
+        fastest, slowest = (np.zeros(synops.shape) for _ in range(2))
+        for latency in profile.latencies:
+            for count in latency.counts:
+                work = synops if count == STORED else fractions * _count(counts, count, rows)
+                fastest += work * latency.low_ns
+                slowest += work * latency.high_ns
+        low, high = np.maximum(low, fastest.max(axis=0)), np.maximum(high, slowest.max(axis=0))
     per_step = [latency for latency in profile.latencies if not latency.counts]
     low += n_running * sum(latency.low_ns for latency in per_step)
     high += n_running * sum(latency.high_ns for latency in per_step)
     return Seconds(float(low.sum()) * NS, float(high.sum()) * NS)
 
 
-def _count(counts: Counts, names: tuple[str, ...], rows: list[int]) -> IntArray:
+def _on_cores(blocks: tuple[Block, ...], core_synops: IntArray) -> tuple[IntArray, Fractions]:
+    """Return the operations of a layer's cores, ``[n_blocks, n_steps]``, and their fractions of its neurons."""
+    neurons = np.array([[block.load.neurons] for block in blocks])
+    return core_synops[[block.core for block in blocks]], neurons / neurons.sum()
+
+
+def _count(counts: Counts, name: str, rows: list[int]) -> IntArray:
     """Return a count of each time step."""
-    total: IntArray = np.sum([getattr(counts, name)[rows].sum(axis=0) for name in names], axis=0)
+    total: IntArray = getattr(counts, name)[rows].sum(axis=0)
     return total
 
 

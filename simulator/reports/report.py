@@ -295,14 +295,16 @@ def priced(
     def steps_of(step_s: float) -> Seconds:
         return Seconds(*[step_s * float(trace.n_running.sum())] * 2)
 
-    def price(counts: Counts) -> Energy:
+    def price(code: str) -> Energy:
+        counts: Counts = getattr(trace, code)
         seconds, basis = None, ""
         if step_time_s is not None:
             seconds, basis = steps_of(step_time_s), GIVEN
         elif profile.step_time is not None:
             seconds, basis = steps_of(profile.step_time.seconds), STEP_TIME_BASIS
         elif placement is not None:
-            rows = trace.layers, trace.n_running
+            core_synops = None if trace.core_synops is None else getattr(trace.core_synops, code)
+            rows = trace.layers, trace.n_running, core_synops
             seconds, basis = run_time(program, counts, *rows, profile=profile, placement=placement), BASIS
         elif profile.chip is None:
             seconds = serial_time(counts, trace.n_running, profile=profile, clock_mhz=clock_mhz)
@@ -319,7 +321,7 @@ def priced(
             unplaced=unplaced,
         )
 
-    return Priced(**{code: price(getattr(trace, code)) for code in ("executed", "spike_code", "delta_code")})
+    return Priced(**{code: price(code) for code in ("executed", "spike_code", "delta_code")})
 
 
 def mean_text(mean: float) -> str:

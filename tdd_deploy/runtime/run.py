@@ -1,7 +1,7 @@
 """Execute a simulation: in threads, in processes of this machine, or on the workers of a Dask scheduler."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 
@@ -11,7 +11,7 @@ from tdd_deploy.errors import TooLittleMemory
 from tdd_deploy.options.execution import Execution
 from tdd_deploy.simulator.engine.engine import Engine, Result
 from tdd_deploy.simulator.engine.record import recording
-from tdd_deploy.simulator.routes import Route
+from tdd_deploy.simulator.routes import Routes
 
 from . import dask
 from .inputs import EncodedInputs
@@ -27,7 +27,7 @@ def run(
     execution: Execution,
     *,
     n_samples: int,
-    routes: Mapping[str, Route] | None = None,
+    routes: Routes | None = None,
     progress: Progress = lambda done, total: None,
 ) -> Shard:
     """Execute the first samples of a source where the options say; return the sum of all shards.
@@ -88,7 +88,7 @@ def _in_threads(
     execution: Execution,
     *,
     n_samples: int,
-    routes: Mapping[str, Route] | None,
+    routes: Routes | None,
     stack: ExitStack,
 ) -> Iterator[Shard]:
     """Execute samples in this process, and record rasters where that is asked for."""

@@ -16,7 +16,7 @@ from tdd_deploy.program import Program
 from tdd_deploy.program.outputs import unchanging
 from tdd_deploy.simulator.counts import Trace
 from tdd_deploy.simulator.engine.engine import Engine, Result
-from tdd_deploy.simulator.routes import Route
+from tdd_deploy.simulator.routes import Routes
 from tdd_deploy.version import __version__
 
 from .inputs import EncodedInputs, InputCounts
@@ -79,7 +79,7 @@ class Job:
     split: str
     encoding: Encoding
     execution: Execution
-    routes: Mapping[str, Route] | None
+    routes: Routes | None
     files: Mapping[str, str]
     version: str = __version__
 
@@ -90,7 +90,7 @@ class Job:
         source: Source,
         data: Choice,
         execution: Execution,
-        routes: Mapping[str, Route] | None,
+        routes: Routes | None,
     ) -> Self:
         """Return the job that executes samples of a source as these inputs."""
         return cls(

@@ -20,6 +20,8 @@ from tdd_deploy.simulator.engine.engine import Engine, Result
 from tdd_deploy.simulator.engine.kernels import run as kernels
 from tdd_deploy.simulator.engine.kernels.tables import BLOCK
 from tdd_deploy.simulator.engine.plan import Planned, is_covered
+from tdd_deploy.simulator.hardware.placement import place
+from tdd_deploy.simulator.routes import Routes
 from tests import by_hand
 from tests.zoo import Given
 
@@ -55,6 +57,10 @@ def assert_same(slow: Result, fast: Result) -> None:
         for name in FIELDS:
             found, expected = (getattr(getattr(result.trace, code), name) for result in (fast, slow))
             np.testing.assert_array_equal(found, expected, err_msg=f"{name} of {code}")
+        found, expected = (result.trace.core_synops for result in (fast, slow))
+        assert (found is None) == (expected is None)
+        if found is not None:
+            np.testing.assert_array_equal(getattr(found, code), getattr(expected, code))
 
 
 def loihi(rng: np.random.Generator, *, reset: str, compare: str) -> LoihiLIF:
@@ -174,8 +180,9 @@ def test_results_do_not_depend_on_threads(threads, batch, monkeypatch):
     rng = np.random.default_rng(3)
     inputs = rng.integers(0, 2, (3, batch, 2)).astype(np.float32)
     program = by_hand.program()
-    slow = Engine(program, compiled=False).run(Given(inputs), n_steps=3)
-    assert_same(slow, Engine(program, threads=threads).run(Given(inputs), n_steps=3))
+    routes = by_hand.placed(program).routes
+    slow = Engine(program, compiled=False, routes=routes).run(Given(inputs), n_steps=3)
+    assert_same(slow, Engine(program, threads=threads, routes=routes).run(Given(inputs), n_steps=3))
 
 
 @pytest.mark.parametrize("at_once", [1, 3, 4])
@@ -193,11 +200,12 @@ def test_results_do_not_depend_on_how_many_steps_of_the_input_are_laid_out_at_on
     )
     inputs = rng.integers(0, 2, (10, 5, 2)).astype(float)
     run = partial(Engine.run, frames=Given(inputs), n_steps=10, record=["input", "hidden"], early_exit=margin)
-    slow = run(Engine(program, compiled=False))
+    routes = place(program, by_hand.with_limit("neurons", 2), weight_bits=8).routes
+    slow = run(Engine(program, compiled=False, routes=routes))
     monkeypatch.setattr(compiled, "WORTH", 1)
     monkeypatch.setattr(compiled, "STAGED", at_once * inputs[0].nbytes)
     for threads in (1, 2):
-        assert_same(slow, run(Engine(program, threads=threads)))
+        assert_same(slow, run(Engine(program, threads=threads, routes=routes)))
     assert (slow.trace.n_running[-1] < 5) == (margin is not None)
 
 
@@ -235,7 +243,7 @@ def test_no_weight_is_stored_twice_and_neighboring_taps_are_one_run():
     conv = Conv(name="conv", weight=np.ones((4, 1, 3, 3)), stride=(2, 2), padding=(1, 1))
     program = chain(Input(name="input", shape=(1, 6, 6)), conv, Output(name="output"))
     engine = Engine(program)
-    tables = Planned(program, engine.maps, {}).plan
+    tables = Planned(program, engine.maps, Routes()).plan
     assert len(tables.weights) == 4 * 9
     node = next(node for node in tables.nodes if node["block"] == 4)
     starts = tables.table[int(node["columns"]) :][:7]

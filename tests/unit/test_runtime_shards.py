@@ -30,6 +30,8 @@ from tdd_deploy.runtime import watch
 from tdd_deploy.runtime.inputs import EncodedInputs
 from tdd_deploy.runtime.run import run
 from tdd_deploy.runtime.shards import Job, Shard
+from tdd_deploy.simulator.hardware.placement import place
+from tdd_deploy.simulator.routes import Routes
 from tests import by_hand
 from tests.waiting import wait_until
 
@@ -48,8 +50,14 @@ def job(path: Path, *, program: Program | None = None, batch: int = 7, early_exi
     data = Choice(options=Dataset(data=str(path)))
     source = data.open()
     encoding = Encoding(steps=5, encoder="poisson", seed=3)
-    inputs = EncodedInputs.of(program or by_hand.program(), source, encoding)
-    return Job.of(inputs, source, data, Execution(batch=batch, early_exit=early_exit), None)
+    program = program or by_hand.program()
+    inputs = EncodedInputs.of(program, source, encoding)
+    return Job.of(inputs, source, data, Execution(batch=batch, early_exit=early_exit), routes_of(program))
+
+
+def routes_of(program: Program) -> Routes:
+    """Cores that hold one neuron each."""
+    return place(program, by_hand.with_limit("neurons", 1), weight_bits=8).routes
 
 
 def whole(job: Job, *cuts: int) -> Shard:
@@ -68,6 +76,8 @@ def assert_same(one: Shard, other: Shard) -> None:
     for code in ("executed", "spike_code", "delta_code"):
         for name, counts in vars(getattr(one.trace, code)).items():
             np.testing.assert_array_equal(counts, getattr(getattr(other.trace, code), name))
+        assert getattr(one.trace.core_synops, code).sum() > 0
+        np.testing.assert_array_equal(getattr(one.trace.core_synops, code), getattr(other.trace.core_synops, code))
 
 
 @pytest.mark.parametrize("cuts", [(1,), (7, 14), (100, 101, 300), (402,)])
@@ -112,7 +122,8 @@ def test_threads_of_this_process_give_the_same_as_its_shards(samples: Path) -> N
     source, reported = data.open(), []
     inputs = EncodedInputs.of(by_hand.program(), source, expected.encoding)
     execution = Execution(batch=100, threads=3)
-    total = run(inputs, source, data, execution, n_samples=N, progress=lambda done, n: reported.append((done, n)))
+    given = {"n_samples": N, "routes": routes_of(by_hand.program())}
+    total = run(inputs, source, data, execution, **given, progress=lambda done, n: reported.append((done, n)))
     assert_same(total, whole(expected))
     assert reported == [(100, N), (200, N), (300, N), (400, N), (N, N)]
 

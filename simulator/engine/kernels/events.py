@@ -56,6 +56,7 @@ def _find_changes(values: Array, words: Array, now: Any, before: Any, size: Any,
 def find_events(
     table: Array, node: Any, k: int, values: Array, words: Array, now: Any, before: Any, stride: Any,
     found: Array, at: Array, numbers: Array, kept: Array, counts: Array, row: int,
+    kept_by_class: Array, by_class: Array,
 ) -> Any:  # fmt: skip
     """Write what a map with weights receives, in its code, to ``at`` and ``numbers``; count both codes.
 
@@ -87,12 +88,35 @@ def find_events(
     counts[row, SPIKE_CODE] += kept[k, 0]
     counts[row, SPIKE_CODE + 1] += kept[k, 1]
     counts[row, SPIKE_CODE + 2] += kept[k, 0] if kept[k, 2] else 0
+    if node.has_classes and n:
+        _count_by_class(table, node, values, now, before, at, n, kept_by_class, by_class)
     if not node.is_delta:
         before = ZERO
         n = _find_changes(values, words, now, before, stride, found, at)
     for e in range(n):
         numbers[node.events + e] = values[now + at[e]] - values[before + at[e]]
     return n
+
+
+@compiled
+def _count_by_class(
+    table: Array, node: Any, values: Array, now: Any, before: Any, at: Array, n: Any, kept: Array, by_class: Array
+) -> None:
+    """Count ``n`` changes, at least one, by the class of their inputs; and in ``kept`` what spike code has more now.
+
+    Neighbors are of one class more often than not: they are summed before memory is touched.
+    """
+    last, n_same, more_same = table[node.classes + at[ZERO]], np.int64(0), np.int64(0)
+    for e in range(n):
+        of_class = table[node.classes + at[e]]
+        if of_class != last:
+            by_class[ONE, last] += n_same
+            kept[last] += more_same
+            last, n_same, more_same = of_class, np.int64(0), np.int64(0)
+        n_same += 1
+        more_same += np.int64(values[now + at[e]] != 0) - np.int64(values[before + at[e]] != 0)
+    by_class[ONE, last] += n_same
+    kept[last] += more_same
 
 
 @compiled

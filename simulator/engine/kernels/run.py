@@ -91,7 +91,7 @@ def _add_all(plan: Plan, node: Any, t: Any, memory: Memory, now: Any) -> None:
 
 @spliced
 def _step(  # noqa: PLR0912  (a branch per kind)
-    plan: Plan, k: int, t: Any, frame: Array, memory: Memory, counts: Array, row: int
+    plan: Plan, k: int, t: Any, frame: Array, memory: Memory, counts: Array, row: int, by_class: Array
 ) -> None:
     """Execute one time step of one node."""
     node = plan.nodes[k]
@@ -111,12 +111,12 @@ def _step(  # noqa: PLR0912  (a branch per kind)
         if source.is_spiking:
             n = find_events(
                 plan.table, node, k, spikes, memory.spike_words, given, given_before, source.stride,
-                memory.found, memory.at, numbers, memory.kept, counts, row,
+                memory.found, memory.at, numbers, memory.kept, counts, row, memory.kept_by_class, by_class,
             )  # fmt: skip
         else:
             n = find_events(
                 plan.table, node, k, numbers, memory.number_words, given, given_before, source.stride,
-                memory.found, memory.at, numbers, memory.kept, counts, row,
+                memory.found, memory.at, numbers, memory.kept, counts, row, memory.kept_by_class, by_class,
             )  # fmt: skip
         connect(plan.table, plan.weights, plan.numbers, node, memory.at, n, numbers, t)
     elif node.kind == NEURONS:
@@ -160,6 +160,7 @@ def _entry_of(digest: str) -> Callable[..., bool]:
     def run_samples(
         plan: Plan, frames: Array, begin: int, end: int, first: int, last: int, memory: Memory,
         record: Array, spikes: Array, numbers: Array, output: int, margin: float, counts: Array, n_running: Array,
+        by_class: Array,
     ) -> bool:  # fmt: skip
         """Take samples ``first`` to ``last - 1`` through steps ``begin`` to ``end - 1``, or until they are decided.
 
@@ -178,6 +179,7 @@ def _entry_of(digest: str) -> Callable[..., bool]:
             margin: by how much the largest output, a mean over the steps so far, decides; infinite: never.
             counts: ``[n_nodes * n_steps, n_counts]``, added to.
             n_running: ``[n_steps]``, how many samples were executed, added to.
+            by_class: ``[n_steps, code, class]``, events of maps by the class of their inputs, added to.
 
         Returns:
             Whether the last sample was decided.
@@ -191,11 +193,13 @@ def _entry_of(digest: str) -> Callable[..., bool]:
                 memory.spikes[first_place:] = 0
                 memory.numbers[TWO * first_place :] = 0
                 memory.kept[:] = 0
+                memory.kept_by_class[:] = 0
                 memory.totals[:] = 0
             for step in range(begin, end):
                 t, frame = np.uint64(step), frames[step - begin if len(frames) > 1 else 0, sample]
+                by_class_now = by_class[step]
                 for k in range(len(plan.nodes)):
-                    _step(plan, k, t, frame, memory, counts, k * n_steps + step)
+                    _step(plan, k, t, frame, memory, counts, k * n_steps + step, by_class_now)
                     node, to = plan.nodes[k], record[k]
                     now = where(node, t, ZERO)
                     if to >= 0 and node.is_spiking:
@@ -204,6 +208,8 @@ def _entry_of(digest: str) -> Callable[..., bool]:
                     elif to >= 0:
                         for i in range(node.size):
                             numbers[sample, step, np.uint64(to) + i] = memory.numbers[now + i]
+                for of_class in range(np.uint64(len(memory.kept_by_class))):
+                    by_class_now[ZERO, of_class] += memory.kept_by_class[of_class]
                 n_running[step] += 1
                 if margin < np.inf:
                     lead = _lead(memory.numbers, where(plan.nodes[output], t, ZERO), memory.totals) / (step + 1)

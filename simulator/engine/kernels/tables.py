@@ -83,6 +83,7 @@ NODE = np.dtype(
             *("groups", "channels_in", "width_in", "channels_out", "width_out"),
             *("many", "pairs"),  # events from which on all inputs are multiplied; places that taps connect
             *("has_costs", "costs"),  # what events of the source cost on the mesh
+            *("has_classes", "classes"),  # of inputs, from whose events the operations of each core follow
             "events",  # where the values of events are
             *("order", "first", "n_ordered"),  # flattened: this many values from the first place on, then zeros
             "observed",  # the node that has these potentials
@@ -119,6 +120,7 @@ class Memory(NamedTuple):
     numbers: NumberArray  # zeros, the values of events, then what nodes sent and hold
     number_words: NDArray[np.uint64]
     kept: IntArray  # [n_nodes, 6]: what the values of this step cost in spike code; graded instead of macs
+    kept_by_class: IntArray  # [class]: events of the values of this step
     found: NDArray[np.uint32]  # words that differ
     at: NDArray[np.uint32]  # events
     totals: NDArray[np.float64]  # the output, summed over the steps so far
