@@ -49,7 +49,7 @@ lava: setup
 	$(BIN)/tdd-deploy lava doctor
 
 # Each pins what we do not, so they live in environments of their own.
-parity: setup .venv-neurobench/installed peers simulators .venv-openvino/installed
+parity: setup .venv-neurobench/installed .venv-syops/installed peers simulators .venv-openvino/installed
 	$(BIN)/python -m pytest tests/parity -rs --ignore tests/parity/test_openvino.py --ignore tests/parity/test_tract.py
 	.venv-openvino/bin/python -m pytest tests/parity/test_openvino.py tests/parity/test_tract.py -rs
 
@@ -80,14 +80,25 @@ setup: .venv/installed
 	.venv-neurobench/bin/python -m pip install --quiet --no-deps neurobench==2.3.0 sinabs==3.1.3 nirtorch==2.6
 	@touch $@
 
+# syops counts in networks of SpikingJelly as it was in 2022.
+.venv-syops/installed: constraints.txt Makefile
+	$(PYTHON) -m venv .venv-syops
+	.venv-syops/bin/python -m pip install --quiet --constraint constraints.txt torch numpy progress==1.6.1
+	.venv-syops/bin/python -m pip install --quiet --no-deps syops==0.0.5 spikingjelly==0.0.0.0.12
+	@touch $@
+
 # Other libraries, for benchmarks/ and tests/parity/. What they ask for beyond this is not needed, or pins what we do not.
+# The last packages are Qualia, for its estimate of energy, and what it imports.
 peers: .venv-peers/installed
 
 .venv-peers/installed: constraints.txt Makefile
 	$(PYTHON) -m venv .venv-peers
-	.venv-peers/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[train]' loguru tqdm pbr matplotlib
+	.venv-peers/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[train]' loguru tqdm pbr matplotlib \
+		msgpack PyYAML ndindex==1.10.1 numexpr==2.14.2
 	.venv-peers/bin/python -m pip install --quiet --no-deps spikingjelly==2.0.0 snntorch==1.0.0 norse==1.1.0 \
-		sinabs==3.1.3 nirtorch==2.6
+		sinabs==3.1.3 nirtorch==2.6 \
+		qualia-core==2.6.0 qualia-codegen-core==2.6.0 qualia-plugin-snn==2.6.0 qualia-codegen-plugin-snn==2.6.0 \
+		lightning==2.6.6 lightning-utilities==0.15.3 torchmetrics==1.9.0 blosc2==4.14.1 httpx==0.28.1 idna==3.20 tomlkit==0.15.2
 	@touch $@
 
 # Event-driven simulators, for benchmarks/; SANA-FE for tests/parity/, too. Brian2 2.9 asks for a numpy that has ndarray.ptp.
@@ -106,4 +117,4 @@ simulators: .venv-simulators/installed
 	@touch $@
 
 clean:
-	rm -rf .venv .venv-3.12 .venv-3.13 .venv-neurobench .venv-openvino .venv-peers .venv-simulators runs build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-3.12 .venv-3.13 .venv-neurobench .venv-openvino .venv-peers .venv-simulators .venv-syops runs build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
