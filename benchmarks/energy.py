@@ -38,7 +38,7 @@ def trained(run: Path, options: dict[str, Any]) -> Path:
 
 def measured(network: Path, data: dict[str, Any], baselines: list[Path]) -> dict[str, Any]:
     """Simulate the test split, with energy, beside dense networks."""
-    report = td.simulate(network, **data, energy=True, profiles=PROFILES, baselines=baselines).as_json()
+    report = td.simulate(network, **data, energy=True, profiles=PROFILES, baseline=baselines).as_json()
     kept = ("accuracy", "layers", "energies", "models", "estimators", "totals", "dense_work")
     return {"steps": len(report["steps"]), **{key: report[key] for key in kept}}
 

@@ -16,6 +16,7 @@ from tdd_deploy.simulator.hardware.chips import load_chip
 from tdd_deploy.simulator.hardware.energy import UNPLACED, price_counts
 from tdd_deploy.simulator.hardware.execution import Execution
 from tdd_deploy.simulator.hardware.placement import Placement, place
+from tdd_deploy.simulator.hardware.process import Numbers
 from tdd_deploy.simulator.hardware.profiles import Profile, load_profile, profile_names
 from tdd_deploy.simulator.reports.report import Simulation, priced
 
@@ -135,7 +136,8 @@ def _models(simulation: Simulation, placement: Placement | None) -> dict[str, fl
     Messages are priced only where the network was placed.
     """
     trace, program = simulation.trace, simulation.program
-    execution = Execution.of(program, trace, trace.executed, exits_early=simulation.early_exit is not None)
+    exits_early = simulation.early_exit is not None
+    execution = Execution.of(program, trace, trace.executed, numbers=Numbers.of(program), exits_early=exits_early)
     found = {}
     for profile in map(load_profile, profile_names()):
         is_placed = placement is not None and placement.chip.name == profile.chip
