@@ -2,7 +2,7 @@
 
     .venv/bin/python -m benchmarks.report [--check]
 
-Replaces the text between `<!-- NAME -->` and `<!-- end -->` in docs/results.md, docs/speed.md and README.md, and writes
+Replaces the text between `<!-- NAME -->` and `<!-- end -->` in docs/energy.md, docs/results.md, docs/speed.md and README.md, and writes
 docs/plots/*.svg. With --check no page is written; the exit code is 1 if a page differs from the results.
 """
 
@@ -11,12 +11,13 @@ import re
 import sys
 from pathlib import Path
 
+from . import energy_report as energy
 from .engine import report as engine
 from .training import report as training
 
 ROOT = Path(__file__).parents[1]
-PAGES = (ROOT / "docs" / "results.md", ROOT / "docs" / "speed.md", ROOT / "README.md")
-PARTS = training.PARTS | engine.PARTS
+PAGES = (*(ROOT / "docs" / f"{name}.md" for name in ("energy", "results", "speed")), ROOT / "README.md")
+PARTS = training.PARTS | engine.PARTS | energy.PARTS
 
 
 def filled(page: Path, text: str) -> str:

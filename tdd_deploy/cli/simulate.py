@@ -119,7 +119,8 @@ def _summary(report: Mapping[str, Any]) -> Iterator[str]:
     if report["energy"]:
         yield from _energy_lines(report, n)
         for each in report["energies"]:
-            yield from (f"{each['profile']}, {point_line(point)}" for point in each["points"])
+            if each["dynamic_pj"] is None:
+                yield from (f"{each['profile']}, {point_line(point)}" for point in each["points"])
     yield from baseline_lines(report)
     yield from verdict_lines(report)
     for line in report["caveats"]:
