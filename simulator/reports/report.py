@@ -17,6 +17,7 @@ from tdd_deploy.simulator.arithmetic import NumberArray
 from tdd_deploy.simulator.counts import FIELDS, Counts, Trace
 from tdd_deploy.simulator.hardware.baseline import baseline_json, break_even, fed_by_input
 from tdd_deploy.simulator.hardware.energy import UNPLACED, Energy, Seconds, price_counts
+from tdd_deploy.simulator.hardware.estimators import Estimate, estimates
 from tdd_deploy.simulator.hardware.placement import Placement, placement_json
 from tdd_deploy.simulator.hardware.profiles import Profile
 from tdd_deploy.simulator.hardware.timing import BASIS, run_time
@@ -28,7 +29,7 @@ from .summary import Columns, Summary, flat, summarize, to_frame
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 GIVEN = "the time per step that was given"
 BY_CODE = ("events", "input_events", "synops_effective", "synops_stored", "acs", "macs", "bias_adds", *COSTS)
 
@@ -141,8 +142,16 @@ class Simulation:
             },
             "energy": None if self.energy is None else _energy_json(self.energy.executed),
             "energies": [self._short_json(priced) for priced in self.energies],
+            "estimators": [{**asdict(estimate), "ratio": estimate.ratio} for estimate in self.estimates],
             "baseline": self._baseline_json(),
         }
+
+    @property
+    def estimates(self) -> tuple[Estimate, ...]:
+        """The energy by estimators of others; none where energy was not asked for."""
+        if self.energy is None:
+            return ()
+        return estimates(self.program, self.trace, has_spike_input=not self.data["sent"]["neither_0_nor_1"])
 
     @property
     def saved_by_repeating_input(self) -> int | None:

@@ -31,9 +31,9 @@ def of_the_zoo(seed):
 def test_the_report_has_these_parts():
     report = by_hand.simulation().as_json()
     parts = ["schema_version", "program", "data", "versions", "options", "accuracy", "output", "steps", "layers"]
-    parts += ["early_exit", "overlap", "caveats", "placement", "totals", "energy", "energies", "baseline"]
+    parts += ["early_exit", "overlap", "caveats", "placement", "totals", "energy", "energies", "estimators", "baseline"]
     assert list(report) == parts
-    assert report["schema_version"] == SCHEMA_VERSION == 4
+    assert report["schema_version"] == SCHEMA_VERSION == 5
     assert [step["step"] for step in report["steps"]] == [1, 2, 3]
     assert [(row["name"], row["kind"], tuple(row["shape"])) for row in report["layers"]] == list(by_hand.LAYERS)
     assert report["data"] == by_hand.DATA
