@@ -84,7 +84,10 @@ def machines() -> str:
     """Show what spikes cost as a multiple of a dense network, and the rate at which both cost the same."""
     shown = [
         (sparsity, widths, dataflow, skips)
-        for sparsity, kinds, skipping in ((0, ("floats", "8", "matched"), (False, True)), (1, ("8", "matched"), (True,)))
+        for sparsity, kinds, skipping in (
+            (0, ("floats", "8", "matched"), (False, True)),
+            (1, ("8", "matched"), (True,)),
+        )
         for widths in kinds
         for skips in skipping
         for dataflow in DATAFLOWS
@@ -97,7 +100,7 @@ def machines() -> str:
     return table(["dense network", "dataflow", "zeros", *CASES], rows)
 
 
-def _cell(case: Case, place: int, widths: str, dataflow: str, skips: bool) -> str:  # noqa: FBT001
+def _cell(case: Case, place: int, widths: str, dataflow: str, skips: bool) -> str:
     pair = {"floats": (None, None), "8": (8, 8), "matched": (8, matched_bits(case["steps"]))}[widths]
     (row,) = (
         row

@@ -18,6 +18,7 @@ from tdd_deploy.simulator.counts import FIELDS, Counts, Trace
 from tdd_deploy.simulator.hardware.baseline import comparison, dense_work
 from tdd_deploy.simulator.hardware.dense import Candidate
 from tdd_deploy.simulator.hardware.energy import UNPLACED, Energy, Seconds, price_counts
+from tdd_deploy.simulator.hardware.estimators import Estimate, estimates
 from tdd_deploy.simulator.hardware.execution import Execution, fed_by_input
 from tdd_deploy.simulator.hardware.placement import Placement, placement_json
 from tdd_deploy.simulator.hardware.process import Numbers
@@ -146,9 +147,17 @@ class Simulation:
             "energy": None if self.energy is None else _energy_json(self.energy.executed),
             "energies": [self._short_json(priced) for priced in self.energies],
             "models": [{"profile": name, "dynamic_pj": pj} for name, pj in self.models.items()],
+            "estimators": [{**asdict(estimate), "ratio": estimate.ratio} for estimate in self.estimates],
             "dense_work": asdict(dense_work(self.program)),
             "baselines": list(self.baselines),
         }
+
+    @property
+    def estimates(self) -> tuple[Estimate, ...]:
+        """The energy by estimators of others; none where energy was not asked for."""
+        if self.energy is None:
+            return ()
+        return estimates(self.program, self.trace, has_spike_input=not self.data["sent"]["neither_0_nor_1"])
 
     @property
     def saved_by_repeating_input(self) -> int | None:

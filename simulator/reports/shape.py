@@ -32,6 +32,10 @@ _TERM: dict[str, Shape] = {
     **dict.fromkeys(("price_pj", "low_price_pj", "high_price_pj", "energy_pj"), NUMBER),
 }
 _SUMS = ("dynamic_pj", "low_pj", "high_pj", "static_low_pj", "static_high_pj", "spike_code_pj", "delta_code_pj")
+_ESTIMATE: dict[str, Shape] = {
+    **dict.fromkeys(("name", "assumes", "source"), TEXT),
+    **dict.fromkeys(("spiking_pj", "dense_pj", "ratio"), Maybe(NUMBER)),
+}
 _BLOCK: dict[str, Shape] = {
     "layer": TEXT,
     "shape": ListOf(POSITIVE),
@@ -75,6 +79,7 @@ REPORT = Table(
         "energies": ListOf(
             Table({"profile": TEXT, "comparison": Maybe(Table(_COMPARISON)), **dict.fromkeys(_SUMS, Maybe(NUMBER))})
         ),
+        "estimators": ListOf(Table(_ESTIMATE)),
     }
 )
 

@@ -126,6 +126,23 @@ def widths_text(row: Mapping[str, Any]) -> str:
     return "floats" if weights is None else f"{weights} bits"
 
 
+def by_estimators(report: Report) -> Table:
+    """A row for our figure by the first profile, one in plain spikes, and one per estimator of others, per sample."""
+    n = report["totals"]["samples"]
+    rows: list[tuple[Cell, ...]] = []
+    for energy in report["energies"][:1]:
+        dense = energy["break_even"] and energy["break_even"]["ann_baseline_pj"]
+        for code, key in ((f"{report['program']['code']} code", "dynamic_pj"), ("plain spikes", "spike_code_pj")):
+            spiking = energy[key]
+            ratio = spiking / n / dense if spiking is not None and dense else None
+            name = f"{energy['profile']}, {code}"
+            rows.append((name, _nj(spiking, n), _nj(dense, 1), ratio, "prices of the profile", "tdd-deploy"))
+    for row in report["estimators"]:
+        energies = (_nj(row["spiking_pj"], 1), _nj(row["dense_pj"], 1))
+        rows.append((row["name"], *energies, row["ratio"], row["assumes"], row["source"]))
+    return Table(("estimator", "spiking nJ", "dense nJ", "ratio", "assumes", "source"), tuple(rows))
+
+
 def by_placed_layer(placement: Mapping[str, Any]) -> Table:
     """A row per layer on its cores, with the figures of its fullest core."""
     columns = ("neurons", "synapse_bits", "axons_in", "axons_out", "destinations")
@@ -267,6 +284,7 @@ TABLES: dict[Row, Callable[[Report], Table]] = {
     "profile": by_profile,
     "placement": by_placement,
     "ann-baseline": by_ann_baseline,
+    "estimators": by_estimators,
 }
 FORMATS: dict[TableFormat, Callable[[Table], str]] = {"md": as_markdown, "csv": as_csv, "latex": as_latex}
 

@@ -122,7 +122,7 @@ TEXTS = {
         "read {tmp}/a/steps.csv",
         *(
             f"report {{tmp}}/a --by {row} --format {form}"
-            for row in ("layer", "step", "term", "profile", "placement", "ann-baseline")
+            for row in ("layer", "step", "term", "profile", "placement", "ann-baseline", "estimators")
             for form in ("md", "csv", "latex")
         ),
         *(f"compare {{tmp}}/a {{tmp}}/b --format {form}" for form in ("md", "csv", "latex")),

@@ -32,7 +32,8 @@ def of_the_zoo(seed):
 def test_the_report_has_these_parts():
     report = by_hand.simulation().as_json()
     parts = ["schema_version", "program", "data", "versions", "options", "accuracy", "output", "steps", "layers"]
-    parts += ["early_exit", "overlap", "caveats", "placement", "totals", "energy", "energies", "baselines"]
+    parts += ["early_exit", "overlap", "caveats", "placement", "totals", "energy", "energies", "models", "estimators"]
+    parts += ["dense_work", "baselines"]
     assert list(report) == parts
     assert report["schema_version"] == SCHEMA_VERSION == 5
     assert [step["step"] for step in report["steps"]] == [1, 2, 3]

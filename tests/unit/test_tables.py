@@ -14,6 +14,7 @@ from tdd_deploy.simulator.reports.tables import (
     as_markdown,
     baseline_lines,
     by_ann_baseline,
+    by_estimators,
     by_layer,
     by_placement,
     by_profile,
@@ -212,3 +213,23 @@ def test_no_name_is_a_formula_in_csv():
     read = list(csv.reader(io.StringIO(as_csv(HOSTILE))))
     assert read[0] == [r"'=a\n\x1b[31m|", "&"]
     assert read[2] == [r"* x\r\n", "<b>&amp;"]
+
+
+def test_estimators_of_others_follow_our_own_figure():
+    report = by_hand.simulation("cmos45-horowitz").as_json()
+    table = by_estimators(report)
+    assert table.head == ("estimator", "spiking nJ", "dense nJ", "ratio", "assumes", "source")
+    first, second, *others = table.rows
+    executed, plain, dense = (13 * 0.9 + 2 * 4.6) / 2, (13 * 0.9 + 7 * 4.6) / 2, 6 * 4.6
+    for row, name, spiking in ((first, "auto code", executed), (second, "plain spikes", plain)):
+        assert row[0] == f"cmos45-horowitz, {name}"
+        assert row[1:4] == (pytest.approx(spiking / 1e3), pytest.approx(dense / 1e3), pytest.approx(spiking / dense))
+    assert [row[0] for row in others] == [row["name"] for row in report["estimators"]]
+    neurobench = others[0]
+    assert neurobench[1:4] == (pytest.approx(plain / 1e3), pytest.approx(dense / 1e3), pytest.approx(plain / dense))
+    assert by_estimators(by_hand.simulation(None).as_json()).rows == ()
+
+
+def test_an_estimator_that_does_not_apply_has_empty_cells():
+    row = {"name": "a", "spiking_pj": None, "dense_pj": None, "ratio": None, "assumes": "no", "source": "b"}
+    assert by_estimators({**REPORT, "estimators": [row]}).rows[-1] == ("a", None, None, None, "no", "b")
