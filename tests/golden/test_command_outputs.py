@@ -148,7 +148,8 @@ TRAINED = {
 # Training does not change the numbers under the first keys; it changes even words and nulls under the second.
 OF_NO_TRAINING = {
     "options", "data", "schema_version", "shape", "neurons", "samples", "macs", "step", "round", "epoch",
-    "bits", "kept_epoch", "n_samples", "n_classes", "input_shape", "calibration_samples", "input_bits", "execution",
+    "weight_bits", "activation_bits", "weights", "biases", "inputs", "outputs",
+    "kept_epoch", "n_samples", "n_classes", "input_shape", "calibration_samples", "input_bits", "execution",
 }  # fmt: skip
 OF_TRAINING = {"program", "fewer", "overlap", "persistence", "exponent"}
 

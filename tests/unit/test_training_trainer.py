@@ -172,7 +172,7 @@ def test_one_step_of_ddla_is_tet_to_the_bit(tmp_path, score, reading):
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "tet"])
 def test_with_a_penalty_no_method_is_tet(tmp_path, kind):
     chosen = KINDS[kind] | {"patience": None}  # so that the networks of the last epoch are compared
-    others = {name: value for name, value in chosen.items() if name not in ("score", "reading")}
+    others = {name: value for name, value in chosen.items() if name not in ("score", "reading", "sparsity")}
     tet = train(tmp_path / "tet", small(**others | {"method": "tet"}))
     assert train(tmp_path / "other", small(**chosen))[1:] != tet[1:]
 
