@@ -1,4 +1,4 @@
-"""Estimators of others, by hand; tests/parity/test_estimators.py holds them to their authors' code."""
+"""Estimators of others, by hand; tests/parity/test_energy_estimators.py holds them to their authors' code."""
 
 from itertools import pairwise
 
