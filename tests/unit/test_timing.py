@@ -104,7 +104,7 @@ def test_a_sum_that_two_cores_need_is_made_on_both():
 
 def test_a_sum_that_a_core_needs_twice_is_made_once():
     # A core needs the sum of its own neuron through the scale, and both sums through the second map.
-    ways = [Dense(name="second", weight=np.ones((2, 2))), Scale(name="scale", factor=np.ones(2))]
+    ways = [Dense(name="a", weight=np.ones((2, 2))), Scale(name="b", factor=np.ones(2))]
     for branches in (ways, ways[::-1]):
         nodes = [
             Input(name="input", shape=(3,)),
