@@ -16,10 +16,10 @@ Fractions = NDArray[np.float64]
 NS = 1e-9
 STORED = "synops_stored"
 BASIS = (
-    "the busiest core in each time step, and the barrier between steps, at the latencies of the profile. A core has its "
-    "own synaptic operations and an even part of its layer's updates. The real time is longer, since messages on their "
-    "way are left out and the busiest core is found in sums over samples; it is shorter where a latency is a published "
-    "maximum"
+    "the busiest core in each time step, and the barrier between steps, at the latencies of the profile. A core has "
+    "its own synaptic operations and an even part of its layer's updates. The real time is longer, since messages on "
+    "their way are left out and the busiest core is found in sums over samples; it is shorter where a latency is a "
+    "published maximum"
 )
 
 
