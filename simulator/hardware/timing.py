@@ -16,9 +16,10 @@ Fractions = NDArray[np.float64]
 NS = 1e-9
 STORED = "synops_stored"
 BASIS = (
-    "the busiest core in each time step, and the barrier between steps, at the latencies of the profile; messages on "
-    "their way are left out, and the busiest core is found after summing over samples, so it is no less than this, "
-    "unless a latency is a published maximum"
+    "the busiest core in each time step, and the barrier between steps, at the latencies of the profile. A core has "
+    "its own synaptic operations and an even part of its layer's updates. The real time is longer, since messages on "
+    "their way are left out and the busiest core is found in sums over samples; it is shorter where a latency is a "
+    "published maximum"
 )
 SERIAL_BASIS = (
     "one core that executes one operation after the other, at the latencies of the profile; whatever has no published "
@@ -42,8 +43,8 @@ def run_time(
     None when the profile has no latencies, or when the operations of each core were not counted.
 
     In each time step all cores wait for the busiest one. It is found in sums over samples: another core may be the
-    busiest in some samples, so the time is a lower bound. Synaptic operations are those of each core; of all other
-    counts of a layer, a core has a part in proportion to its neurons.
+    busiest in some samples, so this is a lower bound of the sum over samples. Synaptic operations are those of each
+    core; of all other counts of a layer, a core has a part in proportion to its neurons.
 
     Args:
         program: what was executed.

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tdd_deploy.neurons import Threshold
-from tdd_deploy.program import Conv, Dense, Edge, Input, NeuronLayer, Output, build
+from tdd_deploy.program import Conv, Dense, Edge, Input, NeuronLayer, Output, Scale, build
 from tdd_deploy.simulator.engine.engine import Engine
 from tdd_deploy.simulator.hardware.profiles import load_profile
 from tdd_deploy.simulator.hardware.timing import run_time, serial_time
@@ -103,21 +103,22 @@ def test_a_sum_that_two_cores_need_is_made_on_both():
 
 
 def test_a_sum_that_a_core_needs_twice_is_made_once():
-    # A core needs the sum of its own neuron, and through the second map both sums, whichever edge comes first.
-    nodes = [
-        Input(name="input", shape=(3,)),
-        Dense(name="first", weight=np.ones((2, 3))),
-        Dense(name="second", weight=np.ones((2, 2))),
-        NeuronLayer(name="n", shape=(2,), neuron=Threshold(v_threshold=np.array(0.0))),
-        Output(name="out"),
-    ]
-    ways = [Edge("first", "second"), Edge("first", "n")]
+    # A core needs the sum of its own neuron through the scale, and both sums through the second map.
+    ways = [Dense(name="a", weight=np.ones((2, 2))), Scale(name="b", factor=np.ones(2))]
     for branches in (ways, ways[::-1]):
-        edges = [Edge("input", "first"), *branches, Edge("second", "n"), Edge("n", "out")]
+        nodes = [
+            Input(name="input", shape=(3,)),
+            Dense(name="first", weight=np.ones((2, 3))),
+            *branches,
+            NeuronLayer(name="n", shape=(2,), neuron=Threshold(v_threshold=np.array(0.0))),
+            Output(name="out"),
+        ]
+        edges = [Edge("input", "first"), *(Edge("first", node.name) for node in branches)]
+        edges += [*(Edge(node.name, "n") for node in branches), Edge("n", "out")]
         program = build(nodes, edges, dt_s=1e-3, n_steps=1)
         placement = by_hand.place(program, by_hand.with_limit("neurons", 1), weight_bits=8)
         trace = Engine(program, routes=placement.routes).run(Given(np.ones((1, 1, 3))), n_steps=1).trace
-        assert trace.core_synops.executed.tolist() == [[6 + 2], [6 + 2]]
+        assert trace.core_synops.executed.tolist() == [[6 + 2 + 1], [6 + 2 + 1]]
 
 
 def test_taps_that_only_make_a_padding_even_are_on_no_core():
