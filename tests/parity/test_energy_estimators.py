@@ -103,7 +103,8 @@ def test_both_estimators_of_spikingjelly_are_equal(ours: Any, folder: Path) -> N
     found = theirs(".venv-peers", "spikingjelly_energy.py", folder)
     for (_, chain, by_name), each in zip(ours, found, strict=True):
         simple, lemaire = by_name["SpikingJelly simple"], by_name["SpikingJelly Lemaire"]
-        assert simple.spiking_pj == pytest.approx(each["simple"] - ADD_PJ * each["other_acs"], rel=1e-9)
+        same = pytest.approx(each["simple"] - ADD_PJ * each["other_acs"], rel=1e-9)
+        assert simple.spiking_pj == same, DIFFERENCES[simple.name]
         updates = chain.n_steps * sum(stage.n_neurons for stage in chain.stages)
         assert 3 * updates <= each["other_acs"] <= 7 * updates
         assert simple.dense_pj == pytest.approx(each["simple_dense"], rel=1e-9)
@@ -120,6 +121,7 @@ def test_lemaires_formulas_are_equal_to_the_code_of_its_group(ours: Any, folder:
             received = stage.events / chain.n_steps if stage.is_graded else stage.events
             counted = stage.taps if isinstance(stage.node, Conv) else len(stage.node.weight) / stage.n_in
             addresses += received * (stage.fan_out - counted)
-        assert estimate.spiking_pj == pytest.approx(found["spiking"] + INTEGER_ADD_PJ * addresses, rel=1e-6)
+        same = pytest.approx(found["spiking"] + INTEGER_ADD_PJ * addresses, rel=1e-6)
+        assert estimate.spiking_pj == same, DIFFERENCES[estimate.name]
         assert estimate.dense_pj == pytest.approx(found["dense"], rel=1e-9)
         assert addresses > 0
