@@ -48,7 +48,7 @@ _DENSE: dict[str, Shape] = {
     "accuracy": Maybe(FRACTION),
     "skips_zeros": BOOLEAN,
     **dict.fromkeys(("weight_bits", "activation_bits"), Maybe(POSITIVE)),
-    **dict.fromkeys(("macs", "ratio"), NUMBER),
+    **dict.fromkeys(("macs", "ratio", "dense_pj"), NUMBER),
     "crossover_rate": Maybe(NUMBER),
 }
 _RESULT: dict[str, Shape] = {

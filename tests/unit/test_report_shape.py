@@ -10,7 +10,8 @@ from tests import by_hand
 
 def whole():
     """A report with a placement, energies and a baseline."""
-    return json.loads(json.dumps(by_hand.simulation(baselines=(by_hand.ANN_BASELINE,)).as_json()))
+    changed = {"baselines": (by_hand.ANN_BASELINE,), "models": {"cmos45-memory": 1.0}}
+    return json.loads(json.dumps(by_hand.simulation("cmos45-memory", **changed).as_json()))
 
 
 def places(shape, found, where=()):
@@ -63,7 +64,8 @@ def test_another_type_anywhere_is_named_by_its_place(path):
         (("accuracy",), 1.5, "accuracy must be a number, 0 to 1 (got 1.5)"),
         (("data", "input", "scale"), 0, "data.input.scale must be a number above 0 (got 0)"),
         (("energies", 0, "high_pj"), None, "energies[0] has only one of low_pj and high_pj"),
-        (("baselines", 0, "results", 0, "energy_pj"), {}, "baselines[0].results[0].energy_pj lacks"),
+        (("energies", 0, "comparison", "most_favorable"), 99, "most_favorable names row 99 of 18"),
+        (("energies", 0, "comparison", "rows", 0, "skips_zeros"), 1, "skips_zeros must be true or false (got 1)"),
     ],
 )
 def test_a_number_that_tables_could_not_use_is_named(path, value, words):
