@@ -39,10 +39,13 @@ class Numbers:
 
     @classmethod
     def of(cls, program: Program) -> "Numbers":
-        """Find the widths of a program. An address counts the values of the largest layer that sends events."""
+        """Find the widths of a program.
+
+        An address counts the values of the largest layer that sends events; in delta code it has a sign.
+        """
         senders = [program.input, *program.neuron_layers]
         most = max(math.prod(program.shapes[node.name]) for node in senders)
-        address_bits = max((most - 1).bit_length(), 1)
+        address_bits = max((most - 1).bit_length(), 1) + any(edge.code == "delta" for edge in program.edges)
         if program.number_format != "integer":
             return cls(is_float=True, weight_bits=WORD, sum_bits=WORD, address_bits=address_bits, value_bits=WORD)
         signed = int(program.input.largest).bit_length() + 1

@@ -23,6 +23,7 @@ from .tables import (
     output_lines,
     range_text,
     significant,
+    span_text,
     verdict_lines,
 )
 
@@ -69,6 +70,7 @@ def write_html(path: Path, report: Mapping[str, Any]) -> None:
         verdicts=list(verdict_lines(report)),
         energy=list(energy_lines(report)) if report["energy"] else [],
         significant=significant,
+        span_two=span_text,
         output=list(output_lines(report)),
     )
     with replacing(path) as part:

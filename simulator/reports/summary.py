@@ -9,7 +9,7 @@ from tdd_deploy.simulator.counts import Counts, Trace
 from tdd_deploy.simulator.hardware.energy import Energy
 from tdd_deploy.text import visible
 
-from .tables import PJ_PER_NJ, cell_text
+from .tables import PJ_PER_NJ, cell_text, spread_text
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -81,7 +81,10 @@ def _executions(trace: Trace) -> Sequence[tuple[Counts, str]]:
 def _energy_text(executed: Energy, spike_code: Energy, n: int) -> str:
     if not executed.terms:
         return "nothing has a price"
-    nj, plain_nj = (cell_text(energy.dynamic_pj / n / PJ_PER_NJ) for energy in (executed, spike_code))
+    nj, plain_nj = (
+        spread_text(*(pj / n / PJ_PER_NJ for pj in (energy.dynamic_pj, energy.low_pj, energy.high_pj)))
+        for energy in (executed, spike_code)
+    )
     return f"{nj} nJ executed, {plain_nj} nJ in spike code, dynamic"
 
 

@@ -57,6 +57,7 @@ def simulate(file: Path, *, options: Gathered, as_json: bool, out: Path | None) 
 def _print(simulation: "Simulation", by: str) -> None:
     """Print a table of means over samples, and a summary."""
     from tdd_deploy.simulator.reports.report import mean_text
+    from tdd_deploy.simulator.reports.tables import significant
 
     report = simulation.as_json()
     n = report["totals"]["samples"]
@@ -70,8 +71,8 @@ def _print(simulation: "Simulation", by: str) -> None:
         "dense": lambda row: mean_text(row["dense"] / n),
     }
     if report["totals"]["energy_pj"] is not None:
-        columns["nJ run"] = lambda row: mean_text(row["energy_pj"] / n / 1e3)
-        columns["nJ plain"] = lambda row: mean_text(row["spike_code"]["energy_pj"] / n / 1e3)
+        columns["nJ run"] = lambda row: significant(row["energy_pj"] / n / 1e3, 3)
+        columns["nJ plain"] = lambda row: significant(row["spike_code"]["energy_pj"] / n / 1e3, 3)
     table = make_table(*columns, left=(label,))
     print_table(
         table,
@@ -142,24 +143,23 @@ def _energy_lines(report: Mapping[str, Any], n: int) -> Iterator[str]:
 
 def _time_lines(energy: Mapping[str, Any], n: int) -> Iterator[str]:
     """Describe the time on the hardware, and the static energy in it."""
-    from tdd_deploy.simulator.reports.tables import range_text
+    from tdd_deploy.simulator.reports.tables import range_text, span_text
 
     seconds = energy["seconds"]
     yield f"time: {range_text(seconds['low'] / n * 1e6, seconds['high'] / n * 1e6)} us per sample: {seconds['basis']}"
     if energy["static_low_pj"] is not None:
-        static = range_text(energy["static_low_pj"] / n / 1e3, energy["static_high_pj"] / n / 1e3)
+        static = span_text(energy["static_low_pj"] / n / 1e3, energy["static_high_pj"] / n / 1e3)
         yield f"static energy: {static} nJ per sample, in this time"
 
 
 def _print_energies(report: Mapping[str, Any]) -> None:
     """Print a row per profile, in nJ per sample."""
-    from tdd_deploy.simulator.reports.report import mean_text
-    from tdd_deploy.simulator.reports.tables import by_profile
+    from tdd_deploy.simulator.reports.tables import by_profile, significant
 
     columns = ("profile", "nJ run", "low", "high", "nJ plain", "nJ deltas", "static, low", "static, high")
     table = make_table(*columns, left=("profile",))
     rows = [
-        [str(name), *("" if figure is None else mean_text(float(figure)) for figure in figures)]
+        [str(name), *("" if figure is None else significant(float(figure), 3) for figure in figures)]
         for name, *figures in by_profile(report).rows
     ]
     print_table(table, rows, what="profiles")

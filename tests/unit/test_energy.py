@@ -126,7 +126,7 @@ def test_an_early_exit_compares_every_output_in_every_step():
 
 
 def test_the_memory_model_by_hand():
-    """Words of 32 bits cost 5 pJ; an address has 1 bit, for there are 2 neurons; the input sends grey values."""
+    """Words of 32 bits cost 5 pJ; an address has a bit for 2 neurons, and a sign; the input sends grey values."""
     energy = by_hand_priced("cmos45-memory")
     found = {term.price.term: float(term.energy_pj.sum()) for term in energy.terms}
     bit = 10 / 64
@@ -138,7 +138,7 @@ def test_the_memory_model_by_hand():
             "sum_read_write": 15 * 10,
             "neuron_arithmetic": 12 * 5.5,
             "neuron_read_write": 12 * 15,
-            "event_address": (7 + 5) * 2 * bit,
+            "event_address": (7 + 5) * 2 * 2 * bit,
             "event_value": 5 * 10,
             "bias": 2 * 5.9,
             "readout": 6 * 10.9,

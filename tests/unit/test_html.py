@@ -15,7 +15,7 @@ from tdd_deploy.simulator.hardware.profiles import load_profile, profile_names
 from tdd_deploy.simulator.reports import html
 from tdd_deploy.simulator.reports.html import write_html
 from tdd_deploy.simulator.reports.report import priced
-from tdd_deploy.simulator.reports.tables import by_ann_baseline, cell_text
+from tdd_deploy.simulator.reports.tables import by_ann_baseline, cell_text, span_text
 from tests import by_hand
 
 
@@ -90,7 +90,7 @@ def test_the_page_holds_the_numbers(tmp_path):
     page = Page(written(tmp_path, by_hand.simulation(n_samples=1))).text
     assert "events per sample 7 spikes, 4 delta events" in page
     assert "synaptic operations per sample 15 executed, 20 with plain spikes, 36 dense" in page
-    assert "of it, at the first step 6 executed, 0.48 nJ" in page  # 480.4 pJ: test_report.py
+    assert "of it, at the first step 6 executed, 0.480 nJ" in page  # 480.4 pJ: test_report.py
     # 1344.2 pJ, 1253.2 to 1546.5; with plain spikes 23 x 23.6 + 11 x 81 + 52 = 1485.8; and 12 or 15 messages of 1.7
     # and 7 hops of 4 pJ
     assert "dynamic energy 1.4 nJ per sample by loihi1-davies2018, 1.3 to 1.6 over its sources" in page
@@ -126,7 +126,7 @@ def test_the_tables_hold_a_row_per_step_per_layer_and_per_term(tmp_path):
     assert counts["readout (dense)"] == ["0", "0", "0", "7", "7", "12"]
     # 17 stored operations at 23.6 pJ, 11 active updates at 81 and 1 idle one at 52
     terms = {row[0]: row[1:5] for row in table if len(row) == 6}
-    assert terms["synop"] == ["17", "23.6 (23.6 to 35.5)", "0.40", "simulated"]
+    assert terms["synop"] == ["17", "23.6 (23.6 to 35.5)", "0.401", "simulated"]
     assert terms["neuron_active"] == ["11", "81.0 (72.8 to 81.0)", "0.89", "simulated"]
     assert terms["neuron_inactive"] == ["1", "52.0 (51.2 to 52.0)", "0.05", "simulated"]
 
@@ -145,7 +145,7 @@ def test_several_profiles_stand_side_by_side(tmp_path):
     assert "By profile, nJ per sample" in page
     assert all(name in page for name in names)
     low, high = (1e3 * mw * simulated.trace.n_running.sum() / simulated.trace.n_samples for mw in (29.6, 104.4))
-    assert f"static energy per sample {low:,.0f} to {high:,.0f} nJ" in page
+    assert f"static energy per sample {span_text(low, high)} nJ" in page
 
 
 def test_of_a_chip_without_prices_the_measured_points_are_shown(tmp_path):

@@ -5,7 +5,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from tdd_deploy.program import Dense, Edge, Flatten, Input, NeuronLayer, Output, build
+from tdd_deploy.program import Dense, Edge, Flatten, Input, NeuronLayer, Output, build, with_code
 from tdd_deploy.program.quantization.quantize import quantize
 from tdd_deploy.simulator.engine.engine import Engine
 from tdd_deploy.simulator.hardware.execution import Execution
@@ -15,7 +15,6 @@ from tdd_deploy.simulator.hardware.process import (
     READOUT,
     Numbers,
     Process,
-    mac_pj,
     prices_of,
 )
 from tdd_deploy.simulator.hardware.profiles import load_profile
@@ -99,13 +98,6 @@ def test_the_prices_of_integers_by_hand():
     )
 
 
-def test_a_mac_of_a_dense_network_pays_its_memory():
-    assert mac_pj(load_profile("cmos45-memory")) == pytest.approx(0.9 + 3.7 + 5 + 10)
-    assert mac_pj(load_profile("cmos45-horowitz"), 8) == pytest.approx(0.2 + MEMORY.add(24).value_pj)
-    assert mac_pj(load_profile("cmos28-truenorth-memory")) is None
-    assert mac_pj(load_profile("loihi1-davies2018")) is None
-
-
 def test_chips_keep_their_prices():
     odin = load_profile("odin")
     assert prices_of(odin, INTEGERS) is odin.prices
@@ -113,7 +105,7 @@ def test_chips_keep_their_prices():
 
 def test_the_widths_of_a_program_of_floats():
     numbers = Numbers.of(by_hand.program())
-    assert numbers == Numbers(is_float=True, weight_bits=32, sum_bits=32, address_bits=1, value_bits=32)
+    assert numbers == Numbers(is_float=True, weight_bits=32, sum_bits=32, address_bits=2, value_bits=32)
 
 
 def network(*, width):
@@ -134,14 +126,16 @@ def network(*, width):
 
 @pytest.mark.parametrize(("width", "address_bits"), [(5, 3), (8, 3), (9, 4), (64, 6), (65, 7)])
 def test_an_address_counts_the_values_of_the_largest_layer(width, address_bits):
-    assert Numbers.of(network(width=width)).address_bits == address_bits
+    signed = network(width=width)
+    assert Numbers.of(with_code(signed, "spike")).address_bits == address_bits
+    assert Numbers.of(signed).address_bits == address_bits + 1  # delta events have a sign
 
 
 def test_the_widths_of_a_program_of_integers():
     floats = network(width=9)
     program = quantize(floats, bits=4, input_bits=6).program
     numbers = Numbers.of(program)
-    assert (numbers.is_float, numbers.sum_bits, numbers.address_bits) == (False, 24, 4)
+    assert (numbers.is_float, numbers.sum_bits, numbers.address_bits) == (False, 24, 5)
     assert numbers.weight_bits <= 4
     assert program.input.largest < 2 ** (numbers.value_bits - 1) <= 2 * program.input.largest
 

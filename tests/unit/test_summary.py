@@ -90,7 +90,7 @@ def test_the_text_shows_accuracy_samples_steps_synops_of_both_codes_and_energy()
         "  events                   3.50 spikes, 2 delta events",
         f"  synops                   7.50 executed, 10 in spike code, {in_delta_code / 2:g} in delta code, "
         f"{dense / 2:g} dense",
-        "  energy, cmos45-horowitz  0.047 nJ executed, 0.0603 nJ in spike code, dynamic",
+        "  energy, cmos45-horowitz  0.0470 nJ executed, 0.0603 nJ in spike code, dynamic",
     ]
 
 
