@@ -127,7 +127,7 @@ def test_the_tables_hold_a_row_per_step_per_layer_and_per_term(tmp_path):
     # 17 stored operations at 23.6 pJ, 11 active updates at 81 and 1 idle one at 52
     terms = {row[0]: row[1:5] for row in table if len(row) == 6}
     assert terms["synop"] == ["17", "23.6 (23.6 to 35.5)", "0.401", "simulated"]
-    assert terms["neuron_active"] == ["11", "81.0 (72.8 to 81.0)", "0.89", "simulated"]
+    assert terms["neuron_active"] == ["11", "81.0 (72.8 to 81.0)", "0.891", "simulated"]
     assert terms["neuron_inactive"] == ["1", "52.0 (51.2 to 52.0)", "0.05", "simulated"]
 
 
