@@ -73,11 +73,11 @@ class Grid:
 
     def integers(self, x: Tensor) -> Tensor:
         """Return the integers nearest to values, clipped."""
-        return (x / self.scale).round().clamp(self.low, self.high)
+        return (x / self.scale).round_().clamp_(self.low, self.high)
 
     def nearest(self, x: Tensor) -> Tensor:
         """Return the values of the integers nearest to values, clipped."""
-        return self.integers(x) * self.scale
+        return self.integers(x).mul_(self.scale)
 
 
 @dataclass(frozen=True)
@@ -211,7 +211,7 @@ class IntegerMap(Map):
     def forward(self, x: Tensor) -> Tensor:
         """Return currents ``[n, ...]``."""
         sums = self.current(self.received.integers(x).to(self.weight), self.weight, None)
-        return (sums * self.scale + self.bias).float()
+        return (sums * self.scale).add_(self.bias).float()
 
 
 def weight_grid(weight: Tensor, bits: int) -> Grid:

@@ -1,8 +1,10 @@
 """Measure an ANN baseline: MACs and accuracy, in floats and in integers.
 
-Activations of b bits have 2^b values, as many as the spikes of a neuron in 2^b - 1 time steps. So a spiking network of
-T steps is matched by activations of ceil(log2(T + 1)) bits, with weights of 8 bits: Shen et al., "Are Conventional SNNs
-Really Efficient?", CVPR 2024; Yan et al., "Reconsidering the energy efficiency of spiking neural networks".
+Activations of b bits have 2^b values, as many as the number of spikes in 2^b - 1 time steps. So a spiking network of
+T steps is also compared with activations of ceil(log2(T + 1)) bits, beside weights of 8 bits.
+
+Sources: Shen et al., "Are Conventional SNNs Really Efficient? A Perspective from Network Quantization", CVPR 2024;
+Yan et al., arXiv:2409.08290.
 """
 
 from collections import Counter
@@ -23,7 +25,7 @@ from .samples import Samples
 
 WIDTHS = (
     *(Widths(weights=bits, activations=bits) for bits in (16, 8, 6, 4, 3, 2)),
-    *(Widths(weights=8, activations=bits) for bits in (5, 4, 3, 2)),  # of networks of 16 to 31, 8, 4 and 2 time steps
+    *(Widths(weights=8, activations=bits) for bits in (5, 4, 3, 2)),  # for up to 31, 15, 7 and 3 time steps
 )
 CALIBRATION_SAMPLES = 1024
 
