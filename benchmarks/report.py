@@ -3,7 +3,8 @@
     .venv/bin/python -m benchmarks.report [--check]
 
 Replaces the text between `<!-- NAME -->` and `<!-- end -->` in docs/energy.md, docs/results.md, docs/speed.md and
-README.md, and writes docs/plots/*.svg. With --check no page is written; the exit code is 1 if a page differs from the results.
+README.md, and writes docs/plots/*.svg. With --check no page is written; the exit code is 1 if a page differs from the
+results.
 """
 
 import argparse

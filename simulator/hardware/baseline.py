@@ -17,7 +17,7 @@ from .energy import Energy
 from .execution import fed_by_input
 from .process import EXIT_COMPARISON, READOUT, Process
 
-COMPARABLE = 0.01  # a dense network whose accuracy is further below does not do the same work
+COMPARABLE = 0.01  # of accuracy
 FIXED = ("updates_active", "updates_idle", "bias_adds", READOUT, EXIT_COMPARISON)  # they do not follow from events
 
 
@@ -57,7 +57,7 @@ def comparison(
 ) -> dict[str, Any] | None:
     """Compare a run with every dense machine that could execute its layers; None where a profile prices none.
 
-    The row that leads is the least favorable to spikes among those whose network is as accurate, within ``COMPARABLE``.
+    The row that leads is the least favorable to spikes among those whose network is as accurate; see ``tolerance``.
     """
     if not energy.profile.is_process or not energy.terms:
         return None
@@ -72,7 +72,7 @@ def comparison(
             **asdict(machine),
             "macs": work.macs,
             **_costs(machine.energy(work, process), spiking_pj, growth),
-            "is_comparable": _is_comparable(candidate.accuracy, accuracy),
+            "is_comparable": _is_comparable(candidate.accuracy, accuracy, trace.n_samples),
         }
         for candidate in candidates
         for machine, work in candidate.machines(DATAFLOWS if energy.profile.memories else ("none",))
@@ -87,8 +87,18 @@ def comparison(
     }
 
 
-def _is_comparable(dense: float | None, spiking: float | None) -> bool:
-    return dense is None or spiking is None or dense >= spiking - COMPARABLE
+def _is_comparable(dense: float | None, spiking: float | None, n_samples: int) -> bool:
+    return dense is None or spiking is None or dense >= spiking - tolerance(spiking, n_samples)
+
+
+def tolerance(accuracy: float, n_samples: int) -> float:
+    """Return by how much a dense network may be less accurate and still do the same work.
+
+    It is a point, or two standard errors where few samples cannot tell a point apart (Agresti and Coull 1998).
+    """
+    n = n_samples + 4
+    center = (accuracy * n_samples + 2) / n
+    return max(COMPARABLE, 2 * math.sqrt(center * (1 - center) / n))
 
 
 def _costs(dense: Bounds, spiking_pj: float, growth: "_Growth | None") -> dict[str, float | None]:

@@ -1,6 +1,9 @@
+from dataclasses import replace
+
+import numpy as np
 import pytest
 
-from tdd_deploy.simulator.hardware.baseline import comparison, dense_work, disagreements
+from tdd_deploy.simulator.hardware.baseline import comparison, dense_work, disagreements, tolerance
 from tdd_deploy.simulator.hardware.dense import DATAFLOWS, Candidate
 from tdd_deploy.simulator.hardware.execution import fed_by_input
 from tdd_deploy.simulator.hardware.profiles import load_profile
@@ -53,7 +56,8 @@ def test_every_machine_that_could_execute_a_dense_network_has_a_row():
 
 
 def test_the_least_favorable_row_is_the_cheapest_dense_network_that_is_as_accurate():
-    _, found = compared("cmos45-memory")
+    many = replace(by_hand.simulation().trace, n_running=np.full(3, 10_000))
+    _, found = compared("cmos45-memory", trace=many)
     worst, best = (found["rows"][found[key]] for key in ("least_favorable", "most_favorable"))
     # 4 bits are cheaper, and with an accuracy of 25 % not comparable with 50 %
     assert (worst["weight_bits"], worst["activation_bits"], worst["skips_zeros"]) == (8, 8, True)
@@ -62,8 +66,16 @@ def test_the_least_favorable_row_is_the_cheapest_dense_network_that_is_as_accura
     assert {row["is_comparable"] for row in found["rows"] if row["activation_bits"] == 4} == {False}
     _, found = compared("cmos45-memory", accuracy=None)
     assert found["rows"][found["least_favorable"]]["activation_bits"] == 4
-    _, found = compared("cmos45-memory", accuracy=0.9)
+    _, found = compared("cmos45-memory", trace=many, accuracy=0.9)
     assert (found["least_favorable"], found["most_favorable"]) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "n_samples", "least"),
+    [(0.99, 10_000, 0.01), (0.9, 10_000, 0.01), (0.986, 500, 0.0118), (1.0, 20, 0.1128), (0.5, 2, 0.4082)],
+)
+def test_few_samples_cannot_tell_small_differences_apart(accuracy, n_samples, least):
+    assert tolerance(accuracy, n_samples) == pytest.approx(least, rel=1e-2)
 
 
 @pytest.mark.parametrize("profile", ["cmos45-horowitz", "cmos45-memory", "cmos7-jouppi", "cmos28-truenorth-memory"])
