@@ -221,7 +221,7 @@ def _machine_text(row: Mapping[str, Any], *, has_dataflows: bool) -> str:
 
 
 def _rate_text(rate: float) -> str:
-    return "no rate" if rate <= 0 else "any rate" if rate > 1 else f"{rate:.1%}"
+    return "no rate" if rate <= 0 else "any rate" if rate > 1 else f"{significant(100 * rate)}%"
 
 
 def significant(figure: float, digits: int = 2) -> str:
@@ -252,8 +252,9 @@ def energy_lines(report: Report) -> Iterator[str]:
 
 
 def span_text(low: float, high: float) -> str:
-    """Format bounds with two significant digits."""
-    return f"{significant(low)} to {significant(high)}"
+    """Format bounds with two significant digits; as one number where they look the same."""
+    least, most = significant(low), significant(high)
+    return least if least == most else f"{least} to {most}"
 
 
 def spread_text(figure: float, low: float, high: float) -> str:

@@ -23,6 +23,7 @@ from tdd_deploy.simulator.reports.tables import (
     energy_lines,
     side_by_side,
     significant,
+    span_text,
     spread_text,
     verdict_lines,
 )
@@ -115,7 +116,7 @@ def test_the_verdict_begins_with_the_strongest_dense_machine():
         "p: spikes cost 34 times as much as the strongest dense machine (8-bit weights and 3-bit activations, 80% "
         "pruned, full reuse, zeros skipped, accuracy 98.7%), and 0.28 times as much as the weakest (floats, no reuse)",
         "  5.7% of neurons send an event per time step; they would cost as much as the strongest at no rate, and as "
-        "the weakest at 23.9%",
+        "the weakest at 24%",
     ]
 
 
@@ -136,6 +137,10 @@ def test_the_accuracy_of_dense_networks_is_stated_in_the_usual_widths():
 )
 def test_figures_have_significant_digits(figure, digits, text):
     assert significant(figure, digits) == text
+
+
+def test_bounds_that_look_the_same_are_one_number():
+    assert (span_text(5131, 5131), span_text(5131, 5149), span_text(5131, 5151)) == ("5,100", "5,100", "5,100 to 5,200")
 
 
 def test_digits_follow_the_spread_over_sources():
