@@ -196,10 +196,12 @@ def verdict_lines(report: Report) -> Iterator[str]:
             continue
         has_dataflows = len({row["dataflow"] for row in found["rows"]}) > 1
         worst, best = (found["rows"][found[key]] for key in ("least_favorable", "most_favorable"))
+        numbers = "integers" if report["program"]["number_format"] == "integer" else "floats"
+        strongest, weakest = (_machine_text(row, has_dataflows=has_dataflows) for row in (worst, best))
         yield (
-            f"{energy['profile']}: spikes cost {significant(worst['ratio'])} times as much as the strongest dense "
-            f"machine ({_machine_text(worst, has_dataflows=has_dataflows)}), and {significant(best['ratio'])} times as "
-            f"much as the weakest ({_machine_text(best, has_dataflows=has_dataflows)})"
+            f"{energy['profile']}: spikes in {numbers} cost {significant(worst['ratio'])} times as much as the "
+            f"strongest dense machine ({strongest}), and {significant(best['ratio'])} times as much as the weakest "
+            f"({weakest})"
         )
         if found["rate"] is not None:
             yield (
@@ -215,8 +217,7 @@ def _machine_text(row: Mapping[str, Any], *, has_dataflows: bool) -> str:
         parts.append("no reuse" if row["dataflow"] == "none" else str(row["dataflow"]).replace("-", " "))
     if row["skips_zeros"]:
         parts.append("zeros skipped")
-    if row["accuracy"] is not None:
-        parts.append(f"accuracy {row['accuracy']:.1%}")
+    parts.append("accuracy not measured" if row["accuracy"] is None else f"accuracy {row['accuracy']:.1%}")
     return ", ".join(parts)
 
 

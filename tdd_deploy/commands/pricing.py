@@ -159,9 +159,23 @@ def _caveats(program: Program, profiles: Sequence[Profile], data: Mapping[str, A
     is_binary = not data["sent"]["neither_0_nor_1"]
     chips = [load_chip(name) for name in dict.fromkeys(profile.chip for profile in profiles if profile.chip)]
     found = [(chip.name, cannot_run(program, chip, input_is_binary=is_binary)) for chip in chips]
-    return tuple(
-        f"{name} cannot run this as it is, and is priced as if it could: {what}" for name, what in found if what
+    unlike = _unlike_spikes(program, is_binary=is_binary)
+    of_spikes = [profile.name for profile in profiles if profile.prices and not profile.chip]
+    valued = [f"{', '.join(of_spikes)}: prices of plain spikes, taken here also for {unlike}"]
+    return (
+        *(f"{name} cannot run this as it is, and is priced as if it could: {what}" for name, what in found if what),
+        *(valued if of_spikes and unlike else ()),
     )
+
+
+def _unlike_spikes(program: Program, *, is_binary: bool) -> str:
+    """Name the events that have a sign or a value; empty if all are plain spikes."""
+    sends = {node.name for node in program.neuron_layers if not node.neuron.binary}
+    sends |= set() if is_binary else {program.input.name}
+    senders = {program.input.name, *(node.name for node in program.neuron_layers)}
+    signs = {edge.source for edge in program.edges if edge.code == "delta" and edge.source in senders - sends}
+    named = (("signs", signs), ("values", sends))
+    return " and ".join(f"events with {what} ({', '.join(sorted(names))})" for what, names in named if names)
 
 
 def weight_bits(program: Program) -> int:

@@ -391,6 +391,20 @@ def test_values_that_were_sent_decide_a_caveat_about_the_input(tmp_path: Path) -
     assert caveats(raster()[:, 0] * 0.5, encoder="poisson", steps=9) == ()
 
 
+def test_prices_of_spikes_that_are_taken_for_signs_and_values_are_a_caveat(tmp_path: Path) -> None:
+    file = foreign(tmp_path / "n.nir")
+
+    def caveats(x: np.ndarray, code: str) -> str:
+        data, profiles = saved(tmp_path / "x.npz", x=x), ["odin", "cmos45-memory", "truenorth"]
+        return " ".join(simulate(file, dialect=DIALECT, data=data, code=code, energy=True, profiles=profiles).caveats)
+
+    assert caveats(raster(), "spike") == ""
+    begin = "odin, truenorth: prices of plain spikes, taken here also for events with "
+    assert caveats(raster() * 0.5, "spike") == f"{begin}values (input)"
+    assert caveats(raster() * 0.5, "delta").startswith(f"{begin}signs (")
+    assert caveats(raster() * 0.5, "delta").endswith(") and events with values (input)")
+
+
 def test_check_says_what_the_data_show(tmp_path: Path, call: Call) -> None:
     file = foreign(tmp_path / "n.nir")
     words = ("check", file, "--dialect", DIALECT, "--target", "loihi1", "--code", "spike")

@@ -111,10 +111,14 @@ FLOATS = {"weight_bits": None, "activation_bits": None, "sparsity": 0.0, "skips_
 def test_the_verdict_begins_with_the_strongest_dense_machine():
     weakest = dense(**FLOATS, dataflow="none", ratio=0.2804, crossover_rate=0.2392)
     found = {"rate": 0.0566, "least_favorable": 1, "most_favorable": 0, "rows": [weakest, dense()]}
-    report = {"energies": [{"profile": "p", "comparison": found}, {"profile": "q", "comparison": None}]}
+    report = {
+        "program": {"number_format": "float32"},
+        "energies": [{"profile": "p", "comparison": found}, {"profile": "q", "comparison": None}],
+    }
     assert list(verdict_lines(report)) == [
-        "p: spikes cost 34 times as much as the strongest dense machine (8-bit weights and 3-bit activations, 80% "
-        "pruned, full reuse, zeros skipped, accuracy 98.7%), and 0.28 times as much as the weakest (floats, no reuse)",
+        "p: spikes in floats cost 34 times as much as the strongest dense machine (8-bit weights and 3-bit "
+        "activations, 80% pruned, full reuse, zeros skipped, accuracy 98.7%), and 0.28 times as much as the weakest "
+        "(floats, no reuse, accuracy not measured)",
         "  5.7% of neurons send an event per time step; they would cost as much as the strongest at no rate, and as "
         "the weakest at 24%",
     ]
