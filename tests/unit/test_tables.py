@@ -124,6 +124,20 @@ def test_the_verdict_begins_with_the_strongest_dense_machine():
     ]
 
 
+def test_a_rate_of_almost_nothing_is_no_zero_percent():
+    found = {"rate": 0.000355, "least_favorable": 0, "most_favorable": 0, "rows": [dense()]}
+    report = {"program": {"number_format": "integer"}, "energies": [{"profile": "p", "comparison": found}]}
+    cost, rate = verdict_lines(report)
+    assert cost.startswith("p: spikes in integers cost 34 times")
+    assert rate.startswith("  0.036% of neurons send an event per time step")
+
+
+def test_a_network_that_only_skips_zeros_has_no_other_macs():
+    row = dense(macs=4, baseline=0)
+    (found,) = by_ann_baseline({"energies": [{"profile": "p", "comparison": {"rows": [row]}}]}).rows
+    assert found[3:5] == (None, 4)
+
+
 def test_a_verdict_without_a_comparable_network_says_so():
     found = {"rate": 0.1, "least_favorable": None, "most_favorable": None, "rows": []}
     report = {"energies": [{"profile": "p", "comparison": found}]}
