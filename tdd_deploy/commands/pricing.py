@@ -1,10 +1,14 @@
 """Prices of a simulation: profiles, the place on their chip, and ANN baselines beside it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from tdd_deploy.errors import BadOption, BadOptions
+from tdd_deploy.neurons import LIF, LoihiLIF, Neuron
+from tdd_deploy.neurons.loihi import DECAY
 from tdd_deploy.options.pricing import Pricing
 from tdd_deploy.options.quantization import DEPLOYED_BITS
 from tdd_deploy.program import Program
@@ -165,7 +169,23 @@ def _caveats(program: Program, profiles: Sequence[Profile], data: Mapping[str, A
     return (
         *(f"{name} cannot run this as it is, and is priced as if it could: {what}" for name, what in found if what),
         *(valued if of_spikes and unlike else ()),
+        *_unlike_lif(program, [profile.name for profile in profiles if profile.is_process]),
     )
+
+
+def _unlike_lif(program: Program, processes: Sequence[str]) -> Iterator[str]:
+    """Say that a process prices every neuron as one that leaks and has one state, where others are there."""
+    others = sorted({type(layer.neuron).__name__ for layer in program.neuron_layers if not _is_lif(layer.neuron)})
+    if processes and others:
+        yield (
+            f"{', '.join(processes)}: every neuron update is priced as that of a LIF neuron, with one multiplication "
+            f"and one state; this network has {', '.join(others)}"
+        )
+
+
+def _is_lif(neuron: Neuron) -> bool:
+    """Whether a neuron multiplies one state once per update; an integer neuron may filter its current too."""
+    return isinstance(neuron, LIF) or (isinstance(neuron, LoihiLIF) and bool(np.all(neuron.du == DECAY - 1)))
 
 
 def _unlike_spikes(program: Program, *, is_binary: bool) -> str:
