@@ -220,8 +220,13 @@ class Simulation:
         }
 
     def _candidates(self) -> tuple[Candidate, ...]:
-        """Return the dense networks to compare with: trained ones, or else the same layers without a training."""
+        """Return the dense networks to compare with: trained ones, or else the same layers without a training.
+
+        A network with delayed edges has none without a training: executed once, it would remember nothing.
+        """
         trained = Candidate.trained(self.baselines, self.data["split"])
+        if not trained and any(edge.delay for edge in self.program.edges):
+            return ()
         return trained or Candidate.untrained(dense_work(self.program), len(self.trace.n_running))
 
     def _rounding(self) -> tuple[str, ...]:

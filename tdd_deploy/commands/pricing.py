@@ -123,13 +123,17 @@ def price(simulation: Simulation, prices: Prices, placed: Placed | None = None) 
         )
         for profile in prices.profiles
     )
+    baselines = prices.baselines or simulation.baselines
     return replace(
         simulation,
         energies=energies,
         models=_models(simulation, placed.placement) if energies else {},
         placement=placed.placement,
-        caveats=_caveats(simulation.program, prices.profiles, simulation.data),
-        baselines=prices.baselines or simulation.baselines,
+        caveats=(
+            *_caveats(simulation.program, prices.profiles, simulation.data),
+            *(() if baselines else _executed_once(simulation.program, prices.profiles, simulation.data)),
+        ),
+        baselines=baselines,
         options={**simulation.options, **_recorded(simulation, options)},
     )
 
@@ -171,6 +175,18 @@ def _caveats(program: Program, profiles: Sequence[Profile], data: Mapping[str, A
         *(valued if of_spikes and unlike else ()),
         *_unlike_lif(program, [profile.name for profile in profiles if profile.is_process]),
     )
+
+
+def _executed_once(program: Program, profiles: Sequence[Profile], data: Mapping[str, Any]) -> Iterator[str]:
+    """Say that untrained dense networks see one time step, where the data hold several different ones."""
+    processes = [profile.name for profile in profiles if profile.is_process]
+    is_compared = processes and not any(edge.delay for edge in program.edges)
+    changes = not data["static"] and data.get("encoder", "direct") == "direct" and data.get("n_steps", 1) > 1
+    if is_compared and changes:
+        yield (
+            f"{', '.join(processes)}: a dense machine executes the layers once per sample, but the input changes from "
+            f"step to step; to see all {data['n_steps']} steps it would execute them {data['n_steps']} times"
+        )
 
 
 def _unlike_lif(program: Program, processes: Sequence[str]) -> Iterator[str]:

@@ -4,7 +4,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from tdd_deploy.program import Edge, Output, build
+from tdd_deploy.program import Dense, Edge, Output, build
 from tdd_deploy.simulator.engine.engine import Engine
 from tdd_deploy.simulator.hardware.baseline import comparison, dense_work, disagreements, tolerance
 from tdd_deploy.simulator.hardware.dense import DATAFLOWS, Candidate
@@ -116,6 +116,17 @@ def test_dense_arithmetic_without_figures_is_compared_only_with_spikes_that_lack
     found = comparison(PROGRAM, trace, energy, Candidate.trained((by_hand.ANN_BASELINE,), "test"), accuracy=0.5)
     assert {(row["weight_bits"], row["activation_bits"]) for row in found["rows"]} == widths
     assert is_whole != any(line.startswith("arithmetic") for line in energy.not_priced)
+
+
+def test_a_network_with_delayed_edges_has_no_dense_network_beside_it_without_a_training():
+    recurrent = Dense(name="back", weight=np.ones((2, 2)))
+    edges = [*PROGRAM.edges, Edge("hidden", "back", delay=1), Edge("back", "hidden")]
+    program = build([*PROGRAM.nodes, recurrent], edges, dt_s=1e-3, n_steps=2)
+    trace = Engine(program).run(Given(np.ones((2, 3, 2), np.float32)), n_steps=2).trace
+    energies = (priced(trace, load_profile("cmos45-memory"), program),)
+    (found,) = replace(by_hand.simulation(), program=program, trace=trace, energies=energies).as_json()["energies"]
+    assert found["dynamic_pj"] > 0
+    assert found["comparison"] is None
 
 
 def test_a_network_without_weights_has_no_dense_network_beside_it():

@@ -396,7 +396,7 @@ def test_prices_of_spikes_that_are_taken_for_signs_and_values_are_a_caveat(tmp_p
     file = foreign(tmp_path / "n.nir")
 
     def caveats(x: np.ndarray, code: str) -> str:
-        data, profiles = saved(tmp_path / "x.npz", x=x), ["odin", "cmos45-memory", "truenorth"]
+        data, profiles = saved(tmp_path / "x.npz", x=x), ["odin", "loihi2", "truenorth"]
         return " ".join(simulate(file, dialect=DIALECT, data=data, code=code, energy=True, profiles=profiles).caveats)
 
     assert caveats(raster(), "spike") == ""
@@ -413,13 +413,28 @@ def test_neurons_that_are_priced_as_lif_and_are_none_are_a_caveat(tmp_path: Path
     mixed = replace(program, nodes=tuple(plain if node is layer else node for node in program.nodes))
 
     def caveats(network: Program, profile: str) -> tuple[str, ...]:
-        return simulate(network, raster(), code="spike", energy=True, profiles=[profile]).caveats
+        return simulate(network, raster()[:, 0], steps=3, code="spike", energy=True, profiles=[profile]).caveats
 
     assert caveats(program, "cmos45-memory") == caveats(mixed, "odin") == ()
     assert caveats(mixed, "cmos45-memory") == (
         "cmos45-memory: every neuron update is priced as that of a LIF neuron, with one multiplication and one state; "
         "this network has IF",
     )
+
+
+def test_dense_networks_of_an_input_that_changes_are_executed_once_and_a_caveat_says_so(tmp_path: Path) -> None:
+    file = foreign(tmp_path / "n.nir")
+
+    def caveats(x: np.ndarray, **given: Any) -> tuple[str, ...]:
+        options = {"dialect": DIALECT, "code": "spike", "energy": True, "profiles": ["odin", "cmos7-jouppi"]}
+        return simulate(file, x, **options, **given).caveats
+
+    assert caveats(raster(steps=4)) == (
+        "cmos7-jouppi: a dense machine executes the layers once per sample, but the input changes from step to step; "
+        "to see all 4 steps it would execute them 4 times",
+    )
+    assert caveats(raster(steps=1)) == caveats(raster()[:, 0], steps=4) == ()
+    assert caveats(raster()[:, 0] * 0.5, encoder="poisson", steps=4) == ()
 
 
 def test_check_says_what_the_data_show(tmp_path: Path, call: Call) -> None:
