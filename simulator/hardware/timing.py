@@ -1,6 +1,7 @@
 """Estimate how long hardware takes for a run, from the latencies of its profile."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +10,7 @@ from tdd_deploy.program import LinearMap, Program
 from tdd_deploy.simulator.counts import Counts, IntArray, Layer
 
 from .energy import Seconds
+from .figures import Latency
 from .placement import Block, Placement, placed_layers
 from .profiles import Profile
 
@@ -37,6 +39,7 @@ def run_time(
     *,
     profile: Profile,
     placement: Placement,
+    clock_mhz: float | None = None,
 ) -> Seconds | None:
     """Return how long a run takes when one sample follows the other.
 
@@ -55,23 +58,25 @@ def run_time(
             None: not counted.
         profile: the latencies.
         placement: the cores, which work at the same time.
+        clock_mhz: replaces the clock of the profile.
     """
     if not profile.latencies or core_synops is None:
         return None
     row = {layer.name: i for i, layer in enumerate(layers)}
+    latencies = _at_clock(profile, clock_mhz)
     low, high = (np.zeros(len(n_running)) for _ in range(2))
     for name in placed_layers(program):
         parts = dict.fromkeys((name, *_maps_before(program, name)))
         rows = [row[part] for part in parts if part in row]
         synops, fractions = _on_cores(placement.of(name), core_synops)
         fastest, slowest = (np.zeros(synops.shape) for _ in range(2))
-        for latency in profile.latencies:
+        for latency in latencies:
             for count in latency.counts:
                 work = synops if count == STORED else fractions * _count(counts, count, rows)
                 fastest += work * latency.low_ns
                 slowest += work * latency.high_ns
         low, high = np.maximum(low, fastest.max(axis=0)), np.maximum(high, slowest.max(axis=0))
-    per_step = [latency for latency in profile.latencies if not latency.counts]
+    per_step = [latency for latency in latencies if not latency.counts]
     low += n_running * sum(latency.low_ns for latency in per_step)
     high += n_running * sum(latency.high_ns for latency in per_step)
     return Seconds(float(low.sum()) * NS, float(high.sum()) * NS)
@@ -111,9 +116,17 @@ def serial_time(
     if not profile.latencies:
         return None
     low = high = 0.0
-    for latency in profile.latencies:
+    for latency in _at_clock(profile, clock_mhz):
         n = sum(counts.total(name) for name in latency.counts) if latency.counts else int(n_running.sum())
-        slower = profile.clock.mhz / clock_mhz if latency.is_of_clock and profile.clock and clock_mhz else 1.0
-        low += n * slower * latency.low_ns
-        high += n * slower * latency.high_ns
+        low += n * latency.low_ns
+        high += n * latency.high_ns
     return Seconds(low * NS, high * NS)
+
+
+def _at_clock(profile: Profile, clock_mhz: float | None) -> list[Latency]:
+    """Return latencies at another clock: those that were published in cycles change with it."""
+    slower = profile.clock.mhz / clock_mhz if profile.clock and clock_mhz else 1.0
+    return [
+        replace(each, low_ns=slower * each.low_ns, high_ns=slower * each.high_ns) if each.is_of_clock else each
+        for each in profile.latencies
+    ]

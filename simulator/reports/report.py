@@ -319,7 +319,8 @@ def priced(
         elif placement is not None:
             core_synops = None if trace.core_synops is None else getattr(trace.core_synops, code)
             rows = trace.layers, trace.n_running, core_synops
-            seconds, basis = run_time(program, counts, *rows, profile=profile, placement=placement), BASIS
+            hardware: dict[str, Any] = {"profile": profile, "placement": placement, "clock_mhz": clock_mhz}
+            seconds, basis = run_time(program, counts, *rows, **hardware), BASIS
         elif profile.chip is None:
             seconds = serial_time(counts, trace.n_running, profile=profile, clock_mhz=clock_mhz)
             basis = SERIAL_BASIS

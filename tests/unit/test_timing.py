@@ -1,3 +1,4 @@
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -16,10 +17,20 @@ PROGRAM = by_hand.program()
 TRACE = by_hand.result().trace
 
 
-def time_of(*, n_running=TRACE.n_running, profile=DAVIES):
+def time_of(*, n_running=TRACE.n_running, profile=DAVIES, clock_mhz=None):
     placement = by_hand.placed(PROGRAM)
     counted = (TRACE.executed, TRACE.layers, n_running, TRACE.core_synops.executed)
-    return run_time(PROGRAM, *counted, profile=profile, placement=placement)
+    return run_time(PROGRAM, *counted, profile=profile, placement=placement, clock_mhz=clock_mhz)
+
+
+def test_latencies_in_cycles_follow_the_clock_on_cores_too():
+    clock = load_profile("odin").clock  # 75 MHz
+    in_cycles = tuple(replace(each, is_of_clock=each.term != "barrier") for each in DAVIES.latencies)
+    profile = replace(DAVIES, clock=clock, latencies=in_cycles)
+    barrier = 6 * 113e-9
+    assert time_of(profile=profile, clock_mhz=37.5).low - barrier == pytest.approx(2 * (time_of().low - barrier))
+    assert time_of(profile=profile) == time_of()
+    assert time_of(clock_mhz=37.5) == time_of()  # published in ns
 
 
 def test_a_step_takes_what_its_busiest_layer_takes_and_the_barrier():
