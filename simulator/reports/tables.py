@@ -198,8 +198,8 @@ def verdict_lines(report: Report) -> Iterator[str]:
         worst, best = (found["rows"][found[key]] for key in ("least_favorable", "most_favorable"))
         yield (
             f"{energy['profile']}: spikes cost {significant(worst['ratio'])} times as much as the strongest dense "
-            f"machine ({_machine_text(worst, has_dataflows=has_dataflows)}), and {significant(best['ratio'])} times as "
-            f"much as the weakest ({_machine_text(best, has_dataflows=has_dataflows)})"
+            f"machine ({machine_text(worst, has_dataflows=has_dataflows)}), and {significant(best['ratio'])} times as "
+            f"much as the weakest ({machine_text(best, has_dataflows=has_dataflows)})"
         )
         if found["rate"] is not None:
             yield (
@@ -209,7 +209,8 @@ def verdict_lines(report: Report) -> Iterator[str]:
             )
 
 
-def _machine_text(row: Mapping[str, Any], *, has_dataflows: bool) -> str:
+def machine_text(row: Mapping[str, Any], *, has_dataflows: bool = True) -> str:
+    """Describe a dense network and the machine that executes it."""
     parts = [_network_text(row)]
     if has_dataflows:
         parts.append("no reuse" if row["dataflow"] == "none" else str(row["dataflow"]).replace("-", " "))
