@@ -31,7 +31,7 @@ _RESULT: dict[str, Shape] = {
     "accuracy": FRACTION,
     "effective_macs": Each(Number(least=0)),
 }
-_COUNTS = ("macs", "weights", "nonzero_weights", "biases", "inputs", "outputs")
+_SIZES, _COUNTS = ("weights", "inputs", "outputs"), ("macs", "nonzero_weights", "biases")
 _BASELINE = Table(
     {
         "network": TEXT,
@@ -46,7 +46,9 @@ _BASELINE = Table(
             }
         ),
         "quantization": Table({"method": TEXT}),
-        "layers": ListOf(Table({"name": TEXT, "kind": TEXT, **dict.fromkeys(_COUNTS, COUNT)})),
+        "layers": ListOf(
+            Table({"name": TEXT, "kind": TEXT, **dict.fromkeys(_SIZES, POSITIVE), **dict.fromkeys(_COUNTS, COUNT)})
+        ),
         "results": ListOf(Table(_RESULT), least=1),
     }
 )
@@ -200,6 +202,7 @@ class RunFolder:
 def _baseline_contradictions(baseline: Mapping[str, Any]) -> Iterator[str]:
     """Yield layers with too many zeros, and results that are not of all layers and of the samples of their split."""
     names = [layer["name"] for layer in baseline["layers"]]
+    macs = {layer["name"]: layer["macs"] for layer in baseline["layers"]}
     for i, layer in enumerate(baseline["layers"]):
         if layer["nonzero_weights"] > layer["weights"]:
             yield f"layers[{i}].nonzero_weights is more than weights"
@@ -209,6 +212,9 @@ def _baseline_contradictions(baseline: Mapping[str, Any]) -> Iterator[str]:
             yield f"results[{i}] has only one of weight_bits and activation_bits"
         if list(row["effective_macs"]) != names:
             yield f"results[{i}].effective_macs does not name the layers"
+        for name in row["effective_macs"].keys() & macs:
+            if row["effective_macs"][name] > macs[name]:
+                yield f"results[{i}].effective_macs.{name} is more than the layer's macs"
         if row["split"] not in splits or splits[row["split"]]["n_samples"] != row["n_samples"]:
             yield f"results[{i}] is not of the samples in data.splits"
         if row["n_correct"] > row["n_samples"]:

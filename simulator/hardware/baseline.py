@@ -14,11 +14,18 @@ from tdd_deploy.simulator.engine.scatter import Synapses, ready
 
 from .dense import DATAFLOWS, Bounds, Candidate, Work
 from .energy import Energy
-from .execution import fed_by_input
-from .process import EXIT_COMPARISON, READOUT, Process
+from .execution import biases_of, fed_by_input
+from .process import EXIT_COMPARISON, NEURON_BIASES, READOUT, Numbers, Process
 
 COMPARABLE = 0.01  # of accuracy
-FIXED = ("updates_active", "updates_idle", "bias_adds", READOUT, EXIT_COMPARISON)  # they do not follow from events
+FIXED = (
+    "updates_active",
+    "updates_idle",
+    "bias_adds",
+    NEURON_BIASES,
+    READOUT,
+    EXIT_COMPARISON,
+)  # they do not follow from events
 
 
 def disagreements(baseline: Mapping[str, Any], program: Program, data: Mapping[str, Any]) -> Iterator[Violation]:
@@ -57,11 +64,13 @@ def comparison(
 ) -> dict[str, Any] | None:
     """Compare a run with every dense machine that could execute its layers; None where a profile prices none.
 
+    A machine whose arithmetic a profile prices in part is compared only with spikes that lack the same part.
     The row that leads is the least favorable to spikes among those whose network is as accurate; see ``tolerance``.
     """
     if not energy.profile.is_process or not energy.terms:
         return None
-    process = Process(energy.profile)
+    process, numbers = Process(energy.profile), Numbers.of(program)
+    lacks = process.without(numbers.sum_bits, numbers.weight_bits, numbers.value_bits, is_float=numbers.is_float)
     spiking_pj = energy.dynamic_pj / trace.n_samples
     growth = _growth(program, trace, energy)
     rows = [
@@ -76,7 +85,10 @@ def comparison(
         }
         for candidate in candidates
         for machine, work in candidate.machines(DATAFLOWS if energy.profile.memories else ("none",))
+        if work.outputs and machine.without(process) == lacks
     ]
+    if not rows:
+        return None
     ratios = {i: row["ratio"] for i, row in enumerate(rows) if row["is_comparable"]}
     return {
         "spiking_pj": spiking_pj,
@@ -155,5 +167,5 @@ def dense_work(program: Program) -> Work:
         weights=sum(node.factor.size if isinstance(node, Scale) else node.weight.size for node in weighted),
         inputs=sum(math.prod(program.in_shape(node.name)) for node in weighted),
         outputs=sum(math.prod(program.shapes[node.name]) for node in weighted),
-        biases=sum(each.bias_adds for each in counted),
+        biases=sum(each.bias_adds for each in counted) + sum(map(biases_of, program.neuron_layers)),
     )

@@ -53,15 +53,24 @@ class Machine:
     weight_bits: int | None
     activation_bits: int | None
 
+    @property
+    def _numbers(self) -> tuple[bool, int, int, int]:
+        """Whether they are floats; the widths of sums, weights and activations."""
+        is_float = self.weight_bits is None
+        return is_float, WORD if is_float else SUM_BITS, self.weight_bits or WORD, self.activation_bits or WORD
+
+    def without(self, process: Process) -> tuple[bool, bool]:
+        """Return whether a process has no figures for its additions, and for its multiplications."""
+        is_float, *widths = self._numbers
+        return process.without(*widths, is_float=is_float)
+
     def energy(self, work: Work, process: Process) -> Bounds:
         """Return the energy of one inference, of the parts that a process has figures for.
 
         Every output is compared with zero, as ReLU does, and written once. Sums are as wide as those of spiking
         networks in the same numbers. To read biases costs nothing here.
         """
-        is_float = self.weight_bits is None
-        weight_bits, value_bits = self.weight_bits or WORD, self.activation_bits or WORD
-        sum_bits = WORD if is_float else SUM_BITS
+        is_float, sum_bits, weight_bits, value_bits = self._numbers
         add = process.add(sum_bits, is_float=is_float)
         multiply = process.multiply(weight_bits, value_bits, is_float=is_float)
         weight, value, total = (process.access(bits) for bits in (weight_bits, value_bits, sum_bits))

@@ -11,7 +11,7 @@ from tdd_deploy.simulator.counts import FIELDS, Counts, IntArray, Layer
 
 from .execution import Execution
 from .figures import Price, StaticPower
-from .process import EXIT_COMPARISON, READOUT, prices_of
+from .process import EXIT_COMPARISON, READOUT, Numbers, Process, prices_of
 from .profiles import Profile
 
 # What a reader may expect in an energy figure: it is listed if no price of the profile covers it.
@@ -129,7 +129,8 @@ def price_counts(
     terms = tuple(Term(price, _count(known, layers, price)) for price in placed if known.keys() >= set(price.counts))
     lines = [] if n_chips is not None else _without_placement(prices, unplaced)
     lines += _uncovered(prices, execution)
-    lines += _static_lines(profile, clock_mhz=clock_mhz, is_timed=seconds is not None)
+    lines += _without_figures(profile, execution.numbers)
+    lines += _static_lines(profile, clock_mhz=clock_mhz, is_timed=seconds is not None, is_placed=n_chips is not None)
     lines += [*profile.not_priced, f"{EXCLUDED}: outside this count"]
     power_mw = profile.static_mw(clock_mhz)
     static_mw = None if power_mw is None else (power_mw[0] * (n_chips or 1), power_mw[1] * (n_chips or 1))
@@ -151,7 +152,17 @@ def _uncovered(prices: Iterable[Price], execution: Execution) -> Iterator[str]:
             yield f"{what}: the profile has no price"
 
 
-def _static_lines(profile: Profile, *, clock_mhz: float | None, is_timed: bool) -> Iterator[str]:
+def _without_figures(profile: Profile, numbers: Numbers) -> Iterator[str]:
+    """Yield what a process has no figures for, unless the profile says so in its own words."""
+    process, words = Process(profile), tuple(line.partition(":")[0] for line in profile.not_priced)
+    widths = numbers.sum_bits, numbers.weight_bits, numbers.value_bits
+    arithmetic = any(process.without(*widths, is_float=numbers.is_float))
+    for what, is_missing in (("arithmetic", arithmetic), ("memory", process.access(1) is None)):
+        if profile.is_process and is_missing and what not in words:
+            yield f"{what}: the profile has no figures for all of it in the numbers of this network"
+
+
+def _static_lines(profile: Profile, *, clock_mhz: float | None, is_timed: bool, is_placed: bool) -> Iterator[str]:
     """Yield the static power that the energy leaves out."""
     states = profile.static_states(clock_mhz)
     if not states:
@@ -160,6 +171,8 @@ def _static_lines(profile: Profile, *, clock_mhz: float | None, is_timed: bool) 
         origins = "; ".join(_origin(part) for part in profile.static if not part.is_apart)
         named = ", ".join(f"{_mw(low, high)} {state}" for state, (low, high) in states.items())
         yield f"static power per chip: {named} ({origins}); {NO_TIME}"
+    elif not is_placed:
+        yield "static power of a second chip and more: how many chips the network needs is not known"
     for part in profile.static:
         if part.is_apart:
             yield f"{part.state}: {_mw(part.low_mw, part.high_mw)} per chip are apart, and not added ({_origin(part)})"

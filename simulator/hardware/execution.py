@@ -9,7 +9,7 @@ import numpy as np
 from tdd_deploy.program import LinearMap, NeuronLayer, Program
 from tdd_deploy.simulator.counts import Counts, IntArray, Trace
 
-from .process import EXIT_COMPARISON, GRADED_EVENTS, READOUT, Numbers
+from .process import EXIT_COMPARISON, GRADED_EVENTS, NEURON_BIASES, READOUT, Numbers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,10 +42,29 @@ class Execution:
         readout = np.zeros_like(counts.events)
         readout[_output_row(program, trace)] = values
         derived = {GRADED_EVENTS: _graded_events(program, trace, counts), READOUT: readout}
+        biases = _neuron_biases(program, trace)
+        if biases.any():
+            derived[NEURON_BIASES] = biases
         return cls(
             numbers=numbers,
             derived={**derived, EXIT_COMPARISON: readout} if exits_early else derived,
         )
+
+
+def _neuron_biases(program: Program, trace: Trace) -> IntArray:
+    """Count nonzero biases that neurons add in every step, as those of Loihi 2 do: their maps have none then."""
+    biases = np.zeros_like(trace.executed.events)
+    for row, layer in enumerate(trace.layers):
+        node = program[layer.name]
+        if isinstance(node, NeuronLayer):
+            biases[row] = biases_of(node) * trace.n_running
+    return biases
+
+
+def biases_of(layer: NeuronLayer) -> int:
+    """Count the neurons of a layer that hold a bias other than 0."""
+    bias = getattr(layer.neuron, "bias", 0)
+    return int(np.count_nonzero(np.broadcast_to(bias, layer.shape)))
 
 
 def _output_row(program: Program, trace: Trace) -> int:

@@ -23,8 +23,13 @@ WORD = 32  # bits of a float
 SUM_BITS = 24  # of sums and potentials in integers, as Loihi 2 holds them
 DECAY_BITS = 12  # of the factor of a leak in integers, as Loihi holds it
 SUMS, UPDATES, EVENTS = ("acs", "macs"), ("updates_active", "updates_idle"), ("events", "input_events")
-GRADED_EVENTS, READOUT, EXIT_COMPARISON = "graded_events", "readout", "exit_comparison"  # execution.py counts these
-PRICED_IN_PART = ("bias", "readout")  # arithmetic with memory, or one of them where the other is not published
+# execution.py counts these
+GRADED_EVENTS, NEURON_BIASES, READOUT, EXIT_COMPARISON = "graded_events", "neuron_biases", "readout", "exit_comparison"
+PRICED_IN_PART = (
+    "bias",
+    "neuron_bias",
+    "readout",
+)  # arithmetic with memory, or one of them where the other is not published
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,6 +101,10 @@ class Process:
         if is_float:
             return self._float("mul", max(bits_a, bits_b))
         return self._integer("mul", math.sqrt(bits_a * bits_b), exponent=2, shown=f"{bits_a} x {bits_b}")
+
+    def without(self, bits: int, bits_a: int, bits_b: int, *, is_float: bool) -> tuple[bool, bool]:
+        """Return whether figures are missing for sums of a width, and for products of two widths."""
+        return self.add(bits, is_float=is_float) is None, self.multiply(bits_a, bits_b, is_float=is_float) is None
 
     def access(self, bits: int) -> Figure | None:
         """Price a read or a write of a number: in the smallest memory on the chip, at most in the largest one."""
@@ -183,6 +192,7 @@ def _prices(process: Process, numbers: Numbers) -> Iterator[Price]:
         ("event_address", EVENTS, "an address written and read", ((2, address),)),
         ("event_value", (GRADED_EVENTS,), "the value of an event written and read", ((2, value),)),
         ("bias", ("bias_adds",), "a bias added and read", ((1, add), (1, word))),
+        ("neuron_bias", (NEURON_BIASES,), "a bias that a neuron holds, added and read", ((1, add), (1, word))),
         ("readout", (READOUT,), "an output added to its sum over time, read and written", ((1, add), (2, word))),
         ("exit_comparison", (EXIT_COMPARISON,), "the margin compared, as two adds per output", ((2, add),)),
     )

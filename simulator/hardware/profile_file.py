@@ -98,8 +98,8 @@ def violations_of(content: Mapping[str, Any]) -> Iterator[Violation]:
         ("price", _PRICE, (_contradictions,)),
         ("static", _STATIC, (_unbounded, needs_clock)),
         ("time", _TIME, (_unbounded, needs_clock)),
-        ("operation", _OPERATION, (_unknown_operation,)),
-        ("memory", _MEMORY, (_unbounded,)),
+        ("operation", _OPERATION, (_free, _unknown_operation)),
+        ("memory", _MEMORY, (_unbounded, _free)),
         ("point", _POINT, (_unbounded,)),
     )
     for kind, keys, rules in kinds:
@@ -135,9 +135,13 @@ def _unclocked(content: Mapping[str, Any]) -> Callable[[str, Mapping[str, Any]],
     return violations
 
 
+def _free(where: str, figures: Mapping[str, Any]) -> Iterator[Violation]:
+    for bound in ("value", "low", "high"):
+        if figures.get(bound) == 0:
+            yield Violation(f"{where}.{bound}", "0", "a number above 0")
+
+
 def _unknown_operation(where: str, figures: Mapping[str, Any]) -> Iterator[Violation]:
-    if figures.get("value") == 0:
-        yield Violation(f"{where}.value", "0", "a number above 0")
     name = where.removeprefix("operation.")
     if name not in OPERATIONS:
         yield Violation(f"the name of {where}", repr(name), f"one of {', '.join(OPERATIONS)}")

@@ -99,7 +99,7 @@ def by_ann_baseline(report: Report) -> Table:
             first, ratios = machines[0], {(row["dataflow"], row["skips_zeros"]): row["ratio"] for row in machines}
             macs = {row["skips_zeros"]: row["macs"] for row in machines}
             accuracy = None if first["accuracy"] is None else 100 * first["accuracy"]
-            cells = (accuracy, macs[False], macs.get(True), *(ratios.get(key) for key in MACHINES))
+            cells = (accuracy, macs.get(False), macs.get(True), *(ratios.get(key) for key in MACHINES))
             rows.append((energy["profile"], _network_text(first), *cells))
     names = (f"{dataflow}{', zeros skipped' if skips else ''}" for dataflow, skips in MACHINES)
     head = ("profile", "dense network", "accuracy, %", "MACs", "of nonzero numbers", *names)
@@ -196,14 +196,16 @@ def verdict_lines(report: Report) -> Iterator[str]:
             continue
         has_dataflows = len({row["dataflow"] for row in found["rows"]}) > 1
         worst, best = (found["rows"][found[key]] for key in ("least_favorable", "most_favorable"))
+        numbers = "integers" if report["program"]["number_format"] == "integer" else "floats"
+        strongest, weakest = (machine_text(row, has_dataflows=has_dataflows) for row in (worst, best))
         yield (
-            f"{energy['profile']}: spikes cost {significant(worst['ratio'])} times as much as the strongest dense "
-            f"machine ({machine_text(worst, has_dataflows=has_dataflows)}), and {significant(best['ratio'])} times as "
-            f"much as the weakest ({machine_text(best, has_dataflows=has_dataflows)})"
+            f"{energy['profile']}: spikes in {numbers} cost {significant(worst['ratio'])} times as much as the "
+            f"strongest dense machine ({strongest}), and {significant(best['ratio'])} times as much as the weakest "
+            f"({weakest})"
         )
         if found["rate"] is not None:
             yield (
-                f"  {found['rate']:.1%} of neurons send an event per time step; they would cost as much as the "
+                f"  {_percent(found['rate'])} of neurons send an event per time step; they would cost as much as the "
                 f"strongest at {_rate_text(worst['crossover_rate'])}, and as the weakest at "
                 f"{_rate_text(best['crossover_rate'])}"
             )
@@ -216,9 +218,12 @@ def machine_text(row: Mapping[str, Any], *, has_dataflows: bool = True) -> str:
         parts.append("no reuse" if row["dataflow"] == "none" else str(row["dataflow"]).replace("-", " "))
     if row["skips_zeros"]:
         parts.append("zeros skipped")
-    if row["accuracy"] is not None:
-        parts.append(f"accuracy {row['accuracy']:.1%}")
+    parts.append("accuracy not measured" if row["accuracy"] is None else f"accuracy {row['accuracy']:.1%}")
     return ", ".join(parts)
+
+
+def _percent(rate: float) -> str:
+    return f"{rate:.1%}" if rate >= 0.001 else f"{significant(100 * rate)}%"
 
 
 def _rate_text(rate: float) -> str:

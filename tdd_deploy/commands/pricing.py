@@ -1,10 +1,14 @@
 """Prices of a simulation: profiles, the place on their chip, and ANN baselines beside it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from tdd_deploy.errors import BadOption, BadOptions
+from tdd_deploy.neurons import LIF, LoihiLIF, Neuron
+from tdd_deploy.neurons.loihi import DECAY
 from tdd_deploy.options.pricing import Pricing
 from tdd_deploy.options.quantization import DEPLOYED_BITS
 from tdd_deploy.program import Program
@@ -159,9 +163,39 @@ def _caveats(program: Program, profiles: Sequence[Profile], data: Mapping[str, A
     is_binary = not data["sent"]["neither_0_nor_1"]
     chips = [load_chip(name) for name in dict.fromkeys(profile.chip for profile in profiles if profile.chip)]
     found = [(chip.name, cannot_run(program, chip, input_is_binary=is_binary)) for chip in chips]
-    return tuple(
-        f"{name} cannot run this as it is, and is priced as if it could: {what}" for name, what in found if what
+    unlike = _unlike_spikes(program, is_binary=is_binary)
+    of_spikes = [profile.name for profile in profiles if profile.prices and not profile.chip]
+    valued = [f"{', '.join(of_spikes)}: prices of plain spikes, taken here also for {unlike}"]
+    return (
+        *(f"{name} cannot run this as it is, and is priced as if it could: {what}" for name, what in found if what),
+        *(valued if of_spikes and unlike else ()),
+        *_unlike_lif(program, [profile.name for profile in profiles if profile.is_process]),
     )
+
+
+def _unlike_lif(program: Program, processes: Sequence[str]) -> Iterator[str]:
+    """Say that a process prices every neuron as one that leaks and has one state, where others are there."""
+    others = sorted({type(layer.neuron).__name__ for layer in program.neuron_layers if not _is_lif(layer.neuron)})
+    if processes and others:
+        yield (
+            f"{', '.join(processes)}: every neuron update is priced as that of a LIF neuron, with one multiplication "
+            f"and one state; this network has {', '.join(others)}"
+        )
+
+
+def _is_lif(neuron: Neuron) -> bool:
+    """Whether a neuron multiplies one state once per update; an integer neuron may filter its current too."""
+    return isinstance(neuron, LIF) or (isinstance(neuron, LoihiLIF) and bool(np.all(neuron.du == DECAY - 1)))
+
+
+def _unlike_spikes(program: Program, *, is_binary: bool) -> str:
+    """Name the events that have a sign or a value; empty if all are plain spikes."""
+    sends = {node.name for node in program.neuron_layers if not node.neuron.binary}
+    sends |= set() if is_binary else {program.input.name}
+    senders = {program.input.name, *(node.name for node in program.neuron_layers)}
+    signs = {edge.source for edge in program.edges if edge.code == "delta" and edge.source in senders - sends}
+    named = (("signs", signs), ("values", sends))
+    return " and ".join(f"events with {what} ({', '.join(sorted(names))})" for what, names in named if names)
 
 
 def weight_bits(program: Program) -> int:

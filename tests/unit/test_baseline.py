@@ -1,14 +1,18 @@
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
 
+from tdd_deploy.program import Edge, Output, build
+from tdd_deploy.simulator.engine.engine import Engine
 from tdd_deploy.simulator.hardware.baseline import comparison, dense_work, disagreements, tolerance
 from tdd_deploy.simulator.hardware.dense import DATAFLOWS, Candidate
 from tdd_deploy.simulator.hardware.execution import fed_by_input
 from tdd_deploy.simulator.hardware.profiles import load_profile
 from tdd_deploy.simulator.reports.report import priced
 from tests import by_hand
+from tests.zoo import Given
 
 PROGRAM = by_hand.program()
 
@@ -93,6 +97,35 @@ def test_at_the_crossover_rate_a_run_costs_as_much(profile):
     for row in found["rows"]:
         factor = row["crossover_rate"] / found["rate"]
         assert energy.dynamic_pj + (factor - 1) * grows == pytest.approx(2 * row["dense_pj"])
+
+
+@pytest.mark.parametrize(
+    ("known", "is_whole", "widths"),
+    [
+        (("float32_add", "float32_mul"), True, {(None, None)}),
+        (("float32_add",), False, {(None, None)}),
+        # Spikes are in floats here, and lack all arithmetic: so do dense floats, and a product of 8 by 4 bits.
+        (("int8_add", "int8_mul"), False, {(None, None), (8, 4)}),
+    ],
+)
+def test_dense_arithmetic_without_figures_is_compared_only_with_spikes_that_lack_the_same(known, is_whole, widths):
+    whole = load_profile("cmos45-memory")
+    profile = replace(whole, operations=tuple(each for each in whole.operations if each.name in known))
+    trace = by_hand.simulation().trace
+    energy = priced(trace, profile, PROGRAM).executed
+    found = comparison(PROGRAM, trace, energy, Candidate.trained((by_hand.ANN_BASELINE,), "test"), accuracy=0.5)
+    assert {(row["weight_bits"], row["activation_bits"]) for row in found["rows"]} == widths
+    assert is_whole != any(line.startswith("arithmetic") for line in energy.not_priced)
+
+
+def test_a_network_without_weights_has_no_dense_network_beside_it():
+    nodes = [PROGRAM.input, by_hand.HIDDEN, Output(name="out")]
+    program = build(nodes, [Edge(a.name, b.name) for a, b in pairwise(nodes)], dt_s=1e-3, n_steps=2)
+    trace = Engine(program).run(Given(np.ones((2, 3, 2), np.float32)), n_steps=2).trace
+    energy = priced(trace, load_profile("cmos45-memory"), program).executed
+    assert energy.dynamic_pj > 0
+    candidates = Candidate.untrained(dense_work(program), n_steps=2)
+    assert comparison(program, trace, energy, candidates, accuracy=None) is None
 
 
 def test_without_a_process_or_without_events_nothing_crosses():

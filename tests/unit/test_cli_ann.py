@@ -356,6 +356,17 @@ def without(found: dict[str, Any], key: str) -> dict[str, Any]:
             "layers[0].nonzero_weights is more than weights",
         ),
         (
+            lambda found: {
+                **found,
+                "layers": [{**layer, "weights": 0, "nonzero_weights": 0} for layer in found["layers"]],
+            },
+            "layers[0].weights must be a whole number, 1 or more (got 0)",
+        ),
+        (
+            lambda found: {**found, "layers": [{**layer, "macs": 0} for layer in found["layers"]]},
+            "is more than the layer's macs",
+        ),
+        (
             lambda found: {**found, "results": [{**found["results"][0], "weight_bits": 8}]},
             "results[0] has only one of weight_bits and activation_bits",
         ),

@@ -9,7 +9,14 @@ from tdd_deploy.simulator.counts import FIELDS, Counts, Layer
 from tdd_deploy.simulator.engine.engine import Engine
 from tdd_deploy.simulator.hardware.energy import COVERAGE, EXCLUDED, Seconds, price_counts
 from tdd_deploy.simulator.hardware.execution import Execution
-from tdd_deploy.simulator.hardware.process import EXIT_COMPARISON, GRADED_EVENTS, READOUT, Numbers, prices_of
+from tdd_deploy.simulator.hardware.process import (
+    EXIT_COMPARISON,
+    GRADED_EVENTS,
+    NEURON_BIASES,
+    READOUT,
+    Numbers,
+    prices_of,
+)
 from tdd_deploy.simulator.hardware.profiles import load_profile, profile_names
 from tests import by_hand
 from tests.zoo import Given, grow
@@ -34,8 +41,9 @@ def by_hand_priced(name, counts=TRACE.executed, *, exits_early=False):
 
 def execution_of(counts):
     """An execution in which everything took place."""
-    names = (GRADED_EVENTS, READOUT, EXIT_COMPARISON)
-    return Execution(numbers=FLOATS, derived=dict(zip(names, (counts.events, counts.spikes, counts.acs), strict=True)))
+    names = (GRADED_EVENTS, NEURON_BIASES, READOUT, EXIT_COMPARISON)
+    of_names = (counts.events, counts.updates_active, counts.spikes, counts.acs)
+    return Execution(numbers=FLOATS, derived=dict(zip(names, of_names, strict=True)))
 
 
 def random_counts(seed, layers, n_steps):
@@ -295,12 +303,20 @@ def test_every_price_is_either_a_term_or_listed_as_not_priced(name):
 
 def test_static_energy_is_power_times_the_time_that_is_given():
     for name, clock_mhz, power_mw in (("truenorth", None, 64.4), ("odin", None, 0.1608), ("odin", 1.3, 0.029614)):
-        energy = priced(name, seconds=Seconds(2.0, 3.0), clock_mhz=clock_mhz)
+        energy = priced(name, seconds=Seconds(2.0, 3.0), clock_mhz=clock_mhz, n_chips=1)
         assert energy.static_low_pj == pytest.approx(2e9 * power_mw)
         assert energy.static_high_pj == pytest.approx(3e9 * power_mw)
         assert not any("static power" in line for line in energy.not_priced)
     assert priced("odin").static_low_pj is None
     assert priced("loihi1-sanafe", seconds=Seconds(2.0, 2.0)).static_high_pj is None
+
+
+def test_static_energy_of_a_network_without_a_placement_is_that_of_one_chip_and_says_so():
+    alone, placed = (priced("odin", seconds=Seconds(2.0, 3.0), n_chips=n) for n in (None, 1))
+    assert alone.static_low_pj == placed.static_low_pj
+    assert set(alone.not_priced) - set(placed.not_priced) == {
+        "static power of a second chip and more: how many chips the network needs is not known"
+    }
 
 
 def test_static_energy_spans_the_states_of_a_chip():

@@ -208,7 +208,7 @@ def test_the_ann_baseline_is_listed_beside_the_run(tmp_path):
     page = Page(written(tmp_path, simulation)).text
     (row,) = [row for row in by_ann_baseline(simulation.as_json()).rows if row[1] == "8 bits"]
     assert f"cmos45-memory 8 bits 50 6 4 {' '.join(cell_text(cell) for cell in row[5:])}" in page
-    assert "spikes cost" in page
+    assert "spikes in floats cost" in page
 
 
 CHROMIUM = next(

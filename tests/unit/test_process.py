@@ -12,6 +12,7 @@ from tdd_deploy.simulator.hardware.execution import Execution
 from tdd_deploy.simulator.hardware.process import (
     EXIT_COMPARISON,
     GRADED_EVENTS,
+    NEURON_BIASES,
     READOUT,
     Numbers,
     Process,
@@ -92,6 +93,7 @@ def test_the_prices_of_integers_by_hand():
             "event_address": 20 * bit,
             "event_value": 18 * bit,
             "bias": add + 24 * bit,
+            "neuron_bias": add + 24 * bit,
             "readout": add + 48 * bit,
             "exit_comparison": 2 * add,
         }
@@ -146,6 +148,20 @@ def test_events_of_an_input_that_is_multiplied_carry_values(value, events):
     trace = Engine(program).run(Given(np.full((2, 1, 1, 1, 9), value, np.float32)), n_steps=2).trace
     derived = Execution.of(program, trace, trace.executed, numbers=INTEGERS).derived
     assert derived[GRADED_EVENTS].sum() == events  # sent once, in delta code
+
+
+def test_biases_that_neurons_hold_are_counted_in_every_step():
+    floats = network(width=9)
+    nodes = [replace(n, bias=np.array([1.0, 0, 2, 3, 0])) if n.name == "fc" else n for n in floats.nodes]
+    program = quantize(build(nodes, floats.edges, dt_s=1e-3, n_steps=2), bits=8, input_bits=6).program
+    trace = Engine(program).run(Given(np.ones((2, 4, 1, 1, 9), np.float32)), n_steps=2).trace
+    assert trace.executed.total("bias_adds") == 0  # its maps have none
+    derived = Execution.of(program, trace, trace.executed, numbers=INTEGERS).derived
+    row = [layer.name for layer in trace.layers].index("neurons")
+    assert derived[NEURON_BIASES][row].tolist() == [12, 12]  # three of five neurons, four samples
+    assert derived[NEURON_BIASES].sum() == 24
+    trace = Engine(floats).run(Given(np.ones((2, 4, 1, 1, 9), np.float32)), n_steps=2).trace
+    assert NEURON_BIASES not in Execution.of(floats, trace, trace.executed, numbers=INTEGERS).derived
 
 
 def test_readout_is_counted_at_the_last_layer_with_synapses():

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from tdd_deploy import load as read_program
 from tdd_deploy.data import encode, open_arrays, open_data
 from tdd_deploy.errors import BadData, BadOption, BadOptions, NotExportable
 from tdd_deploy.exporters.nir.write import write
-from tdd_deploy.neurons import LIF
+from tdd_deploy.neurons import IF, LIF
 from tdd_deploy.options.encoding import Encoding
 from tdd_deploy.program import Dense, Edge, Flatten, Input, NeuronLayer, Output, Program, build
 from tdd_deploy.runtime.inputs import EncodedInputs, InputCounts
@@ -389,6 +390,36 @@ def test_values_that_were_sent_decide_a_caveat_about_the_input(tmp_path: Path) -
         "loihi1 cannot run this as it is, and is priced as if it could: sends numbers (input)",
     )
     assert caveats(raster()[:, 0] * 0.5, encoder="poisson", steps=9) == ()
+
+
+def test_prices_of_spikes_that_are_taken_for_signs_and_values_are_a_caveat(tmp_path: Path) -> None:
+    file = foreign(tmp_path / "n.nir")
+
+    def caveats(x: np.ndarray, code: str) -> str:
+        data, profiles = saved(tmp_path / "x.npz", x=x), ["odin", "cmos45-memory", "truenorth"]
+        return " ".join(simulate(file, dialect=DIALECT, data=data, code=code, energy=True, profiles=profiles).caveats)
+
+    assert caveats(raster(), "spike") == ""
+    begin = "odin, truenorth: prices of plain spikes, taken here also for events with "
+    assert caveats(raster() * 0.5, "spike") == f"{begin}values (input)"
+    assert caveats(raster() * 0.5, "delta").startswith(f"{begin}signs (")
+    assert caveats(raster() * 0.5, "delta").endswith(") and events with values (input)")
+
+
+def test_neurons_that_are_priced_as_lif_and_are_none_are_a_caveat(tmp_path: Path) -> None:
+    program = read_program(foreign(tmp_path / "n.nir"), dialect=DIALECT)
+    layer = program.neuron_layers[0]
+    plain = replace(layer, neuron=IF(v_threshold=np.float32(1), v_reset=np.float32(0)))
+    mixed = replace(program, nodes=tuple(plain if node is layer else node for node in program.nodes))
+
+    def caveats(network: Program, profile: str) -> tuple[str, ...]:
+        return simulate(network, raster(), code="spike", energy=True, profiles=[profile]).caveats
+
+    assert caveats(program, "cmos45-memory") == caveats(mixed, "odin") == ()
+    assert caveats(mixed, "cmos45-memory") == (
+        "cmos45-memory: every neuron update is priced as that of a LIF neuron, with one multiplication and one state; "
+        "this network has IF",
+    )
 
 
 def test_check_says_what_the_data_show(tmp_path: Path, call: Call) -> None:

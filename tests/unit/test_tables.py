@@ -111,13 +111,31 @@ FLOATS = {"weight_bits": None, "activation_bits": None, "sparsity": 0.0, "skips_
 def test_the_verdict_begins_with_the_strongest_dense_machine():
     weakest = dense(**FLOATS, dataflow="none", ratio=0.2804, crossover_rate=0.2392)
     found = {"rate": 0.0566, "least_favorable": 1, "most_favorable": 0, "rows": [weakest, dense()]}
-    report = {"energies": [{"profile": "p", "comparison": found}, {"profile": "q", "comparison": None}]}
+    report = {
+        "program": {"number_format": "float32"},
+        "energies": [{"profile": "p", "comparison": found}, {"profile": "q", "comparison": None}],
+    }
     assert list(verdict_lines(report)) == [
-        "p: spikes cost 34 times as much as the strongest dense machine (8-bit weights and 3-bit activations, 80% "
-        "pruned, full reuse, zeros skipped, accuracy 98.7%), and 0.28 times as much as the weakest (floats, no reuse)",
+        "p: spikes in floats cost 34 times as much as the strongest dense machine (8-bit weights and 3-bit "
+        "activations, 80% pruned, full reuse, zeros skipped, accuracy 98.7%), and 0.28 times as much as the weakest "
+        "(floats, no reuse, accuracy not measured)",
         "  5.7% of neurons send an event per time step; they would cost as much as the strongest at no rate, and as "
         "the weakest at 24%",
     ]
+
+
+def test_a_rate_of_almost_nothing_is_no_zero_percent():
+    found = {"rate": 0.000355, "least_favorable": 0, "most_favorable": 0, "rows": [dense()]}
+    report = {"program": {"number_format": "integer"}, "energies": [{"profile": "p", "comparison": found}]}
+    cost, rate = verdict_lines(report)
+    assert cost.startswith("p: spikes in integers cost 34 times")
+    assert rate.startswith("  0.036% of neurons send an event per time step")
+
+
+def test_a_network_that_only_skips_zeros_has_no_other_macs():
+    row = dense(macs=4, baseline=0)
+    (found,) = by_ann_baseline({"energies": [{"profile": "p", "comparison": {"rows": [row]}}]}).rows
+    assert found[3:5] == (None, 4)
 
 
 def test_a_verdict_without_a_comparable_network_says_so():
