@@ -5,17 +5,19 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from benchmarks.energy import SPARSITIES
 from tdd_deploy.simulator.hardware.dense import DATAFLOWS, matched_bits
-from tdd_deploy.simulator.reports.tables import significant, widths_text
+from tdd_deploy.simulator.reports.tables import machine_text, significant, widths_text
 
 RESULTS = json.loads((Path(__file__).parent / "results" / "energy.json").read_text())
 CASES = tuple(RESULTS)
 LEADING = "cmos45-memory"
-# What others published, for the events per synapse of a sample, and per neuron and time step.
-PER_SYNAPSE = (
-    ("Davidson and Furber 2021", "1.72"),
-    ("Dampfhoffer et al. 2023", "0.15 to 1.38"),
-)
+WIDTHS = {
+    "floats": "floats",
+    "8": "8 bits",
+    "matched": "8-bit weights, matched activations",
+    "narrow": "matched weights and activations",
+}
 Case = Mapping[str, Any]
 Row = Mapping[str, Any]
 
@@ -87,6 +89,7 @@ def machines() -> str:
         for sparsity, kinds, skipping in (
             (0, ("floats", "8", "matched"), (False, True)),
             (1, ("8", "matched"), (True,)),
+            (2, ("narrow",), (True,)),
         )
         for widths in kinds
         for skips in skipping
@@ -94,14 +97,16 @@ def machines() -> str:
     ]
     rows = []
     for place, widths, dataflow, skips in shown:
-        name = {"floats": "floats", "8": "8 bits", "matched": "8-bit weights, matched activations"}[widths]
-        label = [f"{name}{', pruned' if place else ''}", dataflow, "skipped" if skips else "computed"]
+        sparsity = SPARSITIES[place]
+        label = [f"{WIDTHS[widths]}{f', {sparsity:.0%} pruned' if sparsity else ''}"]
+        label += [dataflow, "skipped" if skips else "computed"]
         rows.append(label + [_cell(RESULTS[case], place, widths, dataflow, skips) for case in CASES])
     return table(["dense network", "dataflow", "zeros", *CASES], rows)
 
 
 def _cell(case: Case, place: int, widths: str, dataflow: str, skips: bool) -> str:
-    pair = {"floats": (None, None), "8": (8, 8), "matched": (8, matched_bits(case["steps"]))}[widths]
+    matched = matched_bits(case["steps"])
+    pair = {"floats": (None, None), "8": (8, 8), "matched": (8, matched), "narrow": (matched, matched)}[widths]
     (row,) = (
         row
         for row in energy_of(case, LEADING)["comparison"]["rows"]
@@ -163,14 +168,13 @@ def sentence() -> str:
     parts = []
     for name in ("digits", "fashion-mnist"):
         found = energy_of(RESULTS[f"{name}, 8 bits"], LEADING)["comparison"]
-        worst, best = (found["rows"][found[key]] for key in ("least_favorable", "most_favorable"))
-        parts.append(
-            f"{significant(worst['ratio'])} times as much as the strongest dense machine and "
-            f"{significant(best['ratio'])} times as much as the weakest on {name}"
-        )
+        parts.append([found["rows"][found[key]] for key in ("least_favorable", "most_favorable")])
+    ratios = [[significant(row["ratio"]) for row in pair] for pair in parts]
+    strongest, weakest = (machine_text(row) for row in parts[0])
     return (
-        f"In 8 bits, with the memory of every operation (`{LEADING}`), the networks of the speed page cost {parts[0]}, "
-        f"and {parts[1]}."
+        f"In 8 bits, with the memory of every operation (`{LEADING}`), spikes on digits cost **{ratios[0][0]} times** "
+        f"as much as the strongest dense machine ({strongest}), and {ratios[0][1]} times as much as the weakest "
+        f"({weakest}). On Fashion-MNIST it is {ratios[1][0]} times and {ratios[1][1]} times."
     )
 
 

@@ -197,7 +197,7 @@ def verdict_lines(report: Report) -> Iterator[str]:
         has_dataflows = len({row["dataflow"] for row in found["rows"]}) > 1
         worst, best = (found["rows"][found[key]] for key in ("least_favorable", "most_favorable"))
         numbers = "integers" if report["program"]["number_format"] == "integer" else "floats"
-        strongest, weakest = (_machine_text(row, has_dataflows=has_dataflows) for row in (worst, best))
+        strongest, weakest = (machine_text(row, has_dataflows=has_dataflows) for row in (worst, best))
         yield (
             f"{energy['profile']}: spikes in {numbers} cost {significant(worst['ratio'])} times as much as the "
             f"strongest dense machine ({strongest}), and {significant(best['ratio'])} times as much as the weakest "
@@ -211,7 +211,8 @@ def verdict_lines(report: Report) -> Iterator[str]:
             )
 
 
-def _machine_text(row: Mapping[str, Any], *, has_dataflows: bool) -> str:
+def machine_text(row: Mapping[str, Any], *, has_dataflows: bool = True) -> str:
+    """Describe a dense network and the machine that executes it."""
     parts = [_network_text(row)]
     if has_dataflows:
         parts.append("no reuse" if row["dataflow"] == "none" else str(row["dataflow"]).replace("-", " "))

@@ -67,10 +67,13 @@ def read_before(folder: RunFolder, given: Mapping[str, object]) -> Before:
     if folder.is_new:
         raise BadFile(folder.path, "holds no run yet", "Leave out `resume` to begin one.")
     recorded = folder.read_record(REMEDY)
-    options = TrainOptions.from_json(recorded["options"])
+    options: dict[str, object] = dict(TrainOptions.from_json(recorded["options"]))
+    again = converted(given)
+    if "data_dir" in again:  # it is not recorded: the data may have moved, and their hashes are compared
+        options["data_dir"] = again["data_dir"]
     changed = [
         Violation(f"`{name}`", str(value), f"{_began(options.get(name))}, as the run began")
-        for name, value in converted(given).items()
+        for name, value in again.items()
         if options.get(name) != value
     ]
     if changed:

@@ -1,6 +1,7 @@
 """A run that ends at any moment: it goes on to the same bytes, or had not begun and begins."""
 
 import json
+import math
 import os
 import shutil
 import signal
@@ -14,7 +15,7 @@ import torch
 
 import tdd_deploy as td
 from tdd_deploy.cli import signals
-from tdd_deploy.errors import BadData, BadFile, BadOption, BadOptions, Interrupted
+from tdd_deploy.errors import BadData, BadFile, BadOption, BadOptions, DataNotFound, Interrupted
 from tdd_deploy.training import trainer
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -275,6 +276,22 @@ def test_a_refused_resume_writes_nothing(
     with pytest.raises(error):
         td.train(run, resume=True)
     assert state(run) == before
+
+
+def test_resume_finds_data_that_have_moved(tmp_path: Path) -> None:
+    options = {"data": "mnist", "network": "mlp", "steps": 1, "epochs": 1}
+    pixels, labels = (np.arange(math.prod(shape)) % 10 for shape in ((100, 28, 28), (100,)))
+    sizes = [number.to_bytes(4, "big") for number in (100, 28, 28)]
+    (tmp_path / "here").mkdir()
+    for name, head, values in (("images-idx3", b"\3", pixels), ("labels-idx1", b"\1", labels)):
+        parts = [b"\0\0\x08", head, *sizes[: head[0]], values.astype(np.uint8).tobytes()]
+        (tmp_path / "here" / f"train-{name}-ubyte").write_bytes(b"".join(parts))
+    td.train(tmp_path / "run", data_dir=tmp_path / "here", **options)
+    (tmp_path / "here").rename(tmp_path / "there")
+    again = td.train(tmp_path / "run", data_dir=tmp_path / "there", resume=True, **options)
+    assert again.recorded["finished"]
+    with pytest.raises(DataNotFound):
+        td.train(tmp_path / "run", data_dir=tmp_path / "here", resume=True)
 
 
 def test_resume_with_other_options_writes_nothing(unfinished: Path, tmp_path: Path) -> None:

@@ -128,7 +128,7 @@ def test_the_tables_hold_a_row_per_step_per_layer_and_per_term(tmp_path):
     terms = {row[0]: row[1:5] for row in table if len(row) == 6}
     assert terms["synop"] == ["17", "23.6 (23.6 to 35.5)", "0.401", "simulated"]
     assert terms["neuron_active"] == ["11", "81.0 (72.8 to 81.0)", "0.891", "simulated"]
-    assert terms["neuron_inactive"] == ["1", "52.0 (51.2 to 52.0)", "0.05", "simulated"]
+    assert terms["neuron_inactive"] == ["1", "52.0 (51.2 to 52.0)", "0.0520", "simulated"]
 
 
 def test_what_is_not_priced_is_listed(tmp_path):
