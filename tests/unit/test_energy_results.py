@@ -50,7 +50,8 @@ def spiking_pj(case, weight_bits):
     energy = totals["acs"] * one + totals["macs"] * (product + one)
     energy += (totals["acs"] + totals["macs"]) * (w + 2 * s) * BIT
     energy += updates * (leak + 2 * one + 3 * s * BIT)
-    energy += totals["bias_adds"] * (one + s * BIT)
+    of_neurons = terms["neuron_bias"]["count"] if "neuron_bias" in terms else 0  # integer neurons hold their biases
+    energy += (totals["bias_adds"] + of_neurons) * (one + s * BIT)
     energy += terms["readout"]["count"] * (one + 2 * s * BIT)
     address = terms["event_address"]["price_pj"] / 2 / BIT
     energy += (totals["events"] + totals["input_events"]) * 2 * address * BIT
