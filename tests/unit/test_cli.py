@@ -725,7 +725,7 @@ def test_simulate_compares_with_an_ann_baseline(call: Call, run_folder: Path, tm
     assert call("train", "--data", "digits", "--method", "ann", *words).code == 0
     simulate = ["simulate", run_folder, "--data", "digits", "--samples", 5, "--energy"]
     printed = call(*simulate, "--baseline", ann).out
-    words = ("ANN baseline: ", " MACs; accuracy ", "% in floats, ", "% in 8 bits", "cmos45-memory: spikes in floats cost ")
+    words = ("ANN baseline: ", " MACs; accuracy ", "% in floats, ", "% in 8 bits", "memory: spikes in floats cost ")
     for word in words:
         assert word in printed
     other = call(*simulate, "--split", "train", "--baseline", ann)
