@@ -171,5 +171,5 @@ class Candidate:
 
 
 def matched_bits(n_steps: int) -> int:
-    """Return the width of an activation that has as many values as spikes in so many time steps: 0 to ``n_steps``."""
+    """Return the width of an activation with a value for each number of spikes in ``n_steps``, 0 among them."""
     return math.ceil(math.log2(n_steps + 1))

@@ -52,7 +52,7 @@ class Execution:
 
 
 def _neuron_biases(program: Program, trace: Trace) -> IntArray:
-    """Count nonzero biases that neurons add in every step, as those of Loihi 2 do: their maps have none then."""
+    """Count nonzero biases that neurons add in every step, as on Loihi 2; the maps before them then have no biases."""
     biases = np.zeros_like(trace.executed.events)
     for row, layer in enumerate(trace.layers):
         node = program[layer.name]

@@ -19,7 +19,7 @@ from tdd_deploy.simulator.engine.engine import Engine
 from tdd_deploy.simulator.hardware.placement import Placement, place, placed_layers
 from tdd_deploy.simulator.hardware.profiles import load_profile
 from tdd_deploy.simulator.hardware.timing import run_time
-from tests.property.test_early_exit import leads
+from tests.property.test_early_exit import ended_early
 from tests.property.test_execution import arriving, changes, examples
 from tests.property.test_placement import ANY, alone, chips, holders, reach, with_ones
 from tests.zoo import Given
@@ -83,19 +83,12 @@ def test_operations_of_each_core_are_those_of_brute_force_in_both_engines_and_bo
 @examples(150)
 @given(ANY, chips(), st.floats(0.1, 0.9))
 def test_a_sample_that_ended_adds_nothing_on_any_core(case, chip, quantile):
-    shape = case.program.shapes[case.program.output.name]
-    assume(len(shape) == 1 and shape[0] > 1)
-    found = leads(case)
-    margin = max(float(np.quantile(found, quantile)), 1e-3) * 1.0001  # on no lead itself
-    n_steps = len(case.inputs)
-    is_decided = found >= margin
-    last = np.where(is_decided.any(axis=1), is_decided.argmax(axis=1) + 1, n_steps)
-    is_running = np.arange(n_steps)[:, None, None] < last[None, :, None]
+    margin, is_running = ended_early(case, quantile)
     placement = place(case.program, chip, weight_bits=8)
     expected = expected_synops(case.program, placement, reference.run(case.program, case.inputs), is_running)
     for compiled in (True, False):
         engine = Engine(case.program, compiled=compiled, routes=placement.routes)
-        assert_synops(engine.run(Given(case.inputs), n_steps=n_steps, early_exit=margin).trace, expected)
+        assert_synops(engine.run(Given(case.inputs), n_steps=len(case.inputs), early_exit=margin).trace, expected)
 
 
 @examples(150)

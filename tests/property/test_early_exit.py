@@ -26,6 +26,18 @@ def leads(case: Case) -> np.ndarray:
     return ranked[..., -1] - ranked[..., -2]
 
 
+def ended_early(case: Case, quantile: float) -> tuple[float, np.ndarray]:
+    """Return a margin that some samples reach, and where each still runs, ``[n_steps, batch, 1]``."""
+    shape = case.program.shapes[case.program.output.name]
+    assume(len(shape) == 1 and shape[0] > 1)
+    found = leads(case)
+    margin = max(float(np.quantile(found, quantile)), 1e-3) * 1.0001  # on no lead itself
+    n_steps = len(case.inputs)
+    is_decided = found >= margin
+    last = np.where(is_decided.any(axis=1), is_decided.argmax(axis=1) + 1, n_steps)
+    return margin, np.arange(n_steps)[:, None, None] < last[None, :, None]
+
+
 def padded(counts: Counts, n_steps: int) -> dict[str, np.ndarray]:
     return {name: np.pad(c := getattr(counts, name), ((0, 0), (0, n_steps - c.shape[1]))) for name in FIELDS}
 

@@ -7,7 +7,7 @@ TDD_DEPLOY_EXAMPLES=50000 draws that many programs per test instead of the defau
 from dataclasses import replace
 
 import numpy as np
-from hypothesis import assume, given
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tdd_deploy.neurons import Threshold
@@ -34,7 +34,7 @@ from tdd_deploy.simulator.hardware.chips import SHARING, Chip, Limit, Mesh, Spik
 from tdd_deploy.simulator.hardware.placement import Placement, place, placed_layers, senders_of
 from tdd_deploy.simulator.routes import COSTS
 from tests import by_hand
-from tests.property.test_early_exit import leads
+from tests.property.test_early_exit import ended_early
 from tests.property.test_execution import changes, examples
 from tests.property.test_integer_execution import integer_case
 from tests.zoo import Case, Given, cases, delayed_cases
@@ -305,19 +305,12 @@ def test_what_the_output_reads_of_neurons_goes_to_no_core():
 @examples(150)
 @given(ANY, chips(), st.floats(0.1, 0.9))
 def test_a_sample_that_ended_sends_no_messages(case, chip, quantile):
-    shape = case.program.shapes[case.program.output.name]
-    assume(len(shape) == 1 and shape[0] > 1)
-    found = leads(case)
-    margin = max(float(np.quantile(found, quantile)), 1e-3) * 1.0001  # on no lead itself
-    n_steps = len(case.inputs)
-    is_decided = found >= margin
-    last = np.where(is_decided.any(axis=1), is_decided.argmax(axis=1) + 1, n_steps)
-    is_running = np.arange(n_steps)[:, None, None] < last[None, :, None]
+    margin, is_running = ended_early(case, quantile)
     placement = place(case.program, chip, weight_bits=8)
     expected = expected_costs(case.program, placement, reference.run(case.program, case.inputs), is_running)
     for compiled in (True, False):
         engine = Engine(case.program, compiled=compiled, routes=placement.routes)
-        assert_costs(engine.run(Given(case.inputs), n_steps=n_steps, early_exit=margin).trace, expected)
+        assert_costs(engine.run(Given(case.inputs), n_steps=len(case.inputs), early_exit=margin).trace, expected)
 
 
 @examples(150)
