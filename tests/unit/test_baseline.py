@@ -4,10 +4,11 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from tdd_deploy.program import Dense, Edge, Output, build
+from tdd_deploy.program import Dense, Edge, Output, Scale, build
+from tdd_deploy.program.quantization.quantize import quantize
 from tdd_deploy.simulator.engine.engine import Engine
 from tdd_deploy.simulator.hardware.baseline import comparison, dense_work, disagreements, tolerance
-from tdd_deploy.simulator.hardware.dense import DATAFLOWS, Candidate
+from tdd_deploy.simulator.hardware.dense import DATAFLOWS, Candidate, Work
 from tdd_deploy.simulator.hardware.execution import fed_by_input
 from tdd_deploy.simulator.hardware.profiles import load_profile
 from tdd_deploy.simulator.reports.report import priced
@@ -41,10 +42,16 @@ def test_another_network_or_other_data_are_refused(baseline, where, found):
 
 
 def compared(
-    profile="cmos45-horowitz", *, program=PROGRAM, trace=None, baselines=(by_hand.ANN_BASELINE,), accuracy=0.5
+    profile="cmos45-horowitz",
+    *,
+    program=PROGRAM,
+    trace=None,
+    baselines=(by_hand.ANN_BASELINE,),
+    accuracy=0.5,
+    exits_early=False,
 ):
     trace = trace or by_hand.simulation().trace
-    energy = priced(trace, load_profile(profile), program).executed
+    energy = priced(trace, load_profile(profile), program, exits_early=exits_early).executed
     return energy, comparison(program, trace, energy, Candidate.trained(baselines, "test"), accuracy=accuracy)
 
 
@@ -57,6 +64,19 @@ def test_every_machine_that_could_execute_a_dense_network_has_a_row():
     for row in found["rows"]:
         assert row["ratio"] == pytest.approx(found["spiking_pj"] / row["dense_pj"])
         assert row["macs"] == (4 if row["skips_zeros"] else 6)
+
+
+def test_where_memory_has_no_price_machines_have_no_dataflow():
+    _, found = compared("cmos45-horowitz")
+    assert {row["dataflow"] for row in found["rows"]} == {"none"}
+
+
+def test_where_nothing_has_a_price_nothing_is_compared():
+    whole = load_profile("cmos45-horowitz")
+    profile = replace(whole, operations=tuple(each for each in whole.operations if each.name == "int8_mul"))
+    trace = by_hand.simulation().trace
+    energy = priced(trace, profile, PROGRAM).executed
+    assert comparison(PROGRAM, trace, energy, Candidate.trained([by_hand.ANN_BASELINE], "test"), accuracy=0.5) is None
 
 
 def test_the_least_favorable_row_is_the_cheapest_dense_network_that_is_as_accurate():
@@ -82,18 +102,40 @@ def test_few_samples_cannot_tell_small_differences_apart(accuracy, n_samples, le
     assert tolerance(accuracy, n_samples) == pytest.approx(least, rel=1e-2)
 
 
+@pytest.mark.parametrize("exits_early", [False, True])
 @pytest.mark.parametrize("profile", ["cmos45-horowitz", "cmos45-memory", "cmos7-jouppi", "cmos28-truenorth-memory"])
-def test_at_the_crossover_rate_a_run_costs_as_much(profile):
+def test_at_the_crossover_rate_a_run_costs_as_much(profile, exits_early):
     trace = by_hand.simulation().trace
-    energy, found = compared(profile)
+    energy, found = compared(profile, exits_early=exits_early)
     # 7 events of 2 neurons in 3 steps of 2 samples
     assert found["rate"] == pytest.approx(7 / 12)
-    fixed = ("updates_active", "updates_idle", "bias_adds", "readout")
+    fixed = ("updates_active", "updates_idle", "bias_adds", "readout", "exit_comparison")
     readout = [layer.name for layer in trace.layers].index("readout")
     hidden = [layer.name for layer in trace.layers].index("hidden")
     grows = sum(
         term.energy_pj[[readout, hidden]].sum() for term in energy.terms if not set(term.price.counts) & set(fixed)
     )
+    for row in found["rows"]:
+        factor = row["crossover_rate"] / found["rate"]
+        assert energy.dynamic_pj + (factor - 1) * grows == pytest.approx(2 * row["dense_pj"])
+
+
+def test_the_rate_is_of_the_events_that_were_sent():
+    program = by_hand.program(readout_code="delta")
+    trace = Engine(program).run(Given(by_hand.INPUTS), n_steps=3).trace
+    assert compared(program=program, trace=trace)[1]["rate"] == pytest.approx(4 / 12)
+
+
+def test_biases_that_neurons_hold_do_not_grow_with_the_rate():
+    program = quantize(PROGRAM, bits=8, input_bits=6).program
+    trace = Engine(program).run(Given(np.ones((3, 2, 2))), n_steps=3).trace
+    energy = priced(trace, load_profile("cmos45-memory"), program).executed
+    held = next(term for term in energy.terms if term.price.term == "neuron_bias")
+    assert held.count.sum() > 0
+    found = comparison(program, trace, energy, Candidate.untrained(dense_work(program), n_steps=3), accuracy=None)
+    of_events = ("ac", "mac", "weight_read", "sum_read_write", "event_address", "event_value")
+    after = [row for row, layer in enumerate(trace.layers) if layer.name in ("hidden", "readout")]
+    grows = sum(term.energy_pj[after].sum() for term in energy.terms if term.price.term in of_events)
     for row in found["rows"]:
         factor = row["crossover_rate"] / found["rate"]
         assert energy.dynamic_pj + (factor - 1) * grows == pytest.approx(2 * row["dense_pj"])
@@ -152,7 +194,19 @@ def test_the_work_of_layers_is_what_training_would_count():
     found = dense_work(PROGRAM)
     assert (found.macs, found.weights, found.inputs, found.outputs) == (6, 6, 4, 3)
     assert candidate.dense.macs == found.macs
+    assert found.biases == 1  # the other bias is 0
+    assert dense_work(quantize(PROGRAM, bits=8, input_bits=6).program).biases == 1  # its neuron holds it
+    scaled = [PROGRAM.input, Scale(name="scale", factor=np.ones(2)), by_hand.HIDDEN, Output(name="out")]
+    program = build(scaled, [Edge(a.name, b.name) for a, b in pairwise(scaled)], dt_s=1e-3, n_steps=2)
+    assert dense_work(program) == Work(macs=2, weights=2, inputs=2, outputs=2, biases=0)
 
 
 def test_what_the_input_reaches_before_neurons():
     assert fed_by_input(PROGRAM) == {"input", "fc"}
+
+
+def test_a_map_that_the_input_and_neurons_feed_is_fed_by_the_input():
+    around = Edge("hidden", "fc", code="spike", delay=1)
+    edges = [*by_hand.program(fc_code="spike").edges, around]
+    program = build(PROGRAM.nodes, edges, dt_s=1e-3, n_steps=2)
+    assert fed_by_input(program) == {"input", "fc"}

@@ -1,5 +1,7 @@
 """Dense machines: energies by hand, and what training measured of the networks that they execute."""
 
+from dataclasses import replace
+
 import pytest
 
 from tdd_deploy.simulator.hardware.dense import DATAFLOWS, Candidate, Machine, Work, matched_bits
@@ -41,6 +43,19 @@ def test_the_energy_is_arithmetic_and_what_a_dataflow_moves(dataflow, weight_bit
     assert energy.low_pj <= energy.value_pj < energy.high_pj
 
 
+def test_the_bounds_have_arithmetic_of_8_and_32_bits_and_the_smallest_and_the_largest_memory():
+    energy = machine("register-sums", 8, 8).energy(WORK, Process(load_profile("cmos45-memory")))
+    bits = (100 * 16 + 10 * 8) / 64
+    assert energy.low_pj == pytest.approx(100 * 0.2 + 120 * 0.03 + bits * 10)
+    assert energy.high_pj == pytest.approx(100 * 3.1 + 120 * 0.1 + bits * 100)
+
+
+def test_with_full_reuse_nothing_is_read_more_often_than_it_is_multiplied():
+    few = replace(WORK, macs=5)
+    energy = machine("full-reuse", 8, 4).energy(few, Process(load_profile("cmos28-truenorth-memory")))
+    assert energy.value_pj == pytest.approx((5 * 8 + 5 * 4 + 10 * 4) * 0.047)
+
+
 def test_where_memory_has_no_figure_the_dataflow_changes_nothing():
     process = Process(load_profile("cmos45-horowitz"))
     for dataflow in DATAFLOWS:
@@ -63,6 +78,15 @@ def test_a_trained_network_is_a_candidate_in_every_pair_of_widths_of_the_split()
     assert found[0].dense == Work(macs=6, weights=6, inputs=4, outputs=3, biases=3)
     assert found[0].effective == Work(macs=4, weights=6, inputs=4, outputs=3, biases=3)
     assert (found[0].baseline, found[0].sparsity) == (0, 0)
+
+
+def test_a_pruned_network_reads_its_nonzero_weights_and_a_bias_is_added_to_every_output_of_its_channel():
+    fc, readout = by_hand.ANN_BASELINE["layers"]
+    layers = [{**fc, "nonzero_weights": 1, "outputs": 8}, {**readout, "nonzero_weights": 2, "biases": 0}]
+    (pruned, *_) = Candidate.trained([by_hand.ANN_BASELINE | {"layers": layers}], "test")
+    assert pruned.sparsity == pytest.approx(0.5)
+    assert (pruned.dense.weights, pruned.effective.weights) == (6, 3)
+    assert pruned.dense.biases == pruned.effective.biases == 8
 
 
 def test_a_machine_that_skips_zeros_has_the_effective_work():

@@ -130,6 +130,12 @@ def test_lemaires_model_of_a_convolution():
     assert CONV["Lemaire 2022"].dense_pj == pytest.approx(dense)
 
 
+def test_lemaires_model_of_a_grey_value_into_neurons_without_a_leak():
+    # One value of 16 needs a sixteenth of the 72 MACs, and no neuron multiplies.
+    spiking = 3.2 * 72 / 16 + 0.1 * 8 + 0.1 * 18 + 3.2 * 2 + 2 * (18 + 8) * access(8) + 18 * access(18) + access(1000)
+    assert found(conv(), ONE_SPIKE / 2)["Lemaire 2022"].spiking_pj == pytest.approx(spiking)
+
+
 def test_spikingjellys_reading_of_lemaire():
     spiking = 0.1 * (8 + 18) + 3.2 * 2 + sram(1000) + 18 * sram(18) + 2 * (18 + 8) * sram(8)
     assert CONV["SpikingJelly Lemaire"].spiking_pj == pytest.approx(spiking)

@@ -5,6 +5,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from tdd_deploy.neurons import SigmaDelta
 from tdd_deploy.program import Dense, Edge, Flatten, Input, NeuronLayer, Output, build, with_code
 from tdd_deploy.program.quantization.quantize import quantize
 from tdd_deploy.simulator.engine.engine import Engine
@@ -34,6 +35,7 @@ def test_published_widths_cost_what_is_published():
     assert MEMORY.multiply(32, 32).value_pj == 3.1
     assert MEMORY.add(32, is_float=True).value_pj == 0.9
     assert MEMORY.multiply(16, 16, is_float=True).value_pj == 1.1
+    assert MEMORY.multiply(32, 16, is_float=True).value_pj == MEMORY.multiply(16, 32, is_float=True).value_pj == 3.7
     assert (JOUPPI.add(8).value_pj, JOUPPI.multiply(32, 32, is_float=True).value_pj) == (0.007, 1.31)
 
 
@@ -65,6 +67,39 @@ def test_an_access_costs_in_proportion_to_its_bits_in_the_smallest_memory_at_mos
     assert "cache_8kB" in found.source
     assert "cache_1MB" in found.range_source
     assert Process(load_profile("cmos28-truenorth-memory")).access(8).value_pj == pytest.approx(0.376)
+
+
+def test_a_memory_of_several_figures_gives_bounds_and_its_highest_figure_is_used():
+    dear, near, far = (
+        replace(MEMORY.profile.memories[0], name=name, bits=bits, kilobytes=kilobytes, low_pj=low, high_pj=high)
+        for name, bits, kilobytes, low, high in (("dear", 4, 8, 6, 6), ("near", 8, 8, 8, 16), ("far", 8, 64, 20, 24))
+    )
+    found = Process(replace(MEMORY.profile, memories=(dear, near, far))).access(16)
+    # "dear" is as small as "near", and costs more per bit
+    assert (found.low_pj, found.value_pj, found.high_pj) == (16, 32, 48)
+    assert "near" in found.source
+    assert "far" in found.range_source
+    assert Process(replace(MEMORY.profile, memories=(dear,))).access(16).range_source == ""
+
+
+def test_a_published_access_is_derived_only_when_it_is_taken_twice():
+    found = Process(load_profile("cmos28-truenorth-memory")).access(1)
+    assert [found.times(n).confidence for n in (1, 2)] == ["measured", "derived"]
+    assert Process(load_profile("cmos28-truenorth-memory")).access(8).confidence == "derived"
+
+
+def test_a_price_is_what_its_parts_are_or_else_derived():
+    narrow = replace(INTEGERS, sum_bits=8)
+    prices = {price.term: price for price in prices_of(JOUPPI.profile, narrow)}
+    assert (prices["ac"].confidence, prices["ac"].read) == ("unknown", "quoted")
+    assert (prices["bias"].confidence, prices["bias"].read) == ("derived", "quoted1")  # of its memory
+
+
+def test_without_multiplications_only_terms_without_them_have_prices():
+    adds = tuple(each for each in MEMORY.profile.operations if each.name.endswith("add"))
+    profile = replace(MEMORY.profile, operations=adds, memories=())
+    terms = {price.term for price in prices_of(profile, INTEGERS)}
+    assert terms == {"ac", "bias", "neuron_bias", "readout", "exit_comparison"}
 
 
 def test_what_is_not_published_has_no_figure():
@@ -110,6 +145,14 @@ def test_the_widths_of_a_program_of_floats():
     assert numbers == Numbers(is_float=True, weight_bits=32, sum_bits=32, address_bits=2, value_bits=32)
 
 
+def one_neuron():
+    """input (1) -> fc -> neuron (1) -> out, in spike code."""
+    neuron = replace(by_hand.HIDDEN, name="neuron", shape=(1,))
+    nodes = [Input(name="input", shape=(1,)), Dense(name="fc", weight=np.ones((1, 1))), neuron, Output(name="out")]
+    edges = [Edge(a.name, b.name, code="spike") for a, b in pairwise(nodes)]
+    return build(nodes, edges, dt_s=1e-3, n_steps=2)
+
+
 def network(*, width):
     """input (1, 1, width) -> flatten -> fc -> neurons (5) -> readout -> flatten -> out (3)."""
     neuron = by_hand.HIDDEN.neuron
@@ -133,6 +176,10 @@ def test_an_address_counts_the_values_of_the_largest_layer(width, address_bits):
     assert Numbers.of(signed).address_bits == address_bits + 1  # delta events have a sign
 
 
+def test_an_address_has_a_bit_at_least():
+    assert Numbers.of(one_neuron()).address_bits == 1
+
+
 def test_the_widths_of_a_program_of_integers():
     floats = network(width=9)
     program = quantize(floats, bits=4, input_bits=6).program
@@ -150,6 +197,27 @@ def test_events_of_an_input_that_is_multiplied_carry_values(value, events):
     assert derived[GRADED_EVENTS].sum() == events  # sent once, in delta code
 
 
+def test_an_input_that_is_multiplied_in_plain_spikes_alone_carries_values_too():
+    program = network(width=9)
+    inputs = np.full((2, 1, 1, 1, 9), [1.0]) + np.arange(2.0).reshape(2, 1, 1, 1, 1)  # 1, then 2: changes of 1
+    trace = Engine(program).run(Given(inputs), n_steps=2).trace
+    assert trace.executed.total("macs") == 0
+    derived = Execution.of(program, trace, trace.executed, numbers=INTEGERS).derived
+    assert derived[GRADED_EVENTS].sum() == 18
+
+
+def test_events_of_graded_neurons_carry_values_in_the_code_that_is_priced():
+    graded = NeuronLayer(name="neurons", shape=(5,), neuron=SigmaDelta(delta_threshold=np.array(0.0)))
+    floats = network(width=9)
+    nodes = [graded if node.name == "neurons" else node for node in floats.nodes]
+    program = build(nodes, floats.edges, dt_s=1e-3, n_steps=2)
+    trace = Engine(program).run(Given(np.ones((2, 1, 1, 1, 9))), n_steps=2).trace
+    row = [layer.name for layer in trace.layers].index("neurons")
+    for counts, events in ((trace.executed, 5), (trace.spike_code, 10)):  # the same value in both steps
+        derived = Execution.of(program, trace, counts, numbers=INTEGERS).derived
+        assert derived[GRADED_EVENTS][row].sum() == derived[GRADED_EVENTS].sum() == events
+
+
 def test_biases_that_neurons_hold_are_counted_in_every_step():
     floats = network(width=9)
     nodes = [replace(n, bias=np.array([1.0, 0, 2, 3, 0])) if n.name == "fc" else n for n in floats.nodes]
@@ -160,6 +228,9 @@ def test_biases_that_neurons_hold_are_counted_in_every_step():
     row = [layer.name for layer in trace.layers].index("neurons")
     assert derived[NEURON_BIASES][row].tolist() == [12, 12]  # three of five neurons, four samples
     assert derived[NEURON_BIASES].sum() == 24
+    ended = replace(trace, n_running=np.array([4, 1]))
+    derived = Execution.of(program, ended, trace.executed, numbers=INTEGERS).derived
+    assert derived[NEURON_BIASES][row].tolist() == [12, 3]
     trace = Engine(floats).run(Given(np.ones((2, 4, 1, 1, 9), np.float32)), n_steps=2).trace
     assert NEURON_BIASES not in Execution.of(floats, trace, trace.executed, numbers=INTEGERS).derived
 
@@ -172,3 +243,6 @@ def test_readout_is_counted_at_the_last_layer_with_synapses():
     assert derived[READOUT][row].tolist() == [12, 12]  # three values, four samples
     assert derived[READOUT].sum() == derived[EXIT_COMPARISON].sum() == 24
     assert EXIT_COMPARISON not in Execution.of(program, trace, trace.executed, numbers=INTEGERS).derived
+    ended = replace(trace, n_running=np.array([4, 1]))
+    derived = Execution.of(program, ended, trace.executed, numbers=INTEGERS, exits_early=True).derived
+    assert derived[READOUT][row].tolist() == derived[EXIT_COMPARISON][row].tolist() == [12, 3]

@@ -7,6 +7,7 @@ import pytest
 from tdd_deploy.neurons import Threshold
 from tdd_deploy.program import Conv, Dense, Edge, Input, NeuronLayer, Output, Scale, build
 from tdd_deploy.simulator.engine.engine import Engine
+from tdd_deploy.simulator.hardware import placement
 from tdd_deploy.simulator.hardware.profiles import load_profile
 from tdd_deploy.simulator.hardware.timing import run_time, serial_time
 from tests import by_hand
@@ -130,6 +131,32 @@ def test_a_sum_that_a_core_needs_twice_is_made_once():
         placement = by_hand.place(program, by_hand.with_limit("neurons", 1), weight_bits=8)
         trace = Engine(program, routes=placement.routes).run(Given(np.ones((1, 1, 3))), n_steps=1).trace
         assert trace.core_synops.executed.tolist() == [[6 + 2 + 1], [6 + 2 + 1]]
+
+
+def test_masks_of_one_core_at_a_time_give_the_same_operations(monkeypatch):
+    monkeypatch.setattr(placement, "STAGED", 1)
+    four = by_hand.place(ROW, by_hand.with_limit("neurons", 2), weight_bits=8)
+    trace = Engine(ROW, routes=four.routes).run(Given(LEFT), n_steps=1).trace
+    assert trace.core_synops.executed.tolist() == [[2], [2], [0], [0]]
+
+
+def test_other_counts_of_all_maps_before_a_layer_are_divided_evenly():
+    nodes = [
+        Input(name="input", shape=(3,)),
+        Dense(name="first", weight=np.ones((1, 3))),
+        Dense(name="second", weight=np.ones((2, 1))),
+        NeuronLayer(name="n", shape=(2,), neuron=Threshold(v_threshold=np.array(0.0))),
+        Output(name="out"),
+    ]
+    program = build(nodes, [Edge(a.name, b.name) for a, b in pairwise(nodes)], dt_s=1e-3, n_steps=1)
+    two = by_hand.place(program, by_hand.with_limit("neurons", 1), weight_bits=8)
+    trace = Engine(program, routes=two.routes).run(Given(np.ones((1, 1, 3))), n_steps=1).trace
+    assert (trace.executed.total("acs"), trace.executed.total("macs")) == (3, 2)  # the second adds a sum of 3
+    counted = (trace.executed, trace.layers, trace.n_running, trace.core_synops.executed)
+    (latency,) = (each for each in DAVIES.latencies if each.term == "synop")
+    profile = replace(DAVIES, latencies=(replace(latency, counts=("acs", "macs"), low_ns=2.0, high_ns=4.0),))
+    seconds = run_time(program, *counted, profile=profile, placement=two)
+    assert (seconds.low, seconds.high) == pytest.approx((5 * 2e-9 / 2, 5 * 4e-9 / 2))
 
 
 def test_taps_that_only_make_a_padding_even_are_on_no_core():
