@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -16,7 +17,7 @@ from tdd_deploy.program.rounding import PIXELS, SPIKES, rounding_receivers_of
 from tdd_deploy.simulator.arithmetic import NumberArray
 from tdd_deploy.simulator.counts import FIELDS, Counts, Trace
 from tdd_deploy.simulator.hardware.baseline import comparison, dense_work
-from tdd_deploy.simulator.hardware.dense import Candidate
+from tdd_deploy.simulator.hardware.dense import Candidate, Work
 from tdd_deploy.simulator.hardware.energy import UNPLACED, Energy, Seconds, price_counts
 from tdd_deploy.simulator.hardware.estimators import Estimate, estimates
 from tdd_deploy.simulator.hardware.execution import Execution, fed_by_input
@@ -148,7 +149,7 @@ class Simulation:
             "energies": [self._short_json(priced) for priced in self.energies],
             "models": [{"profile": name, "dynamic_pj": pj} for name, pj in self.models.items()],
             "estimators": [{**asdict(estimate), "ratio": estimate.ratio} for estimate in self.estimates],
-            "dense_work": asdict(dense_work(self.program)),
+            "dense_work": asdict(self._dense_work),
             "baselines": list(self.baselines),
         }
 
@@ -215,19 +216,25 @@ class Simulation:
             **codes,
             "points": [vars(point) for point in profile.points],
             "comparison": comparison(
-                self.program, self.trace, priced.executed, self._candidates(), accuracy=self.accuracy
+                self.program, self.trace, priced.executed, self._candidates, accuracy=self.accuracy
             ),
         }
 
+    @cached_property
+    def _dense_work(self) -> Work:
+        """The work of its layers in a dense execution; to count it, every map is laid out."""
+        return dense_work(self.program)
+
+    @cached_property
     def _candidates(self) -> tuple[Candidate, ...]:
-        """Return the dense networks to compare with: trained ones, or else the same layers without a training.
+        """The dense networks to compare with: trained ones, or else the same layers without a training.
 
         A network with delayed edges has none without a training: executed once, it would remember nothing.
         """
         trained = Candidate.trained(self.baselines, self.data["split"])
         if not trained and any(edge.delay for edge in self.program.edges):
             return ()
-        return trained or Candidate.untrained(dense_work(self.program), len(self.trace.n_running))
+        return trained or Candidate.untrained(self._dense_work, len(self.trace.n_running))
 
     def _rounding(self) -> tuple[str, ...]:
         """Find layers whose currents can round, for the inputs of this run."""
@@ -319,8 +326,8 @@ def priced(
         elif placement is not None:
             core_synops = None if trace.core_synops is None else getattr(trace.core_synops, code)
             rows = trace.layers, trace.n_running, core_synops
-            hardware: dict[str, Any] = {"profile": profile, "placement": placement, "clock_mhz": clock_mhz}
-            seconds, basis = run_time(program, counts, *rows, **hardware), BASIS
+            seconds = run_time(program, counts, *rows, profile=profile, placement=placement, clock_mhz=clock_mhz)
+            basis = BASIS
         elif profile.chip is None:
             seconds = serial_time(counts, trace.n_running, profile=profile, clock_mhz=clock_mhz)
             basis = SERIAL_BASIS
