@@ -43,15 +43,14 @@ class Train(TypedDict, total=False):
     bins: int | None
     bin_value: vocabulary.BinValue | None
     downsample: int | None
-    network: vocabulary.Network
-    method: vocabulary.Method
-    loss: vocabulary.Loss
-    strategy: vocabulary.Strategy
-    steps: int
+    neuron: vocabulary.NeuronKind
+    reset: vocabulary.Reset
+    reset_to: Sequence[float]
+    beta: float
+    threshold: float
+    learn: Sequence[vocabulary.Learnable]
     epochs: int
-    seed: int
     batch: int
-    train_samples: int | None
     optimizer: vocabulary.Optimizer
     momentum: float | None
     learning_rate: float
@@ -59,20 +58,21 @@ class Train(TypedDict, total=False):
     schedule: vocabulary.Schedule
     warmup: float
     clip: float | None
+    ema: float | None
+    patience: int | None
+    network: vocabulary.Network
+    method: vocabulary.Method
+    loss: vocabulary.Loss
+    strategy: vocabulary.Strategy
+    steps: int
+    seed: int
+    train_samples: int | None
     label_smoothing: float
     augment: vocabulary.Augmentation | None
     mixup: float | None
     cutmix: float | None
-    ema: float | None
-    patience: int | None
     amp: bool
     fisher: int
-    neuron: vocabulary.NeuronKind
-    reset: vocabulary.Reset
-    reset_to: Sequence[float]
-    beta: float
-    threshold: float
-    learn: Sequence[vocabulary.Learnable]
     norm: vocabulary.Norm
     encoder: vocabulary.Encoder
     qat: int | None

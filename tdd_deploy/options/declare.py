@@ -7,6 +7,7 @@ worker. A class declares which values of its fields exclude each other: ``Option
 """
 
 import math
+import struct
 from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cache
@@ -195,6 +196,14 @@ def _without_array(value: object) -> object:
         return value
     plain: object = value.tolist()
     return plain
+
+
+def in_float32(value: float) -> float:
+    """Round a number to float32; one that is too large becomes infinite."""
+    try:
+        return float(struct.unpack("f", struct.pack("f", value))[0])
+    except OverflowError:
+        return math.copysign(math.inf, value)
 
 
 def shortest(number: float) -> str:

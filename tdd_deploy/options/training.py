@@ -1,7 +1,5 @@
 """The options of a training run."""
 
-import math
-import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Self, TypeVar
@@ -9,8 +7,10 @@ from typing import Any, Self, TypeVar
 from tdd_deploy.errors import Violation, any_of
 
 from .dataset import HEADING, NAMES, OF_EVENTS, StoredData
-from .declare import Options, Range, option, shortest
+from .declare import Options, Range, option
 from .encoding import MOST_STEPS
+from .neurons import NEURONS, TrainedNeurons
+from .optimization import ABOVE_0, FRACTION, LEARNING, OPTIMIZER_DEFAULTS, Optimization
 from .quantization import WEIGHT_BITS
 from .vocabulary import (
     ANN,
@@ -21,15 +21,10 @@ from .vocabulary import (
     DdlaReading,
     Device,
     Encoder,
-    Learnable,
     Loss,
     Method,
     Network,
-    NeuronKind,
     Norm,
-    Optimizer,
-    Reset,
-    Schedule,
     Score,
     Strategy,
     Transmission,
@@ -55,13 +50,9 @@ STRATEGY_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "sltt-k": {"sltt_steps": 2},
     "stdl": {"local_parts": 2},
 }
-OPTIMIZER_DEFAULTS: Mapping[str, Mapping[str, Any]] = {"adamw": {}, "adam": {}, "sgd": {"momentum": 0.9}}
 WITHOUT_NEURONS = ("neuron", "reset", "reset_to", "beta", "threshold", "learn", "norm")
 WITHOUT_TIME = ("encoder", "strategy", "fisher")
-ABOVE_0 = Range(0, above=True, below=True)
-FRACTION = Range(0, 1, below=True)
-NETWORK, NEURONS, METHOD = "The network", "The neurons", "The objective"
-LEARNING, PLACE = "How it learns", "Where it learns"
+NETWORK, METHOD, PLACE = "The network", "The objective", "Where it learns"
 HEADINGS = (HEADING, NETWORK, NEURONS, METHOD, LEARNING, PLACE)  # in the order of the help
 
 
@@ -84,7 +75,7 @@ class Place(Options):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainOptions(Options):
+class TrainOptions(Optimization, TrainedNeurons):
     """Every option that affects the result of a training run, except the data.
 
     ``checked`` fills in the defaults of the method, the strategy and the optimizer.
@@ -110,17 +101,10 @@ class TrainOptions(Options):
         help="Execute this number of time steps per sample. Default: 6; of an ANN 1, of camera events all.",
         heading=NETWORK,
     )
-    epochs: int = option(25, within=Range(1), help="Train for this number of epochs.", heading=LEARNING)
     seed: int = option(
         0,
         within=Range(0, 2**63 - 1),
         help="Draw first weights, batches, changes of images and spikes with this seed.",
-        heading=LEARNING,
-    )
-    batch: int = option(
-        64,
-        within=Range(2, why="as batch norm needs"),
-        help="Learn from this number of samples per gradient step, of all processes.",
         heading=LEARNING,
     )
     train_samples: int | None = option(
@@ -129,29 +113,6 @@ class TrainOptions(Options):
         within=Range(1),
         help="Learn from the first N training samples. Default: all.",
         heading=HEADING,
-    )
-    optimizer: Optimizer = option("adamw", help="Learn with this optimizer.", heading=LEARNING)
-    momentum: float | None = option(
-        None, within=FRACTION, help="sgd: use this momentum. Default: 0.9.", heading=LEARNING
-    )
-    learning_rate: float = option(
-        2e-3, help="Learn at this rate, at its highest. sgd needs more, such as 0.1.", heading=LEARNING
-    )
-    weight_decay: float = option(
-        1e-2, help="Decay weights by this factor. sgd needs less, such as 0.0005.", heading=LEARNING
-    )
-    schedule: Schedule = option(
-        "cosine", help="Let the learning rate fall to 0 along a cosine, or stay constant.", heading=LEARNING
-    )
-    warmup: float = option(
-        0.0, metavar="EPOCHS", help="Let the learning rate grow for this number of epochs.", heading=LEARNING
-    )
-    clip: float | None = option(
-        None,
-        metavar="NORM",
-        within=ABOVE_0,
-        help="Scale gradients down to this norm, all together. Default: none.",
-        heading=LEARNING,
     )
     label_smoothing: float = option(
         0.0, within=FRACTION, help="Spread this fraction of a label over all classes.", heading=METHOD
@@ -173,20 +134,6 @@ class TrainOptions(Options):
         help="Paste boxes of other images; with `mixup`, each batch has one of the two. Default: none.",
         heading=HEADING,
     )
-    ema: float | None = option(
-        None,
-        metavar="DECAY",
-        within=Range(0, 1, above=True, below=True),
-        help="Deploy a moving average of the network, such as 0.999 per batch. Default: none.",
-        heading=LEARNING,
-    )
-    patience: int | None = option(
-        None,
-        metavar="EPOCHS",
-        within=Range(1),
-        help="Stop after this number of epochs without a higher accuracy, and keep the best. Default: never.",
-        heading=LEARNING,
-    )
     amp: bool = option(False, help="Compute connections in bfloat16; neurons stay in float32.", heading=PLACE)
     fisher: int = option(
         0,
@@ -194,25 +141,6 @@ class TrainOptions(Options):
         within=Range(0),
         help="Record the Fisher information of N samples per step, for analyze. Default: none.",
         heading=LEARNING,
-    )
-    neuron: NeuronKind = option("lif", help="Use leaky neurons (lif), or neurons without a leak (if).", heading=NEURONS)
-    reset: Reset = option("hard", help="Reset to a level (hard), or subtract the threshold (soft).", heading=NEURONS)
-    # At 1 a neuron that is driven stays on.
-    reset_to: tuple[float, ...] = option(
-        (0.0,),
-        within=Range(0, 1),
-        help="Set the level of a hard reset, in thresholds, per layer; the last one holds for all further layers.",
-        heading=NEURONS,
-    )
-    beta: float = option(
-        0.5,
-        within=Range(0, 1, below=True, why="as `neuron=if` keeps all"),
-        help="Keep this fraction of the potential per step.",
-        heading=NEURONS,
-    )
-    threshold: float = option(1.0, help="Fire above this potential.", heading=NEURONS)
-    learn: tuple[Learnable, ...] = option(
-        (), help="Learn these too, per layer: beta, threshold or beta,threshold. Default: neither.", heading=NEURONS
     )
     norm: Norm = option(
         "batch",
@@ -290,7 +218,6 @@ class TrainOptions(Options):
     def conflicts(self) -> Iterator[Violation]:
         """Yield which choices exclude each other, and why."""
         yield from super().conflicts()
-        yield from _numbers(self)
         yield from _belonging_to_others(self)
         yield from _incompatible(_with_defaults(self))
         if self.qat is not None:
@@ -333,28 +260,6 @@ def _with_defaults(options: Chosen) -> Chosen:
     return replace(options, **defaults)
 
 
-def _numbers(options: TrainOptions) -> Iterator[Violation]:
-    """Yield numbers out of a range that depends on other options, or on float32."""
-    if not 0 < _in_float32(options.learning_rate) < math.inf:
-        yield Violation("`learning_rate`", shortest(options.learning_rate), "above 0, in float32")
-    if not 0 <= _in_float32(options.weight_decay) < math.inf:
-        yield Violation("`weight_decay`", shortest(options.weight_decay), "0 or more, in float32")
-    if not 0 < _in_float32(options.threshold) < math.inf:
-        yield Violation("`threshold`", shortest(options.threshold), "above 0, in float32")
-    if not 0 <= options.warmup < max(1, options.epochs):
-        allowed = f"at least 0 and below the {options.epochs} epochs of the run"
-        yield Violation("`warmup`", shortest(options.warmup), allowed)
-    if options.beta == 0 and "beta" in options.learn:
-        yield Violation("`learn=beta`", "cannot be combined with `beta=0`", remedy="Use a `beta` above 0.")
-
-
-def _in_float32(value: float) -> float:
-    try:
-        return float(struct.unpack("f", struct.pack("f", value))[0])
-    except OverflowError:
-        return math.copysign(math.inf, value)
-
-
 def _belonging_to_others(options: TrainOptions) -> Iterator[Violation]:
     """Yield options that belong to another method, strategy or optimizer than the chosen one."""
     for chooser, chosen, table in _choosers(options):
@@ -380,17 +285,9 @@ def _incompatible(options: TrainOptions) -> Iterator[Violation]:
     if options.strategy == "sltt-k" and options.score in ("gsc", "jac", "grad"):
         found = "cannot be combined with `strategy=sltt-k`, which leaves out the step before that the score needs"
         yield Violation(f"`score={options.score}`", found, remedy="Use `score=random` or `strategy=sltt`.")
-    if options.reset == "soft" and any(options.reset_to):
-        yield Violation(
-            "`reset_to`", "cannot be combined with `reset=soft`, which subtracts", remedy="Use `reset=hard`."
-        )
     if options.reset == "soft" and options.norm == "mpbn":
         found = "cannot be combined with `reset=soft`, which subtracts in the unit before the norm"
         yield Violation("`norm=mpbn`", found, remedy="Use `norm=batch` or `reset=hard`.")
-    if options.neuron == "if" and "beta" in options.learn:
-        yield Violation(
-            "`learn=beta`", "cannot be combined with `neuron=if`, which has no leak", remedy="Use `neuron=lif`."
-        )
 
 
 def _incompatible_with_ann(options: TrainOptions) -> Iterator[Violation]:

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from tdd_deploy.neurons import IF, LIF
-from tdd_deploy.options.training import METHOD_DEFAULTS, OPTIMIZER_DEFAULTS, STRATEGY_DEFAULTS, TrainOptions
+from tdd_deploy.options.optimization import OPTIMIZER_DEFAULTS
+from tdd_deploy.options.training import METHOD_DEFAULTS, STRATEGY_DEFAULTS, TrainOptions
 from tdd_deploy.options.vocabulary import GATED, METHODS, NETWORKS, DdlaReading, Optimizer, Score, Strategy
 from tdd_deploy.training.ann import ReluNetwork
 from tdd_deploy.training.build import make_network, make_objective, make_penalty, make_strategy, neurons_of
