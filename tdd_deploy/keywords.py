@@ -138,7 +138,7 @@ class Simulate(TypedDict, total=False):
     threads: int | None
     workers: int | None
     scheduler: str | None
-    early_exit: float | None
+    early_exit: float | vocabulary.Tuned | None
     record: str | PathLike[str] | None
     record_potentials: bool
 
