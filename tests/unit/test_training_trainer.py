@@ -35,6 +35,7 @@ KINDS = {
     "tet": {"method": "tet"},
     "ddla by gsc": {"method": "tdd-ddla", "score": "gsc"},
     "ddla by jac, reading D": {"method": "tdd-ddla", "score": "jac", "reading": "D"},
+    "ddla step by step": {"method": "tdd-ddla", "score_from": "step", "keep_of": "fired"},
     "ddla by chance": {"method": "tdd-ddla", "score": "random"},
     "l1-delta on poisson": {"method": "l1-delta", "encoder": "poisson"},
     "ddla for integers": {"method": "tdd-ddla", "qat": 4},
@@ -148,7 +149,11 @@ def test_training_leaves_every_global_generator_as_it_was(tmp_path):
 @pytest.mark.parametrize(
     "like_tet",
     [
-        *({"score": score, "reading": reading, "keep": 1.0} for score in get_args(Score) for reading in ("F", "D")),
+        *(
+            {"score": score, "reading": reading, "keep": 1.0, "keep_of": "all"}
+            for score in get_args(Score)
+            for reading in ("F", "D")
+        ),
         *({"score": score, "lambda_": 1.0} for score in get_args(Score)),
         {"reading": "D", "keep": 0.0, "lambda_": 1.0},
         {"method": "l1-spikes", "lambda_": 1.0},
