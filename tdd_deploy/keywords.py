@@ -143,6 +143,29 @@ class Simulate(TypedDict, total=False):
     record_potentials: bool
 
 
+class TuneExit(TypedDict, total=False):
+    """The options of ``tune_exit``; their classes are listed in ``options/functions.py``."""
+
+    data: str | None
+    data_dir: str | PathLike[str] | None
+    input_scale: float | None
+    frames: bool
+    bin_us: int | None
+    bins: int | None
+    bin_value: vocabulary.BinValue | None
+    downsample: int | None
+    split: str | None
+    samples: int | None
+    steps: int | None
+    seed: int
+    encoder: vocabulary.Encoder | None
+    input_threshold: float
+    batch: int
+    lose: float
+    folds: int
+    threads: int | None
+
+
 class Price(TypedDict, total=False):
     """The options of ``price``; their classes are listed in ``options/functions.py``."""
 
