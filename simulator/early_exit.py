@@ -72,25 +72,28 @@ class Decisions:
         is_right: NDArray[np.bool_] = self.is_right[rows, self.steps_at(margin) - 1]
         return self.is_right[:, -1].astype(np.int64) - is_right.astype(np.int64)
 
-    def smallest_margin(self, lose: float) -> float:
-        """Find the margin at which, and above which, accuracy falls by at most ``lose`` percentage points.
+    def safe_margin(self, lose: float) -> float:
+        """Find the smallest margin at which the loss on other samples is expected to be at most ``lose`` points.
 
-        Accuracy does not rise steadily with the margin. A small margin at which losses and gains happen to cancel is
-        not taken: every larger margin has to pass too.
+        A sample is lost at a margin if this or a larger one makes it wrong. Of n + 1 samples drawn alike, each is as
+        likely as any other to be lost at the largest margins. So at most ``allowed_losses`` of n may be lost, to expect
+        no more than a fraction (allowed_losses + 1) / (n + 1) of others. Samples that an early exit makes right do not
+        make up for lost ones. With too few samples for ``lose``, none of them is lost.
+
+        Source: conformal risk control, arXiv:2208.02814, theorem 1.
         """
-        # Above the largest lead so far, a sample executes one step more; that changes whether it is right.
-        beyond = np.maximum.accumulate(self.leads, axis=1)[:, :-1].ravel()
-        gained = np.diff(self.is_right.astype(np.int64), axis=1).ravel()
-        values, place = np.unique(beyond, return_inverse=True)
-        gains = np.zeros(len(values), np.int64)
-        np.add.at(gains, place, gained)
-        # losses[k] holds for margins above values[k - 1] up to values[k]; the last one for margins that nothing reaches
-        losses = np.append(np.cumsum(gains[::-1])[::-1], 0)
-        first = int(np.searchsorted(values, 0, side="right"))  # a margin is above 0
-        failing = np.flatnonzero(losses[first:] > len(self.leads) * lose / 100 + 1e-9)
-        chosen = first + (int(failing[-1]) + 1 if len(failing) else 0)
-        low = float(values[chosen - 1]) if chosen else 0.0
-        if chosen == len(values):
+        so_far = np.maximum.accumulate(self.leads, axis=1)[:, :-1]
+        can_end = np.diff(so_far, axis=1, prepend=0) > 0  # at some margin, in this step
+        is_lost = can_end & ~self.is_right[:, :-1] & self.is_right[:, -1:]
+        largest = np.sort(np.where(is_lost, so_far, 0).max(axis=1))  # margin at which each sample is lost, or 0
+        low = float(largest[-1 - allowed_losses(len(largest), lose)])
+        above = so_far[so_far > low]
+        if not len(above):
             return low * ABOVE_ALL if low > 0 else 1.0
         # in the middle, on no lead itself: a sum in another order may differ in its last bit
-        return max(float((low + values[chosen]) / 2), float(np.nextafter(low, np.inf)))
+        return max(float((low + above.min()) / 2), float(np.nextafter(low, np.inf)))
+
+
+def allowed_losses(n: int, lose: float) -> int:
+    """Return how many of ``n`` samples may be lost, to expect at most ``lose`` percentage points on others."""
+    return min(max(0, int(lose / 100 * (n + 1) + 1e-9) - 1), n - 1)

@@ -81,9 +81,12 @@ class Train(TypedDict, total=False):
     qat: int | None
     sparsity: float | None
     score: vocabulary.Score | None
+    score_from: vocabulary.ScoreFrom | None
     reading: vocabulary.DdlaReading | None
     keep: float | None
+    keep_of: vocabulary.KeepOf | None
     lambda_: float | None
+    convex: bool
     weigh: vocabulary.Weigh | None
     transmit: vocabulary.Transmission | None
     sltt_steps: int | None
@@ -142,7 +145,7 @@ class Simulate(TypedDict, total=False):
     threads: int | None
     workers: int | None
     scheduler: str | None
-    early_exit: float | None
+    early_exit: float | vocabulary.Tuned | None
     record: str | PathLike[str] | None
     record_potentials: bool
 

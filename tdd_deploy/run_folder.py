@@ -31,7 +31,7 @@ _EXIT = Table(
         "samples": POSITIVE,
         "program": TEXT,
         "data": Table({"name": TEXT, "split": TEXT}),
-        "inputs": Table({"n_steps": POSITIVE, "encoder": TEXT, "input_threshold": NUMBER, "input_scale": NUMBER}),
+        "inputs": Table({"steps": POSITIVE, "encoder": TEXT, "input_threshold": NUMBER, "input_scale": NUMBER}),
     }
 )
 _RESULT: dict[str, Shape] = {

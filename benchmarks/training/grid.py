@@ -117,16 +117,18 @@ def measure_exits(run: Path, test: Mapping[str, Any], *, val_samples: int | None
     """
     options = ValidationData(data=test["data"], data_dir=test["data_dir"], samples=val_samples)
     validated = measure(run, Choice(options=options))
-    found = {}
+    found, simulated = {}, {}
     for lose in LOSE:
         tuned = validated.tune(ExitOptions(lose=lose))
-        result = td.simulate(run, early_exit=tuned.margin, **test)
+        if tuned.margin not in simulated:
+            simulated[tuned.margin] = figures(td.simulate(run, early_exit=tuned.margin, **test))
         found[f"{lose:g}"] = {
             "lose": lose,
             "margin": tuned.margin,
-            **figures(result),
+            **simulated[tuned.margin],
             "validation_samples": tuned.n_samples,
             "validation_lost_points": tuned.lost_points,
+            "expected_points": tuned.expected_points,
             "cross_validated": tuned.as_json()["cross_validated"],
         }
     return found

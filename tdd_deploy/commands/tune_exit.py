@@ -1,5 +1,6 @@
 """Find the margin of an early exit on validation samples."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from importlib import metadata
@@ -10,20 +11,20 @@ from typing import Any, Self
 import numpy as np
 
 from tdd_deploy.data import Choice
-from tdd_deploy.errors import BadData, BadFile, Violation
+from tdd_deploy.errors import BadData, BadFile, BadOption, BadOptions, Violation
 from tdd_deploy.files import write_json
 from tdd_deploy.options.early_exit import ExitOptions, ValidationData
-from tdd_deploy.options.encoding import Encoding
+from tdd_deploy.options.encoding import Coding, Encoding
 from tdd_deploy.options.execution import Execution
 from tdd_deploy.program import Program
 from tdd_deploy.run_folder import EXIT_VERSION, RunFolder
 from tdd_deploy.runtime.run import run as execute
 from tdd_deploy.runtime.shards import Progress, check_finite
 from tdd_deploy.simulator.counts import Trace
-from tdd_deploy.simulator.early_exit import Decisions, check_decidable
+from tdd_deploy.simulator.early_exit import Decisions, allowed_losses, check_decidable
 from tdd_deploy.simulator.engine.engine import Engine
 
-from .load import Loaded, load, load_all
+from .load import Loaded, Network, load, load_all, path_of
 
 ADDS_PER_OUTPUT = 2  # of the comparison with the margin in a step, as profiles price it
 
@@ -72,7 +73,7 @@ class CrossValidation:
         lost = np.zeros(n)
         margins = []
         for k in range(min(folds, n)):
-            margins.append(decisions.of_samples(fold != k).smallest_margin(lose))
+            margins.append(decisions.of_samples(fold != k).safe_margin(lose))
             lost[fold == k] = decisions.of_samples(fold == k).lost_at(margins[-1])
         # Of n samples without a loss nobody knows that there is none among many more.
         error = max(float(lost.std()) / n**0.5, 1 / n)
@@ -98,17 +99,28 @@ class TunedExit:
         return 100 * (self.full.accuracy - self.exit.accuracy)
 
     @property
+    def expected_points(self) -> float:
+        """What the loss on other samples is expected to be at most, in percentage points."""
+        return 100 * (allowed_losses(self.n_samples, self.options.lose) + 1) / (self.n_samples + 1)
+
+    @property
     def warnings(self) -> tuple[str, ...]:
         """What the numbers do not show, in words."""
         error, lose = self.cross_validated.standard_error, self.options.lose
         found = []
-        if error > lose:
+        if self.expected_points > lose:
+            needed = f"use {math.ceil(100 / lose - 1):,} or more, or " if lose else ""
             found.append(
-                f"{self.n_samples:,} samples measure a loss to about {error:.2f} points, more than the {lose:g} "
-                "that it may be: on other samples it can be larger. Use more validation samples."
+                f"{self.n_samples:,} samples are too few for a loss of {lose:g} points: the margin makes none of them "
+                f"wrong, and may still lose {self.expected_points:.2f} points on others; {needed}allow a larger loss"
+            )
+        elif error > lose:
+            found.append(
+                f"the loss on samples that did not choose the margin is known to {error:.2f} points only, and "
+                f"{lose:g} were allowed; use more validation samples"
             )
         if self.exit.mean_steps == self.data["n_steps"]:
-            found.append("no sample ends early at this margin: every smaller one loses more.")
+            found.append("no sample ends early at this margin; every smaller one loses more")
         return tuple(found)
 
     def as_json(self) -> dict[str, Any]:
@@ -117,6 +129,7 @@ class TunedExit:
             "schema_version": EXIT_VERSION,
             "margin": self.margin,
             "lost_points": self.lost_points,
+            "expected_points": self.expected_points,
             "cross_validated": asdict(self.cross_validated) | {"margins": list(self.cross_validated.margins)},
             "options": self.options.as_json(),
             "full": asdict(self.full),
@@ -141,7 +154,7 @@ class Measured:
 
     def tune(self, options: ExitOptions) -> TunedExit:
         """Choose the margin, and execute the samples with it."""
-        margin = self.decisions.smallest_margin(options.lose)
+        margin = self.decisions.safe_margin(options.lose)
         loaded = self.loaded
         execution = Execution(batch=options.batch, threads=options.threads, early_exit=margin)
         total = execute(loaded.inputs, loaded.source, loaded.data, execution, n_samples=loaded.n_samples)
@@ -166,7 +179,7 @@ def tune_exit(
     encoding: Encoding = Encoding(),
     progress: Progress = lambda done, total: None,
 ) -> TunedExit:
-    """Find the smallest margin at which accuracy on validation samples falls little; write it into the run folder.
+    """Find the smallest margin that makes few validation samples wrong; write it into the run folder.
 
     Args:
         run: a run folder.
@@ -226,10 +239,47 @@ def measure(
     return Measured(digest=program.digest, loaded=loaded, decisions=Decisions.joined(found), trace=total)
 
 
+def look_up_margin(network: Network, loaded: Loaded, coding: Coding) -> tuple[float, str]:
+    """Read the margin that was found for a run; return it, and how it was found.
+
+    Args:
+        network: the run folder.
+        loaded: what will be executed.
+        coding: how the program of the run was changed.
+
+    Raises:
+        BadOption: the network is no run folder.
+        BadOptions: the outputs are others than those that chose the margin.
+        BadFile: no margin was found, or that of another network.
+    """
+    path = path_of(network)
+    if path is None or not path.is_dir():
+        reason = "can be `tuned` only for a run folder, where tune-exit writes the margin"
+        raise BadOption("early_exit", reason, remedy="Name the folder, or give a number.")
+    folder = RunFolder(path)
+    file, found = folder.exit_json, folder.read_exit()
+    if found["program"] != load(path).digest:
+        remedy = f"find the margin of this one with tdd-deploy tune-exit {path}"
+        raise BadFile(file, "is the margin of another network", remedy)
+    now = {**inputs_of(loaded.description), "output": coding.output, "delta_threshold": coding.delta_threshold}
+    before = {**found["inputs"], "output": "spikes", "delta_threshold": None}
+    changed = [
+        Violation(f"`{name}`", f"is {now[name]}, but the margin in {file} was found with {before[name]}")
+        for name in now
+        if now[name] != before[name]
+    ]
+    if changed:
+        raise BadOptions("`early_exit=tuned`", changed)
+    data, lose = found["data"], found["options"]["lose"]
+    samples = f"{found['samples']:,} samples of {data['name']} ({data['split']})"
+    return found["margin"], f"from {file}, found for a loss of {lose:g} points on {samples}"
+
+
 def inputs_of(description: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a margin depends on besides the network, from the description of inputs."""
-    names = ("n_steps", "encoder", "input_threshold")
-    return {name: description[name] for name in names} | {"input_scale": description["input"]["scale"]}
+    names = {"steps": "n_steps", "encoder": "encoder", "input_threshold": "input_threshold"}
+    found = {name: description[key] for name, key in names.items()}
+    return {**found, "input_scale": description["input"]["scale"]}
 
 
 def _validation(data: Choice) -> Choice:

@@ -36,7 +36,7 @@ class ExitOptions(Batch):
     lose: float = option(
         0.1,
         within=Range(0, 100, below=True),
-        help="Let accuracy on the validation samples fall by at most this, in percentage points.",
+        help="Let accuracy on samples like these fall by at most this, in percentage points, as expected.",
     )
     folds: int = option(
         5,
