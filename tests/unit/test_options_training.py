@@ -75,6 +75,9 @@ def test_every_violation_is_reported_at_once_and_named_once():
         "ema": 1.0,
         "patience": 0,
         "fisher": -1,
+        "val_samples": 0,
+        "steps_schedule": ("0:1",),
+        "size_schedule": ("16",),
     }
     assert violations(**wrong).keys() == wrong.keys()
     assert wrong.keys() | {"method", "amp", "convex"} == {field.name for field in fields(TrainOptions)}
@@ -122,6 +125,7 @@ def test_where_steps_are_run_one_by_one_each_is_scored_by_itself(together, expec
         ("ema", [0.0, 1.0, float("nan")], [0.5, 0.9999]),
         ("patience", [0, -1], [1]),
         ("train_samples", [0, -1], [1]),
+        ("val_samples", [0, -1], [1]),
         ("fisher", [-1], [0, 1, 64]),
         ("keep", [-0.1, 1.0000001, 1.1, float("nan")], [0.0, 1.0]),
         ("lambda_", [0.0, -1.0, 1.1, float("nan")], [0.001, 1.0]),
@@ -237,6 +241,7 @@ def test_options_are_written_by_the_names_that_users_know():
         "patience": None,
         "amp": False,
         "fisher": 64,
+        "val_samples": 100,
     }
     words = {"network": "mlp", "method": "tdd-ddla", "neuron": "if", "reset": "soft", "encoder": "poisson"}
     words |= {"loss": "rmp", "strategy": "bptt", "norm": "batch", "weigh": "synops", "transmit": "all"}
@@ -244,7 +249,8 @@ def test_options_are_written_by_the_names_that_users_know():
     words |= {"score_from": "step", "keep_of": "fired"}
     more = {"beta": 0.125, "threshold": 2.0, "score": "jac", "reading": "D", "convex": True}
     options = TrainOptions(**numbers, **words, **more, learn=("threshold",), reset_to=(0.0,), lambda_=0.5).checked()
-    assert options.as_json() == {**numbers, **words, **more, "learn": ["threshold"], "reset_to": [0.0], "lambda": 0.5}
+    lists = {"learn": ["threshold"], "reset_to": [0.0], "steps_schedule": [], "size_schedule": []}
+    assert options.as_json() == {**numbers, **words, **more, **lists, "lambda": 0.5}
     assert TrainOptions(**TrainOptions.from_json(options.as_json())) == options
 
 
@@ -375,6 +381,7 @@ WITHOUT_TIME = "cannot be combined with method=ann, which has no time steps. Cho
         ("encoder", "poisson", f"encoder {WITHOUT_TIME}"),
         ("strategy", "sltt", f"strategy {WITHOUT_TIME}"),
         ("fisher", 16, f"fisher {WITHOUT_TIME}"),
+        ("steps_schedule", ("1:25",), f"steps_schedule {WITHOUT_TIME}"),
         ("loss", "rmp", "loss=rmp cannot be combined with method=ann, which has no potentials. Use loss=tet or "),
         ("qat", 8, "qat cannot be combined with method=ann, which is measured in 16 to 2 bits after every training."),
         ("network", "sdt-2-64", "network=sdt-2-64 cannot be combined with method=ann, since its gates take spikes"),

@@ -45,6 +45,15 @@ KINDS = {
     "its ANN baseline": {"network": "conv-small", "method": "ann", "steps": 1},
     "its ANN baseline, averaged": {"method": "ann", "steps": 1, "mixup": 0.2, "ema": 0.8, "patience": 3},
     "its ANN baseline, pruned": {"network": "conv-small", "method": "ann", "steps": 1, "sparsity": 0.8, "ema": 0.8},
+    "more and more steps": {"method": "l1-spikes", "steps_schedule": ("1:1", "2:1", "3:2")},
+    "more steps for integers": {"method": "l1-delta", "steps_schedule": ("1:2", "3:2"), "qat": 4, "fisher": 4},
+    "larger and larger images": {
+        "network": "resnet19-small", "method": "l1-onset", "steps": 2, "size_schedule": ("2:2", "4:2"), "ema": 0.8,
+        "steps_schedule": ("1:1", "2:3"), "augment": "crop-flip",
+    },
+    "its ANN baseline, from small images": {
+        "network": "resnet19-small", "method": "ann", "steps": 1, "size_schedule": ("2:1", "4:3"), "sparsity": 0.5,
+    },
     "everything": {
         "method": "l1-delta", "augment": "randaugment", "mixup": 0.2, "cutmix": 1.0, "label_smoothing": 0.1,
         "optimizer": "sgd", "learning_rate": 0.3, "warmup": 1.5, "clip": 0.5, "ema": 0.8, "patience": 3,
