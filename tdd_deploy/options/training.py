@@ -192,7 +192,7 @@ class TrainOptions(Schedules, TrainedNeurons):
         None, help="tdd-ddla: penalize spikes (F) or changes (D). Default: F.", heading=METHOD
     )
     keep: float | None = option(
-        None, within=Range(0, 1), help="tdd-ddla: leave this fraction of `keep-of` free. Default: 0.5.", heading=METHOD
+        None, within=Range(0, 1), help="tdd-ddla: leave this fraction of `keep_of` free. Default: 0.5.", heading=METHOD
     )
     keep_of: KeepOf | None = option(
         None,
