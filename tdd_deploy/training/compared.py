@@ -38,7 +38,7 @@ class Compared:
 def name_methods(options: Sequence[Mapping[str, Any]]) -> list[str]:
     """Name the method of each run, given its recorded options.
 
-    Runs of one method that differ in other options get these too, such as ``tet, reset_to 1``; time steps and seeds do
+    Runs of one method that differ in other options get these too, such as ``tet, reset to 1``; time steps and seeds do
     not count.
     """
     return [_name(each, [other for other in options if other["method"] == each["method"]]) for each in options]
@@ -47,7 +47,7 @@ def name_methods(options: Sequence[Mapping[str, Any]]) -> list[str]:
 def _name(chosen: Mapping[str, Any], of_method: Sequence[Mapping[str, Any]]) -> str:
     names = (name for name in chosen if name not in NOT_NAMED)
     differing = (name for name in names if any(other.get(name) != chosen[name] for other in of_method))
-    return ", ".join([chosen["method"], *(f"{name} {_written(chosen[name])}" for name in differing)])
+    return ", ".join([chosen["method"], *(f"{name.replace('_', ' ')} {_written(chosen[name])}" for name in differing)])
 
 
 def _written(value: object) -> str:
