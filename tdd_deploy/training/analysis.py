@@ -260,7 +260,7 @@ def _of_covariances(layers: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     yield "Theorems 1 and 2 at k = 1, where the error is exactly 0:"
     yield f"  12      e* as printed is {squared}; without the square of Cov {plain}"
     for equation, what, upper, lower in (
-        ("12", "pairs i, j of neurons make the latter times", "eq12_all_pairs", "eq12_without_square"),
+        ("12", "with pairs i, j of neurons, multiply the latter by", "eq12_all_pairs", "eq12_without_square"),
         ("18", "the left side divided by the right side is", "eq18_left", "eq18_right"),
     ):
         known = columns[lower] > 0
@@ -270,5 +270,6 @@ def _of_covariances(layers: Sequence[Mapping[str, Any]]) -> Iterator[str]:
 
 
 def _range(values: Sequence[float] | NDArray[np.float64], form: str) -> str:
-    """Write the smallest and the largest value."""
-    return f"{min(values):{form}} to {max(values):{form}}"
+    """Write the smallest and the largest value, or one if both are written alike."""
+    low, high = f"{min(values):{form}}", f"{max(values):{form}}"
+    return low if low == high else f"{low} to {high}"
