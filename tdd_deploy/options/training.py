@@ -314,13 +314,11 @@ def _incompatible(options: TrainOptions) -> Iterator[Violation]:
     if options.loss == "rate" and options.strategy != "bptt":
         found = f"cannot be combined with `strategy={options.strategy}`: the mean of all outputs needs the last step"
         yield Violation("`loss=rate`", found, remedy="Use `loss=tet` or `loss=rmp`, or `strategy=bptt`.")
-    if options.loss == "rate" and options.strategy == "bptt" and options.score_from == "step":
-        which = "score_from=step" if options.transmit == "all" else f"transmit={options.transmit}"
-        yield Violation(
-            "`loss=rate`",
-            f"cannot be combined with `{which}`, which scores each step",
-            remedy="Use `loss=tet` or `loss=rmp`.",
-        )
+    is_masked = options.transmit in ("open", "closed")
+    if options.loss == "rate" and options.strategy == "bptt" and (is_masked or options.score_from == "step"):
+        which = f"transmit={options.transmit}" if is_masked else "score_from=step"
+        found = f"cannot be combined with `{which}`, which scores each step"
+        yield Violation("`loss=rate`", found, remedy="Use `loss=tet` or `loss=rmp`.")
     if options.score_from == "run" and options.runs_serially:
         which = f"strategy={options.strategy}" if options.strategy != "bptt" else f"transmit={options.transmit}"
         yield Violation(
@@ -328,7 +326,7 @@ def _incompatible(options: TrainOptions) -> Iterator[Violation]:
             f"cannot be combined with `{which}`, which runs step after step",
             remedy="Use `score_from=step`.",
         )
-    if options.keep_of in ("changed", "fired") and options.transmit in ("open", "closed"):
+    if options.keep_of in ("changed", "fired") and is_masked:
         found = (
             f"cannot be combined with `transmit={options.transmit}`: a neuron that is silent at first could never send"
         )

@@ -70,14 +70,8 @@ class Connection(Map):
 
     def frozen(self, x: Tensor) -> Tensor:
         """Return currents without their constant part: batch norm scales by its running statistics."""
-        if self.deployed is not None:
-            return self.current(x, self.deployed[0], None)
-        scale = self.weights.weight.new_full((len(self.weights.weight),), self.gain)
-        if self.norm is not None:
-            assert self.norm.running_var is not None
-            scale = scale * self.norm.weight.detach() / torch.sqrt(self.norm.running_var + self.norm.eps)
-        weight = self.weights.weight.detach()
-        return self.current(x, weight * scale.reshape(-1, *[1] * (weight.ndim - 1)), None)
+        weight = self.folded()[0] if self.deployed is None else self.deployed[0]
+        return self.current(x, weight.detach().to(x), None)
 
     def current(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """Return the currents of other weights and biases instead of its own."""
