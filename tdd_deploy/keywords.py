@@ -301,6 +301,8 @@ class Analyze(TypedDict, total=False):
     samples: int | None
     layers: Sequence[str]
     sample: int
+    epsilon: float
+    compare: str | PathLike[str] | Sequence[str | PathLike[str]]
 
 
 class Prune(TypedDict, total=False):
