@@ -4,8 +4,8 @@ Sources: ResNet-19 as in TET (Deng et al., ICLR 2022); the Spike-driven Transfor
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from torch import nn
 
@@ -18,8 +18,16 @@ from .network import INPUT, AnyOf, Both, Broadcast, Connection, Flatten, Network
 
 PIXEL_BITS = 8  # inputs count as multiples of 1/256 in [-1, 1]; with others the first layer alone is inexact
 READOUT = "readout"
+ATTENTION_THRESHOLD = 0.5  # of the threshold of other neurons
 Names = str | tuple[str, ...]
-MakeNeurons = Callable[[Shape, int], Neurons]
+
+
+class MakeNeurons(Protocol):
+    """A function that makes a layer of neurons."""
+
+    def __call__(self, shape: Shape, before: int, threshold: float = 1.0) -> Neurons:
+        """Make a layer, given its shape, the number of layers before it, and a factor of its threshold."""
+        ...
 
 
 class Builder:
@@ -27,7 +35,7 @@ class Builder:
 
     Args:
         input_shape: the shape of a sample, ``(n,)`` or ``(channels, height, width)``.
-        neurons: makes a layer of neurons, given its shape and the number of layers before it.
+        neurons: makes each layer of neurons.
         analog_input: the input is pixels, not spikes.
         source: the name of the input.
     """
@@ -62,20 +70,20 @@ class Builder:
         weights = nn.Linear(math.prod(self._shape(sources)), n_classes)
         return self._connect(name, self._flat(name, sources), weights, None, (n_classes,))
 
-    def fire(self, name: str, sources: Names) -> str:
-        """Add neurons for the sum of currents."""
+    def fire(self, name: str, sources: Names, *, threshold: float = 1.0) -> str:
+        """Add neurons for the sum of currents; ``threshold`` is a fraction of the threshold of other layers."""
         shape = self._shape(sources)
         before = sum(isinstance(part.module, Neurons) for part in self._parts)
-        return self._add(name, self._neurons(shape, before), sources, shape)
+        return self._add(name, self._neurons(shape, before, threshold), sources, shape)
 
     def both(self, name: str, a: str, b: str) -> str:
         """Add a gate that spikes where both sources do."""
         return self._add(name, Both(), (a, b), self.shapes[a])
 
     def any_of(self, name: str, source: str) -> str:
-        """Add a gate that spikes where any of 2 x 2 spikes does."""
+        """Add a gate that spikes where any of 3 x 3 spikes does, for every second row and column."""
         channels, *size = self.shapes[source]
-        shape = (channels, *windows(tuple(size), AnyOf.kernel, AnyOf.kernel, (0, 0)))
+        shape = (channels, *windows(tuple(size), AnyOf.kernel, AnyOf.stride, AnyOf.padding))
         return self._add(name, AnyOf(), source, shape)
 
     def total(self, name: str, source: str) -> str:
@@ -189,8 +197,13 @@ class SpikeDrivenTransformer:
     """Patch splitting by four convolutions, then blocks of attention and MLP whose currents add up.
 
     Attention multiplies binary spikes: keys with values, summed over all places and fired once per channel, then with
-    queries. One thing differs from the source: the last of the two poolings is a stride, since a maximum of currents is
-    not linear.
+    queries. Its neurons have half the threshold of the others. With a hard reset to 0 they fire exactly where the
+    source's do, which is wherever a key meets a value: counts are whole numbers, and one is above one half.
+
+    Three things differ from the source. The second of its two 3 x 3 max poolings acts on currents, and a maximum of
+    currents is not linear; here the convolution before it has a stride of 2 instead. Its last neurons receive the mean
+    of currents over all places; here there are neurons at every place, and the mean of their spikes is read out.
+    Its neurons fire at the threshold too, and halve their input: their threshold of 1 is 2 in the units used here.
     """
 
     channels: tuple[int, int, int, int]
@@ -219,7 +232,7 @@ class SpikeDrivenTransformer:
             for part in ("query", "key", "value")
         )
         total = make.total(f"{name}_sum", make.both(f"{name}_key_value", key, value))
-        attention = make.fire(f"{name}_attention_spikes", total)
+        attention = make.fire(f"{name}_attention_spikes", total, threshold=ATTENTION_THRESHOLD)
         everywhere = make.broadcast(f"{name}_broadcast", attention, like=query)
         return make.conv(f"{name}_out", make.both(f"{name}_masked", query, everywhere), width, kernel=1)
 

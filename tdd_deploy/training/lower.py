@@ -40,7 +40,8 @@ def lower(network: Network, *, n_steps: int, encoder: str) -> Program:
     for part in network.parts:
         before = part.sources
         if isinstance(part.module, trained.AnyOf):
-            pool = Pool(name=f"{part.name}_sum", kernel=part.module.kernel, stride=part.module.kernel)
+            gate = part.module
+            pool = Pool(name=f"{part.name}_sum", kernel=gate.kernel, stride=gate.stride, padding=gate.padding)
             nodes.append(pool)
             edges += [Edge(source, pool.name) for source in before]
             shapes[pool.name] = pool.out_shape(shapes[before[0]])

@@ -140,14 +140,16 @@ class Both(Gate):
 
 
 class AnyOf(Gate):
-    """1 where any neuron of a 2 x 2 window spikes: its maximum."""
+    """1 where any neuron of a 3 x 3 window spikes: its maximum. Windows overlap, and reach over the edge by one."""
 
     v_threshold = 0.5
-    kernel = (2, 2)
+    kernel = (3, 3)
+    stride = (2, 2)
+    padding = (1, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return 1 where any is 1, ``[n_steps, batch, ...]``."""
-        largest = F.max_pool2d(x.flatten(0, 1), self.kernel)
+        largest = F.max_pool2d(x.flatten(0, 1), self.kernel, self.stride, self.padding)
         return largest.view(*x.shape[:2], *largest.shape[1:])
 
 

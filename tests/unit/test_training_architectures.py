@@ -12,11 +12,13 @@ from tdd_deploy.exporters.nir.write import write
 from tdd_deploy.importers import read
 from tdd_deploy.neurons import Threshold
 from tdd_deploy.options import vocabulary
+from tdd_deploy.options.training import TrainOptions
 from tdd_deploy.program import Edge, Input, NeuronLayer, Output, Pool, build
 from tdd_deploy.simulator import reference
+from tdd_deploy.training import build as from_options
 from tdd_deploy.training.architectures import NETWORKS, SpikeDrivenTransformer, make_network
 from tdd_deploy.training.lower import lower
-from tdd_deploy.training.network import AnyOf, Both, Neurons
+from tdd_deploy.training.network import AnyOf, Both, Neurons, fire
 from tests.agreement import assert_every_backend_agrees
 from tests.untrained import network, neurons, pixels, spikes, tiny_resnet
 
@@ -200,7 +202,7 @@ def by_threshold(v_threshold, shape, *, pooled=False):
     nodes = [Input(name="input", shape=shape)]
     edges = []
     if pooled:
-        nodes.append(Pool(name="pool", kernel=(2, 2), stride=(2, 2)))
+        nodes.append(Pool(name="pool", kernel=(3, 3), stride=(2, 2), padding=(1, 1)))
         edges.append(Edge("input", "pool"))
         shape = nodes[-1].out_shape(shape)
     nodes += [
@@ -221,11 +223,12 @@ def test_both_is_a_threshold_of_one_and_a_half_over_the_sum():
 
 @pytest.mark.parametrize("size", [(4, 6), (5, 7)])
 def test_any_of_is_a_threshold_of_one_half_over_the_sum(size):
-    x = (np.random.default_rng(0).random((3, 2, 4, *size)) < 0.3).astype(np.float32)
+    x = (np.random.default_rng(0).random((3, 2, 4, *size)) < 0.2).astype(np.float32)
     found = AnyOf()(torch.from_numpy(x)).numpy()
-    by_hand = np.zeros(found.shape)
-    for *place, row, column in np.argwhere(x[..., : size[0] // 2 * 2, : size[1] // 2 * 2]):
-        by_hand[(*place, row // 2, column // 2)] = 1
+    by_hand = np.zeros((*x.shape[:3], (size[0] + 1) // 2, (size[1] + 1) // 2))
+    for *place, row, column in np.ndindex(by_hand.shape):
+        window = x[(*place, slice(max(0, 2 * row - 1), 2 * row + 2), slice(max(0, 2 * column - 1), 2 * column + 2))]
+        by_hand[(*place, row, column)] = window.any()
     assert np.array_equal(found, by_hand)
     assert 0.2 < found.mean() < 0.95
     expected = reference.run(by_threshold(AnyOf.v_threshold, x.shape[2:], pooled=True), x)["gate"]
@@ -239,6 +242,35 @@ def test_the_gradient_of_a_gate_is_that_of_what_it_computes():
     x = torch.tensor([[0.0, 1.0], [0.0, 0.0]]).view(1, 1, 1, 2, 2).requires_grad_()
     AnyOf()(x).sum().backward()
     assert x.grad.flatten().tolist() == [0, 1, 0, 0]
+
+
+def of_the_source(counts):
+    """SpikingJelly's LIF with tau 2 and a threshold of one half, reset to 0: it halves its input, and fires at it."""
+    v, spikes = np.zeros(counts.shape[1:]), []
+    for count in counts:
+        v = v + (count - v) / 2
+        spikes.append(v >= 0.5)
+        v = np.where(spikes[-1], 0, v)
+    return np.stack(spikes)
+
+
+def test_attention_fires_where_the_published_neurons_do_wherever_a_key_meets_a_value():
+    net = plain("sdt-2-64")
+    attention, others = net["block1_attention_spikes"].neuron, net["block1_query_spikes"].neuron
+    assert (attention.v_threshold, others.v_threshold) == (0.5, 1)
+    counts = np.random.default_rng(0).poisson(0.7, (6, 500)).astype(np.float32)
+    found = fire(attention, torch.from_numpy(counts), 6).spikes.numpy()
+    assert np.array_equal(found, of_the_source(counts))
+    assert np.array_equal(found, counts >= 1)
+    assert not np.array_equal(fire(others, torch.from_numpy(counts), 6).spikes.numpy(), counts >= 1)
+
+
+def test_the_threshold_of_attention_is_a_fraction_of_the_chosen_one():
+    options = TrainOptions(network="sdt-2-64", threshold=0.75, reset_to=(0.5,)).checked()
+    net = from_options.make_network(options, (3, 8, 8), 10)
+    levels = [net[f"block2_{name}_spikes"].neuron.parameters() for name in ("attention", "key")]
+    assert [float(of_layer["v_threshold"]) for of_layer in levels] == [0.375, 0.75]
+    assert [float(of_layer["v_reset"]) for of_layer in levels] == [0.1875, 0.375]
 
 
 # --- One network, every backend ------------------------------------------------------------------------------------
@@ -337,7 +369,9 @@ def test_the_gradient_reaches_every_parameter(name, reset):
     run = net.unroll(torch.from_numpy(pixels(1, 16, *SMALL[name])), 3)
     nn.functional.cross_entropy(run.outputs[-1], torch.arange(16) % 10).backward()
     silent = [name for name, p in net.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
-    assert silent == []
+    # Attention reset to 0 has no memory: any count above 0 fires, so nothing is left for beta to keep.
+    without_memory = [layer for layer in net.layers if layer.endswith("_attention_spikes") and reset == "hard"]
+    assert silent == [f"{layer}.logit_beta" for layer in without_memory]
 
 
 def test_the_first_weights_come_from_the_global_generator():
