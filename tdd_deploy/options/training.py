@@ -44,6 +44,7 @@ METHOD_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "l1-onset": L1,
     ANN: {"sparsity": 0.0},
 }  # fmt: skip
+LOSS_DEFAULTS: Mapping[str, Mapping[str, Any]] = {"tet": {"tet_mse": 0.0}, "rate": {}, "rmp": {"rmp_weight": 0.1}}
 STRATEGY_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "bptt": {},
     "sltt": {},
@@ -78,7 +79,7 @@ class Place(Options):
 class TrainOptions(Optimization, TrainedNeurons):
     """Every option that affects the result of a training run, except the data.
 
-    ``checked`` fills in the defaults of the method, the strategy and the optimizer.
+    ``checked`` fills in the defaults of the method, the loss, the strategy and the optimizer.
     """
 
     network: Network = option("conv-small", help="Train this network.", heading=NETWORK)
@@ -88,6 +89,21 @@ class TrainOptions(Optimization, TrainedNeurons):
     loss: Loss = option(
         "tet",
         help="Compute the loss of each step's output (tet), of their mean (rate), or of potentials too (rmp).",
+        heading=METHOD,
+    )
+    tet_mse: float | None = option(
+        None,
+        metavar="FRACTION",
+        within=FRACTION,
+        help="tet: give this fraction of the loss to the outputs' squared distance from 1; TET's scripts have 0.001. "
+        "Default: 0.",
+        heading=METHOD,
+    )
+    rmp_weight: float | None = option(
+        None,
+        metavar="WEIGHT",
+        within=Range(0, below=True),
+        help="rmp: weigh the potentials' squared distance from their spikes by this factor. Default: 0.1.",
         heading=METHOD,
     )
     strategy: Strategy = option(
@@ -226,7 +242,7 @@ class TrainOptions(Optimization, TrainedNeurons):
             yield from _incompatible_with_ann(self)
 
     def checked(self) -> Self:
-        """Return the options with the defaults of the method, the strategy and the optimizer.
+        """Return the options with the defaults of the method, the loss, the strategy and the optimizer.
 
         Raises:
             BadOptions: every violation.
@@ -244,13 +260,14 @@ def _choosers(options: TrainOptions) -> tuple[tuple[str, str, Mapping[str, Mappi
     """Return each option that brings defaults of others, what it chose, and the defaults of each choice."""
     return (
         ("method", options.method, METHOD_DEFAULTS),
+        ("loss", options.loss, LOSS_DEFAULTS),
         ("strategy", options.strategy, STRATEGY_DEFAULTS),
         ("optimizer", options.optimizer, OPTIMIZER_DEFAULTS),
     )
 
 
 def _with_defaults(options: Chosen) -> Chosen:
-    """Fill in the defaults of the method, the strategy and the optimizer."""
+    """Fill in the defaults of the method, the loss, the strategy and the optimizer."""
     defaults = {
         name: value
         for _, chosen, table in _choosers(options)
@@ -261,7 +278,7 @@ def _with_defaults(options: Chosen) -> Chosen:
 
 
 def _belonging_to_others(options: TrainOptions) -> Iterator[Violation]:
-    """Yield options that belong to another method, strategy or optimizer than the chosen one."""
+    """Yield options that belong to another method, loss, strategy or optimizer than the chosen one."""
     for chooser, chosen, table in _choosers(options):
         if chosen not in table:
             continue
