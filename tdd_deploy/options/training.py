@@ -16,7 +16,7 @@ from .vocabulary import (
     ANN,
     GATED,
     SPIKING,
-    STEPWISE_NORMS,
+    TAB,
     Augmentation,
     DdlaReading,
     Device,
@@ -160,7 +160,8 @@ class TrainOptions(Optimization, TrainedNeurons):
     )
     norm: Norm = option(
         "batch",
-        help="Normalize currents (batch), or potentials too (mpbn). tab and tebn are refused with the reason.",
+        help="Normalize currents (batch), potentials too (mpbn), or each step by all steps so far (tab, without an "
+        "exported network). tebn is refused with the reason. Default: batch.",
         heading=NETWORK,
     )
     encoder: Encoder = option(
@@ -220,6 +221,11 @@ class TrainOptions(Optimization, TrainedNeurons):
     def is_ann(self) -> bool:
         """Whether an ANN baseline is trained."""
         return self.method == ANN
+
+    @property
+    def has_program(self) -> bool:
+        """Whether one Program describes the trained network: an ANN has ReLUs, and TAB a linear map per step."""
+        return not self.is_ann and self.norm != TAB
 
     @property
     def penalty_weight(self) -> float:
@@ -290,7 +296,9 @@ def _belonging_to_others(options: TrainOptions) -> Iterator[Violation]:
 
 def _incompatible(options: TrainOptions) -> Iterator[Violation]:
     """Yield which choices exclude each other, and why."""
-    if options.norm in STEPWISE_NORMS:
+    if options.norm == TAB and not options.is_ann:
+        yield from _incompatible_with_tab(options)
+    if options.norm == "tebn":
         found = "has statistics that differ from step to step, and TDD needs one linear map for all steps"
         yield Violation(f"`norm={options.norm}`", found, remedy="Use `norm=batch` or `norm=mpbn`.")
     if options.loss == "rate" and options.strategy != "bptt":
@@ -305,6 +313,20 @@ def _incompatible(options: TrainOptions) -> Iterator[Violation]:
     if options.reset == "soft" and options.norm == "mpbn":
         found = "cannot be combined with `reset=soft`, which subtracts in the unit before the norm"
         yield Violation("`norm=mpbn`", found, remedy="Use `norm=batch` or `reset=hard`.")
+
+
+def _incompatible_with_tab(options: TrainOptions) -> Iterator[Violation]:
+    where, together = "`norm=tab`", "cannot be combined with"
+    if options.method != "tet":
+        found = f"{together} `method={options.method}`, whose penalty serves an exported network"
+        yield Violation(where, f"{found}; it has a linear map per step", remedy="Use `method=tet`.")
+    if options.strategy != "bptt":
+        found = f"{together} `strategy={options.strategy}`, which learns from single steps"
+        yield Violation(where, f"{found}; its statistics are of several", remedy="Use `strategy=bptt`.")
+    if options.qat is not None:
+        yield Violation(where, f"{together} `qat`, which needs one linear map for all steps")
+    if options.fisher:
+        yield Violation(where, f"{together} `fisher`, which analyze reads beside an exported network")
 
 
 def _incompatible_with_ann(options: TrainOptions) -> Iterator[Violation]:

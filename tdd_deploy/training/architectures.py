@@ -14,6 +14,7 @@ from tdd_deploy.options import vocabulary
 from tdd_deploy.program import Shape
 from tdd_deploy.program.nodes import windows
 
+from .accumulated import AccumulatedNorm
 from .network import INPUT, AnyOf, Both, Broadcast, Connection, Flatten, Network, Neurons, Part, SumPool
 
 PIXEL_BITS = 8  # inputs count as multiples of 1/256 in [-1, 1]; with others the first layer alone is inexact
@@ -38,13 +39,23 @@ class Builder:
         neurons: makes each layer of neurons.
         analog_input: the input is pixels, not spikes.
         source: the name of the input.
+        accumulated_steps: normalize currents by accumulated batch norm for this number of time steps (TAB).
     """
 
-    def __init__(self, input_shape: Shape, *, neurons: MakeNeurons, analog_input: bool, source: str = INPUT) -> None:
+    def __init__(
+        self,
+        input_shape: Shape,
+        *,
+        neurons: MakeNeurons,
+        analog_input: bool,
+        source: str = INPUT,
+        accumulated_steps: int | None = None,
+    ) -> None:
         self.shapes: dict[str, Shape] = {source: input_shape}
         self._source = source
         self._input_shape = input_shape
         self._neurons = neurons
+        self._accumulated_steps = accumulated_steps
         self._bits = PIXEL_BITS if analog_input else 0
         self._windows: dict[str, int] = {}  # the number of spikes in a sum
         self._parts: list[Part] = []
@@ -107,6 +118,21 @@ class Builder:
         return name
 
     def _connect(
+        self,
+        name: str,
+        sources: Names,
+        weights: nn.Conv2d | nn.Linear,
+        norm: nn.BatchNorm2d | nn.BatchNorm1d | None,
+        shape: Shape,
+    ) -> str:
+        n_steps = self._accumulated_steps
+        if n_steps is None or norm is None:
+            return self._weigh(name, sources, weights, norm, shape)
+        currents = self._weigh(name, sources, weights, None, shape)
+        accumulated = AccumulatedNorm(shape[0], n_steps, has_places=len(shape) == 3)
+        return self._add(f"{name}_norm", accumulated, currents, shape)
+
+    def _weigh(
         self,
         name: str,
         sources: Names,
@@ -254,9 +280,15 @@ NETWORKS: dict[vocabulary.Network, Plain | ResNet | SpikeDrivenTransformer] = {
 
 
 def make_network(
-    name: vocabulary.Network, *, input_shape: Shape, n_classes: int, neurons: MakeNeurons, analog_input: bool
+    name: vocabulary.Network,
+    *,
+    input_shape: Shape,
+    n_classes: int,
+    neurons: MakeNeurons,
+    analog_input: bool,
+    accumulated_steps: int | None = None,
 ) -> Network:
-    """Make an untrained network for samples ``(n,)`` or ``(channels, height, width)``.
+    """Make an untrained network for samples ``(n,)`` or ``(channels, height, width)``; see ``Builder``.
 
     Its initial weights come from torch's global generator.
 
@@ -267,5 +299,5 @@ def make_network(
     if architecture.needs_images and len(input_shape) != 3:
         found = f"needs images (got samples of shape {input_shape})"
         raise BadOption(f"network={name}", found, remedy="Use `network=mlp`, or images.")
-    make = Builder(input_shape, neurons=neurons, analog_input=analog_input)
+    make = Builder(input_shape, neurons=neurons, analog_input=analog_input, accumulated_steps=accumulated_steps)
     return make.network(architecture.build(make, n_classes))

@@ -5,7 +5,7 @@ from torch import nn
 
 from tdd_deploy.neurons import IF, LIF, Neuron
 from tdd_deploy.options.training import TrainOptions
-from tdd_deploy.options.vocabulary import ANN
+from tdd_deploy.options.vocabulary import ANN, TAB
 from tdd_deploy.program import Shape
 
 from .ann import relu_network_of
@@ -55,6 +55,7 @@ def make_network(options: TrainOptions, input_shape: Shape, n_classes: int) -> N
         n_classes=n_classes,
         neurons=neurons_of(options),
         analog_input=options.encoder == "direct",
+        accumulated_steps=options.steps if options.norm == TAB else None,
     )
     return relu_network_of(network) if options.is_ann else network
 

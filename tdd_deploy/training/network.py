@@ -19,6 +19,7 @@ from tdd_deploy.neurons import IF, LIF, Neuron, Observing, State
 from tdd_deploy.program import Shape
 from tdd_deploy.program.exact import bound_of, grid_of, on_grid
 
+from .accumulated import AccumulatedNorm
 from .arithmetic import TorchArithmetic, arithmetic_of
 from .fused import Fired, charge_fire_reset, is_fused
 
@@ -365,6 +366,9 @@ class Network(nn.Module):
                     spikes[part.name], potentials[part.name], after[part.name] = fired.spikes, fired.u, fired.state
                 case Gate():
                     spikes[part.name] = part.module(*received)
+                case AccumulatedNorm():
+                    current = _total(received)
+                    values[part.name] = part.module(current.expand(n_steps, *current.shape[1:]))
                 case Relu():
                     spikes[part.name] = part.module(_total(received))
                 case _:

@@ -24,6 +24,7 @@ Event = Callable[[str], None]
 KINDS: dict[str, dict[str, Any]] = {
     "spiking": {"method": "tet", "steps": 2, "ema": 0.9, "patience": 2},
     "ann": {"method": "ann"},
+    "without a program": {"method": "tet", "steps": 2, "norm": "tab"},
     "integers": {"method": "tet", "steps": 2, "qat": 8, "fisher": 4},
     "tensorboard": {"method": "tet", "steps": 2, "tensorboard": True, "optimizer": "sgd"},
 }

@@ -275,6 +275,24 @@ def test_the_defaults_of_a_strategy_are_filled_in_and_belong_to_it_alone():
             "Use norm=batch or norm=mpbn.",
         ),
         (
+            {"norm": "tab", "method": "l1-delta"},
+            "norm=tab cannot be combined with method=l1-delta, whose penalty serves an exported network; it has a "
+            "linear map per step. Use method=tet.",
+        ),
+        (
+            {"norm": "tab", "method": "tet", "strategy": "sltt"},
+            "norm=tab cannot be combined with strategy=sltt, which learns from single steps; its statistics are of "
+            "several. Use strategy=bptt.",
+        ),
+        (
+            {"norm": "tab", "method": "tet", "qat": 8},
+            "norm=tab cannot be combined with qat, which needs one linear map for all steps.",
+        ),
+        (
+            {"norm": "tab", "method": "tet", "fisher": 8},
+            "norm=tab cannot be combined with fisher, which analyze reads beside an exported network.",
+        ),
+        (
             {"loss": "rate", "strategy": "sltt"},
             "loss=rate cannot be combined with strategy=sltt: the mean of all outputs needs the last step. "
             "Use loss=tet or loss=rmp, or strategy=bptt.",

@@ -41,6 +41,7 @@ KINDS = {
     "l1-onset part by part": {"method": "l1-onset", "strategy": "stdl", "learn": ("beta", "threshold")},
     "l1-spikes of some steps": {"method": "l1-spikes", "strategy": "sltt-k", "loss": "rmp"},
     "convolutions": {"network": "conv-small", "method": "l1-onset", "norm": "mpbn"},
+    "accumulated norm": {"network": "conv-small", "method": "tet", "norm": "tab", "tet_mse": 0.001, "ema": 0.8},
     "its ANN baseline": {"network": "conv-small", "method": "ann", "steps": 1},
     "its ANN baseline, averaged": {"method": "ann", "steps": 1, "mixup": 0.2, "ema": 0.8, "patience": 3},
     "its ANN baseline, pruned": {"network": "conv-small", "method": "ann", "steps": 1, "sparsity": 0.8, "ema": 0.8},
