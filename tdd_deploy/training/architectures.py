@@ -15,7 +15,8 @@ from tdd_deploy.program import Shape
 from tdd_deploy.program.nodes import windows
 
 from .accumulated import AccumulatedNorm
-from .network import INPUT, AnyOf, Both, Broadcast, Connection, Flatten, Network, Neurons, Part, SumPool
+from .gates import AnyOf, Both
+from .network import INPUT, Broadcast, Connection, Flatten, Network, Neurons, Part, SumPool
 
 PIXEL_BITS = 8  # inputs count as multiples of 1/256 in [-1, 1]; with others the first layer alone is inexact
 READOUT = "readout"
@@ -26,8 +27,8 @@ Names = str | tuple[str, ...]
 class MakeNeurons(Protocol):
     """A function that makes a layer of neurons."""
 
-    def __call__(self, shape: Shape, before: int, threshold: float = 1.0) -> Neurons:
-        """Make a layer, given its shape, the number of layers before it, and a factor of its threshold."""
+    def __call__(self, shape: Shape, before: int, threshold: float = 1.0, window: int = 1) -> Neurons:
+        """Make a layer, given its shape, the number of layers before it, a factor of its threshold, and its window."""
         ...
 
 
@@ -81,11 +82,19 @@ class Builder:
         weights = nn.Linear(math.prod(self._shape(sources)), n_classes)
         return self._connect(name, self._flat(name, sources), weights, None, (n_classes,))
 
-    def fire(self, name: str, sources: Names, *, threshold: float = 1.0) -> str:
-        """Add neurons for the sum of currents; ``threshold`` is a fraction of the threshold of other layers."""
+    def fire(self, name: str, sources: Names, *, threshold: float = 1.0, is_mean: bool = False) -> str:
+        """Add neurons for the sum of currents.
+
+        Args:
+            name: the name of the layer.
+            sources: the parts whose currents meet.
+            threshold: the layer's threshold, as a fraction of the threshold of other layers.
+            is_mean: the layer sees the mean where its sources are sums over all places.
+        """
         shape = self._shape(sources)
         before = sum(isinstance(part.module, Neurons) for part in self._parts)
-        return self._add(name, self._neurons(shape, before, threshold), sources, shape)
+        window = self._window(sources) if is_mean else 1
+        return self._add(name, self._neurons(shape, before, threshold, window), sources, shape)
 
     def both(self, name: str, a: str, b: str) -> str:
         """Add a gate that spikes where both sources do."""
@@ -97,11 +106,11 @@ class Builder:
         shape = (channels, *windows(tuple(size), AnyOf.kernel, AnyOf.stride, AnyOf.padding))
         return self._add(name, AnyOf(), source, shape)
 
-    def total(self, name: str, source: str) -> str:
+    def total(self, name: str, sources: Names) -> str:
         """Add the sum over all places, ``(channels, 1, 1)``."""
-        channels, *size = self.shapes[source]
+        channels, *size = self._shape(sources)
         self._windows[name] = math.prod(size)
-        return self._add(name, SumPool((size[0], size[1])), source, (channels, 1, 1))
+        return self._add(name, SumPool((size[0], size[1])), sources, (channels, 1, 1))
 
     def broadcast(self, name: str, source: str, like: str) -> str:
         """Repeat ``(channels, 1, 1)`` at every place of an image, of the size that ``like`` has."""
@@ -226,10 +235,9 @@ class SpikeDrivenTransformer:
     queries. Its neurons have half the threshold of the others. With a hard reset to 0 they fire exactly where the
     source's do, which is wherever a key meets a value: counts are whole numbers, and one is above one half.
 
-    Three things differ from the source. The second of its two 3 x 3 max poolings acts on currents, and a maximum of
-    currents is not linear; here the convolution before it has a stride of 2 instead. Its last neurons receive the mean
-    of currents over all places; here there are neurons at every place, and the mean of their spikes is read out.
-    Its neurons fire at the threshold too, and halve their input: their threshold of 1 is 2 in the units used here.
+    Two things differ from the source. The second of its two 3 x 3 max poolings acts on currents, and a maximum of
+    currents is not linear; here the convolution before it has a stride of 2 instead. Its neurons fire at the threshold
+    too, and halve their input: their threshold of 1 is 2 in the units used here.
     """
 
     channels: tuple[int, int, int, int]
@@ -249,7 +257,7 @@ class SpikeDrivenTransformer:
         for block in range(1, self.blocks + 1):
             stream = (*stream, self._attention(make, f"block{block}", stream, width))
             stream = (*stream, self._mlp(make, f"block{block}", stream, width))
-        return make.readout(make.total("pool", make.fire("head_spikes", stream)), n_classes)
+        return make.readout(make.fire("head_spikes", make.total("pool", stream), is_mean=True), n_classes)
 
     def _attention(self, make: Builder, name: str, stream: tuple[str, ...], width: int) -> str:
         x = make.fire(f"{name}_in_spikes", stream)

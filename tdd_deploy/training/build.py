@@ -31,7 +31,7 @@ from .strategies import Local, Objective, Online, Strategy, Unrolling
 def neurons_of(options: TrainOptions) -> MakeNeurons:
     """Return a function that makes a layer's neurons."""
 
-    def make(shape: Shape, before: int, threshold: float = 1.0) -> Neurons:
+    def make(shape: Shape, before: int, threshold: float = 1.0, window: int = 1) -> Neurons:
         v_threshold = torch.tensor(threshold * options.threshold)
         level = options.reset_to[min(before, len(options.reset_to) - 1)]
         v_reset = torch.tensor(level * threshold * options.threshold)
@@ -41,8 +41,9 @@ def neurons_of(options: TrainOptions) -> MakeNeurons:
         else:
             beta = torch.tensor(options.beta)
             neuron = LIF(v_threshold=v_threshold, v_reset=v_reset, reset=options.reset, beta=beta)
-        norm = nn.BatchNorm2d if len(shape) == 3 else nn.BatchNorm1d
-        return Neurons(neuron, learned=options.learn, norm=norm(shape[0]) if options.norm == "mpbn" else None)
+        kind = nn.BatchNorm2d if len(shape) == 3 else nn.BatchNorm1d
+        norm = kind(shape[0]) if options.norm == "mpbn" else None
+        return Neurons(neuron, learned=options.learn, norm=norm, window=window)
 
     return make
 

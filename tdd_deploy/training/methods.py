@@ -14,7 +14,8 @@ from torch.nn import functional as F  # noqa: N812  (torch's own convention)
 
 from tdd_deploy.options.vocabulary import DdlaReading
 
-from .network import Connection, Gate, Network, Neurons, Unrolled
+from .gates import Gate
+from .network import Connection, Network, Neurons, Unrolled
 
 MSE_TARGET = 1.0  # of every output, in TET's own scripts
 

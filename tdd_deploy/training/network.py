@@ -22,6 +22,7 @@ from tdd_deploy.program.exact import bound_of, grid_of, on_grid
 from .accumulated import AccumulatedNorm
 from .arithmetic import TorchArithmetic, arithmetic_of
 from .fused import Fired, charge_fire_reset, is_fused
+from .gates import Gate
 
 INPUT = "input"
 OUTPUTS = "outputs"
@@ -121,39 +122,6 @@ class Flatten(Map):
         return x.flatten(1)
 
 
-class Gate(nn.Module):
-    """A function of spikes that gives spikes without a memory; in a Program, a Threshold over their sum.
-
-    In torch it is an operation with a better gradient.
-    """
-
-    v_threshold: float
-
-
-class Both(Gate):
-    """1 where both sources spike: their product."""
-
-    v_threshold = 1.5
-
-    def forward(self, a: Tensor, b: Tensor) -> Tensor:
-        """Return 1 where both are 1, ``[n_steps, batch, ...]``."""
-        return a * b
-
-
-class AnyOf(Gate):
-    """1 where any neuron of a 3 x 3 window spikes: its maximum. Windows overlap, and reach over the edge by one."""
-
-    v_threshold = 0.5
-    kernel = (3, 3)
-    stride = (2, 2)
-    padding = (1, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return 1 where any is 1, ``[n_steps, batch, ...]``."""
-        largest = F.max_pool2d(x.flatten(0, 1), self.kernel, self.stride, self.padding)
-        return largest.view(*x.shape[:2], *largest.shape[1:])
-
-
 class Relu(nn.Module):
     """The ReLUs of an ANN, in the place of a layer of neurons; see ``ann.py``."""
 
@@ -170,10 +138,17 @@ class Neurons(nn.Module):
         learned: which of ``beta`` (kept in 0 to 1 by a sigmoid) and ``threshold`` (kept above 0 by an exponential,
             a reset level above 0 moving with it) are learned, one number for the layer.
         norm: normalizes u before it is compared (MPBN, Guo et al., ICCV 2023); deployed as a threshold per channel.
+        window: the number of currents in each sum that arrives, of which the neurons see the mean. They are deployed
+            with levels as many times as high, since a division by 49 is not exact.
     """
 
     def __init__(
-        self, neuron: Neuron, *, learned: Sequence[str] = (), norm: nn.BatchNorm2d | nn.BatchNorm1d | None = None
+        self,
+        neuron: Neuron,
+        *,
+        learned: Sequence[str] = (),
+        norm: nn.BatchNorm2d | nn.BatchNorm1d | None = None,
+        window: int = 1,
     ) -> None:
         super().__init__()
         self._neuron = neuron
@@ -181,10 +156,19 @@ class Neurons(nn.Module):
         self.logit_beta = nn.Parameter(torch.logit(start["beta"])) if "beta" in learned else None
         self.log_threshold = nn.Parameter(start["v_threshold"].log()) if "threshold" in learned else None
         self.norm = norm
+        self.window = window
 
     @property
     def neuron(self) -> Neuron:
         """The neurons as they are deployed."""
+        neuron = self._of_means()
+        if self.window == 1:
+            return neuron
+        levels = neuron.parameters()
+        return replace(neuron, **{name: levels[name] * self.window for name in ("v_threshold", "v_reset")})
+
+    def _of_means(self) -> Neuron:
+        """Return the neurons with the norm as a threshold."""
         neuron = self._learned()
         if self.norm is None:
             return neuron
@@ -198,9 +182,12 @@ class Neurons(nn.Module):
     def forward(self, current: Tensor, n_steps: int, state: State | None) -> Fired:
         """Run the neurons for ``n_steps`` steps, given currents ``[n_steps or 1, ...]``."""
         current = _in_full(current)
+        learns = self.training or torch.is_grad_enabled()
+        if self.window > 1 and learns:  # gradients need levels near 1
+            current = current / self.window
         if self.norm is not None and self.training:
             return self._normed(current.expand(n_steps, *current.shape[1:]), state)
-        return fire(self.neuron, current, n_steps, state)
+        return fire(self._of_means() if learns else self.neuron, current, n_steps, state)
 
     def _learned(self) -> Neuron:
         changed = {}
@@ -408,7 +395,9 @@ class Network(nn.Module):
         """Group the receivers that share a connection; each is given as the names of the parts that meet there."""
         arriving = self._arriving(Neurons, Gate, Connection)
         groups: list[list[tuple[str, ...]]] = []
-        for met in (arriving[name] for name in (*self.layers, OUTPUTS)):
+        for name in (*self.layers, OUTPUTS):
+            receiver = None if name == OUTPUTS else self[name]
+            met = arriving[name] * (receiver.window if isinstance(receiver, Neurons) else 1)  # once for each place
             shared = set(met) & self.connections.keys()
             joined = [group for group in groups if any(shared & set(other) for other in group)]
             groups = [group for group in groups if group not in joined]

@@ -17,8 +17,9 @@ from tdd_deploy.program import Edge, Input, NeuronLayer, Output, Pool, build
 from tdd_deploy.simulator import reference
 from tdd_deploy.training import build as from_options
 from tdd_deploy.training.architectures import NETWORKS, SpikeDrivenTransformer, make_network
+from tdd_deploy.training.gates import AnyOf, Both
 from tdd_deploy.training.lower import lower
-from tdd_deploy.training.network import AnyOf, Both, Neurons, fire
+from tdd_deploy.training.network import Neurons, fire
 from tests.agreement import assert_every_backend_agrees
 from tests.untrained import network, neurons, pixels, spikes, tiny_resnet
 
@@ -93,7 +94,7 @@ def test_a_transformer_of_two_blocks_has_the_parts_of_the_published_one(name, wi
     of_block = 5 + 2 + 2  # in, query, key, value, attention; in and middle of the MLP; two gates
     assert len(net.layers) == 4 + 1 + 2 * of_block + 1  # patches, one pooling, blocks, head
     assert net.shapes["patch4_spikes"] == (width, 8, 8)
-    assert net.shapes["block1_attention_spikes"] == (width, 1, 1)
+    assert net.shapes["block1_attention_spikes"] == net.shapes["head_spikes"] == (width, 1, 1)
 
 
 @pytest.mark.parametrize("size", [28, 32])
@@ -192,6 +193,54 @@ def test_following_layers_are_those_that_spikes_reach_through_maps():
         "two_inner": ("two",),
         "two": ("outputs",),
     }
+
+
+# --- Neurons that see the mean of a sum ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "choice", [{}, {"reset": "soft"}, {"reset_to": 0.5, "threshold": 0.75}, {"learned": ("threshold",)}]
+)
+def test_neurons_of_a_mean_learn_from_it_and_are_deployed_for_the_sum(choice):
+    window = 49  # no power of two, so that its reciprocal would be rounded
+    means, plain_neurons = neurons(**choice)((3,), 0, 1.0, window), neurons(**choice)((3,), 0)
+    currents = torch.randn(5, 8, 3).cumsum(0).requires_grad_()
+    learning = means(currents * window, 5, None)
+    expected = plain_neurons(currents, 5, None)
+    torch.testing.assert_close(learning.u, expected.u)
+    assert torch.equal(learning.spikes, expected.spikes)
+    (found,) = torch.autograd.grad(learning.spikes.sum(), currents)
+    torch.testing.assert_close(found, torch.autograd.grad(expected.spikes.sum(), currents)[0])
+    with torch.no_grad():
+        deployed = means.eval()(currents * window, 5, None)
+    torch.testing.assert_close(deployed.u, expected.u * window)
+    assert torch.equal(deployed.spikes, expected.spikes)
+    levels, of_means = means.neuron.parameters(), plain_neurons.neuron.parameters()
+    for name in ("v_threshold", "v_reset"):
+        assert levels[name] == of_means[name] * window
+
+
+@pytest.mark.parametrize("choice", ["hard", "soft", "learned", "mpbn"])
+def test_a_transformer_of_images_that_are_no_power_of_two_agrees_too(choice, tmp_path):
+    net = network("sdt-2-64", input_shape=(1, 12, 18), n_classes=4, **CHOICES[choice]).eval()
+    assert net["head_spikes"].window == 15
+    program = through_a_file(lower(net, n_steps=N_STEPS, encoder="direct"), tmp_path)
+    assert_every_backend_agrees(net, program, pixels(N_STEPS, 3, 1, 12, 18, seed=9))
+
+
+def test_the_grid_knows_how_many_places_a_sum_of_currents_has():
+    net = network("sdt-2-64", input_shape=(1, 12, 18))
+    currents = ("patch4", "position", *(f"block{n}_{last}" for n in (1, 2) for last in ("out", "mlp2")))
+
+    def bound(name):
+        weight, bias = (value.detach().numpy() for value in net.connections[name].folded())
+        return (np.abs(weight).reshape(len(weight), -1).sum(1) + np.abs(bias)).max()
+
+    grid = 2.0 ** (math.ceil(math.log2(15 * sum(map(bound, currents)))) - 23)
+    deployed = net.deployed()
+    for name in currents:
+        for found, exact in zip(deployed[name], net.connections[name].folded(), strict=True):
+            assert torch.equal(found.double(), (exact / grid).round() * grid)
 
 
 # --- Gates ---------------------------------------------------------------------------------------------------------

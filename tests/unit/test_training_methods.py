@@ -388,6 +388,7 @@ def test_the_fan_out_of_gates_and_of_what_they_hide():
     assert found["patch3_pool"] == pytest.approx(reached(32, (4, 4), 64, 3, 2))
     assert found["block1_in_spikes"] == 3 * 64
     assert found["block2_mlp1_spikes"] == 64
+    assert found["head_spikes"] == 10
 
 
 def without_padding():

@@ -10,8 +10,9 @@ import torch
 from torch import nn
 
 from tdd_deploy.options.vocabulary import Score
+from tdd_deploy.training.gates import Gate
 from tdd_deploy.training.methods import Ddla, L1Delta, L1Onset, L1Spikes, RateLoss, RmpLoss, TetLoss, kept_mask
-from tdd_deploy.training.network import Connection, Gate, Network, Neurons, Part
+from tdd_deploy.training.network import Connection, Network, Neurons, Part
 from tdd_deploy.training.strategies import Batch, Objective, Online, Unrolling
 from tests.kept import most_kept
 from tests.untrained import network, neuron, pixels, tiny_resnet
