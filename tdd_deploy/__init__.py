@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         simulate,
         sweep,
         train,
+        tune_exit,
         verify,
     )
     from .program import Program
@@ -41,6 +42,7 @@ __all__ = [
     "simulate",
     "sweep",
     "train",
+    "tune_exit",
     "verify",
 ]
 

@@ -4,25 +4,21 @@ Wherever a file is taken, a path, a ``Program`` or arrays go in; a typed result 
 as on the command line, and checked by the same classes.
 """
 
-from collections.abc import Mapping, Sequence
-from os import PathLike, fspath
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Unpack
 
 from numpy.typing import ArrayLike
 
 from tdd_deploy import keywords
+from tdd_deploy.commands.arguments import X, gather_all, name_data, open_whole
 from tdd_deploy.commands.load import FilePath, Network, chosen_samples, file_path, file_paths
 from tdd_deploy.commands.load import load as load_program
-from tdd_deploy.data import Choice, Source, open_arrays
-from tdd_deploy.data.arrays import Batches
+from tdd_deploy.data import Source
 from tdd_deploy.errors import BadOption
 from tdd_deploy.options.analysis import AnalysisOptions
-from tdd_deploy.options.dataset import (
-    ARRAYS,
-    NamedData,
-    StoredData,
-)
-from tdd_deploy.options.declare import Gathered, gather
+from tdd_deploy.options.dataset import NamedData
+from tdd_deploy.options.declare import gather
+from tdd_deploy.options.early_exit import ExitOptions
 from tdd_deploy.options.encoding import Coding, Encoding, Output, SeededSteps, StatedSteps, Steps
 from tdd_deploy.options.execution import Execution
 from tdd_deploy.options.export import Export
@@ -41,13 +37,12 @@ from tdd_deploy.runtime.progress import Shown, progress_of
 if TYPE_CHECKING:
     from tdd_deploy.commands.quantization import Quantized
     from tdd_deploy.commands.train import TrainedRun
+    from tdd_deploy.commands.tune_exit import TunedExit
     from tdd_deploy.commands.verify import Verified
     from tdd_deploy.simulator.hardware.check import Checked
     from tdd_deploy.simulator.reports.report import Simulation
     from tdd_deploy.training import Watcher
     from tdd_deploy.training.analysis import Analysis
-
-X = ArrayLike | Batches | Source
 
 
 def load(network: Network, **options: Unpack[keywords.Load]) -> Program:
@@ -74,7 +69,7 @@ def open_data(x: X | None = None, y: ArrayLike | None = None, **options: Unpack[
     Raises:
         TddDeployError: no such data, or they are damaged.
     """
-    _, choice = _gather("open_data", options, x, y)
+    _, choice = gather_all("open_data", options, x, y)
     source = choice.open_chosen()
     return source.part(source.split, range(chosen_samples(source, choice)))
 
@@ -108,9 +103,9 @@ def train(
     require_torch("train")
     from tdd_deploy.commands.train import train as run
 
-    folder, given = file_path("out", out), _named(options, x, y)
+    folder, given = file_path("out", out), name_data(options, x, y)
     scale = gather(given, *OPTIONS["train"])[LearnedData].input_scale
-    return run(folder, given, resume=resume, whole=_whole(x, y, scale), watcher=watcher)
+    return run(folder, given, resume=resume, whole=open_whole(x, y, scale), watcher=watcher)
 
 
 def quantize(
@@ -131,7 +126,7 @@ def quantize(
     from tdd_deploy.commands.load import path_of
     from tdd_deploy.commands.quantization import quantize as run
 
-    gathered, choice = _gather("quantize", options, x, y)
+    gathered, choice = gather_all("quantize", options, x, y)
     return run(load_program(network), gathered[Quantization], data=choice, path=path_of(network))
 
 
@@ -160,7 +155,7 @@ def simulate(
     from tdd_deploy.commands.simulate import simulate as run
 
     folder = None if out is None else file_path("out", out)
-    gathered, choice = _gather("simulate", options, x, y)
+    gathered, choice = gather_all("simulate", options, x, y)
     with progress_of("simulating", progress) as update:
         return run(
             network,
@@ -173,6 +168,36 @@ def simulate(
             out=folder,
             progress=update,
         )
+
+
+def tune_exit(
+    run: FilePath,
+    x: X | None = None,
+    y: ArrayLike | None = None,
+    *,
+    progress: Shown = None,
+    **options: Unpack[keywords.TuneExit],
+) -> "TunedExit":
+    """Find the margin of an early exit that loses little accuracy on validation samples; write it into a run folder.
+
+    ``simulate`` reads it with ``early_exit="tuned"``.
+
+    Args:
+        run: a run folder.
+        x: validation samples ``[N, ...]``, all of which are used; without them, the option ``data`` names some.
+        y: labels ``[N]``.
+        progress: receives the numbers of finished and of all samples; by default a bar on a terminal or in a notebook.
+        options: the data, and how much accuracy may be lost.
+
+    Raises:
+        TddDeployError: anything wrong with the folder, the data or an option.
+    """
+    from tdd_deploy.commands.tune_exit import tune_exit as job
+
+    path = file_path("run", run)
+    gathered, choice = gather_all("tune_exit", options, x, y)
+    with progress_of("tuning", progress) as update:
+        return job(path, choice, options=gathered[ExitOptions], encoding=gathered[Encoding], progress=update)
 
 
 def price(simulation: "Simulation", **options: Unpack[keywords.Price]) -> "Simulation":
@@ -219,7 +244,7 @@ def check(
     """
     from tdd_deploy.commands.check import check as run
 
-    gathered, choice = _gather("check", options, x, y)
+    gathered, choice = gather_all("check", options, x, y)
     name = str(file_path("target", target)) if not isinstance(target, str) else target
     return run(network, name, options=gathered[Placement], model=gathered[Model], data=choice)
 
@@ -246,7 +271,7 @@ def verify(
     """
     from tdd_deploy.commands.verify import verify as run
 
-    gathered, choice = _gather("verify", options, x, y)
+    gathered, choice = gather_all("verify", options, x, y)
     with progress_of("verifying", progress) as update:
         return run(
             network,
@@ -285,7 +310,7 @@ def export(
     from tdd_deploy.commands.export import export as run
 
     file = file_path("out", out)
-    gathered, choice = _gather("export", options, x, y)
+    gathered, choice = gather_all("export", options, x, y)
     return run(
         network,
         target,
@@ -340,7 +365,7 @@ def sweep(
     paths, folder = file_paths("runs", runs), file_path("out", out)
     if not paths:
         raise BadOption("runs", "needs a network")
-    gathered, choice = _gather("sweep", options, x, y)
+    gathered, choice = gather_all("sweep", options, x, y)
     steps = gathered[SeededSteps]
     with progress_of("sweeping", progress) as update:
         return run(paths, choice, folder, grid=gathered[Grid], model=gathered[Model], steps=steps, progress=update)
@@ -375,7 +400,7 @@ def analyze(
     from tdd_deploy.commands.analyze import analyze as job
 
     path, folder = file_path("run", run), None if out is None else file_path("out", out)
-    gathered, choice = _gather("analyze", options, x, y)
+    gathered, choice = gather_all("analyze", options, x, y)
     with progress_of("analyzing", progress) as update:
         return job(path, choice, options=gathered[AnalysisOptions], out=folder, progress=update)
 
@@ -410,35 +435,7 @@ def prune(
     from tdd_deploy.commands.prune import prune as job
 
     path, folder = file_path("run", run), file_path("out", out)
-    gathered = gather(_named(options, x, y), *OPTIONS["prune"])
-    whole = _whole(x, y, None)
+    gathered = gather(name_data(options, x, y), *OPTIONS["prune"])
+    whole = open_whole(x, y, None)
     with progress_of("pruning", progress) as update:
         return job(path, gathered[NamedData], folder, options=gathered[PruneOptions], whole=whole, progress=update)
-
-
-def _gather(function: str, options: Mapping[str, object], x: X | None, y: ArrayLike | None) -> tuple[Gathered, Choice]:
-    """Return the checked options of a function, and the data that they or arrays give."""
-    gathered = gather(_named(options, x, y), *OPTIONS[function])
-    (data,) = (each for each in gathered.values() if isinstance(each, StoredData))
-    steps = next((each.steps for each in gathered.values() if isinstance(each, Steps)), None)
-    return gathered, Choice(options=data, steps=steps, whole=_whole(x, y, data.input_scale))
-
-
-def _named(options: Mapping[str, object], x: X | None, y: ArrayLike | None) -> dict[str, object]:
-    """Return options that name the data, also data in memory."""
-    if x is None:
-        if y is not None:
-            raise BadOption("y", "needs x")
-        return dict(options)
-    if y is not None and isinstance(x, str | PathLike | Source):
-        raise BadOption("y", "cannot be combined with named data, which bring their own labels", remedy="Leave y out.")
-    if options.get("data") is not None:
-        raise BadOption("data", "cannot be combined with x", remedy="give one of the two")
-    return {**options, "data": fspath(x) if isinstance(x, str | PathLike) else ARRAYS}
-
-
-def _whole(x: X | None, y: ArrayLike | None, input_scale: float | None) -> Source | None:
-    """Open data in memory; return None for named data."""
-    if x is None or isinstance(x, str | PathLike):
-        return None
-    return x.scaled(input_scale) if isinstance(x, Source) else open_arrays(x, y, input_scale=input_scale)

@@ -80,9 +80,12 @@ class Train(TypedDict, total=False):
     qat: int | None
     sparsity: float | None
     score: vocabulary.Score | None
+    score_from: vocabulary.ScoreFrom | None
     reading: vocabulary.DdlaReading | None
     keep: float | None
+    keep_of: vocabulary.KeepOf | None
     lambda_: float | None
+    convex: bool
     weigh: vocabulary.Weigh | None
     transmit: vocabulary.Transmission | None
     sltt_steps: int | None
@@ -140,9 +143,32 @@ class Simulate(TypedDict, total=False):
     threads: int | None
     workers: int | None
     scheduler: str | None
-    early_exit: float | None
+    early_exit: float | vocabulary.Tuned | None
     record: str | PathLike[str] | None
     record_potentials: bool
+
+
+class TuneExit(TypedDict, total=False):
+    """The options of ``tune_exit``; their classes are listed in ``options/functions.py``."""
+
+    data: str | None
+    data_dir: str | PathLike[str] | None
+    input_scale: float | None
+    frames: bool
+    bin_us: int | None
+    bins: int | None
+    bin_value: vocabulary.BinValue | None
+    downsample: int | None
+    split: str | None
+    samples: int | None
+    steps: int | None
+    seed: int
+    encoder: vocabulary.Encoder | None
+    input_threshold: float
+    batch: int
+    lose: float
+    folds: int
+    threads: int | None
 
 
 class Price(TypedDict, total=False):

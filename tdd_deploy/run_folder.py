@@ -9,10 +9,11 @@ from typing import Any
 from .documents import read_json
 from .errors import BadFile
 from .files import make_folder
-from .shapes import COUNT, FRACTION, POSITIVE, TEXT, Each, ListOf, Maybe, Number, Shape, Table, fault_in, shown
+from .shapes import COUNT, FRACTION, NUMBER, POSITIVE, TEXT, Each, ListOf, Maybe, Number, Shape, Table, fault_in, shown
 
 BASELINE_VERSION = 4  # schema of baseline.json
 RECORD_VERSION = 1  # schema of train.json
+EXIT_VERSION = 1  # schema of exit.json
 LARGEST = 2.0**100  # of a number in a record
 _SCALE = Number(least=0, most=LARGEST, above=True)
 _RECORD = Table(
@@ -20,6 +21,17 @@ _RECORD = Table(
         "options": Table({}),
         "data": Table({}),
         "epochs": ListOf(Each(Maybe(Number(least=-LARGEST, most=LARGEST)))),  # an ANN has no events
+    }
+)
+_EXIT = Table(
+    {
+        "margin": Number(least=0, most=LARGEST, above=True),
+        "lost_points": Number(least=-100, most=100),
+        "options": Table({"lose": Number(least=0, most=100)}),
+        "samples": POSITIVE,
+        "program": TEXT,
+        "data": Table({"name": TEXT, "split": TEXT}),
+        "inputs": Table({"steps": POSITIVE, "encoder": TEXT, "input_threshold": NUMBER, "input_scale": NUMBER}),
     }
 )
 _RESULT: dict[str, Shape] = {
@@ -77,6 +89,7 @@ class RunFolder:
     train_json = _File("train.json")  # options, data and epochs
     metrics_csv = _File("metrics.csv")
     baseline_json = _File("baseline.json")  # MACs and accuracy of an ANN
+    exit_json = _File("exit.json")  # the margin of an early exit, chosen on validation samples
     tensorboard = _File("tensorboard")
 
     @staticmethod
@@ -192,6 +205,22 @@ class RunFolder:
             raise BadFile(self.train_json, other, remedy)
         if fault := fault_in(found, _RECORD, _record_contradictions):
             raise BadFile(self.train_json, fault, remedy)
+        record: dict[str, Any] = found
+        return record
+
+    def read_exit(self) -> dict[str, Any]:
+        """Read the margin of an early exit that was chosen for this run, and how it was chosen.
+
+        Raises:
+            BadFile: the file is missing, damaged, or of another schema.
+        """
+        remedy = f"find the margin with tdd-deploy tune-exit {self.path}"
+        found = read_json(self.exit_json, remedy)
+        if isinstance(found, dict) and found.get("schema_version") != EXIT_VERSION:
+            other = f"is a margin of schema {shown(found.get('schema_version'))}, not {EXIT_VERSION}"
+            raise BadFile(self.exit_json, other, remedy)
+        if fault := fault_in(found, _EXIT):
+            raise BadFile(self.exit_json, fault, remedy)
         record: dict[str, Any] = found
         return record
 

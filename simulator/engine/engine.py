@@ -20,6 +20,7 @@ from tdd_deploy.program.bounds import check_sent, largest_sent
 from tdd_deploy.program.inputs import as_input
 from tdd_deploy.simulator.arithmetic import NumberArray, arithmetic_of
 from tdd_deploy.simulator.counts import Layer
+from tdd_deploy.simulator.early_exit import check_decidable
 from tdd_deploy.simulator.routes import Routes
 
 from . import loading  # noqa: F401  (before numba)
@@ -113,12 +114,9 @@ class Engine:
         return run.result()
 
     def _check_early_exit(self, margin: float) -> None:
-        shape = self.program.shapes[self.program.output.name]
         if not 0 < margin < math.inf:
             raise BadOption("early_exit", f"{margin:g}", "a number above 0, in units of the output")
-        if len(shape) != 1 or shape[0] < 2:
-            found = f"needs an output of 2 numbers or more, one per class (got shape {list(shape)})"
-            raise BadOption("early_exit", found)
+        check_decidable(self.program)
 
 
 @dataclass(frozen=True)

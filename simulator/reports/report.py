@@ -63,6 +63,7 @@ class Simulation:
     baselines: tuple[Mapping[str, Any], ...] = ()  # as training with the method ann measured them
     models: Mapping[str, float] = field(default_factory=dict)  # dynamic energy in pJ by each profile with prices
     early_exit: float | None = None  # the margin
+    margin_from: str | None = None  # how it was chosen; None: by the user
     constant_output: NumberArray | None = None  # the output, if it is the same in all samples and time steps
     # [n_samples, n_classes], summed over time steps; None for other shapes, and above 16 million numbers
     outputs: NumberArray | None = None
@@ -204,7 +205,12 @@ class Simulation:
             return None
         n_running = self.trace.n_running
         mean = float(n_running.sum() / self.trace.n_samples)
-        return {"margin": self.early_exit, "mean_steps": mean, "steps_saved": 1 - mean / len(n_running)}
+        return {
+            "margin": self.early_exit,
+            "margin_from": self.margin_from or "from `early_exit`",
+            "mean_steps": mean,
+            "steps_saved": 1 - mean / len(n_running),
+        }
 
     def _short_json(self, priced: Priced) -> dict[str, Any]:
         codes = {f"{code}_pj": _sums(getattr(priced, code))["dynamic_pj"] for code in ("spike_code", "delta_code")}

@@ -26,6 +26,7 @@ SUMMARIES = {
     "train": "Train a spiking network and write it as a NIR file.",
     "export": "Write a network for a target: nir, lava or onnx.",
     "simulate": "Execute a network event by event; count, and price what was executed.",
+    "tune-exit": "Find the margin of an early exit on validation samples.",
     "sweep": "Simulate every combination of networks, codes, bits and thresholds.",
     "verify": "Run samples on several backends and compare them.",
     "analyze": "Show what a trained network repeats, and where deltas pay.",
@@ -53,8 +54,9 @@ class Commands(click.Group):
         """Load a command."""
         if cmd_name not in SUMMARIES:
             return None
-        module = import_module(f"{__package__}.{'report' if cmd_name == 'compare' else cmd_name}")
-        command: click.Command = getattr(module, cmd_name)
+        name = cmd_name.replace("-", "_")
+        module = import_module(f"{__package__}.{'report' if name == 'compare' else name}")
+        command: click.Command = getattr(module, name)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

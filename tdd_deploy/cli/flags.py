@@ -74,7 +74,7 @@ class Flag(click.Option):
         metavar = declared.declaration.metavar or ("FLOAT" if declared.kind is float else None)
         how: dict[str, Any] = {"type": _TYPES[declared.kind], "metavar": metavar}
         if declared.words:
-            how |= _words(declared.words)
+            how |= _words(declared.words) | ({"metavar": metavar} if metavar else {})
         if declared.is_listed and not declared.declaration.repeated:
             how |= {"type": _LIST, "metavar": f"{how['metavar'] or declared.kind.__name__.upper()},..."}
         repeated = declared.declaration.repeated

@@ -110,6 +110,7 @@ def _summary(report: Mapping[str, Any]) -> Iterator[str]:
             f"early exit at a margin of {found['margin']:g}: {found['mean_steps']:.2f} of {len(report['steps'])} time "
             f"steps per sample, {found['steps_saved']:.1%} not executed"
         )
+        yield f"the margin is {found['margin_from']}"
     if data["binned"]:
         yield binned_line(data)
     if report["program"]["rounding"]:

@@ -1,5 +1,6 @@
 """Execute a program on data, event by event: load, place, run, price, write."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from tdd_deploy.data import Choice
@@ -16,6 +17,7 @@ from tdd_deploy.simulator.reports.report import Simulation, write_csv
 
 from .load import Loaded, Network, load_all
 from .pricing import Prices, place_program, price
+from .tune_exit import look_up_margin
 
 
 def simulate(
@@ -52,6 +54,10 @@ def simulate(
             raise BadOption("record", str(execution.record), "another path than `out`, which is a folder")
     prices = Prices.of(pricing)
     loaded = load_all(network, data, model=model, encoding=encoding, coding=coding)
+    margin_from = None
+    if execution.early_exit == "tuned":
+        margin, margin_from = look_up_margin(network, loaded, coding)
+        execution = replace(execution, early_exit=margin)
     prices.check_baselines(loaded.program, loaded.description)
     placed = place_program(loaded.program, prices)
     total = run(
@@ -63,7 +69,8 @@ def simulate(
         routes=placed.placement.routes if placed.placement else None,
         progress=progress,
     )
-    simulation = price(summarize(loaded, total, coding, execution), prices, placed)
+    summarized = replace(summarize(loaded, total, coding, execution), margin_from=margin_from)
+    simulation = price(summarized, prices, placed)
     if out is not None:
         write_report(out, simulation)
     return simulation
@@ -77,7 +84,7 @@ def summarize(loaded: Loaded, total: Shard, coding: Coding, execution: Execution
         code=coding.code,
         trace=total.trace,
         n_correct=total.n_correct if loaded.source.labeled else None,
-        early_exit=execution.early_exit,
+        early_exit=execution.margin,
         constant_output=total.output,
         outputs=total.outputs,
         options={

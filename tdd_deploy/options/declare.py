@@ -1,9 +1,10 @@
 """How an option is declared: once, as a field of a frozen dataclass.
 
 The annotation says what a value is: ``int``, ``float``, ``bool``, ``str``, ``Path``, a ``Literal`` of words, or a tuple
-of these, each possibly ``| None``. ``option`` adds the default, the help and the range. From the field follow the flag
-of the command line, the key in a TOML file, the keyword in Python, the check, the record in JSON, and what travels to a
-worker. A class declares which values of its fields exclude each other: ``Options.conflicts``.
+of these, each possibly ``| None``; or a number beside words, ``float | Literal``. ``option`` adds the default, the help
+and the range. From the field follow the flag of the command line, the key in a TOML file, the keyword in Python, the
+check, the record in JSON, and what travels to a worker. A class declares which values of its fields exclude each other:
+``Options.conflicts``.
 """
 
 import math
@@ -116,10 +117,13 @@ class Option:
     @property
     def allowed(self) -> str:
         """The allowed values, in words."""
-        if self.words:
+        within = self.declaration.within
+        if self.words and self.kind is str:
             return f"one or more of {', '.join(self.words)}" if self.is_listed else any_of(self.words)
-        if self.declaration.within is not None:
-            return str(self.declaration.within)
+        if self.words:
+            return f"{any_of(self.words)}, or {WORDS[self.kind]} {within or ''}".rstrip()
+        if within is not None:
+            return str(within)
         return f"{WORDS[self.kind]}, or several" if self.is_listed else WORDS[self.kind]
 
     def converted(self, value: object) -> object:
@@ -138,8 +142,10 @@ class Option:
 
     def _single(self, value: object) -> object:
         match value:
+            case str() if value in self.words:
+                converted: object = value
             case bool():
-                converted: object = value if self.kind is bool else None
+                converted = value if self.kind is bool else None
             case Integral() if self.kind is int:
                 converted = int(value)
             case Real() | str() if self.kind is float:
@@ -166,14 +172,16 @@ class Option:
 
     def _allows(self, value: object) -> bool:
         within = self.declaration.within
-        return (not self.words or value in self.words) and (within is None or cast(float, value) in within)
+        if self.words and (value in self.words or self.kind is str):
+            return value in self.words
+        return within is None or cast(float, value) in within
 
     def refusal(self, found: object) -> Violation:
         """Describe a value, or several values, that are not allowed."""
         values = found if isinstance(found, list | tuple) and self.is_listed else [found]
         hint = did_you_mean(str(values[0]), self.words) if self.words and values else ""
         allowed = self.allowed
-        if self.declaration.within is not None and not all(map(self._is_number, values)):
+        if not self.words and self.declaration.within is not None and not all(map(self._is_number, values)):
             allowed = f"{WORDS[self.kind]}, {allowed}"
         return Violation(f"`{self.name}`", ", ".join(map(self._shown, values)) or "nothing", allowed, hint)
 
@@ -301,14 +309,15 @@ def _option(name: str, hint: Any, default: object, declaration: Declaration) -> 
     """Read an annotation."""
     kinds = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
     is_optional = type(None) in kinds
-    (kind,) = (each for each in kinds if each is not type(None))
-    is_listed = get_origin(kind) is tuple
+    values = [each for each in kinds if each is not type(None)]
+    is_listed = get_origin(values[0]) is tuple
     if is_listed:
-        kind = get_args(kind)[0]
-    words = get_args(kind) if get_origin(kind) is Literal else ()
+        values = [get_args(values[0])[0]]
+    words = tuple(word for each in values if get_origin(each) is Literal for word in get_args(each))
+    (kind,) = [each for each in values if get_origin(each) is not Literal] or [str]
     return Option(
         name=name,
-        kind=str if words else kind,
+        kind=kind,
         words=words,
         is_listed=is_listed,
         is_optional=is_optional,

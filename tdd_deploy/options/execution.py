@@ -7,6 +7,7 @@ from pathlib import Path
 from tdd_deploy.errors import Violation
 
 from .declare import Options, Range, option
+from .vocabulary import Tuned
 
 MOST_WORKERS = 1024  # processes that this machine starts, and waits for, before anything can end them
 
@@ -34,10 +35,12 @@ class Execution(Batch):
     scheduler: str | None = option(
         None, recorded=False, help="Use the workers of the Dask scheduler at this address, such as tcp://host:8786."
     )
-    early_exit: float | None = option(
+    early_exit: float | Tuned | None = option(
         None,
+        metavar="MARGIN|tuned",
         within=Range(0, above=True, below=True, why="in units of the output"),
-        help="End a sample once its largest mean output leads by this margin. Default: execute all steps.",
+        help="End a sample once its largest mean output leads by this margin, or with tuned by the margin that "
+        "tune-exit wrote into the run folder. Default: execute all steps.",
     )
     record: Path | None = option(
         None, recorded=False, help="Write the spikes of every layer, [samples, steps, ...], to this .npz."
@@ -47,6 +50,12 @@ class Execution(Batch):
         recorded=False,
         help="Add v/LAYER to `record`: the potentials that a layer compares with its threshold. Default: spikes only.",
     )
+
+    @property
+    def margin(self) -> float | None:
+        """The margin of an early exit, once ``tuned`` has been replaced by a number."""
+        assert not isinstance(self.early_exit, str), "a margin that was looked up"
+        return self.early_exit
 
     @property
     def in_this_process(self) -> bool:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from .analysis import AnalysisOptions
 from .dataset import AnalyzedData, CalibrationData, ComparedData, Dataset, NamedData, SeenData
 from .declare import Options
+from .early_exit import ExitOptions, ValidationData
 from .encoding import Coding, Encoding, Output, SeededSteps, StatedSteps, Steps
 from .execution import Execution
 from .export import Export
@@ -23,6 +24,7 @@ OPTIONS: Mapping[str, tuple[type[Options], ...]] = {
     "train": (LearnedData, TrainOptions, Place),
     "quantize": (Quantization, CalibrationData, Steps),
     "simulate": (Model, Dataset, Encoding, Coding, Pricing, Execution),
+    "tune_exit": (ValidationData, Encoding, ExitOptions),
     "price": (Pricing,),
     "check": (Model, Placement, SeenData),
     "verify": (Model, ComparedData, Steps, Verification, ComparedQuantization, Output),

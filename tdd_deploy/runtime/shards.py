@@ -129,7 +129,7 @@ def execute(
         TddDeployError: the data are damaged, or do not fit the program.
     """
     record = () if take is None else [layer.name for layer in engine.program.neuron_layers]
-    start, early_exit = samples.start, execution.early_exit
+    start, early_exit = samples.start, execution.margin
     for encoded, labels in inputs.batches(source, execution.batch, first=samples.start, limit=len(samples)):
         result = engine.run(encoded, n_steps=inputs.n_steps, record=record, early_exit=early_exit)
         check_finite(result.output, start=start)

@@ -25,6 +25,7 @@ from .methods import (
     layer_weights,
 )
 from .network import Network, Neurons
+from .scores import Scoring
 from .strategies import Local, Objective, Online, Strategy, Unrolling
 
 
@@ -80,7 +81,9 @@ def make_objective(options: TrainOptions, network: Network) -> Objective:
         penalty=make_penalty(options),
         weight=options.penalty_weight,
         layers=layer_weights(network, by_synops=options.weigh == "synops"),
-        score=options.score,
+        loss_weight=options.loss_weight,
+        scoring=make_scoring(options),
+        serial=options.score_from == "step",
         transmit=options.transmit or "all",
         keep=1.0 if options.keep is None else options.keep,
     )
@@ -99,11 +102,19 @@ def make_loss(options: TrainOptions) -> StepLoss:
             return RateLoss(options.label_smoothing)
 
 
+def make_scoring(options: TrainOptions) -> Scoring | None:
+    """Make the score of TDD-DDLA; None for every other method."""
+    if options.score is None:
+        return None
+    assert options.keep_of is not None
+    return Scoring(options.score, options.keep_of)
+
+
 def make_penalty(options: TrainOptions) -> Penalty | None:
     """Make the penalty that is added to the loss; None for TET, for an ANN and for no weight."""
     if options.method == "tdd-ddla":
         assert options.reading is not None
         assert options.keep is not None
-        return Ddla(options.reading, options.keep)
+        return Ddla(options.reading, options.keep, breaks_ties=options.keep_of != "all")
     penalties = {"tet": None, ANN: None, "l1-spikes": L1Spikes(), "l1-delta": L1Delta(), "l1-onset": L1Onset()}
     return penalties[options.method]

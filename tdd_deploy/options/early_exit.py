@@ -1,0 +1,48 @@
+"""How the margin of an early exit is found."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from tdd_deploy.errors import Violation
+
+from .dataset import HEADING, Dataset
+from .declare import Range, option
+from .execution import Batch
+
+
+@dataclass(frozen=True, kw_only=True)
+class ValidationData(Dataset):
+    """Samples on which a margin may be chosen: neither learned before, nor reported on afterwards."""
+
+    split: str | None = option(
+        None, help="Read this part: val, or all of an .npz of your own. Default: val.", heading=HEADING
+    )
+
+    def conflicts(self) -> Iterator[Violation]:
+        """Yield a part that must not decide."""
+        yield from super().conflicts()
+        if self.split == "test":
+            found = "must not be test: a margin chosen on test samples makes the results on them look better"
+            yield Violation("`split`", found, remedy="Use `split=val`.")
+        if self.split == "train":
+            found = "must not be train: a network is surer of samples that it has learned than of others"
+            yield Violation("`split`", found, remedy="Use `split=val`.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExitOptions(Batch):
+    """How much accuracy an early exit may lose, and how the loss is estimated."""
+
+    lose: float = option(
+        0.1,
+        within=Range(0, 100, below=True),
+        help="Let accuracy on samples like these fall by at most this, in percentage points, as expected.",
+    )
+    folds: int = option(
+        5,
+        within=Range(2, 1000),
+        help="Choose the margin without one of this number of parts, and measure the loss on that part; for all parts.",
+    )
+    threads: int | None = option(
+        None, recorded=False, within=Range(1), help="Use this number of threads. Default: one per core."
+    )
