@@ -78,9 +78,12 @@ class Train(TypedDict, total=False):
     qat: int | None
     sparsity: float | None
     score: vocabulary.Score | None
+    score_from: vocabulary.ScoreFrom | None
     reading: vocabulary.DdlaReading | None
     keep: float | None
+    keep_of: vocabulary.KeepOf | None
     lambda_: float | None
+    convex: bool
     weigh: vocabulary.Weigh | None
     transmit: vocabulary.Transmission | None
     sltt_steps: int | None

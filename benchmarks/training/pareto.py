@@ -2,7 +2,8 @@
 
     .venv/bin/python -m benchmarks.training.pareto digits [--runs runs/training] [--only l1] [--data-dir DIR]
 
-Trains and measures missing rows of results/pareto_*.json; report.py makes tables and plots of them. It uses one thread,
+Trains and measures missing rows of results/, in full and with early exits; report.py makes tables and plots of them.
+Several processes may work on a table at once. It uses one thread,
 since the last bits of weights depend on the number of threads.
 """
 
@@ -34,13 +35,32 @@ def ddla(weights: tuple[float, ...], **options: Any) -> dict[str, dict[str, Any]
 
 
 DIGITS = {"data": "digits", "network": "conv-small", "steps": 6, "epochs": 25, "batch": 32}
+FASHION = {"data": "fashion-mnist", "network": "conv-medium", "train_samples": 10_000, "epochs": 6, "batch": 32}
+POISSON = {"encoder": "poisson"}
+OLD = {"keep_of": "all"}  # the mask of earlier tables, which frees all that fired and ties besides
+
 DIGITS_ROWS = {
     "tet": {"method": "tet"},
-    **named("ddla F gsc k.5", ddla((1.2,), keep=0.5)),
-    **named("ddla F gsc k.2", ddla((1.2, 2.4), keep=0.2)),
-    **named("ddla D gsc k.2", ddla((1.2, 2.4), keep=0.2, reading="D")),
-    **named("ddla F jac k.5", ddla((1.2, 2.4), score="jac")),
-    **named("ddla F random k.5", ddla((1.2, 2.4), score="random")),
+    "tet T1": {"method": "tet", "steps": 1},
+    "tet T2": {"method": "tet", "steps": 2},
+    "tet sticky": {"method": "tet", **STICKY},
+    "tet poisson": {"method": "tet", **POISSON},
+    **named("ddla gsc", ddla((1.2,), keep=0.5)),
+    **named("ddla random", ddla((1.2,), keep=0.5, score="random")),
+    **named("ddla gsc step", ddla((1.2,), keep=0.5, score_from="step")),
+    **named("ddla gsc fired", ddla((1.2,), keep=0.5, keep_of="fired")),
+    **named("ddla random fired", ddla((1.2,), keep=0.5, keep_of="fired", score="random")),
+    **named("ddla jac", ddla((1.2,), keep=0.5, score="jac")),
+    **named("ddla D gsc", ddla((1.2,), keep=0.5, reading="D")),
+    **named("ddla gsc all k.2", ddla((1.2,), keep=0.2, **OLD)),
+    **named("ddla gsc poisson", ddla((1.2,), keep=0.5, **POISSON)),
+    **named("l1-spikes", weighted("l1-spikes", (0.1, 0.4))),
+    **named("l1-spikes T2", weighted("l1-spikes", (0.4,), steps=2)),
+    **named("l1-spikes synops sticky front", weighted("l1-spikes", (0.5,), **STICKY_FRONT, **SYNOPS)),
+}
+# Other ways to few events, each with three seeds and without early exits.
+EXPLORED_ROWS = {
+    "tet": {"method": "tet"},
     **named("l1-spikes", weighted("l1-spikes", (0.2, 0.4))),
     **named("l1-delta", weighted("l1-delta", (0.4,))),
     **named("l1-spikes synops", weighted("l1-spikes", (0.4, 0.8), **SYNOPS)),
@@ -58,49 +78,37 @@ DIGITS_ROWS = {
     ),
     **named("l1-onset synops sticky front", weighted("l1-onset", (0.4, 1.0), **STICKY_FRONT, **SYNOPS)),
     **named("l1-delta synops sticky front", weighted("l1-delta", (0.4,), **STICKY_FRONT, **SYNOPS)),
-    **named("ddla F gsc k.2 sticky front", ddla((1.2,), keep=0.2, **STICKY_FRONT)),
     **named(
         "l1-spikes synops sticky front learned",
         weighted("l1-spikes", (0.3,), **STICKY_FRONT, **SYNOPS, learn=("beta", "threshold")),
     ),
 }
-
-# Chosen by the first seeds; measured with other seeds.
-CHOSEN = (
-    "tet",
-    "ddla F gsc k.2 w1.2",
-    "l1-spikes w0.4",
-    "l1-spikes synops w0.8",
-    "l1-spikes sticky front w0.2",
-    "l1-spikes synops sticky front w0.5",
-)
-
-FASHION = {"data": "fashion-mnist", "network": "conv-medium", "train_samples": 10_000, "epochs": 6, "batch": 32}
-FASHION_ROWS = {
+KEPT = (0.0, 0.25, 0.5, 0.75, 1.0)
+KEEP_ROWS = {
     "tet": {"method": "tet"},
-    **named("l1-spikes", weighted("l1-spikes", (0.2, 0.4))),
-    **named("l1-spikes synops sticky", weighted("l1-spikes", (0.1, 0.2, 0.4), **STICKY, **SYNOPS)),
-    **named("ddla F gsc k.2", ddla((1.2,), keep=0.2)),
-    **named("l1-spikes synops", weighted("l1-spikes", (0.4,), **SYNOPS)),
-    **named("ddla D gsc k.2", ddla((1.2,), keep=0.2, reading="D")),
-    **named("ddla F jac k.5", ddla((1.2,), score="jac")),
-    **named("ddla F random k.5", ddla((1.2,), score="random")),
-    **named("l1-delta", weighted("l1-delta", (0.8,))),
+    **{
+        f"{score} {among} k{keep:g}": {"method": "tdd-ddla", "lambda_": 1 / 2.2, "keep": keep, **choice}
+        for among in ("fired", "changed")
+        for score in ("gsc", "random")
+        for keep in KEPT
+        for choice in ({"score": score, "keep_of": among},)
+        if score == "gsc" or keep in (0.25, 0.5, 0.75)
+    },
 }
-FASHION_T4_ROWS = {
-    **FASHION_ROWS,
-    "tet sticky": {"method": "tet", **STICKY},
-    **named("l1-spikes soft beta .25", weighted("l1-spikes", (0.2, 0.4), reset="soft", beta=0.25)),
-    **named("l1-spikes synops sticky beta .25", weighted("l1-spikes", (0.1,), **STICKY, beta=0.25, **SYNOPS)),
+FASHION_ROWS = {
+    **named("l1-spikes", weighted("l1-spikes", (0.1,))),
+    "tet": {"method": "tet"},
+    "tet T1": {"method": "tet", "steps": 1},
+    **named("ddla gsc", ddla((1.2,), keep=0.5)),
+    **named("l1-spikes synops sticky", weighted("l1-spikes", (0.1,), **STICKY, **SYNOPS)),
+    "tet T2": {"method": "tet", "steps": 2},
 }
 
 TABLES = {
-    "digits": Table("pareto_digits", DIGITS, DIGITS_ROWS, seeds=range(3)),
-    "digits-chosen": Table(
-        "pareto_digits_chosen", DIGITS, {name: DIGITS_ROWS[name] for name in CHOSEN}, seeds=range(3, 13)
-    ),
-    "fashion-t4": Table("pareto_fashion_t4", {**FASHION, "steps": 4}, FASHION_T4_ROWS, seeds=(0,)),
-    "fashion-t6": Table("pareto_fashion_t6", {**FASHION, "steps": 6}, FASHION_ROWS, seeds=(0,)),
+    "digits": Table("pareto_digits", DIGITS, DIGITS_ROWS, seeds=range(3, 13)),
+    "digits-explored": Table("explored_digits", DIGITS, EXPLORED_ROWS, seeds=range(3)),
+    "digits-keep": Table("keep_digits", DIGITS, KEEP_ROWS, seeds=range(3)),
+    "fashion": Table("pareto_fashion", {**FASHION, "steps": 4}, FASHION_ROWS, seeds=range(3)),
 }
 
 
@@ -109,11 +117,12 @@ def main() -> None:
     parser.add_argument("table", choices=TABLES)
     parser.add_argument("--runs", type=Path, default=Path("runs/training"))
     parser.add_argument("--only", default="", help="only rows whose name contains this")
+    parser.add_argument("--seeds", type=int, nargs="+", help="only these seeds of the table")
     parser.add_argument("--data-dir", type=Path)
     given = parser.parse_args()
     torch.set_num_threads(1)
     keep_freed_memory()
-    TABLES[given.table].run(given.runs, only=given.only, data_dir=given.data_dir)
+    TABLES[given.table].run(given.runs, only=given.only, seeds=given.seeds, data_dir=given.data_dir)
 
 
 if __name__ == "__main__":

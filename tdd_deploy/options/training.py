@@ -21,11 +21,13 @@ from .vocabulary import (
     DdlaReading,
     Device,
     Encoder,
+    KeepOf,
     Loss,
     Method,
     Network,
     Norm,
     Score,
+    ScoreFrom,
     Strategy,
     Transmission,
     Weigh,
@@ -37,7 +39,8 @@ L1: Mapping[str, Any] = {"lambda_": 0.75, "weigh": "layers"}
 METHOD_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "tet": {},
     "tdd-ddla": {
-        "score": "gsc", "reading": "F", "keep": 0.5, "lambda_": 0.45, "weigh": "layers", "transmit": "all"
+        "score": "gsc", "score_from": "run", "reading": "F", "keep": 0.5, "keep_of": "changed", "lambda_": 0.45,
+        "weigh": "layers", "transmit": "all",
     },
     "l1-spikes": L1,
     "l1-delta": L1,
@@ -164,16 +167,34 @@ class TrainOptions(Optimization, TrainedNeurons):
         heading=METHOD,
     )
     score: Score | None = option(None, help="tdd-ddla: keep spikes by this score. Default: gsc.", heading=METHOD)
+    score_from: ScoreFrom | None = option(
+        None,
+        help="tdd-ddla: score a step by the loss of all steps, through time (run), or by its own loss alone, with "
+        "steps executed one by one (step). Default: run, or step where they are executed so anyway.",
+        heading=METHOD,
+    )
     reading: DdlaReading | None = option(
         None, help="tdd-ddla: penalize spikes (F) or changes (D). Default: F.", heading=METHOD
     )
     keep: float | None = option(
-        None, within=Range(0, 1), help="tdd-ddla: leave this fraction of spikes free. Default: 0.5.", heading=METHOD
+        None, within=Range(0, 1), help="tdd-ddla: leave this fraction of `keep-of` free. Default: 0.5.", heading=METHOD
+    )
+    keep_of: KeepOf | None = option(
+        None,
+        help="tdd-ddla: choose among the neurons that changed at the step before, those that fired, or all of them. "
+        "Default: changed; all, where `transmit` is not all.",
+        heading=METHOD,
     )
     lambda_: float | None = option(
         None,
         within=Range(0, 1, above=True, why="where 1 is no penalty"),
         help="Weigh the penalty by (1 - lambda) / lambda. Default: 0.45; l1: 0.75.",
+        heading=METHOD,
+    )
+    convex: bool = option(
+        False,
+        help="Learn from lambda times the loss plus (1 - lambda) times the penalty, as printed in Algorithm 1. "
+        "Default: the loss keeps a weight of 1.",
         heading=METHOD,
     )
     weigh: Weigh | None = option(
@@ -206,9 +227,19 @@ class TrainOptions(Optimization, TrainedNeurons):
         return self.method == ANN
 
     @property
+    def loss_weight(self) -> float:
+        """The loss's factor: 1, or lambda in a convex sum."""
+        return self.lambda_ if self.convex and self.lambda_ is not None else 1.0
+
+    @property
     def penalty_weight(self) -> float:
-        """The penalty's factor, ``(1 - lambda) / lambda``."""
-        return 0.0 if self.lambda_ is None else (1 - self.lambda_) / self.lambda_
+        """The penalty's factor: ``(1 - lambda) / lambda``, or ``1 - lambda`` in a convex sum."""
+        return 0.0 if self.lambda_ is None else self.loss_weight * (1 - self.lambda_) / self.lambda_
+
+    @property
+    def runs_serially(self) -> bool:
+        """Whether time steps are executed one by one, whatever is scored."""
+        return self.strategy != "bptt" or self.transmit in ("open", "closed")
 
     @classmethod
     def completed(cls, given: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -257,6 +288,10 @@ def _with_defaults(options: Chosen) -> Chosen:
         for name, value in table.get(chosen, {}).items()
         if getattr(options, name) is None
     }
+    if "score_from" in defaults and options.runs_serially:
+        defaults["score_from"] = "step"
+    if "keep_of" in defaults and options.transmit in ("open", "closed"):
+        defaults["keep_of"] = "all"
     return replace(options, **defaults)
 
 
@@ -279,9 +314,25 @@ def _incompatible(options: TrainOptions) -> Iterator[Violation]:
     if options.loss == "rate" and options.strategy != "bptt":
         found = f"cannot be combined with `strategy={options.strategy}`: the mean of all outputs needs the last step"
         yield Violation("`loss=rate`", found, remedy="Use `loss=tet` or `loss=rmp`, or `strategy=bptt`.")
-    if options.loss == "rate" and options.transmit in ("open", "closed"):
-        found = f"cannot be combined with `transmit={options.transmit}`, which scores each step"
+    is_masked = options.transmit in ("open", "closed")
+    if options.loss == "rate" and options.strategy == "bptt" and (is_masked or options.score_from == "step"):
+        which = f"transmit={options.transmit}" if is_masked else "score_from=step"
+        found = f"cannot be combined with `{which}`, which scores each step"
         yield Violation("`loss=rate`", found, remedy="Use `loss=tet` or `loss=rmp`.")
+    if options.score_from == "run" and options.runs_serially:
+        which = f"strategy={options.strategy}" if options.strategy != "bptt" else f"transmit={options.transmit}"
+        yield Violation(
+            "`score_from=run`",
+            f"cannot be combined with `{which}`, which runs step after step",
+            remedy="Use `score_from=step`.",
+        )
+    if options.keep_of in ("changed", "fired") and is_masked:
+        found = (
+            f"cannot be combined with `transmit={options.transmit}`: a neuron that is silent at first could never send"
+        )
+        yield Violation(f"`keep_of={options.keep_of}`", found, remedy="Use `keep_of=all`.")
+    if options.convex and options.lambda_ is None:
+        yield Violation("`convex`", f"needs a method with a penalty (got {options.method})")
     if options.strategy == "sltt-k" and options.score in ("gsc", "jac", "grad"):
         found = "cannot be combined with `strategy=sltt-k`, which leaves out the step before that the score needs"
         yield Violation(f"`score={options.score}`", found, remedy="Use `score=random` or `strategy=sltt`.")

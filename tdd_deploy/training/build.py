@@ -14,6 +14,7 @@ from .architectures import make_network as make_architecture
 from .local import cut
 from .methods import STEP_LOSSES, Ddla, L1Delta, L1Onset, L1Spikes, Penalty, layer_weights
 from .network import Network, Neurons
+from .scores import Scoring
 from .strategies import Local, Objective, Online, Strategy, Unrolling
 
 
@@ -67,10 +68,20 @@ def make_objective(options: TrainOptions, network: Network) -> Objective:
         penalty=make_penalty(options),
         weight=options.penalty_weight,
         layers=layer_weights(network, by_synops=options.weigh == "synops"),
-        score=options.score,
+        loss_weight=options.loss_weight,
+        scoring=make_scoring(options),
+        serial=options.score_from == "step",
         transmit=options.transmit or "all",
         keep=1.0 if options.keep is None else options.keep,
     )
+
+
+def make_scoring(options: TrainOptions) -> Scoring | None:
+    """Make the score of TDD-DDLA; None for every other method."""
+    if options.score is None:
+        return None
+    assert options.keep_of is not None
+    return Scoring(options.score, options.keep_of)
 
 
 def make_penalty(options: TrainOptions) -> Penalty | None:
@@ -78,6 +89,6 @@ def make_penalty(options: TrainOptions) -> Penalty | None:
     if options.method == "tdd-ddla":
         assert options.reading is not None
         assert options.keep is not None
-        return Ddla(options.reading, options.keep)
+        return Ddla(options.reading, options.keep, breaks_ties=options.keep_of != "all")
     penalties = {"tet": None, ANN: None, "l1-spikes": L1Spikes(), "l1-delta": L1Delta(), "l1-onset": L1Onset()}
     return penalties[options.method]

@@ -78,7 +78,7 @@ class _ChargeFireReset(torch.autograd.Function):
         spikes, u = (flat.new_empty(n_steps, flat.shape[1]) for _ in range(2))
         last = torch.zeros_like(flat[0]) if start is None else start.clone()
         numbers = (beta, v_threshold, v_reset)
-        if _is_compiled(flat):
+        if is_compiled(flat):
             scalars = (np.float32(x.item()) for x in numbers)
             _forward_loops(*(x.numpy() for x in (flat, last, spikes, u)), *scalars, reset == "soft", compare == ">=")
         else:
@@ -103,7 +103,7 @@ class _ChargeFireReset(torch.autograd.Function):
         of_current = torch.zeros_like(u[:1]) if n_currents < len(u) else torch.empty_like(u)
         if of_spikes is None:
             of_spikes = torch.zeros_like(u)
-        if _is_compiled(u):
+        if is_compiled(u):
             if of_u is None:
                 of_u = u.new_empty(0, 0)
             arrays = (x.numpy() for x in (u, start, of_spikes, of_u, of_v, of_current))
@@ -136,7 +136,8 @@ class _Layout:
         return x.view(len(x), *self.sizes).permute(inverse)
 
 
-def _is_compiled(x: Tensor) -> bool:
+def is_compiled(x: Tensor) -> bool:
+    """Decide whether loops are compiled for a tensor."""
     if numba.config.DISABLE_JIT:  # type: ignore[attr-defined]
         return False
     return x.dtype == torch.float32 and x.device.type == "cpu"
@@ -266,7 +267,7 @@ def _backward(  # type: ignore[no-untyped-def]
     return sums
 
 
-def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile loops that use the same number of threads as torch."""
     loops = numba.njit(parallel=True, cache=True)(function)
 
@@ -280,4 +281,4 @@ def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     return run
 
 
-_forward_loops, _backward_loops = _compiled(_forward), _compiled(_backward)
+_forward_loops, _backward_loops = compiled(_forward), compiled(_backward)

@@ -14,6 +14,7 @@ from torch.nn import functional as F  # noqa: N812  (torch's own convention)
 
 from tdd_deploy.options.vocabulary import DdlaReading, Loss
 
+from .choice import highest, highest_of_members
 from .network import Connection, Gate, Network, Neurons, Unrolled
 
 RMP_WEIGHT = 0.1
@@ -73,9 +74,10 @@ class Sent:
 
     now: Tensor
     before: Tensor  # one step earlier, as a constant; zeros before the first step
-    score: Tensor | None  # of the spikes one step earlier; of zeros before the first step
+    score: Tensor | None  # of the step before each, except before the first step of a sample
     start: int  # the number of steps before these
     n_steps: int  # all steps of a sample
+    chance: torch.Generator  # of the batch
 
     @property
     def later(self) -> "Sent | None":
@@ -84,8 +86,7 @@ class Sent:
             return self
         if len(self.now) == 1:
             return None
-        score = None if self.score is None else self.score[1:]
-        return Sent(self.now[1:], self.before[1:], score, 1, self.n_steps)
+        return Sent(self.now[1:], self.before[1:], self.score, 1, self.n_steps, self.chance)
 
 
 class Penalty(Protocol):
@@ -101,13 +102,18 @@ class Ddla:
     """Dynamic decoupling of repeated features: spikes (reading F) or changes (reading D) of low score are penalized.
 
     Per sample and layer the fraction ``keep`` of highest score at step t - 1 is free at step t; step 1 has no penalty.
-    With ``keep`` 1 this is plain TET; with 0, reading F is an activity penalty. Equal scores rank as ``topk`` ranks
-    them. The gsc of a silent neuron is 0, so a ``keep`` above the firing rate also frees some silent neurons. Then
-    every neuron that fired is free, and both readings are the same.
+
+    Args:
+        reading: ``F`` penalizes spikes, ``D`` penalizes changes.
+        keep: the fraction that is free, of the neurons that can be chosen.
+        breaks_ties: neurons of equal score are chosen at random, and a score of 0 is never free. Otherwise they rank as
+            ``topk`` ranks them, by memory order: among all neurons, most of which are silent and have a score of 0,
+            these free places go to the same neurons again and again.
     """
 
     reading: DdlaReading
     keep: float
+    breaks_ties: bool = False
 
     def __call__(self, sent: Sent) -> Tensor:
         """Return the mean square of the spikes or changes that are not free, over t >= 2."""
@@ -115,16 +121,13 @@ class Ddla:
         if later is None:
             return sent.now.new_zeros(())
         assert later.score is not None
-        penalized = 1 - kept_mask(later.score, self.keep)
+        if self.breaks_ties:
+            free = highest_of_members(later.score, self.keep, later.chance)
+        else:
+            free = highest(later.score, self.keep)
+        penalized = 1 - free
         values = later.now if self.reading == "F" else later.now - later.before
         return _part_of_mean((penalized * values).square(), later.n_steps - 1)
-
-
-def kept_mask(score: Tensor, keep: float) -> Tensor:
-    """Return 1 for the fraction ``keep`` of highest score in each ``[step, sample]``, else 0."""
-    flat = score.flatten(2)
-    highest = flat.topk(round(keep * flat.shape[2]), dim=2).indices
-    return torch.zeros_like(flat).scatter_(2, highest, 1.0).view(score.shape)
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from tdd_deploy.neurons import IF, LIF, Neuron, Observing, State
 from tdd_deploy.program import Shape
 from tdd_deploy.program.exact import bound_of, grid_of, on_grid
 
-from .arithmetic import TorchArithmetic, arithmetic_of
+from .arithmetic import TorchArithmetic, arithmetic_of, slope
 from .fused import Fired, charge_fire_reset, is_fused
 
 INPUT = "input"
@@ -67,6 +67,11 @@ class Connection(Map):
         weight = self.weights.weight if self.gain == 1 else self.weights.weight * self.gain
         current = self.current(x, weight, self.weights.bias)
         return current if self.norm is None else self.norm(current)
+
+    def frozen(self, x: Tensor) -> Tensor:
+        """Return currents without their constant part: batch norm scales by its running statistics."""
+        weight = self.folded()[0] if self.deployed is None else self.deployed[0]
+        return self.current(x, weight.detach().to(x), None)
 
     def current(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """Return the currents of other weights and biases instead of its own."""
@@ -199,6 +204,22 @@ class Neurons(nn.Module):
             return self._normed(current.expand(n_steps, *current.shape[1:]), state)
         return fire(self.neuron, current, n_steps, state)
 
+    @torch.no_grad()
+    def derivative(self, u: Tensor) -> Tensor:
+        """Return the surrogate derivative of firing by the current, at potentials ``[n_steps, batch, ...]``.
+
+        A norm is frozen: it uses its running statistics.
+        """
+        neuron, norm = self._learned(), self.norm
+        assert isinstance(neuron, LIF | IF)
+        if norm is None:
+            return slope(u - neuron.v_threshold)
+        assert norm.running_var is not None
+        gain = _positive(norm.weight)
+        normed = F.batch_norm(u.flatten(0, 1), norm.running_mean, norm.running_var, gain, norm.bias, eps=norm.eps)
+        scale = _per_channel(gain / torch.sqrt(norm.running_var + norm.eps), norm)
+        return slope(normed.view_as(u) - neuron.v_threshold) * scale
+
     def _learned(self) -> Neuron:
         changed = {}
         if self.logit_beta is not None:
@@ -297,13 +318,6 @@ class Network(nn.Module):
     def layers(self) -> tuple[str, ...]:
         """The names of the parts that spike, neurons and gates; of an ANN its ReLUs."""
         return tuple(part.name for part in self.parts if isinstance(part.module, Neurons | Gate | Relu))
-
-    @cached_property
-    def following(self) -> dict[str, tuple[str, ...]]:
-        """The layers that the spikes of each layer reach through maps alone, and ``OUTPUTS`` if they reach those."""
-        arriving = self._arriving(Neurons, Gate)
-        receivers = (*self.layers, OUTPUTS)
-        return {name: tuple(after for after in receivers if name in arriving[after]) for name in self.layers}
 
     def _arriving(self, *senders: type[nn.Module]) -> dict[str, tuple[str, ...]]:
         """Return the senders of some kinds that reach each part, and ``OUTPUTS``, directly or through others."""

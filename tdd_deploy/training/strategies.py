@@ -11,12 +11,14 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from tdd_deploy.options.vocabulary import Score, Transmission
+from tdd_deploy.options.vocabulary import Transmission
 
+from .choice import highest
 from .distributed import ALONE, Processes
 from .local import LocalParts
-from .methods import Penalty, Sent, StepLoss, kept_mask
-from .network import OUTPUTS, Network, States, Unrolled
+from .methods import Penalty, Sent, StepLoss
+from .network import Network, States, Unrolled
+from .scores import Scoring, moved_in_next_layer
 
 
 @dataclass(frozen=True)
@@ -28,17 +30,22 @@ class Objective:
         penalty: the penalty of a layer.
         weight: the factor of all penalties.
         layers: the weight of each layer's penalty; other layers have none.
-        score: the score of spikes, for the penalty or the transmission.
+        scoring: the score of spikes, for the penalty or the transmission.
+        serial: the steps are run one after another, so that the score of a step depends on no later one. Otherwise the
+            loss of all steps gives the scores, through time.
         transmit: the changes that reach a receiver while learning: ``all``, or only those of high score. In ``open`` a
             receiver adds them to its sum. In ``closed`` the sender tracks that sum, so that errors do not add up.
         keep: the fraction of changes that are transmitted in ``open`` and ``closed``.
+        loss_weight: the factor of the loss.
     """
 
     loss: StepLoss
     penalty: Penalty | None = None
     weight: float = 0.0
     layers: Mapping[str, float] = field(default_factory=dict)
-    score: Score | None = None
+    scoring: Scoring | None = None
+    serial: bool = False
+    loss_weight: float = 1.0
     transmit: Transmission = "all"
     keep: float = 1.0
 
@@ -96,12 +103,13 @@ class Unrolling:
     def learn(self, network: Network, batch: Batch) -> Learned:
         """Run a batch and its backward pass."""
         objective = batch.objective
-        if objective.transmit == "all":
+        if objective.transmit == "all" and not objective.serial:
             run = network.unroll(batch.x, batch.n_steps)
             loss = objective.loss(run, batch.targets)
-            scores = _scores(network, run, run.spikes, loss, batch)
-            before = {name: torch.cat([torch.zeros_like(s[:1]), s[:-1]]) for name, s in scores.items()}
-            total = loss + _penalties(run, batch, Memory(scores=before))
+            before = _before(run, Memory(), objective)
+            scores = _scores(network, run, run.spikes, before, loss, batch=batch)
+            memory = Memory(scores={name: score[:-1] for name, score in scores.items()})
+            total = objective.loss_weight * loss + _penalties(run, before, batch, memory)
             outputs = run.outputs
         else:
             steps = list(_serial(network, batch, set(range(batch.n_steps)), is_detached=False))
@@ -220,8 +228,10 @@ def _step(network: Network, x: Tensor, batch: Batch, memory: Memory) -> _Step:
 
     run = network.step(x, memory.states, send)
     loss = batch.objective.loss(run, batch.targets)
-    scores = _scores(network, run, received, loss, batch)
-    return _Step(run, received, scores, loss + batch.n_steps * _penalties(run, batch, memory))
+    before = _before(run, memory, batch.objective)
+    scores = _scores(network, run, received, before, loss, batch=batch)
+    total = batch.objective.loss_weight * loss + batch.n_steps * _penalties(run, before, batch, memory)
+    return _Step(run, received, scores, total)
 
 
 def _transmitted(name: str, spikes: Tensor, memory: Memory, objective: Objective) -> Tensor:
@@ -230,43 +240,51 @@ def _transmitted(name: str, spikes: Tensor, memory: Memory, objective: Objective
         return spikes
     held = memory.received[name]
     known = held if objective.transmit == "closed" else memory.spikes[name]
-    return held + kept_mask(memory.scores[name], objective.keep) * (spikes - known)
+    return held + highest(memory.scores[name], objective.keep) * (spikes - known)
 
 
-def _penalties(run: Unrolled, batch: Batch, memory: Memory) -> Tensor:
+@torch.no_grad()
+def _before(run: Unrolled, memory: Memory, objective: Objective) -> dict[str, Tensor]:
+    """Return the spikes one step earlier, zeros before the first step, if anything asks for them."""
+    if objective.penalty is None and objective.scoring is None:
+        return {}
+    first = {name: memory.spikes.get(name, torch.zeros_like(now[:1])) for name, now in run.spikes.items()}
+    return {name: torch.cat([first[name], now[:-1]]) for name, now in run.spikes.items()}
+
+
+def _penalties(run: Unrolled, before: Mapping[str, Tensor], batch: Batch, memory: Memory) -> Tensor:
     """Return the weighted penalties of a run of steps, which follow those of a memory."""
     objective, found = batch.objective, [run.outputs.new_zeros(())]
     if objective.penalty is not None:
         for name, weight in objective.layers.items():
             if name in run.spikes:  # a part of the network has only some layers
-                now = run.spikes[name]
-                before = torch.cat([memory.spikes.get(name, torch.zeros_like(now[:1])), now[:-1]])
-                sent = Sent(now, before.detach(), memory.scores.get(name), memory.start, batch.n_steps)
+                now, score = run.spikes[name], memory.scores.get(name)
+                sent = Sent(now, before[name], score, memory.start, batch.n_steps, batch.chance)
                 found.append(weight * objective.penalty(sent))
     return objective.weight * torch.stack(found).sum()
 
 
 def _scores(
-    network: Network, run: Unrolled, received: Mapping[str, Tensor], loss: Tensor, batch: Batch
+    network: Network,
+    run: Unrolled,
+    received: Mapping[str, Tensor],
+    before: Mapping[str, Tensor],
+    loss: Tensor,
+    *,
+    batch: Batch,
 ) -> dict[str, Tensor]:
     """Return the score of every neuron by layer, in the shape of ``run.spikes``, without gradient.
 
     Gradients are taken at the receivers' sums: a change that was not sent has none, and would never be sent again.
     """
-    score, spikes = batch.objective.score, run.spikes
-    if score is None:
+    scoring, spikes = batch.objective.scoring, run.spikes
+    if scoring is None:
         return {}
-    if score == "random":
-        return {name: batch.random(x.shape).to(x.device) for name, x in spikes.items()}
-    if score == "jac":
-        sums = {name: x.sum() for name, x in spikes.items()} | {OUTPUTS: run.outputs.sum()}
-        moved = (torch.stack([sums[after] for after in network.following[name]]).sum() for name in spikes)
-        gradients = [_gradients(total, [held])[0] for total, held in zip(moved, received.values(), strict=True)]
+    if scoring.by == "random":
+        found = [batch.random(x.shape).to(x.device) for x in spikes.values()]
+    elif scoring.by == "jac":
+        found = moved_in_next_layer(network, run, received)
     else:
-        gradients = _gradients(loss, list(received.values()))
-    scored = zip(spikes.items(), gradients, strict=True)
-    return {name: (g * x.detach() if score == "gsc" else g).abs() for (name, x), g in scored}
-
-
-def _gradients(total: Tensor, held: list[Tensor]) -> list[Tensor]:
-    return list(torch.autograd.grad(total, held, retain_graph=True, materialize_grads=True))
+        held = list(received.values())
+        found = [g.abs() for g in torch.autograd.grad(loss, held, retain_graph=True, materialize_grads=True)]
+    return scoring.scores(dict(zip(spikes, found, strict=True)), spikes, before)

@@ -13,6 +13,7 @@ from tdd_deploy.training.local import borders, cut
 from tdd_deploy.training.lower import lower
 from tdd_deploy.training.methods import Ddla, L1Delta, TetLoss
 from tdd_deploy.training.network import Connection, Neurons
+from tdd_deploy.training.scores import Scoring
 from tdd_deploy.training.strategies import Batch, Local, Objective, Online, Unrolling
 from tests.kept import most_kept
 from tests.untrained import network, neurons, pixels, tiny_resnet
@@ -169,8 +170,8 @@ class Heard:
 OBJECTIVES = {
     "tet": {},
     "l1": {"penalty": L1Delta(), "weight": 0.8},
-    "ddla": {"penalty": Ddla("F", 0.5), "weight": 0.8, "score": "gsc"},
-    "closed": {"transmit": "closed", "score": "grad", "keep": 0.5},
+    "ddla": {"penalty": Ddla("F", 0.5), "weight": 0.8, "scoring": Scoring("gsc")},
+    "closed": {"transmit": "closed", "scoring": Scoring("grad"), "keep": 0.5},
 }
 
 

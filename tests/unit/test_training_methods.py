@@ -23,7 +23,6 @@ from tdd_deploy.training.methods import (
     Sent,
     TetLoss,
     fan_out,
-    kept_mask,
     layer_weights,
 )
 from tdd_deploy.training.network import Unrolled
@@ -54,7 +53,12 @@ def one_earlier(values):
 
 def all_of(raster, score=None):
     """All steps of a sample; the score given is that of each step itself."""
-    return Sent(raster, one_earlier(raster), None if score is None else one_earlier(score), 0, len(raster))
+    return Sent(raster, one_earlier(raster), None if score is None else score[:-1], 0, len(raster), generator())
+
+
+def score_before(score, part):
+    """The scores of the step before each of a part's steps; the first step of a sample has none."""
+    return score[max(0, part.start - 1) : part.stop - 1]
 
 
 def by_steps(raster, score=None):
@@ -64,9 +68,10 @@ def by_steps(raster, score=None):
         Sent(
             raster[t : t + 1],
             whole.before[t : t + 1],
-            None if score is None else whole.score[t : t + 1],
+            None if score is None or t == 0 else score[t - 1 : t],
             t,
             len(raster),
+            generator(),
         )
         for t in range(len(raster))
     ]
@@ -156,25 +161,6 @@ def test_rmp_adds_a_tenth_of_the_mean_square_between_potentials_and_their_spikes
     assert gradients[2] is gradients[3] is None  # the spikes are where the potentials go, and stay
 
 
-# --- The mask ------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("keep", [0, 0.01, 0.2, 0.5, 0.77, 1])
-@pytest.mark.parametrize("shape", [(1,), (10,), (25,), (3, 5, 4)])
-@pytest.mark.parametrize("ties", [False, True])
-def test_a_mask_keeps_the_same_number_in_every_step_and_sample(shape, keep, ties):
-    score = torch.zeros(2, 3, *shape) if ties else torch.rand(2, 3, *shape, generator=generator())
-    mask = kept_mask(score, keep)
-    assert mask.shape == score.shape
-    assert set(mask.unique().tolist()) <= {0.0, 1.0}
-    assert mask.flatten(2).sum(2).eq(round(keep * np.prod(shape))).all()
-
-
-def test_a_mask_keeps_the_highest_scores():
-    score = torch.tensor([[[1.0, 9.0, 3.0, 7.0], [0.4, 0.1, 0.3, 0.2]], [[5.0, 6.0, 7.0, 8.0], [8.0, 7.0, 6.0, 5.0]]])
-    assert kept_mask(score, 0.5).tolist() == [[[0, 1, 0, 1], [1, 0, 1, 0]], [[0, 0, 1, 1], [1, 1, 0, 0]]]
-
-
 # --- DDLA ----------------------------------------------------------------------------------------------------------
 
 
@@ -183,7 +169,9 @@ def test_with_nothing_kept_reading_f_is_l1_on_the_spikes_after_the_first_step():
     by_hand = numpy_of(raster)[1:].mean()
     assert by_hand > 0.1
     assert Ddla("F", 0)(all_of(raster, a_score())).item() == pytest.approx(by_hand, rel=1e-12)
-    later = Sent(raster[1:], one_earlier(raster)[1:], None, 0, N_STEPS - 1)  # as if the sample began at t = 2
+    later = Sent(
+        raster[1:], one_earlier(raster)[1:], None, 0, N_STEPS - 1, generator()
+    )  # as if the sample began at t = 2
     assert L1Spikes()(later).item() == pytest.approx(by_hand, rel=1e-12)
 
 
@@ -316,7 +304,7 @@ def test_the_penalties_of_two_pieces_add_up_to_that_of_all(penalty, cut):
     raster, score = a_tap(binary=False), a_score()
     whole = all_of(raster, score)
     pieces = [
-        Sent(raster[part], whole.before[part], whole.score[part], part.start, N_STEPS)
+        Sent(raster[part], whole.before[part], score_before(score, part), part.start, N_STEPS, generator())
         for part in (slice(0, cut), slice(cut, N_STEPS))
     ]
     assert sum(penalty(sent) for sent in pieces).item() == pytest.approx(penalty(whole).item(), rel=1e-12)

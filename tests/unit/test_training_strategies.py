@@ -9,9 +9,15 @@ import pytest
 import torch
 from torch import nn
 
+from tdd_deploy import load as read_program
+from tdd_deploy import train
+from tdd_deploy.data import open_data
 from tdd_deploy.options.vocabulary import Score
-from tdd_deploy.training.methods import Ddla, L1Delta, L1Onset, L1Spikes, RateLoss, RmpLoss, TetLoss, kept_mask
+from tdd_deploy.training import load
+from tdd_deploy.training.choice import highest, highest_of_members
+from tdd_deploy.training.methods import Ddla, L1Delta, L1Onset, L1Spikes, RateLoss, RmpLoss, TetLoss
 from tdd_deploy.training.network import Connection, Gate, Network, Neurons, Part
+from tdd_deploy.training.scores import Scoring
 from tdd_deploy.training.strategies import Batch, Objective, Online, Unrolling
 from tests.kept import most_kept
 from tests.untrained import network, neuron, pixels, tiny_resnet
@@ -85,11 +91,19 @@ class Spy:
         return 0 * sent.now.sum()
 
 
-def seen_by(strategy, net, score, *, loss=None, layers=None, transmit="all", keep=1.0, **choices):
+def scoring_by(score, among="all"):
+    return None if score is None else Scoring(score, among)
+
+
+def seen_by(
+    strategy, net, score, *, among="all", serial=False, loss=None, layers=None, transmit="all", keep=1.0, **choices
+):
     """The arguments of a penalty per layer; of a serial strategy per step, then per layer."""
     spy = Spy()
     weights = dict.fromkeys(layers or net.layers, 1.0)
-    objective = Objective(loss or TetLoss(), spy, 1.0, weights, score, transmit, keep)
+    objective = Objective(
+        loss or TetLoss(), spy, 1.0, weights, scoring_by(score, among), serial=serial, transmit=transmit, keep=keep
+    )
     learned(strategy, net, objective, **choices)
     return spy.seen
 
@@ -104,9 +118,9 @@ PENALTIES = {
 }
 
 
-def objective_of(name, *, weight=0.7, layers=ALL_LAYERS):
+def objective_of(name, *, weight=0.7, layers=ALL_LAYERS, loss_weight=1.0):
     penalty, score = PENALTIES[name]
-    return Objective(TetLoss(), penalty, weight, layers, score)
+    return Objective(TetLoss(), penalty, weight, layers, scoring_by(score), loss_weight=loss_weight)
 
 
 # --- Backpropagation through time ----------------------------------------------------------------------------------
@@ -154,13 +168,13 @@ def test_with_everything_kept_or_no_weight_or_one_step_ddla_is_tet_bit_for_bit(s
     def gradients(n_steps=N_STEPS, **changed):
         net = tiny_resnet() if name == "tiny resnet" else network(name, n_classes=4)
         layers = dict.fromkeys(net.layers, 1.0)
-        objective = replace(Objective(TetLoss(), Ddla(reading, 0.5), 1.2, layers, score), **changed)
+        objective = replace(Objective(TetLoss(), Ddla(reading, 0.5), 1.2, layers, Scoring(score)), **changed)
         return learned(strategy, net, objective, n_steps=n_steps, targets=torch.arange(BATCH) % 4)
 
-    tet = gradients(penalty=None, score=None)
+    tet = gradients(penalty=None, scoring=None)
     assert_same_bits(gradients(penalty=Ddla(reading, 1)), tet)
     assert_same_bits(gradients(weight=0.0), tet)
-    assert_same_bits(gradients(n_steps=1), gradients(n_steps=1, penalty=None, score=None))
+    assert_same_bits(gradients(n_steps=1), gradients(n_steps=1, penalty=None, scoring=None))
     assert not are_close(gradients(), tet)
 
 
@@ -177,9 +191,8 @@ def test_the_score_at_a_step_is_the_gradient_of_the_loss_of_the_step_before():
     for score in ("grad", "gsc"):
         for sent, raster in zip(seen_by(Unrolling(), net, score), run.spikes.values(), strict=True):
             expected = (raster.grad * raster if score == "gsc" else raster.grad).abs()
-            assert torch.equal(sent.score[1:], expected[:-1])
+            assert torch.equal(sent.score, expected[:-1])
             assert not sent.score.requires_grad
-            assert sent.score[0].eq(0).all()
             assert torch.equal(sent.now, raster)
             assert torch.equal(sent.before, torch.cat([torch.zeros_like(raster[:1]), raster[:-1]]))
             assert not sent.before.requires_grad
@@ -193,13 +206,6 @@ class Passing(Gate):
 
     def forward(self, x):
         return x
-
-
-class Adding(Gate):
-    """Sends the sum of all that has arrived so far."""
-
-    def forward(self, x):
-        return x.cumsum(0)
 
 
 def linear(middle):
@@ -217,7 +223,7 @@ def linear(middle):
 def doubled(net, loss=None):
     def of(score):
         spy = Spy()
-        objective = Objective(loss or TetLoss(), spy, 1.0, dict.fromkeys(net.layers, 1.0), score)
+        objective = Objective(loss or TetLoss(), spy, 1.0, dict.fromkeys(net.layers, 1.0), Scoring(score))
         batch = batch_for(net, objective)
         Unrolling().learn(net, replace(batch, x=batch.x.double()))
         return [sent.score for sent in spy.seen]
@@ -231,30 +237,7 @@ def test_jac_is_what_a_spike_moves_in_the_next_layer():
     first, second = doubled(net)("jac")
     for score, leaving in ((first, net["fc2"]), (second, net["fc3"])):  # the sum of the weights that leave a neuron
         expected = leaving.weights.weight.sum(0).abs().detach().expand(N_STEPS - 1, BATCH, -1)
-        torch.testing.assert_close(score[1:], expected, rtol=1e-12, atol=1e-12)
-
-
-def test_jac_adds_up_what_a_spike_moves_at_its_step_and_later():
-    net = linear(Adding())
-    first, second = doubled(net)("jac")
-    leaving = net["fc2"].weights.weight.sum(0).abs().detach()
-    for t in range(1, N_STEPS):  # a spike at step t - 1 moves the steps from there on: 4, 3, 2
-        expected = (N_STEPS + 1 - t) * leaving.expand(BATCH, -1)
-        torch.testing.assert_close(first[t], expected, rtol=1e-12, atol=1e-12)
-    leaving = net["fc3"].weights.weight.sum(0).abs().detach()
-    torch.testing.assert_close(second[1:], leaving.expand(N_STEPS - 1, BATCH, -1), rtol=1e-12, atol=1e-12)
-
-
-def test_jac_counts_every_layer_that_spikes_reach_through_maps():
-    """The stem's spikes reach one_inner by weights, and one as they are; a derivative written out for one of them."""
-    net = tiny_resnet()
-    sent = seen_by(Unrolling(), net, "jac", n_steps=2, targets=torch.zeros(BATCH, dtype=torch.long))
-    batch = batch_for(net, Objective(TetLoss()), n_steps=2)
-    run = tiny_resnet().unroll(batch.x, 2)
-    moved = run.spikes["one_inner"].sum() + run.spikes["one"].sum()
-    (expected,) = torch.autograd.grad(moved, run.spikes["stem_spikes"])
-    torch.testing.assert_close(sent[0].score[1], expected[0].abs())
-    assert expected.any()
+        torch.testing.assert_close(score, expected, rtol=1e-12, atol=1e-12)
 
 
 def test_jac_does_not_ask_for_labels_and_gsc_does():
@@ -285,7 +268,7 @@ def test_gsc_is_what_the_loss_changes_by_to_first_order_when_a_spike_is_left_out
     whole = loss("nobody", 0, 0, 0)
     for t, sample, k in np.ndindex(N_STEPS - 1, BATCH, 7):
         change = abs(loss("spikes1", t, sample, k) - whole) / step
-        assert of_first[t + 1, sample, k].item() == pytest.approx(change, abs=1e-7)
+        assert of_first[t, sample, k].item() == pytest.approx(change, abs=1e-7)
 
 
 def test_random_scores_are_those_of_the_generator_and_leave_the_global_one_alone():
@@ -295,7 +278,7 @@ def test_random_scores_are_those_of_the_generator_and_leave_the_global_one_alone
     assert torch.equal(torch.get_rng_state(), before)
     assert torch.equal(first, same)
     expected = torch.rand(N_STEPS, BATCH, 14, generator=generator(3))
-    assert torch.equal(first[1:], expected[:-1])
+    assert torch.equal(first, expected[:-1])
 
 
 @dataclass(frozen=True)
@@ -323,7 +306,7 @@ def test_the_mask_at_a_step_does_not_depend_on_the_gradient_of_that_step(score, 
     def masks(changed_at):
         seen = seen_by(strategy, net, score, loss=Weighted(changed_at))
         if strategy == Unrolling():
-            return [[sent.score[t] for sent in seen] for t in range(1, N_STEPS)]
+            return [[sent.score[t - 1] for sent in seen] for t in range(1, N_STEPS)]
         return [[sent.score[0] for sent in seen[2 * t : 2 * t + 2]] for t in range(1, N_STEPS)]
 
     plain_masks = masks(0)
@@ -332,6 +315,115 @@ def test_the_mask_at_a_step_does_not_depend_on_the_gradient_of_that_step(score, 
         for t in range(2, N_STEPS):  # at t = 1 the score is that of step 0, which every variant but this one shares
             is_same = all(map(torch.equal, found[t - 1], plain_masks[t - 1]))
             assert is_same == (t - 1 != step), (t, step)
+
+
+# --- The mask, as a run is trained ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("score", ["gsc", "grad", "jac"])
+@pytest.mark.parametrize("among", ["changed", "fired"])
+def test_in_step_mode_no_score_depends_on_a_later_step(among, score):
+    """With the memory and the batch norm of a real run; in run mode, every step before it is reached."""
+
+    def scores(serial, changed_from):
+        net = network("conv-small", n_classes=N_CLASSES)
+        spy = Spy()
+        objective = Objective(TetLoss(), spy, 1.0, dict.fromkeys(net.layers, 1.0), Scoring(score, among), serial=serial)
+        batch = batch_for(net, objective)
+        x = batch.x.clone()
+        x[changed_from:] = x[changed_from:].flip(-1)
+        Unrolling().learn(net, replace(batch, x=x))
+        if not serial:
+            return [sent.score for sent in spy.seen]
+        n = len(net.layers)
+        return [torch.cat([sent.score for sent in spy.seen[n + k :: n]]) for k in range(n)]
+
+    for changed_from in range(1, N_STEPS - 1):
+        whole, other = scores(True, N_STEPS), scores(True, changed_from)
+        assert all(torch.equal(a[:changed_from], b[:changed_from]) for a, b in zip(whole, other, strict=True))
+        assert not all(map(torch.equal, whole, other))
+        unrolled, others = scores(False, N_STEPS), scores(False, changed_from)
+        assert not all(torch.equal(a[:1], b[:1]) for a, b in zip(unrolled, others, strict=True))
+
+
+def test_run_after_run_a_step_is_learned_from_as_its_equations_say():
+    """In step mode the loss is that of all steps, and so are its gradients; only the score is of one step."""
+    net = plain()
+    found = learned(Unrolling(), net, replace(objective_of("ddla F"), serial=True))
+    spy = Spy()
+    learned(Unrolling(), net, replace(objective_of("ddla F"), penalty=spy, serial=True))
+    masks = {
+        name: torch.cat([highest(sent.score, 0.5) for sent in spy.seen[2 + number :: 2]])
+        for number, name in enumerate(ALL_LAYERS)
+    }
+    net.zero_grad()
+    batch = batch_for(net, Objective(TetLoss()))
+    run = net.unroll(batch.x, N_STEPS)
+    total = TetLoss()(run, batch.targets)
+    for name, mask in masks.items():
+        total = total + 0.7 * ((1 - mask) * run.spikes[name][1:]).square().mean()
+    total.backward()
+    assert found[0].loss == pytest.approx(total.item(), rel=1e-5)
+    for name, parameter in net.named_parameters():
+        torch.testing.assert_close(found[1][name], parameter.grad, rtol=1e-3, atol=1e-5)
+
+
+def test_a_convex_sum_weighs_the_loss_too():
+    net = plain()
+    plainly, convex = (
+        learned(Unrolling(), net, objective_of("l1-spikes", weight=weight, loss_weight=loss_weight))
+        for weight, loss_weight in ((1.5, 1.0), (0.6, 0.4))
+    )
+    assert convex[0].loss == pytest.approx(0.4 * plainly[0].loss, rel=1e-6)
+    for name, gradient in convex[1].items():
+        torch.testing.assert_close(gradient, 0.4 * plainly[1][name])
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A network that has learned digits for a short time, and a batch of them."""
+    path = tmp_path_factory.mktemp("run") / "tet"
+    train(path, method="tet", epochs=3, batch=32, train_samples=600)
+    x, y = open_data("digits", split="test").load()
+    return load(path, read_program(path)), torch.from_numpy(x[:64])[None], torch.from_numpy(y[:64])
+
+
+def freed(trained, score, among, keep=0.5):
+    """The masks of a batch by layer, for its steps after the first, and the spikes one step before each."""
+    net, x, y = trained
+    spy = Spy()
+    objective = Objective(TetLoss(), spy, 1.0, dict.fromkeys(net.layers, 1.0), Scoring(score, among))
+    Unrolling().learn(net.train(), Batch(x, y, 6, objective, generator(5)))
+    choose = (lambda s: highest(s, keep)) if among == "all" else (lambda s: highest_of_members(s, keep, generator()))
+    return [(choose(sent.score), sent.now.detach()) for sent in spy.seen]
+
+
+@pytest.mark.parametrize("among", ["changed", "fired"])
+def test_a_mask_frees_members_alone_and_a_random_one_frees_others(trained, among):
+    by_score, at_random = freed(trained, "gsc", among), freed(trained, "random", among)
+    shared = n_freed = n_members = 0
+    for (mask, now), (other, _) in zip(by_score, at_random, strict=True):
+        before = torch.cat([torch.zeros_like(now[:1]), now[:-1]])
+        members = (now != before if among == "changed" else now != 0)[:-1]
+        assert not mask[~members].any()
+        assert not other[~members].any()
+        shared, n_freed, n_members = (
+            shared + int((mask * other).sum()),
+            n_freed + int(mask.sum()),
+            n_members + int(members.sum()),
+        )
+    assert 0.3 * n_members < n_freed <= 0.51 * n_members  # not all members have a score above 0
+    assert shared < 0.7 * n_freed  # a random half shares half of them
+
+
+def test_among_all_neurons_a_mask_frees_nearly_every_spike(trained):
+    """Most neurons are silent, so half of all neurons hold all that fired; the rest are ties. Old runs did so."""
+    masks = freed(trained, "gsc", "all")
+    fired = torch.cat([now[:-1].flatten() for _, now in masks])
+    mask = torch.cat([mask.flatten() for mask, _ in masks])
+    scored = fired * mask
+    assert scored.sum() > 0.98 * fired.sum()
+    assert mask.sum() > 2 * scored.sum()
 
 
 # --- What is transmitted -------------------------------------------------------------------------------------------
@@ -343,7 +435,7 @@ def transmitting(net, transmit, keep, *, strategy, score="grad", loss=None, **ch
     hook = net["fc2"].register_forward_hook(lambda module, given, out: received.append(given[0].detach()))
     seen = seen_by(strategy, net, score, transmit=transmit, keep=keep, layers=["fc1_spikes"], loss=loss, **choices)
     hook.remove()
-    masks = [None if sent.score is None else kept_mask(sent.score, keep)[0] for sent in seen]
+    masks = [None if sent.score is None else highest(sent.score, keep)[0] for sent in seen]
     return torch.stack(received), torch.stack([sent.now[0].detach() for sent in seen]), masks
 
 
@@ -385,7 +477,7 @@ def test_what_was_not_sent_has_a_score_and_may_be_sent_later(transmit, score, st
     seen = seen_by(strategy, plain(), score, transmit=transmit, keep=0.2, layers=layers, n_steps=6)
     newly_sent = 0
     for earlier, sent in pairwise(seen[1:]):
-        before, mask = kept_mask(earlier.score, 0.2), kept_mask(sent.score, 0.2)
+        before, mask = highest(earlier.score, 0.2), highest(sent.score, 0.2)
         assert (sent.score[before == 0] > 0).any()
         newly_sent += int((mask > before).sum())
     assert newly_sent > 0
@@ -406,14 +498,14 @@ def test_online_with_everything_sent_either_way_is_all_bit_for_bit(name, transmi
         net = network(name, n_classes=N_CLASSES)
         return learned(Online(), net, Objective(TetLoss(), **changed))
 
-    assert_same_bits(gradients(transmit=transmit, score=score, keep=1.0), gradients())
-    assert not are_close(gradients(transmit=transmit, score=score, keep=0.3), gradients())
+    assert_same_bits(gradients(transmit=transmit, scoring=Scoring(score), keep=1.0), gradients())
+    assert not are_close(gradients(transmit=transmit, scoring=Scoring(score), keep=0.3), gradients())
 
 
 @pytest.mark.parametrize("transmit", ["open", "closed"])
 def test_unrolling_with_everything_sent_either_way_is_all(transmit):
     """The gradients too, which reach former spikes through what receivers hold."""
-    changed = {"transmit": transmit, "score": "grad", "keep": 1.0}
+    changed = {"transmit": transmit, "scoring": Scoring("grad"), "keep": 1.0}
     found, expected = (learned(Unrolling(), plain(), Objective(TetLoss(), **how)) for how in (changed, {}))
     assert_close(found, expected)
     exact = network("mlp", n_classes=N_CLASSES, learned=("beta", "threshold")).eval()  # on grids: sums are exact
@@ -425,11 +517,11 @@ def test_unrolling_with_everything_sent_either_way_is_all(transmit):
 def test_unrolled_the_gradient_of_what_is_sent_is_that_of_its_equation(transmit):
     """Masks and spikes are recorded; then the network is run again with them, and torch differentiates."""
     net, keep = plain(), 0.4
-    objective = Objective(TetLoss(), Spy(), 1.0, ALL_LAYERS, "grad", transmit, keep)
+    objective = Objective(TetLoss(), Spy(), 1.0, ALL_LAYERS, Scoring("grad"), transmit=transmit, keep=keep)
     found = learned(Unrolling(), net, objective)
     seen = objective.penalty.seen
     masks = {
-        name: [None, *(kept_mask(sent.score, keep) for sent in seen[number + 2 :: 2])]
+        name: [None, *(highest(sent.score, keep) for sent in seen[number + 2 :: 2])]
         for number, name in enumerate(ALL_LAYERS)
     }
     net.zero_grad()
