@@ -309,6 +309,12 @@ class Network(nn.Module):
         """The names of the parts that spike, neurons and gates; of an ANN its ReLUs."""
         return tuple(part.name for part in self.parts if isinstance(part.module, Neurons | Gate | Relu))
 
+    @cached_property
+    def senders(self) -> dict[str, tuple[str, ...]]:
+        """The layers whose spikes reach each layer through maps alone."""
+        arriving = self._arriving(Neurons, Gate)
+        return {name: arriving[name] for name in self.layers}
+
     def _arriving(self, *senders: type[nn.Module]) -> dict[str, tuple[str, ...]]:
         """Return the senders of some kinds that reach each part, and ``OUTPUTS``, directly or through others."""
         sent: dict[str, tuple[str, ...]] = {self.source: ()}
