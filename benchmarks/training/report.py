@@ -89,8 +89,11 @@ def exit_table(name: str) -> str:
     head = ["network", "`--lose`", "steps", "accuracy %", "against TET", "raw spikes", "delta events", "of TET's raw"]
     lines = [f"| {' | '.join(head)} | last step | synops, delta |", f"|{' --- |' * 10}"]
     for group, rows in groups.items():
+        margins: dict[tuple[float, ...], list[str]] = {}  # the losses that choose the same margins for all seeds
         for lose in rows[0]["exit"]:
-            exits = exits_of(rows, lose)
+            margins.setdefault(tuple(each["margin"] for each in exits_of(rows, lose)), []).append(lose)
+        for loses in margins.values():
+            exits, lose = exits_of(rows, loses[0]), ", ".join(loses)
             delta = mean(r["delta_events"] for r in exits)
             at_last = mean(r["delta_events_by_step"][-1] for r in exits)
             lines.append(
