@@ -303,9 +303,13 @@ def _reset(neuron: LIF | IF) -> str:
 
 def senders_of(network: Network) -> dict[str, tuple[str, ...]]:
     """Return the layers whose spikes reach each layer through maps alone."""
-    return {
-        name: tuple(before for before, after in network.following.items() if name in after) for name in network.layers
-    }
+    sent: dict[str, tuple[str, ...]] = {}  # by each part: itself, or what reaches a map
+    arriving = {}
+    for part in network.parts:
+        names = dict.fromkeys(name for source in part.sources for name in sent.get(source, ()))
+        arriving[part.name] = tuple(names)
+        sent[part.name] = arriving[part.name] if isinstance(part.module, Map) else (part.name,)
+    return {name: arriving[name] for name in network.layers}
 
 
 def map_norms(network: Network) -> dict[str, float]:
