@@ -231,7 +231,7 @@ class Theory:
 @torch.no_grad()
 def theories(network: Network, seen: Observed) -> tuple[Theory, ...]:
     """Evaluate the printed statements at every layer of neurons of a network that was observed."""
-    senders = senders_of(network)
+    senders = network.senders
     found = []
     for name, potentials in seen.potentials.items():
         neuron = seen.neurons[name]
@@ -301,21 +301,10 @@ def _reset(neuron: LIF | IF) -> str:
     return f"the potential minus {shown} (hard reset to {shown})"
 
 
-def senders_of(network: Network) -> dict[str, tuple[str, ...]]:
-    """Return the layers whose spikes reach each layer through maps alone."""
-    sent: dict[str, tuple[str, ...]] = {}  # by each part: itself, or what reaches a map
-    arriving = {}
-    for part in network.parts:
-        names = dict.fromkeys(name for source in part.sources for name in sent.get(source, ()))
-        arriving[part.name] = tuple(names)
-        sent[part.name] = arriving[part.name] if isinstance(part.module, Map) else (part.name,)
-    return {name: arriving[name] for name in network.layers}
-
-
 def map_norms(network: Network) -> dict[str, float]:
     """Return the spectral norm of the map from spikes to the current of each layer of neurons, by the power method."""
     network.eval()
-    senders = senders_of(network)
+    senders = network.senders
     return {
         part.name: _spectral_norm(*_map_into(network, part.name, senders[part.name]))
         for part in network.parts

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tdd_deploy.training.diagnostics import observe
-from tdd_deploy.training.theory import Covariance, Differences, map_norms, senders_of, statements, theories
+from tdd_deploy.training.theory import Covariance, Differences, map_norms, statements, theories
 from tests.untrained import network, pixels, tiny_resnet
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -147,7 +147,7 @@ def test_the_norm_of_a_dense_map_is_its_largest_singular_value() -> None:
 def test_the_norm_of_any_map_bounds_its_currents(name: str) -> None:
     net = (tiny_resnet() if name == "tiny resnet" else network(name)).eval()
     seen = observe(net, torch.from_numpy(pixels(1, 2, *net.input_shape)), 4)
-    norms, senders = map_norms(net), senders_of(net)
+    norms, senders = map_norms(net), net.senders
     assert set(norms) == {layer for layer in seen.currents if senders[layer]}
     for layer, norm in norms.items():
         change = seen.currents[layer].expand(4, 2, *seen.currents[layer].shape[2:]).diff(dim=0).flatten(2)
