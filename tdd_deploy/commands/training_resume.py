@@ -29,6 +29,12 @@ class Before:
         epochs: list[dict[str, Any]] = self.recorded["epochs"]
         return epochs
 
+    @property
+    def origin(self) -> Mapping[str, Any] | None:
+        """The run whose weights this run began with, as recorded."""
+        found: Mapping[str, Any] | None = self.recorded.get("from")
+        return found
+
     def is_finished(self, options: TrainOptions) -> bool:
         """Decide whether this is the whole record of a finished run with these options."""
         kept, program = self.recorded.get("kept_epoch"), self.recorded.get("program")

@@ -2,16 +2,17 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from tdd_deploy.errors import Violation, any_of
 
 from .dataset import HEADING, NAMES, OF_EVENTS, StoredData
 from .declare import Options, Range, option
-from .encoding import MOST_STEPS
 from .neurons import NEURONS, TrainedNeurons
-from .optimization import ABOVE_0, FRACTION, LEARNING, OPTIMIZER_DEFAULTS, Optimization
+from .optimization import ABOVE_0, FRACTION, LEARNING, OPTIMIZER_DEFAULTS
 from .quantization import WEIGHT_BITS
+from .schedules import Schedules
 from .vocabulary import (
     ANN,
     GATED,
@@ -55,7 +56,7 @@ STRATEGY_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "stdl": {"local_parts": 2},
 }
 WITHOUT_NEURONS = ("neuron", "reset", "reset_to", "beta", "threshold", "learn", "norm")
-WITHOUT_TIME = ("encoder", "strategy", "fisher")
+WITHOUT_TIME = ("encoder", "strategy", "fisher", "steps_schedule")
 NETWORK, METHOD, PLACE = "The network", "The objective", "Where it learns"
 HEADINGS = (HEADING, NETWORK, NEURONS, METHOD, LEARNING, PLACE)  # in the order of the help
 
@@ -71,6 +72,19 @@ class LearnedData(StoredData):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Start(Options):
+    """The run whose weights a network begins with."""
+
+    from_: Path | None = option(
+        None,
+        metavar="RUN",
+        recorded=False,
+        help="Begin with the weights of this finished run, instead of random ones.",
+        heading=NETWORK,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class Place(Options):
     """Where a network learns; the result does not depend on these options, but for rounding."""
 
@@ -79,7 +93,7 @@ class Place(Options):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainOptions(Optimization, TrainedNeurons):
+class TrainOptions(Schedules, TrainedNeurons):
     """Every option that affects the result of a training run, except the data.
 
     ``checked`` fills in the defaults of the method, the loss, the strategy and the optimizer.
@@ -114,12 +128,6 @@ class TrainOptions(Optimization, TrainedNeurons):
         help="Take gradients through time (bptt), step by step (sltt), of some steps (sltt-k), or part by part (stdl).",
         heading=LEARNING,
     )
-    steps: int = option(
-        6,
-        within=Range(1, MOST_STEPS),
-        help="Execute this number of time steps per sample. Default: 6; of an ANN 1, of camera events all.",
-        heading=NETWORK,
-    )
     seed: int = option(
         0,
         within=Range(0, 2**63 - 1),
@@ -131,6 +139,13 @@ class TrainOptions(Optimization, TrainedNeurons):
         metavar="N",
         within=Range(1),
         help="Learn from the first N training samples. Default: all.",
+        heading=HEADING,
+    )
+    val_samples: int | None = option(
+        None,
+        metavar="N",
+        within=Range(1),
+        help="Measure each epoch on the first N validation samples. Default: all.",
         heading=HEADING,
     )
     label_smoothing: float = option(
@@ -194,7 +209,7 @@ class TrainOptions(Optimization, TrainedNeurons):
         None, help="tdd-ddla: penalize spikes (F) or changes (D). Default: F.", heading=METHOD
     )
     keep: float | None = option(
-        None, within=Range(0, 1), help="tdd-ddla: leave this fraction of `keep-of` free. Default: 0.5.", heading=METHOD
+        None, within=Range(0, 1), help="tdd-ddla: leave this fraction of `keep_of` free. Default: 0.5.", heading=METHOD
     )
     keep_of: KeepOf | None = option(
         None,
@@ -265,8 +280,9 @@ class TrainOptions(Optimization, TrainedNeurons):
 
     @classmethod
     def completed(cls, given: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Add the number of time steps of an ANN, which is one."""
-        return {"steps": 1, **given} if given.get("method") == ANN else given
+        """Add the number of time steps of an ANN, which is one, and the numbers that schedules determine."""
+        found = super().completed(given)
+        return {"steps": 1, **found} if found.get("method") == ANN else found
 
     def conflicts(self) -> Iterator[Violation]:
         """Yield which choices exclude each other, and why."""
@@ -339,13 +355,14 @@ def _incompatible(options: TrainOptions) -> Iterator[Violation]:
     if options.loss == "rate" and options.strategy != "bptt":
         found = f"cannot be combined with `strategy={options.strategy}`: the mean of all outputs needs the last step"
         yield Violation("`loss=rate`", found, remedy="Use `loss=tet` or `loss=rmp`, or `strategy=bptt`.")
-    if options.loss == "rate" and options.strategy == "bptt" and options.score_from == "step":
-        which = "score_from=step" if options.transmit == "all" else f"transmit={options.transmit}"
-        yield Violation(
-            "`loss=rate`",
-            f"cannot be combined with `{which}`, which scores each step",
-            remedy="Use `loss=tet` or `loss=rmp`.",
-        )
+    is_masked = options.transmit in ("open", "closed")
+    if options.loss == "rate" and options.strategy == "bptt" and (is_masked or options.score_from == "step"):
+        which = f"transmit={options.transmit}" if is_masked else "score_from=step"
+        found = f"cannot be combined with `{which}`, which scores each step"
+        yield Violation("`loss=rate`", found, remedy="Use `loss=tet` or `loss=rmp`.")
+    if options.size_schedule and options.strategy == "stdl":
+        found = "cannot be combined with `strategy=stdl`, whose heads have the size of the data"
+        yield Violation("`size_schedule`", found, remedy="Use another `strategy`.")
     if options.score_from == "run" and options.runs_serially:
         which = f"strategy={options.strategy}" if options.strategy != "bptt" else f"transmit={options.transmit}"
         yield Violation(
@@ -353,7 +370,7 @@ def _incompatible(options: TrainOptions) -> Iterator[Violation]:
             f"cannot be combined with `{which}`, which runs step after step",
             remedy="Use `score_from=step`.",
         )
-    if options.keep_of in ("changed", "fired") and options.transmit in ("open", "closed"):
+    if options.keep_of in ("changed", "fired") and is_masked:
         found = (
             f"cannot be combined with `transmit={options.transmit}`: a neuron that is silent at first could never send"
         )
@@ -415,5 +432,8 @@ def _incompatible_with_integers(options: TrainOptions) -> Iterator[Violation]:
     if options.patience is not None:
         found = "cannot be combined with `qat`, whose first epochs are measured in floats and whose last in integers"
         yield Violation("`patience`", found)
+    if options.size_schedule:
+        found = "cannot be combined with `size_schedule`, since its integers fit images of one size"
+        yield Violation("`qat`", found)
     if options.amp:
         yield Violation("`amp`", "cannot be combined with `qat`, whose integers bfloat16 would round")

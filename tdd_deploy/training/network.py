@@ -72,14 +72,8 @@ class Connection(Map):
 
     def frozen(self, x: Tensor) -> Tensor:
         """Return currents without their constant part: batch norm scales by its running statistics."""
-        if self.deployed is not None:
-            return self.current(x, self.deployed[0], None)
-        scale = self.weights.weight.new_full((len(self.weights.weight),), self.gain)
-        if self.norm is not None:
-            assert self.norm.running_var is not None
-            scale = scale * self.norm.weight.detach() / torch.sqrt(self.norm.running_var + self.norm.eps)
-        weight = self.weights.weight.detach()
-        return self.current(x, weight * scale.reshape(-1, *[1] * (weight.ndim - 1)), None)
+        weight = self.folded()[0] if self.deployed is None else self.deployed[0]
+        return self.current(x, weight.detach().to(x), None)
 
     def current(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """Return the currents of other weights and biases instead of its own."""
@@ -314,6 +308,12 @@ class Network(nn.Module):
     def layers(self) -> tuple[str, ...]:
         """The names of the parts that spike, neurons and gates; of an ANN its ReLUs."""
         return tuple(part.name for part in self.parts if isinstance(part.module, Neurons | Gate | Relu))
+
+    @cached_property
+    def senders(self) -> dict[str, tuple[str, ...]]:
+        """The layers whose spikes reach each layer through maps alone."""
+        arriving = self._arriving(Neurons, Gate)
+        return {name: arriving[name] for name in self.layers}
 
     def _arriving(self, *senders: type[nn.Module]) -> dict[str, tuple[str, ...]]:
         """Return the senders of some kinds that reach each part, and ``OUTPUTS``, directly or through others."""

@@ -20,8 +20,9 @@ OF_LOSSES = tuple(name for defaults in LOSS_DEFAULTS.values() for name in defaul
 OF_METHODS = tuple(dict.fromkeys(name for defaults in METHOD_DEFAULTS.values() for name in defaults))
 OTHERS = {  # values that are no method's default
     "score": "random", "reading": "D", "keep": 0.0, "lambda_": 1.0, "weigh": "synops", "transmit": "closed",
-    "sparsity": 0.5,
+    "sparsity": 0.5, "score_from": "step", "keep_of": "fired",
 }  # fmt: skip
+WITH_OTHERS = {"transmit": {"score_from": "step", "keep_of": "all"}}  # what follows from another value
 
 
 def violations(**options):
@@ -54,6 +55,8 @@ def test_every_violation_is_reported_at_once_and_named_once():
         "encoder": "rate",
         "qat": 1,
         "score": "gradient",
+        "score_from": "loss",
+        "keep_of": "none",
         "reading": "d",
         "keep": 1.5,
         "lambda_": 0.0,
@@ -82,9 +85,12 @@ def test_every_violation_is_reported_at_once_and_named_once():
         "ema": 1.0,
         "patience": 0,
         "fisher": -1,
+        "val_samples": 0,
+        "steps_schedule": ("0:1",),
+        "size_schedule": ("16",),
     }
     assert violations(**wrong).keys() == wrong.keys()
-    assert wrong.keys() | {"method", "amp"} == {field.name for field in fields(TrainOptions)}
+    assert wrong.keys() | {"method", "amp", "convex"} == {field.name for field in fields(TrainOptions)}
 
 
 def test_an_unknown_word_is_answered_with_the_known_ones():
@@ -96,6 +102,17 @@ def test_an_unknown_word_is_answered_with_the_known_ones():
     assert sentence(found["reset"]) == "reset must be hard or soft (got 'zero')."
     assert sentence(found["score"]) == "score must be gsc, jac, grad or random (got 'x')."
     assert sentence(found["reading"]) == "reading must be F or D (got 'G')."
+    assert sentence(violations(keep_of="none")["keep_of"]) == "keep_of must be changed, fired or all (got 'none')."
+    assert sentence(violations(score_from="loss")["score_from"]) == "score_from must be run or step (got 'loss')."
+
+
+@pytest.mark.parametrize(
+    ("together", "expected"),
+    [({}, ("run", "changed")), ({"strategy": "sltt"}, ("step", "changed")), ({"transmit": "closed"}, ("step", "all"))],
+)
+def test_where_steps_are_run_one_by_one_each_is_scored_by_itself(together, expected):
+    done = TrainOptions(**together).checked()
+    assert (done.score_from, done.keep_of) == expected
 
 
 @pytest.mark.parametrize(
@@ -118,6 +135,7 @@ def test_an_unknown_word_is_answered_with_the_known_ones():
         ("ema", [0.0, 1.0, float("nan")], [0.5, 0.9999]),
         ("patience", [0, -1], [1]),
         ("train_samples", [0, -1], [1]),
+        ("val_samples", [0, -1], [1]),
         ("fisher", [-1], [0, 1, 64]),
         ("keep", [-0.1, 1.0000001, 1.1, float("nan")], [0.0, 1.0]),
         ("lambda_", [0.0, -1.0, 1.1, float("nan")], [0.001, 1.0]),
@@ -144,7 +162,8 @@ def test_the_defaults_of_a_method_are_filled_in_where_nothing_is_given(method):
     for name, default in METHOD_DEFAULTS[method].items():
         given = OTHERS[name]
         assert given != default
-        assert of_method(method=method, **{name: given}) == METHOD_DEFAULTS[method] | {name: given}
+        expected = METHOD_DEFAULTS[method] | {name: given} | WITH_OTHERS.get(name, {})
+        assert of_method(method=method, **{name: given}) == expected
 
 
 def test_only_ddla_has_scores_and_all_but_tet_and_an_ann_have_a_weight():
@@ -234,13 +253,16 @@ def test_options_are_written_by_the_names_that_users_know():
         "patience": None,
         "amp": False,
         "fisher": 64,
+        "val_samples": 100,
     }
     words = {"network": "mlp", "method": "tdd-ddla", "neuron": "if", "reset": "soft", "encoder": "poisson"}
     words |= {"loss": "rmp", "strategy": "bptt", "norm": "batch", "weigh": "synops", "transmit": "all"}
     words |= {"optimizer": "sgd", "schedule": "constant", "augment": "crop-flip"}
-    more = {"beta": 0.125, "threshold": 2.0, "score": "jac", "reading": "D"}
+    words |= {"score_from": "step", "keep_of": "fired"}
+    more = {"beta": 0.125, "threshold": 2.0, "score": "jac", "reading": "D", "convex": True}
     options = TrainOptions(**numbers, **words, **more, learn=("threshold",), reset_to=(0.0,), lambda_=0.5).checked()
-    assert options.as_json() == {**numbers, **words, **more, "learn": ["threshold"], "reset_to": [0.0], "lambda": 0.5}
+    lists = {"learn": ["threshold"], "reset_to": [0.0], "steps_schedule": [], "size_schedule": []}
+    assert options.as_json() == {**numbers, **words, **more, **lists, "lambda": 0.5}
     assert TrainOptions(**TrainOptions.from_json(options.as_json())) == options
 
 
@@ -301,6 +323,24 @@ def test_the_defaults_of_a_strategy_are_filled_in_and_belong_to_it_alone():
             {"loss": "rate", "transmit": "open"},
             "loss=rate cannot be combined with transmit=open, which scores each step. Use loss=tet or loss=rmp.",
         ),
+        (
+            {"loss": "rate", "score_from": "step"},
+            "loss=rate cannot be combined with score_from=step, which scores each step. Use loss=tet or loss=rmp.",
+        ),
+        (
+            {"score_from": "run", "strategy": "sltt"},
+            "score_from=run cannot be combined with strategy=sltt, which runs step after step. Use score_from=step.",
+        ),
+        (
+            {"score_from": "run", "transmit": "closed"},
+            "score_from=run cannot be combined with transmit=closed, which runs step after step. Use score_from=step.",
+        ),
+        (
+            {"keep_of": "fired", "transmit": "open"},
+            "keep_of=fired cannot be combined with transmit=open: a neuron that is silent at first could never send. "
+            "Use keep_of=all.",
+        ),
+        ({"convex": True, "method": "tet"}, "convex needs a method with a penalty (got tet)."),
         (
             {"strategy": "sltt-k", "score": "gsc"},
             "score=gsc cannot be combined with strategy=sltt-k, which leaves out the step before that the score needs. "
@@ -376,6 +416,7 @@ WITHOUT_TIME = "cannot be combined with method=ann, which has no time steps. Cho
         ("encoder", "poisson", f"encoder {WITHOUT_TIME}"),
         ("strategy", "sltt", f"strategy {WITHOUT_TIME}"),
         ("fisher", 16, f"fisher {WITHOUT_TIME}"),
+        ("steps_schedule", ("1:25",), f"steps_schedule {WITHOUT_TIME}"),
         ("loss", "rmp", "loss=rmp cannot be combined with method=ann, which has no potentials. Use loss=tet or "),
         ("qat", 8, "qat cannot be combined with method=ann, which is measured in 16 to 2 bits after every training."),
         ("network", "sdt-2-64", "network=sdt-2-64 cannot be combined with method=ann, since its gates take spikes"),

@@ -13,6 +13,7 @@ from tdd_deploy.training.ann import ReluNetwork
 from tdd_deploy.training.build import make_loss, make_network, make_objective, make_penalty, make_strategy, neurons_of
 from tdd_deploy.training.methods import Ddla, L1Delta, L1Onset, L1Spikes, RateLoss, RmpLoss, TetLoss
 from tdd_deploy.training.network import Neurons
+from tdd_deploy.training.scores import Scoring
 from tdd_deploy.training.strategies import Local, Online, Unrolling
 
 
@@ -44,11 +45,15 @@ def test_an_objective_has_the_numbers_of_the_options():
     made = make_objective(options, network)
     assert made.loss == RmpLoss(0.25, weight=0.1)
     assert (made.penalty, made.weight) == (Ddla("F", 0.3), 1.0)
-    assert (made.score, made.transmit, made.keep) == ("jac", "closed", 0.3)
+    assert (made.scoring, made.serial, made.loss_weight) == (Scoring("jac", "all"), True, 1.0)
+    assert (made.transmit, made.keep) == ("closed", 0.3)
     assert made.layers == dict.fromkeys(network.layers, 1.0)
     plain = make_objective(TrainOptions(network="mlp", method="tet").checked(), network)
-    assert (plain.penalty, plain.weight, plain.score) == (None, 0.0, None)
+    assert (plain.penalty, plain.weight, plain.scoring, plain.serial) == (None, 0.0, None, False)
     assert (plain.transmit, plain.keep) == ("all", 1.0)
+    published = make_objective(TrainOptions(network="mlp", convex=True, lambda_=0.4).checked(), network)
+    assert (published.loss_weight, published.weight) == (0.4, pytest.approx(0.6))
+    assert (published.scoring, published.serial) == (Scoring("gsc", "changed"), False)
 
 
 @pytest.mark.parametrize(
@@ -75,7 +80,9 @@ def test_tet_has_no_penalty():
 @pytest.mark.parametrize("reading", get_args(DdlaReading))
 @pytest.mark.parametrize("score", get_args(Score))
 def test_the_penalty_is_that_of_the_method(score, reading):
-    assert make_penalty(TrainOptions(score=score, reading=reading, keep=0.3).checked()) == Ddla(reading, 0.3)
+    given = {"score": score, "reading": reading, "keep": 0.3}
+    assert make_penalty(TrainOptions(**given).checked()) == Ddla(reading, 0.3, breaks_ties=True)
+    assert make_penalty(TrainOptions(**given, keep_of="all").checked()) == Ddla(reading, 0.3)
     assert make_penalty(TrainOptions(method="l1-spikes").checked()) == L1Spikes()
     assert make_penalty(TrainOptions(method="l1-delta").checked()) == L1Delta()
     assert make_penalty(TrainOptions(method="l1-onset").checked()) == L1Onset()

@@ -35,6 +35,7 @@ KINDS = {
     "tet": {"method": "tet"},
     "ddla by gsc": {"method": "tdd-ddla", "score": "gsc"},
     "ddla by jac, reading D": {"method": "tdd-ddla", "score": "jac", "reading": "D"},
+    "ddla step by step": {"method": "tdd-ddla", "score_from": "step", "keep_of": "fired"},
     "ddla by chance": {"method": "tdd-ddla", "score": "random"},
     "l1-delta on poisson": {"method": "l1-delta", "encoder": "poisson"},
     "ddla for integers": {"method": "tdd-ddla", "qat": 4},
@@ -45,6 +46,15 @@ KINDS = {
     "its ANN baseline": {"network": "conv-small", "method": "ann", "steps": 1},
     "its ANN baseline, averaged": {"method": "ann", "steps": 1, "mixup": 0.2, "ema": 0.8, "patience": 3},
     "its ANN baseline, pruned": {"network": "conv-small", "method": "ann", "steps": 1, "sparsity": 0.8, "ema": 0.8},
+    "more and more steps": {"method": "l1-spikes", "steps_schedule": ("1:1", "2:1", "3:2")},
+    "more steps for integers": {"method": "l1-delta", "steps_schedule": ("1:2", "3:2"), "qat": 4, "fisher": 4},
+    "larger and larger images": {
+        "network": "resnet19-small", "method": "l1-onset", "steps": 2, "size_schedule": ("2:2", "4:2"), "ema": 0.8,
+        "steps_schedule": ("1:1", "2:3"), "augment": "crop-flip",
+    },
+    "its ANN baseline, from small images": {
+        "network": "resnet19-small", "method": "ann", "steps": 1, "size_schedule": ("2:1", "4:3"), "sparsity": 0.5,
+    },
     "everything": {
         "method": "l1-delta", "augment": "randaugment", "mixup": 0.2, "cutmix": 1.0, "label_smoothing": 0.1,
         "optimizer": "sgd", "learning_rate": 0.3, "warmup": 1.5, "clip": 0.5, "ema": 0.8, "patience": 3,
@@ -149,7 +159,11 @@ def test_training_leaves_every_global_generator_as_it_was(tmp_path):
 @pytest.mark.parametrize(
     "like_tet",
     [
-        *({"score": score, "reading": reading, "keep": 1.0} for score in get_args(Score) for reading in ("F", "D")),
+        *(
+            {"score": score, "reading": reading, "keep": 1.0, "keep_of": "all"}
+            for score in get_args(Score)
+            for reading in ("F", "D")
+        ),
         *({"score": score, "lambda_": 1.0} for score in get_args(Score)),
         {"reading": "D", "keep": 0.0, "lambda_": 1.0},
         {"method": "l1-spikes", "lambda_": 1.0},
