@@ -60,13 +60,18 @@ class Train(TypedDict, total=False):
     clip: float | None
     ema: float | None
     patience: int | None
+    steps: int
+    steps_schedule: Sequence[str]
+    size_schedule: Sequence[str]
     network: vocabulary.Network
     method: vocabulary.Method
     loss: vocabulary.Loss
+    tet_mse: float | None
+    rmp_weight: float | None
     strategy: vocabulary.Strategy
-    steps: int
     seed: int
     train_samples: int | None
+    val_samples: int | None
     label_smoothing: float
     augment: vocabulary.Augmentation | None
     mixup: float | None
@@ -88,6 +93,7 @@ class Train(TypedDict, total=False):
     transmit: vocabulary.Transmission | None
     sltt_steps: int | None
     local_parts: int | None
+    from_: str | PathLike[str] | None
     device: vocabulary.Device
     tensorboard: bool
 
@@ -297,6 +303,8 @@ class Analyze(TypedDict, total=False):
     samples: int | None
     layers: Sequence[str]
     sample: int
+    epsilon: float
+    compare: str | PathLike[str] | Sequence[str | PathLike[str]]
 
 
 class Prune(TypedDict, total=False):

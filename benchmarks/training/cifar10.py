@@ -1,71 +1,218 @@
-"""Compare on CIFAR-10 with ResNet-19: TET, TDD-DDLA, and penalties by synaptic operations, with sticky neurons too.
+"""Train one row of CIFAR-10 on one thread, in phases of 1, 2 and 6 time steps, within a time that is chosen beforehand.
 
-    # on a CPU: resnet19-small, 20 times smaller, and a subset
-    .venv/bin/python -m benchmarks.training.cifar10 --data-dir DIR --train-samples 5000 --epochs 6
-    # on a GPU: the published table's network, all of the data
-    .venv/bin/python -m benchmarks.training.cifar10 --data-dir DIR --network resnet19 --epochs 100 --device cuda --amp
+    .venv/bin/python -m benchmarks.training.cifar10 --list
+    .venv/bin/python -m benchmarks.training.cifar10 --row "tet by schedule" --data-dir DIR --minutes 120
+    .venv/bin/python -m benchmarks.training.cifar10 --row "tet by schedule" --data-dir DIR --resume
 
-The same command resumes interrupted runs. Adds to results/cifar10_*.json. docs/results.md lists the published counts
-(x 1e5 per image) and accuracies.
+Some batches of each phase are measured first, in seconds of the CPU, and the minutes are divided into epochs. Every
+epoch ends with a checkpoint; Ctrl-C saves one too. At the end the network is measured on all 10,000 test images, in
+full and with early exits, and the row is added to results/cifar10.json. Run it from a work tree that nobody edits: a
+network should be trained and measured by one version of the code.
 """
 
 import argparse
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from importlib import metadata
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from benchmarks.training.grid import Table
+import tdd_deploy as td
+from benchmarks.training.grid import RESULTS, figures, locked, measure_exits
+from tdd_deploy.errors import Interrupted
+from tdd_deploy.files import write_json
+from tdd_deploy.run_folder import RunFolder
 from tdd_deploy.training.malloc import keep_freed_memory
 
-FRONT = {"resnet19": 13, "resnet19-small": 13}  # layers of the stem and the first two stages, whose events cost most
+PATH = RESULTS / "cifar10.json"
+TRAIN_IMAGES = 45_000  # the rest is for validation
+MEASURED_BATCHES = 6  # of each phase; the first one is not counted
+MARGIN = 1.1  # of the estimate: validation, checkpoints, and batches that take longer
+COMMON = {
+    "data": "cifar10", "network": "conv-medium", "batch": 64, "augment": "crop-flip", "amp": True, "device": "cpu",
+    "val_samples": 1000, "learning_rate": 2e-3,
+}  # fmt: skip
 
 
-def rows(network: str) -> dict[str, dict[str, Any]]:
-    sticky = {"reset_to": (*(1.0,) * FRONT[network], 0.0)}
-    penalty = {"method": "l1-spikes", "weigh": "synops", "lambda_": 1 / 1.05}
-    return {
-        "tet": {"method": "tet"},
-        "l1-spikes synops sticky front": {**penalty, **sticky},
-        "l1-spikes synops": penalty,
-        "ddla F gsc k.2": {"method": "tdd-ddla", "keep": 0.2},
-    }
+@dataclass(frozen=True)
+class Phase:
+    """Epochs with the same number of time steps, and the part of the time that they may take."""
+
+    steps: int
+    part: float
+
+
+@dataclass(frozen=True)
+class Row:
+    """A network of the table."""
+
+    options: Mapping[str, Any]
+    phases: Sequence[Phase] = (Phase(1, 0.5), Phase(2, 0.1), Phase(6, 0.4))
+
+
+STICKY = {"reset_to": (1.0, 1.0, 1.0, 1.0, 0.0)}  # the convolutions
+SYNOPS = {"method": "l1-spikes", "weigh": "synops", "lambda_": 1 / 1.05}
+ROWS = {
+    "tet by schedule": Row({"method": "tet"}),
+    "l1-spikes by schedule": Row({"method": "l1-spikes", "lambda_": 1 / 1.1}),
+    "tdd-ddla by schedule": Row({"method": "tdd-ddla"}),
+    "tet at T=1": Row({"method": "tet"}, (Phase(1, 1.0),)),
+    "sticky, l1-spikes synops by schedule": Row({**SYNOPS, **STICKY}),
+}
+
+
+@dataclass
+class Clock:
+    """Watches a training run, and notes the CPU's time after each batch."""
+
+    batches: list[list[float]] = field(default_factory=lambda: [[]])
+
+    def batch(self, done: int, total: int, loss: float) -> None:
+        self.batches[-1].append(time.process_time())
+
+    def epoch(self, history: list[dict[str, Any]]) -> None:
+        self.batches.append([])
+
+
+@dataclass(frozen=True)
+class Journal:
+    """Prints every epoch, and keeps the seconds of the CPU in a file beside the run.
+
+    Args:
+        path: the file.
+        before: the seconds of earlier processes.
+        start: the CPU's time when this process began to learn.
+    """
+
+    path: Path
+    before: float
+    start: float
+
+    @classmethod
+    def of(cls, run: Path) -> "Journal":
+        path = run.with_name(f"{run.name}.json")
+        return cls(path, seconds_in(path), time.process_time())
+
+    def batch(self, done: int, total: int, loss: float) -> None:
+        pass
+
+    def epoch(self, history: list[dict[str, Any]]) -> None:
+        last = history[-1]
+        steps = f", {last['steps']} steps" if "steps" in last else ""
+        counts = f"{last['raw_events']:,.0f} spikes, {last['delta_events']:,.0f} delta events"
+        write_json(self.path, {"cpu_seconds": self.before + time.process_time() - self.start})
+        print(f"epoch {last['epoch']}{steps}: loss {last['loss']:.3f}, {last['accuracy']:.1%}, {counts}", flush=True)
+
+
+def seconds_in(path: Path) -> float:
+    """Return the seconds of the CPU that a run has taken up to its last epoch."""
+    return float(json.loads(path.read_text())["cpu_seconds"]) if path.exists() else 0.0
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--network", choices=FRONT, default="resnet19-small")
-    parser.add_argument("--steps", type=int, default=6)
-    parser.add_argument("--epochs", type=int, default=6)
-    parser.add_argument("--batch", type=int, default=32)
-    parser.add_argument("--train-samples", type=int)
-    parser.add_argument("--test-samples", type=int, default=1000)
-    parser.add_argument("--seeds", type=int, default=1)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--amp", action="store_true")
-    parser.add_argument("--augment", default="crop-flip")
-    parser.add_argument("--only", default="", help="only rows whose name contains this")
-    parser.add_argument("--runs", type=Path, default=Path("runs/training"))
-    parser.add_argument("--data-dir", type=Path, required=True)
+    parser.add_argument("--row", choices=ROWS)
+    parser.add_argument("--list", action="store_true", help="show the rows, and which of them are open")
+    parser.add_argument("--data-dir", type=Path)
+    parser.add_argument("--minutes", type=float, default=120.0, help="of one core, for learning (default: 120)")
+    parser.add_argument("--resume", action="store_true", help="continue the row, with the epochs that it began with")
+    parser.add_argument("--runs", type=Path, default=Path("runs/training/cifar10"))
     given = parser.parse_args()
-    torch.set_num_threads(given.threads)
+    if given.list:
+        for name in ROWS:
+            print(f"{'done' if name in measured() else 'open'}  {name}")
+        return
+    if given.row is None or given.data_dir is None:
+        parser.error("--row and --data-dir are needed, or --list")
+    torch.set_num_threads(1)
     keep_freed_memory()
-    common = {
-        "data": "cifar10",
-        "network": given.network,
-        "steps": given.steps,
-        "epochs": given.epochs,
-        "batch": given.batch,
-        "train_samples": given.train_samples,
-        "augment": given.augment,
-        "device": given.device,
-        "amp": given.amp,
+    run = given.runs / given.row.replace(" ", "_").replace(",", "")
+    with locked(run.with_name(f"{run.name}.lock"), wait=False) as is_free:
+        if not is_free:
+            sys.exit(f"another process works on {run}")
+        try:
+            train(ROWS[given.row], run, given)
+        except Interrupted as stopped:
+            sys.exit(f"{stopped}; add --resume")
+        add(given.row, measure(run, given.data_dir))
+
+
+def measured() -> dict[str, Any]:
+    """Return the finished rows by name."""
+    return json.loads(PATH.read_text())["rows"] if PATH.exists() else {}
+
+
+def train(row: Row, run: Path, given: argparse.Namespace) -> None:
+    """Train a row, or what is left of it."""
+    options: dict[str, Any] = {}
+    if not given.resume:
+        if RunFolder(run).is_begun:
+            sys.exit(f"{run} has begun; add --resume")
+        options = {**COMMON, **row.options}
+        seconds = seconds_of(row.phases, options, given.data_dir)
+        options["steps_schedule"] = plan(row.phases, seconds, given.minutes)
+    journal = Journal.of(run)
+    td.train(run, resume=given.resume, data_dir=given.data_dir, watcher=journal, **options)
+    print(f"learned for {seconds_in(journal.path) / 60:.1f} minutes of one core", flush=True)
+
+
+def seconds_of(phases: Sequence[Phase], options: Mapping[str, Any], data_dir: Path) -> list[float]:
+    """Measure some batches of each phase; return the seconds of an epoch of it."""
+    clock = Clock()
+    few = {"train_samples": MEASURED_BATCHES * options["batch"], "val_samples": 2}
+    schedule = [f"{phase.steps}:1" for phase in phases]
+    with tempfile.TemporaryDirectory() as folder:
+        td.train(folder, steps_schedule=schedule, watcher=clock, data_dir=data_dir, **{**options, **few})
+    batches = TRAIN_IMAGES // options["batch"]
+    times = [[after - before for before, after in pairwise(ends)] for ends in clock.batches[: len(phases)]]
+    return [sorted(each)[len(each) // 2] * batches for each in times]
+
+
+def plan(phases: Sequence[Phase], seconds: Sequence[float], minutes: float) -> list[str]:
+    """Divide the time into epochs of each phase; print the estimate and return the schedule."""
+    available = minutes * 60 / MARGIN
+    epochs = [max(1, int(available * phase.part / each)) for phase, each in zip(phases, seconds, strict=True)]
+    total = sum(n * each for n, each in zip(epochs, seconds, strict=True)) * MARGIN / 60
+    for phase, n, each in zip(phases, epochs, seconds, strict=True):
+        print(f"{n} epochs of {phase.steps} steps, {each:.0f} s each")
+    print(f"about {total:.0f} minutes of one core", flush=True)
+    if total > max(minutes, 120):
+        sys.exit("a row may take 120 minutes; one epoch of each phase takes more")
+    return [f"{phase.steps}:{n}" for phase, n in zip(phases, epochs, strict=True)]
+
+
+def measure(run: Path, data_dir: Path) -> dict[str, Any]:
+    """Measure a finished run on all test images, in full and with early exits."""
+    recorded = json.loads(RunFolder(run).train_json.read_text())
+    test = {"data": recorded["options"]["data"], "data_dir": data_dir}
+    result = td.simulate(run, **test)
+    return {
+        "options": recorded["options"],
+        "versions": recorded["versions"] | {name: metadata.version(name) for name in ("numba",)},
+        "threads": 1,
+        "cpu_seconds": round(seconds_in(run.with_name(f"{run.name}.json"))),
+        "epochs": recorded["epochs"],
+        "test_samples": result.trace.n_samples,
+        **figures(result),
+        "exit": {} if len(result.steps) == 1 else measure_exits(run, test),
     }
-    name = f"cifar10_{given.network}_t{given.steps}"
-    table = Table(name, common, rows(given.network), seeds=range(given.seeds), test_samples=given.test_samples)
-    table.run(given.runs, only=given.only, data_dir=given.data_dir)
+
+
+def add(name: str, row: Mapping[str, Any]) -> None:
+    """Add a row to the results."""
+    with locked(PATH.with_suffix(".lock"), wait=True):
+        write_json(PATH, {"rows": {**measured(), name: row}})
+    print(f"{name}: {row['accuracy']:.1%}, {row['raw_events']:,.0f} spikes, {row['delta_events']:,.0f} delta events")
 
 
 if __name__ == "__main__":
-    main()
+    with suppress(BrokenPipeError):
+        main()

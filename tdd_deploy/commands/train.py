@@ -3,7 +3,7 @@
 import platform
 from collections.abc import Iterator, Mapping
 from contextlib import closing, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 from importlib.util import find_spec
 from os import PathLike
@@ -17,13 +17,14 @@ from tdd_deploy.exporters import TARGETS
 from tdd_deploy.exporters.onnx import relu_network
 from tdd_deploy.files import refuse_file, write_json
 from tdd_deploy.options.declare import gather
-from tdd_deploy.options.training import OF_DATA, LearnedData, Place, TrainOptions
+from tdd_deploy.options.training import OF_DATA, LearnedData, Place, Start, TrainOptions
 from tdd_deploy.run_folder import BASELINE_VERSION, RECORD_VERSION, RunFolder
 from tdd_deploy.training import Board, ReluNetwork, Samples, TrainingData, Watcher
 from tdd_deploy.version import __version__
 
 from .training_data import Learned, is_in_time, training_data
 from .training_resume import OWNERS, Before, converted, read_before
+from .training_start import Origin, check_same_origin, read_origin, read_origin_again
 
 MEASURED_BATCH = 256
 
@@ -101,7 +102,10 @@ def _train(
 ) -> TrainedRun:
     before = read_before(folder, given) if resume else None
     of_run = {} if before is None else converted(given)  # read_before has compared them
-    place = gather({name: value for name, value in given.items() if name not in of_run}, *OWNERS)[Place]
+    gathered = gather({name: value for name, value in given.items() if name not in of_run}, *OWNERS)
+    place, start = gathered[Place], gathered[Start].from_
+    if before is not None:
+        check_same_origin(before.origin, start)
     options, data = _decide(given if before is None else before.options, whole)
     if before is None:
         _refuse_files(folder)
@@ -113,10 +117,12 @@ def _train(
             before.check_data(data, learned.facts)
         # Opened before the run starts, so that a missing file ends it at once.
         measured_on = (data.open("val"), data.open()) if options.is_ann else ()
+        origin = None if before is not None or start is None else read_origin(start)
         recorded = {
             "schema_version": RECORD_VERSION,
             "options": {**{name: getattr(data.options, name) for name in OF_DATA}, **options.as_json()},
             "config": _config(config, before),
+            "from": before.origin if before is not None else origin and origin.recorded,
             "versions": versions(*(["kornia"] if options.augment else [])),
             "threads": training.n_threads(),  # bit for bit the same weights come from as many threads
             "execution": execution.as_json(),
@@ -126,10 +132,19 @@ def _train(
         }
         if before is not None and before.is_finished(options):
             recorded = {**before.recorded, "data": learned.facts}
-        run = _Run(folder=folder, options=options, learned=learned, recorded=recorded, measured_on=measured_on)
+        run = _Run(
+            folder=folder,
+            options=options,
+            learned=learned,
+            recorded=recorded,
+            measured_on=measured_on,
+            origin=origin,
+        )
         if recorded["finished"] and run.is_whole():
             return TrainedRun(path=folder.path, recorded=recorded)
         resume = before is not None and before.needs_checkpoint(folder)
+        if before is not None and not resume:
+            run = replace(run, origin=read_origin_again(before.origin))
         finished = run.execute(execution, resume=resume, tensorboard=place.tensorboard, watcher=watcher)
     return TrainedRun(path=folder.path, recorded=finished)
 
@@ -160,12 +175,13 @@ def _decide(choices: Mapping[str, object], whole: Source | None) -> tuple[TrainO
     gathered = gather(given, *OWNERS)
     is_ann = gathered[TrainOptions].is_ann
     options = gathered[LearnedData]
-    steps = gathered[TrainOptions].steps if "steps" in choices else None
+    has_steps = "steps" in given or bool(given.get("steps_schedule"))
+    steps = gathered[TrainOptions].steps if has_steps else None
     data = Choice(options=options, steps=steps, whole=whole)
     if is_ann and is_in_time(data):
         option = "frames" if options.frames else "bin_us" if options.bin_us else "bins"
         raise BadOption(option, "cannot be combined with `method=ann`, which has no time steps")
-    if options.cuts_events and "steps" not in choices:
+    if options.cuts_events and not has_steps:
         given["steps"] = data.open("train").sample_shape[0]
     return gather(given, *OWNERS)[TrainOptions].checked(), data
 
@@ -179,6 +195,7 @@ class _Run:
     learned: Learned
     recorded: Mapping[str, Any]
     measured_on: tuple[Source, ...]  # of an ANN: validation samples, and those that simulate reads by default
+    origin: Origin | None  # the weights to begin with, if they are those of another run
 
     def execute(
         self, execution: training.Execution, *, resume: bool, tensorboard: bool, watcher: Watcher | None
@@ -204,6 +221,7 @@ class _Run:
                 watcher=journal,
                 execution=execution,
                 begin=begin,
+                weights=None if self.origin is None else self.origin.weights,
             )
             if board is not None:
                 board.epoch(trained.history)
@@ -215,9 +233,9 @@ class _Run:
             "epochs": trained.history,
         }
         if processes.is_first:
-            if trained.program is None:
+            if self.options.is_ann:
                 self._write_ann(trained.network)
-            else:
+            if trained.program is not None:
                 TARGETS["nir"](trained.program, self.folder.network_nir)
             training.write_metrics(self.folder.metrics_csv, trained.history)
             write_json(self.folder.train_json, finished)
@@ -227,8 +245,10 @@ class _Run:
         """Decide whether the folder holds every file of a finished run."""
         folder = self.folder
         needed = [folder.network_safetensors, folder.metrics_csv]
+        if self.options.has_program:
+            needed.append(folder.network_nir)
         if not self.options.is_ann:
-            return all(path.exists() for path in (*needed, folder.network_nir))
+            return all(path.exists() for path in needed)
         if find_spec("onnx") is not None:
             needed.append(folder.network_onnx)
         try:

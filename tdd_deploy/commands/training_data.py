@@ -37,10 +37,8 @@ def training_data(choice: Choice, options: TrainOptions) -> Learned:
     shape = _input_shape(source, in_time=in_time)
     if in_time and source.sample_shape[0] < options.steps:
         raise BadOption("steps", str(options.steps), f"1 to {source.sample_shape[0]}, the frames of a sample")
-    wanted = options.train_samples
-    if wanted is not None and wanted > source.n_samples:
-        raise BadOption("train_samples", str(wanted), f"1 to {source.n_samples}, as there are no more")
-    batches = [_whole(part, wanted if part is source else None) for part in parts]
+    limits = {"train_samples": options.train_samples, "val_samples": options.val_samples}
+    batches = [_first(part, *limit) for part, limit in zip(parts, limits.items(), strict=True)]
     sha = hashlib.sha256()
     loaded = []
     for batch in batches:
@@ -81,7 +79,10 @@ def is_in_time(choice: Choice) -> bool:
     return choice.options.frames or choice.options.cuts_events
 
 
-def _whole(source: Source, wanted: int | None) -> Batch:
+def _first(source: Source, option: str, wanted: int | None) -> Batch:
+    """Read the first samples of a split, as many as an option asks for; by default all."""
+    if wanted is not None and wanted > source.n_samples:
+        raise BadOption(option, str(wanted), f"1 to {source.n_samples}, as there are no more")
     (batch,) = source.batches(wanted or source.n_samples, limit=wanted)
     return batch
 

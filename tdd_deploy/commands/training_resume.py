@@ -29,6 +29,12 @@ class Before:
         epochs: list[dict[str, Any]] = self.recorded["epochs"]
         return epochs
 
+    @property
+    def origin(self) -> Mapping[str, Any] | None:
+        """The run whose weights this run began with, as recorded."""
+        found: Mapping[str, Any] | None = self.recorded.get("from")
+        return found
+
     def is_finished(self, options: TrainOptions) -> bool:
         """Decide whether this is the whole record of a finished run with these options."""
         kept, program = self.recorded.get("kept_epoch"), self.recorded.get("program")
@@ -37,7 +43,7 @@ class Before:
             and type(kept) is int
             and 1 <= kept <= len(self.epochs)
             and is_history(self.epochs, options)
-            and (program is None if options.is_ann else isinstance(program, str))
+            and (isinstance(program, str) if options.has_program else program is None)
         )
 
     def needs_checkpoint(self, folder: RunFolder) -> bool:

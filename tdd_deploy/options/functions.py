@@ -15,13 +15,13 @@ from .placement import Placement
 from .pricing import Pricing
 from .pruning import PruneOptions
 from .quantization import ComparedQuantization, Quantization
-from .training import LearnedData, Place, TrainOptions
+from .training import LearnedData, Place, Start, TrainOptions
 from .verification import Verification
 
 OPTIONS: Mapping[str, tuple[type[Options], ...]] = {
     "load": (Model,),
     "open_data": (Dataset,),
-    "train": (LearnedData, TrainOptions, Place),
+    "train": (LearnedData, TrainOptions, Start, Place),
     "quantize": (Quantization, CalibrationData, Steps),
     "simulate": (Model, Dataset, Encoding, Coding, Pricing, Execution),
     "tune_exit": (ValidationData, Encoding, ExitOptions),

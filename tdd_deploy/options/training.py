@@ -2,21 +2,22 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from tdd_deploy.errors import Violation, any_of
 
 from .dataset import HEADING, NAMES, OF_EVENTS, StoredData
 from .declare import Options, Range, option
-from .encoding import MOST_STEPS
 from .neurons import NEURONS, TrainedNeurons
-from .optimization import ABOVE_0, FRACTION, LEARNING, OPTIMIZER_DEFAULTS, Optimization
+from .optimization import ABOVE_0, FRACTION, LEARNING, OPTIMIZER_DEFAULTS
 from .quantization import WEIGHT_BITS
+from .schedules import Schedules
 from .vocabulary import (
     ANN,
     GATED,
     SPIKING,
-    STEPWISE_NORMS,
+    TAB,
     Augmentation,
     DdlaReading,
     Device,
@@ -47,6 +48,7 @@ METHOD_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "l1-onset": L1,
     ANN: {"sparsity": 0.0},
 }  # fmt: skip
+LOSS_DEFAULTS: Mapping[str, Mapping[str, Any]] = {"tet": {"tet_mse": 0.0}, "rate": {}, "rmp": {"rmp_weight": 0.1}}
 STRATEGY_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "bptt": {},
     "sltt": {},
@@ -54,7 +56,7 @@ STRATEGY_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "stdl": {"local_parts": 2},
 }
 WITHOUT_NEURONS = ("neuron", "reset", "reset_to", "beta", "threshold", "learn", "norm")
-WITHOUT_TIME = ("encoder", "strategy", "fisher")
+WITHOUT_TIME = ("encoder", "strategy", "fisher", "steps_schedule")
 NETWORK, METHOD, PLACE = "The network", "The objective", "Where it learns"
 HEADINGS = (HEADING, NETWORK, NEURONS, METHOD, LEARNING, PLACE)  # in the order of the help
 
@@ -70,6 +72,19 @@ class LearnedData(StoredData):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Start(Options):
+    """The run whose weights a network begins with."""
+
+    from_: Path | None = option(
+        None,
+        metavar="RUN",
+        recorded=False,
+        help="Begin with the weights of this finished run, instead of random ones.",
+        heading=NETWORK,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class Place(Options):
     """Where a network learns; the result does not depend on these options, but for rounding."""
 
@@ -78,10 +93,10 @@ class Place(Options):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainOptions(Optimization, TrainedNeurons):
+class TrainOptions(Schedules, TrainedNeurons):
     """Every option that affects the result of a training run, except the data.
 
-    ``checked`` fills in the defaults of the method, the strategy and the optimizer.
+    ``checked`` fills in the defaults of the method, the loss, the strategy and the optimizer.
     """
 
     network: Network = option("conv-small", help="Train this network.", heading=NETWORK)
@@ -93,16 +108,25 @@ class TrainOptions(Optimization, TrainedNeurons):
         help="Compute the loss of each step's output (tet), of their mean (rate), or of potentials too (rmp).",
         heading=METHOD,
     )
+    tet_mse: float | None = option(
+        None,
+        metavar="FRACTION",
+        within=FRACTION,
+        help="tet: give this fraction of the loss to the outputs' squared distance from 1; TET's scripts have 0.001. "
+        "Default: 0.",
+        heading=METHOD,
+    )
+    rmp_weight: float | None = option(
+        None,
+        metavar="WEIGHT",
+        within=Range(0, below=True),
+        help="rmp: weigh the potentials' squared distance from their spikes by this factor. Default: 0.1.",
+        heading=METHOD,
+    )
     strategy: Strategy = option(
         "bptt",
         help="Take gradients through time (bptt), step by step (sltt), of some steps (sltt-k), or part by part (stdl).",
         heading=LEARNING,
-    )
-    steps: int = option(
-        6,
-        within=Range(1, MOST_STEPS),
-        help="Execute this number of time steps per sample. Default: 6; of an ANN 1, of camera events all.",
-        heading=NETWORK,
     )
     seed: int = option(
         0,
@@ -115,6 +139,13 @@ class TrainOptions(Optimization, TrainedNeurons):
         metavar="N",
         within=Range(1),
         help="Learn from the first N training samples. Default: all.",
+        heading=HEADING,
+    )
+    val_samples: int | None = option(
+        None,
+        metavar="N",
+        within=Range(1),
+        help="Measure each epoch on the first N validation samples. Default: all.",
         heading=HEADING,
     )
     label_smoothing: float = option(
@@ -147,7 +178,8 @@ class TrainOptions(Optimization, TrainedNeurons):
     )
     norm: Norm = option(
         "batch",
-        help="Normalize currents (batch), or potentials too (mpbn). tab and tebn are refused with the reason.",
+        help="Normalize currents (batch), potentials too (mpbn), or each step by all steps so far (tab, without an "
+        "exported network). tebn is refused with the reason. Default: batch.",
         heading=NETWORK,
     )
     encoder: Encoder = option(
@@ -177,7 +209,7 @@ class TrainOptions(Optimization, TrainedNeurons):
         None, help="tdd-ddla: penalize spikes (F) or changes (D). Default: F.", heading=METHOD
     )
     keep: float | None = option(
-        None, within=Range(0, 1), help="tdd-ddla: leave this fraction of `keep-of` free. Default: 0.5.", heading=METHOD
+        None, within=Range(0, 1), help="tdd-ddla: leave this fraction of `keep_of` free. Default: 0.5.", heading=METHOD
     )
     keep_of: KeepOf | None = option(
         None,
@@ -227,6 +259,11 @@ class TrainOptions(Optimization, TrainedNeurons):
         return self.method == ANN
 
     @property
+    def has_program(self) -> bool:
+        """Whether one Program describes the trained network: an ANN has ReLUs, and TAB a linear map per step."""
+        return not self.is_ann and self.norm != TAB
+
+    @property
     def loss_weight(self) -> float:
         """The loss's factor: 1, or lambda in a convex sum."""
         return self.lambda_ if self.convex and self.lambda_ is not None else 1.0
@@ -243,8 +280,9 @@ class TrainOptions(Optimization, TrainedNeurons):
 
     @classmethod
     def completed(cls, given: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Add the number of time steps of an ANN, which is one."""
-        return {"steps": 1, **given} if given.get("method") == ANN else given
+        """Add the number of time steps of an ANN, which is one, and the numbers that schedules determine."""
+        found = super().completed(given)
+        return {"steps": 1, **found} if found.get("method") == ANN else found
 
     def conflicts(self) -> Iterator[Violation]:
         """Yield which choices exclude each other, and why."""
@@ -257,7 +295,7 @@ class TrainOptions(Optimization, TrainedNeurons):
             yield from _incompatible_with_ann(self)
 
     def checked(self) -> Self:
-        """Return the options with the defaults of the method, the strategy and the optimizer.
+        """Return the options with the defaults of the method, the loss, the strategy and the optimizer.
 
         Raises:
             BadOptions: every violation.
@@ -275,13 +313,14 @@ def _choosers(options: TrainOptions) -> tuple[tuple[str, str, Mapping[str, Mappi
     """Return each option that brings defaults of others, what it chose, and the defaults of each choice."""
     return (
         ("method", options.method, METHOD_DEFAULTS),
+        ("loss", options.loss, LOSS_DEFAULTS),
         ("strategy", options.strategy, STRATEGY_DEFAULTS),
         ("optimizer", options.optimizer, OPTIMIZER_DEFAULTS),
     )
 
 
 def _with_defaults(options: Chosen) -> Chosen:
-    """Fill in the defaults of the method, the strategy and the optimizer."""
+    """Fill in the defaults of the method, the loss, the strategy and the optimizer."""
     defaults = {
         name: value
         for _, chosen, table in _choosers(options)
@@ -296,7 +335,7 @@ def _with_defaults(options: Chosen) -> Chosen:
 
 
 def _belonging_to_others(options: TrainOptions) -> Iterator[Violation]:
-    """Yield options that belong to another method, strategy or optimizer than the chosen one."""
+    """Yield options that belong to another method, loss, strategy or optimizer than the chosen one."""
     for chooser, chosen, table in _choosers(options):
         if chosen not in table:
             continue
@@ -308,7 +347,9 @@ def _belonging_to_others(options: TrainOptions) -> Iterator[Violation]:
 
 def _incompatible(options: TrainOptions) -> Iterator[Violation]:
     """Yield which choices exclude each other, and why."""
-    if options.norm in STEPWISE_NORMS:
+    if options.norm == TAB and not options.is_ann:
+        yield from _incompatible_with_tab(options)
+    if options.norm == "tebn":
         found = "has statistics that differ from step to step, and TDD needs one linear map for all steps"
         yield Violation(f"`norm={options.norm}`", found, remedy="Use `norm=batch` or `norm=mpbn`.")
     if options.loss == "rate" and options.strategy != "bptt":
@@ -319,6 +360,9 @@ def _incompatible(options: TrainOptions) -> Iterator[Violation]:
         which = f"transmit={options.transmit}" if is_masked else "score_from=step"
         found = f"cannot be combined with `{which}`, which scores each step"
         yield Violation("`loss=rate`", found, remedy="Use `loss=tet` or `loss=rmp`.")
+    if options.size_schedule and options.strategy == "stdl":
+        found = "cannot be combined with `strategy=stdl`, whose heads have the size of the data"
+        yield Violation("`size_schedule`", found, remedy="Use another `strategy`.")
     if options.score_from == "run" and options.runs_serially:
         which = f"strategy={options.strategy}" if options.strategy != "bptt" else f"transmit={options.transmit}"
         yield Violation(
@@ -339,6 +383,20 @@ def _incompatible(options: TrainOptions) -> Iterator[Violation]:
     if options.reset == "soft" and options.norm == "mpbn":
         found = "cannot be combined with `reset=soft`, which subtracts in the unit before the norm"
         yield Violation("`norm=mpbn`", found, remedy="Use `norm=batch` or `reset=hard`.")
+
+
+def _incompatible_with_tab(options: TrainOptions) -> Iterator[Violation]:
+    where, together = "`norm=tab`", "cannot be combined with"
+    if options.method != "tet":
+        found = f"{together} `method={options.method}`, whose penalty serves an exported network"
+        yield Violation(where, f"{found}; it has a linear map per step", remedy="Use `method=tet`.")
+    if options.strategy != "bptt":
+        found = f"{together} `strategy={options.strategy}`, which learns from single steps"
+        yield Violation(where, f"{found}; its statistics are of several", remedy="Use `strategy=bptt`.")
+    if options.qat is not None:
+        yield Violation(where, f"{together} `qat`, which needs one linear map for all steps")
+    if options.fisher:
+        yield Violation(where, f"{together} `fisher`, which analyze reads beside an exported network")
 
 
 def _incompatible_with_ann(options: TrainOptions) -> Iterator[Violation]:
@@ -374,5 +432,8 @@ def _incompatible_with_integers(options: TrainOptions) -> Iterator[Violation]:
     if options.patience is not None:
         found = "cannot be combined with `qat`, whose first epochs are measured in floats and whose last in integers"
         yield Violation("`patience`", found)
+    if options.size_schedule:
+        found = "cannot be combined with `size_schedule`, since its integers fit images of one size"
+        yield Violation("`qat`", found)
     if options.amp:
         yield Violation("`amp`", "cannot be combined with `qat`, whose integers bfloat16 would round")

@@ -12,6 +12,7 @@ from .memory import memory_errors, naming_what_to_lower
 from .network import Network
 from .replay import load, load_run, replay
 from .samples import Samples, TrainingData
+from .starting import read_weights
 from .trainer import EpochMetrics, Trained, Watcher, fit, is_history, n_threads
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "memory_errors",
     "n_threads",
     "naming_what_to_lower",
+    "read_weights",
     "replay",
     "require_tensorboard",
     "to_nir",

@@ -17,9 +17,10 @@ from torch.nn import functional as F  # noqa: N812  (torch's own convention)
 from tdd_deploy.errors import BadOption, BadOptions, MissingDependency, Violation
 from tdd_deploy.options import vocabulary
 from tdd_deploy.options.training import TrainOptions
+from tdd_deploy.program import Shape
 
 from .chance import seeded
-from .samples import TrainingData, encoded
+from .samples import TrainingData, encoded, shrunk
 
 SMALL = 16  # pixels; a crop removes less from smaller images
 OPERATIONS, MAGNITUDE = 2, 9  # parameters of RandAugment
@@ -119,11 +120,18 @@ def drawn(
     options: TrainOptions,
     augmentation: Augmentation | None,
     generator: torch.Generator,
+    *,
+    shape: Shape | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Return training samples as networks take them (``samples.encoded``), and their classes or class probabilities."""
+    """Return training samples as networks take them (``samples.encoded``), and their classes or class probabilities.
+
+    With ``shape``, images are changed first and then made smaller.
+    """
     x, targets = data.train.x[rows], torch.from_numpy(data.train.y[rows])
     if augmentation is not None:
         x, targets = augmentation(x, targets, generator)
+    if shape is not None:
+        x = shrunk(x, shape)
     return encoded(x, options, in_time=data.in_time, generator=generator), targets
 
 

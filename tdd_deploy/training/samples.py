@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional as F  # noqa: N812  (torch's own convention)
 
 from tdd_deploy.options.training import TrainOptions
 from tdd_deploy.program import Shape
@@ -28,6 +29,16 @@ class TrainingData:
     input_shape: Shape
     n_classes: int
     in_time: bool
+
+
+def shrunk(x: NDArray[np.float32], shape: Shape) -> NDArray[np.float32]:
+    """Return images ``[n, channels, height, width]`` in a smaller size, each pixel the mean of an area.
+
+    Samples of the wanted shape, and those in time, are returned as they are.
+    """
+    if x.shape[1:] == shape or x.ndim != len(shape) + 1:
+        return x
+    return F.interpolate(torch.from_numpy(x), shape[1:], mode="area").numpy()
 
 
 def encoded(x: NDArray[np.float32], options: TrainOptions, *, in_time: bool, generator: torch.Generator) -> Tensor:

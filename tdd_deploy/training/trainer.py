@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors.torch import save
-from torch import nn
+from torch import Tensor, nn
 
 from tdd_deploy.errors import BadFile, BadOption, BadOptions, BadProgram, Interrupted, Violation
 from tdd_deploy.files import replacing
@@ -37,9 +37,11 @@ from .lower import lower
 from .memory import is_out_of_memory
 from .network import Network
 from .optimize import averaged, learning_rate, make_optimizer
+from .phases import Phases, scheduled
 from .quantized import in_integers, largest_input, straight_through
 from .samples import TrainingData, encoded
 from .sparsity import Masks
+from .starting import begin_with
 from .strategies import Batch, heads_of
 
 CALIBRATION_SAMPLES = 1024
@@ -48,7 +50,7 @@ QAT_FROM = 0.6  # of a run's batches; until then the network learns in floats, a
 
 @dataclass(frozen=True)
 class EpochMetrics:
-    """One finished epoch; events are per validation sample, over all time steps. An ANN has none."""
+    """One finished epoch; events are per validation sample, over all time steps; see ``Evaluation``."""
 
     epoch: int
     loss: float
@@ -67,7 +69,7 @@ class Watcher(Protocol):
         ...
 
     def epoch(self, history: list[dict[str, Any]]) -> None:
-        """Receive a finished epoch: the last of ``history``, with the fields of EpochMetrics and any ``fisher_t``."""
+        """Receive a finished epoch: the last of ``history``, with the names in ``epoch_names``."""
         ...
 
 
@@ -90,6 +92,7 @@ def fit(
     watcher: Watcher,
     execution: Execution | None = None,
     begin: Callable[[], None] = lambda: None,
+    weights: Mapping[str, Tensor] | None = None,
 ) -> Trained:
     """Train to the last epoch; save a checkpoint after each, and the weights at the end.
 
@@ -103,17 +106,19 @@ def fit(
         watcher: receives every batch and epoch, in the first process.
         execution: the device and the processes; by default this process alone, on the CPU.
         begin: called in every process before the first file is written.
+        weights: the first weights of the network, by name; by default random ones.
 
     Raises:
         Interrupted: SIGINT, SIGTERM or SIGHUP reached any process; the state after the last finished batch is saved.
-        BadOptions: ``resume`` with other options than before, or options that do not fit the data.
+        BadOptions: ``resume`` with other options than before, options that do not fit the data, or ``weights`` that do
+            not fit the network.
         BadOption: the run diverged, or its batches cannot be divided evenly.
         BadFile: ``resume`` without a checkpoint of this run; a file cannot be written.
         WorkerFailed: another process has ended.
     """
     files = RunFolder(folder)
     with interrupt_flag() as interrupted:
-        run = _Run(options, data, files.checkpoint_pt, Execution() if execution is None else execution)
+        run = _Run(options, data, files.checkpoint_pt, Execution() if execution is None else execution, weights)
         if resume:
             run.restore()
         begin()
@@ -129,10 +134,11 @@ def fit(
 
 
 def epoch_names(options: TrainOptions) -> dict[str, bool]:
-    """Return the names in the record of an epoch; an ANN has no numbers of events."""
-    measured = {field.name: not (options.is_ann and field.name.endswith("_events")) for field in fields(EpochMetrics)}
+    """Return the names in the record of an epoch, and whether each is a number; see ``Evaluation``."""
+    measured = {field.name: True for field in fields(EpochMetrics)}
+    measured |= {"raw_events": not options.is_ann, "delta_events": options.has_program}
     traces = range(1, options.steps + 1) if options.fisher else ()
-    return measured | {f"{FISHER}{step}": True for step in traces}
+    return measured | dict.fromkeys(scheduled(options, 0), True) | {f"{FISHER}{step}": True for step in traces}
 
 
 def is_history(found: object, options: TrainOptions) -> bool:
@@ -148,7 +154,14 @@ def n_threads() -> int:
 class _Run:
     """The network, optimizer and progress of a run; random choices follow from (seed, epoch), without a state."""
 
-    def __init__(self, options: TrainOptions, data: TrainingData, path: Path, execution: Execution) -> None:
+    def __init__(
+        self,
+        options: TrainOptions,
+        data: TrainingData,
+        path: Path,
+        execution: Execution,
+        weights: Mapping[str, Tensor] | None = None,
+    ) -> None:
         self.options = options
         self.data = data
         self.path = path
@@ -164,6 +177,9 @@ class _Run:
         with seeded(options.seed):
             self.network = make_network(options, data.input_shape, data.n_classes)
             self.strategy = make_strategy(options, self.network, data.n_classes)
+        self.phases = Phases(options, data, self.network)
+        if weights is not None:
+            begin_with(self.network, weights)
         self.heads = heads_of(self.strategy)
         self.objective = make_objective(options, self.network)
         learning = nn.ModuleList([self.network, self.heads])
@@ -207,8 +223,8 @@ class _Run:
             self.kept.load_state_dict(self.best.state_dict())
 
     def program(self) -> Program | None:
-        """Return the deployed program; None for an ANN."""
-        if self.options.is_ann:
+        """Return the deployed program; None if no Program describes the network."""
+        if not self.options.has_program:
             return None
         return self._lowered() if self.options.qat is None else self._quantized().program
 
@@ -286,9 +302,10 @@ class _Run:
             **self._measured(),
             learning_rate=self.optimizer.param_groups[0]["lr"],
         )
+        found = scheduled(options, progress.epoch) | self._information()
         self.progress = Progress(
             epoch=metrics.epoch,
-            history=[*progress.history, asdict(metrics) | self._information()],
+            history=[*progress.history, asdict(metrics) | found],
             input_bits=progress.input_bits,
         )
         if self.best is not None and self.kept_epoch == metrics.epoch:
@@ -298,11 +315,11 @@ class _Run:
             watcher.epoch(self.progress.history)
 
     def _measured(self) -> Mapping[str, Any]:
-        network, execution = self._deployed(), self.execution
-        if network is not self.kept:  # neurons in integers run on the CPU alone
+        network, execution, epoch = self._deployed(), self.execution, self.progress.epoch
+        if self._is_for_integers():  # neurons in integers run on the CPU alone
             execution = replace(execution, device=CPU)
-        found = evaluate(network, self.data.validation, self.options, in_time=self.data.in_time, execution=execution)
-        return asdict(found)
+        samples, options = self.phases.validation(epoch), self.phases.options(epoch)
+        return asdict(evaluate(network, samples, options, in_time=self.data.in_time, execution=execution))
 
     def _information(self) -> dict[str, float]:
         """Return the Fisher information of the network in floats after each time step, if the run records it."""
@@ -360,24 +377,29 @@ class _Run:
         """Return the network through which the next batch is learned."""
         if self._is_for_integers():
             return straight_through(self.network, self._quantized())
-        self.network.train()
-        return self.network
+        network = self.phases.network(self.network, self.progress.epoch)
+        network.train()
+        return network
 
     def _deployed(self) -> Network:
-        """Return the network as it would be deployed now."""
-        return in_integers(self.network, self._quantized()) if self._is_for_integers() else self.kept
+        """Return the network as it would be deployed now, for images of this epoch's size."""
+        if self._is_for_integers():
+            return in_integers(self.network, self._quantized())
+        return self.phases.network(self.kept, self.progress.epoch)
 
     def _learn(self, rows: NDArray[np.int64]) -> None:
         """Take one step along the gradient of one batch."""
         self.optimizer.param_groups[0]["lr"] = learning_rate(self.options, self._done, self.n_batches)
         generator = self._generator(self.progress.batch + 1)
         network = self._learning()
-        inputs, targets = drawn(rows, self.data, self.options, self.augmentation, generator)
+        epoch = self.progress.epoch
+        now, shape = self.phases.options(epoch), self.phases.shape(epoch)
+        inputs, targets = drawn(rows, self.data, now, self.augmentation, generator, shape=shape)
         labels = torch.from_numpy(self.data.train.y[rows])
         batch = Batch(
             self.execution.part(inputs, dim=1),
             self.execution.part(targets),
-            self.options.steps,
+            now.steps,
             self.objective,
             generator,
             self.processes,

@@ -1,5 +1,6 @@
 """A run that ends at any moment: it goes on to the same bytes, or had not begun and begins."""
 
+import hashlib
 import json
 import math
 import os
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 import tdd_deploy as td
 from tdd_deploy.cli import signals
@@ -24,8 +26,10 @@ Event = Callable[[str], None]
 KINDS: dict[str, dict[str, Any]] = {
     "spiking": {"method": "tet", "steps": 2, "ema": 0.9, "patience": 2},
     "ann": {"method": "ann"},
+    "without a program": {"method": "tet", "steps": 2, "norm": "tab"},
     "integers": {"method": "tet", "steps": 2, "qat": 8, "fisher": 4},
     "tensorboard": {"method": "tet", "steps": 2, "tensorboard": True, "optimizer": "sgd"},
+    "more and more steps": {"method": "tet", "steps_schedule": ["1:1", "3:1"], "val_samples": 2},
 }
 FIRST = ["before train.json", "after train.json", "before checkpoint.pt", "after checkpoint.pt"]
 
@@ -96,7 +100,8 @@ def test_killed_at_any_file_it_goes_on_to_the_same_bytes(
         td.train(tmp_path / "run", **options)
     whole = files(tmp_path / "run")
     assert [path.name.split(" ", 1)[1] for path in copies[:4]] == FIRST
-    assert len(copies) >= 2 * (2 + 2 * 3 + 4)
+    n_last = 3 if kind == "without a program" else 4  # no network.nir
+    assert len(copies) >= 2 * (2 + 2 * 3 + n_last)
     for each in copies:
         assert end(each, options) == whole, each.name
         if kind == "tensorboard":
@@ -327,6 +332,110 @@ def test_a_run_keeps_the_name_of_its_config_file(unfinished: Path, tmp_path: Pat
     run = shutil.copytree(unfinished, tmp_path / "run")
     changed_record(config="tdd.toml")(run)
     assert td.train(run, resume=True).recorded["config"] == "tdd.toml"
+
+
+# --- the weights of another run ---
+
+
+@pytest.fixture
+def begun(options: dict[str, Any], finished: Path) -> dict[str, Any]:
+    """A run that begins with the weights of a finished one, with other neurons and more steps."""
+    return options | {"method": "l1-spikes", "steps": 3, "reset": "soft", "beta": 0.75, "from_": finished}
+
+
+def test_a_run_begins_with_the_weights_of_another_and_records_which(
+    begun: dict[str, Any], finished: Path, tmp_path: Path
+) -> None:
+    slow = begun | {"epochs": 1, "learning_rate": 1e-30, "weight_decay": 0.0}
+    run = td.train(tmp_path / "run", **slow)
+    before = json.loads((finished / "train.json").read_text())
+    content = (finished / "network.safetensors").read_bytes()
+    assert run.recorded["from"] == {
+        "run": str(finished), "program": before["program"], "sha256": hashlib.sha256(content).hexdigest()
+    }  # fmt: skip
+    old, new = (load_file(folder / "network.safetensors") for folder in (finished, run.path))
+    weights = [name for name in old if "running" not in name and "num_batches" not in name]
+    assert all(torch.equal(old[name], new[name]) for name in weights)
+    assert before["from"] is None
+
+
+def test_killed_at_any_file_a_run_from_another_goes_on_to_the_same_bytes(
+    begun: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copies: list[Path] = []
+
+    def copy(event: str) -> None:
+        copies.append(shutil.copytree(tmp_path / "run", tmp_path / f"{len(copies)} {event}"))
+
+    with monkeypatch.context() as patched:
+        listen(patched, copy)
+        td.train(tmp_path / "run", **begun)
+    whole = files(tmp_path / "run")
+    for each in copies:
+        assert end(each, begun) == whole, each.name
+
+
+def test_once_begun_a_run_does_not_need_the_other_any_more(
+    begun: dict[str, Any], finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = shutil.copytree(finished, tmp_path / "other")
+    given = begun | {"from_": other}
+    copies: dict[str, Path] = {}
+
+    def copy(event: str) -> None:
+        if event not in copies:
+            copies[event] = shutil.copytree(tmp_path / "run", tmp_path / event)
+
+    with monkeypatch.context() as patched:
+        listen(patched, copy)
+        whole = td.train(tmp_path / "run", **given)
+    early = copies["after train.json"], copies["before checkpoint.pt"]
+    shutil.rmtree(other)
+    begun_at = td.train(copies["after checkpoint.pt"], resume=True)
+    assert begun_at.recorded == whole.recorded
+    with pytest.raises(BadFile, match=r"train\.json is missing"):
+        td.train(early[0], resume=True)
+    shutil.copytree(finished, other)
+    tensors = load_file(other / "network.safetensors")
+    save_file({name: values + 1 for name, values in tensors.items()}, other / "network.safetensors")
+    with pytest.raises(BadFile, match="holds other weights than when the run began"):
+        td.train(early[1], resume=True)
+
+
+def test_resume_with_another_origin_is_refused(finished: Path, unfinished: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(unfinished, tmp_path / "run")
+    with pytest.raises(BadOption, match="resume continues a run that began with random weights"):
+        td.train(run, resume=True, from_=finished)
+
+
+def test_what_is_no_finished_run_or_does_not_fit_is_refused_and_nothing_is_written(
+    begun: dict[str, Any], finished: Path, unfinished: Path, tmp_path: Path
+) -> None:
+    damaged = shutil.copytree(finished, tmp_path / "damaged")
+    cut("network.safetensors")(damaged)
+    missing = shutil.copytree(finished, tmp_path / "missing")
+    (missing / "network.safetensors").unlink()
+    for other, found in (
+        (tmp_path / "nowhere", "train.json is missing"),
+        (unfinished, "is an unfinished run. Finish it with resume first"),
+        (damaged, "network.safetensors is damaged"),
+        (missing, "network.safetensors is missing"),
+    ):
+        with pytest.raises(BadFile, match=found):
+            td.train(tmp_path / "run", **begun | {"from_": other})
+    x, y = np.zeros((20, 5), np.float32), np.arange(20) % 2
+    given = {name: value for name, value in begun.items() if name != "data"}
+    with pytest.raises(BadOptions, match=r"fc1\.weights\.weight is 128 x 5 in this network and 128 x 6 in the other"):
+        td.train(tmp_path / "run", x, y, **given)
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_first_validation_samples_may_be_enough(options: dict[str, Any], tmp_path: Path) -> None:
+    run = td.train(tmp_path / "run", **options | {"epochs": 1}, method="tet", steps=1, val_samples=3)
+    assert run.recorded["data"]["validation_samples"] == 3
+    with pytest.raises(BadOption, match=r"val_samples must be 1 to 4, as there are no more \(got 5\)"):
+        td.train(tmp_path / "more", **options, method="tet", val_samples=5)
+    assert not (tmp_path / "more").exists()
 
 
 # --- too little memory -------------------------------------------------------------------------------------------

@@ -6,9 +6,17 @@ import pytest
 
 from tdd_deploy.errors import BadOptions, without_backticks
 from tdd_deploy.options.declare import gather
-from tdd_deploy.options.training import METHOD_DEFAULTS, STRATEGY_DEFAULTS, LearnedData, Place, TrainOptions
+from tdd_deploy.options.training import (
+    LOSS_DEFAULTS,
+    METHOD_DEFAULTS,
+    STRATEGY_DEFAULTS,
+    LearnedData,
+    Place,
+    TrainOptions,
+)
 from tdd_deploy.options.vocabulary import GATED, METHODS, NETWORKS, SPIKING
 
+OF_LOSSES = tuple(name for defaults in LOSS_DEFAULTS.values() for name in defaults)
 OF_METHODS = tuple(dict.fromkeys(name for defaults in METHOD_DEFAULTS.values() for name in defaults))
 OTHERS = {  # values that are no method's default
     "score": "random", "reading": "D", "keep": 0.0, "lambda_": 1.0, "weigh": "synops", "transmit": "closed",
@@ -53,6 +61,8 @@ def test_every_violation_is_reported_at_once_and_named_once():
         "keep": 1.5,
         "lambda_": 0.0,
         "loss": "mse",
+        "tet_mse": 1.0,
+        "rmp_weight": -0.1,
         "strategy": "rtrl",
         "sltt_steps": 0,
         "local_parts": 1,
@@ -75,6 +85,9 @@ def test_every_violation_is_reported_at_once_and_named_once():
         "ema": 1.0,
         "patience": 0,
         "fisher": -1,
+        "val_samples": 0,
+        "steps_schedule": ("0:1",),
+        "size_schedule": ("16",),
     }
     assert violations(**wrong).keys() == wrong.keys()
     assert wrong.keys() | {"method", "amp", "convex"} == {field.name for field in fields(TrainOptions)}
@@ -122,6 +135,7 @@ def test_where_steps_are_run_one_by_one_each_is_scored_by_itself(together, expec
         ("ema", [0.0, 1.0, float("nan")], [0.5, 0.9999]),
         ("patience", [0, -1], [1]),
         ("train_samples", [0, -1], [1]),
+        ("val_samples", [0, -1], [1]),
         ("fisher", [-1], [0, 1, 64]),
         ("keep", [-0.1, 1.0000001, 1.1, float("nan")], [0.0, 1.0]),
         ("lambda_", [0.0, -1.0, 1.1, float("nan")], [0.001, 1.0]),
@@ -226,6 +240,8 @@ def test_options_are_written_by_the_names_that_users_know():
         "sltt_steps": None,
         "local_parts": None,
         "sparsity": None,
+        "tet_mse": None,
+        "rmp_weight": 0.25,
         "train_samples": 1000,
         "momentum": 0.5,
         "warmup": 1.5,
@@ -237,6 +253,7 @@ def test_options_are_written_by_the_names_that_users_know():
         "patience": None,
         "amp": False,
         "fisher": 64,
+        "val_samples": 100,
     }
     words = {"network": "mlp", "method": "tdd-ddla", "neuron": "if", "reset": "soft", "encoder": "poisson"}
     words |= {"loss": "rmp", "strategy": "bptt", "norm": "batch", "weigh": "synops", "transmit": "all"}
@@ -244,7 +261,8 @@ def test_options_are_written_by_the_names_that_users_know():
     words |= {"score_from": "step", "keep_of": "fired"}
     more = {"beta": 0.125, "threshold": 2.0, "score": "jac", "reading": "D", "convex": True}
     options = TrainOptions(**numbers, **words, **more, learn=("threshold",), reset_to=(0.0,), lambda_=0.5).checked()
-    assert options.as_json() == {**numbers, **words, **more, "learn": ["threshold"], "reset_to": [0.0], "lambda": 0.5}
+    lists = {"learn": ["threshold"], "reset_to": [0.0], "steps_schedule": [], "size_schedule": []}
+    assert options.as_json() == {**numbers, **words, **more, **lists, "lambda": 0.5}
     assert TrainOptions(**TrainOptions.from_json(options.as_json())) == options
 
 
@@ -259,7 +277,7 @@ def test_checking_changes_nothing_that_was_given():
     options = TrainOptions(network="mlp", steps=3, seed=9, beta=0.9, keep=0.4)
     done = options.checked()
     assert options.score is None
-    assert replace(done, **{name: getattr(options, name) for name in OF_METHODS}) == options
+    assert replace(done, **{name: getattr(options, name) for name in (*OF_METHODS, *OF_LOSSES)}) == options
 
 
 def test_the_defaults_of_a_strategy_are_filled_in_and_belong_to_it_alone():
@@ -277,6 +295,24 @@ def test_the_defaults_of_a_strategy_are_filled_in_and_belong_to_it_alone():
             {"norm": "tebn"},
             "norm=tebn has statistics that differ from step to step, and TDD needs one linear map for all steps. "
             "Use norm=batch or norm=mpbn.",
+        ),
+        (
+            {"norm": "tab", "method": "l1-delta"},
+            "norm=tab cannot be combined with method=l1-delta, whose penalty serves an exported network; it has a "
+            "linear map per step. Use method=tet.",
+        ),
+        (
+            {"norm": "tab", "method": "tet", "strategy": "sltt"},
+            "norm=tab cannot be combined with strategy=sltt, which learns from single steps; its statistics are of "
+            "several. Use strategy=bptt.",
+        ),
+        (
+            {"norm": "tab", "method": "tet", "qat": 8},
+            "norm=tab cannot be combined with qat, which needs one linear map for all steps.",
+        ),
+        (
+            {"norm": "tab", "method": "tet", "fisher": 8},
+            "norm=tab cannot be combined with fisher, which analyze reads beside an exported network.",
         ),
         (
             {"loss": "rate", "strategy": "sltt"},
@@ -333,6 +369,11 @@ def test_the_defaults_of_a_strategy_are_filled_in_and_belong_to_it_alone():
         ),
         ({"qat": 8, "amp": True}, "amp cannot be combined with qat, whose integers bfloat16 would round."),
         ({"optimizer": "adam", "momentum": 0.9}, "momentum needs optimizer=sgd (got adam)."),
+        ({"loss": "rmp", "tet_mse": 0.001}, "tet_mse needs loss=tet (got rmp)."),
+        ({"loss": "rate", "tet_mse": 0.0}, "tet_mse needs loss=tet (got rate)."),
+        ({"rmp_weight": 0.2}, "rmp_weight needs loss=rmp (got tet)."),
+        ({"tet_mse": 1.0}, "tet_mse must be at least 0 and below 1 (got 1)."),
+        ({"loss": "rmp", "rmp_weight": -1.0}, "rmp_weight must be 0 or more (got -1)."),
         (
             {"neuron": "if", "learn": ("beta",)},
             "learn=beta cannot be combined with neuron=if, which has no leak. Use neuron=lif.",
@@ -375,6 +416,7 @@ WITHOUT_TIME = "cannot be combined with method=ann, which has no time steps. Cho
         ("encoder", "poisson", f"encoder {WITHOUT_TIME}"),
         ("strategy", "sltt", f"strategy {WITHOUT_TIME}"),
         ("fisher", 16, f"fisher {WITHOUT_TIME}"),
+        ("steps_schedule", ("1:25",), f"steps_schedule {WITHOUT_TIME}"),
         ("loss", "rmp", "loss=rmp cannot be combined with method=ann, which has no potentials. Use loss=tet or "),
         ("qat", 8, "qat cannot be combined with method=ann, which is measured in 16 to 2 bits after every training."),
         ("network", "sdt-2-64", "network=sdt-2-64 cannot be combined with method=ann, since its gates take spikes"),
