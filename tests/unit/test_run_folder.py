@@ -24,6 +24,7 @@ FILES = (
     "train_json",
     "metrics_csv",
     "baseline_json",
+    "exit_json",
 )
 
 
