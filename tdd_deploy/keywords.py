@@ -66,6 +66,8 @@ class Train(TypedDict, total=False):
     network: vocabulary.Network
     method: vocabulary.Method
     loss: vocabulary.Loss
+    tet_mse: float | None
+    rmp_weight: float | None
     strategy: vocabulary.Strategy
     seed: int
     train_samples: int | None
@@ -301,6 +303,8 @@ class Analyze(TypedDict, total=False):
     samples: int | None
     layers: Sequence[str]
     sample: int
+    epsilon: float
+    compare: str | PathLike[str] | Sequence[str | PathLike[str]]
 
 
 class Prune(TypedDict, total=False):

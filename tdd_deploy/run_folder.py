@@ -135,7 +135,7 @@ class RunFolder:
         """Find the file of the network.
 
         Raises:
-            BadFile: the folder holds none; the error says whether the run is unfinished, or that of an ANN.
+            BadFile: the folder holds none; the error says whether the run is unfinished, or has no program.
         """
         for file in (self.network_nir, self.network_onnx):
             if file.exists():
@@ -144,6 +144,9 @@ class RunFolder:
             remedy = "Train it where onnx is installed (pip install 'tdd-deploy[onnx]'), or give it to simulate as"
             found = f"is the run of an ANN (`method=ann`) without {self.network_onnx.name}"
             raise BadFile(self.path, found, f"{remedy} `baseline`")
+        if self.options(["norm"]) == {"norm": "tab"}:
+            found = "is a run with `norm=tab`, whose linear maps differ from step to step, so no program describes it"
+            raise BadFile(self.path, found, "Train the network with `norm=batch` or `norm=mpbn`")
         if self.is_unfinished:
             found = f"is an unfinished run without {self.network_nir.name}"
             raise BadFile(self.path, found, f"Finish it: run train with `out={self.path}` and `resume`")

@@ -9,6 +9,8 @@ from tdd_deploy.training.ann import Widths, calibrate, quantized, relu_network_o
 from tdd_deploy.training.architectures import Builder, make_network
 from tdd_deploy.training.network import Neurons
 
+LEVELS = {"threshold": 1.0, "reset_to": 0.0}
+
 
 def neuron(kind="lif", *, beta=0.5, threshold=1.0, reset_to=0.0, dtype=torch.float32, **choices):
     """A LIF or IF for all of a layer."""
@@ -19,9 +21,10 @@ def neuron(kind="lif", *, beta=0.5, threshold=1.0, reset_to=0.0, dtype=torch.flo
 def neurons(kind="lif", *, learned=(), mpbn=False, **numbers):
     """What makes layers of such neurons."""
 
-    def make(shape, number):
+    def make(shape, before, threshold=1.0, window=1):
         norm = (nn.BatchNorm2d if len(shape) == 3 else nn.BatchNorm1d)(shape[0]) if mpbn else None
-        return Neurons(neuron(kind, **numbers), learned=learned, norm=norm)
+        levels = {name: threshold * numbers.get(name, default) for name, default in LEVELS.items()}
+        return Neurons(neuron(kind, **numbers | levels), learned=learned, norm=norm, window=window)
 
     return make
 

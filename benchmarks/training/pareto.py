@@ -35,7 +35,7 @@ def ddla(weights: tuple[float, ...], **options: Any) -> dict[str, dict[str, Any]
 
 
 DIGITS = {"data": "digits", "network": "conv-small", "steps": 6, "epochs": 25, "batch": 32}
-FASHION = {"data": "fashion-mnist", "network": "conv-medium", "train_samples": 10_000, "epochs": 6, "batch": 32}
+FASHION = {"data": "fashion-mnist", "network": "conv-medium", "train_samples": 10_000, "epochs": 4, "batch": 32}
 POISSON = {"encoder": "poisson"}
 OLD = {"keep_of": "all"}  # the mask of earlier tables, which frees all that fired and ties besides
 

@@ -50,20 +50,181 @@ def pareto_table(name: str) -> str:
     if not groups:
         return "Not measured yet."
     tet = groups["tet"]
-    accuracy_of_tet = {row["seed"]: row["accuracy"] for row in tet}
     raw, last = mean(r["raw_events"] for r in tet), mean(r["raw_events_by_step"][-1] for r in tet)
+    n_steps = len(tet[0]["raw_events_by_step"])
     head = ["network", "seeds", "accuracy %", "against TET", "raw spikes", "delta events", "of TET's raw", "last step"]
     lines = [f"| {' | '.join(head)} | synops, delta |", f"|{' --- |' * 9}"]
     for group, rows in groups.items():
         delta = mean(r["delta_events"] for r in rows)
+        by_step = rows[0]["delta_events_by_step"]
         at_last = mean(r["delta_events_by_step"][-1] for r in rows)
-        differences = [100 * (r["accuracy"] - accuracy_of_tet[r["seed"]]) for r in rows]
         lines.append(
             f"| {group} | {len(rows)} | {spread([100 * r['accuracy'] for r in rows], '.1f')} "
-            f"| {with_error(differences) if group != 'tet' else ''} "
-            f"| {mean(r['raw_events'] for r in rows):,.0f} | {delta:,.0f} | {delta / raw:.1%} | {at_last / last:.1%} "
+            f"| {with_error(differences(rows, tet)) if group != 'tet' else ''} "
+            f"| {mean(r['raw_events'] for r in rows):,.0f} | {delta:,.0f} | {delta / raw:.1%} "
+            f"| {f'{at_last / last:.1%}' if len(by_step) == n_steps else ''} "
             f"| {mean(r['delta_synops'] for r in rows):,.0f} |"
         )
+    return "\n".join(lines)
+
+
+def differences(rows: Rows, tet: Rows) -> list[float]:
+    """Return the differences in accuracy from TET with the same seed, in points."""
+    accuracy_of_tet = {row["seed"]: row["accuracy"] for row in tet}
+    return [100 * (row["accuracy"] - accuracy_of_tet[row["seed"]]) for row in rows]
+
+
+def exits_of(rows: Rows, lose: str) -> Rows:
+    """Return the measurements of rows with early exits; a network of one time step has none."""
+    return [{"seed": row["seed"], **row["exit"][lose]} for row in rows if row["exit"]]
+
+
+def exit_table(name: str) -> str:
+    """Make one row per network and loss: means over seeds with early exits, whose margins are of validation samples."""
+    groups = grouped(read(name)["rows"])
+    if not groups:
+        return "Not measured yet."
+    tet = groups["tet"]
+    raw, last = mean(r["raw_events"] for r in tet), mean(r["raw_events_by_step"][-1] for r in tet)
+    head = ["network", "`--lose`", "steps", "accuracy %", "against TET", "raw spikes", "delta events", "of TET's raw"]
+    lines = [f"| {' | '.join(head)} | last step | synops, delta |", f"|{' --- |' * 10}"]
+    for group, rows in groups.items():
+        for lose in rows[0]["exit"]:
+            exits = exits_of(rows, lose)
+            delta = mean(r["delta_events"] for r in exits)
+            at_last = mean(r["delta_events_by_step"][-1] for r in exits)
+            lines.append(
+                f"| {group} | {lose} | {mean(r['mean_steps'] for r in exits):.2f} "
+                f"| {spread([100 * r['accuracy'] for r in exits], '.1f')} | {with_error(differences(exits, tet))} "
+                f"| {mean(r['raw_events'] for r in exits):,.0f} | {delta:,.0f} | {delta / raw:.1%} "
+                f"| {at_last / last:.1%} | {mean(r['delta_synops'] for r in exits):,.0f} |"
+            )
+    return "\n".join(lines)
+
+
+# The lever, the row with it, and whether samples exit early.
+LEVERS = (
+    ("spike code (the baseline)", "tet", None),
+    ("delta code, lossless", "tet", None),
+    ("TDD-DDLA, gsc, keep half of the changed", "ddla gsc w1.2", None),
+    ("L1 on spikes, w = 0.1", "l1-spikes w0.1", None),
+    ("L1 on spikes, w = 0.4", "l1-spikes w0.4", None),
+    ("the sticky neuron", "tet sticky", None),
+    ("the sticky neuron and weighed L1", "l1-spikes synops sticky front w0.5", None),
+    ("the sticky neuron and weighed L1", "l1-spikes synops sticky w0.1", None),
+    ("2 time steps", "tet T2", None),
+    ("1 time step", "tet T1", None),
+    ("early exit alone", "tet", "0.1"),
+    ("TDD-DDLA and early exit", "ddla gsc w1.2", "0.1"),
+    ("L1, w = 0.1, and early exit", "l1-spikes w0.1", "0.1"),
+    ("L1, w = 0.4, and early exit", "l1-spikes w0.4", "0.1"),
+    ("sticky, weighed L1 and early exit", "l1-spikes synops sticky front w0.5", "0.1"),
+    ("sticky, weighed L1 and early exit", "l1-spikes synops sticky w0.1", "0.1"),
+)
+
+
+def levers_table(name: str) -> str:
+    """List how much each lever saves: events of all steps as a fraction of TET's raw spikes, and what it costs."""
+    groups = grouped(read(name)["rows"])
+    if not groups:
+        return "Not measured yet."
+    tet = groups["tet"]
+    raw, synops = (mean(r[key] for r in tet) for key in ("raw_events", "raw_synops"))
+    lines = ["| lever | events | synaptic operations | accuracy against TET |", "| --- | --- | --- | --- |"]
+    for number, (lever, group, lose) in enumerate(LEVERS):
+        if group not in groups:
+            continue
+        rows = groups[group] if lose is None else exits_of(groups[group], lose)
+        code = "delta" if number else "raw"
+        points = with_error(differences(rows, tet)) if (group, lose) != ("tet", None) else "0"
+        lines.append(
+            f"| {lever} | {mean(r[f'{code}_events'] for r in rows) / raw:.1%} "
+            f"| {mean(r[f'{code}_synops'] for r in rows) / synops:.1%} | {points} |"
+        )
+    return "\n".join(lines)
+
+
+def keep_plot(name: str) -> str:
+    """Draw events and accuracy against the fraction that TDD-DDLA keeps."""
+    groups = grouped(read(name)["rows"])
+    if not groups:
+        return ""
+    figure = Figure(figsize=(8, 3.4), layout="constrained")
+    both = figure.subplots(1, 2)
+    tet = groups.pop("tet")
+    raw = mean(r["raw_events"] for r in tet)
+    lines: dict[tuple[str, str], list[tuple[float, Rows]]] = {}
+    for group, rows in groups.items():
+        score, among, keep = group.split()
+        lines.setdefault((score, among), []).append((float(keep.removeprefix("k")), rows))
+    for ((score, among), points), marker in zip(lines.items(), "os^v", strict=True):
+        style = {
+            "marker": marker,
+            "linestyle": "-" if score == "gsc" else ":",
+            "label": f"{score}, of those that {among}",
+        }
+        keeps = [keep for keep, _ in points]
+        both[0].plot(keeps, [mean(r["delta_events"] for r in rows) / raw for _, rows in points], **style)
+        both[1].plot(keeps, [mean(differences(rows, tet)) for _, rows in points], **style)
+    both[0].axhline(mean(r["delta_events"] for r in tet) / raw, color="gray", linewidth=0.8, label="TET")
+    both[1].axhline(0, color="gray", linewidth=0.8)
+    for axes, label in zip(both, ("delta events, of TET's raw spikes", "accuracy against TET, points"), strict=True):
+        axes.set_xlabel("kept fraction")
+        axes.set_ylabel(label)
+        axes.grid(alpha=0.3)
+    both[0].legend(fontsize=7)
+    save(figure, name)
+    return f"![Events and accuracy by the fraction that TDD-DDLA keeps](plots/{name}.svg)"
+
+
+def masks_table() -> str:
+    """List agreements of masks, the range over networks."""
+    found = read("ddla").get("masks")
+    if not found:
+        return "Not measured yet."
+    compared = {
+        "run_of_step": "step and run",
+        "random_of_gsc": "gsc and random",
+        "jac_of_gsc": "gsc and jac",
+        "grad_of_gsc": "gsc and grad",
+    }
+    lines = ["| shared by the masks of | `--keep-of changed` | `--keep-of fired` |", "| --- | --- | --- |"]
+    for key, name in compared.items():
+        lines.append(f"| {name} | {' | '.join(percent([r[among][key] for r in found]) for among in AMONG)} |")
+    freed = " | ".join(percent([r[among]["freed"] for r in found]) for among in AMONG)
+    lines.append(f"| (spikes whose neurons are free at the next step) | {freed} |")
+    return "\n".join(lines)
+
+
+def freed_by_all() -> str:
+    """Say which fraction of the spikes the old masks freed."""
+    found = read("ddla").get("masks")
+    if not found:
+        return "Not measured yet."
+    old = (f"{percent([r['all'][f'freed_{keep}'] for r in found])} at keep {keep}" for keep in ("0.2", "0.5"))
+    return f"Among all neurons, masks free {' and '.join(old)} of the spikes of the step before."
+
+
+AMONG = ("changed", "fired")
+
+
+def percent(values: list[float]) -> str:
+    low, high = f"{min(values):.0%}", f"{max(values):.0%}"
+    return low if low == high else f"{low} to {high}"
+
+
+def modes_table() -> str:
+    found = read("ddla").get("modes")
+    if not found:
+        return "Not measured yet."
+    networks = list(dict.fromkeys((r["network"], r["steps"]) for r in found))
+    lines = [
+        f"| training step | {' | '.join(f'{n}, T = {t}' for n, t in networks)} |",
+        f"|{' --- |' * (len(networks) + 1)}",
+    ]
+    for mode in dict.fromkeys(r["mode"] for r in found):
+        times = [next(r for r in found if (r["network"], r["mode"]) == (n, mode)) for n, _ in networks]
+        lines.append(f"| {mode} | {' | '.join(format(r['times_tet'], '.2f') for r in times)} |")
     return "\n".join(lines)
 
 
@@ -136,16 +297,22 @@ def steps_table(name: str, chosen: tuple[str, ...]) -> str:
     return "\n".join(lines)
 
 
-WINNERS = ("tet", "l1-spikes w0.4", "ddla F gsc k.2 w1.2", "tet sticky front", "l1-spikes synops sticky front w0.5")
+WINNERS = ("tet", "l1-spikes w0.4", "ddla gsc w1.2", "tet sticky", "l1-spikes synops sticky front w0.5")
 PARTS: dict[str, Callable[[], str]] = {
+    "digits levers": lambda: levers_table("pareto_digits"),
+    "fashion levers": lambda: levers_table("pareto_fashion"),
     "digits table": lambda: pareto_table("pareto_digits"),
-    "digits chosen": lambda: pareto_table("pareto_digits_chosen"),
+    "digits exits": lambda: exit_table("pareto_digits"),
     "digits plot": lambda: pareto_plot("pareto_digits", "digits, conv-small, T = 6"),
     "digits steps": lambda: steps_table("pareto_digits", WINNERS),
-    "fashion t4 table": lambda: pareto_table("pareto_fashion_t4"),
-    "fashion t4 plot": lambda: pareto_plot("pareto_fashion_t4", "Fashion-MNIST, conv-medium, T = 4"),
-    "fashion t6 table": lambda: pareto_table("pareto_fashion_t6"),
-    "fashion t6 plot": lambda: pareto_plot("pareto_fashion_t6", "Fashion-MNIST, conv-medium, T = 6"),
+    "digits keep": lambda: keep_plot("keep_digits"),
+    "digits explored": lambda: pareto_table("explored_digits"),
+    "ddla masks": masks_table,
+    "ddla freed": freed_by_all,
+    "ddla modes": modes_table,
+    "fashion table": lambda: pareto_table("pareto_fashion"),
+    "fashion exits": lambda: exit_table("pareto_fashion"),
+    "fashion plot": lambda: pareto_plot("pareto_fashion", "Fashion-MNIST, conv-medium, T = 4"),
     "cifar10 table": lambda: pareto_table("cifar10_resnet19-small_t6"),
     "strategies": strategies_table,
     "speed": speed_table,

@@ -1,6 +1,6 @@
 """``tdd-deploy analyze``."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,9 @@ def analyze(run: Path, *, options: Gathered, as_json: bool, out: Path | None) ->
     """Show what a trained network repeats from step to step, where deltas pay, and where its information lies.
 
     RUN is a run folder. Overlap is the share of a layer's spikes that were there a step ago; P(1->1), the share that
-    stays. Fisher information is of the outputs up to each time step.
+    stays. Both are our own measures; Definition 1 and the theorems of the TDD-DDLA paper are below the tables. Fisher
+    information is of the outputs up to each time step. --out draws figures 1 and 3 of the paper, and with --compare
+    also 4 and 5: events by method, against T and per step.
     """
     from tdd_deploy.commands.training_package import require_torch
 
@@ -52,7 +54,26 @@ def _print(report: Mapping[str, Any]) -> None:
 
     _print_activity(report, "layer")
     _print_activity(report, "step")
+    if report["compared"]:
+        _print_runs(report["compared"])
     say(summary(report))
+
+
+def _print_runs(runs: Sequence[Mapping[str, Any]]) -> None:
+    """Print a row per compared run."""
+    from tdd_deploy.simulator.reports.report import mean_text
+
+    table = make_table("run", "method", "T", "spikes", "delta events", left=("run", "method"))
+    rows = [
+        [
+            Path(run["run"]).name,
+            run["method"],
+            str(run["n_steps"]),
+            *(mean_text(run[key] / run["samples"]) for key in ("spikes", "delta_events")),
+        ]
+        for run in runs
+    ]
+    print_table(table, rows, what="runs", whole=WHOLE)
 
 
 def _print_activity(report: Mapping[str, Any], label: str) -> None:

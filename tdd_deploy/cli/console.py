@@ -141,8 +141,9 @@ def training_progress() -> "Iterator[Watcher]":
             def epoch(self, history: list[dict[str, Any]]) -> None:
                 now = history[-1]
                 line = f"epoch {now['epoch']:3d}  loss {now['loss']:.4f}  accuracy {now['accuracy']:.3f}"
-                if now["raw_events"] is not None:
-                    line += f"  spikes {now['raw_events']:,.0f}  delta events {now['delta_events']:,.0f} per sample"
+                counted = (("spikes", now["raw_events"]), ("delta events", now["delta_events"]))
+                events = [f"{name} {count:,.0f}" for name, count in counted if count is not None]
+                line += f"  {'  '.join(events)} per sample" if events else ""
                 bar.console.print(line, highlight=False)
 
         yield Shown()

@@ -61,12 +61,12 @@ def _result(out: Path, finished: dict[str, Any]) -> str:
 
     folder = RunFolder(out)
     last = finished["epochs"][finished["kept_epoch"] - 1]
-    if finished["program"] is None:
+    if last["raw_events"] is None:
         return _baseline_line(folder.baseline_json, last["accuracy"])
-    return (
-        f"{folder.network_nir}: validation accuracy {last['accuracy']:.1%}, "
-        f"{last['raw_events']:,.0f} spikes and {last['delta_events']:,.0f} delta events per sample"
-    )
+    measured = f"validation accuracy {last['accuracy']:.1%}, {last['raw_events']:,.0f} spikes"
+    if last["delta_events"] is None:
+        return f"{folder.train_json}: {measured} per sample; --norm tab has no network to export"
+    return f"{folder.network_nir}: {measured} and {last['delta_events']:,.0f} delta events per sample"
 
 
 def _baseline_line(path: Path, accuracy: float) -> str:

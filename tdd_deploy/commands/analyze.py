@@ -1,13 +1,17 @@
 """Analyze what a trained network sends from step to step."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from tdd_deploy import training
-from tdd_deploy.data import Choice
-from tdd_deploy.errors import BadFile, BadOption, any_of, did_you_mean
+from tdd_deploy.data import Choice, Source
+from tdd_deploy.errors import BadFile, BadOption, BadOptions, Violation, any_of, did_you_mean
 from tdd_deploy.files import check_folder, filling, write_json
 from tdd_deploy.options.analysis import AnalysisOptions
 from tdd_deploy.options.encoding import Encoding
@@ -17,11 +21,16 @@ from tdd_deploy.runtime.inputs import EncodedInputs
 from tdd_deploy.runtime.shards import Progress
 from tdd_deploy.training import figures
 from tdd_deploy.training.analysis import Analysis, examine, rasters
+from tdd_deploy.training.compared import Compared, by_steps, name_methods, per_step
+from tdd_deploy.training.diagnostics import Activity
 from tdd_deploy.training.replay import Finished
 
 from .load import chosen_samples, describe_inputs, load
 
 BATCH = 32
+FIRST = 3  # time steps in figure 1 of the paper
+SAME_DATA = ("name", "sha256", "input_shape", "n_classes")  # of the record of a run
+Run = tuple[Program, Finished]
 
 
 def analyze(
@@ -37,13 +46,13 @@ def analyze(
     Args:
         run: a run folder.
         data: the samples.
-        options: the layers and the sample whose spikes are drawn.
+        options: what is drawn, the bound of Definition 1, and other runs to compare with.
         out: a folder for analysis.json and pictures.
         progress: receives the number of finished samples.
 
     Raises:
         BadFile: not a finished run.
-        BadOption: no such layer, or no such sample.
+        BadOptions: no such layer, no such sample, or a run to compare that is of another network or other data.
         MissingDependency: matplotlib is not installed, which ``out`` needs.
         TddDeployError: anything else wrong with a file or the data.
     """
@@ -51,6 +60,7 @@ def analyze(
         figures.require()
         check_folder(out, ("analysis.json",))
     program, finished = finished_run(Path(run))
+    others = _others(options.compare, finished, Path(run))
     source = data.open_chosen()
     n_samples = chosen_samples(source, data)
     names = finished.deployed.layers
@@ -59,30 +69,89 @@ def analyze(
     for layer in options.layers:
         if layer not in names:
             raise BadOption("layers", repr(layer), any_of(names), did_you_mean(layer, names))
-    inputs = EncodedInputs.of(program, source, Encoding(), frames=data.options.frames)
+    total = n_samples * (1 + len(others))
     findings = None
     spikes: Mapping[str, Any] = {}
     done = 0
-    for encoded, labels in inputs.batches(source, BATCH, limit=n_samples):
-        values = encoded.values[None] if encoded.static else encoded.values
-        found = examine(finished, values, labels, inputs.n_steps)
+    inputs = EncodedInputs.of(program, source, Encoding(), frames=data.options.frames)
+    for values, labels in _batches(inputs, source, n_samples):
+        found = examine(finished, values, labels, inputs.n_steps, epsilon=options.epsilon)
         findings = found if findings is None else findings + found
         if done <= options.sample < done + values.shape[1]:
             spikes = rasters(finished, values[:, [options.sample - done]], inputs.n_steps)
         done += values.shape[1]
-        progress(done, n_samples)
+        progress(done, total)
     assert findings is not None  # a source without samples is refused
+    activities = [findings.activity]
+    for other, of_other in others:
+        inputs_of_other = EncodedInputs.of(other, source, Encoding(), frames=data.options.frames)
+        activities.append(_activity(of_other, inputs_of_other, source, n_samples))
+        progress(n_samples * len(activities), total)
     analysis = Analysis(
         program=program.digest,
+        network=finished.options.network,
         data=describe_inputs(inputs, source, Path(run)),
         shapes={name: program.shapes[name] for name in names},
         findings=findings,
+        map_norms=finished.map_norms,
         epochs=finished.recorded["epochs"],
+        compared=_compared([Path(run), *options.compare], [(program, finished), *others], activities),
     )
     if out is not None:
         drawn = {name: spikes[name][:, 0] for name in options.layers or names[:2]}
         _write(out, analysis, drawn, options.sample)
     return analysis
+
+
+def _batches(
+    inputs: EncodedInputs, source: Source, n_samples: int
+) -> Iterator[tuple[NDArray[np.floating], NDArray[np.int64] | None]]:
+    """Yield inputs ``[n_steps, batch, ...]``, or ``[1, batch, ...]`` if they are static, and their labels."""
+    for encoded, labels in inputs.batches(source, BATCH, limit=n_samples):
+        yield encoded.values[None] if encoded.static else encoded.values, labels
+
+
+def _activity(run: Finished, inputs: EncodedInputs, source: Source, n_samples: int) -> Activity:
+    """Count the events of a run."""
+    batches = (values for values, _ in _batches(inputs, source, n_samples))
+    counts = [Activity.of(rasters(run, values, inputs.n_steps), run.fan_out) for values in batches]
+    return sum(counts[1:], start=counts[0])
+
+
+def _others(paths: Sequence[Path], finished: Finished, run: Path) -> list[Run]:
+    """Load the runs of a comparison.
+
+    Raises:
+        BadFile: one is not a finished run.
+        BadOptions: every run of another network or of other data.
+    """
+    others = [finished_run(path) for path in paths]
+    wrong = []
+    for path, (_, other) in zip(paths, others, strict=True):
+        if other.options.network != finished.options.network:
+            found = f"is a run of the network {other.options.network}"
+            wrong.append(Violation(str(path), found, remedy=f"Name runs of {finished.options.network}, as {run} is."))
+        learned, of_other = finished.recorded["data"], other.recorded["data"]
+        if any(learned.get(key) != of_other.get(key) for key in SAME_DATA):
+            found = f"is a run on other samples of {of_other.get('name')}"
+            if learned.get("name") != of_other.get("name"):
+                found = f"is a run on {of_other.get('name')}"
+            remedy = f"Name runs on the samples of {learned.get('name')} that {run} learned from."
+            wrong.append(Violation(str(path), found, remedy=remedy))
+    if wrong:
+        raise BadOptions("`compare`", wrong)
+    return others
+
+
+def _compared(paths: Sequence[Path], runs: Sequence[Run], activities: Sequence[Activity]) -> list[Compared]:
+    """Name the method of each run; return nothing for a single run."""
+    if len(paths) == 1:
+        return []
+    methods = name_methods([finished.options.as_json() for _, finished in runs])
+    return [
+        Compared(str(path), program.digest, method, activity)
+        for path, (program, _), method, activity in zip(paths, runs, methods, activities, strict=True)
+    ]
 
 
 def finished_run(path: Path) -> tuple[Program, Finished]:
@@ -107,9 +176,31 @@ def _write(out: Path, analysis: Analysis, spikes: Mapping[str, Any], sample: int
     with filling(out) as folder:
         write_json(folder / "analysis.json", report)
         for layer, raster in spikes.items():
-            figures.feature_maps(folder / f"features-{layer}.png", raster, layer=layer, sample=of_sample)
+            draw = partial(figures.feature_maps, spikes=raster, layer=layer, sample=of_sample)
+            draw(folder / f"figure1-features-{layer}.png", with_changes=False, most_steps=FIRST)
+            draw(folder / f"figure3-changes-{layer}.png")
+        if report["compared"]:
+            _draw_methods(folder, report)
         figures.event_curves(folder / "events.png", report)
         if len(report["steps"]) > 1:
             figures.overlap_maps(folder / "overlap.png", report)
         if report["fisher"]["traces"] is not None:
             figures.fisher_curves(folder / "fisher.png", report["fisher"])
+
+
+def _draw_methods(folder: Path, report: Mapping[str, Any]) -> None:
+    """Draw the events of the compared runs by method."""
+    runs = report["compared"]
+    on = f"{report['network']} on {report['data']['name']} ({report['data']['split']})"
+    figures.method_curves(
+        folder / "figure4-events-by-steps.png",
+        by_steps(runs),
+        title=f"Events per sample of {on}",
+        against="number of time steps T",
+    )
+    figures.method_curves(
+        folder / "figure5-events-per-step.png",
+        per_step(runs),
+        title=f"Events per time step of {on}, T = {runs[0]['n_steps']}",
+        against="time step",
+    )

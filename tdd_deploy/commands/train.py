@@ -233,9 +233,9 @@ class _Run:
             "epochs": trained.history,
         }
         if processes.is_first:
-            if trained.program is None:
+            if self.options.is_ann:
                 self._write_ann(trained.network)
-            else:
+            if trained.program is not None:
                 TARGETS["nir"](trained.program, self.folder.network_nir)
             training.write_metrics(self.folder.metrics_csv, trained.history)
             write_json(self.folder.train_json, finished)
@@ -245,8 +245,10 @@ class _Run:
         """Decide whether the folder holds every file of a finished run."""
         folder = self.folder
         needed = [folder.network_safetensors, folder.metrics_csv]
+        if self.options.has_program:
+            needed.append(folder.network_nir)
         if not self.options.is_ann:
-            return all(path.exists() for path in (*needed, folder.network_nir))
+            return all(path.exists() for path in needed)
         if find_spec("onnx") is not None:
             needed.append(folder.network_onnx)
         try:

@@ -43,7 +43,7 @@ class Before:
             and type(kept) is int
             and 1 <= kept <= len(self.epochs)
             and is_history(self.epochs, options)
-            and (program is None if options.is_ann else isinstance(program, str))
+            and (isinstance(program, str) if options.has_program else program is None)
         )
 
     def needs_checkpoint(self, folder: RunFolder) -> bool:

@@ -17,7 +17,7 @@ from .vocabulary import (
     ANN,
     GATED,
     SPIKING,
-    STEPWISE_NORMS,
+    TAB,
     Augmentation,
     DdlaReading,
     Device,
@@ -48,6 +48,7 @@ METHOD_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "l1-onset": L1,
     ANN: {"sparsity": 0.0},
 }  # fmt: skip
+LOSS_DEFAULTS: Mapping[str, Mapping[str, Any]] = {"tet": {"tet_mse": 0.0}, "rate": {}, "rmp": {"rmp_weight": 0.1}}
 STRATEGY_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "bptt": {},
     "sltt": {},
@@ -95,7 +96,7 @@ class Place(Options):
 class TrainOptions(Schedules, TrainedNeurons):
     """Every option that affects the result of a training run, except the data.
 
-    ``checked`` fills in the defaults of the method, the strategy and the optimizer.
+    ``checked`` fills in the defaults of the method, the loss, the strategy and the optimizer.
     """
 
     network: Network = option("conv-small", help="Train this network.", heading=NETWORK)
@@ -105,6 +106,21 @@ class TrainOptions(Schedules, TrainedNeurons):
     loss: Loss = option(
         "tet",
         help="Compute the loss of each step's output (tet), of their mean (rate), or of potentials too (rmp).",
+        heading=METHOD,
+    )
+    tet_mse: float | None = option(
+        None,
+        metavar="FRACTION",
+        within=FRACTION,
+        help="tet: give this fraction of the loss to the outputs' squared distance from 1; TET's scripts have 0.001. "
+        "Default: 0.",
+        heading=METHOD,
+    )
+    rmp_weight: float | None = option(
+        None,
+        metavar="WEIGHT",
+        within=Range(0, below=True),
+        help="rmp: weigh the potentials' squared distance from their spikes by this factor. Default: 0.1.",
         heading=METHOD,
     )
     strategy: Strategy = option(
@@ -162,7 +178,8 @@ class TrainOptions(Schedules, TrainedNeurons):
     )
     norm: Norm = option(
         "batch",
-        help="Normalize currents (batch), or potentials too (mpbn). tab and tebn are refused with the reason.",
+        help="Normalize currents (batch), potentials too (mpbn), or each step by all steps so far (tab, without an "
+        "exported network). tebn is refused with the reason. Default: batch.",
         heading=NETWORK,
     )
     encoder: Encoder = option(
@@ -192,7 +209,7 @@ class TrainOptions(Schedules, TrainedNeurons):
         None, help="tdd-ddla: penalize spikes (F) or changes (D). Default: F.", heading=METHOD
     )
     keep: float | None = option(
-        None, within=Range(0, 1), help="tdd-ddla: leave this fraction of `keep-of` free. Default: 0.5.", heading=METHOD
+        None, within=Range(0, 1), help="tdd-ddla: leave this fraction of `keep_of` free. Default: 0.5.", heading=METHOD
     )
     keep_of: KeepOf | None = option(
         None,
@@ -242,6 +259,11 @@ class TrainOptions(Schedules, TrainedNeurons):
         return self.method == ANN
 
     @property
+    def has_program(self) -> bool:
+        """Whether one Program describes the trained network: an ANN has ReLUs, and TAB a linear map per step."""
+        return not self.is_ann and self.norm != TAB
+
+    @property
     def loss_weight(self) -> float:
         """The loss's factor: 1, or lambda in a convex sum."""
         return self.lambda_ if self.convex and self.lambda_ is not None else 1.0
@@ -273,7 +295,7 @@ class TrainOptions(Schedules, TrainedNeurons):
             yield from _incompatible_with_ann(self)
 
     def checked(self) -> Self:
-        """Return the options with the defaults of the method, the strategy and the optimizer.
+        """Return the options with the defaults of the method, the loss, the strategy and the optimizer.
 
         Raises:
             BadOptions: every violation.
@@ -291,13 +313,14 @@ def _choosers(options: TrainOptions) -> tuple[tuple[str, str, Mapping[str, Mappi
     """Return each option that brings defaults of others, what it chose, and the defaults of each choice."""
     return (
         ("method", options.method, METHOD_DEFAULTS),
+        ("loss", options.loss, LOSS_DEFAULTS),
         ("strategy", options.strategy, STRATEGY_DEFAULTS),
         ("optimizer", options.optimizer, OPTIMIZER_DEFAULTS),
     )
 
 
 def _with_defaults(options: Chosen) -> Chosen:
-    """Fill in the defaults of the method, the strategy and the optimizer."""
+    """Fill in the defaults of the method, the loss, the strategy and the optimizer."""
     defaults = {
         name: value
         for _, chosen, table in _choosers(options)
@@ -312,7 +335,7 @@ def _with_defaults(options: Chosen) -> Chosen:
 
 
 def _belonging_to_others(options: TrainOptions) -> Iterator[Violation]:
-    """Yield options that belong to another method, strategy or optimizer than the chosen one."""
+    """Yield options that belong to another method, loss, strategy or optimizer than the chosen one."""
     for chooser, chosen, table in _choosers(options):
         if chosen not in table:
             continue
@@ -324,7 +347,9 @@ def _belonging_to_others(options: TrainOptions) -> Iterator[Violation]:
 
 def _incompatible(options: TrainOptions) -> Iterator[Violation]:
     """Yield which choices exclude each other, and why."""
-    if options.norm in STEPWISE_NORMS:
+    if options.norm == TAB and not options.is_ann:
+        yield from _incompatible_with_tab(options)
+    if options.norm == "tebn":
         found = "has statistics that differ from step to step, and TDD needs one linear map for all steps"
         yield Violation(f"`norm={options.norm}`", found, remedy="Use `norm=batch` or `norm=mpbn`.")
     if options.loss == "rate" and options.strategy != "bptt":
@@ -358,6 +383,20 @@ def _incompatible(options: TrainOptions) -> Iterator[Violation]:
     if options.reset == "soft" and options.norm == "mpbn":
         found = "cannot be combined with `reset=soft`, which subtracts in the unit before the norm"
         yield Violation("`norm=mpbn`", found, remedy="Use `norm=batch` or `reset=hard`.")
+
+
+def _incompatible_with_tab(options: TrainOptions) -> Iterator[Violation]:
+    where, together = "`norm=tab`", "cannot be combined with"
+    if options.method != "tet":
+        found = f"{together} `method={options.method}`, whose penalty serves an exported network"
+        yield Violation(where, f"{found}; it has a linear map per step", remedy="Use `method=tet`.")
+    if options.strategy != "bptt":
+        found = f"{together} `strategy={options.strategy}`, which learns from single steps"
+        yield Violation(where, f"{found}; its statistics are of several", remedy="Use `strategy=bptt`.")
+    if options.qat is not None:
+        yield Violation(where, f"{together} `qat`, which needs one linear map for all steps")
+    if options.fisher:
+        yield Violation(where, f"{together} `fisher`, which analyze reads beside an exported network")
 
 
 def _incompatible_with_ann(options: TrainOptions) -> Iterator[Violation]:

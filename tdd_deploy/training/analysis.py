@@ -8,12 +8,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from .diagnostics import EVERYWHERE, Activity, Remainder, Selection, remainders, shrinking
+from .compared import Compared
+from .diagnostics import EVERYWHERE, Activity, Remainder, Selection, observe, remainders, shrinking
 from .fisher import Information, centroid, information, recorded_traces
 from .replay import Finished, replay
+from .theory import EPSILON, Differences, Theory, theories
 
 SCHEMA_VERSION = 1
-NOT_MEASURED = "the bound of Theorem 2 on the membrane, whose statement is not available"
 COUNTS = ("spikes", "delta_events", "hybrid_events", "spike_synops", "delta_synops", "hybrid_synops")
 NO_LABELS = "Fisher information: the data has no labels"
 
@@ -22,19 +23,33 @@ NO_LABELS = "Fisher information: the data has no labels"
 class Findings:
     """The findings on some samples; those of several batches add up."""
 
-    activity: Activity  # as deployed
-    remainders: tuple[Remainder, ...]  # of the network in floats, as is the next
+    activity: Activity  # as deployed, as is the next
+    differences: Differences
+    remainders: tuple[Remainder, ...]  # of the network in floats, as are the next two
+    theories: tuple[Theory, ...]
     information: Information | None  # None: the samples have no labels
 
     def __add__(self, other: Self) -> Self:
         joined = None
         if self.information is not None and other.information is not None:
             joined = self.information + other.information
-        both = zip(self.remainders, other.remainders, strict=True)
-        return type(self)(self.activity + other.activity, tuple(a + b for a, b in both), joined)
+        return type(self)(
+            self.activity + other.activity,
+            self.differences + other.differences,
+            tuple(a + b for a, b in zip(self.remainders, other.remainders, strict=True)),
+            tuple(a + b for a, b in zip(self.theories, other.theories, strict=True)),
+            joined,
+        )
 
 
-def examine(run: Finished, inputs: NDArray[np.floating], labels: NDArray[np.int64] | None, n_steps: int) -> Findings:
+def examine(
+    run: Finished,
+    inputs: NDArray[np.floating],
+    labels: NDArray[np.int64] | None,
+    n_steps: int,
+    *,
+    epsilon: float = EPSILON,
+) -> Findings:
     """Examine a batch of samples.
 
     Args:
@@ -42,11 +57,19 @@ def examine(run: Finished, inputs: NDArray[np.floating], labels: NDArray[np.int6
         inputs: ``[n_steps, batch, ...]``, or ``[1, batch, ...]`` when they are the same at every step.
         labels: classes ``[batch]``, if there are any.
         n_steps: the number of time steps.
+        epsilon: the bound of Definition 1.
     """
     x = torch.from_numpy(np.ascontiguousarray(inputs, np.float32))
     known = None if labels is None else information(run.network, x, torch.from_numpy(labels), n_steps)
-    activity = Activity.of(rasters(run, inputs, n_steps), run.fan_out)
-    return Findings(activity, remainders(run.network, x, n_steps), known)
+    spikes = rasters(run, inputs, n_steps)
+    seen = observe(run.network, x, n_steps)
+    return Findings(
+        Activity.of(spikes, run.fan_out),
+        Differences.of(spikes, epsilon),
+        remainders(seen),
+        theories(run.network, seen),
+        known,
+    )
 
 
 def rasters(run: Finished, inputs: NDArray[np.floating], n_steps: int) -> Mapping[str, NDArray[np.generic]]:
@@ -59,10 +82,13 @@ class Analysis:
     """A finished analysis; counts are sums over its samples."""
 
     program: str  # its digest
+    network: str  # one of ``vocabulary.Network``
     data: Mapping[str, Any]
     shapes: Mapping[str, tuple[int, ...]]  # of layers, by name
     findings: Findings
+    map_norms: Mapping[str, float]  # of layers that receive spikes
     epochs: Sequence[Mapping[str, Any]]  # the history of the run
+    compared: Sequence[Compared] = ()  # this run first; empty without others
 
     def __repr__(self) -> str:
         name, n = f"{self.data['name']} ({self.data['split']})", self.findings.activity.n_samples
@@ -87,6 +113,7 @@ class Analysis:
         return {
             "schema_version": SCHEMA_VERSION,
             "program": self.program,
+            "network": self.network,
             "data": dict(self.data),
             "samples": activity.n_samples,
             "layers": [self._layer(row) for row in range(len(activity.layers))],
@@ -98,9 +125,21 @@ class Analysis:
                 "centroid": None if traces is None else centroid(traces),
                 "epochs": [{"epoch": epoch, "centroid": center} for epoch, center in self.centroids.items()],
             },
+            "definition1": self.findings.differences.as_json(),
             "theorem1": [asdict(each) for each in self.findings.remainders],
             "theorem2": [asdict(each) for each in shrinking(activity)],
-            "not_measured": [NOT_MEASURED, *([] if traces else [NO_LABELS])],
+            "as_printed": {"phi": 0, "k": 1, "layers": [self._as_printed(each) for each in self.findings.theories]},
+            "compared": [each.as_json() for each in self.compared],
+            "not_measured": [] if traces else [NO_LABELS],
+        }
+
+    def _as_printed(self, theory: Theory) -> dict[str, Any]:
+        n_steps, covariance = self.findings.activity.spikes.shape[1], theory.covariance
+        return {
+            "layer": theory.layer,
+            "r": theory.reset,
+            "statements": [asdict(each) for each in theory.statements],
+            "covariance": None if covariance is None else covariance.as_json(self.map_norms[theory.layer], n_steps),
         }
 
     def _layer(self, row: int) -> dict[str, Any]:
@@ -149,7 +188,10 @@ def summary(report: Mapping[str, Any]) -> Iterator[str]:
         f"and {per_sample['hybrid_synops']:,.0f}"
     )
     yield from _of_fisher(report["fisher"])
+    yield from _of_definition(report["definition1"], n)
     yield from _of_theorems(report["theorem1"], report["theorem2"])
+    yield from _of_statements(report["as_printed"]["layers"])
+    yield from _of_covariances([layer["covariance"] for layer in report["as_printed"]["layers"] if layer["covariance"]])
     for line in report["not_measured"]:
         yield f"not measured: {line}"
 
@@ -180,3 +222,54 @@ def _of_theorems(first: Sequence[Mapping[str, Any]], second: Sequence[Mapping[st
         violated = sum(layer["violated"] for layer in second)
         fall = f"; they fall as 1 / t^p with p from {min(exponents):.2f} to {max(exponents):.2f}" if exponents else ""
         yield f"Theorem 2 (deltas fall as 1 / t): violated at {violated} of {steps} steps of layers{fall}"
+
+
+def _of_definition(definition: Mapping[str, Any], n_samples: int) -> Iterator[str]:
+    cells = [cell for layer in definition["layers"] for cell in layer["steps"]]
+    if cells:
+        overlapping, norms = sum(cell["overlapping"] for cell in cells), [cell["norm"] for cell in cells]
+        yield (
+            f"Definition 1 (overlap where ||O^t xor O^(t-1)|| < {definition['epsilon']:g}): {overlapping:,} of "
+            f"{len(cells) * n_samples:,} cases;"
+        )
+        yield f"  the norm is {_range(norms, '.3g')} by layer and step (overlap and P(1->1) above are our own measures)"
+
+
+def _of_statements(layers: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    by_statement = list(zip(*(layer["statements"] for layer in layers), strict=True))
+    if by_statement:
+        yield "Theorem 2 as printed, phi = 0: violated in % of steps and samples, by layer"
+    for of_layers in by_statement:
+        shares = [100 * each["violated"] / each["cases"] for each in of_layers]
+        yield f"  {of_layers[0]['equation']:7} {of_layers[0]['text']:42} {_range(shares, '.1f')}"
+    if by_statement:
+        yield "  (14, 25: also by neuron; h is the sum of spikes, r s what spikes remove)"
+
+
+def _of_covariances(layers: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Describe equations 12, 15 and 18, where layers change at all."""
+    if not layers:
+        return
+    columns = {
+        key: np.array([value for layer in layers for value in layer[key]])
+        for key in ("eq12_as_printed", "eq12_without_square", "eq12_all_pairs", "eq18_left", "eq18_right")
+    }
+    steps, cases = len(columns["eq18_left"]), sum(layer["samples"] * len(layer["eq15"]) for layer in layers)
+    above, below = (sum(layer[key] for layer in layers) for key in ("eq15_above_error", "eq15_below_eq12"))
+    squared, plain = (_range(columns[f"eq12_{key}"], ".3g") for key in ("as_printed", "without_square"))
+    yield "Theorems 1 and 2 at k = 1, where the error is exactly 0:"
+    yield f"  12      e* as printed is {squared}; without the square of Cov {plain}"
+    for equation, what, upper, lower in (
+        ("12", "with pairs i, j of neurons, multiply the latter by", "eq12_all_pairs", "eq12_without_square"),
+        ("18", "the left side divided by the right side is", "eq18_left", "eq18_right"),
+    ):
+        known = columns[lower] > 0
+        if known.any():
+            yield f"  {equation:7} {what} {_range(columns[upper][known] / columns[lower][known], '.3g')}"
+    yield f"  15      the bound is above 0 in {above:,} of {cases:,} cases, below e* in {below:,} of {steps:,} steps"
+
+
+def _range(values: Sequence[float] | NDArray[np.float64], form: str) -> str:
+    """Write the smallest and the largest value, or one if both are written alike."""
+    low, high = f"{min(values):{form}}", f"{max(values):{form}}"
+    return low if low == high else f"{low} to {high}"

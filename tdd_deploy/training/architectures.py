@@ -4,8 +4,8 @@ Sources: ResNet-19 as in TET (Deng et al., ICLR 2022); the Spike-driven Transfor
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from torch import nn
 
@@ -14,12 +14,22 @@ from tdd_deploy.options import vocabulary
 from tdd_deploy.program import Shape
 from tdd_deploy.program.nodes import windows
 
-from .network import INPUT, AnyOf, Both, Broadcast, Connection, Flatten, Network, Neurons, Part, SumPool
+from .accumulated import AccumulatedNorm
+from .gates import AnyOf, Both
+from .network import INPUT, Broadcast, Connection, Flatten, Network, Neurons, Part, SumPool
 
 PIXEL_BITS = 8  # inputs count as multiples of 1/256 in [-1, 1]; with others the first layer alone is inexact
 READOUT = "readout"
+ATTENTION_THRESHOLD = 0.5  # of the threshold of other neurons
 Names = str | tuple[str, ...]
-MakeNeurons = Callable[[Shape, int], Neurons]
+
+
+class MakeNeurons(Protocol):
+    """A function that makes a layer of neurons."""
+
+    def __call__(self, shape: Shape, before: int, threshold: float = 1.0, window: int = 1) -> Neurons:
+        """Make a layer, given its shape, the number of layers before it, a factor of its threshold, and its window."""
+        ...
 
 
 class Builder:
@@ -27,16 +37,26 @@ class Builder:
 
     Args:
         input_shape: the shape of a sample, ``(n,)`` or ``(channels, height, width)``.
-        neurons: makes a layer of neurons, given its shape and the number of layers before it.
+        neurons: makes each layer of neurons.
         analog_input: the input is pixels, not spikes.
         source: the name of the input.
+        accumulated_steps: normalize currents by accumulated batch norm for this number of time steps (TAB).
     """
 
-    def __init__(self, input_shape: Shape, *, neurons: MakeNeurons, analog_input: bool, source: str = INPUT) -> None:
+    def __init__(
+        self,
+        input_shape: Shape,
+        *,
+        neurons: MakeNeurons,
+        analog_input: bool,
+        source: str = INPUT,
+        accumulated_steps: int | None = None,
+    ) -> None:
         self.shapes: dict[str, Shape] = {source: input_shape}
         self._source = source
         self._input_shape = input_shape
         self._neurons = neurons
+        self._accumulated_steps = accumulated_steps
         self._bits = PIXEL_BITS if analog_input else 0
         self._windows: dict[str, int] = {}  # the number of spikes in a sum
         self._parts: list[Part] = []
@@ -62,27 +82,35 @@ class Builder:
         weights = nn.Linear(math.prod(self._shape(sources)), n_classes)
         return self._connect(name, self._flat(name, sources), weights, None, (n_classes,))
 
-    def fire(self, name: str, sources: Names) -> str:
-        """Add neurons for the sum of currents."""
+    def fire(self, name: str, sources: Names, *, threshold: float = 1.0, is_mean: bool = False) -> str:
+        """Add neurons for the sum of currents.
+
+        Args:
+            name: the name of the layer.
+            sources: the parts whose currents meet.
+            threshold: the layer's threshold, as a fraction of the threshold of other layers.
+            is_mean: the layer sees the mean where its sources are sums over all places.
+        """
         shape = self._shape(sources)
         before = sum(isinstance(part.module, Neurons) for part in self._parts)
-        return self._add(name, self._neurons(shape, before), sources, shape)
+        window = self._window(sources) if is_mean else 1
+        return self._add(name, self._neurons(shape, before, threshold, window), sources, shape)
 
     def both(self, name: str, a: str, b: str) -> str:
         """Add a gate that spikes where both sources do."""
         return self._add(name, Both(), (a, b), self.shapes[a])
 
     def any_of(self, name: str, source: str) -> str:
-        """Add a gate that spikes where any of 2 x 2 spikes does."""
+        """Add a gate that spikes where any of 3 x 3 spikes does, for every second row and column."""
         channels, *size = self.shapes[source]
-        shape = (channels, *windows(tuple(size), AnyOf.kernel, AnyOf.kernel, (0, 0)))
+        shape = (channels, *windows(tuple(size), AnyOf.kernel, AnyOf.stride, AnyOf.padding))
         return self._add(name, AnyOf(), source, shape)
 
-    def total(self, name: str, source: str) -> str:
+    def total(self, name: str, sources: Names) -> str:
         """Add the sum over all places, ``(channels, 1, 1)``."""
-        channels, *size = self.shapes[source]
+        channels, *size = self._shape(sources)
         self._windows[name] = math.prod(size)
-        return self._add(name, SumPool((size[0], size[1])), source, (channels, 1, 1))
+        return self._add(name, SumPool((size[0], size[1])), sources, (channels, 1, 1))
 
     def broadcast(self, name: str, source: str, like: str) -> str:
         """Repeat ``(channels, 1, 1)`` at every place of an image, of the size that ``like`` has."""
@@ -99,6 +127,21 @@ class Builder:
         return name
 
     def _connect(
+        self,
+        name: str,
+        sources: Names,
+        weights: nn.Conv2d | nn.Linear,
+        norm: nn.BatchNorm2d | nn.BatchNorm1d | None,
+        shape: Shape,
+    ) -> str:
+        n_steps = self._accumulated_steps
+        if n_steps is None or norm is None:
+            return self._weigh(name, sources, weights, norm, shape)
+        currents = self._weigh(name, sources, weights, None, shape)
+        accumulated = AccumulatedNorm(shape[0], n_steps, has_places=len(shape) == 3)
+        return self._add(f"{name}_norm", accumulated, currents, shape)
+
+    def _weigh(
         self,
         name: str,
         sources: Names,
@@ -189,8 +232,12 @@ class SpikeDrivenTransformer:
     """Patch splitting by four convolutions, then blocks of attention and MLP whose currents add up.
 
     Attention multiplies binary spikes: keys with values, summed over all places and fired once per channel, then with
-    queries. One thing differs from the source: the last of the two poolings is a stride, since a maximum of currents is
-    not linear.
+    queries. Its neurons have half the threshold of the others. With a hard reset to 0 they fire exactly where the
+    source's do, which is wherever a key meets a value: counts are whole numbers, and one is above one half.
+
+    Two things differ from the source. The second of its two 3 x 3 max poolings acts on currents, and a maximum of
+    currents is not linear; here the convolution before it has a stride of 2 instead. Its neurons fire at the threshold
+    too, and halve their input: their threshold of 1 is 2 in the units used here.
     """
 
     channels: tuple[int, int, int, int]
@@ -210,7 +257,7 @@ class SpikeDrivenTransformer:
         for block in range(1, self.blocks + 1):
             stream = (*stream, self._attention(make, f"block{block}", stream, width))
             stream = (*stream, self._mlp(make, f"block{block}", stream, width))
-        return make.readout(make.total("pool", make.fire("head_spikes", stream)), n_classes)
+        return make.readout(make.fire("head_spikes", make.total("pool", stream), is_mean=True), n_classes)
 
     def _attention(self, make: Builder, name: str, stream: tuple[str, ...], width: int) -> str:
         x = make.fire(f"{name}_in_spikes", stream)
@@ -219,7 +266,7 @@ class SpikeDrivenTransformer:
             for part in ("query", "key", "value")
         )
         total = make.total(f"{name}_sum", make.both(f"{name}_key_value", key, value))
-        attention = make.fire(f"{name}_attention_spikes", total)
+        attention = make.fire(f"{name}_attention_spikes", total, threshold=ATTENTION_THRESHOLD)
         everywhere = make.broadcast(f"{name}_broadcast", attention, like=query)
         return make.conv(f"{name}_out", make.both(f"{name}_masked", query, everywhere), width, kernel=1)
 
@@ -241,9 +288,15 @@ NETWORKS: dict[vocabulary.Network, Plain | ResNet | SpikeDrivenTransformer] = {
 
 
 def make_network(
-    name: vocabulary.Network, *, input_shape: Shape, n_classes: int, neurons: MakeNeurons, analog_input: bool
+    name: vocabulary.Network,
+    *,
+    input_shape: Shape,
+    n_classes: int,
+    neurons: MakeNeurons,
+    analog_input: bool,
+    accumulated_steps: int | None = None,
 ) -> Network:
-    """Make an untrained network for samples ``(n,)`` or ``(channels, height, width)``.
+    """Make an untrained network for samples ``(n,)`` or ``(channels, height, width)``; see ``Builder``.
 
     Its initial weights come from torch's global generator.
 
@@ -254,5 +307,5 @@ def make_network(
     if architecture.needs_images and len(input_shape) != 3:
         found = f"needs images (got samples of shape {input_shape})"
         raise BadOption(f"network={name}", found, remedy="Use `network=mlp`, or images.")
-    make = Builder(input_shape, neurons=neurons, analog_input=analog_input)
+    make = Builder(input_shape, neurons=neurons, analog_input=analog_input, accumulated_steps=accumulated_steps)
     return make.network(architecture.build(make, n_classes))

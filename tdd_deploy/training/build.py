@@ -5,34 +5,46 @@ from torch import nn
 
 from tdd_deploy.neurons import IF, LIF, Neuron
 from tdd_deploy.options.training import TrainOptions
-from tdd_deploy.options.vocabulary import ANN
+from tdd_deploy.options.vocabulary import ANN, TAB
 from tdd_deploy.program import Shape
 
 from .ann import relu_network_of
 from .architectures import MakeNeurons
 from .architectures import make_network as make_architecture
 from .local import cut
-from .methods import STEP_LOSSES, Ddla, L1Delta, L1Onset, L1Spikes, Penalty, layer_weights
+from .methods import (
+    Ddla,
+    L1Delta,
+    L1Onset,
+    L1Spikes,
+    Penalty,
+    RateLoss,
+    RmpLoss,
+    StepLoss,
+    TetLoss,
+    layer_weights,
+)
 from .network import Network, Neurons
 from .scores import Scoring
 from .strategies import Local, Objective, Online, Strategy, Unrolling
 
 
 def neurons_of(options: TrainOptions) -> MakeNeurons:
-    """Return a function that makes a layer's neurons, given its shape and the number of layers before it."""
+    """Return a function that makes a layer's neurons."""
 
-    def make(shape: Shape, before: int) -> Neurons:
-        v_threshold = torch.tensor(options.threshold)
+    def make(shape: Shape, before: int, threshold: float = 1.0, window: int = 1) -> Neurons:
+        v_threshold = torch.tensor(threshold * options.threshold)
         level = options.reset_to[min(before, len(options.reset_to) - 1)]
-        v_reset = torch.tensor(level * options.threshold)
+        v_reset = torch.tensor(level * threshold * options.threshold)
         neuron: Neuron
         if options.neuron == "if":
             neuron = IF(v_threshold=v_threshold, v_reset=v_reset, reset=options.reset)
         else:
             beta = torch.tensor(options.beta)
             neuron = LIF(v_threshold=v_threshold, v_reset=v_reset, reset=options.reset, beta=beta)
-        norm = nn.BatchNorm2d if len(shape) == 3 else nn.BatchNorm1d
-        return Neurons(neuron, learned=options.learn, norm=norm(shape[0]) if options.norm == "mpbn" else None)
+        kind = nn.BatchNorm2d if len(shape) == 3 else nn.BatchNorm1d
+        norm = kind(shape[0]) if options.norm == "mpbn" else None
+        return Neurons(neuron, learned=options.learn, norm=norm, window=window)
 
     return make
 
@@ -45,6 +57,7 @@ def make_network(options: TrainOptions, input_shape: Shape, n_classes: int) -> N
         n_classes=n_classes,
         neurons=neurons_of(options),
         analog_input=options.encoder == "direct",
+        accumulated_steps=options.steps if options.norm == TAB else None,
     )
     return relu_network_of(network) if options.is_ann else network
 
@@ -64,7 +77,7 @@ def make_strategy(options: TrainOptions, network: Network, n_classes: int) -> St
 def make_objective(options: TrainOptions, network: Network) -> Objective:
     """Make the objective of every batch."""
     return Objective(
-        loss=STEP_LOSSES[options.loss](options.label_smoothing),
+        loss=make_loss(options),
         penalty=make_penalty(options),
         weight=options.penalty_weight,
         layers=layer_weights(network, by_synops=options.weigh == "synops"),
@@ -74,6 +87,19 @@ def make_objective(options: TrainOptions, network: Network) -> Objective:
         transmit=options.transmit or "all",
         keep=1.0 if options.keep is None else options.keep,
     )
+
+
+def make_loss(options: TrainOptions) -> StepLoss:
+    """Make the loss of the outputs."""
+    match options.loss:
+        case "tet":
+            assert options.tet_mse is not None
+            return TetLoss(options.label_smoothing, options.tet_mse)
+        case "rmp":
+            assert options.rmp_weight is not None
+            return RmpLoss(options.label_smoothing, options.rmp_weight)
+        case "rate":
+            return RateLoss(options.label_smoothing)
 
 
 def make_scoring(options: TrainOptions) -> Scoring | None:

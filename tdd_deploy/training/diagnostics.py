@@ -30,10 +30,10 @@ ROUNDING = 1e-15  # in float64, of the smooth firing function, whose values lie 
 class Activity:
     """The events of layers, in sums over samples.
 
-    The *overlap* of a layer at step t is the fraction of its spikes at t whose neurons also spiked at t - 1, ``|O^t and
-    O^(t-1)| / |O^t|``. It is our reading of the feature overlapping of [P] (Definition 1), whose formula we do not
-    have. The *persistence* P(1 -> 1) divides the same number by ``|O^(t-1)|``: the fraction of spikes at t - 1 whose
-    neurons spike again at t. Neither is defined at the first step.
+    Overlap and persistence are our own measures; ``theory.Differences`` has Definition 1 of [P]. The *overlap* of a
+    layer at step t is the fraction of its spikes at t whose neurons also spiked at t - 1, ``|O^t and O^(t-1)| /
+    |O^t|``. The *persistence* P(1 -> 1) divides the same number by ``|O^(t-1)|``: the fraction of spikes at t - 1
+    whose neurons spike again at t. Neither is defined at the first step.
 
     Attributes:
         layers: names, in execution order.
@@ -124,11 +124,11 @@ def _ratio(part: IntArray, whole: IntArray) -> float | None:
 
 @dataclass(frozen=True)
 class Shrinking:
-    """The decline of one layer's deltas from step to step: the part of Theorem 2 of [P] that can be measured.
+    """The decline of one layer's deltas from step to step, which Theorem 2 of [P] claims in its conclusion.
 
     The theorem says that |D| falls as 1 / T. A network is causal: its first T steps are the same however many follow.
-    So we read ``|D^t| <= |D^1| / t``, where |D^t| is the mean over samples and neurons. The theorem's bound on the
-    membrane is not measured, since we do not have its statement.
+    So we read ``|D^t| <= |D^1| / t``, where |D^t| is the mean over samples and neurons. ``theory`` evaluates the
+    equations as they are printed.
 
     Attributes:
         layer: its name.
@@ -196,9 +196,19 @@ class Remainder:
         )
 
 
+@dataclass(frozen=True)
+class Observed:
+    """A network's layers of neurons on some samples, in floats; by name, ``[n_steps, batch, ...]``."""
+
+    currents: Mapping[str, Tensor]  # received; a current that never changes may have one step
+    potentials: Mapping[str, Tensor]  # compared with the thresholds
+    spikes: Mapping[str, Tensor]  # of gates too
+    neurons: Mapping[str, LIF | IF]
+
+
 @torch.no_grad()
-def remainders(network: Network, inputs: Tensor, n_steps: int) -> tuple[Remainder, ...]:
-    """Measure Theorem 1 at every layer of neurons.
+def observe(network: Network, inputs: Tensor, n_steps: int) -> Observed:
+    """Execute a network and record what its layers of neurons receive, compare and send.
 
     Args:
         network: in floats, of LIF or IF neurons; put into evaluation mode.
@@ -207,17 +217,26 @@ def remainders(network: Network, inputs: Tensor, n_steps: int) -> tuple[Remainde
     """
     network.eval()
     with _currents(network) as currents:
-        potentials = network.unroll(inputs, n_steps).potentials
-    found = []
-    for name, u in potentials.items():
+        run = network.unroll(inputs, n_steps)
+    neurons = {}
+    for name in run.potentials:
         layer = network[name]
         assert isinstance(layer, Neurons)
         neuron = layer.neuron
         assert isinstance(neuron, LIF | IF)
-        current = currents[name].expand_as(u).double()
+        neurons[name] = neuron
+    return Observed(currents, run.potentials, run.spikes, neurons)
+
+
+@torch.no_grad()
+def remainders(seen: Observed) -> tuple[Remainder, ...]:
+    """Measure Theorem 1 at every layer of neurons."""
+    found = []
+    for name, u in seen.potentials.items():
+        v_threshold = seen.neurons[name].v_threshold.double()
+        current = seen.currents[name].expand_as(u).double()
         changes = current[1:] - current[:-1]
-        x = u[1:].double() - neuron.v_threshold.double()
-        found.append(remainder(name, x, changes, neuron.v_threshold.double()))
+        found.append(remainder(name, u[1:].double() - v_threshold, changes, v_threshold))
     return tuple(found)
 
 

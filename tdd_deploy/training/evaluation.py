@@ -19,7 +19,10 @@ MOST_BYTES = 2**30  # of the spikes and potentials of a batch
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Accuracy, and events per sample, summed over layers of neurons and time steps. An ANN has no events."""
+    """Accuracy, and events per sample, summed over layers of neurons and time steps.
+
+    An ANN has no events. With TAB no delta events are sent, since its linear maps differ from step to step.
+    """
 
     accuracy: float
     raw_events: float | None
@@ -50,7 +53,7 @@ def evaluate(
     accuracy, raw_events, delta_events = (total / n for total in place.processes.sums([correct, raw, delta]))
     if isinstance(network, ReluNetwork):
         return Evaluation(accuracy, None, None)
-    return Evaluation(accuracy, raw_events, delta_events)
+    return Evaluation(accuracy, raw_events, delta_events if options.has_program else None)
 
 
 def batch_size(network: Network, n_steps: int) -> int:

@@ -1,6 +1,7 @@
 """Pictures of the events of layers, after the figures of [P] (see ``diagnostics``)."""
 
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,8 @@ from numpy.typing import NDArray
 from tdd_deploy.errors import MissingDependency
 from tdd_deploy.files import replacing
 
+from .compared import Curve
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -18,6 +21,11 @@ if TYPE_CHECKING:
 # Okabe and Ito's colors, which people with any color vision can distinguish; on and off differ in lightness too.
 DELTA, SPIKE = "#0072B2", "#E69F00"
 SILENT, FIRED, APPEARED, VANISHED = "#FFFFFF", "#222222", "#0072B2", "#E69F00"
+# Lines of methods: they differ in marker and style too, for prints in shades of gray.
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#E69F00", "#56B4E9")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+STYLES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
+LETTERS_PER_INCH = 12  # of a title
 CHANNELS = 16  # channels shown per layer, those that fired most
 STEPS = 10  # time steps shown per sample, from the first on
 NUMBERED = 20  # time steps up to which a table of colors has numbers
@@ -38,48 +46,102 @@ def require() -> None:
         raise MissingDependency("matplotlib", "analyze with `out`", "'tdd-deploy[report]'") from error
 
 
-def feature_maps(path: Path, spikes: NDArray[np.generic], *, layer: str, sample: str) -> None:
-    """Draw the events of one layer for one sample: spikes O^t above, changes D^t below, a column per time step.
+def feature_maps(
+    path: Path,
+    spikes: NDArray[np.generic],
+    *,
+    layer: str,
+    sample: str,
+    with_changes: bool = True,
+    most_steps: int = STEPS,
+) -> None:
+    """Draw the events of one layer for one sample: spikes O^t, and below them changes D^t, a column per time step.
+
+    Without changes and with three steps it is figure 1 of [P], and with changes figure 3.
 
     Args:
         path: the PNG to write.
         spikes: ``[n_steps, channels, height, width]`` or ``[n_steps, n]``; only the busiest channels are shown.
         layer: its name.
         sample: a description of the sample.
+        with_changes: whether changes are drawn.
+        most_steps: the number of steps that are drawn, from the first on.
     """
     from matplotlib.colors import ListedColormap  # noqa: PLC0415  (an optional part)
-    from matplotlib.patches import Patch  # noqa: PLC0415
 
     values = spikes.astype(np.int8)
     changes = np.diff(values, axis=0, prepend=0)
     chosen = busiest(values)
-    n_steps = min(len(values), STEPS)
-    figure = _figure((1.75 * n_steps + 0.5, 4.6))
-    rows = figure.subplots(2, n_steps, squeeze=False)
-    of_spikes, of_changes = ListedColormap([SILENT, FIRED]), ListedColormap([VANISHED, SILENT, APPEARED])
-    for t in range(n_steps):
-        for axes, what, colors, low in ((rows[0, t], values, of_spikes, 0), (rows[1, t], changes, of_changes, -1)):
+    n_steps = min(len(values), most_steps)
+    width = 1.75 * n_steps + 0.5
+    title = _title_of_maps(values, chosen, n_steps, f"{layer}: {sample}")
+    title = "\n".join(textwrap.wrap(title, round(LETTERS_PER_INCH * width)))
+    figure = _figure((width, 2.3 * (1 + with_changes) + 0.2 * title.count("\n")))
+    rows = figure.subplots(1 + with_changes, n_steps, squeeze=False)
+    drawn = [(values, ListedColormap([SILENT, FIRED]), 0)]
+    drawn += [(changes, ListedColormap([VANISHED, SILENT, APPEARED]), -1)] * with_changes
+    for row, (what, colors, low) in zip(rows, drawn, strict=True):
+        for t, axes in enumerate(row):
             axes.imshow(mosaic(what[t], chosen), cmap=colors, vmin=low, vmax=1, interpolation="nearest")
             axes.set_facecolor("#D8D8D8")  # between channels
             axes.set(xticks=[], yticks=[])
-        rows[0, t].set_title(f"t = {t + 1}\n{np.count_nonzero(values[t]):,} spikes", fontsize=9)
-        appeared, vanished = (int((changes[t] == sign).sum()) for sign in (1, -1))
-        rows[1, t].set_title(f"{appeared + vanished:,} changes: +{appeared:,} -{vanished:,}", fontsize=9)
     rows[0, 0].set_ylabel("spikes  $O^t$")
-    rows[1, 0].set_ylabel("changes  $D^t = O^t - O^{t-1}$")
-    shown = [f"{layer}: {sample}"]
+    for t in range(n_steps):
+        rows[0, t].set_title(f"t = {t + 1}\n{np.count_nonzero(values[t]):,} spikes", fontsize=9)
+    if with_changes:
+        rows[1, 0].set_ylabel("changes  $D^t = O^t - O^{t-1}$")
+        for t in range(n_steps):
+            appeared, vanished = (int((changes[t] == sign).sum()) for sign in (1, -1))
+            rows[1, t].set_title(f"{appeared + vanished:,} changes: +{appeared:,} -{vanished:,}", fontsize=9)
+        _legend_of_maps(figure, n_steps)
+    figure.suptitle(title, fontsize=11)
+    _save(figure, path)
+
+
+def _title_of_maps(values: NDArray[np.int8], chosen: NDArray[np.intp], n_steps: int, title: str) -> str:
+    """Add to a title what is left out."""
+    shown = [title]
     if values.ndim == 4 and len(chosen) < values.shape[1]:
         shown.append(f"the {len(chosen)} busiest of {values.shape[1]} channels, counts of all")
     if n_steps < len(values):
         shown.append(f"the first {n_steps} of {len(values)} time steps")
-    figure.suptitle(", ".join(shown), fontsize=11)
+    return ", ".join(shown)
+
+
+def _legend_of_maps(figure: "Figure", n_steps: int) -> None:
+    from matplotlib.patches import Patch  # noqa: PLC0415  (an optional part)
+
     legend = ((FIRED, "spike"), (APPEARED, "+1: appeared"), (VANISHED, "-1: vanished"))
-    figure.legend(
-        handles=[Patch(facecolor=color, label=label) for color, label in legend],
-        loc="outside lower center",
-        ncols=3,
-        frameon=False,
-    )
+    handles = [Patch(facecolor=color, label=label) for color, label in legend]
+    figure.legend(handles=handles, loc="outside lower center", ncols=min(3, n_steps), frameon=False)
+
+
+def method_curves(path: Path, curves: Sequence[Curve], *, title: str, against: str) -> None:
+    """Draw events per sample by method, as spikes and as delta events: figures 4 and 5 of [P].
+
+    Args:
+        path: the PNG to write.
+        curves: a line per method.
+        title: what is drawn.
+        against: the name of the horizontal axis.
+    """
+    longest = max(len(curve.method) for curve in curves)
+    n_columns = max(1, min(3, math.floor(90 / (longest + 8))))
+    figure = _figure((8.2, 3.6 + 0.22 * math.ceil(len(curves) / n_columns)))
+    grid = figure.subplots(1, 2, sharey=True)
+    for number, curve in enumerate(curves):
+        color, marker, style = (kinds[number % len(kinds)] for kinds in (COLORS, MARKERS, STYLES))
+        for axes, values in zip(grid, (curve.spikes, curve.delta_events), strict=True):
+            axes.plot(curve.at, values, color=color, marker=marker, linestyle=style, label=curve.method, ms=5)
+    for axes, name in zip(grid, ("spikes", "delta events"), strict=True):
+        axes.set_title(name, fontsize=9)
+        axes.set_ylim(bottom=0)
+        at = sorted({each for curve in curves for each in curve.at})
+        _plain(axes, at if len(at) <= NUMBERED else [], against)
+    grid[0].set_ylabel("events per sample", fontsize=9)
+    handles, labels = grid[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=n_columns, frameon=False, fontsize=8)
+    figure.suptitle(title, fontsize=11)
     _save(figure, path)
 
 

@@ -22,6 +22,7 @@ from tdd_deploy.program import (
 )
 
 from . import network as trained
+from .gates import AnyOf, Gate
 from .network import Connection, Network, Neurons, Part, Weights
 
 DT_S = 1e-3  # training has fractions kept per step, and no seconds; a step becomes one millisecond
@@ -39,8 +40,9 @@ def lower(network: Network, *, n_steps: int, encoder: str) -> Program:
     deployed = network.deployed()
     for part in network.parts:
         before = part.sources
-        if isinstance(part.module, trained.AnyOf):
-            pool = Pool(name=f"{part.name}_sum", kernel=part.module.kernel, stride=part.module.kernel)
+        if isinstance(part.module, AnyOf):
+            gate = part.module
+            pool = Pool(name=f"{part.name}_sum", kernel=gate.kernel, stride=gate.stride, padding=gate.padding)
             nodes.append(pool)
             edges += [Edge(source, pool.name) for source in before]
             shapes[pool.name] = pool.out_shape(shapes[before[0]])
@@ -57,7 +59,7 @@ def _node(part: Part, shape: Shape, deployed: dict[str, Weights]) -> Node:
     match part.module:
         case Connection():
             return _linear_map(part.name, part.module, deployed[part.name])
-        case Neurons() | trained.Gate() | trained.Relu():
+        case Neurons() | Gate() | trained.Relu():
             return NeuronLayer(name=part.name, shape=shape, neuron=_neuron(part.module, shape))
         case trained.SumPool():
             return Pool(name=part.name, kernel=part.module.kernel, stride=part.module.kernel)
@@ -78,11 +80,11 @@ def _linear_map(name: str, connection: Connection, deployed: Weights) -> Dense |
     return Conv(name=name, weight=weight, bias=bias, stride=module.stride, padding=module.padding)  # type: ignore[arg-type]
 
 
-def _neuron(module: Neurons | trained.Gate | trained.Relu, shape: Shape) -> Neuron:
+def _neuron(module: Neurons | Gate | trained.Relu, shape: Shape) -> Neuron:
     match module:
         case trained.Relu():
             return SigmaDelta(delta_threshold=np.float32(0))
-        case trained.Gate():
+        case Gate():
             return Threshold(v_threshold=np.float32(module.v_threshold))
     return _to_numpy(module.neuron, shape)
 

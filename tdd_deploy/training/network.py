@@ -19,8 +19,10 @@ from tdd_deploy.neurons import IF, LIF, Neuron, Observing, State
 from tdd_deploy.program import Shape
 from tdd_deploy.program.exact import bound_of, grid_of, on_grid
 
+from .accumulated import AccumulatedNorm
 from .arithmetic import TorchArithmetic, arithmetic_of, slope
 from .fused import Fired, charge_fire_reset, is_fused
+from .gates import Gate
 
 INPUT = "input"
 OUTPUTS = "outputs"
@@ -125,37 +127,6 @@ class Flatten(Map):
         return x.flatten(1)
 
 
-class Gate(nn.Module):
-    """A function of spikes that gives spikes without a memory; in a Program, a Threshold over their sum.
-
-    In torch it is an operation with a better gradient.
-    """
-
-    v_threshold: float
-
-
-class Both(Gate):
-    """1 where both sources spike: their product."""
-
-    v_threshold = 1.5
-
-    def forward(self, a: Tensor, b: Tensor) -> Tensor:
-        """Return 1 where both are 1, ``[n_steps, batch, ...]``."""
-        return a * b
-
-
-class AnyOf(Gate):
-    """1 where any neuron of a 2 x 2 window spikes: its maximum."""
-
-    v_threshold = 0.5
-    kernel = (2, 2)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return 1 where any is 1, ``[n_steps, batch, ...]``."""
-        largest = F.max_pool2d(x.flatten(0, 1), self.kernel)
-        return largest.view(*x.shape[:2], *largest.shape[1:])
-
-
 class Relu(nn.Module):
     """The ReLUs of an ANN, in the place of a layer of neurons; see ``ann.py``."""
 
@@ -172,10 +143,17 @@ class Neurons(nn.Module):
         learned: which of ``beta`` (kept in 0 to 1 by a sigmoid) and ``threshold`` (kept above 0 by an exponential,
             a reset level above 0 moving with it) are learned, one number for the layer.
         norm: normalizes u before it is compared (MPBN, Guo et al., ICCV 2023); deployed as a threshold per channel.
+        window: the number of currents in each sum that arrives, of which the neurons see the mean. They are deployed
+            with levels as many times as high, since a division by 49 is not exact.
     """
 
     def __init__(
-        self, neuron: Neuron, *, learned: Sequence[str] = (), norm: nn.BatchNorm2d | nn.BatchNorm1d | None = None
+        self,
+        neuron: Neuron,
+        *,
+        learned: Sequence[str] = (),
+        norm: nn.BatchNorm2d | nn.BatchNorm1d | None = None,
+        window: int = 1,
     ) -> None:
         super().__init__()
         self._neuron = neuron
@@ -183,10 +161,19 @@ class Neurons(nn.Module):
         self.logit_beta = nn.Parameter(torch.logit(start["beta"])) if "beta" in learned else None
         self.log_threshold = nn.Parameter(start["v_threshold"].log()) if "threshold" in learned else None
         self.norm = norm
+        self.window = window
 
     @property
     def neuron(self) -> Neuron:
         """The neurons as they are deployed."""
+        neuron = self._of_means()
+        if self.window == 1:
+            return neuron
+        levels = neuron.parameters()
+        return replace(neuron, **{name: levels[name] * self.window for name in ("v_threshold", "v_reset")})
+
+    def _of_means(self) -> Neuron:
+        """Return the neurons with the norm as a threshold."""
         neuron = self._learned()
         if self.norm is None:
             return neuron
@@ -200,9 +187,12 @@ class Neurons(nn.Module):
     def forward(self, current: Tensor, n_steps: int, state: State | None) -> Fired:
         """Run the neurons for ``n_steps`` steps, given currents ``[n_steps or 1, ...]``."""
         current = _in_full(current)
+        learns = self.training or torch.is_grad_enabled()
+        if self.window > 1 and learns:  # gradients need levels near 1
+            current = current / self.window
         if self.norm is not None and self.training:
             return self._normed(current.expand(n_steps, *current.shape[1:]), state)
-        return fire(self.neuron, current, n_steps, state)
+        return fire(self._of_means() if learns else self.neuron, current, n_steps, state)
 
     @torch.no_grad()
     def derivative(self, u: Tensor) -> Tensor:
@@ -213,12 +203,12 @@ class Neurons(nn.Module):
         neuron, norm = self._learned(), self.norm
         assert isinstance(neuron, LIF | IF)
         if norm is None:
-            return slope(u - neuron.v_threshold)
+            return slope(u - neuron.v_threshold) / self.window
         assert norm.running_var is not None
         gain = _positive(norm.weight)
         normed = F.batch_norm(u.flatten(0, 1), norm.running_mean, norm.running_var, gain, norm.bias, eps=norm.eps)
         scale = _per_channel(gain / torch.sqrt(norm.running_var + norm.eps), norm)
-        return slope(normed.view_as(u) - neuron.v_threshold) * scale
+        return slope(normed.view_as(u) - neuron.v_threshold) * scale / self.window
 
     def _learned(self) -> Neuron:
         changed = {}
@@ -319,6 +309,12 @@ class Network(nn.Module):
         """The names of the parts that spike, neurons and gates; of an ANN its ReLUs."""
         return tuple(part.name for part in self.parts if isinstance(part.module, Neurons | Gate | Relu))
 
+    @cached_property
+    def senders(self) -> dict[str, tuple[str, ...]]:
+        """The layers whose spikes reach each layer through maps alone."""
+        arriving = self._arriving(Neurons, Gate)
+        return {name: arriving[name] for name in self.layers}
+
     def _arriving(self, *senders: type[nn.Module]) -> dict[str, tuple[str, ...]]:
         """Return the senders of some kinds that reach each part, and ``OUTPUTS``, directly or through others."""
         sent: dict[str, tuple[str, ...]] = {self.source: ()}
@@ -377,6 +373,9 @@ class Network(nn.Module):
                     spikes[part.name], potentials[part.name], after[part.name] = fired.spikes, fired.u, fired.state
                 case Gate():
                     spikes[part.name] = part.module(*received)
+                case AccumulatedNorm():
+                    current = _total(received)
+                    values[part.name] = part.module(current.expand(n_steps, *current.shape[1:]))
                 case Relu():
                     spikes[part.name] = part.module(_total(received))
                 case _:
@@ -416,7 +415,9 @@ class Network(nn.Module):
         """Group the receivers that share a connection; each is given as the names of the parts that meet there."""
         arriving = self._arriving(Neurons, Gate, Connection)
         groups: list[list[tuple[str, ...]]] = []
-        for met in (arriving[name] for name in (*self.layers, OUTPUTS)):
+        for name in (*self.layers, OUTPUTS):
+            receiver = None if name == OUTPUTS else self[name]
+            met = arriving[name] * (receiver.window if isinstance(receiver, Neurons) else 1)  # once for each place
             shared = set(met) & self.connections.keys()
             joined = [group for group in groups if any(shared & set(other) for other in group)]
             groups = [group for group in groups if group not in joined]

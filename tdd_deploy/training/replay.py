@@ -28,6 +28,7 @@ from .methods import fan_out
 from .network import Network
 from .quantized import in_integers
 from .restoring import NotFinite, check_state
+from .theory import map_norms
 
 REMEDY = "name the folder of a finished run"
 FAULTS = (
@@ -64,6 +65,11 @@ class Finished:
     def fan_out(self) -> dict[str, NDArray[np.float32]]:
         """The synaptic operations of an event of each neuron; see ``methods.fan_out``."""
         return {name: of_neurons.numpy() for name, of_neurons in fan_out(self.network).items()}
+
+    @cached_property
+    def map_norms(self) -> dict[str, float]:
+        """The spectral norm of the map into each layer that receives spikes; see ``theory.map_norms``."""
+        return map_norms(self.network)
 
 
 def load(folder: Path, program: Program) -> Network:

@@ -13,7 +13,8 @@ from torch import Tensor
 from tdd_deploy.options.vocabulary import KeepOf, Score
 
 from .choice import OUTSIDE
-from .network import Connection, Gate, Network, Neurons, Unrolled
+from .gates import Gate
+from .network import Connection, Network, Neurons, Unrolled
 
 
 @dataclass(frozen=True)

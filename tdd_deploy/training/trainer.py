@@ -50,7 +50,7 @@ QAT_FROM = 0.6  # of a run's batches; until then the network learns in floats, a
 
 @dataclass(frozen=True)
 class EpochMetrics:
-    """One finished epoch; events are per validation sample, over all time steps. An ANN has none."""
+    """One finished epoch; events are per validation sample, over all time steps; see ``Evaluation``."""
 
     epoch: int
     loss: float
@@ -134,8 +134,9 @@ def fit(
 
 
 def epoch_names(options: TrainOptions) -> dict[str, bool]:
-    """Return the names in the record of an epoch; an ANN has no numbers of events."""
-    measured = {field.name: not (options.is_ann and field.name.endswith("_events")) for field in fields(EpochMetrics)}
+    """Return the names in the record of an epoch, and whether each is a number; see ``Evaluation``."""
+    measured = {field.name: True for field in fields(EpochMetrics)}
+    measured |= {"raw_events": not options.is_ann, "delta_events": options.has_program}
     traces = range(1, options.steps + 1) if options.fisher else ()
     return measured | dict.fromkeys(scheduled(options, 0), True) | {f"{FISHER}{step}": True for step in traces}
 
@@ -222,8 +223,8 @@ class _Run:
             self.kept.load_state_dict(self.best.state_dict())
 
     def program(self) -> Program | None:
-        """Return the deployed program; None for an ANN."""
-        if self.options.is_ann:
+        """Return the deployed program; None if no Program describes the network."""
+        if not self.options.has_program:
             return None
         return self._lowered() if self.options.qat is None else self._quantized().program
 

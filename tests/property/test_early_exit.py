@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 
 from tdd_deploy.errors import BadOption
 from tdd_deploy.program import Edge, Input, Output, build
+from tdd_deploy.program.outputs import predicted
 from tdd_deploy.simulator.counts import FIELDS, Counts
+from tdd_deploy.simulator.early_exit import Decisions
 from tdd_deploy.simulator.engine.engine import Engine
 from tests import by_hand
 from tests.property.test_execution import examples
@@ -79,3 +81,24 @@ def test_an_output_that_is_not_one_number_per_class_cannot_be_decided(shape):
     program = build([Input(name="in", shape=shape), Output(name="out")], [Edge("in", "out")], dt_s=1e-3, n_steps=1)
     with pytest.raises(BadOption, match="an output of 2 numbers or more, one per class"):
         Engine(program).run(Given(np.zeros((1, 1, *shape))), n_steps=1, early_exit=1.0)
+
+
+@examples(100)
+@given(st.integers(0, 2**32 - 1), st.booleans())
+def test_every_margin_ends_samples_where_the_outputs_of_a_full_run_say(seed, is_integer):
+    case = integer_case(seed) if is_integer else grown(seed, None, number_format="float64")
+    shape = case.program.shapes["output"]
+    assume(len(shape) == 1 and shape[0] > 1)
+    n_steps, batch = case.inputs.shape[:2]
+    labels = np.random.default_rng(seed).integers(0, shape[0], batch)
+    found = Decisions.of(case.program, Engine(case.program).run(Given(case.inputs), n_steps=n_steps).output, labels)
+    leads = np.unique(found.leads[found.leads > 1e-9])
+    for margin in [*(leads[1:] + leads[:-1]) / 2, 1e-9, found.safe_margin(0), found.safe_margin(50)]:
+        for compiled in (True, False):
+            result = Engine(case.program, compiled=compiled).run(
+                Given(case.inputs), n_steps=n_steps, early_exit=float(margin)
+            )
+            steps = found.steps_at(margin)
+            np.testing.assert_array_equal(result.trace.n_running, (steps[:, None] > np.arange(n_steps)).sum(axis=0))
+            is_right = predicted(result.output) == labels
+            np.testing.assert_array_equal(found.is_right[:, -1].astype(int) - is_right, found.lost_at(margin))

@@ -17,6 +17,8 @@ from tdd_deploy.program import Conv, Dense
 from tdd_deploy.training import figures
 from tests.commands import Call
 
+MAPS = ("figure1-features", "figure3-changes")
+
 
 @pytest.fixture(scope="module")
 def small_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -49,7 +51,7 @@ def test_analyze_prints_layers_steps_and_findings(call: Call, small_run: Path) -
     said = call("analyze", small_run, "--data", "digits", "--samples", 16)
     assert (said.code, said.err) == (0, "")
     words = ("fc1_spikes", "fc2_spikes", "total", "overlap", "P(1->1)", "Fisher information (labels of the data) lies")
-    for word in (*words, "means over 16 samples of digits (test)", "Theorem 1", "Theorem 2", "not measured: the bound"):
+    for word in (*words, "means over 16 samples of digits (test)", "Theorem 1", "Theorem 2 as printed", "Definition 1"):
         assert word in said.out
     assert call("analyze", "--help").code == 0
 
@@ -82,12 +84,69 @@ def test_analyze_writes_a_folder(call: Call, small_run: Path, tmp_path: Path) ->
     out = tmp_path / "analysis"
     said = call("analyze", small_run, "--data", "digits", "--samples", 4, "--json", "--out", out)
     assert json.loads((out / "analysis.json").read_text()) == json.loads(said.out)
-    pictures = {"features-fc1_spikes.png", "features-fc2_spikes.png", "events.png", "overlap.png", "fisher.png"}
-    assert listing(out) == {"analysis.json", *pictures}
+    maps = {f"{what}-{layer}.png" for what in MAPS for layer in ("fc1_spikes", "fc2_spikes")}
+    assert listing(out) == {"analysis.json", *maps, "events.png", "overlap.png", "fisher.png"}
     only = tmp_path / "only"
     words = ("--samples", 4, "--layer", "fc2_spikes", "--sample", 3)
     assert call("analyze", small_run, "--data", "digits", *words, "--out", only).code == 0
-    assert "features-fc1_spikes.png" not in listing(only)
+    assert not [name for name in listing(only) if "fc1_spikes" in name]
+    assert {f"{what}-fc2_spikes.png" for what in MAPS} < listing(only)
+
+
+def test_runs_of_the_same_network_and_data_are_compared(call: Call, small_run: Path, tmp_path: Path) -> None:
+    words = {"data": "digits", "network": "mlp", "epochs": 1}
+    td.train(tmp_path / "short", method="tet", steps=1, **words)
+    td.train(tmp_path / "sticky", method="l1-spikes", steps=4, reset_to=(1.0,), **words)
+    others = ("--compare", tmp_path / "short", "--compare", tmp_path / "sticky")
+    said = call("analyze", small_run, "--data", "digits", "--samples", 40, *others, "--out", tmp_path / "out")
+    assert said.code == 0
+    assert "l1-spikes" in said.out
+    assert {"figure4-events-by-steps.png", "figure5-events-per-step.png"} < listing(tmp_path / "out")
+    compared = json.loads((tmp_path / "out" / "analysis.json").read_text())["compared"]
+    assert [Path(run["run"]).name for run in compared] == ["run", "short", "sticky"]
+    assert [run["n_steps"] for run in compared] == [4, 1, 4]
+    for run in compared:
+        report = td.simulate(run["run"], data="digits", samples=40).as_json()
+        assert {key: run[key] for key in ("spikes", "delta_events")} == {
+            key: report["totals"][key] for key in ("spikes", "delta_events")
+        }
+        assert [step["delta_events"] for step in run["steps"]] == [step["delta_events"] for step in report["steps"]]
+    alone = td.analyze(small_run, data="digits", samples=2).as_json()
+    assert alone["compared"] == []
+    assert len(td.analyze(small_run, data="digits", samples=2, compare=tmp_path / "short").as_json()["compared"]) == 2
+
+
+def test_runs_of_another_network_or_other_data_are_refused_by_name(call: Call, small_run: Path, tmp_path: Path) -> None:
+    x, y = open_data("digits", split="train").load()
+    td.train(tmp_path / "arrays", x[:80], y[:80], network="conv-small", method="tet", epochs=1, steps=1)
+    td.train(tmp_path / "fewer", data="digits", train_samples=80, network="mlp", method="tet", epochs=1, steps=1)
+    others = ("--compare", tmp_path / "arrays", "--compare", tmp_path / "fewer")
+    said = call("analyze", small_run, "--data", "digits", *others, "--out", tmp_path / "out")
+    assert said.code == 2
+    for word in ("(3 found)", "arrays is a run of the network conv-small", "fewer is a run on other samples of digits"):
+        assert word in said.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_epsilon_decides_where_a_layer_overlaps(small_run: Path) -> None:
+    for epsilon, all_overlap in ((1.0, False), (100.0, True)):
+        found = td.analyze(small_run, data="digits", samples=8, epsilon=epsilon).as_json()["definition1"]
+        cells = [cell for layer in found["layers"] for cell in layer["steps"]]
+        assert found["epsilon"] == epsilon
+        assert all(cell["overlapping"] == 8 for cell in cells) is all_overlap
+        assert [layer["layer"] for layer in found["layers"]] == ["fc1_spikes", "fc2_spikes"]
+
+
+def test_printed_statements_are_measured_at_every_layer(small_run: Path) -> None:
+    found = td.analyze(small_run, data="digits", samples=8).as_json()
+    printed = found["as_printed"]
+    assert (printed["phi"], printed["k"], found["not_measured"]) == (0, 1, [])
+    assert [layer["layer"] for layer in printed["layers"]] == ["fc1_spikes", "fc2_spikes"]
+    for layer in printed["layers"]:
+        assert {each["equation"] for each in layer["statements"]} == {"13", "14, 25", "26"}
+        assert all(0 <= each["violated"] <= each["cases"] for each in layer["statements"])
+    assert [layer["covariance"] is None for layer in printed["layers"]] == [True, False]
+    assert printed["layers"][1]["covariance"]["eq15_above_error"] == 3 * 8
 
 
 def test_batches_do_not_change_an_analysis(small_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,6 +156,10 @@ def test_batches_do_not_change_an_analysis(small_run: Path, monkeypatch: pytest.
     assert parts["fisher"]["traces"] == pytest.approx(whole["fisher"]["traces"], rel=1e-5)
     for report in (whole, parts):
         report["fisher"]["traces"] = report["fisher"]["centroid"] = None
+    for ours, other in zip(parts["as_printed"]["layers"], whole["as_printed"]["layers"], strict=True):
+        for key, value in (ours.pop("covariance") or {}).items():
+            assert value == pytest.approx(other["covariance"][key], rel=1e-6, abs=1e-9)
+        del other["covariance"]
     assert parts == whole
 
 
@@ -144,6 +207,7 @@ def test_where_information_lay_is_recorded_after_each_epoch(call: Call, tmp_path
     [
         (("--layer", "conv9"), "--layer must be fc1_spikes or fc2_spikes (got 'conv9')"),
         (("--samples", 3, "--sample", 3), "--sample must be 0 to 2, as no others are analyzed (got 3)"),
+        (("--epsilon", 0), "--epsilon must be above 0 (got 0)"),
         (("--split", "half"), "must be train, val or test (got 'half')"),
     ],
 )

@@ -169,3 +169,29 @@ def test_every_option_of_training_explains_itself_in_one_sentence_or_two() -> No
     for each in options_of(TrainOptions):
         assert each.declaration.help.endswith("."), each.name
         assert len(each.declaration.help) < 200, each.name
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mixed(Options):
+    """A number, or a word for it."""
+
+    margin: float | Literal["tuned"] | None = option(
+        None, metavar="NUMBER|tuned", within=Range(0, above=True), help="Stop at this."
+    )
+
+
+@click.command("mixed")
+@with_options(Mixed)
+def mixed(options: Gathered) -> None:
+    click.echo(json.dumps(options[Mixed].as_json()))
+
+
+def test_a_number_may_have_words_beside_it() -> None:
+    for given, read in (("0.5", 0.5), ("1/4", 0.25), ("tuned", "tuned")):
+        assert gather({"margin": given}, Mixed)[Mixed].margin == read
+        found = CliRunner().invoke(mixed, ["--margin", given], catch_exceptions=False)
+        assert json.loads(found.output) == {"margin": read}
+    assert "--margin NUMBER|tuned" in CliRunner().invoke(mixed, ["--help"]).output
+    for given, shown in ((-1, "-1"), ("tund", r"'tund'\)\. Did you mean tuned\?"), (True, "True")):
+        with pytest.raises(BadOptions, match=rf"margin must be tuned, or a number above 0 \(got {shown}"):
+            gather({"margin": given}, Mixed)

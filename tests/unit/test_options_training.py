@@ -6,9 +6,17 @@ import pytest
 
 from tdd_deploy.errors import BadOptions, without_backticks
 from tdd_deploy.options.declare import gather
-from tdd_deploy.options.training import METHOD_DEFAULTS, STRATEGY_DEFAULTS, LearnedData, Place, TrainOptions
+from tdd_deploy.options.training import (
+    LOSS_DEFAULTS,
+    METHOD_DEFAULTS,
+    STRATEGY_DEFAULTS,
+    LearnedData,
+    Place,
+    TrainOptions,
+)
 from tdd_deploy.options.vocabulary import GATED, METHODS, NETWORKS, SPIKING
 
+OF_LOSSES = tuple(name for defaults in LOSS_DEFAULTS.values() for name in defaults)
 OF_METHODS = tuple(dict.fromkeys(name for defaults in METHOD_DEFAULTS.values() for name in defaults))
 OTHERS = {  # values that are no method's default
     "score": "random", "reading": "D", "keep": 0.0, "lambda_": 1.0, "weigh": "synops", "transmit": "closed",
@@ -53,6 +61,8 @@ def test_every_violation_is_reported_at_once_and_named_once():
         "keep": 1.5,
         "lambda_": 0.0,
         "loss": "mse",
+        "tet_mse": 1.0,
+        "rmp_weight": -0.1,
         "strategy": "rtrl",
         "sltt_steps": 0,
         "local_parts": 1,
@@ -230,6 +240,8 @@ def test_options_are_written_by_the_names_that_users_know():
         "sltt_steps": None,
         "local_parts": None,
         "sparsity": None,
+        "tet_mse": None,
+        "rmp_weight": 0.25,
         "train_samples": 1000,
         "momentum": 0.5,
         "warmup": 1.5,
@@ -265,7 +277,7 @@ def test_checking_changes_nothing_that_was_given():
     options = TrainOptions(network="mlp", steps=3, seed=9, beta=0.9, keep=0.4)
     done = options.checked()
     assert options.score is None
-    assert replace(done, **{name: getattr(options, name) for name in OF_METHODS}) == options
+    assert replace(done, **{name: getattr(options, name) for name in (*OF_METHODS, *OF_LOSSES)}) == options
 
 
 def test_the_defaults_of_a_strategy_are_filled_in_and_belong_to_it_alone():
@@ -283,6 +295,24 @@ def test_the_defaults_of_a_strategy_are_filled_in_and_belong_to_it_alone():
             {"norm": "tebn"},
             "norm=tebn has statistics that differ from step to step, and TDD needs one linear map for all steps. "
             "Use norm=batch or norm=mpbn.",
+        ),
+        (
+            {"norm": "tab", "method": "l1-delta"},
+            "norm=tab cannot be combined with method=l1-delta, whose penalty serves an exported network; it has a "
+            "linear map per step. Use method=tet.",
+        ),
+        (
+            {"norm": "tab", "method": "tet", "strategy": "sltt"},
+            "norm=tab cannot be combined with strategy=sltt, which learns from single steps; its statistics are of "
+            "several. Use strategy=bptt.",
+        ),
+        (
+            {"norm": "tab", "method": "tet", "qat": 8},
+            "norm=tab cannot be combined with qat, which needs one linear map for all steps.",
+        ),
+        (
+            {"norm": "tab", "method": "tet", "fisher": 8},
+            "norm=tab cannot be combined with fisher, which analyze reads beside an exported network.",
         ),
         (
             {"loss": "rate", "strategy": "sltt"},
@@ -339,6 +369,11 @@ def test_the_defaults_of_a_strategy_are_filled_in_and_belong_to_it_alone():
         ),
         ({"qat": 8, "amp": True}, "amp cannot be combined with qat, whose integers bfloat16 would round."),
         ({"optimizer": "adam", "momentum": 0.9}, "momentum needs optimizer=sgd (got adam)."),
+        ({"loss": "rmp", "tet_mse": 0.001}, "tet_mse needs loss=tet (got rmp)."),
+        ({"loss": "rate", "tet_mse": 0.0}, "tet_mse needs loss=tet (got rate)."),
+        ({"rmp_weight": 0.2}, "rmp_weight needs loss=rmp (got tet)."),
+        ({"tet_mse": 1.0}, "tet_mse must be at least 0 and below 1 (got 1)."),
+        ({"loss": "rmp", "rmp_weight": -1.0}, "rmp_weight must be 0 or more (got -1)."),
         (
             {"neuron": "if", "learn": ("beta",)},
             "learn=beta cannot be combined with neuron=if, which has no leak. Use neuron=lif.",

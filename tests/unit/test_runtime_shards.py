@@ -295,6 +295,7 @@ def test_an_early_exit_says_what_it_saved(run_folder: Path, tmp_path: Path, call
     found = report["early_exit"]
     assert found == {
         "margin": margin,
+        "margin_from": "from --early-exit",
         "mean_steps": pytest.approx(sum(running) / 500),
         "steps_saved": pytest.approx(1 - sum(running) / 3000),
     }

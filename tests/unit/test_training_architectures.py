@@ -12,11 +12,14 @@ from tdd_deploy.exporters.nir.write import write
 from tdd_deploy.importers import read
 from tdd_deploy.neurons import Threshold
 from tdd_deploy.options import vocabulary
+from tdd_deploy.options.training import TrainOptions
 from tdd_deploy.program import Edge, Input, NeuronLayer, Output, Pool, build
 from tdd_deploy.simulator import reference
+from tdd_deploy.training import build as from_options
 from tdd_deploy.training.architectures import NETWORKS, SpikeDrivenTransformer, make_network
+from tdd_deploy.training.gates import AnyOf, Both
 from tdd_deploy.training.lower import lower
-from tdd_deploy.training.network import AnyOf, Both, Neurons
+from tdd_deploy.training.network import Neurons, fire
 from tests.agreement import assert_every_backend_agrees
 from tests.untrained import network, neurons, pixels, spikes, tiny_resnet
 
@@ -91,7 +94,7 @@ def test_a_transformer_of_two_blocks_has_the_parts_of_the_published_one(name, wi
     of_block = 5 + 2 + 2  # in, query, key, value, attention; in and middle of the MLP; two gates
     assert len(net.layers) == 4 + 1 + 2 * of_block + 1  # patches, one pooling, blocks, head
     assert net.shapes["patch4_spikes"] == (width, 8, 8)
-    assert net.shapes["block1_attention_spikes"] == (width, 1, 1)
+    assert net.shapes["block1_attention_spikes"] == net.shapes["head_spikes"] == (width, 1, 1)
 
 
 @pytest.mark.parametrize("size", [28, 32])
@@ -192,6 +195,54 @@ def test_following_layers_are_those_that_spikes_reach_through_maps():
     }
 
 
+# --- Neurons that see the mean of a sum ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "choice", [{}, {"reset": "soft"}, {"reset_to": 0.5, "threshold": 0.75}, {"learned": ("threshold",)}]
+)
+def test_neurons_of_a_mean_learn_from_it_and_are_deployed_for_the_sum(choice):
+    window = 49  # no power of two, so that its reciprocal would be rounded
+    means, plain_neurons = neurons(**choice)((3,), 0, 1.0, window), neurons(**choice)((3,), 0)
+    currents = torch.randn(5, 8, 3).cumsum(0).requires_grad_()
+    learning = means(currents * window, 5, None)
+    expected = plain_neurons(currents, 5, None)
+    torch.testing.assert_close(learning.u, expected.u)
+    assert torch.equal(learning.spikes, expected.spikes)
+    (found,) = torch.autograd.grad(learning.spikes.sum(), currents)
+    torch.testing.assert_close(found, torch.autograd.grad(expected.spikes.sum(), currents)[0])
+    with torch.no_grad():
+        deployed = means.eval()(currents * window, 5, None)
+    torch.testing.assert_close(deployed.u, expected.u * window)
+    assert torch.equal(deployed.spikes, expected.spikes)
+    levels, of_means = means.neuron.parameters(), plain_neurons.neuron.parameters()
+    for name in ("v_threshold", "v_reset"):
+        assert levels[name] == of_means[name] * window
+
+
+@pytest.mark.parametrize("choice", ["hard", "soft", "learned", "mpbn"])
+def test_a_transformer_of_images_that_are_no_power_of_two_agrees_too(choice, tmp_path):
+    net = network("sdt-2-64", input_shape=(1, 12, 18), n_classes=4, **CHOICES[choice]).eval()
+    assert net["head_spikes"].window == 15
+    program = through_a_file(lower(net, n_steps=N_STEPS, encoder="direct"), tmp_path)
+    assert_every_backend_agrees(net, program, pixels(N_STEPS, 3, 1, 12, 18, seed=9))
+
+
+def test_the_grid_knows_how_many_places_a_sum_of_currents_has():
+    net = network("sdt-2-64", input_shape=(1, 12, 18))
+    currents = ("patch4", "position", *(f"block{n}_{last}" for n in (1, 2) for last in ("out", "mlp2")))
+
+    def bound(name):
+        weight, bias = (value.detach().numpy() for value in net.connections[name].folded())
+        return (np.abs(weight).reshape(len(weight), -1).sum(1) + np.abs(bias)).max()
+
+    grid = 2.0 ** (math.ceil(math.log2(15 * sum(map(bound, currents)))) - 23)
+    deployed = net.deployed()
+    for name in currents:
+        for found, exact in zip(deployed[name], net.connections[name].folded(), strict=True):
+            assert torch.equal(found.double(), (exact / grid).round() * grid)
+
+
 # --- Gates ---------------------------------------------------------------------------------------------------------
 
 
@@ -200,7 +251,7 @@ def by_threshold(v_threshold, shape, *, pooled=False):
     nodes = [Input(name="input", shape=shape)]
     edges = []
     if pooled:
-        nodes.append(Pool(name="pool", kernel=(2, 2), stride=(2, 2)))
+        nodes.append(Pool(name="pool", kernel=(3, 3), stride=(2, 2), padding=(1, 1)))
         edges.append(Edge("input", "pool"))
         shape = nodes[-1].out_shape(shape)
     nodes += [
@@ -221,11 +272,12 @@ def test_both_is_a_threshold_of_one_and_a_half_over_the_sum():
 
 @pytest.mark.parametrize("size", [(4, 6), (5, 7)])
 def test_any_of_is_a_threshold_of_one_half_over_the_sum(size):
-    x = (np.random.default_rng(0).random((3, 2, 4, *size)) < 0.3).astype(np.float32)
+    x = (np.random.default_rng(0).random((3, 2, 4, *size)) < 0.2).astype(np.float32)
     found = AnyOf()(torch.from_numpy(x)).numpy()
-    by_hand = np.zeros(found.shape)
-    for *place, row, column in np.argwhere(x[..., : size[0] // 2 * 2, : size[1] // 2 * 2]):
-        by_hand[(*place, row // 2, column // 2)] = 1
+    by_hand = np.zeros((*x.shape[:3], (size[0] + 1) // 2, (size[1] + 1) // 2))
+    for *place, row, column in np.ndindex(by_hand.shape):
+        window = x[(*place, slice(max(0, 2 * row - 1), 2 * row + 2), slice(max(0, 2 * column - 1), 2 * column + 2))]
+        by_hand[(*place, row, column)] = window.any()
     assert np.array_equal(found, by_hand)
     assert 0.2 < found.mean() < 0.95
     expected = reference.run(by_threshold(AnyOf.v_threshold, x.shape[2:], pooled=True), x)["gate"]
@@ -239,6 +291,35 @@ def test_the_gradient_of_a_gate_is_that_of_what_it_computes():
     x = torch.tensor([[0.0, 1.0], [0.0, 0.0]]).view(1, 1, 1, 2, 2).requires_grad_()
     AnyOf()(x).sum().backward()
     assert x.grad.flatten().tolist() == [0, 1, 0, 0]
+
+
+def of_the_source(counts):
+    """SpikingJelly's LIF with tau 2 and a threshold of one half, reset to 0: it halves its input, and fires at it."""
+    v, spikes = np.zeros(counts.shape[1:]), []
+    for count in counts:
+        v = v + (count - v) / 2
+        spikes.append(v >= 0.5)
+        v = np.where(spikes[-1], 0, v)
+    return np.stack(spikes)
+
+
+def test_attention_fires_where_the_published_neurons_do_wherever_a_key_meets_a_value():
+    net = plain("sdt-2-64")
+    attention, others = net["block1_attention_spikes"].neuron, net["block1_query_spikes"].neuron
+    assert (attention.v_threshold, others.v_threshold) == (0.5, 1)
+    counts = np.random.default_rng(0).poisson(0.7, (6, 500)).astype(np.float32)
+    found = fire(attention, torch.from_numpy(counts), 6).spikes.numpy()
+    assert np.array_equal(found, of_the_source(counts))
+    assert np.array_equal(found, counts >= 1)
+    assert not np.array_equal(fire(others, torch.from_numpy(counts), 6).spikes.numpy(), counts >= 1)
+
+
+def test_the_threshold_of_attention_is_a_fraction_of_the_chosen_one():
+    options = TrainOptions(network="sdt-2-64", threshold=0.75, reset_to=(0.5,)).checked()
+    net = from_options.make_network(options, (3, 8, 8), 10)
+    levels = [net[f"block2_{name}_spikes"].neuron.parameters() for name in ("attention", "key")]
+    assert [float(of_layer["v_threshold"]) for of_layer in levels] == [0.375, 0.75]
+    assert [float(of_layer["v_reset"]) for of_layer in levels] == [0.1875, 0.375]
 
 
 # --- One network, every backend ------------------------------------------------------------------------------------
@@ -337,7 +418,9 @@ def test_the_gradient_reaches_every_parameter(name, reset):
     run = net.unroll(torch.from_numpy(pixels(1, 16, *SMALL[name])), 3)
     nn.functional.cross_entropy(run.outputs[-1], torch.arange(16) % 10).backward()
     silent = [name for name, p in net.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
-    assert silent == []
+    # Attention reset to 0 has no memory: any count above 0 fires, so nothing is left for beta to keep.
+    without_memory = [layer for layer in net.layers if layer.endswith("_attention_spikes") and reset == "hard"]
+    assert silent == [f"{layer}.logit_beta" for layer in without_memory]
 
 
 def test_the_first_weights_come_from_the_global_generator():

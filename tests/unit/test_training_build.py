@@ -7,11 +7,11 @@ import torch
 
 from tdd_deploy.neurons import IF, LIF
 from tdd_deploy.options.optimization import OPTIMIZER_DEFAULTS
-from tdd_deploy.options.training import METHOD_DEFAULTS, STRATEGY_DEFAULTS, TrainOptions
-from tdd_deploy.options.vocabulary import GATED, METHODS, NETWORKS, DdlaReading, Optimizer, Score, Strategy
+from tdd_deploy.options.training import LOSS_DEFAULTS, METHOD_DEFAULTS, STRATEGY_DEFAULTS, TrainOptions
+from tdd_deploy.options.vocabulary import GATED, METHODS, NETWORKS, DdlaReading, Loss, Optimizer, Score, Strategy
 from tdd_deploy.training.ann import ReluNetwork
-from tdd_deploy.training.build import make_network, make_objective, make_penalty, make_strategy, neurons_of
-from tdd_deploy.training.methods import STEP_LOSSES, Ddla, L1Delta, L1Onset, L1Spikes
+from tdd_deploy.training.build import make_loss, make_network, make_objective, make_penalty, make_strategy, neurons_of
+from tdd_deploy.training.methods import Ddla, L1Delta, L1Onset, L1Spikes, RateLoss, RmpLoss, TetLoss
 from tdd_deploy.training.network import Neurons
 from tdd_deploy.training.scores import Scoring
 from tdd_deploy.training.strategies import Local, Online, Unrolling
@@ -19,6 +19,7 @@ from tdd_deploy.training.strategies import Local, Online, Unrolling
 
 def test_every_word_of_the_vocabulary_has_what_it_names():
     assert tuple(METHOD_DEFAULTS) == METHODS
+    assert tuple(LOSS_DEFAULTS) == get_args(Loss)
     assert tuple(STRATEGY_DEFAULTS) == get_args(Strategy)
     assert tuple(OPTIMIZER_DEFAULTS) == get_args(Optimizer)
     for method in METHODS:
@@ -42,7 +43,7 @@ def test_an_objective_has_the_numbers_of_the_options():
     ).checked()
     network = make_network(options, (4,), 3)
     made = make_objective(options, network)
-    assert made.loss == STEP_LOSSES["rmp"](0.25)
+    assert made.loss == RmpLoss(0.25, weight=0.1)
     assert (made.penalty, made.weight) == (Ddla("F", 0.3), 1.0)
     assert (made.scoring, made.serial, made.loss_weight) == (Scoring("jac", "all"), True, 1.0)
     assert (made.transmit, made.keep) == ("closed", 0.3)
@@ -53,6 +54,21 @@ def test_an_objective_has_the_numbers_of_the_options():
     published = make_objective(TrainOptions(network="mlp", convex=True, lambda_=0.4).checked(), network)
     assert (published.loss_weight, published.weight) == (0.4, pytest.approx(0.6))
     assert (published.scoring, published.serial) == (Scoring("gsc", "changed"), False)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, TetLoss(0.25)),
+        ({"loss": "tet", "tet_mse": 0.001}, TetLoss(0.25, mse=0.001)),
+        ({"loss": "rate"}, RateLoss(0.25)),
+        ({"loss": "rmp"}, RmpLoss(0.25, weight=0.1)),
+        ({"loss": "rmp", "rmp_weight": 0.0}, RmpLoss(0.25, weight=0.0)),
+    ],
+    ids=str,
+)
+def test_a_loss_has_the_numbers_of_the_options(given, expected):
+    assert make_loss(TrainOptions(label_smoothing=0.25, **given).checked()) == expected
 
 
 def test_tet_has_no_penalty():

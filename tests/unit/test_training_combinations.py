@@ -8,10 +8,9 @@ import torch
 
 from tdd_deploy.errors import BadOptions
 from tdd_deploy.options.training import METHOD_DEFAULTS, STRATEGY_DEFAULTS, TrainOptions
-from tdd_deploy.options.vocabulary import SPIKING, Transmission
+from tdd_deploy.options.vocabulary import SPIKING, Loss, Transmission
 from tdd_deploy.training import Samples, TrainingData, fit
 from tdd_deploy.training.build import make_network, make_objective, make_strategy
-from tdd_deploy.training.methods import STEP_LOSSES
 from tdd_deploy.training.strategies import Batch
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -40,7 +39,7 @@ def learned(options):
 
 
 @pytest.mark.parametrize("method", SPIKING)
-@pytest.mark.parametrize("loss", STEP_LOSSES)
+@pytest.mark.parametrize("loss", get_args(Loss))
 @pytest.mark.parametrize("strategy", STRATEGY_DEFAULTS)
 def test_every_combination_learns_or_is_refused_for_a_reason(strategy, loss, method):
     for transmit in (None, *get_args(Transmission)):

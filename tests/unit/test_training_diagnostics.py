@@ -8,7 +8,7 @@ import torch
 
 from tdd_deploy.simulator.engine.engine import Engine
 from tdd_deploy.training.arithmetic import slope
-from tdd_deploy.training.diagnostics import Activity, remainder, remainders, shrinking, smooth_firing
+from tdd_deploy.training.diagnostics import Activity, observe, remainder, remainders, shrinking, smooth_firing
 from tdd_deploy.training.lower import lower
 from tdd_deploy.training.methods import fan_out
 from tests.untrained import network, pixels, tiny_resnet
@@ -153,7 +153,7 @@ def test_a_remainder_by_hand() -> None:
 def test_theorem_1_holds_at_every_layer_and_counts_every_changed_current() -> None:
     net = network("conv-small").eval()
     x = torch.from_numpy(pixels(1, 4, *net.input_shape))
-    found = remainders(net, x, 5)
+    found = remainders(observe(net, x, 5))
     with torch.no_grad():
         rasters = net.unroll(x, 5).spikes
         before = {"conv2_spikes": ("conv2", "conv1_spikes"), "conv3_spikes": ("conv3", "conv2_spikes")}
@@ -172,8 +172,9 @@ def test_theorem_1_holds_at_every_layer_and_counts_every_changed_current() -> No
 def test_remainders_add_up_over_batches() -> None:
     net = network("mlp").eval()
     x = torch.from_numpy(pixels(1, 4, *net.input_shape))
-    whole = remainders(net, x, 4)
-    parts = [a + b for a, b in zip(remainders(net, x[:, :3], 4), remainders(net, x[:, 3:], 4), strict=True)]
+    whole = remainders(observe(net, x, 4))
+    halves = (remainders(observe(net, part, 4)) for part in (x[:, :3], x[:, 3:]))
+    parts = [a + b for a, b in zip(*halves, strict=True)]
     assert parts == list(whole)
 
 

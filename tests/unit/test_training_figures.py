@@ -11,7 +11,9 @@ import pytest
 from tdd_deploy.errors import MissingDependency
 from tdd_deploy.training import figures
 from tdd_deploy.training.analysis import Analysis, Findings
+from tdd_deploy.training.compared import Curve
 from tdd_deploy.training.diagnostics import Activity
+from tdd_deploy.training.theory import Differences
 
 
 @pytest.fixture(autouse=True)
@@ -36,9 +38,13 @@ def report(n_steps=4, layers=("conv1_spikes", "fc1_spikes"), epochs=()):
     spikes[layers[-1]][1:] = 0  # some shares are not defined
     analysis = Analysis(
         program="0",
+        network="mlp",
         data={"name": "digits", "split": "test"},
         shapes=dict.fromkeys(layers, (20,)),
-        findings=Findings(Activity.of(spikes, {name: np.ones(20) for name in layers}), (), None),
+        findings=Findings(
+            Activity.of(spikes, {name: np.ones(20) for name in layers}), Differences.of(spikes), (), (), None
+        ),
+        map_norms={},
         epochs=epochs,
     )
     return analysis.as_json()
@@ -69,6 +75,28 @@ def test_feature_maps_are_drawn_for_any_layer(shape: tuple[int, ...], tmp_path: 
     figures.feature_maps(path, raster(*shape), layer="conv1_spikes", sample="sample 0")
     width, _ = size_of(path)
     assert width == int((1.75 * min(shape[0], figures.STEPS) + 0.5) * 40)
+
+
+@pytest.mark.parametrize("n_steps", [1, 2, 6])
+def test_the_first_maps_have_one_row_and_three_steps_at_most(n_steps: int, tmp_path: Path) -> None:
+    path = tmp_path / "features.png"
+    maps = raster(n_steps, 20, 6, 5)
+    figures.feature_maps(path, maps, layer="conv1_spikes", sample="sample 0", with_changes=False, most_steps=3)
+    width, height = size_of(path)
+    assert width == int((1.75 * min(n_steps, 3) + 0.5) * 40)
+    figures.feature_maps(path, maps, layer="conv1_spikes", sample="sample 0", most_steps=3)
+    assert size_of(path)[0] == width
+    assert size_of(path)[1] > height + 80
+
+
+@pytest.mark.parametrize("n_methods", [1, 9])
+def test_methods_are_drawn_however_many_there_are(n_methods: int, tmp_path: Path) -> None:
+    curves = [Curve(f"method {n}, reset to 1", (1, 2, 6), (1, 2 + n, 3), (1, 1, n)) for n in range(n_methods)]
+    curves.append(Curve("a method with one run", (4,), (3,), (2,)))
+    figures.method_curves(tmp_path / "curves.png", curves, title="Events", against="T")
+    width, height = size_of(tmp_path / "curves.png")
+    assert width == int(8.2 * 40)
+    assert height > 150
 
 
 @pytest.mark.parametrize("n_steps", [1, 4, 50])

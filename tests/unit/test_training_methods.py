@@ -13,7 +13,6 @@ from tdd_deploy.simulator.engine.engine import Engine
 from tdd_deploy.training.architectures import Builder
 from tdd_deploy.training.lower import lower
 from tdd_deploy.training.methods import (
-    STEP_LOSSES,
     Ddla,
     L1Delta,
     L1Onset,
@@ -94,10 +93,6 @@ def penalized_by(score, keep):
 # --- Losses --------------------------------------------------------------------------------------------------------
 
 
-def test_the_vocabulary_names_every_loss():
-    assert tuple(STEP_LOSSES) == get_args(vocabulary.Loss)
-
-
 def outputs_and_labels(n_steps=N_STEPS):
     outputs = np.random.default_rng(0).normal(0, 2, (n_steps, BATCH, N_CLASSES))
     return outputs, [4, 0, 2]
@@ -117,6 +112,17 @@ def test_tet_is_the_mean_over_steps_of_each_steps_cross_entropy():
     by_hand = [cross_entropy(outputs[t, i], np.eye(N_CLASSES)[k]) for t in range(N_STEPS) for i, k in enumerate(labels)]
     loss = TetLoss()(run_of(outputs), torch.tensor(labels))
     assert loss.item() == pytest.approx(sum(by_hand) / len(by_hand), rel=1e-12)
+
+
+def test_the_second_term_of_tet_is_the_mean_square_of_all_outputs_around_one():
+    outputs, labels = outputs_and_labels()
+    run, targets = run_of(outputs), torch.tensor(labels)
+    distances = [(value - 1) ** 2 for step in outputs for sample in step for value in sample]
+    expected = 0.75 * TetLoss()(run, targets).item() + 0.25 * sum(distances) / len(distances)
+    assert TetLoss(mse=0.25)(run, targets).item() == pytest.approx(expected, rel=1e-12)
+    assert TetLoss(mse=0.0)(run, targets).item() == TetLoss()(run, targets).item()
+    steps = [TetLoss(mse=0.25)(run_of(outputs[t : t + 1]), targets).item() for t in range(N_STEPS)]
+    assert np.mean(steps) == pytest.approx(expected, rel=1e-12)  # so that a step can be learned from alone
 
 
 def test_tet_minds_every_step_and_the_rate_only_the_mean_output():
@@ -147,17 +153,18 @@ def test_a_target_may_be_shares_of_classes_and_smoothing_is_such_a_target(loss):
     assert loss()(run, smooth).item() == pytest.approx(np.mean(by_hand), rel=1e-12)
 
 
-def test_rmp_adds_a_tenth_of_the_mean_square_between_potentials_and_their_spikes():
+@pytest.mark.parametrize("weight", [0.1, 0.5, 0.0])
+def test_rmp_adds_the_weighted_mean_square_between_potentials_and_their_spikes(weight):
     outputs, labels = outputs_and_labels(2)
     potentials = {"a": torch.tensor([[0.5], [1.5]]), "b": torch.tensor([[2.0, -1.0, 0.0], [1.0, 0.0, 0.0]])}
     potentials = {name: u.double()[:, None].requires_grad_() for name, u in potentials.items()}
     rasters = {name: (u > 1).double().requires_grad_() for name, u in potentials.items()}
-    found = RmpLoss()(run_of(outputs, rasters, potentials), torch.tensor(labels))
+    found = RmpLoss(weight=weight)(run_of(outputs, rasters, potentials), torch.tensor(labels))
     of_a, of_b = (0.25 + 0.25) / 2, (1 + 1 + 0 + 1 + 0 + 0) / 6
-    expected = TetLoss()(run_of(outputs), torch.tensor(labels)).item() + 0.1 * (of_a + of_b) / 2
+    expected = TetLoss()(run_of(outputs), torch.tensor(labels)).item() + weight * (of_a + of_b) / 2
     assert found.item() == pytest.approx(expected, rel=1e-12)
     gradients = torch.autograd.grad(found, [*potentials.values(), *rasters.values()], allow_unused=True)
-    assert gradients[0].flatten().tolist() == pytest.approx([0.1 / 2 * 2 * 0.5 / 2] * 2)
+    assert gradients[0].flatten().tolist() == pytest.approx([weight / 2 * 2 * 0.5 / 2] * 2)
     assert gradients[2] is gradients[3] is None  # the spikes are where the potentials go, and stay
 
 
@@ -369,6 +376,7 @@ def test_the_fan_out_of_gates_and_of_what_they_hide():
     assert found["patch3_pool"] == pytest.approx(reached(32, (4, 4), 64, 3, 2))
     assert found["block1_in_spikes"] == 3 * 64
     assert found["block2_mlp1_spikes"] == 64
+    assert found["head_spikes"] == 10
 
 
 def without_padding():

@@ -15,8 +15,9 @@ from tdd_deploy.data import open_data
 from tdd_deploy.options.vocabulary import Score
 from tdd_deploy.training import load
 from tdd_deploy.training.choice import highest, highest_of_members
+from tdd_deploy.training.gates import Gate
 from tdd_deploy.training.methods import Ddla, L1Delta, L1Onset, L1Spikes, RateLoss, RmpLoss, TetLoss
-from tdd_deploy.training.network import Connection, Gate, Network, Neurons, Part
+from tdd_deploy.training.network import Connection, Network, Neurons, Part
 from tdd_deploy.training.scores import Scoring
 from tdd_deploy.training.strategies import Batch, Objective, Online, Unrolling
 from tests.kept import most_kept
