@@ -85,9 +85,8 @@ class Decisions:
         so_far = np.maximum.accumulate(self.leads, axis=1)[:, :-1]
         can_end = np.diff(so_far, axis=1, prepend=0) > 0  # at some margin, in this step
         is_lost = can_end & ~self.is_right[:, :-1] & self.is_right[:, -1:]
-        largest = np.sort(
-            np.where(is_lost, so_far, 0).max(axis=1, initial=0)
-        )  # margin at which each sample is lost, or 0
+        # The largest margin at which each sample is lost, or 0.
+        largest = np.sort(np.where(is_lost, so_far, 0).max(axis=1, initial=0))
         low = float(largest[-1 - allowed_losses(len(largest), lose)])
         above = so_far[so_far > low]
         if not len(above):

@@ -28,6 +28,7 @@ CASES = {
     "ddla by chance, sent closed": {"method": "tdd-ddla", "score": "random", "transmit": "closed"},
     "poisson, l1 by synops": {"encoder": "poisson", "method": "l1-onset", "weigh": "synops"},
     "mpbn on convolutions": {"network": "conv-small", "norm": "mpbn", "learn": ("threshold",), "epochs": 1},
+    "accumulated norm": {"network": "conv-small", "norm": "tab", "tet_mse": 0.001, "epochs": 1},
     "integers": {"qat": 4, "epochs": 4},
     "everything": {
         "augment": "crop-flip", "mixup": 0.2, "cutmix": 1.0, "ema": 0.9, "clip": 0.5, "label_smoothing": 0.1,

@@ -106,14 +106,17 @@ class Journal:
 
     def epoch(self, history: list[dict[str, Any]]) -> None:
         last = history[-1]
+        self.save()
         steps = f", {last['steps']} steps" if "steps" in last else ""
         counts = f"{last['raw_events']:,.0f} spikes, {last['delta_events']:,.0f} delta events"
-        write_json(self.path, {"cpu_seconds": self.before + time.process_time() - self.start})
         print(f"epoch {last['epoch']}{steps}: loss {last['loss']:.3f}, {last['accuracy']:.1%}, {counts}", flush=True)
+
+    def save(self) -> None:
+        write_json(self.path, {"cpu_seconds": self.before + time.process_time() - self.start})
 
 
 def seconds_in(path: Path) -> float:
-    """Return the seconds of the CPU that a run has taken up to its last epoch."""
+    """Return the seconds of the CPU that a run has taken."""
     return float(json.loads(path.read_text())["cpu_seconds"]) if path.exists() else 0.0
 
 
@@ -141,7 +144,7 @@ def main() -> None:
         try:
             train(ROWS[given.row], run, given)
         except Interrupted as stopped:
-            sys.exit(f"{stopped}; add --resume")
+            sys.exit(str(stopped))
         add(given.row, measure(run, given.data_dir))
 
 
@@ -160,7 +163,10 @@ def train(row: Row, run: Path, given: argparse.Namespace) -> None:
         seconds = seconds_of(row.phases, options, given.data_dir)
         options["steps_schedule"] = plan(row.phases, seconds, given.minutes)
     journal = Journal.of(run)
-    td.train(run, resume=given.resume, data_dir=given.data_dir, watcher=journal, **options)
+    try:
+        td.train(run, resume=given.resume, data_dir=given.data_dir, watcher=journal, **options)
+    finally:
+        journal.save()
     print(f"learned for {seconds_in(journal.path) / 60:.1f} minutes of one core", flush=True)
 
 

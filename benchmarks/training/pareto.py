@@ -44,6 +44,7 @@ DIGITS_ROWS = {
     "tet T1": {"method": "tet", "steps": 1},
     "tet T2": {"method": "tet", "steps": 2},
     "tet sticky": {"method": "tet", **STICKY},
+    "tab": {"method": "tet", "norm": "tab"},  # without a program, so in raw spikes alone
     "tet poisson": {"method": "tet", **POISSON},
     **named("ddla gsc", ddla((1.2,), keep=0.5)),
     **named("ddla random", ddla((1.2,), keep=0.5, score="random")),

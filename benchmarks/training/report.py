@@ -55,14 +55,19 @@ def pareto_table(name: str) -> str:
     head = ["network", "seeds", "accuracy %", "against TET", "raw spikes", "delta events", "of TET's raw", "last step"]
     lines = [f"| {' | '.join(head)} | synops, delta |", f"|{' --- |' * 9}"]
     for group, rows in groups.items():
-        delta = mean(r["delta_events"] for r in rows)
-        by_step = rows[0]["delta_events_by_step"]
-        at_last = mean(r["delta_events_by_step"][-1] for r in rows)
-        lines.append(
+        line = (
             f"| {group} | {len(rows)} | {spread([100 * r['accuracy'] for r in rows], '.1f')} "
             f"| {with_error(differences(rows, tet)) if group != 'tet' else ''} "
-            f"| {mean(r['raw_events'] for r in rows):,.0f} | {delta:,.0f} | {delta / raw:.1%} "
-            f"| {f'{at_last / last:.1%}' if len(by_step) == n_steps else ''} "
+            f"| {mean(r['raw_events'] for r in rows):,.0f} "
+        )
+        if "delta_events" not in rows[0]:  # no program, so nothing sends deltas
+            lines.append(f"{line}| | | | |")
+            continue
+        delta = mean(r["delta_events"] for r in rows)
+        at_last = mean(r["delta_events_by_step"][-1] for r in rows)
+        has_all = len(rows[0]["delta_events_by_step"]) == n_steps
+        lines.append(
+            f"{line}| {delta:,.0f} | {delta / raw:.1%} | {f'{at_last / last:.1%}' if has_all else ''} "
             f"| {mean(r['delta_synops'] for r in rows):,.0f} |"
         )
     return "\n".join(lines)
@@ -89,8 +94,11 @@ def exit_table(name: str) -> str:
     head = ["network", "`--lose`", "steps", "accuracy %", "against TET", "raw spikes", "delta events", "of TET's raw"]
     lines = [f"| {' | '.join(head)} | last step | synops, delta |", f"|{' --- |' * 10}"]
     for group, rows in groups.items():
+        margins: dict[tuple[float, ...], list[str]] = {}  # the losses that choose the same margins for all seeds
         for lose in rows[0]["exit"]:
-            exits = exits_of(rows, lose)
+            margins.setdefault(tuple(each["margin"] for each in exits_of(rows, lose)), []).append(lose)
+        for loses in margins.values():
+            exits, lose = exits_of(rows, loses[0]), ", ".join(loses)
             delta = mean(r["delta_events"] for r in exits)
             at_last = mean(r["delta_events_by_step"][-1] for r in exits)
             lines.append(
@@ -236,7 +244,11 @@ def pareto_plot(name: str, title: str) -> str:
     axes = figure.add_subplot()
     for label, (color, marker, belongs) in GROUPS.items():
         for is_sticky in (False, True):
-            chosen = [rows for group, rows in groups.items() if belongs(group) and ("sticky" in group) == is_sticky]
+            chosen = [
+                rows
+                for group, rows in groups.items()
+                if belongs(group) and ("sticky" in group) == is_sticky and "delta_synops" in rows[0]
+            ]
             if not chosen:
                 continue
             x = [mean(r["delta_synops"] for r in rows) for rows in chosen]

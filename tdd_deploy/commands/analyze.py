@@ -1,6 +1,6 @@
 """Analyze what a trained network sends from step to step."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from os import PathLike
 from pathlib import Path
@@ -20,7 +20,7 @@ from tdd_deploy.run_folder import RunFolder
 from tdd_deploy.runtime.inputs import EncodedInputs
 from tdd_deploy.runtime.shards import Progress
 from tdd_deploy.training import figures
-from tdd_deploy.training.analysis import Analysis, examine, rasters
+from tdd_deploy.training.analysis import Analysis, Findings, examine, rasters
 from tdd_deploy.training.compared import Compared, by_steps, name_methods, per_step
 from tdd_deploy.training.diagnostics import Activity
 from tdd_deploy.training.replay import Finished
@@ -31,6 +31,7 @@ BATCH = 32
 FIRST = 3  # time steps in figure 1 of the paper
 SAME_DATA = ("name", "sha256", "input_shape", "n_classes")  # of the record of a run
 Run = tuple[Program, Finished]
+Samples = tuple[NDArray[np.floating], NDArray[np.int64] | None]  # inputs and labels of a batch
 
 
 def analyze(
@@ -64,28 +65,14 @@ def analyze(
     source = data.open_chosen()
     n_samples = chosen_samples(source, data)
     names = finished.deployed.layers
-    if options.sample >= n_samples:
-        raise BadOption("sample", str(options.sample), f"0 to {n_samples - 1}, as no others are analyzed")
-    for layer in options.layers:
-        if layer not in names:
-            raise BadOption("layers", repr(layer), any_of(names), did_you_mean(layer, names))
+    _check(options, names, n_samples)
     total = n_samples * (1 + len(others))
-    findings = None
-    spikes: Mapping[str, Any] = {}
-    done = 0
     inputs = EncodedInputs.of(program, source, Encoding(), frames=data.options.frames)
-    for values, labels in _batches(inputs, source, n_samples):
-        found = examine(finished, values, labels, inputs.n_steps, epsilon=options.epsilon)
-        findings = found if findings is None else findings + found
-        if done <= options.sample < done + values.shape[1]:
-            spikes = rasters(finished, values[:, [options.sample - done]], inputs.n_steps)
-        done += values.shape[1]
-        progress(done, total)
-    assert findings is not None  # a source without samples is refused
+    batches = _batches(inputs, source, n_samples)
+    findings, spikes = _examine(finished, batches, inputs.n_steps, options, lambda done: progress(done, total))
     activities = [findings.activity]
-    for other, of_other in others:
-        inputs_of_other = EncodedInputs.of(other, source, Encoding(), frames=data.options.frames)
-        activities.append(_activity(of_other, inputs_of_other, source, n_samples))
+    for other in others:
+        activities.append(_activity(other, source, data, n_samples))
         progress(n_samples * len(activities), total)
     analysis = Analysis(
         program=program.digest,
@@ -103,18 +90,53 @@ def analyze(
     return analysis
 
 
-def _batches(
-    inputs: EncodedInputs, source: Source, n_samples: int
-) -> Iterator[tuple[NDArray[np.floating], NDArray[np.int64] | None]]:
+def _examine(
+    run: Finished,
+    batches: Iterator[Samples],
+    n_steps: int,
+    options: AnalysisOptions,
+    progress: Callable[[int], None],
+) -> tuple[Findings, Mapping[str, NDArray[np.generic]]]:
+    """Return the findings on all samples, and the spikes of the chosen one."""
+    findings = None
+    spikes: Mapping[str, NDArray[np.generic]] = {}
+    done = 0
+    for values, labels in batches:
+        found = examine(run, values, labels, n_steps, epsilon=options.epsilon)
+        findings = found if findings is None else findings + found
+        if done <= options.sample < done + values.shape[1]:
+            spikes = rasters(run, values[:, [options.sample - done]], n_steps)
+        done += values.shape[1]
+        progress(done)
+    assert findings is not None  # a source without samples is refused
+    return findings, spikes
+
+
+def _check(options: AnalysisOptions, names: Sequence[str], n_samples: int) -> None:
+    """Check that what is drawn is among what is analyzed.
+
+    Raises:
+        BadOption: no such layer, or no such sample.
+    """
+    if options.sample >= n_samples:
+        raise BadOption("sample", str(options.sample), f"0 to {n_samples - 1}, as no others are analyzed")
+    for layer in options.layers:
+        if layer not in names:
+            raise BadOption("layers", repr(layer), any_of(names), did_you_mean(layer, names))
+
+
+def _batches(inputs: EncodedInputs, source: Source, n_samples: int) -> Iterator[Samples]:
     """Yield inputs ``[n_steps, batch, ...]``, or ``[1, batch, ...]`` if they are static, and their labels."""
     for encoded, labels in inputs.batches(source, BATCH, limit=n_samples):
         yield encoded.values[None] if encoded.static else encoded.values, labels
 
 
-def _activity(run: Finished, inputs: EncodedInputs, source: Source, n_samples: int) -> Activity:
+def _activity(run: Run, source: Source, data: Choice, n_samples: int) -> Activity:
     """Count the events of a run."""
+    program, finished = run
+    inputs = EncodedInputs.of(program, source, Encoding(), frames=data.options.frames)
     batches = (values for values, _ in _batches(inputs, source, n_samples))
-    counts = [Activity.of(rasters(run, values, inputs.n_steps), run.fan_out) for values in batches]
+    counts = [Activity.of(rasters(finished, values, inputs.n_steps), finished.fan_out) for values in batches]
     return sum(counts[1:], start=counts[0])
 
 

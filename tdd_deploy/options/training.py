@@ -395,6 +395,8 @@ def _incompatible_with_tab(options: TrainOptions) -> Iterator[Violation]:
         yield Violation(where, f"{found}; its statistics are of several", remedy="Use `strategy=bptt`.")
     if options.qat is not None:
         yield Violation(where, f"{together} `qat`, which needs one linear map for all steps")
+    if options.steps_schedule:
+        yield Violation(where, f"{together} `steps_schedule`, which leaves the norms of later steps untrained")
     if options.fisher:
         yield Violation(where, f"{together} `fisher`, which analyze reads beside an exported network")
 

@@ -104,4 +104,5 @@ def _shared(module: nn.Module, learned: nn.Module) -> nn.Module:
     if isinstance(module, Connection):
         assert isinstance(learned, Connection)
         return Connection(learned.weights, learned.norm, module.input_bits, largest=module.largest, gain=module.gain)
-    return learned if isinstance(module, Neurons) else module
+    # Neurons hold numbers that are no part of their state, and norms of currents have a state.
+    return learned if isinstance(module, Neurons) or learned.state_dict() else module

@@ -307,6 +307,10 @@ def test_the_defaults_of_a_strategy_are_filled_in_and_belong_to_it_alone():
             "several. Use strategy=bptt.",
         ),
         (
+            {"norm": "tab", "method": "tet", "steps_schedule": ("1:19", "6:6")},
+            "norm=tab cannot be combined with steps_schedule, which leaves the norms of later steps untrained.",
+        ),
+        (
             {"norm": "tab", "method": "tet", "qat": 8},
             "norm=tab cannot be combined with qat, which needs one linear map for all steps.",
         ),

@@ -185,13 +185,13 @@ def test_maps_that_meet_share_the_grid_of_their_sum_with_spikes_that_are_current
             assert not torch.equal(found.double(), (exact / (2 * grid)).round() * 2 * grid)
 
 
-def test_following_layers_are_those_that_spikes_reach_through_maps():
-    assert tiny_resnet().following == {
-        "stem_spikes": ("one_inner", "one"),
-        "one_inner": ("one",),
-        "one": ("two_inner", "two"),
-        "two_inner": ("two",),
-        "two": ("outputs",),
+def test_senders_are_the_layers_whose_spikes_reach_a_layer_through_maps():
+    assert tiny_resnet().senders == {
+        "stem_spikes": (),
+        "one_inner": ("stem_spikes",),
+        "one": ("one_inner", "stem_spikes"),
+        "two_inner": ("one",),
+        "two": ("two_inner", "one"),
     }
 
 

@@ -31,17 +31,19 @@ def phases_of(data, **options):
 SIZES = {"size_schedule": ["8:1", "16:1"], "steps": 2}
 
 
-@pytest.mark.parametrize("network", ["resnet19-small", "sdt-2-64"])
-def test_a_smaller_network_shares_every_weight_and_computes_what_a_network_of_its_size_would(network):
+@pytest.mark.parametrize(
+    ("network", "norm"), [("resnet19-small", "batch"), ("resnet19-small", "tab"), ("sdt-2-64", "mpbn")]
+)
+def test_a_smaller_network_shares_every_weight_and_computes_what_a_network_of_its_size_would(network, norm):
     data = data_of(3, 16, 16)
-    phases, whole = phases_of(data, network=network, **SIZES)
+    phases, whole = phases_of(data, network=network, norm=norm, **SIZES)
     before = torch.get_rng_state()
     smaller = phases.network(whole, 0)
     assert torch.equal(torch.get_rng_state(), before)
     assert smaller is phases.network(whole, 0)
     assert phases.network(whole, 1) is whole
     assert [*map(id, smaller.parameters())] == [*map(id, whole.parameters())]
-    own = make_network(TrainOptions.of(method="tet", network=network), (3, 8, 8), 3)
+    own = make_network(TrainOptions.of(method="tet", network=network, norm=norm, steps=2), (3, 8, 8), 3)
     own.load_state_dict(whole.state_dict())
     x = torch.from_numpy(phases.validation(0).x)[None]
     assert x.shape == (1, 8, 3, 8, 8)

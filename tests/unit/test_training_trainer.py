@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 
 from tdd_deploy.data import Frames, open_data
 from tdd_deploy.errors import BadFile, BadOption, BadOptions, Interrupted
-from tdd_deploy.options.training import TrainOptions
+from tdd_deploy.options.training import METHOD_DEFAULTS, TrainOptions
 from tdd_deploy.options.vocabulary import SPIKING, Score
 from tdd_deploy.program import Dense
 from tdd_deploy.program.quantization.quantize import quantize
@@ -187,7 +187,8 @@ def test_one_step_of_ddla_is_tet_to_the_bit(tmp_path, score, reading):
 @pytest.mark.parametrize("kind", [kind for kind, chosen in KINDS.items() if chosen["method"] != "tet"])
 def test_with_a_penalty_no_method_is_tet(tmp_path, kind):
     chosen = KINDS[kind] | {"patience": None}  # so that the networks of the last epoch are compared
-    others = {name: value for name, value in chosen.items() if name not in ("score", "reading", "sparsity")}
+    of_methods = {name for defaults in METHOD_DEFAULTS.values() for name in defaults}
+    others = {name: value for name, value in chosen.items() if name not in of_methods}
     tet = train(tmp_path / "tet", small(**others | {"method": "tet"}))
     assert train(tmp_path / "other", small(**chosen))[1:] != tet[1:]
 
