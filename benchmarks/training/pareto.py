@@ -49,6 +49,8 @@ DIGITS_ROWS = {
     **named("ddla gsc", ddla((1.2,), keep=0.5)),
     **named("ddla random", ddla((1.2,), keep=0.5, score="random")),
     **named("ddla gsc step", ddla((1.2,), keep=0.5, score_from="step")),
+    "tet step": {"method": "tdd-ddla", "score_from": "step", "lambda_": 1.0},  # no penalty, steps one by one
+    **named("ddla random step", ddla((1.2,), keep=0.5, score="random", score_from="step")),
     **named("ddla gsc fired", ddla((1.2,), keep=0.5, keep_of="fired")),
     **named("ddla random fired", ddla((1.2,), keep=0.5, keep_of="fired", score="random")),
     **named("ddla jac", ddla((1.2,), keep=0.5, score="jac")),
