@@ -161,15 +161,15 @@ def keep_plot(name: str) -> str:
     both = figure.subplots(1, 2)
     tet = groups.pop("tet")
     raw = mean(r["raw_events"] for r in tet)
-    lines: dict[tuple[str, str], list[tuple[float, Rows]]] = {}
+    lines: dict[str, list[tuple[float, Rows]]] = {}
     for group, rows in groups.items():
-        score, among, keep = group.split()
-        lines.setdefault((score, among), []).append((float(keep.removeprefix("k")), rows))
-    for ((score, among), points), marker in zip(lines.items(), "os^v", strict=True):
+        score, keep = group.split()
+        lines.setdefault(score, []).append((float(keep.removeprefix("k")), rows))
+    for (score, points), marker in zip(lines.items(), "os", strict=True):
         style = {
             "marker": marker,
             "linestyle": "-" if score == "gsc" else ":",
-            "label": f"{score}, of those that {among}",
+            "label": score,
         }
         keeps = [keep for keep, _ in points]
         both[0].plot(keeps, [mean(r["delta_events"] for r in rows) / raw for _, rows in points], **style)
@@ -177,7 +177,7 @@ def keep_plot(name: str) -> str:
     both[0].axhline(mean(r["delta_events"] for r in tet) / raw, color="gray", linewidth=0.8, label="TET")
     both[1].axhline(0, color="gray", linewidth=0.8)
     for axes, label in zip(both, ("delta events, of TET's raw spikes", "accuracy against TET, points"), strict=True):
-        axes.set_xlabel("kept fraction")
+        axes.set_xlabel("kept fraction of the neurons that fired")
         axes.set_ylabel(label)
         axes.grid(alpha=0.3)
     both[0].legend(fontsize=7)

@@ -32,8 +32,9 @@ def training_data(choice: Choice, options: TrainOptions) -> Learned:
         found = f"y holds {source.targets}" if source.targets else "y is missing"
         raise BadData(source.name, [Violation("its labels", found, "one integer per sample, in y")])
     shape = _input_shape(source, in_time=in_time)
-    if in_time and source.sample_shape[0] < options.steps:
-        raise BadOption("steps", str(options.steps), f"1 to {source.sample_shape[0]}, the frames of a sample")
+    if in_time and source.sample_shape[0] < options.most_steps:
+        name = "steps_schedule" if options.steps_schedule else "steps"
+        raise BadOption(name, str(options.most_steps), f"1 to {source.sample_shape[0]}, the frames of a sample")
     limits = {"train_samples": options.train_samples, "val_samples": options.val_samples}
     batches = [_first(part, *limit) for part, limit in zip(parts, limits.items(), strict=True)]
     loaded = []

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from tdd_deploy import training
 from tdd_deploy.errors import BadFile, BadOption
-from tdd_deploy.files import is_special
+from tdd_deploy.files import is_special, writing
 from tdd_deploy.run_folder import RunFolder
 
 if TYPE_CHECKING:
@@ -37,7 +37,8 @@ def read_origin(path: Path) -> Origin:
         raise BadFile(path, "is an unfinished run", "Finish it with `resume` first.")
     if not file.exists() or is_special(file):
         raise BadFile(file, "is missing", REMEDY)
-    content = file.read_bytes()
+    with writing(file, REMEDY, verb="read"):
+        content = file.read_bytes()
     try:
         weights = training.read_weights(content)
     except ValueError as error:

@@ -67,9 +67,14 @@ class Schedules(Optimization):
         return None if not self.size_schedule else _value(self.size_schedule, epoch)
 
     @property
-    def last_size(self) -> int | None:
-        """The size of the last epochs, which must be that of the data; None without a schedule."""
-        return None if not self.size_schedule else stages(self.size_schedule)[-1].value
+    def most_steps(self) -> int:
+        """The highest number of time steps of any epoch."""
+        return max((stage.value for stage in stages(self.steps_schedule)), default=self.steps)
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """The sizes of images in order, the last of which must be that of the data; empty without a schedule."""
+        return tuple(stage.value for stage in stages(self.size_schedule))
 
     def conflicts(self) -> Iterator[Violation]:
         """Yield which choices exclude each other, and why."""

@@ -27,17 +27,19 @@ class Phases:
         network: the network for samples of that size.
 
     Raises:
-        BadOption: the samples are not square images, the last size is not theirs, or a weight depends on the size.
+        BadOption: the samples are not square images, the last size is not theirs, another size is larger, or a weight
+            depends on the size.
     """
 
     def __init__(self, options: TrainOptions, data: TrainingData, network: Network) -> None:
         self._options = options
         self._data = data
         self._smaller: dict[tuple[int, Shape], Network] = {}
-        if options.last_size is None:
+        if not options.sizes:
             return
-        _check_images(options.last_size, data)
-        for shape in {self.shape(epoch) for epoch in range(options.epochs)}:
+        _check_images(options.sizes, data)
+        for size in sorted(set(options.sizes)):
+            shape = (data.input_shape[0], size, size)
             _check_weights(network, _without_weights(options, shape, data.n_classes), options)
 
     def options(self, epoch: int) -> TrainOptions:
@@ -74,14 +76,17 @@ def scheduled(options: TrainOptions, epoch: int) -> dict[str, int]:
     return steps if size is None else {**steps, "size": size}
 
 
-def _check_images(last_size: int, data: TrainingData) -> None:
+def _check_images(sizes: tuple[int, ...], data: TrainingData) -> None:
     shape = data.input_shape
     if data.in_time or len(shape) != 3 or shape[1] != shape[2]:
         samples = "samples in time" if data.in_time else f"samples of shape {shape}"
         raise BadOption("size_schedule", f"needs square images (got {samples})")
-    if last_size != shape[1]:
-        found = f"ends with images of {last_size} x {last_size}"
+    if sizes[-1] != shape[1]:
+        found = f"ends with images of {sizes[-1]} x {sizes[-1]}"
         raise BadOption("size_schedule", found, remedy=f"End with {shape[1]}, the size of the data.")
+    if max(sizes) > shape[1]:
+        found = f"has images of {max(sizes)} x {max(sizes)}, larger than those of the data"
+        raise BadOption("size_schedule", found, remedy=f"Use sizes up to {shape[1]}.")
 
 
 def _check_weights(network: Network, smaller: Network, options: TrainOptions) -> None:

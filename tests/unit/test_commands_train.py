@@ -190,6 +190,17 @@ def test_options_that_do_not_fit_the_data_leave_no_folder(options: dict[str, Any
     assert not (tmp_path / "run").exists()
 
 
+def test_no_epoch_has_more_steps_than_a_sample_has_frames(tmp_path: Path) -> None:
+    path = tmp_path / "frames.npz"
+    np.savez(path, x=np.zeros((20, 3, 1, 4, 4), np.float32), y=np.arange(20) % 2)
+    given: dict[str, Any] = {"data": path, "frames": True, "network": "mlp", "method": "tet"}
+    with pytest.raises(BadOption, match=r"steps_schedule must be 1 to 3, the frames of a sample \(got 5\)"):
+        td.train(tmp_path / "run", **given, steps_schedule=["5:1", "2:1"])
+    with pytest.raises(BadOption, match=r"^steps must be 1 to 3, the frames of a sample \(got 4\)"):
+        td.train(tmp_path / "run", **given, steps=4)
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_run_begins_beside_hidden_parts_and_never_beside_other_files(options: dict[str, Any], tmp_path: Path) -> None:
     run = tmp_path / "run"
     run.mkdir()
@@ -415,11 +426,14 @@ def test_what_is_no_finished_run_or_does_not_fit_is_refused_and_nothing_is_writt
     cut("network.safetensors")(damaged)
     missing = shutil.copytree(finished, tmp_path / "missing")
     (missing / "network.safetensors").unlink()
+    folder = shutil.copytree(missing, tmp_path / "folder")
+    (folder / "network.safetensors").mkdir()
     for other, found in (
         (tmp_path / "nowhere", "train.json is missing"),
         (unfinished, "is an unfinished run. Finish it with resume first"),
         (damaged, "network.safetensors is damaged"),
         (missing, "network.safetensors is missing"),
+        (folder, r"network.safetensors cannot be read \(Is a directory\)"),
     ):
         with pytest.raises(BadFile, match=found):
             td.train(tmp_path / "run", **begun | {"from_": other})

@@ -17,19 +17,21 @@ def test_a_schedule_determines_the_epochs_and_the_last_number_of_steps() -> None
     assert (options.epochs, options.steps) == (28, 6)
     assert [options.steps_in(epoch) for epoch in (0, 24, 25, 27)] == [1, 1, 6, 6]
     assert options.size_in(0) is None
+    assert TrainOptions.of(steps_schedule=["1:2", "9:1", "6:1"]).most_steps == 9
     assert TrainOptions.of(steps_schedule=["1:25", "6:3"], epochs=28, steps=6) == options
 
 
 def test_sizes_have_a_schedule_of_their_own() -> None:
     options = TrainOptions.of(size_schedule=["16:2", "32:1"], steps_schedule=["1:1", "4:2"])
     assert [(options.size_in(epoch), options.steps_in(epoch)) for epoch in range(3)] == [(16, 1), (16, 4), (32, 4)]
-    assert options.last_size == 32
+    assert options.sizes == (16, 32)
 
 
 def test_without_a_schedule_every_epoch_has_the_steps_of_the_run() -> None:
     options = TrainOptions.of(steps=4)
     assert [options.steps_in(epoch) for epoch in (0, 24)] == [4, 4]
-    assert options.last_size is None
+    assert options.sizes == ()
+    assert options.most_steps == 4
 
 
 @pytest.mark.parametrize(

@@ -92,3 +92,12 @@ def test_a_network_whose_weights_fit_one_size_is_refused_by_name(network):
 def test_samples_that_are_no_images_of_the_last_size_are_refused(shape, in_time, found):
     with pytest.raises(BadOption, match=found):
         phases_of(data_of(*shape, in_time=in_time), network="resnet19-small", **SIZES)
+
+
+def test_images_are_never_made_larger_than_the_data():
+    with pytest.raises(BadOption, match=r"has images of 32 x 32, larger than those of the data. Use sizes up to 16"):
+        phases_of(data_of(3, 16, 16), network="resnet19-small", size_schedule=["32:1", "16:1"], steps=2)
+
+
+def test_the_number_of_epochs_does_not_matter_for_the_checks():
+    phases_of(data_of(1, 4, 4), network="resnet19-small", size_schedule=["2:9999999", "4:1"], steps=1)
