@@ -27,6 +27,7 @@ _EXIT = Table(
     {
         "margin": Number(least=0, most=LARGEST, above=True),
         "lost_points": Number(least=-100, most=100),
+        "expected_points": Number(least=0, most=100),
         "options": Table({"lose": Number(least=0, most=100)}),
         "samples": POSITIVE,
         "program": TEXT,

@@ -316,9 +316,9 @@ def look_up_margin(network: Network, loaded: Loaded, coding: Coding) -> tuple[fl
     ]
     if changed:
         raise BadOptions("`early_exit=tuned`", changed)
-    data, lose = found["data"], found["options"]["lose"]
+    data, loss = found["data"], found["expected_points"]
     samples = f"{found['samples']:,} samples of {data['name']} ({data['split']})"
-    return found["margin"], f"from {file}; tune-exit chose it to lose at most {lose:g} points, on {samples}"
+    return found["margin"], f"from {file}, chosen on {samples}; the expected loss is at most {loss:.2f} points"
 
 
 def inputs_of(description: Mapping[str, Any]) -> dict[str, Any]:

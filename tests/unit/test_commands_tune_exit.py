@@ -61,9 +61,8 @@ def test_simulate_reads_the_margin_and_names_its_origin(tuned: Path, call: Call)
     origins = [each["early_exit"].pop("margin_from") for each in (given, read)]
     assert given == read
     assert origins[0] == "from --early-exit"
-    assert (
-        origins[1]
-        == f"from {tuned}/exit.json; tune-exit chose it to lose at most 2 points, on 200 samples of digits (val)"
+    assert origins[1] == (
+        f"from {tuned}/exit.json, chosen on 200 samples of digits (val); the expected loss is at most 1.99 points"
     )
     assert origins[1] in call(*words, "--early-exit", "tuned").out
     assert td.simulate(tuned, data="digits", early_exit="tuned", code="spike").early_exit == margin
