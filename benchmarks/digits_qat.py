@@ -19,7 +19,7 @@ from tdd_deploy.run_folder import RunFolder
 EPOCHS = 25
 BITS = (8, 4)
 OPTIONS: dict[str, dict[str, Any]] = {
-    "tdd-ddla": {"method": "tdd-ddla", "keep_of": "all"},
+    "tdd-ddla": {"method": "tdd-ddla", "keep_of": "all", "score_from": "run"},
     "tet": {"method": "tet"},
     "tet soft": {"method": "tet", "reset": "soft"},
     "tet mlp": {"method": "tet", "network": "mlp"},

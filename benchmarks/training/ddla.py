@@ -37,11 +37,11 @@ MODES: Mapping[str, Mapping[str, Any]] = {
     "TET": {"method": "tet"},
     "L1 on spikes": {"method": "l1-spikes"},
     "gsc": {},
-    "gsc, `--score-from step`": {"score_from": "step"},
-    "gsc, `--keep-of all`": {"keep_of": "all"},
-    "gsc, `--transmit closed`": {"transmit": "closed"},
     "jac": {"score": "jac"},
     "random": {"score": "random"},
+    "gsc, `--score-from run`": {"score_from": "run"},
+    "random, `--score-from run`": {"score": "random", "score_from": "run"},
+    "gsc, `--transmit closed`": {"transmit": "closed"},
 }
 SHAPES = {"conv-small": ((1, 8, 8), 6), "conv-medium": ((1, 28, 28), 4)}
 ROUNDS, BATCH = 9, 32

@@ -16,14 +16,20 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file
 
 import tdd_deploy as td
+from tdd_deploy.commands.train import TrainedRun
 from tdd_deploy.commands.tune_exit import Figures, measure
-from tdd_deploy.data import Choice
+from tdd_deploy.data import Choice, open_data
 from tdd_deploy.files import write_json
+from tdd_deploy.options.declare import options_of
 from tdd_deploy.options.early_exit import ExitOptions, ValidationData
+from tdd_deploy.options.training import TrainOptions
 from tdd_deploy.run_folder import RunFolder
 from tdd_deploy.simulator.reports.report import Simulation
+from tdd_deploy.training import Samples, make_network
+from tdd_deploy.training.evaluation import evaluate
 
 RESULTS = Path(__file__).parent / "results"
 LOSE = (0.1, 0.5)  # percentage points that an early exit may lose on validation samples
@@ -75,6 +81,8 @@ class Table:
     def _measure(self, run: Path, options: Mapping[str, Any]) -> dict[str, Any]:
         """Train a row, and measure it in full and with early exits."""
         trained = td.train(run, resume=RunFolder(run).train_json.exists(), **options)
+        if trained.recorded["program"] is None:
+            return {"options": trained.as_json()["options"], **raw_figures(run, trained, options)}
         test = {"data": options["data"], "data_dir": options["data_dir"], "samples": self.test_samples}
         result = td.simulate(trained, **test)
         return {
@@ -90,7 +98,7 @@ class Table:
             write_json(self.path, self._document([*self.measured(), row]))
         exits = (f"{each['accuracy']:.3f} at {each['mean_steps']:.2f} steps" for each in row["exit"].values())
         print(
-            f"{row['name']}, seed {row['seed']}: {row['accuracy']:.3f}, {row['delta_events']:,.0f} delta;",
+            f"{row['name']}, seed {row['seed']}: {row['accuracy']:.3f}, {row['raw_events']:,.0f} spikes;",
             f"exits: {', '.join(exits) or 'none'}",
             flush=True,
         )
@@ -103,6 +111,19 @@ class Table:
             "threads": torch.get_num_threads(),
             "rows": rows,
         }
+
+
+def raw_figures(run: Path, trained: TrainedRun, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Measure a network without a program on all test samples, as it is trained; it has no delta events."""
+    recorded = trained.recorded
+    given = {name: value for name, value in options.items() if name in {each.name for each in options_of(TrainOptions)}}
+    chosen = TrainOptions.of(**given).checked()
+    shape = tuple(recorded["data"]["input_shape"])
+    network = make_network(chosen, shape, recorded["data"]["n_classes"])
+    network.load_state_dict(load_file(RunFolder(run).network_safetensors))
+    x, y = open_data(options["data"], data_dir=options["data_dir"], split="test").load()
+    found = evaluate(network, Samples(x.reshape(-1, *shape), y), chosen, in_time=False)
+    return {"test_samples": len(y), "accuracy": found.accuracy, "raw_events": found.raw_events, "exit": {}}
 
 
 def measure_exits(run: Path, test: Mapping[str, Any], *, val_samples: int | None = None) -> dict[str, dict[str, Any]]:

@@ -55,14 +55,19 @@ def pareto_table(name: str) -> str:
     head = ["network", "seeds", "accuracy %", "against TET", "raw spikes", "delta events", "of TET's raw", "last step"]
     lines = [f"| {' | '.join(head)} | synops, delta |", f"|{' --- |' * 9}"]
     for group, rows in groups.items():
-        delta = mean(r["delta_events"] for r in rows)
-        by_step = rows[0]["delta_events_by_step"]
-        at_last = mean(r["delta_events_by_step"][-1] for r in rows)
-        lines.append(
+        line = (
             f"| {group} | {len(rows)} | {spread([100 * r['accuracy'] for r in rows], '.1f')} "
             f"| {with_error(differences(rows, tet)) if group != 'tet' else ''} "
-            f"| {mean(r['raw_events'] for r in rows):,.0f} | {delta:,.0f} | {delta / raw:.1%} "
-            f"| {f'{at_last / last:.1%}' if len(by_step) == n_steps else ''} "
+            f"| {mean(r['raw_events'] for r in rows):,.0f} "
+        )
+        if "delta_events" not in rows[0]:  # no program, so nothing sends deltas
+            lines.append(f"{line}| | | | |")
+            continue
+        delta = mean(r["delta_events"] for r in rows)
+        at_last = mean(r["delta_events_by_step"][-1] for r in rows)
+        has_all = len(rows[0]["delta_events_by_step"]) == n_steps
+        lines.append(
+            f"{line}| {delta:,.0f} | {delta / raw:.1%} | {f'{at_last / last:.1%}' if has_all else ''} "
             f"| {mean(r['delta_synops'] for r in rows):,.0f} |"
         )
     return "\n".join(lines)
@@ -156,15 +161,15 @@ def keep_plot(name: str) -> str:
     both = figure.subplots(1, 2)
     tet = groups.pop("tet")
     raw = mean(r["raw_events"] for r in tet)
-    lines: dict[tuple[str, str], list[tuple[float, Rows]]] = {}
+    lines: dict[str, list[tuple[float, Rows]]] = {}
     for group, rows in groups.items():
-        score, among, keep = group.split()
-        lines.setdefault((score, among), []).append((float(keep.removeprefix("k")), rows))
-    for ((score, among), points), marker in zip(lines.items(), "os^v", strict=True):
+        score, keep = group.split()
+        lines.setdefault(score, []).append((float(keep.removeprefix("k")), rows))
+    for (score, points), marker in zip(lines.items(), "os", strict=True):
         style = {
             "marker": marker,
             "linestyle": "-" if score == "gsc" else ":",
-            "label": f"{score}, of those that {among}",
+            "label": score,
         }
         keeps = [keep for keep, _ in points]
         both[0].plot(keeps, [mean(r["delta_events"] for r in rows) / raw for _, rows in points], **style)
@@ -172,7 +177,7 @@ def keep_plot(name: str) -> str:
     both[0].axhline(mean(r["delta_events"] for r in tet) / raw, color="gray", linewidth=0.8, label="TET")
     both[1].axhline(0, color="gray", linewidth=0.8)
     for axes, label in zip(both, ("delta events, of TET's raw spikes", "accuracy against TET, points"), strict=True):
-        axes.set_xlabel("kept fraction")
+        axes.set_xlabel("kept fraction of the neurons that fired")
         axes.set_ylabel(label)
         axes.grid(alpha=0.3)
     both[0].legend(fontsize=7)
@@ -186,16 +191,16 @@ def masks_table() -> str:
     if not found:
         return "Not measured yet."
     compared = {
-        "run_of_step": "step and run",
-        "random_of_gsc": "gsc and random",
-        "jac_of_gsc": "gsc and jac",
-        "grad_of_gsc": "gsc and grad",
+        "run_of_step": "shared by `--score-from step` and `run`",
+        "random_of_gsc": "shared by gsc and random",
+        "jac_of_gsc": "shared by gsc and jac",
+        "grad_of_gsc": "shared by gsc and grad",
     }
-    lines = ["| shared by the masks of | `--keep-of changed` | `--keep-of fired` |", "| --- | --- | --- |"]
+    lines = ["| fraction | `--keep-of changed` | `--keep-of fired` |", "| --- | --- | --- |"]
     for key, name in compared.items():
         lines.append(f"| {name} | {' | '.join(percent([r[among][key] for r in found]) for among in AMONG)} |")
     freed = " | ".join(percent([r[among]["freed"] for r in found]) for among in AMONG)
-    lines.append(f"| (spikes whose neurons are free at the next step) | {freed} |")
+    lines.append(f"| spikes whose neurons are free at the next step | {freed} |")
     return "\n".join(lines)
 
 
@@ -204,8 +209,8 @@ def freed_by_all() -> str:
     found = read("ddla").get("masks")
     if not found:
         return "Not measured yet."
-    old = (f"{percent([r['all'][f'freed_{keep}'] for r in found])} at keep {keep}" for keep in ("0.2", "0.5"))
-    return f"Among all neurons, masks free {' and '.join(old)} of the spikes of the step before."
+    low, high = (percent([r["all"][f"freed_{keep}"] for r in found]) for keep in ("0.2", "0.5"))
+    return f"Such masks free {low} of the spikes of the step before at keep 0.2, and {high} at keep 0.5."
 
 
 AMONG = ("changed", "fired")
@@ -239,7 +244,11 @@ def pareto_plot(name: str, title: str) -> str:
     axes = figure.add_subplot()
     for label, (color, marker, belongs) in GROUPS.items():
         for is_sticky in (False, True):
-            chosen = [rows for group, rows in groups.items() if belongs(group) and ("sticky" in group) == is_sticky]
+            chosen = [
+                rows
+                for group, rows in groups.items()
+                if belongs(group) and ("sticky" in group) == is_sticky and "delta_synops" in rows[0]
+            ]
             if not chosen:
                 continue
             x = [mean(r["delta_synops"] for r in rows) for rows in chosen]

@@ -40,7 +40,7 @@ L1: Mapping[str, Any] = {"lambda_": 0.75, "weigh": "layers"}
 METHOD_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "tet": {},
     "tdd-ddla": {
-        "score": "gsc", "score_from": "run", "reading": "F", "keep": 0.5, "keep_of": "changed", "lambda_": 0.45,
+        "score": "gsc", "score_from": "step", "reading": "F", "keep": 0.5, "keep_of": "changed", "lambda_": 0.45,
         "weigh": "layers", "transmit": "all",
     },
     "l1-spikes": L1,
@@ -201,8 +201,8 @@ class TrainOptions(Schedules, TrainedNeurons):
     score: Score | None = option(None, help="tdd-ddla: keep spikes by this score. Default: gsc.", heading=METHOD)
     score_from: ScoreFrom | None = option(
         None,
-        help="tdd-ddla: score a step by the loss of all steps, through time (run), or by its own loss alone, with "
-        "steps executed one by one (step). Default: run, or step where they are executed so anyway.",
+        help="tdd-ddla: score a step by its own loss alone, with steps executed one by one (step), or by the loss of "
+        "all steps, through time (run). Default: step; run for `loss=rate`.",
         heading=METHOD,
     )
     reading: DdlaReading | None = option(
@@ -327,8 +327,8 @@ def _with_defaults(options: Chosen) -> Chosen:
         for name, value in table.get(chosen, {}).items()
         if getattr(options, name) is None
     }
-    if "score_from" in defaults and options.runs_serially:
-        defaults["score_from"] = "step"
+    if "score_from" in defaults and options.loss == "rate" and not options.runs_serially:
+        defaults["score_from"] = "run"  # the mean of all outputs needs the last step
     if "keep_of" in defaults and options.transmit in ("open", "closed"):
         defaults["keep_of"] = "all"
     return replace(options, **defaults)

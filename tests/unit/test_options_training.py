@@ -20,9 +20,9 @@ OF_LOSSES = tuple(name for defaults in LOSS_DEFAULTS.values() for name in defaul
 OF_METHODS = tuple(dict.fromkeys(name for defaults in METHOD_DEFAULTS.values() for name in defaults))
 OTHERS = {  # values that are no method's default
     "score": "random", "reading": "D", "keep": 0.0, "lambda_": 1.0, "weigh": "synops", "transmit": "closed",
-    "sparsity": 0.5, "score_from": "step", "keep_of": "fired",
+    "sparsity": 0.5, "score_from": "run", "keep_of": "fired",
 }  # fmt: skip
-WITH_OTHERS = {"transmit": {"score_from": "step", "keep_of": "all"}}  # what follows from another value
+WITH_OTHERS = {"transmit": {"keep_of": "all"}}  # what follows from another value
 
 
 def violations(**options):
@@ -108,9 +108,14 @@ def test_an_unknown_word_is_answered_with_the_known_ones():
 
 @pytest.mark.parametrize(
     ("together", "expected"),
-    [({}, ("run", "changed")), ({"strategy": "sltt"}, ("step", "changed")), ({"transmit": "closed"}, ("step", "all"))],
+    [
+        ({}, ("step", "changed")),
+        ({"strategy": "sltt"}, ("step", "changed")),
+        ({"transmit": "closed"}, ("step", "all")),
+        ({"loss": "rate"}, ("run", "changed")),
+    ],
 )
-def test_where_steps_are_run_one_by_one_each_is_scored_by_itself(together, expected):
+def test_each_step_is_scored_by_itself_unless_the_loss_needs_all(together, expected):
     done = TrainOptions(**together).checked()
     assert (done.score_from, done.keep_of) == expected
 

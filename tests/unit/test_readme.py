@@ -71,7 +71,7 @@ def test_the_options_of_the_readme_are_read_from_their_file(tmp_path: Path) -> N
 
 
 def test_the_table_of_commands_names_every_command() -> None:
-    named = re.findall(r"^\| (`[a-z`, ]+`) \| ", README.split("| command | does |")[1].split("\n\n")[0], re.MULTILINE)
+    named = re.findall(r"^\| (`[a-z`, -]+`) \| ", README.split("| command | does |")[1].split("\n\n")[0], re.MULTILINE)
     commands = cli.list_commands(click.Context(cli))
     assert sorted(word.strip("`") for line in named for word in line.split(", ")) == sorted(commands)
 

@@ -53,7 +53,9 @@ def test_an_objective_has_the_numbers_of_the_options():
     assert (plain.transmit, plain.keep) == ("all", 1.0)
     published = make_objective(TrainOptions(network="mlp", convex=True, lambda_=0.4).checked(), network)
     assert (published.loss_weight, published.weight) == (0.4, pytest.approx(0.6))
-    assert (published.scoring, published.serial) == (Scoring("gsc", "changed"), False)
+    assert (published.scoring, published.serial) == (Scoring("gsc", "changed"), True)
+    unrolled = make_objective(TrainOptions(network="mlp", score_from="run").checked(), network)
+    assert not unrolled.serial
 
 
 @pytest.mark.parametrize(
