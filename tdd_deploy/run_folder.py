@@ -30,7 +30,7 @@ _EXIT = Table(
         "options": Table({"lose": Number(least=0, most=100)}),
         "samples": POSITIVE,
         "program": TEXT,
-        "data": Table({"name": TEXT, "split": TEXT}),
+        "data": Table({"name": TEXT, "split": TEXT, "input": Table({"stored": TEXT})}),
         "inputs": Table({"steps": POSITIVE, "encoder": TEXT, "input_threshold": NUMBER, "input_scale": NUMBER}),
     }
 )
@@ -188,9 +188,13 @@ class RunFolder:
 
     def learned_scale(self, stored: str) -> float | None:
         """Return the factor that the run learned stored values of a type with; None where it recorded none."""
-        learned = _table(_table(self._recorded(), "data"), "input")
+        learned = _table(self.learned_data(), "input")
         scale: Any = learned.get("scale") if learned.get("stored") == stored else None
         return None if _SCALE.fault(scale) else float(scale)
+
+    def learned_data(self) -> Mapping[str, Any]:
+        """Return the description of the samples that the run learned from; an empty one where it recorded none."""
+        return _table(self._recorded(), "data")
 
     def read_record(self, remedy: str) -> dict[str, Any]:
         """Read the record of the run: options, data, epochs and more.

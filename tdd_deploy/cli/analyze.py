@@ -25,10 +25,11 @@ WHOLE = "--json prints all of them, and --out writes them to analysis.json"
 def analyze(run: Path, *, options: Gathered, as_json: bool, out: Path | None) -> None:
     """Show what a trained network repeats from step to step, where deltas pay, and where its information lies.
 
-    RUN is a run folder. Overlap is the share of a layer's spikes that were there a step ago; P(1->1), the share that
-    stays. Both are our own measures; Definition 1 and the theorems of the TDD-DDLA paper are below the tables. Fisher
-    information is of the outputs up to each time step. --out draws figures 1 and 3 of the paper, and with --compare
-    also 4 and 5: events by method, against T and per step.
+    RUN is a run folder. Overlap is the fraction of a layer's spikes whose neurons also spiked a step ago. P(1->1) is
+    the fraction of spikes that repeat a step later. Both are measures of our own. The lines below the tables evaluate
+    Definition 1 and the theorems of the TDD-DDLA paper. Fisher information is measured at the outputs up to each time
+    step. --out draws figures 1 and 3 of the paper. With --compare it also draws figures 4 and 5, which show events by
+    method against T and per step.
     """
     from tdd_deploy.commands.training_package import require_torch
 

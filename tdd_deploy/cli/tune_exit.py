@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 def tune_exit(run: Path, *, options: Gathered, as_json: bool) -> None:
     """Find the margin at which samples of RUN, a run folder, can end early, and write it into the folder.
 
-    The margin is chosen on validation samples. simulate RUN --early-exit tuned uses it on others.
+    A sample ends once its largest mean output leads the next one by the margin. The margin is chosen on validation
+    samples; simulate RUN --early-exit tuned uses it on others.
     """
     from tdd_deploy.commands.tune_exit import tune_exit as job
     from tdd_deploy.data import Choice
@@ -51,7 +52,7 @@ ROWS: dict[str, tuple[str, Callable[[float], str]]] = {
 
 
 def _print(tuned: "TunedExit", run: Path) -> None:
-    """Print a row per figure, and how much is lost."""
+    """Print a row per figure, and the loss of accuracy."""
     found = tuned.as_json()
     table = make_table("per sample", "all steps", "early exit", "of all", left=("per sample",))
     print_table(table, list(_rows(found)), what="figures")
@@ -69,13 +70,19 @@ def _summary(found: Mapping[str, Any], run: Path) -> Iterator[str]:
     data, validated = found["data"], found["cross_validated"]
     yield f"means over {found['samples']:,} samples of {data['name']} ({data['split']}), {data['n_steps']} time steps"
     yield (
-        f"margin {found['margin']:g}: loses {found['lost_points']:.2f} points here; on others, at most "
-        f"{found['expected_points']:.2f} are expected"
+        f"margin {found['margin']:g}: accuracy {_change(found['lost_points'])} on these samples; on others, it is "
+        f"expected to fall by at most {found['expected_points']:.2f} points"
     )
     yield (
-        f"on samples that did not choose the margin ({len(validated['margins'])} folds): loses "
-        f"{validated['lost_points']:.2f} points, standard error {validated['standard_error']:.2f}"
+        f"on samples that did not choose the margin ({len(validated['margins'])} folds), accuracy "
+        f"{_change(validated['lost_points'])} (standard error {validated['standard_error']:.2f})"
     )
     for line in found["warnings"]:
         yield f"  caveat: {line}"
     yield f"simulate {run} --early-exit tuned uses this margin"
+
+
+def _change(lost_points: float) -> str:
+    """Say whether accuracy falls or rises."""
+    shown = f"{abs(lost_points):.2f} points"
+    return f"rises by {shown}" if lost_points < 0 else f"falls by {shown}"

@@ -145,10 +145,15 @@ def _others(paths: Sequence[Path], finished: Finished, run: Path) -> list[Run]:
 
     Raises:
         BadFile: one is not a finished run.
-        BadOptions: every run of another network or of other data.
+        BadOptions: every run of another network or of other data, and every run that is named twice.
     """
     others = [finished_run(path) for path in paths]
-    wrong = []
+    resolved = [path.resolve() for path in (run, *paths)]
+    wrong = [
+        Violation(str(path), "is named twice", remedy="Name every run once; RUN is part of the comparison.")
+        for number, path in enumerate(paths, 1)
+        if resolved[number] in resolved[:number]
+    ]
     for path, (_, other) in zip(paths, others, strict=True):
         if other.options.network != finished.options.network:
             found = f"is a run of the network {other.options.network}"

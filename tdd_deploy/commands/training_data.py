@@ -1,12 +1,9 @@
 """The samples that a network learns from, and the facts by which a resumed run recognizes them."""
 
-import hashlib
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
-from tdd_deploy.data import Batch, Choice, Source
+from tdd_deploy.data import Batch, Choice, Source, digest_of
 from tdd_deploy.errors import BadData, BadOption, Violation
 from tdd_deploy.options.training import TrainOptions
 from tdd_deploy.program import Shape
@@ -40,7 +37,6 @@ def training_data(choice: Choice, options: TrainOptions) -> Learned:
         raise BadOption(name, str(options.most_steps), f"1 to {source.sample_shape[0]}, the frames of a sample")
     limits = {"train_samples": options.train_samples, "val_samples": options.val_samples}
     batches = [_first(part, *limit) for part, limit in zip(parts, limits.items(), strict=True)]
-    sha = hashlib.sha256()
     loaded = []
     for batch in batches:
         x, y = batch.x, batch.y
@@ -51,8 +47,6 @@ def training_data(choice: Choice, options: TrainOptions) -> Learned:
             raise BadData(
                 source.name, [Violation("x", f"{x.min()} to {x.max()}", "0 to 1, as the probability of a spike")]
             )
-        sha.update(np.ascontiguousarray(x).data)
-        sha.update(y.data)
         lead = x.shape[:2] if in_time else x.shape[:1]
         loaded.append(Samples(x.reshape(*lead, *shape), y))
     train, validation = loaded
@@ -67,7 +61,7 @@ def training_data(choice: Choice, options: TrainOptions) -> Learned:
         "n_steps": options.steps,
         "n_steps_from": "from the options of the run",
         "n_steps_of_data": source.sample_shape[0] if in_time else None,
-        "sha256": sha.hexdigest(),
+        "sha256": digest_of(batches),
     }
     data = TrainingData(
         train=train, validation=validation, input_shape=shape, n_classes=source.n_classes, in_time=in_time

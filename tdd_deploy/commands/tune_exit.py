@@ -10,7 +10,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from tdd_deploy.data import Choice
+from tdd_deploy.data import Choice, Source, digest_of
 from tdd_deploy.errors import BadData, BadFile, BadOption, BadOptions, Violation
 from tdd_deploy.files import write_json
 from tdd_deploy.options.early_exit import ExitOptions, ValidationData
@@ -26,6 +26,9 @@ from tdd_deploy.simulator.engine.engine import Engine
 
 from .load import Loaded, Network, load, load_all, path_of
 
+WHOLE = "all"  # samples of a file or an array that are not split
+LEAST_SAMPLES = 2
+PARTS = {"train": "train_samples", "val": "validation_samples"}  # by split, the name of its size in a record
 ADDS_PER_OUTPUT = 2  # of the comparison with the margin in a step, as profiles price it
 
 
@@ -116,8 +119,8 @@ class TunedExit:
             )
         elif error > lose:
             found.append(
-                f"the loss on samples that did not choose the margin is known to {error:.2f} points only, and "
-                f"{lose:g} were allowed; use more validation samples"
+                f"the standard error of the loss on other samples is {error:.2f} points, more than the {lose:g} that "
+                "may be lost; use more validation samples"
             )
         if self.exit.mean_steps == self.data["n_steps"]:
             found.append("no sample ends early at this margin; every smaller one loses more")
@@ -179,7 +182,7 @@ def tune_exit(
     encoding: Encoding = Encoding(),
     progress: Progress = lambda done, total: None,
 ) -> TunedExit:
-    """Find the smallest margin that makes few validation samples wrong; write it into the run folder.
+    """Find the smallest margin that makes only a few validation samples wrong, and write it into the run folder.
 
     Args:
         run: a run folder.
@@ -219,10 +222,10 @@ def measure(
     check_decidable(program)
     loaded = load_all(program, _validation(data), encoding=encoding, path=path)
     inputs, source, n_samples = loaded.inputs, loaded.source, loaded.n_samples
-    if inputs.n_steps == 1:
-        raise BadFile(path, "executes a single time step, so no sample can end early", "Name a run with more `steps`.")
-    if not source.labeled:
-        raise BadData(source.name, [Violation("its labels", "are missing, and a margin is chosen by accuracy")])
+    _check_steps(path, inputs.n_steps)
+    _check_samples(source, n_samples)
+    if learned := _learned_from(path, data, source):
+        raise BadData(source.name, [learned])
     engine = Engine(loaded.program, threads=options.threads)
     found: list[Decisions] = []
     total: Trace | None = None
@@ -237,6 +240,46 @@ def measure(
         progress(done, n_samples)
     assert total is not None  # a source without samples is refused
     return Measured(digest=program.digest, loaded=loaded, decisions=Decisions.joined(found), trace=total)
+
+
+def _check_steps(path: Path, n_steps: int) -> None:
+    """Refuse a single time step.
+
+    Raises:
+        BadFile: there is only one.
+    """
+    if n_steps == 1:
+        raise BadFile(path, "executes a single time step, so no sample can end early", "Name a run with more `steps`.")
+
+
+def _check_samples(source: Source, n_samples: int) -> None:
+    """Refuse samples that cannot choose a margin and test it.
+
+    Raises:
+        BadData: they have no labels, or there is only one.
+    """
+    if not source.labeled:
+        found = f"are {source.targets}, not one integer per sample" if source.targets else "are missing"
+        raise BadData(source.name, [Violation("its labels", f"{found}, and a margin is chosen by accuracy")])
+    if n_samples < LEAST_SAMPLES:
+        allowed = f"{LEAST_SAMPLES} or more, as some test the margin that others choose"
+        raise BadData(source.name, [Violation("the number of samples", str(n_samples), allowed)])
+
+
+def _learned_from(path: Path, data: Choice, source: Source) -> Violation | None:
+    """Find out whether a run learned from some of these samples, which a file or an array holds as a whole."""
+    recorded = RunFolder(path).learned_data()
+    if source.split != WHOLE or recorded.get("name") != source.name:
+        return None
+    sizes = [n for key in PARTS.values() if isinstance(n := recorded.get(key), int) and n > 0]
+    if len(sizes) < len(PARTS) or sum(sizes) > source.n_samples:
+        return None
+    parts = [data.open(split) for split in PARTS]
+    learned = (next(part.batches(n, limit=n)) for n, part in zip(sizes, parts, strict=True))
+    if digest_of(learned) != recorded.get("sha256"):
+        return None
+    found = "hold training samples of this run, and a network is surer of those than of others"
+    return Violation("all its samples", found, remedy="Use `split=val`.")
 
 
 def look_up_margin(network: Network, loaded: Loaded, coding: Coding) -> tuple[float, str]:
@@ -256,6 +299,7 @@ def look_up_margin(network: Network, loaded: Loaded, coding: Coding) -> tuple[fl
     if path is None or not path.is_dir():
         reason = "can be `tuned` only for a run folder, where tune-exit writes the margin"
         raise BadOption("early_exit", reason, remedy="Name the folder, or give a number.")
+    _check_steps(path, loaded.inputs.n_steps)
     folder = RunFolder(path)
     file, found = folder.exit_json, folder.read_exit()
     if found["program"] != load(path).digest:
@@ -263,8 +307,10 @@ def look_up_margin(network: Network, loaded: Loaded, coding: Coding) -> tuple[fl
         raise BadFile(file, "is the margin of another network", remedy)
     now = {**inputs_of(loaded.description), "output": coding.output, "delta_threshold": coding.delta_threshold}
     before = {**found["inputs"], "output": "spikes", "delta_threshold": None}
+    if loaded.source.stored != found["data"]["input"]["stored"]:
+        del now["input_scale"]  # other numbers are stored, so another scale may give the same inputs
     changed = [
-        Violation(f"`{name}`", f"is {now[name]}, but the margin in {file} was found with {before[name]}")
+        Violation(f"`{name}`", f"is {_text(now[name])}, but the margin in {file} was found with {_text(before[name])}")
         for name in now
         if now[name] != before[name]
     ]
@@ -272,7 +318,7 @@ def look_up_margin(network: Network, loaded: Loaded, coding: Coding) -> tuple[fl
         raise BadOptions("`early_exit=tuned`", changed)
     data, lose = found["data"], found["options"]["lose"]
     samples = f"{found['samples']:,} samples of {data['name']} ({data['split']})"
-    return found["margin"], f"from {file}, found for a loss of {lose:g} points on {samples}"
+    return found["margin"], f"from {file}; tune-exit chose it to lose at most {lose:g} points, on {samples}"
 
 
 def inputs_of(description: Mapping[str, Any]) -> dict[str, Any]:
@@ -287,3 +333,7 @@ def _validation(data: Choice) -> Choice:
     if isinstance(data.options, ValidationData) and data.options.split is None and data.whole is None:
         return replace(data, options=replace(data.options, split="val"))
     return data
+
+
+def _text(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)

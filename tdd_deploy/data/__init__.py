@@ -7,7 +7,7 @@ from .catalog import DATASETS, is_file, open_data
 from .choice import Choice
 from .encoders import Frames, check_encoder, encode
 from .labels import check_labels
-from .source import Batch, Source
+from .source import Batch, Source, digest_of
 
 __all__ = [
     "DATASETS",
@@ -20,6 +20,7 @@ __all__ = [
     "arrange",
     "check_encoder",
     "check_labels",
+    "digest_of",
     "encode",
     "is_file",
     "open_arrays",

@@ -1,6 +1,7 @@
 """One split of a data set, read batch by batch or whole."""
 
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -41,6 +42,16 @@ class Batch:
     x: npt.NDArray[np.float32]  # [B, *sample_shape]
     y: npt.NDArray[np.int64] | None  # [B]
     start: int  # index of the first sample in the split
+
+
+def digest_of(batches: Iterable[Batch]) -> str:
+    """Compute the SHA-256 of values and labels, by which a run recognizes the samples that it learned from."""
+    digest = hashlib.sha256()
+    for batch in batches:
+        digest.update(np.ascontiguousarray(batch.x).data)
+        if batch.y is not None:
+            digest.update(batch.y.data)
+    return digest.hexdigest()
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -36,12 +36,13 @@ class ExitOptions(Batch):
     lose: float = option(
         0.1,
         within=Range(0, 100, below=True),
-        help="Let accuracy on samples like these fall by at most this, in percentage points, as expected.",
+        help="Let the expected accuracy on samples like these fall by at most this, in percentage points.",
     )
     folds: int = option(
         5,
         within=Range(2, 1000),
-        help="Choose the margin without one of this number of parts, and measure the loss on that part; for all parts.",
+        help="Estimate the loss by cross-validation: each of this number of parts is measured at the margin that the "
+        "others choose.",
     )
     threads: int | None = option(
         None, recorded=False, within=Range(1), help="Use this number of threads. Default: one per core."

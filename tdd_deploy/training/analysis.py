@@ -229,8 +229,8 @@ def _of_definition(definition: Mapping[str, Any], n_samples: int) -> Iterator[st
     if cells:
         overlapping, norms = sum(cell["overlapping"] for cell in cells), [cell["norm"] for cell in cells]
         yield (
-            f"Definition 1 (overlap where ||O^t xor O^(t-1)|| < {definition['epsilon']:g}): {overlapping:,} of "
-            f"{len(cells) * n_samples:,} cases;"
+            f"Definition 1 (overlap where ||O^t xor O^(t-1)|| < {definition['epsilon']:g}): layers overlap in "
+            f"{overlapping:,} of {len(cells) * n_samples:,} cases"
         )
         yield f"  the norm is {_range(norms, '.3g')} by layer and step (overlap and P(1->1) above are our own measures)"
 
@@ -238,12 +238,12 @@ def _of_definition(definition: Mapping[str, Any], n_samples: int) -> Iterator[st
 def _of_statements(layers: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     by_statement = list(zip(*(layer["statements"] for layer in layers), strict=True))
     if by_statement:
-        yield "Theorem 2 as printed, phi = 0: violated in % of steps and samples, by layer"
+        yield "Theorem 2 as printed, phi = 0: percentage of steps and samples that violate it, by layer"
     for of_layers in by_statement:
         shares = [100 * each["violated"] / each["cases"] for each in of_layers]
         yield f"  {of_layers[0]['equation']:7} {of_layers[0]['text']:42} {_range(shares, '.1f')}"
     if by_statement:
-        yield "  (14, 25: also by neuron; h is the sum of spikes, r s what spikes remove)"
+        yield "  (14 and 25 are compared for each neuron; h is the sum of spikes, and r s is what spikes remove)"
 
 
 def _of_covariances(layers: Sequence[Mapping[str, Any]]) -> Iterator[str]:
@@ -260,7 +260,12 @@ def _of_covariances(layers: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     yield "Theorems 1 and 2 at k = 1, where the error is exactly 0:"
     yield f"  12      e* as printed is {squared}; without the square of Cov {plain}"
     for equation, what, upper, lower in (
-        ("12", "with pairs i, j of neurons, multiply the latter by", "eq12_all_pairs", "eq12_without_square"),
+        (
+            "12",
+            "the latter, with pairs i, j of neurons too, grows by a factor of",
+            "eq12_all_pairs",
+            "eq12_without_square",
+        ),
         ("18", "the left side divided by the right side is", "eq18_left", "eq18_right"),
     ):
         known = columns[lower] > 0

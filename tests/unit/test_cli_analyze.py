@@ -128,6 +128,14 @@ def test_runs_of_another_network_or_other_data_are_refused_by_name(call: Call, s
     assert not (tmp_path / "out").exists()
 
 
+def test_a_run_is_compared_once(call: Call, small_run: Path, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(small_run)
+    said = call("analyze", small_run, "--data", "digits", "--compare", small_run, "--compare", tmp_path / "link")
+    assert said.code == 2
+    assert "(2 found)" in said.err
+    assert said.err.count("is named twice. Name every run once") == 2
+
+
 def test_epsilon_decides_where_a_layer_overlaps(small_run: Path) -> None:
     for epsilon, all_overlap in ((1.0, False), (100.0, True)):
         found = td.analyze(small_run, data="digits", samples=8, epsilon=epsilon).as_json()["definition1"]

@@ -61,7 +61,10 @@ def test_simulate_reads_the_margin_and_names_its_origin(tuned: Path, call: Call)
     origins = [each["early_exit"].pop("margin_from") for each in (given, read)]
     assert given == read
     assert origins[0] == "from --early-exit"
-    assert origins[1] == f"from {tuned}/exit.json, found for a loss of 2 points on 200 samples of digits (val)"
+    assert (
+        origins[1]
+        == f"from {tuned}/exit.json; tune-exit chose it to lose at most 2 points, on 200 samples of digits (val)"
+    )
     assert origins[1] in call(*words, "--early-exit", "tuned").out
     assert td.simulate(tuned, data="digits", early_exit="tuned", code="spike").early_exit == margin
 
@@ -143,6 +146,50 @@ def test_arrays_are_validation_samples(tuned: Path, tmp_path: Path) -> None:
     assert found.margin == RunFolder(tuned).read_exit()["margin"]
     with pytest.raises(BadData, match="its labels are missing"):
         td.tune_exit(folder, x)
+    with pytest.raises(BadData, match=r"its labels are float64 \[200\], not one integer per sample"):
+        td.tune_exit(folder, x, y + 0.5)
+
+
+def test_a_single_sample_cannot_choose_a_margin_and_test_it(tuned: Path, call: Call) -> None:
+    called = call("tune-exit", tuned, "--data", "digits", "--samples", 1)
+    assert called.code == 2
+    assert "digits: the number of samples must be 2 or more" in called.err
+    assert "(got 1)" in called.err
+
+
+def test_a_file_that_a_run_learned_from_is_not_used_as_a_whole(tmp_path: Path, call: Call) -> None:
+    data, run = tmp_path / "own.npz", tmp_path / "run"
+    x, y = td.open_data("digits", split="val").load()
+    np.savez(data, x=x, y=y)
+    td.train(run, data=data, network="mlp", epochs=1, steps=2, method="tet", train_samples=64)
+    whole = call("tune-exit", run, "--data", data, "--split", "all")
+    assert whole.code == 2
+    assert "own.npz: all its samples hold training samples of this run" in whole.err
+    assert "Use --split val." in whole.err
+    assert call("tune-exit", run, "--data", data).code == 0
+    np.savez(data, x=x + 1, y=y)  # another file of this name
+    assert call("tune-exit", run, "--data", data, "--split", "all").code == 0
+    with pytest.raises(BadFile, match="a single time step, so no sample can end early"):
+        td.simulate(run, data=data, steps=1, early_exit="tuned")
+
+
+def test_the_same_inputs_may_be_stored_with_another_scale(tuned: Path) -> None:
+    x, y = td.open_data("digits", split="test").load()  # floats, times 1
+    stored = td.simulate(tuned, data="digits", early_exit="tuned")
+    assert td.simulate(tuned, x, y, early_exit="tuned").accuracy == stored.accuracy
+
+
+def test_a_gain_is_not_a_negative_loss(tuned: Path, tmp_path: Path, call: Call) -> None:
+    x, _ = td.open_data("digits", split="val").load()
+    first = td.simulate(tuned, x, steps=1)
+    last = td.simulate(tuned, x)
+    changed = first.predictions != last.predictions
+    np.savez(tmp_path / "first.npz", x=x, y=first.predictions)
+    folder = tmp_path / "run"
+    shutil.copytree(tuned, folder)
+    called = call("tune-exit", folder, "--data", tmp_path / "first.npz", "--split", "all")
+    assert changed.any()
+    assert "accuracy rises by" in called.out
 
 
 def test_one_time_step_leaves_nothing_to_exit_from(tmp_path: Path) -> None:
