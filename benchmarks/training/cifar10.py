@@ -34,6 +34,7 @@ from tdd_deploy.training.malloc import keep_freed_memory
 
 PATH = RESULTS / "cifar10.json"
 TRAIN_IMAGES = 45_000  # the rest is for validation
+MOST_MINUTES = 120.0
 MEASURED_BATCHES = 6  # of each phase; the first one is not counted
 MARGIN = 1.1  # of the estimate: validation, checkpoints, and batches that take longer
 COMMON = {
@@ -125,7 +126,7 @@ def main() -> None:
     parser.add_argument("--row", choices=ROWS)
     parser.add_argument("--list", action="store_true", help="show the rows, and which of them are open")
     parser.add_argument("--data-dir", type=Path)
-    parser.add_argument("--minutes", type=float, default=120.0, help="of one core, for learning (default: 120)")
+    parser.add_argument("--minutes", type=float, default=MOST_MINUTES, help="of one core, for learning (default: 120)")
     parser.add_argument("--resume", action="store_true", help="continue the row, with the epochs that it began with")
     parser.add_argument("--runs", type=Path, default=Path("runs/training/cifar10"))
     given = parser.parse_args()
@@ -135,6 +136,8 @@ def main() -> None:
         return
     if given.row is None or given.data_dir is None:
         parser.error("--row and --data-dir are needed, or --list")
+    if not 0 < given.minutes <= MOST_MINUTES:
+        parser.error(f"--minutes must be above 0 and at most {MOST_MINUTES:g}")
     torch.set_num_threads(1)
     keep_freed_memory()
     run = given.runs / given.row.replace(" ", "_").replace(",", "")
@@ -156,9 +159,9 @@ def measured() -> dict[str, Any]:
 def train(row: Row, run: Path, given: argparse.Namespace) -> None:
     """Train a row, or what is left of it."""
     options: dict[str, Any] = {}
+    if given.resume != RunFolder(run).is_begun:
+        sys.exit(f"{run} has not begun; leave out --resume" if given.resume else f"{run} has begun; add --resume")
     if not given.resume:
-        if RunFolder(run).is_begun:
-            sys.exit(f"{run} has begun; add --resume")
         options = {**COMMON, **row.options}
         seconds = seconds_of(row.phases, options, given.data_dir)
         options["steps_schedule"] = plan(row.phases, seconds, given.minutes)
@@ -190,8 +193,8 @@ def plan(phases: Sequence[Phase], seconds: Sequence[float], minutes: float) -> l
     for phase, n, each in zip(phases, epochs, seconds, strict=True):
         print(f"{n} epochs of {phase.steps} steps, {each:.0f} s each")
     print(f"about {total:.0f} minutes of one core", flush=True)
-    if total > max(minutes, 120):
-        sys.exit("a row may take 120 minutes; one epoch of each phase takes more")
+    if total > minutes:
+        sys.exit(f"one epoch of each phase takes more than {minutes:g} minutes; raise --minutes")
     return [f"{phase.steps}:{n}" for phase, n in zip(phases, epochs, strict=True)]
 
 

@@ -191,16 +191,16 @@ def masks_table() -> str:
     if not found:
         return "Not measured yet."
     compared = {
-        "run_of_step": "step and run",
-        "random_of_gsc": "gsc and random",
-        "jac_of_gsc": "gsc and jac",
-        "grad_of_gsc": "gsc and grad",
+        "run_of_step": "shared by `--score-from step` and `run`",
+        "random_of_gsc": "shared by gsc and random",
+        "jac_of_gsc": "shared by gsc and jac",
+        "grad_of_gsc": "shared by gsc and grad",
     }
-    lines = ["| shared by the masks of | `--keep-of changed` | `--keep-of fired` |", "| --- | --- | --- |"]
+    lines = ["| fraction | `--keep-of changed` | `--keep-of fired` |", "| --- | --- | --- |"]
     for key, name in compared.items():
         lines.append(f"| {name} | {' | '.join(percent([r[among][key] for r in found]) for among in AMONG)} |")
     freed = " | ".join(percent([r[among]["freed"] for r in found]) for among in AMONG)
-    lines.append(f"| (spikes whose neurons are free at the next step) | {freed} |")
+    lines.append(f"| spikes whose neurons are free at the next step | {freed} |")
     return "\n".join(lines)
 
 
@@ -209,8 +209,8 @@ def freed_by_all() -> str:
     found = read("ddla").get("masks")
     if not found:
         return "Not measured yet."
-    old = (f"{percent([r['all'][f'freed_{keep}'] for r in found])} at keep {keep}" for keep in ("0.2", "0.5"))
-    return f"Among all neurons, masks free {' and '.join(old)} of the spikes of the step before."
+    low, high = (percent([r["all"][f"freed_{keep}"] for r in found]) for keep in ("0.2", "0.5"))
+    return f"Such masks free {low} of the spikes of the step before at keep 0.2, and {high} at keep 0.5."
 
 
 AMONG = ("changed", "fired")

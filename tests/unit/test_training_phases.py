@@ -1,5 +1,7 @@
 """Networks and samples of other sizes in the course of a run."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -45,10 +47,25 @@ def test_a_smaller_network_shares_every_weight_and_computes_what_a_network_of_it
     assert [*map(id, smaller.parameters())] == [*map(id, whole.parameters())]
     own = make_network(TrainOptions.of(method="tet", network=network, norm=norm, steps=2), (3, 8, 8), 3)
     own.load_state_dict(whole.state_dict())
+    assert {name: each.largest for name, each in smaller.connections.items()} == {
+        name: each.largest for name, each in own.connections.items()
+    }
     x = torch.from_numpy(phases.validation(0).x)[None]
     assert x.shape == (1, 8, 3, 8, 8)
     for mode in (True, False):
         torch.testing.assert_close(smaller.train(mode).unroll(x, 2).outputs, own.train(mode).unroll(x, 2).outputs)
+
+
+def test_a_network_and_its_average_have_smaller_networks_of_their_own():
+    phases, whole = phases_of(data_of(3, 16, 16), network="resnet19-small", **SIZES)
+    average = copy.deepcopy(whole)
+    assert phases.network(average, 0)["stem"].weights is average["stem"].weights
+    assert phases.network(whole, 0)["stem"].weights is whole["stem"].weights
+
+
+def test_the_options_of_an_epoch_have_its_number_of_steps():
+    phases, _ = phases_of(data_of(1, 8, 8), network="mlp", steps_schedule=["1:2", "4:1"])
+    assert [phases.options(epoch).steps for epoch in range(3)] == [1, 1, 4]
 
 
 def test_a_batch_learned_from_small_images_moves_the_whole_network():
