@@ -213,6 +213,24 @@ def freed_by_all() -> str:
     return f"Such masks free {low} of the spikes of the step before at keep 0.2, and {high} at keep 0.5."
 
 
+def cifar10_table() -> str:
+    """List the finished rows of CIFAR-10, in full and with early exits."""
+    path = RESULTS / "cifar10.json"
+    if not path.exists():
+        return "Not measured yet."
+    head = ["network", "minutes of one core", "steps", "accuracy %", "raw spikes", "delta events", "synops, delta"]
+    lines = [f"| {' | '.join(head)} |", f"|{' --- |' * len(head)}"]
+    for name, row in json.loads(path.read_text())["rows"].items():
+        exits = {f"{name}, early exit, `--lose {lose}`": each for lose, each in row["exit"].items()}
+        for title, found in {name: row, **exits}.items():
+            minutes = f"{row['cpu_seconds'] / 60:.0f}" if title == name else ""
+            lines.append(
+                f"| {title} | {minutes} | {found['mean_steps']:.2f} | {100 * found['accuracy']:.1f} "
+                f"| {found['raw_events']:,.0f} | {found['delta_events']:,.0f} | {found['delta_synops']:,.0f} |"
+            )
+    return "\n".join(lines)
+
+
 AMONG = ("changed", "fired")
 
 
@@ -325,6 +343,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "fashion table": lambda: pareto_table("pareto_fashion"),
     "fashion exits": lambda: exit_table("pareto_fashion"),
     "fashion plot": lambda: pareto_plot("pareto_fashion", "Fashion-MNIST, conv-medium, T = 4"),
+    "cifar10 rows": cifar10_table,
     "cifar10 table": lambda: pareto_table("cifar10_resnet19-small_t6"),
     "strategies": strategies_table,
     "speed": speed_table,
