@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ _RECORD = Table(
         "epochs": ListOf(Each(Maybe(Number(least=-LARGEST, most=LARGEST)))),  # an ANN has no events
     }
 )
+_ORIGIN = Maybe(Table({"run": TEXT, "program": Maybe(TEXT), "sha256": TEXT}))  # of the weights a run began with
 _EXIT = Table(
     {
         "margin": Number(least=0, most=LARGEST, above=True),
@@ -259,7 +260,9 @@ def _baseline_contradictions(baseline: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _record_contradictions(record: Mapping[str, Any]) -> Iterator[str]:
-    """Yield epochs that are not numbered from 1 on."""
+    """Yield epochs that are not numbered from 1 on, and an origin of weights that names no run."""
+    if fault := _ORIGIN.fault(record.get("from")):
+        yield str(replace(fault, where=f"from{fault.where}")).rstrip(".")
     for i, entry in enumerate(record["epochs"]):
         if entry.get("epoch") != i + 1:
             yield f"epochs[{i}] is not the record of epoch {i + 1}"

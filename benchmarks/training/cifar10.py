@@ -189,6 +189,8 @@ def plan(phases: Sequence[Phase], seconds: Sequence[float], minutes: float) -> l
     """Divide the time into epochs of each phase; print the estimate and return the schedule."""
     available = minutes * 60 / MARGIN
     epochs = [max(1, int(available * phase.part / each)) for phase, each in zip(phases, seconds, strict=True)]
+    while sum(n * each for n, each in zip(epochs, seconds, strict=True)) > available and max(epochs) > 1:
+        epochs[epochs.index(max(epochs))] -= 1  # phases of one epoch take more than their part
     total = sum(n * each for n, each in zip(epochs, seconds, strict=True)) * MARGIN / 60
     for phase, n, each in zip(phases, epochs, seconds, strict=True):
         print(f"{n} epochs of {phase.steps} steps, {each:.0f} s each")

@@ -15,8 +15,8 @@ def test_the_time_is_divided_into_whole_epochs(capsys: pytest.CaptureFixture[str
     assert "about 17 minutes of one core" in capsys.readouterr().out  # 1.1 x (495 + 69 + 336) s = 990 s
 
 
-def test_a_phase_has_one_epoch_at_least_unless_that_takes_more_than_two_hours() -> None:
-    assert plan(PHASES, [45, 69, 168], minutes=1) == ["1:1", "2:1", "6:1"]
+def test_a_phase_has_one_epoch_at_least_unless_that_takes_more_than_the_minutes() -> None:
+    assert plan(PHASES, [45, 69, 168], minutes=6) == ["1:2", "2:1", "6:1"]  # 327 s of 360 s / 1.1
     with pytest.raises(SystemExit, match="one epoch of each phase takes more"):
         plan(PHASES, [45, 69, 7000], minutes=1)
 

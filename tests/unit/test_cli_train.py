@@ -20,7 +20,19 @@ from tests.commands import Call
 
 FAST = ["--network", "mlp", "--method", "tet", "--steps", "2", "--epochs", "1", "--train-samples", "128"]
 OF_EVENTS = {"bin_us", "bins", "bin_value", "downsample"}
-OF_PLACE = {*OF_EVENTS, "data", "data_dir", "frames", "input_scale", "config", "device", "tensorboard", "resume", "out"}
+OF_PLACE = {
+    *OF_EVENTS,
+    "data",
+    "data_dir",
+    "frames",
+    "input_scale",
+    "config",
+    "device",
+    "tensorboard",
+    "resume",
+    "out",
+    "from_",
+}
 
 
 @pytest.fixture
@@ -125,7 +137,7 @@ def test_faults_of_a_config_file_are_named_at_once(call: Call, tmp_path: Path) -
     ("words", "said"),
     [
         (["--train-samples", "5000"], "--train-samples must be 1 to 1097, as there are no more (got 5000)"),
-        (["--norm", "tab"], "has statistics that differ from step to step"),
+        (["--norm", "tebn"], "has statistics that differ from step to step"),
         (["--reset-to", "0,x"], "--reset-to"),
         (["--learn", "gamma"], "--learn must be one or more of beta, threshold (got 'gamma')"),
         (

@@ -2,6 +2,7 @@
 
 import ast
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -199,3 +200,13 @@ def test_a_folder_is_made_once(tmp_path):
 def test_a_file_in_place_of_the_folder_is_no_run(tmp_path):
     (tmp_path / "network.nir").write_text("")
     assert RunFolder(tmp_path / "network.nir").options(["method"]) == {}
+
+
+@pytest.mark.parametrize(
+    ("origin", "said"),
+    [(3, "from must be a table (got 3)"), ({"run": "a", "program": None}, "from.sha256 is missing")],
+)
+def test_the_origin_of_weights_names_a_run(tmp_path: Path, origin: object, said: str) -> None:
+    (tmp_path / "train.json").write_text(json.dumps({**RECORD, "from": origin}))
+    with pytest.raises(BadFile, match=re.escape(said)):
+        RunFolder(tmp_path).read_record("Start again.")
