@@ -1,6 +1,6 @@
 """Measure what TDD-DDLA's masks choose on trained networks, and what its training step costs.
 
-    .venv/bin/python -m benchmarks.training.ddla RUN [RUN ...]   # runs of digits, such as those of pareto.py
+    .venv/bin/python -m benchmarks.training.ddla RUN [RUN ...]   # runs of digits by pareto.py
 
 Masks of the same network and samples are compared: of a serial and of an unrolled run, of a score and of random
 numbers. Their agreement is the fraction of the neurons freed by the first mask that the second frees too. Writes

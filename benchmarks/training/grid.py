@@ -58,7 +58,7 @@ class Table:
         Args:
             folder: where runs are kept.
             only: rows whose name contains this.
-            seeds: of those of the table, only these.
+            seeds: only these seeds of the table; by default all.
             data_dir: where data sets lie.
         """
         for seed in self.seeds:
@@ -116,8 +116,8 @@ class Table:
 def raw_figures(run: Path, trained: TrainedRun, options: Mapping[str, Any]) -> dict[str, Any]:
     """Measure a network without a program on all test samples, as it is trained; it has no delta events."""
     recorded = trained.recorded
-    given = {name: value for name, value in options.items() if name in {each.name for each in options_of(TrainOptions)}}
-    chosen = TrainOptions.of(**given).checked()
+    names = {each.name for each in options_of(TrainOptions)}
+    chosen = TrainOptions.of(**{name: value for name, value in options.items() if name in names}).checked()
     shape = tuple(recorded["data"]["input_shape"])
     network = make_network(chosen, shape, recorded["data"]["n_classes"])
     network.load_state_dict(load_file(RunFolder(run).network_safetensors))

@@ -139,17 +139,15 @@ def levers_table(name: str) -> str:
     tet = groups["tet"]
     raw, synops = (mean(r[key] for r in tet) for key in ("raw_events", "raw_synops"))
     lines = ["| lever | events | synaptic operations | accuracy against TET |", "| --- | --- | --- | --- |"]
-    for number, (name_of, group, lose) in enumerate(LEVERS):
-        lever = name_of
+    for number, (lever, group, lose) in enumerate(LEVERS):
         if group not in groups:
             continue
         rows = groups[group] if lose is None else exits_of(groups[group], lose)
         code = "delta" if number else "raw"
         points = with_error(differences(rows, tet)) if (group, lose) != ("tet", None) else "0"
-        if len(rows) < len(tet):
-            lever = f"{lever} ({len(rows)} seed{'s' if len(rows) > 1 else ''})"
+        seeds = "" if len(rows) == len(tet) else f" ({len(rows)} seed{'s' if len(rows) > 1 else ''})"
         lines.append(
-            f"| {lever} | {mean(r[f'{code}_events'] for r in rows) / raw:.1%} "
+            f"| {lever}{seeds} | {mean(r[f'{code}_events'] for r in rows) / raw:.1%} "
             f"| {mean(r[f'{code}_synops'] for r in rows) / synops:.1%} | {points} |"
         )
     return "\n".join(lines)

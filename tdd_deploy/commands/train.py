@@ -195,7 +195,7 @@ class _Run:
     learned: Learned
     recorded: Mapping[str, Any]
     measured_on: tuple[Source, ...]  # of an ANN: validation samples, and those that simulate reads by default
-    origin: Origin | None  # the weights to begin with, if they are those of another run
+    origin: Origin | None  # the weights of another run to begin with; None for random ones
 
     def execute(
         self, execution: training.Execution, *, resume: bool, tensorboard: bool, watcher: Watcher | None

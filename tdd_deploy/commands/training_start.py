@@ -4,15 +4,12 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tdd_deploy import training
 from tdd_deploy.errors import BadFile, BadOption
 from tdd_deploy.files import is_special, writing
 from tdd_deploy.run_folder import RunFolder
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 REMEDY = "Name the folder of a finished run of train in `from_`."
 
@@ -22,7 +19,7 @@ class Origin:
     """The weights of a finished run, and the entry of train.json that identifies them."""
 
     recorded: Mapping[str, Any]
-    weights: "Mapping[str, Tensor]"
+    weights: training.StateDict
 
 
 def read_origin(path: Path) -> Origin:

@@ -66,7 +66,7 @@ class CrossValidation:
 
     margins: tuple[float, ...]  # one per fold, chosen on the other folds
     lost_points: float
-    standard_error: float  # at least that of one sample lost
+    standard_error: float  # at least the error of one lost sample
 
     @classmethod
     def of(cls, decisions: Decisions, lose: float, folds: int) -> Self:

@@ -12,7 +12,7 @@ from .memory import memory_errors, naming_what_to_lower
 from .network import Network
 from .replay import load, load_run, replay
 from .samples import Samples, TrainingData
-from .starting import read_weights
+from .starting import StateDict, read_weights
 from .trainer import EpochMetrics, Trained, Watcher, fit, is_history, n_threads
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "Network",
     "ReluNetwork",
     "Samples",
+    "StateDict",
     "Trained",
     "TrainingData",
     "Watcher",

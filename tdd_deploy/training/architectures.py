@@ -134,25 +134,16 @@ class Builder:
         norm: nn.BatchNorm2d | nn.BatchNorm1d | None,
         shape: Shape,
     ) -> str:
-        n_steps = self._accumulated_steps
-        if n_steps is None or norm is None:
-            return self._weigh(name, sources, weights, norm, shape)
-        currents = self._weigh(name, sources, weights, None, shape)
-        accumulated = AccumulatedNorm(shape[0], n_steps, has_places=len(shape) == 3)
-        return self._add(f"{name}_norm", accumulated, currents, shape)
-
-    def _weigh(
-        self,
-        name: str,
-        sources: Names,
-        weights: nn.Conv2d | nn.Linear,
-        norm: nn.BatchNorm2d | nn.BatchNorm1d | None,
-        shape: Shape,
-    ) -> str:
+        n_steps = None if norm is None else self._accumulated_steps
         is_first = self._source in self._origins(sources)
         window = self._window(sources)
-        module = Connection(weights, norm, self._bits if is_first else 0, largest=window, gain=1 / window)
-        return self._add(name, module, sources, shape)
+        own = norm if n_steps is None else None
+        module = Connection(weights, own, self._bits if is_first else 0, largest=window, gain=1 / window)
+        currents = self._add(name, module, sources, shape)
+        if n_steps is None:
+            return currents
+        accumulated = AccumulatedNorm(shape[0], n_steps, has_places=len(shape) == 3)
+        return self._add(f"{name}_norm", accumulated, currents, shape)
 
     def _origins(self, sources: Names) -> set[str]:
         """Return the names that the values of sources come from, through a flatten."""

@@ -47,10 +47,10 @@ def highest_of_members(score: Tensor, keep: float, chance: torch.Generator) -> T
 def _choose_torch(rows: Tensor, order: Tensor, keep: float, mask: Tensor) -> None:
     """Do what ``_choose`` does, by sorting."""
     wanted = (keep * (rows != OUTSIDE).sum(1).double()).round().long()
-    shuffled = rows[:, order.argsort()]
-    values, places = shuffled.sort(dim=1, descending=True, stable=True)
+    ranked = order.argsort()
+    values, places = rows[:, ranked].sort(dim=1, descending=True, stable=True)
     is_chosen = (torch.arange(rows.shape[1], device=rows.device) < wanted[:, None]) & (values > 0)
-    mask.scatter_(1, order.argsort()[places], is_chosen.to(mask.dtype))
+    mask.scatter_(1, ranked[places], is_chosen.to(mask.dtype))
 
 
 def _choose(rows, order, keep, mask):  # type: ignore[no-untyped-def]

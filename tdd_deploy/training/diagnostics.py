@@ -4,11 +4,11 @@ Source: [P] "Feature Overlapping: Temporal Differential Decoupling for Efficient
 1556(1), 2026 (ICLR 2025 submission 77plFC53J5).
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import numpy as np
 import torch
@@ -20,8 +20,12 @@ from tdd_deploy.neurons import IF, LIF
 from .arithmetic import slope
 from .network import Network, Neurons
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
 IntArray = NDArray[np.int64]
 Selection = tuple[Any, Any]  # an index of layers, and an index of steps
+Sums = TypeVar("Sums", bound="DataclassInstance")
 EVERYWHERE: Selection = (slice(None), slice(None))
 ROUNDING = 1e-15  # in float64, of the smooth firing function, whose values lie between 0 and 1
 
@@ -74,8 +78,7 @@ class Activity:
 
     def __add__(self, other: Self) -> Self:
         assert self.layers == other.layers, "of the same network"
-        names = ("spikes", "stayed", "spike_synops", "delta_synops", "n_samples")
-        return replace(self, **{name: getattr(self, name) + getattr(other, name) for name in names})
+        return with_sums(self, other, ("spikes", "stayed", "spike_synops", "delta_synops", "n_samples"))
 
     @property
     def before(self) -> IntArray:
@@ -115,6 +118,11 @@ class Activity:
     def persistence(self, selected: Selection = EVERYWHERE) -> float | None:
         """Return P(1 -> 1) of layers and steps, in sums; None where nothing had spiked, and at the first step."""
         return _ratio(self.stayed[selected], self.before[selected])
+
+
+def with_sums(one: Sums, other: Sums, names: Iterable[str]) -> Sums:
+    """Return a dataclass with the sums of two in the named fields; the other fields are those of the first."""
+    return replace(one, **{name: getattr(one, name) + getattr(other, name) for name in names})
 
 
 def _ratio(part: IntArray, whole: IntArray) -> float | None:

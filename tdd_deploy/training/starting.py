@@ -10,15 +10,17 @@ from tdd_deploy.errors import BadOptions, Violation
 
 from .network import Network, Neurons
 
+StateDict = Mapping[str, Tensor]  # weights, and statistics of norms, by name
 
-def read_weights(content: bytes) -> Mapping[str, Tensor]:
+
+def read_weights(content: bytes) -> StateDict:
     """Read the weights of a run from the content of its network.safetensors.
 
     Raises:
         ValueError: it is damaged.
     """
     try:
-        found: Mapping[str, Tensor] = load(content)
+        found: StateDict = load(content)
     except Exception as error:  # safetensors raises errors of several kinds, some without a public name
         raise ValueError("damaged") from error
     if not all(bool(values.isfinite().all()) for values in found.values()):
@@ -27,7 +29,7 @@ def read_weights(content: bytes) -> Mapping[str, Tensor]:
 
 
 @torch.no_grad()
-def begin_with(network: Network, weights: Mapping[str, Tensor]) -> None:
+def begin_with(network: Network, weights: StateDict) -> None:
     """Copy the weights of another run, with the statistics of its norms, into a network.
 
     The network keeps its own number of its neurons, such as beta or a norm of potentials, where only one of the two

@@ -19,7 +19,7 @@ from torch import Tensor
 from tdd_deploy.neurons import IF, LIF
 
 from .arithmetic import TorchArithmetic, slope
-from .diagnostics import IntArray, Observed
+from .diagnostics import IntArray, Observed, with_sums
 from .network import Map, Network, Neurons
 
 EPSILON = 1.0  # below it, no neuron changed
@@ -69,8 +69,7 @@ class Differences:
 
     def __add__(self, other: Self) -> Self:
         assert self.layers == other.layers, "of the same network"
-        names = ("changed", "overlapping", "n_samples")
-        return replace(self, **{name: getattr(self, name) + getattr(other, name) for name in names})
+        return with_sums(self, other, ("changed", "overlapping", "n_samples"))
 
     def as_json(self) -> dict[str, Any]:
         """Return the definition's quantities as plain values, from the second step on."""
@@ -114,7 +113,7 @@ class Statement:
     violated: int
 
     def __add__(self, other: Self) -> Self:
-        return replace(self, cases=self.cases + other.cases, violated=self.violated + other.violated)
+        return with_sums(self, other, ("cases", "violated"))
 
 
 @dataclass(frozen=True)
@@ -164,8 +163,7 @@ class Covariance:
 
     def __add__(self, other: Self) -> Self:
         assert self.n_senders == other.n_senders, "of the same layer"
-        names = [each.name for each in fields(self) if each.name != "n_senders"]
-        return replace(self, **{name: getattr(self, name) + getattr(other, name) for name in names})
+        return with_sums(self, other, (each.name for each in fields(self) if each.name != "n_senders"))
 
     @property
     def variances(self) -> FloatArray:

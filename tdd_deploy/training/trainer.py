@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors.torch import save
-from torch import Tensor, nn
+from torch import nn
 
 from tdd_deploy.errors import BadFile, BadOption, BadOptions, BadProgram, Interrupted, Violation
 from tdd_deploy.files import replacing
@@ -41,7 +41,7 @@ from .phases import Phases, scheduled
 from .quantized import in_integers, largest_input, straight_through
 from .samples import TrainingData, encoded
 from .sparsity import Masks
-from .starting import begin_with
+from .starting import StateDict, begin_with
 from .strategies import Batch, heads_of
 
 CALIBRATION_SAMPLES = 1024
@@ -92,7 +92,7 @@ def fit(
     watcher: Watcher,
     execution: Execution | None = None,
     begin: Callable[[], None] = lambda: None,
-    weights: Mapping[str, Tensor] | None = None,
+    weights: StateDict | None = None,
 ) -> Trained:
     """Train to the last epoch; save a checkpoint after each, and the weights at the end.
 
@@ -160,7 +160,7 @@ class _Run:
         data: TrainingData,
         path: Path,
         execution: Execution,
-        weights: Mapping[str, Tensor] | None = None,
+        weights: StateDict | None = None,
     ) -> None:
         self.options = options
         self.data = data
