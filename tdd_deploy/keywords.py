@@ -136,7 +136,7 @@ class Simulate(TypedDict, total=False):
     encoder: vocabulary.Encoder | None
     input_threshold: float
     output: vocabulary.Reading
-    code: vocabulary.CodeChoice
+    code: vocabulary.CodeChoice | None
     delta_threshold: float | None
     energy: bool
     profiles: Sequence[str]

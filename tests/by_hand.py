@@ -249,6 +249,7 @@ def simulation(profile: str | None = "loihi1-davies2018", *, n_samples: int = 2,
         "program": executed,
         "data": DATA,
         "code": "auto",
+        "code_from": "from `code`",
         "trace": trace,
         "n_correct": 1,
         "energies": ()

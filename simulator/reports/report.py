@@ -53,7 +53,8 @@ class Simulation:
 
     program: Program
     data: Mapping[str, Any]  # name, split, encoder, seed, static, files with their hashes
-    code: str  # as requested: auto, delta or spike
+    code: str  # auto, delta or spike
+    code_from: str  # where the code comes from
     trace: Trace
     n_correct: int | None  # None: the data have no labels
     energies: tuple[Priced, ...] = ()  # one per profile
@@ -260,6 +261,7 @@ class Simulation:
             "dt_s": program.dt_s,
             "integration": program.integration,
             "code": self.code,
+            "code_from": self.code_from,
             "codes": codes,
             "rounding": list(self._rounding()),
         }

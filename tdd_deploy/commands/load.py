@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from tdd_deploy.data import Choice, Source
-from tdd_deploy.errors import BadOption
+from tdd_deploy.errors import BadOption, TddDeployError
 from tdd_deploy.importers import read
 from tdd_deploy.options.encoding import Coding, Encoding
 from tdd_deploy.options.model import Model
+from tdd_deploy.options.vocabulary import CodeChoice
 from tdd_deploy.program import Program, with_code, with_delta_threshold, with_reading
 from tdd_deploy.run_folder import RunFolder
 from tdd_deploy.runtime.inputs import EncodedInputs
@@ -72,12 +73,16 @@ class Loaded:
         source: the samples.
         data: how parts of the same data are opened.
         description: how samples became inputs, for a report.
+        code: what edges send: auto, delta or spike.
+        code_from: where the code comes from, for a report.
     """
 
     inputs: EncodedInputs
     source: Source
     data: Choice
     description: Mapping[str, Any]
+    code: CodeChoice
+    code_from: str
 
     @property
     def program(self) -> Program:
@@ -118,12 +123,14 @@ def load_all(
     program = with_reading(program, coding.output)
     source = data.open_chosen()
     inputs = EncodedInputs.of(program, source, encoding, frames=data.options.frames)
-    coded = with_code(program, coding.code) if coding.code != "auto" else _calibrated(inputs, data.open("train"))
+    coded, code, code_from = _coded(inputs, coding.code, data, chosen_samples(source, data))
     return Loaded(
         inputs=inputs.for_program(coded),
         source=source,
         data=data,
         description=describe_inputs(inputs, source, path or path_of(network)),
+        code=code,
+        code_from=code_from,
     )
 
 
@@ -133,11 +140,36 @@ def describe_inputs(inputs: EncodedInputs, source: Source, path: Path | None) ->
     return {**inputs.as_json(source), "scale_learned": learned}
 
 
-def _calibrated(inputs: EncodedInputs, source: Source) -> Program:
+def _coded(inputs: EncodedInputs, code: CodeChoice | None, data: Choice, n: int) -> tuple[Program, CodeChoice, str]:
+    """Give every edge its code; choose it by training samples unless the user did.
+
+    Args:
+        inputs: how samples become inputs of the program.
+        code: as the user asked; None for the default.
+        data: opens the training samples.
+        n: how many samples are executed; no more are used to choose.
+
+    Returns:
+        The program, its code, and where the code comes from.
+    """
+    if code in ("delta", "spike"):
+        return with_code(inputs.program, code), code, "from `code`"
+    try:
+        source = data.open("train")
+    except TddDeployError as error:
+        if code == "auto":
+            raise
+        return with_code(inputs.program, "delta"), "delta", f"by default, since auto needs training samples: {error}"
+    n = min(CALIBRATION_SAMPLES, n, source.n_samples)
+    origin = "from `code`" if code == "auto" else "by default"
+    return _calibrated(inputs, source, n), "auto", f"{origin}, chosen on {n:,} training sample{'s' * (n > 1)}"
+
+
+def _calibrated(inputs: EncodedInputs, source: Source, n: int) -> Program:
     """Choose the code of every edge by the events of some samples."""
     from tdd_deploy.simulator.engine.codes import choose_codes
     from tdd_deploy.simulator.engine.engine import Engine
 
     engine = Engine(inputs.program)
-    first, _ = next(inputs.batches(source, CALIBRATION_SAMPLES, limit=CALIBRATION_SAMPLES))
+    first, _ = next(inputs.batches(source, n, limit=n))
     return choose_codes(inputs.program, engine.run(first, n_steps=inputs.n_steps).trace)

@@ -81,7 +81,8 @@ def summarize(loaded: Loaded, total: Shard, coding: Coding, execution: Execution
     return Simulation(
         program=loaded.program,
         data={**loaded.description, "sent": total.sent.as_json(loaded.program)},
-        code=coding.code,
+        code=loaded.code,
+        code_from=loaded.code_from,
         trace=total.trace,
         n_correct=total.n_correct if loaded.source.labeled else None,
         early_exit=execution.margin,

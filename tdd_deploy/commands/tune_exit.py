@@ -220,7 +220,8 @@ def measure(
         raise BadFile(path, "is not a run folder", "Name a folder that train wrote.")
     program = load(path)
     check_decidable(program)
-    loaded = load_all(program, _validation(data), encoding=encoding, path=path)
+    # Every code counts the same, and one that is named needs no samples to choose it.
+    loaded = load_all(program, _validation(data), encoding=encoding, coding=Coding(code="delta"), path=path)
     inputs, source, n_samples = loaded.inputs, loaded.source, loaded.n_samples
     _check_steps(path, inputs.n_steps)
     _check_samples(source, n_samples)

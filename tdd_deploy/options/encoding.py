@@ -74,8 +74,10 @@ class Output(Options):
 class Coding(Output):
     """What edges send, and what the output is."""
 
-    code: CodeChoice = option(
-        "delta", help="Send changes, spikes, or on each edge what costs less on 64 training samples."
+    code: CodeChoice | None = option(
+        None,
+        help="Send changes (delta), plain spikes (spike), or on each edge what costs fewer synaptic operations (auto), "
+        "measured on at most 64 training samples. Default: auto; delta, where no training samples are at hand.",
     )
     delta_threshold: float | None = option(
         None,

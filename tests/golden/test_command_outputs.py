@@ -37,7 +37,7 @@ SIMULATED = (
 JSON = {
     "inspect": ("inspect {net} --json", "inspect {integers} --json"),
     "simulate-auto": (f"simulate {{net}} {ON_20} --code auto --energy --json",),
-    "simulate-delta": (f"simulate {{net}} {ON_20} --energy --json",),
+    "simulate-delta": (f"simulate {{net}} {ON_20} --code delta --energy --json",),
     "simulate-spike": (f"simulate {{net}} {ON_20} --code spike --energy --profile loihi1-sanafe --json",),
     "simulate-hardware": (
         f"simulate {{net}} {ON_20} --energy --profile odin --profile truenorth --step-time 1e-3 --clock 50 --json",

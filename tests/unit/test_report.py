@@ -50,6 +50,7 @@ def test_the_program_is_reported_with_every_choice():
         "dt_s": 0.001,
         "integration": "euler",
         "code": "auto",
+        "code_from": "from `code`",
         "codes": {
             "input -> fc": "delta",
             "fc -> hidden": "delta",
