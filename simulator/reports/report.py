@@ -21,7 +21,7 @@ from tdd_deploy.simulator.hardware.dense import Candidate, Work
 from tdd_deploy.simulator.hardware.energy import UNPLACED, Energy, Seconds, price_counts
 from tdd_deploy.simulator.hardware.estimators import Estimate, estimates
 from tdd_deploy.simulator.hardware.execution import Execution, fed_by_input
-from tdd_deploy.simulator.hardware.placement import Placement, placement_json
+from tdd_deploy.simulator.hardware.placement import Placement, codes_sent, placement_json
 from tdd_deploy.simulator.hardware.process import Numbers
 from tdd_deploy.simulator.hardware.profiles import Profile
 from tdd_deploy.simulator.hardware.timing import BASIS, SERIAL_BASIS, STEP_TIME_BASIS, run_time, serial_time
@@ -45,6 +45,7 @@ class Priced:
     executed: Energy
     spike_code: Energy
     delta_code: Energy
+    cannot_execute: str = ""  # what the chip of the profile has no means for; it is priced as if it had
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -59,6 +60,7 @@ class Simulation:
     n_correct: int | None  # None: the data have no labels
     energies: tuple[Priced, ...] = ()  # one per profile
     placement: Placement | None = None  # by which messages were counted
+    unplaced: str = ""  # why a network is not placed on the chip of the profiles
     caveats: tuple[str, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)  # as they were given, for people
     baselines: tuple[Mapping[str, Any], ...] = ()  # as training with the method ann measured them
@@ -142,6 +144,7 @@ class Simulation:
             "overlap": self._overlap_json(),
             "caveats": list(self.caveats),
             "placement": None if self.placement is None else placement_json(self.placement),
+            "unplaced": self.unplaced or None,
             "totals": {
                 "samples": self.trace.n_samples,
                 **total,
@@ -219,6 +222,8 @@ class Simulation:
         return {
             "profile": profile.name,
             "title": profile.title,
+            "chip": profile.chip,
+            "cannot_execute": priced.cannot_execute or None,
             **_sums(priced.executed),
             **codes,
             "points": [vars(point) for point in profile.points],
@@ -263,6 +268,7 @@ class Simulation:
             "code": self.code,
             "code_from": self.code_from,
             "codes": codes,
+            "sent": {name: sorted(found) for name, found in codes_sent(program).items()},
             "rounding": list(self._rounding()),
         }
 
@@ -351,7 +357,7 @@ def priced(
             unplaced=unplaced,
         )
 
-    return Priced(**{code: price(code) for code in ("executed", "spike_code", "delta_code")})
+    return Priced(executed=price("executed"), spike_code=price("spike_code"), delta_code=price("delta_code"))
 
 
 def mean_text(mean: float) -> str:

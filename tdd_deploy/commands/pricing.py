@@ -110,27 +110,34 @@ def price(simulation: Simulation, prices: Prices, placed: Placed | None = None) 
         reason = "" if simulation.placement else "not placed: it was executed without a profile of this chip"
         placed = Placed(placement=simulation.placement, reason=reason)
     options = prices.options
-    energies = tuple(
-        priced(
-            simulation.trace,
-            profile,
-            simulation.program,
-            placement=placed.placement if profile.chip else None,
-            unplaced=placed.reason,
-            step_time_s=options.step_time_s,
-            clock_mhz=options.clock_mhz,
-            exits_early=simulation.early_exit is not None,
+    lacks = _lacks(simulation.program, prices.profiles, simulation.data)
+    energies = [
+        replace(
+            priced(
+                simulation.trace,
+                profile,
+                simulation.program,
+                placement=placed.placement if profile.chip else None,
+                unplaced=placed.reason,
+                step_time_s=options.step_time_s,
+                clock_mhz=options.clock_mhz,
+                exits_early=simulation.early_exit is not None,
+            ),
+            cannot_execute=lacks.get(profile.chip or "", ""),
         )
         for profile in prices.profiles
-    )
+    ]
+    if not options.profiles:  # nobody chose the first one, so it is one that can execute the network
+        energies.sort(key=lambda priced: bool(priced.cannot_execute))
     baselines = prices.baselines or simulation.baselines
     return replace(
         simulation,
-        energies=energies,
+        energies=tuple(energies),
         models=_models(simulation, placed.placement) if energies else {},
         placement=placed.placement,
+        unplaced=placed.reason if prices.chip else "",
         caveats=(
-            *_caveats(simulation.program, prices.profiles, simulation.data),
+            *_caveats(simulation.program, prices.profiles, lacks, simulation.data),
             *(() if baselines else _executed_once(simulation.program, prices.profiles, simulation.data)),
         ),
         baselines=baselines,
@@ -162,16 +169,26 @@ def _recorded(simulation: Simulation, options: Pricing) -> dict[str, Any]:
     return found if options.baseline else {**found, "baseline": simulation.options.get("baseline", [])}
 
 
-def _caveats(program: Program, profiles: Sequence[Profile], data: Mapping[str, Any]) -> tuple[str, ...]:
-    """Report what the chips of some profiles cannot execute of a program with this input."""
+def _lacks(program: Program, profiles: Sequence[Profile], data: Mapping[str, Any]) -> dict[str, str]:
+    """Find by chip of some profiles what it cannot execute of a program with this input; empty where it can."""
     is_binary = not data["sent"]["neither_0_nor_1"]
-    chips = [load_chip(name) for name in dict.fromkeys(profile.chip for profile in profiles if profile.chip)]
-    found = [(chip.name, cannot_run(program, chip, input_is_binary=is_binary)) for chip in chips]
-    unlike = _unlike_spikes(program, is_binary=is_binary)
+    chips = {profile.chip: load_chip(profile.chip) for profile in profiles if profile.chip}
+    return {name: cannot_run(program, chip, input_is_binary=is_binary) for name, chip in chips.items()}
+
+
+def _caveats(
+    program: Program, profiles: Sequence[Profile], lacks: Mapping[str, str], data: Mapping[str, Any]
+) -> tuple[str, ...]:
+    """Report what the chips of some profiles cannot execute of a program with this input."""
+    unlike = _unlike_spikes(program, is_binary=not data["sent"]["neither_0_nor_1"])
     of_spikes = [profile.name for profile in profiles if profile.prices and not profile.chip]
     valued = [f"{', '.join(of_spikes)}: prices of plain spikes, taken here also for {unlike}"]
     return (
-        *(f"{name} cannot run this as it is, and is priced as if it could: {what}" for name, what in found if what),
+        *(
+            f"{load_chip(chip).name} cannot execute this network, and is priced as if it could: {what}"
+            for chip, what in lacks.items()
+            if what
+        ),
         *(valued if of_spikes and unlike else ()),
         *_unlike_lif(program, [profile.name for profile in profiles if profile.is_process]),
     )

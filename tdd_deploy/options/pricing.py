@@ -20,7 +20,7 @@ class Pricing(Options):
         flag="profile",
         repeated=True,
         help="With `energy`: price by this profile, a name that tdd-deploy profiles lists or a path to a .toml; repeat "
-        f"it to compare. Default: {', '.join(DEFAULT_PROFILES)}.",
+        f"it to compare, the most important one first. Default: {', '.join(DEFAULT_PROFILES)}.",
     )
     step_time_s: float | None = option(
         None,

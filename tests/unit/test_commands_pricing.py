@@ -1,6 +1,6 @@
 import pytest
 
-from tdd_deploy.commands.pricing import Prices
+from tdd_deploy.commands.pricing import Prices, price
 from tdd_deploy.errors import BadOption
 from tdd_deploy.options.pricing import Pricing
 from tdd_deploy.simulator.hardware.profiles import load_profile
@@ -41,3 +41,23 @@ def test_the_time_of_a_run_follows_from_the_profile_unless_it_is_given(name, ste
     assert energy.seconds.low == energy.seconds.high == pytest.approx(seconds)
     assert energy.time_basis == basis
     assert energy.static_low_pj == pytest.approx(1e9 * load_profile(name).static_mw()[0] * seconds)
+
+
+def priced_by(*profiles, code="delta"):
+    simulation = by_hand.simulation(None, program=by_hand.program(fc_code=code, readout_code=code))
+    return price(simulation, Prices.of(Pricing(energy=True, profiles=profiles))).as_json()["energies"]
+
+
+@pytest.mark.parametrize(("code", "first"), [("spike", "loihi1-davies2018"), ("delta", "cmos45-memory")])
+def test_by_default_the_first_profile_can_execute_the_network(code, first):
+    energies = priced_by(code=code)
+    assert energies[0]["profile"] == first
+    assert energies[0]["cannot_execute"] is None
+    assert len(energies) == 3
+
+
+def test_a_profile_that_the_user_names_first_stays_first():
+    first, second = priced_by("loihi1-davies2018", "cmos45-memory")
+    assert (first["profile"], second["profile"]) == ("loihi1-davies2018", "cmos45-memory")
+    assert "sign" in first["cannot_execute"]
+    assert second["cannot_execute"] is None

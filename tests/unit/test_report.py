@@ -32,7 +32,18 @@ def of_the_zoo(seed):
 def test_the_report_has_these_parts():
     report = by_hand.simulation().as_json()
     parts = ["schema_version", "program", "data", "versions", "options", "accuracy", "output", "steps", "layers"]
-    parts += ["early_exit", "overlap", "caveats", "placement", "totals", "energy", "energies", "models", "estimators"]
+    parts += [
+        "early_exit",
+        "overlap",
+        "caveats",
+        "placement",
+        "unplaced",
+        "totals",
+        "energy",
+        "energies",
+        "models",
+        "estimators",
+    ]
     parts += ["dense_work", "baselines"]
     assert list(report) == parts
     assert report["schema_version"] == SCHEMA_VERSION == 5
@@ -57,6 +68,7 @@ def test_the_program_is_reported_with_every_choice():
             "hidden -> readout": "spike",
             "readout -> out": "spike",
         },
+        "sent": {"input": ["delta"], "hidden": ["spike"]},
         "rounding": [],
     }
 

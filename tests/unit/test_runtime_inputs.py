@@ -387,7 +387,7 @@ def test_values_that_were_sent_decide_a_caveat_about_the_input(tmp_path: Path) -
 
     assert caveats(raster()) == ()
     assert caveats(raster() * 0.5) == (
-        "loihi1 cannot run this as it is, and is priced as if it could: sends numbers (input)",
+        "loihi1 cannot execute this network, and is priced as if it could: sends numbers (input)",
     )
     assert caveats(raster()[:, 0] * 0.5, encoder="poisson", steps=9) == ()
 
