@@ -152,6 +152,7 @@ def simulate(
     Raises:
         TddDeployError: anything wrong with a file, the data or an option.
     """
+    from tdd_deploy.commands.simulate import Destination
     from tdd_deploy.commands.simulate import simulate as run
 
     folder = None if out is None else file_path("out", out)
@@ -165,7 +166,7 @@ def simulate(
             coding=gathered[Coding],
             execution=gathered[Execution],
             pricing=gathered[Pricing],
-            out=folder,
+            destination=Destination(folder=folder),
             progress=update,
         )
 
@@ -218,7 +219,7 @@ def price(simulation: "Simulation", **options: Unpack[keywords.Price]) -> "Simul
 
     if not isinstance(simulation, Simulation):
         raise BadOption("simulation", f"a value of type {type(simulation).__name__}", "what simulate returns")
-    prices = Prices.of(gather({"energy": True, **options}, Pricing)[Pricing])
+    prices = Prices.of(gather({"energy": True, **options}, Pricing)[Pricing], with_dense=True)
     prices.check_baselines(simulation.program, simulation.data)
     return run(simulation, prices)
 

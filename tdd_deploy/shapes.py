@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from .errors import Violation
@@ -16,6 +16,10 @@ class Shape(Protocol):
 
     def fault(self, found: object) -> Violation | None:
         """Describe the first place in a value that is wrong; None if there is none."""
+        ...
+
+    def schema(self) -> dict[str, Any]:
+        """Return the shape as a JSON Schema, draft 2020-12."""
         ...
 
 
@@ -35,6 +39,12 @@ class Number:
             return None
         return Violation("", shown(found), str(self))
 
+    def schema(self) -> dict[str, Any]:
+        """Return its type and its bounds."""
+        bounds = {"exclusiveMinimum" if self.above else "minimum": self.least, "maximum": self.most}
+        finite = {name: bound for name, bound in bounds.items() if math.isfinite(bound)}
+        return {"type": "integer" if self.whole else "number", **finite}
+
     def __str__(self) -> str:
         kind = "a whole number" if self.whole else "a number"
         if self.above:
@@ -52,6 +62,10 @@ class Text:
         """Describe a value that is no text."""
         return None if isinstance(found, str) else Violation("", shown(found), "a text")
 
+    def schema(self) -> dict[str, Any]:
+        """Return its type."""
+        return {"type": "string"}
+
 
 @dataclass(frozen=True)
 class Boolean:
@@ -60,6 +74,23 @@ class Boolean:
     def fault(self, found: object) -> Violation | None:
         """Describe a value that is neither."""
         return None if isinstance(found, bool) else Violation("", shown(found), "true or false")
+
+    def schema(self) -> dict[str, Any]:
+        """Return its type."""
+        return {"type": "boolean"}
+
+
+@dataclass(frozen=True)
+class Anything:
+    """A value that no reader takes apart."""
+
+    def fault(self, found: object) -> Violation | None:
+        """Find nothing wrong."""
+        return None
+
+    def schema(self) -> dict[str, Any]:
+        """Allow every value."""
+        return {}
 
 
 @dataclass(frozen=True)
@@ -71,6 +102,10 @@ class Maybe:
     def fault(self, found: object) -> Violation | None:
         """Describe what is wrong with a value that is not null."""
         return None if found is None else self.shape.fault(found)
+
+    def schema(self) -> dict[str, Any]:
+        """Return both alternatives."""
+        return {"anyOf": [self.shape.schema(), {"type": "null"}]}
 
 
 @dataclass(frozen=True)
@@ -91,23 +126,35 @@ class ListOf:
                 return _within(f"[{i}]", fault)
         return None
 
+    def schema(self) -> dict[str, Any]:
+        """Return the schema of its values."""
+        return {"type": "array", "items": self.shape.schema(), **({"minItems": self.least} if self.least else {})}
+
 
 @dataclass(frozen=True)
 class Table:
-    """A table that has these keys, and possibly others."""
+    """A table that has these keys, possibly the optional ones, and possibly others."""
 
     parts: Mapping[str, Shape]
+    optional: Mapping[str, Shape] = field(default_factory=dict)
 
     def fault(self, found: object) -> Violation | None:
         """Describe the first key that is missing or holds a wrong value."""
         if not isinstance(found, dict):
             return Violation("", shown(found), "a table")
-        for name, shape in self.parts.items():
+        for name, shape in (*self.parts.items(), *self.optional.items()):
             if name not in found:
+                if name in self.optional:
+                    continue
                 return Violation(f".{name}", "is missing")
             if (fault := shape.fault(found[name])) is not None:
                 return _within(f".{name}", fault)
         return None
+
+    def schema(self) -> dict[str, Any]:
+        """Return the schemas of its keys, all of them required."""
+        properties = {name: shape.schema() for name, shape in {**self.parts, **self.optional}.items()}
+        return {"type": "object", "properties": properties, "required": list(self.parts)}
 
 
 @dataclass(frozen=True)
@@ -125,6 +172,10 @@ class Each:
                 return _within(f"[{shown(name)}]", fault)
         return None
 
+    def schema(self) -> dict[str, Any]:
+        """Return the schema of its values."""
+        return {"type": "object", "additionalProperties": self.shape.schema()}
+
 
 COUNT = Number(least=0, whole=True)
 POSITIVE = Number(least=1, whole=True)
@@ -132,6 +183,7 @@ FRACTION = Number(least=0, most=1)
 NUMBER = Number()
 TEXT = Text()
 BOOLEAN = Boolean()
+ANYTHING = Anything()
 
 
 def fault_in(found: object, shape: Shape, contradictions: Callable[[Any], Iterable[str]] = lambda found: ()) -> str:

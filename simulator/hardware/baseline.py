@@ -12,7 +12,7 @@ from tdd_deploy.program import Conv, Dense, Program, Scale
 from tdd_deploy.simulator.counts import Trace
 from tdd_deploy.simulator.engine.scatter import Synapses, ready
 
-from .dense import DATAFLOWS, Bounds, Candidate, Work
+from .dense import DATAFLOWS, Candidate, DenseTerm, Work
 from .energy import Energy
 from .execution import biases_of, fed_by_input
 from .process import EXIT_COMPARISON, NEURON_BIASES, READOUT, Numbers, Process
@@ -80,7 +80,7 @@ def comparison(
             "accuracy": candidate.accuracy,
             **asdict(machine),
             "macs": work.macs,
-            **_costs(machine.energy(work, process), spiking_pj, growth),
+            **_costs(machine.terms(work, process), spiking_pj, growth),
             "is_comparable": _is_comparable(candidate.accuracy, accuracy, trace.n_samples),
         }
         for candidate in candidates
@@ -93,6 +93,8 @@ def comparison(
     return {
         "spiking_pj": spiking_pj,
         "rate": None if growth is None else growth.rate,
+        "fixed_pj": None if growth is None else growth.fixed_pj,
+        "growing_pj": None if growth is None else growth.growing_pj,
         "least_favorable": max(ratios, key=ratios.__getitem__, default=None),
         "most_favorable": min(ratios, key=ratios.__getitem__, default=None),
         "rows": rows,
@@ -113,13 +115,18 @@ def tolerance(accuracy: float, n_samples: int) -> float:
     return max(COMPARABLE, 2 * math.sqrt(center * (1 - center) / n))
 
 
-def _costs(dense: Bounds, spiking_pj: float, growth: "_Growth | None") -> dict[str, float | None]:
+def _costs(terms: Sequence[DenseTerm], spiking_pj: float, growth: "_Growth | None") -> dict[str, Any]:
+    """Price one dense inference, and compare it with a spiking one."""
+    low, value, high = (
+        sum(term.count * getattr(term.figure, bound) for term in terms) for bound in ("low_pj", "value_pj", "high_pj")
+    )
     return {
-        "dense_pj": dense.value_pj,
-        "low_pj": dense.low_pj,
-        "high_pj": dense.high_pj,
-        "ratio": spiking_pj / dense.value_pj,
-        "crossover_rate": None if growth is None else growth.rate_at(dense.value_pj),
+        "dense_pj": value,
+        "low_pj": low,
+        "high_pj": high,
+        "ratio": spiking_pj / value,
+        "crossover_rate": None if growth is None else growth.rate_at(value),
+        "terms": [term.as_json() for term in terms],
     }
 
 

@@ -8,7 +8,7 @@ from typing import Any, get_args
 from tdd_deploy.errors import BadProfile, Violation
 from tdd_deploy.neurons import NEURONS, LoihiLIF, Reset
 
-from .schema import CONFIDENCES, Key, names_in, read_table, table_violations
+from .schema import CONFIDENCES, Key, keys_schema, names_in, read_table, table_violations
 
 # What a chip, a core or one neuron can limit, and the unit.
 LIMITS = {
@@ -114,7 +114,7 @@ def load_chip(name: str) -> Chip:
         BadFile: the file is missing or not TOML.
         BadProfile: every unknown key, missing number, unit or source.
     """
-    content = read_table("chips", name, option="target")
+    content, _ = read_table("chips", name, option="target")
     violations = list(_violations(content))
     if violations:
         raise BadProfile(f"chip {name}", violations)
@@ -175,6 +175,15 @@ _TABLES = {
         "source": Key(str),
     },
 }
+
+
+def chip_schema() -> dict[str, Any]:
+    """Return the JSON Schema of a chip's file."""
+    found = keys_schema(_TOP)
+    found["properties"] |= {name: keys_schema(keys) for name, keys in _TABLES.items()}
+    limits = {name: keys_schema({**_LIMIT, "unit": Key(str, (unit,))}) for name, (_, unit) in LIMITS.items()}
+    found["properties"]["limit"] = {"type": "object", "properties": limits, "additionalProperties": False}
+    return found
 
 
 def _violations(content: Mapping[str, Any]) -> Iterator[Violation]:

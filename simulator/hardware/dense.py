@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any, Literal, Self
 
-from .process import SUM_BITS, WORD, Process
+from .process import SUM_BITS, WORD, Figure, Process
 
 Dataflow = Literal["none", "register-sums", "full-reuse"]
 DATAFLOWS: Mapping[Dataflow, str] = {
@@ -35,13 +35,25 @@ class Work:
     biases: int
 
 
-@dataclass(frozen=True, kw_only=True)
-class Bounds:
-    """An energy in pJ, and what it is at the lowest and highest figures."""
+@dataclass(frozen=True)
+class DenseTerm:
+    """One operation of a dense machine: how often it takes place, and its price."""
 
-    value_pj: float
-    low_pj: float
-    high_pj: float
+    what: str
+    count: float
+    figure: Figure
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the term as plain values."""
+        return {
+            "what": self.what,
+            "count": self.count,
+            "price_pj": self.figure.value_pj,
+            "low_price_pj": self.figure.low_pj,
+            "high_price_pj": self.figure.high_pj,
+            "confidence": self.figure.confidence,
+            "source": self.figure.source,
+        }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,8 +76,8 @@ class Machine:
         is_float, *widths = self._numbers
         return process.without(*widths, is_float=is_float)
 
-    def energy(self, work: Work, process: Process) -> Bounds:
-        """Return the energy of one inference, of the parts that a process has figures for.
+    def terms(self, work: Work, process: Process) -> tuple[DenseTerm, ...]:
+        """Return the parts of one inference that a process has figures for.
 
         Every output is compared with zero, as ReLU does, and written once. Sums are as wide as those of spiking
         networks in the same numbers. To read biases costs nothing here.
@@ -74,19 +86,17 @@ class Machine:
         add = process.add(sum_bits, is_float=is_float)
         multiply = process.multiply(weight_bits, value_bits, is_float=is_float)
         weight, value, total = (process.access(bits) for bits in (weight_bits, value_bits, sum_bits))
-        parts = [(work.macs, multiply), (work.macs + work.outputs + work.biases, add), (work.outputs, value)]
-        if self.dataflow == "full-reuse":
-            parts += [(min(work.weights, work.macs), weight), (min(work.inputs, work.macs), value)]
-        else:
-            parts += [(work.macs, weight), (work.macs, value)]
+        reuses = self.dataflow == "full-reuse"
+        parts = [
+            ("multiplications", work.macs, multiply),
+            ("additions, biases and comparisons with 0", work.macs + work.outputs + work.biases, add),
+            ("outputs written", work.outputs, value),
+            ("weights read", min(work.weights, work.macs) if reuses else work.macs, weight),
+            ("inputs read", min(work.inputs, work.macs) if reuses else work.macs, value),
+        ]
         if self.dataflow == "none":
-            parts += [(2 * work.macs + work.outputs, total)]
-        priced = [(n, figure) for n, figure in parts if figure is not None]
-        return Bounds(
-            value_pj=sum(n * figure.value_pj for n, figure in priced),
-            low_pj=sum(n * figure.low_pj for n, figure in priced),
-            high_pj=sum(n * figure.high_pj for n, figure in priced),
-        )
+            parts.append(("sums read and written", 2 * work.macs + work.outputs, total))
+        return tuple(DenseTerm(what, n, figure) for what, n, figure in parts if figure is not None)
 
 
 @dataclass(frozen=True, kw_only=True)

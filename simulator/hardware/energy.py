@@ -1,7 +1,7 @@
 """Price counts: energy in pJ, and a list of what has no price."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -30,12 +30,34 @@ UNPLACED = "needs a placement of layers on cores"
 EXCLUDED = "input and output of the chip, host, sensor, loading of weights"
 
 
+@dataclass(frozen=True, eq=False)
+class Busy:
+    """The core that the others wait for in each time step.
+
+    Attributes:
+        layers: whose neurons it holds, a name per time step; empty where one core does everything.
+        work: its counts ``[n_steps]`` by name, over all samples.
+        ns: the time ``[n_steps]`` that they take.
+    """
+
+    layers: tuple[str, ...]
+    work: Mapping[str, NDArray[np.float64]]
+    ns: NDArray[np.float64]
+
+
 @dataclass(frozen=True)
 class Seconds:
-    """How long the hardware takes."""
+    """How long the hardware takes.
+
+    Attributes:
+        low: at the lowest latencies.
+        high: at the highest ones.
+        busy: what takes this time, for both; None where the time was given.
+    """
 
     low: float
     high: float
+    busy: tuple[Busy, Busy] | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
@@ -62,6 +84,8 @@ class Energy:
     seconds: Seconds | None  # of all samples, where it is known
     time_basis: str
     static_mw: tuple[float, float] | None  # of all chips, in the states that draw least and most
+    n_chips: int | None = None  # None: not placed
+    clock_mhz: float | None = None  # None: as the profile says
 
     @cached_property
     def per_cell_pj(self) -> NDArray[np.float64]:
@@ -134,7 +158,8 @@ def price_counts(
     lines += [*profile.not_priced, f"{EXCLUDED}: outside this count"]
     power_mw = profile.static_mw(clock_mhz)
     static_mw = None if power_mw is None else (power_mw[0] * (n_chips or 1), power_mw[1] * (n_chips or 1))
-    return Energy(profile, terms, tuple(lines), counts.spikes.shape, seconds, time_basis, static_mw)
+    shape = counts.spikes.shape
+    return Energy(profile, terms, tuple(lines), shape, seconds, time_basis, static_mw, n_chips, clock_mhz)
 
 
 def _without_placement(prices: Iterable[Price], why: str) -> list[str]:

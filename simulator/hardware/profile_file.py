@@ -7,7 +7,7 @@ from tdd_deploy.errors import Violation
 from tdd_deploy.simulator.counts import FIELDS
 
 from .chips import chip_names
-from .schema import CONFIDENCES, NUMBER, READS, Key, allowed, table_violations
+from .schema import CONFIDENCES, NUMBER, READS, Key, allowed, keys_schema, table_violations, tables_schema
 
 PICOJOULES = {"fJ": 1e-3, "pJ": 1.0, "nJ": 1e3, "uJ": 1e6}
 MILLIWATTS = {"uW": 1e-3, "mW": 1.0, "W": 1e3}
@@ -83,6 +83,17 @@ _POINT = {
     "scope": Key(str, POINT_SCOPES),
     **_ORIGIN,
 }
+
+
+def profile_schema() -> dict[str, Any]:
+    """Return the JSON Schema of a profile. It lacks the rules that compare values: ``violations_of`` has them all."""
+    found = keys_schema(_TOP)
+    of_tables = {
+        "price": _PRICE, "static": _STATIC, "time": _TIME, "operation": _OPERATION, "memory": _MEMORY, "point": _POINT
+    }  # fmt: skip
+    found["properties"] |= {name: tables_schema(keys) for name, keys in of_tables.items()}
+    found["properties"] |= {"clock": keys_schema(_CLOCK), "step_time": keys_schema(_STEP_TIME)}
+    return found
 
 
 def violations_of(content: Mapping[str, Any]) -> Iterator[Violation]:

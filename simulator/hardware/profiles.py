@@ -37,6 +37,7 @@ class Profile:
     memories: tuple[Memory, ...]
     points: tuple[Point, ...]
     not_priced: tuple[str, ...]
+    sha256: str  # of its file
 
     @property
     def is_process(self) -> bool:
@@ -83,10 +84,10 @@ def load_profile(name: str, *, option: str = "profiles") -> Profile:
         BadFile: the file is missing or not TOML.
         BadProfile: every unknown key, missing number, unit or source.
     """
-    return _profile(name, read_table("profiles", name, option=option))
+    return _profile(name, *read_table("profiles", name, option=option))
 
 
-def _profile(name: str, content: Mapping[str, Any]) -> Profile:
+def _profile(name: str, content: Mapping[str, Any], sha256: str) -> Profile:
     violations = list(violations_of(content))
     if violations:
         raise BadProfile(f"profile {name}", violations)
@@ -105,6 +106,7 @@ def _profile(name: str, content: Mapping[str, Any]) -> Profile:
         memories=tuple(_memory(each, figures) for each, figures in content.get("memory", {}).items()),
         points=tuple(_point(point, figures) for point, figures in content.get("point", {}).items()),
         not_priced=tuple(content.get("not_priced", ())),
+        sha256=sha256,
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from tdd_deploy.documents import read_toml
 from tdd_deploy.errors import BadOption, Violation, any_of, did_you_mean
+from tdd_deploy.files import sha256
 
 NUMBER = (int, float)
 MOST = 10**12  # of any figure, in any unit: products with counts stay finite, and positions on a chip in 64 bits
@@ -36,8 +37,11 @@ def names_in(folder: str) -> tuple[str, ...]:
     return tuple(sorted(path.name.removesuffix(".toml") for path in found if path.name.endswith(".toml")))
 
 
-def read_table(folder: str, name: str, *, option: str) -> dict[str, Any]:
+def read_table(folder: str, name: str, *, option: str) -> tuple[dict[str, Any], str]:
     """Read a file by its name in a folder of the package, or from a path that ends in ``.toml``.
+
+    Returns:
+        Its content, and its SHA-256.
 
     Raises:
         BadOption: none has this name; ``option`` is the parameter that gave it.
@@ -46,12 +50,14 @@ def read_table(folder: str, name: str, *, option: str) -> dict[str, Any]:
     names = names_in(folder)
     if name in names:
         with resources.as_file(resources.files(__package__) / folder / f"{name}.toml") as path:
-            return read_toml(path, "install tdd-deploy again")
+            return read_toml(path, "install tdd-deploy again"), sha256(path)
     if not name.endswith(".toml"):
         longer = [known for known in names if name and known.startswith(name)]
         hint = f"Did you mean {any_of(longer)}?" if longer else did_you_mean(name, names)
         raise BadOption(option, repr(name), f"{', '.join(names)}, or a path to a .toml file", hint)
-    return read_toml(Path(name), f"name one of the {folder} of the package, or a .toml file of the same form")
+    path = Path(name)
+    content = read_toml(path, f"name one of the {folder} of the package, or a .toml file of the same form")
+    return content, sha256(path)
 
 
 def table_violations(where: str, found: Any, keys: Mapping[str, Key]) -> Iterator[Violation]:
@@ -102,3 +108,30 @@ def allowed(key: Key) -> str:
     if key.kind is list:
         return "a list of texts that is not empty" if key.least else "a list of texts"
     return f"{'a whole number' if key.kind is int else 'a number'}, {key.least} or more"
+
+
+def keys_schema(keys: Mapping[str, Key]) -> dict[str, Any]:
+    """Return the JSON Schema of a table with these keys, and no others."""
+    return {
+        "type": "object",
+        "properties": {name: _key_schema(key) for name, key in keys.items()},
+        "required": [name for name, key in keys.items() if key.required],
+        "additionalProperties": False,
+    }
+
+
+def tables_schema(keys: Mapping[str, Key]) -> dict[str, Any]:
+    """Return the JSON Schema of tables of any name, each with these keys."""
+    return {"type": "object", "minProperties": 1, "additionalProperties": keys_schema(keys)}
+
+
+def _key_schema(key: Key) -> dict[str, Any]:
+    single: dict[str, Any] = {"enum": list(key.allowed)} if key.allowed else {}
+    if key.kind is list:
+        return {"type": "array", "items": single or {"type": "string", "minLength": 1}, "minItems": key.least}
+    if key.kind is bool or key.kind is dict:
+        return {"type": "boolean" if key.kind is bool else "object"}
+    if key.kind is str:
+        return {"type": "string", **(single or {"minLength": 1})}
+    bounds = single or {"minimum": key.least, "maximum": MOST}
+    return {"type": "integer" if key.kind is int else "number", **bounds}

@@ -1,6 +1,6 @@
 """Estimate how long hardware takes for a run, from the latencies of its profile."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from tdd_deploy.program import LinearMap, Program
 from tdd_deploy.simulator.counts import Counts, IntArray, Layer
 
-from .energy import Seconds
+from .energy import Busy, Seconds
 from .figures import Latency
 from .placement import Block, Placement, placed_layers
 from .profiles import Profile
@@ -63,23 +63,49 @@ def run_time(
     if not profile.latencies or core_synops is None:
         return None
     row = {layer.name: i for i, layer in enumerate(layers)}
-    latencies = _at_clock(profile, clock_mhz)
-    low, high = (np.zeros(len(n_running)) for _ in range(2))
+    latencies = at_clock(profile, clock_mhz)
+    names = tuple(dict.fromkeys(count for latency in latencies for count in latency.counts))
+    cores: list[tuple[str, dict[str, Fractions]]] = []  # a layer, and the counts of its cores, [n_cores, n_steps]
     for name in placed_layers(program):
         parts = dict.fromkeys((name, *_maps_before(program, name)))
         rows = [row[part] for part in parts if part in row]
         synops, fractions = _on_cores(placement.of(name), core_synops)
-        fastest, slowest = (np.zeros(synops.shape) for _ in range(2))
-        for latency in latencies:
-            for count in latency.counts:
-                work = synops if count == STORED else fractions * _count(counts, count, rows)
-                fastest += work * latency.low_ns
-                slowest += work * latency.high_ns
-        low, high = np.maximum(low, fastest.max(axis=0)), np.maximum(high, slowest.max(axis=0))
+        works = [synops if count == STORED else fractions * _count(counts, count, rows) for count in names]
+        cores.append((name, {count: work.astype(np.float64) for count, work in zip(names, works, strict=True)}))
+    low, high = (_busiest(cores, latencies, bound, len(n_running)) for bound in ("low_ns", "high_ns"))
+    return _seconds(low, high, latencies, n_running)
+
+
+def _busiest(cores: list[tuple[str, dict[str, Fractions]]], latencies: list[Latency], bound: str, n_steps: int) -> Busy:
+    """Find the core that takes longest, in each time step."""
+    found = Busy(("",) * n_steps, {}, np.zeros(n_steps))
+    for layer, work in cores:
+        ns = np.atleast_2d(_ns(work, latencies, bound, n_steps))
+        core, longest = ns.argmax(axis=0)[None], ns.max(axis=0)
+        is_longer = longest > found.ns
+        layers = tuple(layer if now else name for name, now in zip(found.layers, is_longer.tolist(), strict=True))
+        mine = {name: np.take_along_axis(count, core, axis=0)[0] for name, count in work.items()}
+        works = {name: np.where(is_longer, count, found.work.get(name, 0.0)) for name, count in mine.items()}
+        found = Busy(layers, works, np.maximum(longest, found.ns))
+    return found
+
+
+def _ns(work: Mapping[str, Fractions], latencies: list[Latency], bound: str, n_steps: int) -> Fractions:
+    """Return the time that counts take, ``[n_cores, n_steps]`` or ``[n_steps]`` as these."""
+    total: Fractions = np.zeros(n_steps)
+    for latency in latencies:
+        for count in latency.counts:
+            total = total + work[count] * getattr(latency, bound)
+    return total
+
+
+def _seconds(low: Busy, high: Busy, latencies: list[Latency], n_running: IntArray) -> Seconds:
+    """Add up the time of the busiest cores, and what every time step takes."""
     per_step = [latency for latency in latencies if not latency.counts]
-    low += n_running * sum(latency.low_ns for latency in per_step)
-    high += n_running * sum(latency.high_ns for latency in per_step)
-    return Seconds(float(low.sum()) * NS, float(high.sum()) * NS)
+    n_steps = int(n_running.sum())
+    least = float(low.ns.sum()) + n_steps * sum(latency.low_ns for latency in per_step)
+    most = float(high.ns.sum()) + n_steps * sum(latency.high_ns for latency in per_step)
+    return Seconds(least * NS, most * NS, (low, high))
 
 
 def _on_cores(blocks: tuple[Block, ...], core_synops: IntArray) -> tuple[IntArray, Fractions]:
@@ -115,15 +141,15 @@ def serial_time(
     """
     if not profile.latencies:
         return None
-    low = high = 0.0
-    for latency in _at_clock(profile, clock_mhz):
-        n = sum(counts.total(name) for name in latency.counts) if latency.counts else int(n_running.sum())
-        low += n * latency.low_ns
-        high += n * latency.high_ns
-    return Seconds(low * NS, high * NS)
+    latencies = at_clock(profile, clock_mhz)
+    work = {
+        name: getattr(counts, name).sum(axis=0).astype(np.float64) for latency in latencies for name in latency.counts
+    }
+    low, high = (Busy((), work, _ns(work, latencies, bound, len(n_running))) for bound in ("low_ns", "high_ns"))
+    return _seconds(low, high, latencies, n_running)
 
 
-def _at_clock(profile: Profile, clock_mhz: float | None) -> list[Latency]:
+def at_clock(profile: Profile, clock_mhz: float | None) -> list[Latency]:
     """Return latencies at another clock: those that were published in cycles change with it."""
     slower = profile.clock.mhz / clock_mhz if profile.clock and clock_mhz else 1.0
     return [

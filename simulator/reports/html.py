@@ -1,34 +1,56 @@
 """A report to look at: one HTML file with everything in it."""
 
-from collections.abc import Mapping
+import base64
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tdd_deploy.errors import PARAMETER, MissingDependency
+from tdd_deploy.errors import PARAMETER, MissingDependency, without_backticks
 from tdd_deploy.files import replacing
-from tdd_deploy.text import ends, visible
+from tdd_deploy.tables import Table, as_html
+from tdd_deploy.text import csv_table, visible
 
+from .frames import flat
+from .lines import (
+    baseline_lines,
+    binned_line,
+    break_even_lines,
+    dense_lines,
+    input_lines,
+    models_line,
+    output_lines,
+    time_lines,
+)
 from .pictures import pictures
 from .pictures import require as require_matplotlib
-from .report import mean_text
-from .tables import (
-    binned_line,
-    by_ann_baseline,
-    by_placement,
-    by_profile,
-    cell_text,
-    energy_lines,
-    input_lines,
-    output_lines,
-    range_text,
-    significant,
-    span_text,
-    verdict_lines,
-)
+from .tables import by_ann_baseline, by_layer, by_placement, by_profile, by_step, by_term
 
 if TYPE_CHECKING:
     from markupsafe import Markup
+
+Report = Mapping[str, Any]
+MOST_EMBEDDED = 8 << 20  # bytes of report.json that a page carries with it
+
+
+@dataclass(frozen=True, kw_only=True)
+class Section:
+    """A part of the page: its title, sentences, and tables in HTML."""
+
+    key: str
+    title: str
+    lines: tuple[str, ...] = ()
+    tables: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Download:
+    """A file that the page carries with it."""
+
+    file: str
+    url: str
 
 
 def require() -> None:
@@ -44,37 +66,82 @@ def require() -> None:
         raise MissingDependency("jinja2", "report.html", "'tdd-deploy[report]'") from error
 
 
-def write_html(path: Path, report: Mapping[str, Any]) -> None:
-    """Write what ``Simulation.as_json`` returned as a page; figures are means over samples."""
+def write_html(path: Path, report: Report) -> None:
+    """Write what ``Simulation.as_json`` returned as a page; figures are means per inference."""
     import jinja2  # noqa: PLC0415  (an optional part)
 
     source = (resources.files(__package__) / "report.html.jinja").read_text(encoding="utf-8")
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, finalize=_shown)
-    environment.filters["code"] = with_code
-    template = environment.from_string(source)
-    n = report["totals"]["samples"]
-    profiles = by_profile(report).rows
-    page = template.render(
+    environment.filters |= {"code": with_code, "plain": without_backticks}
+    page = environment.from_string(source).render(
         report=report,
-        n=n,
-        mean=mean_text,
-        span=range_text,
+        name=Path(report["program"].get("file") or report["data"]["name"]).name,
         pictures=pictures(report),
-        profiles=profiles,
-        placed=by_placement(report),
-        ann_baseline=by_ann_baseline(report),
-        text=cell_text,
-        ends=ends,
-        binned_line=binned_line,
-        inputs=list(input_lines(report["data"])),
-        verdicts=list(verdict_lines(report)),
-        energy=list(energy_lines(report)) if report["energy"] else [],
-        significant=significant,
-        span_two=span_text,
-        output=list(output_lines(report)),
+        sections=[Section(key="pictures", title="Pictures"), *_sections(report)],
+        notes=list(_notes(report)),
+        downloads=_downloads(report),
     )
     with replacing(path) as part:
         part.write_text(page, encoding="utf-8")
+
+
+def _sections(report: Report) -> Iterator[Section]:
+    def section(key: str, title: str, *tables: Table, lines: tuple[str, ...] = ()) -> Iterator[Section]:
+        written = tuple(as_html(table, whole="report.json holds all of them") for table in tables if table.rows)
+        if written:
+            yield Section(key=key, title=title, lines=lines, tables=written)
+
+    if report["energies"]:
+        lines = (*models_line(report), *time_lines(report))
+        yield from section("energy", "Energy by profile", by_profile(report), lines=lines)
+        headline = report["energies"][0]
+        lines = tuple(filter(None, (f"{headline['profile']}: {headline['title']}", headline["remark"])))
+        yield from section("terms", "Energy by term", _priced_terms(report), lines=lines)
+        lines = (*dense_lines(report), *break_even_lines(report))
+        yield from section("dense", "Beside dense networks of the same layers", by_ann_baseline(report), lines=lines)
+    yield from section("steps", "By time step", by_step(report))
+    yield from section("layers", "By layer", by_layer(report))
+    if placement := report["placement"]:
+        chips = f" on {placement['chips']} chips" if placement["chips"] > 1 else ""
+        line = f"{placement['title']}: {placement['cores']} cores{chips}, weights of {placement['weight_bits']} bits"
+        yield from section("placement", "Placement", by_placement(report), lines=(line,))
+
+
+def _priced_terms(report: Report) -> Table:
+    """Return the terms of the first profile, without what is not priced."""
+    first = {**report["energies"][0], "not_priced": []}
+    table = by_term({**report, "energies": [first]})
+    return table.only(range(1, len(table.columns)))
+
+
+def _notes(report: Report) -> Iterator[str]:
+    data = report["data"]
+    yield from input_lines(data)
+    yield from output_lines(report)
+    if data["binned"]:
+        yield binned_line(data)
+    yield f"code: {report['program']['code']} ({report['program']['code_from']})"
+    if exits := report["early_exit"]:
+        yield f"early exit at a margin of {exits['margin']:g}, {exits['margin_from']}"
+    if saved := report["totals"]["saved_by_repeating_input"]:
+        mean = saved / report["totals"]["samples"]
+        yield f"{mean:,.0f} operations per inference are saved only because every step shows the same image"
+    if report["program"]["rounding"]:
+        yield f"currents can round, so codes may differ in the last bit: {', '.join(report['program']['rounding'])}"
+    yield from baseline_lines(report)
+    yield from (f"caveat: {line}" for line in report["caveats"])
+
+
+def _downloads(report: Report) -> list[Download]:
+    """Embed the report as JSON, and its time steps as CSV; nothing where the page would be too large."""
+    whole = json.dumps(report, allow_nan=False).encode()
+    if len(whole) > MOST_EMBEDDED:
+        return []
+    steps = csv_table([flat(step) for step in report["steps"]]).encode()
+    return [
+        Download(file, f"data:{kind};base64,{base64.b64encode(content).decode()}")
+        for file, kind, content in (("report.json", "application/json", whole), ("steps.csv", "text/csv", steps))
+    ]
 
 
 def with_code(text: str) -> "Markup":

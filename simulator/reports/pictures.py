@@ -6,10 +6,11 @@ import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tdd_deploy.errors import MissingDependency
+from tdd_deploy.tables import SI_UNITS, energy_text, significant, unit_for
 from tdd_deploy.text import visible
 
 if TYPE_CHECKING:
@@ -20,10 +21,11 @@ HATCHES = {DELTA: "", SPIKE: "//", DENSE: ".."}
 LAYERS = ("#56B4E9", "#E69F00", "#009E73", "#F0E442", "#CC79A7", "#D55E00", "#0072B2")
 MARKS = ("o", "s", "^", "D", "v", "P", "X")
 WIDTH = 7.0  # inches
-PJ_PER_NJ = 1e3
 MOST_BARS = 100  # time steps with a bar each
 MOST_SQUARES = 24  # time steps with a square and a number each
 MOST_LAYERS = 40
+MOST_TOLD = 12  # numbers of a series in the text for those who do not see the picture
+ON_TINT = "#111111"  # of numbers on a light color, in dark mode too
 MOST_CORES = 1000  # cores with a number
 LONGEST_NAME = 32  # characters
 Report = Mapping[str, Any]
@@ -32,11 +34,12 @@ Key = TypeVar("Key")
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture with its title, and a sentence on how to read it."""
+    """A picture with its title, a sentence on how to read it, and one for those who cannot see it."""
 
     title: str
     caption: str
     svg: str
+    alt: str  # what the picture shows, with its numbers
 
 
 @dataclass(frozen=True)
@@ -97,7 +100,12 @@ def pictures(report: Report) -> list[Picture]:
         found.append(_profiles(report))
     if report["placement"] and report["placement"]["mesh"]:
         found.append(_placement(report["placement"]))
-    return found
+    return [replace(picture, svg=_themed(picture.svg)) for picture in found]
+
+
+def _themed(svg: str) -> str:
+    """Let a picture follow the colors of its page: black becomes that of its text, white that of its paper."""
+    return re.sub(r"#(?:000000|1a1a1a)", "currentColor", svg).replace("#ffffff", "Canvas")
 
 
 def accuracy_by_energy(points: Sequence[Mapping[str, Any]], profile: str) -> str:
@@ -132,14 +140,15 @@ def _executed(report: Report) -> str:
 def _events(report: Report) -> Picture:
     series = [("spikes", SPIKE, _means(report, "steps", "spikes"))]
     series.append(("delta events", DELTA, _means(report, "steps", "delta_events")))
-    title = "Events of neurons per sample"
-    return Picture(title, "What layers would send as spikes, and as changes of spikes.", _bars(title, series))
+    title, caption = "Events of neurons", "What layers would send as spikes, and as changes of spikes."
+    return Picture(title, caption, _bars(title, series, "events per inference"), _told(title, series))
 
 
 def _synops(report: Report) -> Picture:
-    title = "Synaptic operations per sample"
+    title = "Synaptic operations"
     caption = "Events times nonzero weights; dense is what a network without events would multiply."
-    return Picture(title, caption, _bars(title, _three_codes(report, "steps")))
+    series = _three_codes(report, "steps")
+    return Picture(title, caption, _bars(title, series, "operations per inference"), _told(title, series))
 
 
 def _layers(report: Report) -> Picture:
@@ -147,9 +156,11 @@ def _layers(report: Report) -> Picture:
     shown = _largest({i: row["synops_effective"] for i, row in enumerate(layers) if row["dense"]})
     series = [(label, color, [values[i] for i in shown]) for label, color, values in _three_codes(report, "layers")]
     n = sum(1 for row in layers if row["dense"])
-    title = "Synaptic operations per sample, by layer"
+    title = "Synaptic operations by layer"
     caption = f"Each bar begins at one operation: the axis is logarithmic.{_of_layers(len(shown), n)}"
-    return Picture(title, caption, _bars(title, series, [layers[i]["name"] for i in shown]))
+    names = [layers[i]["name"] for i in shown]
+    svg = _bars(title, series, "operations per inference", names)
+    return Picture(title, caption, svg, _told(title, series, names))
 
 
 def _largest(values: Mapping[Key, float]) -> list[Key]:
@@ -180,41 +191,46 @@ def _means(report: Report, part: str, key: str, code: str | None = None, scale: 
 
 
 def _energy_by_step(report: Report) -> Picture:
+    means = {
+        _executed(report): _means(report, "steps", "energy_pj"),
+        "plain spikes": _means(report, "steps", "energy_pj", "spike_code"),
+    }
+    unit = unit_for([value for values in means.values() for value in values])
     series = [
-        (_executed(report), DELTA, _means(report, "steps", "energy_pj", scale=PJ_PER_NJ)),
-        ("plain spikes", SPIKE, _means(report, "steps", "energy_pj", "spike_code", PJ_PER_NJ)),
+        (label, color, [value / SI_UNITS[unit] for value in values])
+        for (label, values), color in zip(means.items(), (DELTA, SPIKE), strict=True)
     ]
-    title = f"Dynamic energy per sample in nJ, {report['energy']['profile']}"
+    title = f"Dynamic energy by {report['energies'][0]['profile']}"
     caption = "The first step is shown like any other: nothing that it sends was there before."
-    return Picture(title, caption, _bars(title, series))
+    svg = _bars(title, series, f"{unit} per inference")
+    return Picture(title, caption, svg, _told(f"{title} in {unit}", series))
 
 
 def _energy_by_term(report: Report) -> Picture:
-    n = report["totals"]["samples"] * PJ_PER_NJ
-    terms = report["energy"]["terms"]
+    n = report["totals"]["samples"]
+    headline = report["energies"][0]
     rows = [
-        (term["term"].replace("_", " "), term["energy_pj"] / n, *(_bounds(term, n)))
-        for term in sorted(terms, key=lambda term: term["energy_pj"])
+        (
+            term["term"].replace("_", " "),
+            term["energy_pj"] / n,
+            term["count"] * term["low_price_pj"] / n,
+            term["count"] * term["high_price_pj"] / n,
+        )
+        for term in sorted(headline["terms"], key=lambda term: term["energy_pj"])
     ]
-    title = f"Dynamic energy by term in nJ, {report['energy']['profile']}"
     caption = "Lines reach from the lowest to the highest price that a source gives."
-    return Picture(title, caption, _ranges(title, rows, DELTA))
-
-
-def _bounds(term: Mapping[str, Any], n: float) -> tuple[float, float]:
-    return term["count"] * term["low_price_pj"] / n, term["count"] * term["high_price_pj"] / n
+    return _ranges(f"Dynamic energy by term, {headline['profile']}", caption, rows, DELTA)
 
 
 def _profiles(report: Report) -> Picture:
-    n = report["totals"]["samples"] * PJ_PER_NJ
+    n = report["totals"]["samples"]
     rows = [
         (energy["profile"], energy["dynamic_pj"] / n, energy["low_pj"] / n, energy["high_pj"] / n)
         for energy in reversed(report["energies"])
         if energy["dynamic_pj"] is not None
     ]
-    title = "Dynamic energy per sample in nJ, by profile"
     caption = "The same counts at different prices: what a number means depends on what it includes."
-    return Picture(title, caption, _ranges(title, rows, DELTA, logarithmic=True))
+    return _ranges("Dynamic energy by profile", caption, rows, DELTA, logarithmic=True)
 
 
 def _overlap(report: Report) -> Picture:
@@ -229,7 +245,8 @@ def _overlap(report: Report) -> Picture:
             for (left, width), fraction in zip(bins.spans, bins.means(overlap[name]), strict=True):
                 if fraction is not None:
                     axes.add_patch(_square(left, row - 0.5, width, 1, _tint(fraction), "white"))
-                    axes.text(left + width / 2, row, f"{100 * fraction:.0f}", ha="center", va="center")
+                    text = f"{100 * fraction:.0f}"
+                    axes.text(left + width / 2, row, text, ha="center", va="center", color=ON_TINT)
         axes.set_xlim(1.5, n_steps + 0.5)
         axes.set_ylim(len(shown) - 0.5, -0.5)
         bins.mark(axes, "square")
@@ -237,7 +254,12 @@ def _overlap(report: Report) -> Picture:
         axes.tick_params(length=0)
         axes.spines[:].set_visible(False)
     caption = "What stays costs nothing in delta code. Empty where a layer is silent."
-    return Picture(title, f"{caption}{_of_layers(len(shown), len(overlap))}", drawn.svg)
+    known = {name: [each for each in overlap[name] if each is not None] for name in shown}
+    told = ", ".join(
+        f"{name} {100 * min(found):.0f} to {100 * max(found):.0f} %" if found else f"{name} silent"
+        for name, found in known.items()
+    )
+    return Picture(title, f"{caption}{_of_layers(len(shown), len(overlap))}", drawn.svg, f"{title}: {told}.")
 
 
 def _placement(placement: Mapping[str, Any]) -> Picture:
@@ -252,7 +274,7 @@ def _placement(placement: Mapping[str, Any]) -> Picture:
     with _drawn(title, WIDTH * rows / columns + 0.2 * len(cores) + 0.4) as (axes, drawn):
         for x in range(columns):
             for y in range(rows):
-                axes.add_patch(_square(x + 0.03, y + 0.03, 0.94, 0.94, "#eeeeee", "#bbbbbb"))
+                axes.add_patch(_square(x + 0.03, y + 0.03, 0.94, 0.94, "#88888822", "#999999"))
         is_numbered = len(placement["blocks"]) <= MOST_CORES
         for block in placement["blocks"]:
             tile, within = divmod(block["core"], mesh["cores_per_tile"])
@@ -260,7 +282,8 @@ def _placement(placement: Mapping[str, Any]) -> Picture:
             layer, size = cores.index(block["layer"]), 0.8 / side
             axes.add_patch(_square(x + 0.1 / side, y + 0.1 / side, size, size, LAYERS[layer % len(LAYERS)], "#1a1a1a"))
             if is_numbered:
-                axes.text(x + 0.5 / side, y + 0.5 / side, str(layer + 1), ha="center", va="center", fontsize=7)
+                at = x + 0.5 / side, y + 0.5 / side
+                axes.text(*at, str(layer + 1), ha="center", va="center", fontsize=7, color=ON_TINT)
         named = _largest(counts)
         for i, layer in enumerate(cores):
             if layer not in named:
@@ -276,7 +299,8 @@ def _placement(placement: Mapping[str, Any]) -> Picture:
     caption = "Grey squares are tiles of the mesh; a number is the layer that a core holds, with its cores below."
     if len(named) < len(cores):
         caption += f" The {len(named)} layers of {len(cores):,} with the most cores are named."
-    return Picture(title, caption, drawn.svg)
+    told = ", ".join(f"{counts[layer]} of {layer}" for layer in cores if layer in named)
+    return Picture(title, caption, drawn.svg, f"{title}: {told}.")
 
 
 def _square(x: float, y: float, width: float, height: float, color: Any, edge: str) -> Any:  # noqa: PLR0917
@@ -290,12 +314,25 @@ def _tint(fraction: float) -> tuple[float, float, float]:
     return 1 - 0.66 * fraction, 1 - 0.29 * fraction, 1 - 0.09 * fraction
 
 
-def _bars(title: str, series: Sequence[Series], names: Sequence[str] | None = None) -> str:
+def _told(title: str, series: Sequence[Series], names: Sequence[str] = ()) -> str:
+    """Say what bars show: of few, each number."""
+    found = []
+    for label, _, values in series:
+        if len(values) <= MOST_TOLD:
+            named = (f"{names[i]} " if names else "" for i in range(len(values)))
+            numbers = ", ".join(f"{name}{significant(value, 3)}" for name, value in zip(named, values, strict=True))
+        else:
+            numbers = f"{significant(min(values), 3)} to {significant(max(values), 3)}"
+        found.append(f"{label} {numbers}")
+    return f"{title}{'' if names else ' by time step'}: {'; '.join(found)}."
+
+
+def _bars(title: str, series: Sequence[Series], unit: str, names: Sequence[str] | None = None) -> str:
     """Draw groups of bars: over time steps, or beside names on a logarithmic axis."""
     n = len(series[0][2])
     bins = Bins.of(n, MOST_BARS if names is None else n)
     thick = 0.8 / len(series) * bins.width
-    with _drawn(title, 3.2 if names is None else 0.9 + 0.45 * n) as (axes, drawn):
+    with _drawn(title, 3.2 if names is None else 1.1 + 0.45 * n) as (axes, drawn):
         for i, (label, color, all_values) in enumerate(series):
             at = [left + width / 2 + (i - (len(series) - 1) / 2) * thick for left, width in bins.spans]
             values = [mean or 0.0 for mean in bins.means(all_values)]
@@ -308,9 +345,13 @@ def _bars(title: str, series: Sequence[Series], names: Sequence[str] | None = No
                 axes.barh(at, values, thick, **style)
         if names is None:
             bins.mark(axes, "bar")
+            axes.set_ylabel(unit)
+            axes.yaxis.set_major_formatter(_thousands)
         else:
             axes.set_xscale("log")
             axes.set_xlim(left=1)
+            axes.set_xlabel(unit)
+            axes.xaxis.set_major_formatter(_thousands)
             axes.set_yticks(range(1, n + 1), [_plain(name) for name in names])
             axes.invert_yaxis()
         axes.spines[["top", "right"]].set_visible(False)
@@ -319,12 +360,24 @@ def _bars(title: str, series: Sequence[Series], names: Sequence[str] | None = No
     return drawn.svg
 
 
+def _thousands(value: float, _: float) -> str:
+    """Write a number beside an axis."""
+    return f"{value:,.0f}" if value >= 1000 else f"{value:g}"
+
+
 def _ranges(
-    title: str, rows: Sequence[tuple[str, float, float, float]], color: str, *, logarithmic: bool = False
-) -> str:
-    """Draw a bar for each value, on a logarithmic axis a point, and a line from its low to its high."""
-    with _drawn(title, 0.7 + 0.35 * len(rows)) as (axes, drawn):
-        for at, (_, value, low, high) in enumerate(rows):
+    title: str,
+    caption: str,
+    rows: Sequence[tuple[str, float, float, float]],
+    color: str,
+    *,
+    logarithmic: bool = False,
+) -> Picture:
+    """Draw a bar for each energy in pJ, on a logarithmic axis a point, and a line from its low to its high."""
+    unit = unit_for([value for _, value, _, _ in rows])
+    with _drawn(title, 0.9 + 0.35 * len(rows)) as (axes, drawn):
+        for at, (_, *energies) in enumerate(rows):
+            value, low, high = (energy / SI_UNITS[unit] for energy in energies)
             if logarithmic:
                 axes.plot([value], [at], "o", color=color)
             else:
@@ -332,12 +385,16 @@ def _ranges(
             axes.plot([low, high], [at, at], "|-", color="#1a1a1a", linewidth=1.2)
         if logarithmic:
             axes.set_xscale("log")
+            axes.xaxis.set_minor_formatter(lambda *_: "")
         else:
             axes.set_xlim(left=0)
+        axes.xaxis.set_major_formatter(_thousands)
+        axes.set_xlabel(f"{unit} per inference")
         axes.set_yticks(range(len(rows)), [_plain(row[0]) for row in rows])
         axes.set_ylim(-0.6, len(rows) - 0.4)
         axes.spines[["top", "right"]].set_visible(False)
-    return drawn.svg
+    told = ", ".join(f"{name} {energy_text(*energies)}" for name, *energies in reversed(rows))
+    return Picture(title, caption, drawn.svg, f"{title}: {told}.")
 
 
 def _plain(name: str) -> str:
@@ -366,5 +423,5 @@ def _drawn(title: str, height: float) -> "Iterator[tuple[Axes, _Drawn]]":
         svg = io.StringIO()
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Glyph .* missing")  # the browser chooses the fonts
-            figure.savefig(svg, format="svg", metadata={"Date": None, "Title": visible(title)})
+            figure.savefig(svg, format="svg", transparent=True, metadata={"Date": None, "Title": visible(title)})
     drawn.svg = re.sub(r"^.*?(?=<svg)", "", svg.getvalue(), flags=re.DOTALL)

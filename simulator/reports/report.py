@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from tdd_deploy.errors import BadOption, did_you_mean
+from tdd_deploy.errors import BadOption, did_you_mean, without_backticks
 from tdd_deploy.files import replacing
 from tdd_deploy.program import NeuronLayer, Program, with_potential_output
 from tdd_deploy.program.rounding import PIXELS, SPIKES, rounding_receivers_of
@@ -28,12 +28,16 @@ from tdd_deploy.simulator.hardware.timing import BASIS, SERIAL_BASIS, STEP_TIME_
 from tdd_deploy.simulator.routes import COSTS
 from tdd_deploy.text import csv_table
 
-from .summary import Columns, Summary, flat, summarize, to_frame
+from .energies import energy_json, energy_sums, model_json
+from .frames import Columns, flat, to_frame
+from .verdict import Verdict, verdict_html, verdict_text
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
+WIDTH = 100  # characters of a line in an interactive session
+MOST_CELLS = 500_000  # numbers of the matrix of layers and time steps
 GIVEN = "the time per step that was given"
 BY_CODE = ("events", "input_events", "synops_effective", "synops_stored", "acs", "macs", "bias_adds", *COSTS)
 
@@ -63,8 +67,9 @@ class Simulation:
     unplaced: str = ""  # why a network is not placed on the chip of the profiles
     caveats: tuple[str, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)  # as they were given, for people
+    command: str | None = None  # the command line; None from Python
     baselines: tuple[Mapping[str, Any], ...] = ()  # as training with the method ann measured them
-    models: Mapping[str, float] = field(default_factory=dict)  # dynamic energy in pJ by each profile with prices
+    models: tuple[Energy, ...] = ()  # by each profile of the package that has prices, as executed
     early_exit: float | None = None  # the margin
     margin_from: str | None = None  # how it was chosen; None: by the user
     constant_output: NumberArray | None = None  # the output, if it is the same in all samples and time steps
@@ -114,26 +119,25 @@ class Simulation:
             raise BadOption("by", repr(by), "layer or step", did_you_mean(by, ("layer", "step")))
         return to_frame(self.layers if by == "layer" else self.steps)
 
-    @property
-    def summary(self) -> Summary:
-        """The figures that a notebook shows."""
-        energies = [(priced.executed, priced.spike_code) for priced in self.energies]
-        title = f"Simulation of {self.data['name']} ({self.data['split']}), {self.code} code"
-        return summarize(self.trace, title, accuracy=self.accuracy, energies=energies)
-
     def __repr__(self) -> str:
-        return self.summary.as_text()
+        return without_backticks(verdict_text(self.verdict, WIDTH))
 
     def _repr_html_(self) -> str:
-        return self.summary.as_html()
+        return verdict_html(self.verdict)
+
+    @property
+    def verdict(self) -> Mapping[str, Any]:
+        """What the simulation shows, in a line and a few more: see ``verdict.Verdict``."""
+        verdict: Mapping[str, Any] = self.as_json()["verdict"]
+        return verdict
 
     def as_json(self) -> dict[str, Any]:
         """Return the simulation as plain values."""
         (total,) = self._rows(lambda cells: cells.sum(keepdims=True)[0])
-        return {
-            "schema_version": SCHEMA_VERSION,
+        report = {
             "program": self._program_json(),
             "data": dict(self.data),
+            "command": self.command,
             "versions": {name: metadata.version(name) for name in ("tdd-deploy", "numpy", "numba")},
             "options": dict(self.options),
             "accuracy": self.accuracy,
@@ -150,13 +154,14 @@ class Simulation:
                 **total,
                 "saved_by_repeating_input": self.saved_by_repeating_input,
             },
-            "energy": None if self.energy is None else _energy_json(self.energy.executed),
-            "energies": [self._short_json(priced) for priced in self.energies],
-            "models": [{"profile": name, "dynamic_pj": pj} for name, pj in self.models.items()],
+            "matrix": self._matrix_json(),
+            "energies": [self._energy_json(priced) for priced in self.energies],
+            "models": [model_json(energy) for energy in self.models],
             "estimators": [{**asdict(estimate), "ratio": estimate.ratio} for estimate in self.estimates],
             "dense_work": asdict(self._dense_work),
             "baselines": list(self.baselines),
         }
+        return {"schema_version": SCHEMA_VERSION, "verdict": Verdict.of(report).as_json(), **report}
 
     @property
     def estimates(self) -> tuple[Estimate, ...]:
@@ -216,20 +221,37 @@ class Simulation:
             "steps_saved": 1 - mean / len(n_running),
         }
 
-    def _short_json(self, priced: Priced) -> dict[str, Any]:
-        codes = {f"{code}_pj": _sums(getattr(priced, code))["dynamic_pj"] for code in ("spike_code", "delta_code")}
-        profile = priced.executed.profile
+    def _energy_json(self, priced: Priced) -> dict[str, Any]:
+        energy = priced.executed
+        codes = {
+            f"{code}_pj": energy_sums(getattr(priced, code))["dynamic_pj"] for code in ("spike_code", "delta_code")
+        }
         return {
-            "profile": profile.name,
-            "title": profile.title,
-            "chip": profile.chip,
-            "cannot_execute": priced.cannot_execute or None,
-            **_sums(priced.executed),
+            **energy_json(energy, int(self.trace.n_running.sum())),
             **codes,
-            "points": [vars(point) for point in profile.points],
-            "comparison": comparison(
-                self.program, self.trace, priced.executed, self._candidates, accuracy=self.accuracy
-            ),
+            "cannot_execute": priced.cannot_execute or None,
+            "comparison": comparison(self.program, self.trace, energy, self._candidates, accuracy=self.accuracy),
+        }
+
+    def _matrix_json(self) -> dict[str, Any]:
+        """Return counts and energies by layer and time step; nothing where they are too many for a file of text."""
+        unknown = () if self.placement else COSTS
+        counts = {
+            code: {name: getattr(getattr(self.trace, code), name) for name in names if name not in unknown}
+            for code, names in (("executed", FIELDS), ("spike_code", BY_CODE), ("delta_code", BY_CODE))
+        }
+        n_matrices = sum(map(len, counts.values())) + len(self.energies)
+        n_cells = n_matrices * len(self.trace.layers) * len(self.trace.n_running)
+        if n_cells > MOST_CELLS:
+            return {"left_out": f"{n_cells:,} numbers, more than {MOST_CELLS:,}; execute fewer `steps`"}
+        return {
+            "left_out": None,
+            **{code: {name: cells.tolist() for name, cells in found.items()} for code, found in counts.items()},
+            "energy_pj": {
+                priced.executed.profile.name: priced.executed.per_cell_pj.tolist()
+                for priced in self.energies
+                if priced.executed.terms
+            },
         }
 
     @cached_property
@@ -328,7 +350,8 @@ def priced(
     numbers = Numbers.of(program)
 
     def steps_of(step_s: float) -> Seconds:
-        return Seconds(*[step_s * float(trace.n_running.sum())] * 2)
+        seconds = step_s * float(trace.n_running.sum())
+        return Seconds(seconds, seconds)
 
     def price(code: str) -> Energy:
         counts: Counts = getattr(trace, code)
@@ -369,40 +392,3 @@ def write_csv(path: Path, report: Mapping[str, Any]) -> None:
     """Write one line per time step of what ``Simulation.as_json`` returned."""
     with replacing(path) as part:
         part.write_text(csv_table([flat(step) for step in report["steps"]]), encoding="utf-8")
-
-
-def _sums(energy: Energy) -> dict[str, float | None]:
-    """Return dynamic energy, None where nothing has a price, and static energy, None where the time is not known."""
-    names = ("dynamic_pj", "low_pj", "high_pj")
-    static = ("static_low_pj", "static_high_pj")
-    return {
-        **{name: getattr(energy, name) if energy.terms else None for name in names},
-        **{name: getattr(energy, name) for name in static},
-    }
-
-
-def _energy_json(energy: Energy) -> dict[str, Any]:
-    return {
-        "profile": energy.profile.name,
-        "title": energy.profile.title,
-        "remark": energy.profile.remark,
-        **_sums(energy),
-        "seconds": None if energy.seconds is None else {**asdict(energy.seconds), "basis": energy.time_basis},
-        "terms": [
-            {
-                "term": term.price.term,
-                "counts": list(term.price.counts),
-                "count": int(term.count.sum()),
-                "price_pj": term.price.value_pj,
-                "low_price_pj": term.price.low_pj,
-                "high_price_pj": term.price.high_pj,
-                "energy_pj": float(term.energy_pj.sum()),
-                "confidence": term.price.confidence,
-                "read": term.price.read,
-                "source": term.price.source,
-                "range_source": term.price.range_source,
-            }
-            for term in energy.terms
-        ],
-        "not_priced": list(energy.not_priced),
-    }

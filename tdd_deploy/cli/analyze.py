@@ -11,7 +11,7 @@ from tdd_deploy.options.dataset import AnalyzedData
 from tdd_deploy.options.declare import Gathered
 from tdd_deploy.options.functions import OPTIONS
 
-from .console import echo_json, json_option, make_table, print_table, samples_progress, say
+from .console import echo_json, json_option, print_table, samples_progress, say
 from .flags import PATH, with_options
 
 WHOLE = "--json prints all of them, and --out writes them to analysis.json"
@@ -36,7 +36,7 @@ def analyze(run: Path, *, options: Gathered, as_json: bool, out: Path | None) ->
     require_torch("tdd-deploy analyze")
     from tdd_deploy.commands.analyze import analyze as job
     from tdd_deploy.data import Choice
-    from tdd_deploy.simulator.reports.tables import input_lines
+    from tdd_deploy.simulator.reports.lines import input_lines
 
     data = Choice(options=options[AnalyzedData])
     with samples_progress("analyzing") as progress:
@@ -62,41 +62,54 @@ def _print(report: Mapping[str, Any]) -> None:
 
 def _print_runs(runs: Sequence[Mapping[str, Any]]) -> None:
     """Print a row per compared run."""
-    from tdd_deploy.simulator.reports.report import mean_text
+    from tdd_deploy.tables import Column, Format, Table
 
-    table = make_table("run", "method", "T", "spikes", "delta events", left=("run", "method"))
-    rows = [
-        [
+    columns = (
+        Column("run"),
+        Column("method"),
+        Column("T", Format.NUMBER),
+        Column("spikes", Format.NUMBER),
+        Column("delta events", Format.NUMBER),
+    )
+    rows = tuple(
+        (
             Path(run["run"]).name,
             run["method"],
-            str(run["n_steps"]),
-            *(mean_text(run[key] / run["samples"]) for key in ("spikes", "delta_events")),
-        ]
+            run["n_steps"],
+            *(run[key] / run["samples"] for key in ("spikes", "delta_events")),
+        )
         for run in runs
-    ]
-    print_table(table, rows, what="runs", whole=WHOLE)
+    )
+    print_table(Table(columns=columns, rows=rows), whole=WHOLE)
 
 
 def _print_activity(report: Mapping[str, Any], label: str) -> None:
-    from tdd_deploy.simulator.reports.report import mean_text
+    from tdd_deploy.tables import Cell, Column, Format, Table
 
     n, traces = report["samples"], report["fisher"]["traces"]
     by_layer = label == "layer"
 
-    def row(cells: Mapping[str, Any]) -> list[str]:
-        events = [mean_text(cells[key] / n) for key in ("spikes", "delta_events", "hybrid_events", "delta_synops")]
-        shares = ["-" if cells[key] is None else f"{cells[key]:.3f}" for key in ("overlap", "persistence")]
-        return [*events, *shares]
+    def row(cells: Mapping[str, Any]) -> list[Cell]:
+        events = [cells[key] / n for key in ("spikes", "delta_events", "hybrid_events", "delta_synops")]
+        return [*events, cells["overlap"], cells["persistence"]]
 
-    of_events = ("spikes", "delta events", "cheaper code", "synops: delta", "overlap", "P(1->1)")
-    last = ("cheaper is",) if by_layer else ("Fisher information",) if traces else ()
-    table = make_table(label, *of_events, *last, left=(label, "cheaper is"))
-    if by_layer:
-        rows = [[layer["name"], *row(layer), layer["fewer"]] for layer in report["layers"]]
-        print_table(table, rows, total=["total", *row(report["totals"])], what="layers", whole=WHOLE)
-        return
-    rows = [
-        [str(step["step"]), *row(step), *([f"{traces[step['step'] - 1]:.4g}"] if traces else [])]
-        for step in report["steps"]
+    columns = [
+        Column(label),
+        Column("spikes", Format.NUMBER),
+        Column("delta events", Format.NUMBER),
+        Column("cheaper code", Format.NUMBER, drop=1),
+        Column("synops: delta", Format.NUMBER),
+        Column("overlap", Format.NUMBER, decimals=3),
+        Column("P(1->1)", Format.NUMBER, decimals=3),
     ]
-    print_table(table, rows, what="time steps", whole=WHOLE)
+    if by_layer:
+        columns.append(Column("cheaper is"))
+        rows = [(layer["name"], *row(layer), layer["fewer"]) for layer in report["layers"]]
+        total = ("total", *row(report["totals"]), "")
+        print_table(Table(columns=tuple(columns), rows=tuple(rows), total=total), whole=WHOLE)
+        return
+    columns += [Column("Fisher information", Format.FIGURE)] if traces else []
+    rows = [
+        (str(step["step"]), *row(step), *([traces[step["step"] - 1]] if traces else [])) for step in report["steps"]
+    ]
+    print_table(Table(columns=tuple(columns), rows=tuple(rows)), whole=WHOLE)

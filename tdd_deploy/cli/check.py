@@ -11,7 +11,7 @@ from tdd_deploy.options.functions import OPTIONS
 from tdd_deploy.options.model import Model
 from tdd_deploy.options.placement import Placement
 
-from .console import echo_json, json_option, make_table, print_table, say
+from .console import echo_json, json_option, print_table, say
 from .flags import PATH, with_options
 
 if TYPE_CHECKING:
@@ -46,13 +46,11 @@ def check(file: Path, *, target: str, options: Gathered, as_json: bool) -> None:
 
 def _print(checked: "Checked") -> None:
     """Print where layers lie, what is broken, and what is left open."""
-    from tdd_deploy.simulator.reports.tables import by_placed_layer, input_lines
+    from tdd_deploy.simulator.reports.lines import input_lines
+    from tdd_deploy.simulator.reports.tables import by_placed_layer
 
     found = checked.as_json()
-    placed = by_placed_layer(found["placement"])
-    table = make_table(*placed.head, left=(placed.head[0], "block"))
-    rows = [[f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row] for row in placed.rows]
-    print_table(table, rows, what="layers")
+    print_table(by_placed_layer(found["placement"]))
     chips = "" if found["chips"] == 1 else f" x {found['chips']}"
     n = len(found["faults"])
     verdict = f"does not fit ({n} found)" if n else "no published limit is broken"

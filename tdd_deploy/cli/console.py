@@ -4,24 +4,24 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+import textwrap
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from tdd_deploy.text import ends, shortened, visible
+from tdd_deploy.text import shortened, visible
 
 from .flags import with_flags
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
+    from tdd_deploy.tables import Table
     from tdd_deploy.training import Watcher
 
-    from .terminal import Console
-
-LEAST_TEXT = 12  # characters of a column of texts on a narrow terminal
+WIDTH_OF_PIPES = 120
+BOLD, PLAIN = "\x1b[1m", "\x1b[0m"
+LEAST_WIDTH = 20  # a terminal that says it has none is believed no further
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 
@@ -48,69 +48,39 @@ def echo_usage(error: click.ClickException) -> None:
         click.ClickException(message).show(sys.stderr)
 
 
-def make_table(*columns: str, left: Collection[str] = ()) -> "Table":
-    """Make a table without lines: columns in ``left`` hold texts, the others numbers."""
-    from rich.table import Table
+def print_table(table: "Table", *, whole: str = "--json prints all of them") -> None:
+    """Print a table in the width of the terminal; ``whole`` says where everything is, if it is shown in part."""
+    from tdd_deploy.tables import as_terminal
 
-    table = Table(box=None, pad_edge=False)
-    for name in columns:
-        justify: Literal["left", "right"] = "left" if name in left else "right"
-        table.add_column(name, justify=justify, overflow="fold", no_wrap=name not in left)
-    return table
+    echo(as_terminal(table, width(), color=has_color(), whole=whole), end="")
 
 
-def print_table(
-    table: "Table",
-    rows: Sequence[Sequence[str]],
-    *,
-    total: Sequence[str] = (),
-    what: str = "rows",
-    whole: str = "--json prints all of them",
-) -> None:
-    """Print a table; of very many rows the first and the last ones.
+def print_verdict(verdict: Mapping[str, Any]) -> None:
+    """Print a verdict: its line, what changes its meaning, and its summary."""
+    from tdd_deploy.simulator.reports.verdict import verdict_text
 
-    Args:
-        table: its columns.
-        rows: a text per column.
-        total: a last row, apart from the others.
-        what: what the rows are.
-        whole: where all rows are.
-    """
-    first, last = ends(rows)
-    for row in (*first, ["..."], *last) if last else first:
-        table.add_row(*row)
-    if total:
-        table.add_section()
-        table.add_row(*total)
-    console(at_least=_least_width(table)).print(table)
-    if last:
-        say([f"{len(rows) - len(first) - len(last):,} of {len(rows):,} {what} are left out; {whole}"])
+    bold, plain = (BOLD, PLAIN) if has_color() else ("", "")
+    echo(with_flags(verdict_text(verdict, width(), bold=bold, plain=plain)))
 
 
-def _least_width(table: "Table") -> int:
-    """Compute the width in which numbers are whole, and texts of several characters side by side."""
-    from rich.cells import cell_len
-
-    widths = [max(map(cell_len, map(visible, map(str, (column.header, *column.cells))))) for column in table.columns]
-    least = [
-        width if column.no_wrap else min(width, LEAST_TEXT) for column, width in zip(table.columns, widths, strict=True)
-    ]
-    return sum(least) + 2 * (len(least) - 1)
+def width() -> int:
+    """Return the width of lines: that of the terminal, or $COLUMNS; a pipe has none, and gets 120 characters."""
+    return max(shutil.get_terminal_size((WIDTH_OF_PIPES, 24)).columns, LEAST_WIDTH)
 
 
-def console(*, at_least: int = 0) -> "Console":
-    """Return the console of stdout; a pipe has no width, and a narrow terminal breaks the lines of a table itself."""
-    from .terminal import Console
-
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 200
-    return Console(width=max(width, at_least))
+def has_color() -> bool:
+    """Decide whether stdout shows colors; see https://no-color.org."""
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 def say(lines: Iterable[str]) -> None:
-    """Print lines, parameters as flags."""
-    out = console()
-    for line in lines:
-        out.print(with_flags(line), soft_wrap=True)
+    """Print lines, parameters as flags; a terminal gets them broken at words."""
+    for line in map(with_flags, lines):
+        if not sys.stdout.isatty():
+            echo(line)
+            continue
+        indent = " " * (len(line) - len(line.lstrip()))
+        echo("\n".join(textwrap.wrap(line, width(), subsequent_indent=f"{indent}  ", break_on_hyphens=False) or [""]))
 
 
 def samples_progress(what: str) -> AbstractContextManager[Callable[[int, int], None]]:

@@ -14,7 +14,7 @@ from tdd_deploy.options.model import Model
 from tdd_deploy.options.quantization import Quantization
 from tdd_deploy.options.vocabulary import TARGETS
 
-from .console import echo_json, json_option, make_table, print_table, say
+from .console import echo_json, json_option, print_table, say
 from .flags import PATH, with_options, word_option
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def export(file: Path, *, target: str, out: Path, options: Gathered, as_json: bo
     """
     from tdd_deploy.commands.export import export as run
     from tdd_deploy.data import Choice
-    from tdd_deploy.simulator.reports.tables import input_lines
+    from tdd_deploy.simulator.reports.lines import input_lines
 
     steps = options[StatedSteps]
     exported = run(
@@ -72,28 +72,38 @@ def _integers_line(*, unit: float, largest: float, is_measured: bool) -> str:
 
 def _print(exported: "Quantized") -> None:
     """Print a row per layer: what it became, and what that changed."""
+    from tdd_deploy.tables import Cell, Column, Format, Table
+
     found = exported.calibration
     measured = {layer.name: layer for layer in found.layers} if found else {}
-    names = ("layer", "scale", "limited by", "weights", "clipped", "rounded off", "worst-case sum")
-    table = make_table(*names, *(("largest seen", "flips") if found else ()), left=("layer", "limited by"))
+    columns = (
+        Column("layer"),
+        Column("scale", Format.WRITTEN),
+        Column("limited by", drop=1),
+        Column("weights", Format.NUMBER, drop=2),
+        Column("clipped", Format.NUMBER),
+        Column("rounded off", Format.PERCENT, decimals=2),
+        Column("worst-case sum", Format.NUMBER),
+        *((Column("largest seen", Format.WRITTEN), Column("flips", Format.PERCENT, decimals=2)) if found else ()),
+    )
     rows = []
     for layer in exported.layers:
         low, high = layer.scale
-        row = [
+        row: list[Cell] = [
             layer.name,
             f"{low:,.1f}" if low == high else f"{low:,.1f} to {high:,.1f}",
             layer.limited_by,
-            f"{layer.weights:,}",
-            f"{layer.clipped:,}",
-            f"{layer.error:.2%}",
-            f"{layer.worst_case_sum:,.0f}",
+            layer.weights,
+            layer.clipped,
+            layer.error,
+            float(layer.worst_case_sum),
         ]
-        if layer.name in measured:
-            seen = measured[layer.name]
-            wraps = f", {seen.wraps} wrapped" if seen.wraps else ""
-            row += [f"{seen.largest_sum:,}{wraps}", f"{seen.flips:.2%}"]
-        rows.append(row)
-    print_table(table, rows, what="layers")
+        if found:
+            seen = measured.get(layer.name)
+            wraps = f", {seen.wraps} wrapped" if seen and seen.wraps else ""
+            row += [f"{seen.largest_sum:,}{wraps}", seen.flips] if seen else [None, None]
+        rows.append(tuple(row))
+    print_table(Table(columns=columns, rows=tuple(rows)))
     say(["sums below 131,072 cannot wrap the chip's 24 bits"])
     if found and found.accuracy_float is not None and found.accuracy_integer is not None:
         say(

@@ -8,7 +8,7 @@ from tdd_deploy.options.declare import Gathered
 from tdd_deploy.options.functions import OPTIONS
 from tdd_deploy.options.model import Model
 
-from .console import echo_json, json_option, make_table, print_table, say
+from .console import echo_json, json_option, print_table, say
 from .flags import PATH, with_options
 
 
@@ -22,17 +22,18 @@ def inspect(file: Path, *, options: Gathered, as_json: bool) -> None:
     For a file of another tool without --dialect, print its contents and what each dialect would make of it.
     """
     from tdd_deploy.commands.inspect import inspect as run
+    from tdd_deploy.tables import Column, Table
 
     found = run(file, model=options[Model])
     if as_json:
         echo_json(found)
         return
-    columns = ("node", "kind", "shape", "parameters", "receives from")
-    rows = [
-        [node["name"], node["kind"], " x ".join(map(str, node["shape"])), node["parameters"], ", ".join(node["from"])]
+    rows = tuple(
+        (node["name"], node["kind"], " x ".join(map(str, node["shape"])), node["parameters"], ", ".join(node["from"]))
         for node in found["nodes"]
-    ]
-    print_table(make_table(*columns, left=columns), rows, what="nodes")
+    )
+    columns = tuple(map(Column, ("node", "kind", "shape", "parameters", "receives from")))
+    print_table(Table(columns=columns, rows=rows))
     for name, value in found.items():
         if name != "nodes":
             say(_lines(name, value))

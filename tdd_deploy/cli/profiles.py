@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from .console import echo_json, json_option, make_table, print_table, say
+from .console import echo_json, json_option, print_table, say
 from .flags import with_options
 
 HOW_READ = {
@@ -37,15 +37,23 @@ def profiles(names: tuple[str, ...], *, as_json: bool) -> None:
 
 def _print(found: Sequence[Mapping[str, Any]]) -> None:
     """Print a row per profile."""
-    columns = ("profile", "prices", "operations", "static power", "measured points", "hardware")
-    table = make_table(*columns, left=("profile", "static power", "hardware"))
+    from tdd_deploy.tables import Column, Format, Table
+
+    columns = (
+        Column("profile"),
+        Column("prices", Format.NUMBER),
+        Column("operations", Format.NUMBER),
+        Column("static power, mW", drop=1),
+        Column("points", Format.NUMBER, drop=2),
+        Column("hardware"),
+    )
+    kinds = (("prices",), ("operations", "memories"), ("points",))
     rows = []
     for profile in found:
-        static = "" if profile["static_mw"] is None else f"{_span(*profile['static_mw'])} mW"
-        kinds = (("prices",), ("operations", "memories"), ("points",))
-        prices, operations, points = (str(sum(len(profile[part]) for part in kind) or "") for kind in kinds)
-        rows.append([profile["name"], prices, operations, static, points, profile["title"]])
-    print_table(table, rows)
+        static = "" if profile["static_mw"] is None else _span(*profile["static_mw"])
+        prices, operations, points = (sum(len(profile[part]) for part in kind) or None for kind in kinds)
+        rows.append((profile["name"], prices, operations, static, points, profile["title"]))
+    print_table(Table(columns=columns, rows=tuple(rows)))
 
 
 def _profile_lines(profile: Mapping[str, Any]) -> Iterator[str]:

@@ -11,7 +11,7 @@ from tdd_deploy.options.declare import Gathered
 from tdd_deploy.options.functions import OPTIONS
 from tdd_deploy.options.pruning import PruneOptions
 
-from .console import echo_json, json_option, make_table, print_table, samples_progress, say
+from .console import echo_json, json_option, print_table, samples_progress, say
 from .flags import PATH, with_options
 
 
@@ -29,7 +29,7 @@ def prune(run: Path, *, options: Gathered, as_json: bool, out: Path) -> None:
 
     require_torch("tdd-deploy prune")
     from tdd_deploy.commands.prune import prune as job
-    from tdd_deploy.simulator.reports.tables import input_lines
+    from tdd_deploy.simulator.reports.lines import input_lines
 
     with samples_progress("pruning") as progress:
         pruned = job(run, options[NamedData], out, options=options[PruneOptions], progress=progress)
@@ -42,12 +42,19 @@ def prune(run: Path, *, options: Gathered, as_json: bool, out: Path) -> None:
 
 def _print(pruned: Mapping[str, Any]) -> None:
     """Print a row per round; round 0 is where it began."""
-    synops = ("synops: plain spikes", "synops: delta")
-    table = make_table("round", "weights zero", "accuracy", "spikes", "delta events", *synops)
-    rows = []
-    for row in pruned["rounds"]:
-        shares = (f"{row['sparsity']:.1%}", f"{row['accuracy']:.1%}")
-        means = (f"{row[key]:,.0f}" for key in ("raw_events", "delta_events", "spike_synops", "delta_synops"))
-        rows.append([str(row["round"]), *shares, *means])
-    print_table(table, rows, what="rounds")
-    say(["means over the validation samples"])
+    from tdd_deploy.tables import Column, Format, Table
+
+    names = ("raw_events", "delta_events", "spike_synops", "delta_synops")
+    columns = (
+        Column("round", Format.NUMBER),
+        Column("weights zero", Format.PERCENT),
+        Column("accuracy", Format.PERCENT),
+        Column("spikes", Format.NUMBER),
+        Column("delta events", Format.NUMBER),
+        Column("synops: plain spikes", Format.NUMBER),
+        Column("synops: delta", Format.NUMBER),
+    )
+    rows = tuple(
+        (row["round"], row["sparsity"], row["accuracy"], *(row[name] for name in names)) for row in pruned["rounds"]
+    )
+    print_table(Table(columns=columns, rows=rows, caption="means over the validation samples"))

@@ -13,8 +13,10 @@ from tdd_deploy.options.functions import OPTIONS
 from tdd_deploy.options.grid import Grid
 from tdd_deploy.options.model import Model
 
-from .console import echo_json, json_option, make_table, print_table, samples_progress, say
+from .console import echo_json, json_option, print_table, samples_progress, say
 from .flags import PATH, with_options
+
+PJ_PER_NJ = 1e3
 
 
 @click.command()
@@ -43,30 +45,37 @@ def sweep(runs: tuple[Path, ...], *, options: Gathered, as_json: bool, out: Path
 
 def _print(found: Mapping[str, Any]) -> None:
     """Print a row per point; points that no other point beats have a star."""
-    from tdd_deploy.simulator.reports.report import mean_text
+    from tdd_deploy.tables import Column, Format, Table
 
     names = list(dict.fromkeys(name for point in found["points"] for name in point["energy_nj"]))
-    left = ("run", "code", "bits")
     has_deltas = any(point["delta_threshold"] is not None for point in found["points"])
-    thresholds = ("threshold", *(("delta threshold",) if has_deltas else ()))
-    columns = (*left, *thresholds, "accuracy", "synops", *(f"nJ, {name}" for name in names), "")
-    table = make_table(*columns, left=left)
+    columns = (
+        Column("run"),
+        Column("code"),
+        Column("bits"),
+        Column("threshold", Format.WRITTEN, drop=1),
+        *((Column("delta threshold", Format.WRITTEN),) if has_deltas else ()),
+        Column("accuracy", Format.PERCENT),
+        Column("synops", Format.NUMBER),
+        *(Column(name, Format.ENERGY, drop=2 if i else 0) for i, name in enumerate(names)),
+        Column(""),
+    )
     rows = []
     for point in found["points"]:
         energies = (point["energy_nj"].get(name) for name in names)
-        row = [
+        thresholds = [point["input_threshold"], *([point["delta_threshold"]] if has_deltas else [])]
+        row = (
             point["run"],
             point["code"],
             "float" if point["bits"] is None else str(point["bits"]),
-            f"{point['input_threshold']:g}",
-            *(["" if point["delta_threshold"] is None else f"{point['delta_threshold']:g}"] if has_deltas else []),
-            "" if point["accuracy"] is None else f"{point['accuracy']:.1%}",
-            mean_text(point["synops_effective"]),
-            *("" if energy is None else mean_text(energy) for energy in energies),
+            *(None if threshold is None else f"{threshold:g}" for threshold in thresholds),
+            point["accuracy"],
+            point["synops_effective"],
+            *(None if energy is None else PJ_PER_NJ * energy for energy in energies),
             "*" if point["is_best"] else "",
-        ]
+        )
         rows.append(row)
-    print_table(table, rows, what="points", whole="sweep.csv holds all of them")
+    print_table(Table(columns=columns, rows=tuple(rows)), whole="sweep.csv holds all of them")
     if found["profile"]:
         say([f"* no other point is as accurate with less energy ({found['profile']})"])
     say(dict.fromkeys(line for point in found["points"] for line in point["inputs"]))

@@ -43,7 +43,7 @@ def train(*, options: Mapping[str, object], resume: bool, out: Path) -> None:
 
     require_torch("tdd-deploy train")
     from tdd_deploy.commands.train import train as run
-    from tdd_deploy.simulator.reports.tables import input_lines
+    from tdd_deploy.simulator.reports.lines import input_lines
     from tdd_deploy.training.malloc import keep_freed_memory
 
     keep_freed_memory()

@@ -1,6 +1,6 @@
 """``tdd-deploy tune-exit``."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,7 @@ from tdd_deploy.options.early_exit import ExitOptions, ValidationData
 from tdd_deploy.options.encoding import Encoding
 from tdd_deploy.options.functions import OPTIONS
 
-from .console import echo_json, json_option, make_table, print_table, samples_progress, say
+from .console import echo_json, json_option, print_table, samples_progress, say
 from .flags import PATH, with_options
 
 if TYPE_CHECKING:
@@ -40,30 +40,37 @@ def tune_exit(run: Path, *, options: Gathered, as_json: bool) -> None:
         _print(tuned, run)
 
 
-ROWS: dict[str, tuple[str, Callable[[float], str]]] = {
-    "accuracy": ("accuracy", "{:.1%}".format),
-    "time steps": ("mean_steps", "{:.2f}".format),
-    "spikes": ("raw_events", "{:,.0f}".format),
-    "delta events": ("delta_events", "{:,.0f}".format),
-    "synops: plain spikes": ("raw_synops", "{:,.0f}".format),
-    "synops: delta": ("delta_synops", "{:,.0f}".format),
-    "adds to compare outputs": ("comparison_adds", "{:,.0f}".format),
+ROWS = {
+    "time steps": "mean_steps",
+    "spikes": "raw_events",
+    "delta events": "delta_events",
+    "synops: plain spikes": "raw_synops",
+    "synops: delta": "delta_synops",
+    "adds to compare outputs": "comparison_adds",
 }
 
 
 def _print(tuned: "TunedExit", run: Path) -> None:
     """Print a row per figure, and the loss of accuracy."""
+    from tdd_deploy.tables import Cell, Column, Format, Table, fixed
+
     found = tuned.as_json()
-    table = make_table("per sample", "all steps", "early exit", "of all", left=("per sample",))
-    print_table(table, list(_rows(found)), what="figures")
+    columns = (
+        Column("per sample"),
+        Column("all steps", Format.WRITTEN),
+        Column("early exit", Format.WRITTEN),
+        Column("of all", Format.PERCENT),
+    )
+    full, early = found["full"], found["exit"]
+    rows: list[tuple[Cell, ...]] = [
+        ("accuracy, %", f"{100 * full['accuracy']:.1f}", f"{100 * early['accuracy']:.1f}", None)
+    ]
+    for title, name in ROWS.items():
+        decimals = 2 if name == "mean_steps" else 0
+        texts = (fixed(each[name], decimals) for each in (full, early))
+        rows.append((title, *texts, early[name] / full[name] if full[name] else None))
+    print_table(Table(columns=columns, rows=tuple(rows)))
     say(_summary(found, run))
-
-
-def _rows(found: Mapping[str, Any]) -> Iterator[list[str]]:
-    for title, (name, text) in ROWS.items():
-        full, early = found["full"][name], found["exit"][name]
-        part = "" if name == "accuracy" or not full else f"{early / full:.1%}"
-        yield [title, text(full), text(early), part]
 
 
 def _summary(found: Mapping[str, Any], run: Path) -> Iterator[str]:

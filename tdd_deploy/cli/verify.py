@@ -14,7 +14,7 @@ from tdd_deploy.options.model import Model
 from tdd_deploy.options.quantization import ComparedQuantization
 from tdd_deploy.options.verification import Verification
 
-from .console import echo_json, json_option, make_table, print_table, samples_progress, say
+from .console import echo_json, json_option, print_table, samples_progress, say
 from .flags import PATH, with_options
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def verify(file: Path, *, options: Gathered, as_json: bool) -> None:
     """
     from tdd_deploy.commands.verify import verify as run
     from tdd_deploy.data import Choice
-    from tdd_deploy.simulator.reports.tables import input_lines
+    from tdd_deploy.simulator.reports.lines import input_lines
 
     with samples_progress("verifying") as progress:
         verified = run(
@@ -58,25 +58,33 @@ def verify(file: Path, *, options: Gathered, as_json: bool) -> None:
 
 def _print(verified: "Verified") -> None:
     """Print a row per backend, compared with the row above; then the bounds, and the first differences."""
-    has_messages = any(each.messages for each in verified.comparisons)  # rarely; without it the table fits 80 columns
-    compared = ("spikes differing", *(("messages",) if has_messages else ()), "outputs", "predictions")
-    left = ("", "backend")
-    table = make_table(*left, *compared, "max |dv| / threshold", "ms per sample", left=left)
-    rows = [["", verified.comparisons[0].before, *[""] * (len(table.columns) - 2)]]
+    from tdd_deploy.tables import Cell, Column, Format, Table, significant
+
+    has_messages = any(each.messages for each in verified.comparisons)
+    columns = (
+        Column("", Format.MARK),
+        Column("backend"),
+        Column("spikes differing", Format.WRITTEN),
+        *((Column("messages", Format.WRITTEN),) if has_messages else ()),
+        Column("outputs", Format.WRITTEN),
+        Column("predictions", Format.WRITTEN),
+        Column("max |dv| / threshold", Format.WRITTEN, drop=1),
+        Column("ms per sample", Format.NUMBER, drop=2),
+    )
+    rows: list[tuple[Cell, ...]] = [("", verified.comparisons[0].before, *[None] * (len(columns) - 2))]
     for each in verified.comparisons:
-        milliseconds = 1e3 * verified.seconds[each.after] / verified.n_samples
-        row = [
+        row = (
             "ok" if each.passed else "NO",
             each.after,
             f"{each.differing:,} of {each.spikes:,}",
             *([f"{each.messages_differing:,} of {each.messages:,}"] if has_messages else []),
             "other units" if each.outputs is None else f"{each.outputs_differing:,} of {each.outputs:,}",
             f"{each.predictions_differing:,} of {each.n_samples:,}",
-            "-" if each.largest_dv is None else f"{each.largest_dv:.2g}",
-            f"{milliseconds:,.2f}",
-        ]
+            "-" if each.largest_dv is None else significant(each.largest_dv),
+            1e3 * verified.seconds[each.after] / verified.n_samples,
+        )
         rows.append(row)
-    print_table(table, rows, what="backends")
+    print_table(Table(columns=columns, rows=tuple(rows)))
     say(_lines(verified))
 
 

@@ -17,12 +17,14 @@ from tdd_deploy.run_folder import RunFolder
 from tdd_deploy.simulator.hardware.baseline import disagreements
 from tdd_deploy.simulator.hardware.check import cannot_run
 from tdd_deploy.simulator.hardware.chips import load_chip
-from tdd_deploy.simulator.hardware.energy import UNPLACED, price_counts
+from tdd_deploy.simulator.hardware.energy import UNPLACED, Energy, price_counts
 from tdd_deploy.simulator.hardware.execution import Execution
 from tdd_deploy.simulator.hardware.placement import Placement, place
 from tdd_deploy.simulator.hardware.process import Numbers
 from tdd_deploy.simulator.hardware.profiles import Profile, load_profile, profile_names
 from tdd_deploy.simulator.reports.report import Simulation, priced
+
+OF_DENSE = "cmos45-memory"  # prices multiplications and memory, in floats and in integers
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -34,8 +36,12 @@ class Prices:
     baselines: tuple[Mapping[str, Any], ...]  # as train with method=ann measured them
 
     @classmethod
-    def of(cls, options: Pricing) -> "Prices":
+    def of(cls, options: Pricing, *, with_dense: bool = False) -> "Prices":
         """Load the profiles and the baselines.
+
+        Args:
+            options: as a user gave them.
+            with_dense: add a profile that prices a dense network, where energy is asked for and none does.
 
         Raises:
             BadOption: a clock for hardware without one, profiles of several chips, or a time step at which the
@@ -43,6 +49,8 @@ class Prices:
             TddDeployError: no such profile, or a damaged baseline.
         """
         profiles = tuple(load_profile(name) for name in options.chosen_profiles)
+        if with_dense and profiles and not any(profile.is_process for profile in profiles):
+            profiles = (*profiles, load_profile(OF_DENSE))
         if options.clock_mhz is not None and not any(profile.clock for profile in profiles):
             names = ", ".join(profile.name for profile in profiles)
             found = f"needs a profile whose static power depends on a clock (got {names})"
@@ -133,7 +141,7 @@ def price(simulation: Simulation, prices: Prices, placed: Placed | None = None) 
     return replace(
         simulation,
         energies=tuple(energies),
-        models=_models(simulation, placed.placement) if energies else {},
+        models=_models(simulation, placed.placement) if energies else (),
         placement=placed.placement,
         unplaced=placed.reason if prices.chip else "",
         caveats=(
@@ -145,22 +153,22 @@ def price(simulation: Simulation, prices: Prices, placed: Placed | None = None) 
     )
 
 
-def _models(simulation: Simulation, placement: Placement | None) -> dict[str, float]:
-    """Price the executed counts by every profile of the package, for the range over models; in pJ.
+def _models(simulation: Simulation, placement: Placement | None) -> tuple[Energy, ...]:
+    """Price the executed counts by every profile of the package that has prices, for the range over models.
 
     Messages are priced only where the network was placed.
     """
     trace, program = simulation.trace, simulation.program
     exits_early = simulation.early_exit is not None
     execution = Execution.of(program, trace, trace.executed, numbers=Numbers.of(program), exits_early=exits_early)
-    found = {}
+    found = []
     for profile in map(load_profile, profile_names()):
         is_placed = placement is not None and placement.chip.name == profile.chip
         n_chips = placement.n_chips if placement is not None and is_placed else None
         energy = price_counts(trace.executed, trace.layers, profile, execution=execution, n_chips=n_chips)
         if energy.terms:
-            found[profile.name] = energy.dynamic_pj
-    return found
+            found.append(energy)
+    return tuple(found)
 
 
 def _recorded(simulation: Simulation, options: Pricing) -> dict[str, Any]:

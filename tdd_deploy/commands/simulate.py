@@ -1,6 +1,6 @@
 """Execute a program on data, event by event: load, place, run, price, write."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tdd_deploy.data import Choice
@@ -20,6 +20,19 @@ from .pricing import Prices, place_program, price
 from .tune_exit import look_up_margin
 
 
+@dataclass(frozen=True, kw_only=True)
+class Destination:
+    """Where a report goes.
+
+    Attributes:
+        folder: for report.json, steps.csv and report.html; None writes none.
+        command: the command line, for the report; None from Python.
+    """
+
+    folder: Path | None = None
+    command: str | None = None
+
+
 def simulate(
     network: Network,
     data: Choice,
@@ -29,7 +42,7 @@ def simulate(
     coding: Coding = Coding(),
     execution: Execution = Execution(),
     pricing: Pricing = Pricing(),
-    out: Path | None = None,
+    destination: Destination = Destination(),
     progress: Progress = lambda done, total: None,
 ) -> Simulation:
     """Execute a program on data, event by event; count, and price what was executed.
@@ -42,17 +55,18 @@ def simulate(
         coding: what edges send, and what the output is.
         execution: where samples are executed, and what is recorded.
         pricing: the hardware, and ANN baselines.
-        out: a folder for report.json, steps.csv and report.html.
+        destination: where the report goes, and the command line that asked for it.
         progress: receives the number of finished samples.
 
     Raises:
         TddDeployError: anything wrong with a file, the data or an option.
     """
+    out = destination.folder
     if out is not None:
         check_report_folder(out)
         if execution.record is not None and execution.record.absolute() == out.absolute():
             raise BadOption("record", str(execution.record), "another path than `out`, which is a folder")
-    prices = Prices.of(pricing)
+    prices = Prices.of(pricing, with_dense=True)
     loaded = load_all(network, data, model=model, encoding=encoding, coding=coding)
     margin_from = None
     if execution.early_exit == "tuned":
@@ -69,7 +83,8 @@ def simulate(
         routes=placed.placement.routes if placed.placement else None,
         progress=progress,
     )
-    summarized = replace(summarize(loaded, total, coding, execution), margin_from=margin_from)
+    summarized = summarize(loaded, total, coding, execution)
+    summarized = replace(summarized, margin_from=margin_from, command=destination.command)
     simulation = price(summarized, prices, placed)
     if out is not None:
         write_report(out, simulation)

@@ -27,7 +27,7 @@ from tdd_deploy.run_folder import RunFolder
 from tdd_deploy.runtime.run import run
 from tdd_deploy.shapes import FRACTION, NUMBER, POSITIVE, TEXT, Each, ListOf, Maybe, Number, Shape, Table, fault_in
 from tdd_deploy.simulator.reports import pictures
-from tdd_deploy.simulator.reports.tables import input_lines
+from tdd_deploy.simulator.reports.lines import input_lines
 from tdd_deploy.text import csv_table
 
 from .load import chosen_samples, load, load_all

@@ -1,10 +1,13 @@
 """Which table a command prints, and in which format."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from tdd_deploy.errors import Violation
+
 from .declare import Options, option
-from .vocabulary import PrintedFormat, Row
+from .vocabulary import EnergyUnit, PrintedFormat, Row
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,7 +21,25 @@ class SimulationTable(Options):
 class Printed(Options):
     """The format of a table."""
 
-    format: PrintedFormat = option("md", help="Print in this format.")
+    format: PrintedFormat = option(
+        "text", help="Print in this format: text for a terminal, or md, csv, latex, html, or the whole report as json."
+    )
+    columns: tuple[str, ...] = option(
+        (), metavar="NAME", help="Print these columns alone, in this order. Default: all."
+    )
+    unit: EnergyUnit | None = option(None, help="Print energies in this unit. Default: the unit that suits them.")
+    caption: str | None = option(None, metavar="TEXT", help="latex: put the table under this caption. Default: none.")
+    label: str | None = option(None, metavar="NAME", help="latex: give the table this label. Default: none.")
+
+    def conflicts(self) -> Iterator[Violation]:
+        """Yield what belongs to another format."""
+        yield from super().conflicts()
+        for name in ("caption", "label"):
+            if getattr(self, name) is not None and self.format != "latex":
+                yield Violation(f"`{name}`", "needs `format=latex`")
+        for name in ("columns", "unit"):
+            if getattr(self, name) and self.format == "json":
+                yield Violation(f"`{name}`", "cannot be combined with `format=json`, which prints everything in pJ")
 
 
 @dataclass(frozen=True, kw_only=True)

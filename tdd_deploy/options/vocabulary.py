@@ -33,8 +33,10 @@ Reading = Literal["spikes", "potential"]
 Per = Literal["layer", "neuron"]
 Tuned = Literal["tuned"]
 Row = Literal["layer", "step", "term", "profile", "placement", "ann-baseline", "estimators"]
-TableFormat = Literal["md", "csv", "latex"]
-PrintedFormat = Literal["md", "csv", "latex", "json"]
+TableFormat = Literal["md", "csv", "latex", "html"]
+PrintedFormat = Literal["text", "md", "csv", "latex", "html", "json"]
+EnergyUnit = Literal["J", "mJ", "uJ", "nJ", "pJ"]
+Document = Literal["report", "profile", "chip"]
 NumberFormat = Literal["float", "8", "7", "6", "5", "4", "3", "2"]
 
 METHODS: tuple[Method, ...] = get_args(Method)

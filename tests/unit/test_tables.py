@@ -1,18 +1,17 @@
 """Tables of the network of by_hand.py: two samples, three steps."""
 
-import csv
-import io
-
 import pytest
 
+from tdd_deploy.simulator.reports.lines import (
+    baseline_lines,
+    break_even_lines,
+    dense_lines,
+    models_line,
+    not_priced_line,
+)
 from tdd_deploy.simulator.reports.tables import (
     FORMATS,
     TABLES,
-    Table,
-    as_csv,
-    as_latex,
-    as_markdown,
-    baseline_lines,
     by_ann_baseline,
     by_estimators,
     by_layer,
@@ -20,69 +19,92 @@ from tdd_deploy.simulator.reports.tables import (
     by_profile,
     by_step,
     by_term,
-    energy_lines,
     side_by_side,
-    significant,
-    span_text,
-    spread_text,
-    verdict_lines,
 )
+from tdd_deploy.tables import Span
 from tests import by_hand
 
 REPORT = by_hand.simulation().as_json()
 PROCESS = by_hand.simulation("cmos45-memory", baselines=(by_hand.ANN_BASELINE,)).as_json()
-SMALL = Table(("a_b", "n", "100 %"), (("x|y", 1234.5, None), ("c&d", 0.05448, "{~}")))
 
 
 @pytest.mark.parametrize("by", ["layer", "step"])
 def test_the_last_row_is_the_sum_of_the_others(by):
     table = TABLES[by](REPORT)
-    *rows, total = table.rows
-    assert len(rows) == len(REPORT[f"{by}s"])
-    for column in range(1, len(table.head)):
-        assert total[column] == pytest.approx(sum(row[column] for row in rows), rel=1e-12)
+    assert len(table.rows) == len(REPORT[f"{by}s"])
+    for column in range(1, len(table.columns)):
+        assert table.total[column] == pytest.approx(sum(row[column] for row in table.rows), rel=1e-12)
 
 
 def test_figures_are_means_over_samples():
-    (_, spikes, deltas, executed, *_, nj) = by_layer(REPORT).rows[-1]
+    (_, spikes, deltas, executed, *_, energy, plain) = by_layer(REPORT).total
     totals = REPORT["totals"]
     assert (spikes, deltas, executed) == tuple(totals[k] / 2 for k in ("spikes", "delta_events", "synops_effective"))
-    assert nj == pytest.approx(totals["energy_pj"] / 2e3)
+    assert energy == pytest.approx(totals["energy_pj"] / 2)
+    assert plain == pytest.approx(totals["spike_code"]["energy_pj"] / 2)
 
 
 def test_terms_add_up_and_what_is_not_priced_follows():
     rows = by_term(REPORT).rows
-    assert sum(row[5] for row in rows if row[5] is not None) == pytest.approx(REPORT["totals"]["energy_pj"] / 2e3)
-    left_out = [row[0] for row in rows if row[6] == "not priced"]
-    assert left_out == REPORT["energy"]["not_priced"]
+    assert sum(row[4] for row in rows if row[4] is not None) == pytest.approx(REPORT["totals"]["energy_pj"] / 2)
+    left_out = [row[1] for row in rows if row[5] == "not priced"]
+    assert left_out == REPORT["energies"][0]["not_priced"]
+    assert {row[0] for row in rows} == {"loihi1-davies2018"}
 
 
 def test_without_energy_cells_are_empty():
     report = by_hand.simulation(None).as_json()
-    assert {row[-1] for row in by_step(report).rows} == {None}
+    assert [column.name for column in by_step(report).columns][-1] == "dense"
     assert (by_term(report).rows, by_profile(report).rows) == ((), ())
 
 
-def test_runs_are_compared_side_by_side_with_what_each_has():
+def test_a_profile_has_its_range_and_the_dense_networks_follow():
+    report = by_hand.simulation("cmos45-memory", baselines=(by_hand.ANN_BASELINE,)).as_json()
+    (energy,) = report["energies"]
+    profile, floats, integers = by_profile(report).rows
+    assert profile[:2] == ("cmos45-memory", Span(*(energy[key] / 2 for key in ("dynamic_pj", "low_pj", "high_pj"))))
+    rows = [row for row in energy["comparison"]["rows"] if row["is_comparable"]]
+    for (name, pj, *others), is_float in ((floats, True), (integers, False)):
+        best = min((row for row in rows if (row["weight_bits"] is None) is is_float), key=lambda row: row["dense_pj"])
+        assert name == f"  dense ANN, {'floats' if is_float else 'integers'}"
+        assert pj == Span(best["dense_pj"], best["low_pj"], best["high_pj"])
+        assert others == [None, None, None]
+
+
+def test_static_energy_is_a_range():
+    report = by_hand.simulation("loihi1-davies2018").as_json()
+    (energy,) = report["energies"]
+    assert by_profile(report).rows[0][4] == Span(None, energy["static_low_pj"] / 2, energy["static_high_pj"] / 2)
+
+
+def test_runs_are_compared_with_what_each_has():
     table = side_by_side({"priced": REPORT, "not": by_hand.simulation(None).as_json()})
-    rows = {row[0]: row[1:] for row in table.rows}
-    assert table.head == ("", "priced", "not")
-    assert rows["samples"] == (2, 2)
-    assert rows["input scale"] == ("1", "1")
-    assert rows["accuracy, %"] == (50.0, 50.0)
-    assert rows["loihi1-davies2018, nJ"] == (pytest.approx(REPORT["totals"]["energy_pj"] / 2e3), None)
+    names = [column.name for column in table.columns]
+    first, second = (dict(zip(names, row, strict=True)) for row in table.rows)
+    assert (first["run"], second["run"]) == ("priced", "not")
+    assert (first["samples"], first["input scale"], first["accuracy"]) == (2, "1", 0.5)
+    assert first["loihi1-davies2018"].value == pytest.approx(REPORT["totals"]["energy_pj"] / 2)
+    assert second["loihi1-davies2018"] is None
+
+
+def test_what_no_run_has_is_no_column():
+    names = [
+        column.name for column in side_by_side({"not": by_hand.simulation(None, n_correct=None).as_json()}).columns
+    ]
+    assert "accuracy" not in names
+    assert names[-1] == "dense"
 
 
 def test_every_dense_network_is_listed_with_what_spikes_cost_beside_each_machine():
     report = by_hand.simulation("cmos45-memory", baselines=(by_hand.ANN_BASELINE,)).as_json()
     table = by_ann_baseline(report)
-    assert table.head[:5] == ("profile", "dense network", "accuracy, %", "MACs", "of nonzero numbers")
-    assert table.head[5] == "none"
-    assert table.head[-1] == "full-reuse, zeros skipped"
+    assert table.heads[:5] == ("profile", "dense network", "accuracy, %", "MACs", "of nonzero numbers")
+    assert table.heads[5] == "none"
+    assert table.heads[-1] == "full-reuse, zeros skipped"
     assert [row[:5] for row in table.rows] == [
-        ("cmos45-memory", "floats", 75.0, 6, 4),
-        ("cmos45-memory", "8 bits", 50.0, 6, 4),
-        ("cmos45-memory", "8-bit weights and 4-bit activations", 25.0, 6, 4),
+        ("cmos45-memory", "floats", 0.75, 6, 4),
+        ("cmos45-memory", "8 bits", 0.5, 6, 4),
+        ("cmos45-memory", "8-bit weights and 4-bit activations", 0.25, 6, 4),
     ]
     ratios = [row["ratio"] for row in report["energies"][0]["comparison"]["rows"]]
     assert sorted(cell for row in table.rows for cell in row[5:]) == sorted(ratios)
@@ -115,21 +137,34 @@ def test_the_verdict_begins_with_the_strongest_dense_machine():
         "program": {"number_format": "float32"},
         "energies": [{"profile": "p", "comparison": found}, {"profile": "q", "comparison": None}],
     }
-    assert list(verdict_lines(report)) == [
+    assert list(dense_lines(report)) == [
         "p: spikes in floats cost 34 times as much as the strongest dense machine (8-bit weights and 3-bit "
         "activations, 80% pruned, full reuse, zeros skipped, accuracy 98.7%), and 0.28 times as much as the weakest "
         "(floats, no reuse, accuracy not measured)",
-        "  5.7% of neurons send an event per time step; they would cost as much as the strongest at no rate, and as "
-        "the weakest at 24%",
     ]
 
 
-def test_a_rate_of_almost_nothing_is_no_zero_percent():
-    found = {"rate": 0.000355, "least_favorable": 0, "most_favorable": 0, "rows": [dense()]}
-    report = {"program": {"number_format": "integer"}, "energies": [{"profile": "p", "comparison": found}]}
-    cost, rate = verdict_lines(report)
-    assert cost.startswith("p: spikes in integers cost 34 times")
-    assert rate.startswith("  0.036% of neurons send an event per time step")
+def test_the_break_even_is_a_formula_with_its_numbers():
+    """At 2 % of neurons: 100 + 2 x 50 pJ = 200 pJ; 300 pJ at 4 %, and 50 pJ at no rate."""
+    rows = [
+        dense(**FLOATS, dense_pj=300.0, is_comparable=True) | {"crossover_rate": 0.04},
+        dense(dense_pj=50.0, is_comparable=True, crossover_rate=-0.02),
+    ]
+    found = {"rate": 0.02, "fixed_pj": 100.0, "growing_pj": 100.0, "rows": rows}
+    assert list(break_even_lines({"energies": [{"profile": "p", "comparison": found}]})) == [
+        "break-even by p: energy = 100 pJ + 50.0 pJ for each 1 % of neurons that send an event per time step (here "
+        "2.0%); that is a dense pass at 4.0% (300 pJ, in floats) and no rate (50.0 pJ, in integers)"
+    ]
+
+
+def test_without_events_there_is_no_break_even():
+    found = {"rate": None, "fixed_pj": None, "growing_pj": None, "rows": [dense()]}
+    assert list(break_even_lines({"energies": [{"profile": "p", "comparison": found}]})) == []
+
+
+def test_what_is_not_priced_is_listed_by_name():
+    energy = {"profile": "p", "not_priced": ["bias: no price", "hops (3 pJ each): not placed", "bias: twice"]}
+    assert not_priced_line(energy) == "not priced by p: bias, hops"
 
 
 def test_a_network_that_only_skips_zeros_has_no_other_macs():
@@ -141,7 +176,7 @@ def test_a_network_that_only_skips_zeros_has_no_other_macs():
 def test_a_verdict_without_a_comparable_network_says_so():
     found = {"rate": 0.1, "least_favorable": None, "most_favorable": None, "rows": []}
     report = {"energies": [{"profile": "p", "comparison": found}]}
-    assert list(verdict_lines(report)) == ["p: no dense network of these layers is as accurate"]
+    assert list(dense_lines(report)) == ["p: no dense network of these layers is as accurate"]
 
 
 def test_the_accuracy_of_dense_networks_is_stated_in_the_usual_widths():
@@ -149,54 +184,11 @@ def test_the_accuracy_of_dense_networks_is_stated_in_the_usual_widths():
     assert list(baseline_lines(report)) == ["ANN baseline: 6 MACs; accuracy 75.0% in floats, 50.0% in 8 bits"]
 
 
-@pytest.mark.parametrize(
-    ("figure", "digits", "text"),
-    [(0, 2, "0"), (5131, 2, "5,100"), (5131, 3, "5,130"), (0.16412, 2, "0.16"), (99.6, 2, "100"), (-34.4, 2, "-34")],
-)
-def test_figures_have_significant_digits(figure, digits, text):
-    assert significant(figure, digits) == text
-
-
-def test_bounds_that_look_the_same_are_one_number():
-    assert (span_text(5131, 5131), span_text(5131, 5149), span_text(5131, 5151)) == ("5,100", "5,100", "5,100 to 5,200")
-
-
-def test_digits_follow_the_spread_over_sources():
-    assert spread_text(5131, 5000, 5200) == "5,130"
-    assert spread_text(5131, 4961, 6870) == "5,100"
-
-
-def test_the_headline_names_its_model_and_the_range_over_models():
-    energy = {"profile": "p", "dynamic_pj": 5_131_000, "low_pj": 4_961_000, "high_pj": 6_870_000}
-    report = {"energy": energy, "totals": {"samples": 1}, "models": [{"dynamic_pj": 11_000}, {"dynamic_pj": 2.5e9}]}
-    assert list(energy_lines(report)) == [
-        "dynamic energy: 5,100 nJ per sample by p, 5,000 to 6,900 over its sources",
-        "  11 to 2,500,000 nJ over 2 models of hardware; docs/energy.md says what these numbers do not mean",
-    ]
-
-
-def test_markdown_keeps_bars_apart():
-    assert as_markdown(SMALL) == (
-        "| a_b | n | 100 % |\n| --- | --- | --- |\n| x\\|y | 1,234 |  |\n| c&d | 0.0545 | {~} |\n"
-    )
-
-
-def test_csv_holds_numbers_in_full():
-    read = list(csv.reader(io.StringIO(as_csv(SMALL))))
-    assert read == [["a_b", "n", "100 %"], ["x|y", "1234.5", ""], ["c&d", "0.05448", "{~}"]]
-
-
-def test_latex_escapes_and_aligns_numbers():
-    assert as_latex(SMALL).splitlines() == [
-        r"\begin{tabular}{lrl}",
-        r"\toprule",
-        r"a\_b & n & 100 \% \\",
-        r"\midrule",
-        r"x|y & 1,234 &  \\",
-        r"c\&d & 0.0545 & \{\textasciitilde{}\} \\",
-        r"\bottomrule",
-        r"\end{tabular}",
-    ]
+def test_the_range_over_models_is_stated_where_there_are_several():
+    models = [{"dynamic_pj": 11_000}, {"dynamic_pj": 2.5e9}]
+    (line,) = models_line({"totals": {"samples": 1}, "models": models})
+    assert line.startswith("dynamic energy over all 2 models of hardware: 11.0 nJ to 2.50 mJ per inference")
+    assert list(models_line({"totals": {"samples": 1}, "models": models[:1]})) == []
 
 
 @pytest.mark.parametrize("by", TABLES)
@@ -207,51 +199,20 @@ def test_every_table_has_every_format(by, name):
     assert text.endswith("\n")
 
 
-HOSTILE = Table(("=a\n\x1b[31m|", "&"), (("[2pt] a|b\\|c", "d&e \\ #$"), ("* x\r\n", "<b>&amp;")))
-
-
-def test_no_name_breaks_a_table_in_markdown():
-    lines = as_markdown(HOSTILE).splitlines()
-    assert lines == [
-        r"| =a\n\x1b[31m\| | & |".replace("\\n", r"\\n").replace("\\x", r"\\x"),
-        "| --- | --- |",
-        r"| [2pt] a\|b\\\|c | d&e \\ #$ |",
-        r"| * x\\r\\n | \<b>\&amp; |",
-    ]
-
-
-def test_no_name_breaks_a_table_in_latex():
-    r"""After \\, LaTeX reads [2pt] and * as options of the line break."""
-    text = as_latex(HOSTILE)
-    body = text.split("\\toprule\n")[1].split("\n\\bottomrule")[0]
-    assert body.splitlines() == [
-        r"=a\textbackslash{}n\textbackslash{}x1b{[}31m| & \& \\",
-        r"\midrule",
-        r"{[}2pt{]} a|b\textbackslash{}|c & d\&e \textbackslash{} \#\$ \\",
-        r"{*} x\textbackslash{}r\textbackslash{}n & <b>\&amp; \\",
-    ]
-
-
-def test_no_name_is_a_formula_in_csv():
-    read = list(csv.reader(io.StringIO(as_csv(HOSTILE))))
-    assert read[0] == [r"'=a\n\x1b[31m|", "&"]
-    assert read[2] == [r"* x\r\n", "<b>&amp;"]
-
-
 def test_estimators_of_others_follow_our_own_figure():
     report = by_hand.simulation("cmos45-horowitz").as_json()
     table = by_estimators(report)
-    assert table.head == ("estimator", "spiking nJ", "dense nJ", "ratio", "assumes", "source")
+    assert [column.name for column in table.columns] == ["estimator", "spiking", "dense", "ratio", "assumes", "source"]
     first, second, *others = table.rows
     (energy,) = report["energies"]
     dense = energy["comparison"]["rows"][energy["comparison"]["least_favorable"]]["dense_pj"]
     for row, name, key in ((first, "auto code", "dynamic_pj"), (second, "plain spikes", "spike_code_pj")):
         assert row[0] == f"cmos45-horowitz, {name}"
-        assert row[1:4] == (pytest.approx(energy[key] / 2e3), dense / 1e3, pytest.approx(energy[key] / 2 / dense))
+        assert row[1:4] == (pytest.approx(energy[key] / 2), dense, pytest.approx(energy[key] / 2 / dense))
     plain, dense = (13 * 0.9 + 7 * 4.6) / 2, 6 * 4.6
     assert [row[0] for row in others] == [row["name"] for row in report["estimators"]]
     neurobench = others[0]
-    assert neurobench[1:4] == (pytest.approx(plain / 1e3), pytest.approx(dense / 1e3), pytest.approx(plain / dense))
+    assert neurobench[1:4] == (pytest.approx(plain), pytest.approx(dense), pytest.approx(plain / dense))
     assert by_estimators(by_hand.simulation(None).as_json()).rows == ()
 
 
