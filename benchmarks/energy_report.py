@@ -7,7 +7,8 @@ from typing import Any
 
 from benchmarks.energy import SPARSITIES
 from tdd_deploy.simulator.hardware.dense import DATAFLOWS, matched_bits
-from tdd_deploy.simulator.reports.tables import machine_text, significant, widths_text
+from tdd_deploy.simulator.reports.lines import machine_text, widths_text
+from tdd_deploy.tables import significant
 
 RESULTS = json.loads((Path(__file__).parent / "results" / "energy.json").read_text())
 CASES = tuple(RESULTS)

@@ -47,7 +47,7 @@ def energy_nj(network: Path, data: Path, dialect: str) -> float:
     """Return the dynamic energy per sample; print its parts."""
     result = td.simulate(network, data, dialect=dialect, code="spike", energy=True, profiles=[PROFILE])
     report = result.as_json()
-    totals, energy, n = report["totals"], report["energy"], report["totals"]["samples"]
+    totals, energy, n = report["totals"], report["energies"][0], report["totals"]["samples"]
     print(f"\nread as {dialect}")
     print(f"  {totals['spikes'] / n:,.0f} spikes, {totals['synops_effective'] / n:,.0f} synaptic operations per sample")
     to_nj = 1e-3 / n

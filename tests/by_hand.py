@@ -220,6 +220,7 @@ DATA = {
     "seed": 0,
     "n_steps": 3,
     "static": False,
+    "binned": None,
     "encoder_from": "from the network",
     "n_steps_from": "from the data",
     "n_steps_of_data": 3,

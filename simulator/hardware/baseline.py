@@ -15,7 +15,7 @@ from tdd_deploy.simulator.engine.scatter import Synapses, ready
 from .dense import DATAFLOWS, Candidate, DenseTerm, Work
 from .energy import Energy
 from .execution import biases_of, fed_by_input
-from .process import EXIT_COMPARISON, NEURON_BIASES, READOUT, Numbers, Process
+from .process import EXIT_COMPARISON, NEURON_BIASES, READOUT, Figure, Numbers, Process
 
 COMPARABLE = 0.01  # of accuracy
 FIXED = (
@@ -73,6 +73,7 @@ def comparison(
     lacks = process.without(numbers.sum_bits, numbers.weight_bits, numbers.value_bits, is_float=numbers.is_float)
     spiking_pj = energy.dynamic_pj / trace.n_samples
     growth = _growth(program, trace, energy)
+    figures: dict[Figure, int] = {}  # each price once, by its place in a list
     rows = [
         {
             "baseline": candidate.baseline,
@@ -80,7 +81,7 @@ def comparison(
             "accuracy": candidate.accuracy,
             **asdict(machine),
             "macs": work.macs,
-            **_costs(machine.terms(work, process), spiking_pj, growth),
+            **_costs(machine.terms(work, process), spiking_pj, growth, figures),
             "is_comparable": _is_comparable(candidate.accuracy, accuracy, trace.n_samples),
         }
         for candidate in candidates
@@ -97,7 +98,20 @@ def comparison(
         "growing_pj": None if growth is None else growth.growing_pj,
         "least_favorable": max(ratios, key=ratios.__getitem__, default=None),
         "most_favorable": min(ratios, key=ratios.__getitem__, default=None),
+        "prices": [_price_json(figure) for figure in figures],
         "rows": rows,
+    }
+
+
+def _price_json(figure: Figure) -> dict[str, Any]:
+    return {
+        "price_pj": figure.value_pj,
+        "low_price_pj": figure.low_pj,
+        "high_price_pj": figure.high_pj,
+        "confidence": figure.confidence,
+        "read": figure.read,
+        "source": figure.source,
+        "range_source": figure.range_source,
     }
 
 
@@ -115,7 +129,9 @@ def tolerance(accuracy: float, n_samples: int) -> float:
     return max(COMPARABLE, 2 * math.sqrt(center * (1 - center) / n))
 
 
-def _costs(terms: Sequence[DenseTerm], spiking_pj: float, growth: "_Growth | None") -> dict[str, Any]:
+def _costs(
+    terms: Sequence[DenseTerm], spiking_pj: float, growth: "_Growth | None", figures: dict[Figure, int]
+) -> dict[str, Any]:
     """Price one dense inference, and compare it with a spiking one."""
     low, value, high = (
         sum(term.count * getattr(term.figure, bound) for term in terms) for bound in ("low_pj", "value_pj", "high_pj")
@@ -126,7 +142,10 @@ def _costs(terms: Sequence[DenseTerm], spiking_pj: float, growth: "_Growth | Non
         "high_pj": high,
         "ratio": spiking_pj / value,
         "crossover_rate": None if growth is None else growth.rate_at(value),
-        "terms": [term.as_json() for term in terms],
+        "terms": [
+            {"what": term.what, "count": term.count, "price": figures.setdefault(term.figure, len(figures))}
+            for term in terms
+        ],
     }
 
 

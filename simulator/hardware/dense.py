@@ -43,18 +43,6 @@ class DenseTerm:
     count: float
     figure: Figure
 
-    def as_json(self) -> dict[str, Any]:
-        """Return the term as plain values."""
-        return {
-            "what": self.what,
-            "count": self.count,
-            "price_pj": self.figure.value_pj,
-            "low_price_pj": self.figure.low_pj,
-            "high_price_pj": self.figure.high_pj,
-            "confidence": self.figure.confidence,
-            "source": self.figure.source,
-        }
-
 
 @dataclass(frozen=True, kw_only=True)
 class Machine:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
 Report = Mapping[str, Any]
-MOST_EMBEDDED = 8 << 20  # bytes of report.json that a page carries with it
+MOST_EMBEDDED = 1 << 20  # bytes of report.json that a page carries with it
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -73,7 +73,8 @@ _TIME: dict[str, Shape] = {
     "latencies": ListOf(Table(_LATENCY)),
     "busy": Maybe(Table({"low": _BUSY, "high": _BUSY})),
 }
-_DENSE_TERM: dict[str, Shape] = {"what": TEXT, "count": NUMBER, **_PRICES, "confidence": TEXT, "source": TEXT}
+_ORIGIN = dict.fromkeys(("confidence", "read", "source", "range_source"), TEXT)
+_DENSE_TERM: dict[str, Shape] = {"what": TEXT, "count": NUMBER, "price": COUNT}  # price: its place in prices
 _DENSE: dict[str, Shape] = {
     "baseline": Maybe(COUNT),
     "dataflow": TEXT,
@@ -90,6 +91,7 @@ _COMPARISON: dict[str, Shape] = {
     "spiking_pj": NUMBER,
     **dict.fromkeys(("rate", "fixed_pj", "growing_pj"), Maybe(NUMBER)),
     **dict.fromkeys(("least_favorable", "most_favorable"), Maybe(COUNT)),
+    "prices": ListOf(Table({**_PRICES, **_ORIGIN})),
     "rows": ListOf(Table(_DENSE)),
 }
 _ENERGY: dict[str, Shape] = {

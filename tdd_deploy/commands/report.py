@@ -13,7 +13,7 @@ from tdd_deploy.simulator.reports.shape import report_fault
 
 MOST_BYTES = 512 << 20  # 100,000 time steps take 94 MiB
 REMEDY = "Name a folder that simulate wrote with `out`."
-PARTS = {"schema_version", "program", "data", "steps", "layers", "totals", "energy", "energies"}
+PARTS = {"schema_version", "program", "data", "steps", "layers", "totals", "energies"}
 
 
 def report(path: str | PathLike[str]) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from html import escape
 
-from tdd_deploy.text import ends
+from tdd_deploy.text import ends, visible
 
 from .table import Table
 
@@ -28,7 +28,7 @@ def as_html(table: Table, *, whole: str = "") -> str:
     caption = table.caption
     if last:
         caption += f" ({len(body) - len(first) - len(last):,} of {len(body):,} rows are left out; {whole})"
-    named = f"<caption>{escape(caption)}</caption>" if caption else ""
+    named = f"<caption>{escape(visible(caption))}</caption>" if caption else ""
     return f"<table>{named}\n<thead><tr>{heads}</tr></thead>\n<tbody>\n{rows}\n</tbody>\n{foot}</table>"
 
 

@@ -1,7 +1,8 @@
 """Tables on a terminal: within its width, and no number is ever cut or folded."""
 
+import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from tdd_deploy.text import ends
@@ -60,11 +61,14 @@ def _fit(table: Table, rows: Sequence[tuple[str, ...]], width: int) -> _Fit:
     n = len(table.columns)
     cells = [[row[i] for row in rows] for i in range(n)]
     natural = [
-        max(map(cell_width, [*column, *head.split(" ")])) for column, head in zip(cells, _heads(table), strict=True)
+        max(map(cell_width, [*column, *map(str.rstrip, _parts(head))]))
+        for column, head in zip(cells, _heads(table), strict=True)
     ]
     least = [
-        min(size, max(LEAST, min(MOST, _longest_word(column)))) if table.columns[i].format is Format.TEXT else size
-        for i, (size, column) in enumerate(zip(natural, cells, strict=True))
+        min(size, max(LEAST, min(MOST, _longest_word([*column, *_parts(head)]))))
+        if table.columns[i].format is Format.TEXT
+        else size
+        for i, (size, column, head) in enumerate(zip(natural, cells, _heads(table), strict=True))
     ]
     places = list(range(n))
     while _total([least[i] for i in places]) > width and any(table.columns[i].drop for i in places):
@@ -107,7 +111,7 @@ def _lines(table: Table, rows: Sequence[tuple[str, ...]], fit: _Fit, *, n_totals
     columns = [table.columns[i] for i in fit.places]
     left = [column.format.is_text for column in columns]
     names = _heads(table)
-    heads = [_wrapped(names[i], width) for i, width in zip(fit.places, fit.widths, strict=True)]
+    heads = [_wrapped(names[i], width, _parts) for i, width in zip(fit.places, fit.widths, strict=True)]
     tallest = max(map(len, heads), default=0)
     heads = [[""] * (tallest - len(lines)) + lines for lines in heads]  # a head stands on its column
     yield from _side_by_side(heads, fit.widths, left)
@@ -142,14 +146,28 @@ def _records(table: Table, rows: Sequence[tuple[str, ...]], width: int) -> Itera
                 yield from (f"  {line}" for line in _wrapped(f"{head}: {text}", width - GAP))
 
 
-def _wrapped(text: str, width: int) -> list[str]:
+def _words(text: str) -> list[str]:
+    """Split a text after its spaces, which stay."""
+    return re.split(r"(?<= )", text)
+
+
+def _parts(head: str) -> list[str]:
+    """Split a head after spaces and hyphens, where a line may end."""
+    return re.findall(r"[^ -]*(?:- ?| |$)", head)[:-1] or [""]
+
+
+def _wrapped(text: str, width: int, split: Callable[[str], list[str]] = _words) -> list[str]:
     """Break a text into lines at spaces; a word that is longer than a line is broken."""
-    words = [part for word in text.split(" ") for part in _pieces(word, width)]
-    lines = words[:1]
-    for word in words[1:]:
-        joined = f"{lines[-1]} {word}"
-        lines[-1:] = [joined] if cell_width(joined) <= width else [lines[-1], word]
-    return lines
+    lines = [""]
+    for word in split(text):
+        joined = lines[-1] + word
+        if cell_width(joined.rstrip(" ")) <= width:
+            lines[-1] = joined
+        else:
+            indent = "" if lines[-1].strip() else lines.pop()
+            lines += _pieces(indent + word.rstrip(" "), width)
+            lines[-1] += " " * word.endswith(" ")
+    return [line.rstrip(" ") for line in lines if line] or [""]
 
 
 def _pieces(word: str, width: int) -> Iterator[str]:

@@ -74,7 +74,7 @@ def test_a_result_has_what_a_notebook_shows(samples: tuple[np.ndarray, np.ndarra
     assert {layer.name for layer in program.neuron_layers} <= {row["name"] for row in found.layers}
     assert [row["step"] for row in found.steps] == [1, 2, 3]
     assert len(repr(found).splitlines()) <= 10
-    assert found._repr_html_().startswith("<table")
+    assert found.verdict["line"] in found._repr_html_()
     assert pickle.loads(pickle.dumps(found)).accuracy == found.accuracy
 
 
@@ -103,8 +103,7 @@ def test_prices_can_be_added_to_a_finished_simulation(samples: tuple[np.ndarray,
     at_once = td.simulate(NETWORK, *samples, energy=True, profiles=profiles)
     assert found.energy is None
     assert later.as_json()["energies"] == at_once.as_json()["energies"]
-    assert later.as_json()["energy"] == at_once.as_json()["energy"]
-    on_chip = td.price(found, profiles=["loihi1-sanafe"]).as_json()["energy"]
+    on_chip, *_ = td.price(found, profiles=["loihi1-sanafe"]).as_json()["energies"]
     assert any("without a profile of this chip" in line for line in on_chip["not_priced"])
 
 

@@ -306,7 +306,7 @@ def test_a_simulation_is_compared_with_a_dense_and_a_pruned_baseline(
     assert said.code == 0
     macs = [line.partition(";")[0] for line in said.out.splitlines() if line.startswith("ANN baseline")]
     assert [line.partition(": ")[0] for line in macs] == ["ANN baseline", "ANN baseline, 90% pruned"]
-    assert "cmos45-memory: spikes in floats cost " in said.out
+    assert "dense ANN, integers" in said.out
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert [baseline["sparsity"] for baseline in report["baselines"]] == [0, 0.9]
     assert report["options"]["baseline"] == [str(ann_run), str(pruned_run)]

@@ -16,6 +16,7 @@ import pytest
 
 from tdd_deploy.cli import app, console
 from tdd_deploy.errors import BadData, Violation
+from tdd_deploy.tables import Column, Format, Table
 from tdd_deploy.text import FIRST_ROWS, LAST_ROWS, visible
 from tests.commands import Call
 
@@ -198,17 +199,17 @@ def test_very_many_time_steps_are_printed_in_part(call: Call, tmp_path: Path) ->
     first, last = [str(step) for step in range(1, FIRST_ROWS + 1)], [str(step) for step in range(981, 1001)]
     assert rows == [*first, "...", *last, "total"]
     assert len(last) == LAST_ROWS
-    assert "900 of 1,000 time steps are left out; --json prints all of them" in called.out
+    assert "900 of 1,000 rows are left out; --json prints all" in called.out
     assert "steps.csv" in called.out
     assert len(json.loads(call(*words, "--json").out)["steps"]) == 1000
 
 
 def test_a_table_of_very_many_layers_is_printed_in_part(capsys: pytest.CaptureFixture[str]) -> None:
-    table = console.make_table("layer", "n", left=("layer",))
-    console.print_table(table, [[f"fc{i}", str(i)] for i in range(2000)], what="layers")
+    columns = (Column("layer"), Column("n", Format.NUMBER))
+    console.print_table(Table(columns=columns, rows=tuple((f"fc{i}", i) for i in range(2000))))
     out = capsys.readouterr().out
     assert out.count("fc") == FIRST_ROWS + LAST_ROWS
-    assert "1,900 of 2,000 layers are left out; --json prints all of them" in out
+    assert "1,900 of 2,000 rows are left out; --json prints all of them" in out
 
 
 @pytest.mark.parametrize(
@@ -270,7 +271,8 @@ def test_a_table_is_whole_at_any_width(
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     monkeypatch.setenv("TERM", "dumb")
     with guarded_streams():
-        console.print_table(console.make_table("name", "n", left=("name",)), [["fc1", "25,856,000"]])
+        columns = (Column("name"), Column("n", Format.NUMBER))
+        console.print_table(Table(columns=columns, rows=(("fc1", 25_856_000),)))
     assert "fc1   25,856,000" in capsys.readouterr().out
 
 

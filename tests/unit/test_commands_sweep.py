@@ -46,7 +46,7 @@ def test_every_combination_is_one_run_of_simulate(run_folder, tmp_path):
     assert point["synops_effective"] == alone["totals"]["synops_effective"] / 10
     assert point["energy_nj"] == {
         "loihi2": None,
-        "cmos45-horowitz": pytest.approx(alone["energy"]["dynamic_pj"] / 1e4),
+        "cmos45-horowitz": pytest.approx(alone["energies"][0]["dynamic_pj"] / 1e4),
     }
     assert found["profile"] == "cmos45-horowitz"
 
@@ -54,7 +54,7 @@ def test_every_combination_is_one_run_of_simulate(run_folder, tmp_path):
 def test_integers_are_those_that_export_writes(run_folder, tmp_path):
     (point,) = swept(run_folder, tmp_path / "out", codes=("delta",), bits=(4,))["points"]
     td.export(run_folder, target="nir", out=tmp_path / "q.nir", bits=4, data="digits")
-    alone = td.simulate(tmp_path / "q.nir", data="digits", samples=10)
+    alone = td.simulate(tmp_path / "q.nir", data="digits", samples=10, code="delta")
     assert point["synops_effective"] == alone.trace.executed.total("synops_effective") / 10
 
 

@@ -15,7 +15,8 @@ from tdd_deploy.simulator.hardware.profiles import load_profile, profile_names
 from tdd_deploy.simulator.reports import html
 from tdd_deploy.simulator.reports.html import write_html
 from tdd_deploy.simulator.reports.report import priced
-from tdd_deploy.simulator.reports.tables import by_ann_baseline, cell_text, span_text
+from tdd_deploy.simulator.reports.tables import by_ann_baseline
+from tdd_deploy.tables import energy_text
 from tests import by_hand
 
 
@@ -63,7 +64,7 @@ def test_the_page_loads_nothing(tmp_path, profile):
     for name, value in page.attributes:
         assert not name.startswith("on")  # onload and its like run scripts
         if name in ("src", "href", "xlink:href", "data", "action", "srcset", "poster"):
-            assert value.startswith("#"), (name, value)
+            assert value.startswith(("#", "data:application/json;base64,", "data:text/csv;base64,")), (name, value)
     assert "@import" not in source
     assert all(target.startswith("#") for target in re.findall(r"url\(\s*['\"]?([^)]*)", source))
 
@@ -78,30 +79,40 @@ def test_whatever_looks_like_an_address_is_only_a_name(tmp_path):
 
 def test_the_page_says_what_was_simulated(tmp_path):
     page = Page(written(tmp_path, by_hand.simulation())).text
-    assert "by hand: 2 samples, 3 time steps, auto code" in page
-    assert "accuracy 50.0 %" in page
+    assert "by_hand.nir 2 samples of by hand (test), 3 time steps, auto code" in page
+    assert "accuracy 50.0 % of 2 samples" in page
     assert f"Program {by_hand.program().digest}, file by_hand.nir (SHA-256 abc)" in page
     assert "Data by hand, split test, encoder direct, by_hand.npz (SHA-256 def012)" in page
     assert f"Versions: tdd-deploy {__version__}, numpy {np.__version__}" in page
 
 
+def test_the_page_begins_with_the_verdict(tmp_path):
+    simulated = by_hand.simulation(n_samples=1, data=by_hand.DATA | {"static": True})
+    page = Page(written(tmp_path, simulated)).text
+    verdict = simulated.verdict
+    assert "every step shows the same image" in verdict["line"]
+    shown = [verdict["line"], *(f"but {line}" for line in verdict["caveats"])]
+    shown += [f"{name} {text}" for name, text in verdict["summary"]]
+    places = [page.index(text.replace("`", "")) for text in shown]
+    assert places == sorted(places)
+    assert places[-1] < page.index("Pictures")
+
+
 def test_the_page_holds_the_numbers(tmp_path):
     """The counts of by_hand.py and the energies of test_energy.py as if they belonged to one sample."""
     page = Page(written(tmp_path, by_hand.simulation(n_samples=1))).text
-    assert "events per sample 7 spikes, 4 delta events" in page
-    assert "synaptic operations per sample 15 executed, 20 with plain spikes, 36 dense" in page
-    assert "of it, at the first step 6 executed, 0.480 nJ" in page  # 480.4 pJ: test_report.py
+    assert "events 7 spikes, 4 delta events" in page
+    assert "synaptic operations 15 executed; 20 as plain spikes" in page
     # 1344.2 pJ, 1253.2 to 1546.5; with plain spikes 23 x 23.6 + 11 x 81 + 52 = 1485.8; and 12 or 15 messages of 1.7
     # and 7 hops of 4 pJ
-    assert "dynamic energy 1.4 nJ per sample by loihi1-davies2018, 1.3 to 1.6 over its sources" in page
-    assert "1.5 nJ with plain spikes" in page
+    assert "energy 1.4 nJ (1.3 to 1.6) by loihi1-davies2018; 1.54 nJ as plain spikes" in page
 
 
 def test_numbers_are_means_over_samples(tmp_path):
-    # 36 dense operations and 20 with plain spikes, 1344.2 + 12 x 1.7 + 7 x 4 pJ, over two samples
+    # 20 operations with plain spikes, 1344.2 + 12 x 1.7 + 7 x 4 pJ, over two samples
     page = Page(written(tmp_path, by_hand.simulation(n_samples=2))).text
-    assert "10 with plain spikes, 18 dense" in page
-    assert "dynamic energy 0.70 nJ per sample" in page
+    assert "10 as plain spikes" in page
+    assert "energy 700 pJ (650 to 800)" in page
 
 
 def rows(source):
@@ -114,21 +125,20 @@ def rows(source):
 
 def test_the_tables_hold_a_row_per_step_per_layer_and_per_term(tmp_path):
     table = rows(written(tmp_path, by_hand.simulation(n_samples=1)))
-    # spikes, delta events, events sent, synops, the same with plain spikes, dense: by_hand.py
+    # spikes, delta events, synops, the same with plain spikes, with deltas, dense: by_hand.py
     counts = {row[0]: row[1:7] for row in table if len(row) == 9}
-    assert counts["step"] == ["spikes", "delta events", "events sent", "synops", "plain spikes", "dense"]
-    assert counts["1"] == ["2", "2", "4", "6", "6", "12"]
-    assert counts["2"] == ["3", "1", "4", "4", "8", "12"]
-    assert counts["3"] == ["2", "1", "4", "5", "6", "12"]
-    assert counts["input (input)"] == ["0", "0", "5", "0", "0", "0"]
-    assert counts["fc (dense)"] == ["0", "0", "0", "8", "13", "24"]
-    assert counts["hidden (LIF)"] == ["7", "4", "7", "0", "0", "0"]
-    assert counts["readout (dense)"] == ["0", "0", "0", "7", "7", "12"]
+    assert counts["step"] == ["spikes", "delta events", "synops", "as plain spikes", "as deltas", "dense"]
+    assert (counts["1"][:4], counts["1"][5]) == (["2", "2", "6", "6"], "12")
+    assert (counts["2"][:4], counts["2"][5]) == (["3", "1", "4", "8"], "12")
+    assert (counts["3"][:4], counts["3"][5]) == (["2", "1", "5", "6"], "12")
+    assert counts["fc"][2:4] == ["8", "13"]
+    assert counts["hidden"][:2] == ["7", "4"]
+    assert counts["readout"][2:4] == ["7", "7"]
     # 17 stored operations at 23.6 pJ, 11 active updates at 81 and 1 idle one at 52
     terms = {row[0]: row[1:5] for row in table if len(row) == 6}
-    assert terms["synop"] == ["17", "23.6 (23.6 to 35.5)", "0.401", "simulated"]
-    assert terms["neuron_active"] == ["11", "81.0 (72.8 to 81.0)", "0.891", "simulated"]
-    assert terms["neuron_inactive"] == ["1", "52.0 (51.2 to 52.0)", "0.0520", "simulated"]
+    assert terms["synop"] == ["17", "24 (24 to 36)", "401", "simulated"]
+    assert terms["neuron_active"] == ["11", "81 (73 to 81)", "891", "simulated"]
+    assert terms["neuron_inactive"] == ["1", "52.0 (51.2 to 52.0)", "52.0", "simulated"]
 
 
 def test_what_is_not_priced_is_listed(tmp_path):
@@ -141,28 +151,29 @@ def test_several_profiles_stand_side_by_side(tmp_path):
     names = ("loihi1-davies2018", "odin", "loihi2")
     simulated = by_hand.simulation(None)
     energies = tuple(priced(simulated.trace, load_profile(name), simulated.program, step_time_s=1e-3) for name in names)
-    page = Page(written(tmp_path, replace(simulated, energies=energies))).text
-    assert "By profile, nJ per sample" in page
-    assert all(name in page for name in names)
+    source = written(tmp_path, replace(simulated, energies=energies))
+    assert "Energy by profile" in source
+    found = {row[0]: row for row in rows(source) if row[0] in names}
+    assert set(found) == set(names)
     low, high = (1e3 * mw * simulated.trace.n_running.sum() / simulated.trace.n_samples for mw in (29.6, 104.4))
-    assert f"static energy per sample {span_text(low, high)} nJ" in page
+    assert f"static {energy_text(1e3 * low)} to {energy_text(1e3 * high)} in addition" in Page(source).text
 
 
 def test_of_a_chip_without_prices_the_measured_points_are_shown(tmp_path):
     page = Page(written(tmp_path, by_hand.simulation("loihi2"))).text
     assert "pilotnet_lif: 1.661 mJ/inference, all_in (measured: lava-dl" in page
-    assert "dynamic energy per sample" not in page
+    assert "energy not priced by loihi2" in page
 
 
 def test_without_a_profile_nothing_is_said_of_energy(tmp_path):
     page = Page(written(tmp_path, by_hand.simulation(None))).text
     assert "nJ" not in page
     assert "nergy" not in page
-    assert "synaptic operations per sample" in page
+    assert "synaptic operations" in page
 
 
-def test_without_labels_nothing_is_said_of_accuracy(tmp_path):
-    assert "accuracy" not in Page(written(tmp_path, by_hand.simulation(n_correct=None))).text
+def test_without_labels_the_accuracy_is_not_known(tmp_path):
+    assert "accuracy not known, without labels" in Page(written(tmp_path, by_hand.simulation(n_correct=None))).text
 
 
 def test_no_accuracy_is_hidden_for_being_zero(tmp_path):
@@ -172,15 +183,15 @@ def test_no_accuracy_is_hidden_for_being_zero(tmp_path):
 def test_what_is_saved_by_repeating_the_image_is_said(tmp_path):
     # fc saves 9 - 4 = 5 operations at steps 2 and 3: test_report.py
     page = Page(written(tmp_path, by_hand.simulation(n_samples=1, data=by_hand.DATA | {"static": True}))).text
-    assert "of the saving 5 operations per sample only because the same image is shown at every step" in page
+    assert "5 operations per inference are saved only because every step shows the same image" in page
 
 
 def test_of_an_input_that_changes_no_such_saving_is_said(tmp_path):
     assert "same image" not in Page(written(tmp_path, by_hand.simulation())).text
 
 
-ALWAYS = ["Events of neurons per sample", "Synaptic operations per sample", "Synaptic operations per sample, by layer"]
-ENERGY = ["Dynamic energy per sample in nJ, cmos45-horowitz", "Dynamic energy by term in nJ, cmos45-horowitz"]
+ALWAYS = ["Events of neurons", "Synaptic operations", "Synaptic operations by layer"]
+ENERGY = ["Dynamic energy by cmos45-horowitz", "Dynamic energy by term, cmos45-horowitz"]
 OVERLAP, PLACEMENT = "Feature overlap: spikes that were there a step ago, in %", "Placement on by-hand: 2 cores"
 
 
@@ -195,7 +206,7 @@ OVERLAP, PLACEMENT = "Feature overlap: spikes that were there a step ago, in %",
 def test_what_can_be_drawn_is_drawn(tmp_path, profile, changed, titles):
     source = written(tmp_path, by_hand.simulation(profile, **changed))
     assert Page(source).elements.count("svg") == len(titles)
-    assert re.findall(r"<figcaption><h2>(.*?)</h2>", source) == titles
+    assert re.findall(r"<figcaption><h3>(.*?)</h3>", source) == titles
 
 
 def test_names_that_look_like_formulas_are_drawn_as_they_are(tmp_path):
@@ -206,8 +217,9 @@ def test_names_that_look_like_formulas_are_drawn_as_they_are(tmp_path):
 def test_the_ann_baseline_is_listed_beside_the_run(tmp_path):
     simulation = by_hand.simulation("cmos45-memory", baselines=(by_hand.ANN_BASELINE,))
     page = Page(written(tmp_path, simulation)).text
-    (row,) = [row for row in by_ann_baseline(simulation.as_json()).rows if row[1] == "8 bits"]
-    assert f"cmos45-memory 8 bits 50 6 4 {' '.join(cell_text(cell) for cell in row[5:])}" in page
+    (row,) = [row for row in by_ann_baseline(simulation.as_json()).texts if row[1] == "8 bits"]
+    assert row[:5] == ("cmos45-memory", "8 bits", "50.0", "6", "4")
+    assert " ".join(row) in page
     assert "spikes in floats cost" in page
 
 

@@ -45,21 +45,21 @@ def test_few_steps_have_a_bar_each():
 def test_very_many_steps_are_drawn_in_bins_and_the_pictures_say_so(tmp_path):
     report = long_report(10_000)
     by_title = {picture.title.partition(":")[0]: picture.svg for picture in pictures(report)}
-    assert "time step; each bar is the mean of 100 steps" in by_title["Events of neurons per sample"]
+    assert "time step; each bar is the mean of 100 steps" in by_title["Events of neurons"]
     assert "time step; each square is the mean of 417 steps" in by_title["Feature overlap"]
     assert max(map(len, by_title.values())) < 200_000
     path = tmp_path / "report.html"
     write_html(path, report)
     page = path.read_text(encoding="utf-8")
-    assert "9,900 of 10,000 rows are left out; steps.csv holds all of them." in page
+    assert "9,900 of 10,000 rows are left out; report.json holds all of them" in page
     assert len(page) < 1_000_000
-    rows = re.findall(r"<tr><td>([\d.]+)</td>", page)
+    rows = re.findall(r'<tr><th scope="row">([\d.]+)</th>', page)
     assert rows[78:83] == ["79", "80", "...", "9981", "9982"]
 
 
 def test_of_very_many_layers_those_that_do_most_are_drawn():
     drawn = {picture.title: picture for picture in pictures(wide_report(2000))}
-    picture = drawn["Synaptic operations per sample, by layer"]
+    picture = drawn["Synaptic operations by layer"]
     assert "40 layers of 2,000 that do most" in picture.caption
     names = re.findall(r"\bfc\d+\b", picture.svg)
     assert set(names) == {f"fc{i}" for i in range(2000 - MOST_LAYERS, 2000)}

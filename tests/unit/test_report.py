@@ -31,22 +31,11 @@ def of_the_zoo(seed):
 
 def test_the_report_has_these_parts():
     report = by_hand.simulation().as_json()
-    parts = ["schema_version", "program", "data", "versions", "options", "accuracy", "output", "steps", "layers"]
-    parts += [
-        "early_exit",
-        "overlap",
-        "caveats",
-        "placement",
-        "unplaced",
-        "totals",
-        "energy",
-        "energies",
-        "models",
-        "estimators",
-    ]
-    parts += ["dense_work", "baselines"]
+    parts = ["schema_version", "verdict", "program", "data", "command", "versions", "options", "accuracy", "output"]
+    parts += ["steps", "layers", "early_exit", "overlap", "caveats", "placement", "unplaced", "totals", "matrix"]
+    parts += ["energies", "models", "estimators", "dense_work", "baselines"]
     assert list(report) == parts
-    assert report["schema_version"] == SCHEMA_VERSION == 5
+    assert report["schema_version"] == SCHEMA_VERSION == 6
     assert [step["step"] for step in report["steps"]] == [1, 2, 3]
     assert [(row["name"], row["kind"], tuple(row["shape"])) for row in report["layers"]] == list(by_hand.LAYERS)
     assert report["data"] == by_hand.DATA
@@ -110,8 +99,10 @@ def test_totals_are_the_sums_of_steps_and_of_layers(seed):
                 assert sum(row[code][name] for row in report[part]) == report["totals"][code][name]
             energy = sum(row[code]["energy_pj"] for row in report[part])
             assert energy == pytest.approx(report["totals"][code]["energy_pj"])
-    assert report["totals"]["energy_pj"] == pytest.approx(report["energy"]["dynamic_pj"])
-    assert sum(term["energy_pj"] for term in report["energy"]["terms"]) == pytest.approx(report["energy"]["dynamic_pj"])
+    assert report["totals"]["energy_pj"] == pytest.approx(report["energies"][0]["dynamic_pj"])
+    assert sum(term["energy_pj"] for term in report["energies"][0]["terms"]) == pytest.approx(
+        report["energies"][0]["dynamic_pj"]
+    )
 
 
 @pytest.mark.parametrize("profile", [None, *profile_names()])
@@ -122,7 +113,7 @@ def test_the_report_is_plain_json_without_nan(profile):
 
 def test_energy_by_term_by_hand():
     # 17 stored operations, 11 active and 1 idle updates: test_energy.py; 12 messages of 1.7 and 7 hops of 4 pJ.
-    energy = by_hand.simulation().as_json()["energy"]
+    energy = by_hand.simulation().as_json()["energies"][0]
     on_mesh = 12 * 1.7 + 7 * 4.0
     assert energy["profile"] == "loihi1-davies2018"
     assert energy["dynamic_pj"] == pytest.approx(1344.2 + on_mesh)
@@ -144,7 +135,7 @@ def test_energy_by_term_by_hand():
 
 def test_without_a_profile_there_is_no_energy_and_no_zero_in_its_place():
     report = by_hand.simulation(None).as_json()
-    assert report["energy"] is None
+    assert report["energies"] == []
     for row in (report["totals"], *report["steps"], *report["layers"]):
         assert (row["energy_pj"], row["spike_code"]["energy_pj"], row["delta_code"]["energy_pj"]) == (None, None, None)
 

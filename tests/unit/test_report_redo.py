@@ -120,7 +120,8 @@ def check_comparison(report, energy):
         assert found["fixed_pj"] + found["growing_pj"] == pytest.approx(found["spiking_pj"], **CLOSE)
     for row in found["rows"]:
         for key, price in (("dense_pj", "price_pj"), ("low_pj", "low_price_pj"), ("high_pj", "high_price_pj")):
-            assert row[key] == pytest.approx(sum(term["count"] * term[price] for term in row["terms"]), **CLOSE)
+            terms = [term["count"] * found["prices"][term["price"]][price] for term in row["terms"]]
+            assert row[key] == pytest.approx(sum(terms), **CLOSE)
         assert row["ratio"] == pytest.approx(found["spiking_pj"] / row["dense_pj"], **CLOSE)
         if found["rate"] is not None:
             at = found["fixed_pj"] + found["growing_pj"] * row["crossover_rate"] / found["rate"]

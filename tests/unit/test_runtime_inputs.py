@@ -21,7 +21,7 @@ from tdd_deploy.options.encoding import Encoding
 from tdd_deploy.program import Dense, Edge, Flatten, Input, NeuronLayer, Output, Program, build
 from tdd_deploy.runtime.inputs import EncodedInputs, InputCounts
 from tdd_deploy.simulator import reference
-from tdd_deploy.simulator.reports.tables import input_lines, scale_text
+from tdd_deploy.simulator.reports.lines import input_lines, scale_text
 from tests.commands import Call
 from tests.net_files import CUBA, write_net
 
@@ -369,7 +369,7 @@ def test_targets_that_are_not_labels_are_reported_and_give_no_accuracy(tmp_path:
     file = foreign(tmp_path / "n.nir")
     data = saved(tmp_path / "x.npz", x=raster(), y=np.linspace(0, 1, 4))
     called = call("simulate", file, "--dialect", DIALECT, "--data", data)
-    assert "no labels" in called.out
+    assert "without labels" in called.out
     assert "labels: none, so there is no accuracy; y holds float64 [4], and labels must be integers\n" in called.out
     report = json.loads(call("simulate", file, "--dialect", DIALECT, "--data", data, "--json").out)
     assert (report["accuracy"], report["data"]["input"]["targets"]) == (None, "float64 [4]")
@@ -383,7 +383,8 @@ def test_values_that_were_sent_decide_a_caveat_about_the_input(tmp_path: Path) -
     def caveats(x: np.ndarray, **given: Any) -> tuple[str, ...]:
         data = saved(tmp_path / "x.npz", x=x)
         priced = ["loihi1-davies2018"]
-        return simulate(file, dialect=DIALECT, data=data, code="spike", energy=True, profiles=priced, **given).caveats
+        found = simulate(file, dialect=DIALECT, data=data, code="spike", energy=True, profiles=priced, **given).caveats
+        return tuple(line for line in found if line.startswith("loihi1"))
 
     assert caveats(raster()) == ()
     assert caveats(raster() * 0.5) == (
@@ -397,7 +398,8 @@ def test_prices_of_spikes_that_are_taken_for_signs_and_values_are_a_caveat(tmp_p
 
     def caveats(x: np.ndarray, code: str) -> str:
         data, profiles = saved(tmp_path / "x.npz", x=x), ["odin", "loihi2", "truenorth"]
-        return " ".join(simulate(file, dialect=DIALECT, data=data, code=code, energy=True, profiles=profiles).caveats)
+        found = simulate(file, dialect=DIALECT, data=data, code=code, energy=True, profiles=profiles).caveats
+        return " ".join(line for line in found if line.startswith("odin"))
 
     assert caveats(raster(), "spike") == ""
     begin = "odin, truenorth: prices of plain spikes, taken here also for events with "
@@ -415,7 +417,7 @@ def test_neurons_that_are_priced_as_lif_and_are_none_are_a_caveat(tmp_path: Path
     def caveats(network: Program, profile: str) -> tuple[str, ...]:
         return simulate(network, raster()[:, 0], steps=3, code="spike", energy=True, profiles=[profile]).caveats
 
-    assert caveats(program, "cmos45-memory") == caveats(mixed, "odin") == ()
+    assert caveats(program, "cmos45-memory") == ()
     assert caveats(mixed, "cmos45-memory") == (
         "cmos45-memory: every neuron update is priced as that of a LIF neuron, with one multiplication and one state; "
         "this network has IF",

@@ -69,6 +69,16 @@ def test_a_unit_stays_with_its_head():
     assert "\N{NO-BREAK SPACE}" not in as_terminal(table, 32)
 
 
+def test_a_long_head_ends_its_lines_at_hyphens():
+    table = Table(columns=(Column("loihi1-davies2018", Format.ENERGY), Column("x" * 20)), rows=((5e6, "y"),))
+    assert lines(table, 36)[:2] == ["       loihi1-", "davies2018, uJ  " + "x" * 20]
+
+
+def test_a_text_may_begin_with_spaces_and_hold_long_words():
+    table = Table(columns=(Column("a"), Column("b" * 20)), rows=(("  " + "y" * 30 + " z", "c"),))
+    assert lines(table, 46)[1] == "  " + "y" * 22 + "  c"
+
+
 MARKS = Table(columns=(Column("", Format.MARK), Column("what")), rows=(("ok", "a"), ("NO", "b"), ("", "c")))
 
 

@@ -152,7 +152,7 @@ def test_the_summary_has_at_most_eight_lines_with_everything():
         early_exit={"mean_steps": 1.5},
     )
     assert len(found) == 8
-    assert found["energy"] == "6.4 uJ (6.2 to 8.7) by made-up; 9.0 uJ as plain spikes"
+    assert found["energy"] == "6.4 uJ (6.2 to 8.7) by made-up; 9.00 uJ as plain spikes"
     assert found["accuracy"] == "90.0 % of 10 samples of made up (test), 1.50 of 3 steps"
     assert found["fits"] == "3 of 128 cores of chip"
 
