@@ -431,8 +431,9 @@ def integer_file(run_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 def test_quantizing_prints_a_row_per_layer_and_what_calibration_saw(
-    call: Call, run_folder: Path, tmp_path: Path
+    call: Call, run_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("COLUMNS", "250")
     words = ["export", run_folder, "--target", "nir", "--bits", 6, "--per", "neuron", "--out", tmp_path / "n.nir"]
     plain = call(*words)
     measured = call(*words, "--data", "digits", "--samples", 10)
@@ -694,7 +695,7 @@ def test_sweep_prints_a_row_per_point_and_marks_the_best(
     monkeypatch.setenv("COLUMNS", "250")
     words = ["sweep", run_folder, "--data", "digits", "--samples", 5, "--bits", "float,4", "--out", tmp_path / "out"]
     printed = call(*words).out
-    for word in ("davies2018, nJ", "delta", "spike", "float", " 4 ", "*", "no other point is as accurate"):
+    for word in ("loihi1-davies2018, ", "delta", "spike", "float", " 4 ", "*", "no other point is as accurate"):
         assert word in printed
     assert len(json.loads(call(*words, "--json").out)["points"]) == 4
 
