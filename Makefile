@@ -56,7 +56,7 @@ parity: setup .venv-neurobench/installed .venv-syops/installed peers simulators 
 # The engine beside other libraries, simulators, and the machine's bound: half an hour.
 bench: setup peers simulators
 	test -e runs/tdd-ddla/network.nir || \
-		$(BIN)/tdd-deploy train --data digits --method tdd-ddla --keep 0.2 --lambda 0.4545 --batch 32 --out runs/tdd-ddla
+		$(BIN)/tdd-deploy train --data digits --method tdd-ddla --keep 0.2 --penalty-weight 1.2 --batch 32 --out runs/tdd-ddla
 	$(BIN)/python -m benchmarks.engine.bound
 	$(BIN)/python -m benchmarks.engine.speed runs/tdd-ddla --data digits
 	$(BIN)/python -m benchmarks.engine.speed runs/tdd-ddla --data digits --samples 16 --simulators

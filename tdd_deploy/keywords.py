@@ -87,7 +87,7 @@ class Train(TypedDict, total=False):
     reading: vocabulary.DdlaReading | None
     keep: float | None
     keep_of: vocabulary.KeepOf | None
-    lambda_: float | None
+    penalty_weight: float | None
     convex: bool
     weigh: vocabulary.Weigh | None
     transmit: vocabulary.Transmission | None

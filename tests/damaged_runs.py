@@ -87,7 +87,7 @@ def changed(rng: random.Random, content: Any, values: Callable[[Any], Any]) -> N
             case 0:
                 del holder[key]
             case 1 if isinstance(holder, dict):
-                holder[rng.choice(["new", TEXT, "", "fisher_tx", "lambda", "lambda_", "epoch"])] = holder.pop(key)
+                holder[rng.choice(["new", TEXT, "", "fisher_tx", "penalty_weight", "epoch"])] = holder.pop(key)
             case 2 if isinstance(holder, list):
                 holder += holder[: rng.randrange(1, 4)]
             case 3:

@@ -60,10 +60,10 @@ class Row:
 
 
 STICKY = {"reset_to": (1.0, 1.0, 1.0, 1.0, 0.0)}  # the convolutions
-SYNOPS = {"method": "l1-spikes", "weigh": "synops", "lambda_": 1 / 1.05}
+SYNOPS = {"method": "l1-spikes", "weigh": "synops", "penalty_weight": 0.05}
 ROWS = {
     "tet by schedule": Row({"method": "tet"}),
-    "l1-spikes by schedule": Row({"method": "l1-spikes", "lambda_": 1 / 1.1}),
+    "l1-spikes by schedule": Row({"method": "l1-spikes", "penalty_weight": 0.1}),
     "tdd-ddla by schedule": Row({"method": "tdd-ddla"}),
     "tet at T=1": Row({"method": "tet"}, (Phase(1, 1.0),)),
     "sticky, l1-spikes synops by schedule": Row({**SYNOPS, **STICKY}),

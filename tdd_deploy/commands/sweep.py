@@ -36,7 +36,7 @@ from .quantization import quantize
 from .simulate import summarize
 
 SCHEMA_VERSION = 1
-TRAINED = ("method", "keep", "lambda", "steps", "qat")  # options of a training run that are repeated in rows
+TRAINED = ("method", "keep", "penalty_weight", "steps", "qat")  # options of a training run that are repeated in rows
 Row = dict[str, Any]
 
 

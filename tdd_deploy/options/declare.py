@@ -279,9 +279,9 @@ class Options:
         return self
 
     def as_json(self) -> dict[str, Any]:
-        """Return the recorded options as plain values, by the names that users know."""
+        """Return the recorded options as plain values, by name."""
         recorded = (each for each in options_of(type(self)) if each.declaration.recorded)
-        return {each.name.rstrip("_"): _plain(getattr(self, each.name)) for each in recorded}
+        return {each.name: _plain(getattr(self, each.name)) for each in recorded}
 
 
 def _plain(value: object) -> object:

@@ -331,9 +331,9 @@ def test_resuming_a_finished_run_changes_nothing_that_counts(call: Call, run_fol
 
 
 def test_resuming_with_other_options_is_refused(call: Call, run_folder: Path) -> None:
-    called = call("train", "--resume", "--epochs", 5, "--lambda", 0.5, "--data", "mnist", "--out", run_folder)
+    called = call("train", "--resume", "--epochs", 5, "--penalty-weight", 0.5, "--data", "mnist", "--out", run_folder)
     assert called.code == 2
-    for flag in ("--epochs", "--lambda", "--data"):
+    for flag in ("--epochs", "--penalty-weight", "--data"):
         assert flag in called.err
 
 

@@ -233,8 +233,9 @@ def test_an_unfinished_run_is_refused_with_how_to_finish_it(call: Call, tmp_path
             "--network sdt-2-64 cannot be combined with --method ann, since its gates take spikes alone",
         ),
         (
-            ("--lambda", 0.5),
-            "--lambda needs --method tdd-ddla, --method l1-spikes, --method l1-delta or --method l1-onset (got ann)",
+            ("--penalty-weight", 0.5),
+            "--penalty-weight needs --method tdd-ddla, --method l1-spikes, --method l1-delta or --method l1-onset "
+            "(got ann)",
         ),
     ],
 )
