@@ -229,6 +229,8 @@ def check(
     target: FilePath,
     x: X | None = None,
     y: ArrayLike | None = None,
+    *,
+    progress: Shown = None,
     **options: Unpack[keywords.Check],
 ) -> "Checked":
     """Check whether a network fits on a chip, and what helps if it does not.
@@ -238,6 +240,7 @@ def check(
         target: a chip (loihi1, loihi2, truenorth), a profile of one, or a path to a .toml.
         x: samples ``[N, ...]`` that show what the input sends; without them, the option ``data`` may name some.
         y: labels ``[N]``.
+        progress: receives the numbers of finished and of all samples; by default a bar on a terminal or in a notebook.
         options: bits of a weight, the code, the number of chips.
 
     Raises:
@@ -247,7 +250,8 @@ def check(
 
     gathered, choice = gather_all("check", options, x, y)
     name = str(file_path("target", target)) if not isinstance(target, str) else target
-    return run(network, name, options=gathered[Placement], model=gathered[Model], data=choice)
+    with progress_of("checking", progress) as update:
+        return run(network, name, options=gathered[Placement], model=gathered[Model], data=choice, progress=update)
 
 
 def verify(
@@ -292,6 +296,8 @@ def export(
     out: FilePath,
     x: X | None = None,
     y: ArrayLike | None = None,
+    *,
+    progress: Shown = None,
     **options: Unpack[keywords.Export],
 ) -> "Quantized":
     """Write a network for a target, quantized first where that is asked for or needed.
@@ -302,6 +308,7 @@ def export(
         out: the file to write; for lava, the folder.
         x: calibration samples ``[N, ...]``; without them, the option ``data`` may name some.
         y: labels ``[N]``.
+        progress: receives the numbers of finished and of all samples; by default a bar on a terminal or in a notebook.
         options: quantization, and what the target lets a user choose.
 
     Raises:
@@ -312,16 +319,18 @@ def export(
 
     file = file_path("out", out)
     gathered, choice = gather_all("export", options, x, y)
-    return run(
-        network,
-        target,
-        file,
-        options=gathered[Export],
-        model=gathered[Model],
-        quantization=gathered[Quantization],
-        data=choice,
-        steps=gathered[StatedSteps],
-    )
+    with progress_of("calibrating", progress) as update:
+        return run(
+            network,
+            target,
+            file,
+            options=gathered[Export],
+            model=gathered[Model],
+            quantization=gathered[Quantization],
+            data=choice,
+            steps=gathered[StatedSteps],
+            progress=update,
+        )
 
 
 def inspect(network: Network, **options: Unpack[keywords.Inspect]) -> "dict[str, Any]":
@@ -368,7 +377,7 @@ def sweep(
         raise BadOption("runs", "needs a network")
     gathered, choice = gather_all("sweep", options, x, y)
     steps = gathered[SeededSteps]
-    with progress_of("sweeping", progress) as update:
+    with progress_of("sweeping", progress, unit="points") as update:
         return run(paths, choice, folder, grid=gathered[Grid], model=gathered[Model], steps=steps, progress=update)
 
 
@@ -422,7 +431,7 @@ def prune(
         out: a new run folder.
         x: the samples that it was trained on; without them, the option ``data`` names them.
         y: labels ``[N]``.
-        progress: receives the numbers of finished and of all rounds; by default a bar on a terminal or in a notebook.
+        progress: receives the numbers of finished and of all batches; by default a bar on a terminal or in a notebook.
         options: the data, how much is removed, and how long the network learns.
 
     Raises:
@@ -436,7 +445,6 @@ def prune(
     from tdd_deploy.commands.prune import prune as job
 
     path, folder = file_path("run", run), file_path("out", out)
-    gathered = gather(name_data(options, x, y), *OPTIONS["prune"])
-    whole = open_whole(x, y, None)
-    with progress_of("pruning", progress) as update:
+    gathered, whole = gather(name_data(options, x, y), *OPTIONS["prune"]), open_whole(x, y, None)
+    with progress_of("pruning", progress, unit="batches") as update:
         return job(path, gathered[NamedData], folder, options=gathered[PruneOptions], whole=whole, progress=update)

@@ -24,6 +24,7 @@ import torch
 
 import tdd_deploy as td
 from tdd_deploy.errors import Interrupted
+from tdd_deploy.training import BatchMetrics
 from tests.damage import BYTES, SECONDS, call, damaged_bytes
 
 OPTIONS: dict[str, Any] = {
@@ -189,7 +190,7 @@ class Stop:
     def __init__(self) -> None:
         self.n_batches = 0
 
-    def batch(self, done: int, total: int, loss: float) -> None:
+    def batch(self, now: BatchMetrics) -> None:
         self.n_batches += 1
         if self.n_batches == 6:
             os.kill(os.getpid(), signal.SIGTERM)

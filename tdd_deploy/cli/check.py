@@ -11,7 +11,7 @@ from tdd_deploy.options.functions import OPTIONS
 from tdd_deploy.options.model import Model
 from tdd_deploy.options.placement import Placement
 
-from .console import echo_json, json_option, print_table, say
+from .console import echo_json, json_option, print_table, progress_bar, say
 from .flags import PATH, with_options
 
 if TYPE_CHECKING:
@@ -35,7 +35,8 @@ def check(file: Path, *, target: str, options: Gathered, as_json: bool) -> None:
     from tdd_deploy.data import Choice
 
     data = Choice(options=options[SeenData])
-    checked = run(file, target, options=options[Placement], model=options[Model], data=data)
+    with progress_bar("checking") as progress:
+        checked = run(file, target, options=options[Placement], model=options[Model], data=data, progress=progress)
     if as_json:
         echo_json(checked.as_json())
     else:

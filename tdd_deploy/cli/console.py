@@ -17,7 +17,7 @@ from .flags import with_flags
 
 if TYPE_CHECKING:
     from tdd_deploy.tables import Table
-    from tdd_deploy.training import Watcher
+    from tdd_deploy.training import BatchMetrics, Watcher
 
 WIDTH_OF_PIPES = 120
 BOLD, PLAIN = "\x1b[1m", "\x1b[0m"
@@ -83,38 +83,50 @@ def say(lines: Iterable[str]) -> None:
         echo("\n".join(textwrap.wrap(line, width(), subsequent_indent=f"{indent}  ", break_on_hyphens=False) or [""]))
 
 
-def samples_progress(what: str) -> AbstractContextManager[Callable[[int, int], None]]:
+def progress_bar(what: str, *, unit: str = "samples") -> AbstractContextManager[Callable[[int, int], None]]:
     """Show a bar on stderr, on a terminal only."""
     from tdd_deploy.runtime.progress import progress_of
 
-    return progress_of(what, None)
+    return progress_of(what, None, unit=unit)
 
 
 @contextmanager
 def training_progress() -> "Iterator[Watcher]":
-    """Print a line per epoch on stderr, and on a terminal a bar within the epoch."""
+    """Print a line per epoch on stderr, and on a terminal a bar over all epochs; both say how much time is left."""
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.progress import BarColumn, Progress, TextColumn
+
+    from tdd_deploy.runtime.progress import TimeLeft
 
     out = Console(stderr=True, soft_wrap=True)
-    columns = (TextColumn("epoch"), BarColumn(), MofNCompleteColumn(), TextColumn("loss {task.fields[loss]:.4f}"))
+    texts = (TextColumn("epoch {task.fields[epoch]}"), TextColumn("loss {task.fields[loss]:.4f}{task.fields[left]}"))
     is_shown = is_first() and sys.stderr.isatty()
     with Progress(
-        *columns, console=out, transient=True, disable=not is_shown, redirect_stdout=False, redirect_stderr=False
-    ) as bar:
-        task = bar.add_task("epoch", total=None, loss=0.0)
+        texts[0], BarColumn(bar_width=20), texts[1],
+        console=out, transient=True, disable=not is_shown, redirect_stdout=False, redirect_stderr=False,
+    ) as bar:  # fmt: skip
+        task = bar.add_task("", total=None, epoch="1", loss=0.0, left="")
+        estimate = TimeLeft()
 
         class Shown:
-            def batch(self, done: int, total: int, loss: float) -> None:
-                bar.update(task, completed=done, total=total, loss=loss)
+            epochs = 0
+            left = ""
+
+            def batch(self, now: "BatchMetrics") -> None:
+                left = estimate.at(now.part)
+                self.epochs, self.left = now.epochs, f"  {left}" if left else ""
+                epoch = f"{now.epoch}/{now.epochs}, batch {now.batch:,}/{now.batches:,}"
+                bar.update(task, completed=now.part, total=1, epoch=epoch, loss=now.loss, left=self.left)
 
             def epoch(self, history: list[dict[str, Any]]) -> None:
                 now = history[-1]
-                line = f"epoch {now['epoch']:3d}  loss {now['loss']:.4f}  accuracy {now['accuracy']:.3f}"
+                of_all = f"/{self.epochs}" if self.epochs else ""  # resumed after the last batch of an epoch
+                number = f"{now['epoch']:{len(of_all) - 1 if of_all else 1}d}{of_all}"
+                line = f"epoch {number}  loss {now['loss']:.4f}  {now['accuracy']:6.1%}"
                 counted = (("spikes", now["raw_events"]), ("delta events", now["delta_events"]))
-                events = [f"{name} {count:,.0f}" for name, count in counted if count is not None]
-                line += f"  {'  '.join(events)} per sample" if events else ""
-                bar.console.print(line, highlight=False)
+                events = [f"{count:,.0f} {name}" for name, count in counted if count is not None]
+                line += f"  {', '.join(events)}" if events else ""
+                bar.console.print(line + (self.left if now["epoch"] < self.epochs else ""), highlight=False)
 
         yield Shown()
 

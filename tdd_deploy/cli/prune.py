@@ -11,7 +11,7 @@ from tdd_deploy.options.declare import Gathered
 from tdd_deploy.options.functions import OPTIONS
 from tdd_deploy.options.pruning import PruneOptions
 
-from .console import echo_json, json_option, print_table, samples_progress, say
+from .console import echo_json, json_option, print_table, progress_bar, say
 from .flags import PATH, with_options
 
 
@@ -31,7 +31,7 @@ def prune(run: Path, *, options: Gathered, as_json: bool, out: Path) -> None:
     from tdd_deploy.commands.prune import prune as job
     from tdd_deploy.simulator.reports.lines import input_lines
 
-    with samples_progress("pruning") as progress:
+    with progress_bar("pruning", unit="batches") as progress:
         pruned = job(run, options[NamedData], out, options=options[PruneOptions], progress=progress)
     if as_json:
         echo_json(pruned)

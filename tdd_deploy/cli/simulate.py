@@ -18,7 +18,7 @@ from tdd_deploy.options.model import Model
 from tdd_deploy.options.pricing import Pricing
 from tdd_deploy.options.tables import SimulationTable
 
-from .console import echo, echo_json, json_option, print_table, print_verdict, samples_progress, say
+from .console import echo, echo_json, json_option, print_table, print_verdict, progress_bar, say
 from .flags import PATH, with_options
 from .profiles import point_line
 
@@ -42,7 +42,7 @@ def simulate(file: Path, *, options: Gathered, as_json: bool, out: Path | None) 
     from tdd_deploy.commands.simulate import simulate as run
     from tdd_deploy.data import Choice
 
-    with samples_progress("simulating") as progress:
+    with progress_bar("simulating") as progress:
         simulation = run(
             file,
             Choice(options=options[Dataset], steps=options[Encoding].steps),

@@ -11,7 +11,7 @@ from tdd_deploy.options.early_exit import ExitOptions, ValidationData
 from tdd_deploy.options.encoding import Encoding
 from tdd_deploy.options.functions import OPTIONS
 
-from .console import echo_json, json_option, print_table, samples_progress, say
+from .console import echo_json, json_option, print_table, progress_bar, say
 from .flags import PATH, with_options
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def tune_exit(run: Path, *, options: Gathered, as_json: bool) -> None:
     from tdd_deploy.data import Choice
 
     data = Choice(options=options[ValidationData], steps=options[Encoding].steps)
-    with samples_progress("tuning") as progress:
+    with progress_bar("tuning") as progress:
         tuned = job(run, data, options=options[ExitOptions], encoding=options[Encoding], progress=progress)
     if as_json:
         echo_json(tuned.as_json())

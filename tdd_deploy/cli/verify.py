@@ -14,7 +14,7 @@ from tdd_deploy.options.model import Model
 from tdd_deploy.options.quantization import ComparedQuantization
 from tdd_deploy.options.verification import Verification
 
-from .console import echo_json, json_option, print_table, samples_progress, say
+from .console import echo_json, json_option, print_table, progress_bar, say
 from .flags import PATH, with_options
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def verify(file: Path, *, options: Gathered, as_json: bool) -> None:
     from tdd_deploy.data import Choice
     from tdd_deploy.simulator.reports.lines import input_lines
 
-    with samples_progress("verifying") as progress:
+    with progress_bar("verifying") as progress:
         verified = run(
             file,
             Choice(options=options[ComparedData], steps=options[Steps].steps),

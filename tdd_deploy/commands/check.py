@@ -11,6 +11,7 @@ from tdd_deploy.options.placement import Placement
 from tdd_deploy.program import Code, Program, with_code
 from tdd_deploy.program.inputs import input_kind
 from tdd_deploy.runtime.inputs import EncodedInputs, InputCounts, arranged
+from tdd_deploy.runtime.progress import Progress, unseen
 from tdd_deploy.simulator.hardware.check import DRAWN, Checked, Seen, Setting
 from tdd_deploy.simulator.hardware.check import check as examine
 from tdd_deploy.simulator.hardware.chips import Chip, chip_names, load_chip
@@ -30,6 +31,7 @@ def check(
     options: Placement = Placement(),
     model: Model = Model(),
     data: Choice | None = None,
+    progress: Progress = unseen,
 ) -> Checked:
     """Check whether a program fits on a chip; see ``simulator.hardware.check``.
 
@@ -39,6 +41,7 @@ def check(
         options: bits of a weight, code, number of chips.
         model: how a file of another tool is read.
         data: samples that show what the input sends; without them the program decides, or it stays unknown.
+        progress: receives the number of samples that were examined.
 
     Raises:
         TddDeployError: anything wrong with a file or an option.
@@ -57,7 +60,7 @@ def check(
     seen, looked_at = None, None
     if data.options.data is not None:
         source = data.open()
-        seen = _seen(program, source, data)
+        seen = _seen(program, source, data, progress)
         looked_at = _looked_at(source)
         if seen is None:
             zeros = f"all values of {source.name} ({source.split}) are 0, and do not show what the input sends"
@@ -89,7 +92,7 @@ def _looked_at(source: Source) -> dict[str, Any]:
     }
 
 
-def _seen(program: Program, source: Source, data: Choice) -> Seen | None:
+def _seen(program: Program, source: Source, data: Choice, progress: Progress) -> Seen | None:
     """Examine what samples send into a program; None if all of it is 0, which shows nothing."""
     frames = data.options.frames
     steps = arranged(program, source, frames=frames).n_steps or 1  # values are examined but not executed
@@ -97,7 +100,7 @@ def _seen(program: Program, source: Source, data: Choice) -> Seen | None:
     if inputs.encoder != "direct":
         return Seen(is_binary=True, found=f"sends spikes that its encoder draws ({inputs.encoder})")
     n_samples = chosen_samples(source, data)
-    batches = inputs.batches(source, BATCH, limit=n_samples, labels=False)
+    batches = inputs.batches(source, BATCH, limit=n_samples, labels=False, progress=progress)
     sent = sum((InputCounts.of(encoded, program) for encoded, _ in batches), InputCounts())
     of_data = f"{n_samples:,} samples of {source.name} ({source.split})"
     if not sent.nonzero:

@@ -10,8 +10,9 @@ from tdd_deploy.options.encoding import Coding, Encoding
 from tdd_deploy.options.execution import Execution
 from tdd_deploy.options.model import Model
 from tdd_deploy.options.pricing import Pricing
+from tdd_deploy.runtime.progress import Progress, unseen
 from tdd_deploy.runtime.run import run
-from tdd_deploy.runtime.shards import Progress, Shard
+from tdd_deploy.runtime.shards import Shard
 from tdd_deploy.simulator.reports.html import require, write_html
 from tdd_deploy.simulator.reports.report import Simulation, write_csv
 
@@ -43,7 +44,7 @@ def simulate(
     execution: Execution = Execution(),
     pricing: Pricing = Pricing(),
     destination: Destination = Destination(),
-    progress: Progress = lambda done, total: None,
+    progress: Progress = unseen,
 ) -> Simulation:
     """Execute a program on data, event by event; count, and price what was executed.
 

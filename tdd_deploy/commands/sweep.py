@@ -1,7 +1,7 @@
 """A grid of simulations: networks, codes, bits and thresholds, with the accuracy and the energy of each."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from itertools import product
@@ -24,6 +24,7 @@ from tdd_deploy.options.quantization import Quantization
 from tdd_deploy.options.vocabulary import CodeChoice
 from tdd_deploy.program import Program
 from tdd_deploy.run_folder import RunFolder
+from tdd_deploy.runtime.progress import Progress, unseen
 from tdd_deploy.runtime.run import run
 from tdd_deploy.shapes import FRACTION, NUMBER, POSITIVE, TEXT, Each, ListOf, Maybe, Number, Shape, Table, fault_in
 from tdd_deploy.simulator.reports import pictures
@@ -147,7 +148,7 @@ def sweep(
     grid: Grid = Grid(),
     model: Model = Model(),
     steps: SeededSteps = SeededSteps(),
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Progress = unseen,
 ) -> dict[str, Any]:
     """Simulate every combination; write sweep.json, sweep.csv and sweep.svg, again after each one.
 
@@ -178,11 +179,11 @@ def sweep(
     rows = _finished(out / "sweep.json", known)
     make_folder(out)
     try:
-        for done, (path, point) in enumerate(points):
-            progress(done, len(points))
-            if point not in rows:
-                rows[point] = job.execute(path, point)
-                _write(out, known, rows)
+        todo = [(path, point) for path, point in points if point not in rows]
+        for left, (path, point) in zip(range(len(todo), 0, -1), todo, strict=True):
+            progress(len(points) - left, len(points))
+            rows[point] = job.execute(path, point)
+            _write(out, known, rows)
     except KeyboardInterrupt as interrupt:
         saved = f"{len(rows)} of {len(points)} points are in {out}; the same command continues"
         raise Interrupted(saved) from interrupt

@@ -19,7 +19,7 @@ from tdd_deploy.files import refuse_file, write_json
 from tdd_deploy.options.declare import gather
 from tdd_deploy.options.training import OF_DATA, LearnedData, Place, Start, TrainOptions
 from tdd_deploy.run_folder import BASELINE_VERSION, RECORD_VERSION, RunFolder
-from tdd_deploy.training import Board, ReluNetwork, Samples, TrainingData, Watcher
+from tdd_deploy.training import BatchMetrics, Board, ReluNetwork, Samples, TrainingData, Watcher
 from tdd_deploy.version import __version__
 
 from .training_data import Learned, is_in_time, training_data
@@ -309,9 +309,9 @@ class _Journal:
     watcher: Watcher | None
     board: Board | None
 
-    def batch(self, done: int, total: int, loss: float) -> None:
+    def batch(self, now: BatchMetrics) -> None:
         if self.watcher is not None:
-            self.watcher.batch(done, total, loss)
+            self.watcher.batch(now)
 
     def epoch(self, history: list[dict[str, Any]]) -> None:
         write_json(self.folder.train_json, {**self.recorded, "epochs": history})

@@ -18,6 +18,8 @@ from tdd_deploy.program.bounds import largest_input
 from tdd_deploy.program.inputs import nearest_integers
 from tdd_deploy.program.rounding import PIXELS
 
+from .progress import Progress, unseen
+
 GRID = np.float32(2.0**-PIXELS.exponent)
 LARGEST_BATCH = 1 << 26  # numbers: 256 MiB, as long recordings of a camera come to many
 
@@ -202,11 +204,19 @@ class EncodedInputs:
         }
 
     def batches(
-        self, source: Source, size: int, *, first: int = 0, limit: int | None = None, labels: bool = True
+        self,
+        source: Source,
+        size: int,
+        *,
+        first: int = 0,
+        limit: int | None = None,
+        labels: bool = True,
+        progress: Progress = unseen,
     ) -> Iterator[tuple[Encoded, NDArray[np.int64] | None]]:
         """Yield encoded inputs, and labels or None; see ``Source.batches``.
 
-        With ``labels=False``, labels need not fit the outputs.
+        With ``labels=False``, labels need not fit the outputs. ``progress`` receives the number of samples of which the
+        receiver is done.
 
         Raises:
             BadData: a label without an output, or fractions for an input of whole numbers.
@@ -217,6 +227,8 @@ class EncodedInputs:
             found = f"need one output per class, and the program's output has shape {list(shape)}"
             raise BadData(source.name, [Violation("its labels", found, remedy="Leave y out.")])
         fitting = max(1, LARGEST_BATCH // math.prod(source.sample_shape))  # results do not depend on the batch size
+        total = (source.n_samples if limit is None else limit) - first
+        progress(0, total)
         for batch in source.batches(min(size, fitting), first=first, limit=limit):
             if labels and batch.y is not None:
                 check_labels(batch.y, shape[0], source.name, start=batch.start)
@@ -234,6 +246,7 @@ class EncodedInputs:
                 if self.encoding.input_threshold:
                     frames = sent_on_change(frames, self.encoding.input_threshold)
             yield frames, batch.y
+            progress(batch.start - first + len(batch.x), total)
 
     def _check_whole(self, x: NDArray[np.float32], start: int, source: Source) -> None:
         """Refuse fractions if the program takes whole numbers, so that the user chooses the scale."""

@@ -22,7 +22,6 @@ from tdd_deploy.version import __version__
 from .inputs import EncodedInputs, InputCounts
 
 Array = NDArray[Any]
-Progress = Callable[[int, int], None]  # samples done, samples in all
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -214,7 +214,7 @@ def test_opened_data_have_as_many_samples_as_asked_for(samples: tuple[np.ndarray
 def test_progress_goes_where_the_user_says(samples: tuple[np.ndarray, np.ndarray], capsys) -> None:
     seen: list[tuple[int, int]] = []
     td.simulate(NETWORK, *samples, batch=8, progress=lambda done, total: seen.append((done, total)))
-    assert seen == [(8, N), (16, N), (20, N)]
+    assert seen == [(0, N), (8, N), (16, N), (20, N)]
     td.simulate(NETWORK, *samples, progress=False)
     assert capsys.readouterr() == ("", "")
 

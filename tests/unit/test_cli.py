@@ -355,7 +355,7 @@ def test_an_interrupted_training_is_saved_and_goes_on(number: int, tmp_path: Pat
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
     assert process.stderr is not None
     for line in process.stderr:
-        if line.startswith("epoch   1"):
+        if line.startswith("epoch    1/2000"):
             break
     time.sleep(0.2)
     process.send_signal(number)

@@ -95,11 +95,12 @@ class Ear:
     """Hears everything, and may do something at one batch (counted over the whole run, from 1) or after an epoch."""
 
     def __init__(self, *, at_batch=None, at_epoch=None, do=lambda: None):
-        self.batches, self.histories = [], []
+        self.batches, self.parts, self.histories = [], [], []
         self.at_batch, self.at_epoch, self.do = at_batch, at_epoch, do
 
-    def batch(self, done, total, loss):
-        self.batches.append((done, total, loss))
+    def batch(self, now):
+        self.batches.append((now.batch, now.batches, now.loss))
+        self.parts.append(now.part)
         if len(self.batches) == self.at_batch:
             self.do()
 
@@ -465,6 +466,8 @@ def test_every_batch_and_epoch_is_told(tmp_path):
     assert ear.histories == [history[:n] for n in range(1, 5)]
     assert [epoch["epoch"] for epoch in history] == [1, 2, 3, 4]
     assert [epoch["loss"] for epoch in history] == [batch[2] for batch in ear.batches[N_BATCHES - 1 :: N_BATCHES]]
+    parts = [1 / (4 * N_BATCHES) * done for done in range(1, 4 * N_BATCHES + 1)]
+    assert ear.parts == pytest.approx(parts)
 
 
 def test_the_learning_rate_follows_half_a_cosine(tmp_path):
