@@ -17,7 +17,7 @@ demo: setup
 	$(BIN)/tdd-deploy inspect $(RUN)/digits.nir
 	$(BIN)/tdd-deploy train --data digits --method ann --out $(RUN)-ann $$(test -e $(RUN)-ann/train.json && echo --resume)
 	$(BIN)/tdd-deploy simulate $(RUN)/digits.nir --data digits --energy --baseline $(RUN)-ann --out $(RUN)/report
-	$(BIN)/tdd-deploy check $(RUN)/digits.nir --target loihi2
+	$(BIN)/tdd-deploy check $(RUN)/digits.nir --chip loihi2
 	$(BIN)/tdd-deploy export $(RUN)/digits.nir --target lava --out $(RUN)/lava --data digits
 	$(BIN)/tdd-deploy verify $(RUN) --data digits --samples 10
 	@echo "report: $(RUN)/report/report.html"

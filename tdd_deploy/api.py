@@ -226,7 +226,7 @@ def price(simulation: "Simulation", **options: Unpack[keywords.Price]) -> "Simul
 
 def check(
     network: Network,
-    target: FilePath,
+    chip: FilePath,
     x: X | None = None,
     y: ArrayLike | None = None,
     *,
@@ -237,7 +237,7 @@ def check(
 
     Args:
         network: a .nir, .net or .onnx file, a run folder, or a Program.
-        target: a chip (loihi1, loihi2, truenorth), a profile of one, or a path to a .toml.
+        chip: loihi1, loihi2 or truenorth, a profile of one, or a path to a .toml.
         x: samples ``[N, ...]`` that show what the input sends; without them, the option ``data`` may name some.
         y: labels ``[N]``.
         progress: receives the numbers of finished and of all samples; by default a bar on a terminal or in a notebook.
@@ -249,7 +249,7 @@ def check(
     from tdd_deploy.commands.check import check as run
 
     gathered, choice = gather_all("check", options, x, y)
-    name = str(file_path("target", target)) if not isinstance(target, str) else target
+    name = str(file_path("chip", chip)) if not isinstance(chip, str) else chip
     with progress_of("checking", progress) as update:
         return run(network, name, options=gathered[Placement], model=gathered[Model], data=choice, progress=update)
 

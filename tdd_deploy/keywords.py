@@ -315,6 +315,6 @@ class Prune(TypedDict, total=False):
     sparsity: float
     rounds: int
     epochs: int
-    by: vocabulary.Importance
-    samples: int
+    importance: vocabulary.Importance
+    fisher_samples: int
     learning_rate: float

@@ -15,7 +15,7 @@ from .chips import Chip
 from .needs import Needs
 from .placement import Placement, codes_sent, place, placed_layers, placement_json, senders_of
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 FEWEST_BITS = 2
 DRAWN = "With an encoder that sends spikes it fits: train with `encoder=poisson`"
 TRIES = 24  # changes that are tried in all: each is a placement
@@ -120,7 +120,7 @@ class Checked:
         setting = self.setting
         return {
             "schema_version": SCHEMA_VERSION,
-            "target": setting.chip.name,
+            "chip": setting.chip.name,
             "title": setting.chip.title,
             "remark": setting.chip.remark,
             "program": setting.program.digest,

@@ -13,12 +13,14 @@ from tdd_deploy.options.functions import OPTIONS
 
 from .console import echo_json, json_option, print_table, progress_bar, say
 from .flags import PATH, with_options
+from .help import Command
+from .values import complete
 
 WHOLE = "--json prints all of them, and --out writes them to analysis.json"
 
 
-@click.command()
-@click.argument("run", type=PATH)
+@click.command(cls=Command)
+@click.argument("run", type=PATH, shell_complete=complete)
 @with_options(*OPTIONS["analyze"], required=("data",))
 @json_option
 @click.option("--out", type=PATH, help="Write analysis.json and pictures (PNG) into this folder.")

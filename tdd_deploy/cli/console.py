@@ -33,6 +33,13 @@ def echo(text: str, *, end: str = "\n", err: bool = False) -> None:
     file.flush()
 
 
+def echo_styled(text: str) -> None:
+    """Print a text with colors of ours on stdout; what comes from elsewhere is visible in it already."""
+    file = getattr(sys.stdout, "rich_proxied_file", sys.stdout) if has_color() else sys.stdout
+    file.write(text)
+    file.flush()
+
+
 def echo_json(values: Mapping[str, Any]) -> None:
     """Print a JSON object in one line; texts in it name flags."""
     text = with_flags(json.dumps(values, allow_nan=False))
@@ -52,7 +59,7 @@ def print_table(table: "Table", *, whole: str = "--json prints all of them") -> 
     """Print a table in the width of the terminal; ``whole`` says where everything is, if it is shown in part."""
     from tdd_deploy.tables import as_terminal
 
-    echo(as_terminal(table, width(), color=has_color(), whole=whole), end="")
+    echo_styled(as_terminal(table, width(), color=has_color(), whole=whole))
 
 
 def print_verdict(verdict: Mapping[str, Any]) -> None:
@@ -60,7 +67,7 @@ def print_verdict(verdict: Mapping[str, Any]) -> None:
     from tdd_deploy.simulator.reports.verdict import verdict_text
 
     bold, plain = (BOLD, PLAIN) if has_color() else ("", "")
-    echo(with_flags(verdict_text(verdict, width(), bold=bold, plain=plain)))
+    echo_styled(f"{with_flags(verdict_text(verdict, width(), bold=bold, plain=plain))}\n")
 
 
 def width() -> int:

@@ -16,12 +16,13 @@ from tdd_deploy.options.vocabulary import TARGETS
 
 from .console import echo_json, json_option, print_table, progress_bar, say
 from .flags import PATH, with_options, word_option
+from .help import Command
 
 if TYPE_CHECKING:
     from tdd_deploy.commands.quantization import Quantized
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("file", type=PATH)
 @word_option("--target", words=TARGETS, required=True, help="Write the network for this target.")
 @click.option("--out", type=PATH, required=True, help="Write this file; lava: folder.")

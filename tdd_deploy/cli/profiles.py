@@ -7,6 +7,8 @@ import click
 
 from .console import echo, echo_json, json_option, print_table, say
 from .flags import with_options
+from .help import Command
+from .values import complete
 
 HOW_READ = {
     "primary": "in the publication",
@@ -17,8 +19,8 @@ HOW_READ = {
 }
 
 
-@click.command()
-@click.argument("names", nargs=-1)
+@click.command(cls=Command)
+@click.argument("names", nargs=-1, shell_complete=complete)
 @with_options()
 @click.option("--bibtex", "as_bibtex", is_flag=True, help="Print the publications behind them in BibTeX.")
 @json_option

@@ -13,10 +13,12 @@ from tdd_deploy.options.pruning import PruneOptions
 
 from .console import echo_json, json_option, print_table, progress_bar, say
 from .flags import PATH, with_options
+from .help import Command
+from .values import complete
 
 
-@click.command()
-@click.argument("run", type=PATH)
+@click.command(cls=Command)
+@click.argument("run", type=PATH, shell_complete=complete)
 @with_options(*OPTIONS["prune"], required=("data",))
 @json_option
 @click.option("--out", type=PATH, required=True, help="Write this new run folder.")

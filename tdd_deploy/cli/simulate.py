@@ -20,6 +20,7 @@ from tdd_deploy.options.tables import SimulationTable
 
 from .console import echo, echo_json, json_option, print_table, print_verdict, progress_bar, say
 from .flags import PATH, with_options
+from .help import Command
 from .profiles import point_line
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 FILES = {"step": "steps.csv", "layer": "report.json"}
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("file", type=PATH)
 @with_options(*OPTIONS["simulate"], SimulationTable, required=("data",))
 @json_option

@@ -15,11 +15,12 @@ from tdd_deploy.options.model import Model
 
 from .console import echo_json, json_option, print_table, progress_bar, say
 from .flags import PATH, with_options
+from .help import Command
 
 PJ_PER_NJ = 1e3
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("runs", type=PATH, nargs=-1, required=True)
 @with_options(*OPTIONS["sweep"], required=("data",))
 @json_option

@@ -13,13 +13,15 @@ from tdd_deploy.options.functions import OPTIONS
 
 from .console import echo_json, json_option, print_table, progress_bar, say
 from .flags import PATH, with_options
+from .help import Command
+from .values import complete
 
 if TYPE_CHECKING:
     from tdd_deploy.commands.tune_exit import TunedExit
 
 
-@click.command("tune-exit")
-@click.argument("run", type=PATH)
+@click.command("tune-exit", cls=Command)
+@click.argument("run", type=PATH, shell_complete=complete)
 @with_options(*OPTIONS["tune_exit"], required=("data",))
 @json_option
 def tune_exit(run: Path, *, options: Gathered, as_json: bool) -> None:

@@ -16,12 +16,13 @@ from tdd_deploy.options.verification import Verification
 
 from .console import echo_json, json_option, print_table, progress_bar, say
 from .flags import PATH, with_options
+from .help import Command
 
 if TYPE_CHECKING:
     from tdd_deploy.commands.verify import Verified
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("file", type=PATH)
 @with_options(*OPTIONS["verify"], required=("data",))
 @json_option

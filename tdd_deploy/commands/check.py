@@ -26,7 +26,7 @@ BATCH = 256
 
 def check(
     network: Network,
-    target: str,
+    chip: str,
     *,
     options: Placement = Placement(),
     model: Model = Model(),
@@ -37,7 +37,7 @@ def check(
 
     Args:
         network: a .nir, .net or .onnx file, a run folder, or a Program.
-        target: a chip, a profile of one, or a path to a chip's .toml.
+        chip: its name, a profile of it, or a path to a chip's .toml.
         options: bits of a weight, code, number of chips.
         model: how a file of another tool is read.
         data: samples that show what the input sends; without them the program decides, or it stays unknown.
@@ -47,14 +47,14 @@ def check(
         TddDeployError: anything wrong with a file or an option.
     """
     data = data or Choice(options=SeenData())
-    chip = _chip(target)
+    on = _chip(chip)
     program = load(network, model)
     is_integer = program.number_format == "integer"
     if is_integer and options.bits is not None:
         raise BadOptions("", [needs_floats("bits")])
     bits = options.bits or weight_bits(program)
     assumptions = [] if is_integer else [f"weights in floats are taken as integers of {bits} bits (`bits`)"]
-    code: Code = options.code or ("spike" if chip.spikes.kind == "binary" else "delta")
+    code: Code = options.code or ("spike" if on.spikes.kind == "binary" else "delta")
     if options.code is None:
         assumptions.append(f"edges send in {code} code (`code`)")
     seen, looked_at = None, None
@@ -69,16 +69,16 @@ def check(
             assumptions.append(f"{program.input.name} {seen.found}")
     elif input_kind(program) == "spikes":
         assumptions.append(f"{program.input.name} sends spikes, as the network states")
-    setting = Setting(program=with_code(program, code), chip=chip, weight_bits=bits, n_chips=options.chips, seen=seen)
+    setting = Setting(program=with_code(program, code), chip=on, weight_bits=bits, n_chips=options.chips, seen=seen)
     return examine(setting, assumptions=tuple(assumptions), data=looked_at)
 
 
-def _chip(target: str) -> Chip:
+def _chip(named: str) -> Chip:
     """Load a chip by its name, by the name of a profile of it, or from a file."""
-    name = load_profile(target).chip if target in set(profile_names()) - set(chip_names()) else target
+    name = load_profile(named).chip if named in set(profile_names()) - set(chip_names()) else named
     if name is None:
-        found = f"{target!r}, whose chip has no published limits here"
-        raise BadOption("target", found, f"{', '.join(chip_names())}, a profile of one, or a path to a .toml")
+        found = f"{named!r}, whose chip has no published limits here"
+        raise BadOption("chip", found, f"{', '.join(chip_names())}, a profile of one, or a path to a .toml")
     return load_chip(name)
 
 

@@ -16,7 +16,7 @@ from numbers import Integral, Real
 from os import PathLike, fspath
 from pathlib import Path
 from types import UnionType
-from typing import Any, Literal, Self, TypeVar, Union, cast, get_args, get_origin
+from typing import Any, ClassVar, Literal, Self, TypeVar, Union, cast, get_args, get_origin
 
 from tdd_deploy.errors import BadOptions, Violation, any_of, did_you_mean
 
@@ -238,6 +238,8 @@ def _number(value: Real | str) -> float:
 @dataclass(frozen=True, kw_only=True)
 class Options:
     """The options of one concern. A subclass declares fields with ``option``, and conflicts between them."""
+
+    heading: ClassVar[str] = ""  # of those fields in the help that declare none
 
     @classmethod
     def of(cls, **given: object) -> Self:

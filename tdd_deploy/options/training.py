@@ -9,7 +9,7 @@ from tdd_deploy.errors import Violation, any_of
 
 from .dataset import HEADING, NAMES, OF_EVENTS, StoredData
 from .declare import Options, Range, option
-from .neurons import NEURONS, TrainedNeurons
+from .neurons import TrainedNeurons
 from .optimization import ABOVE_0, FRACTION, LEARNING, OPTIMIZER_DEFAULTS
 from .quantization import WEIGHT_BITS
 from .schedules import Schedules
@@ -58,7 +58,6 @@ STRATEGY_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
 WITHOUT_NEURONS = ("neuron", "reset", "reset_to", "beta", "threshold", "learn", "norm")
 WITHOUT_TIME = ("encoder", "strategy", "fisher", "steps_schedule")
 NETWORK, METHOD, PLACE = "The network", "The objective", "Where it learns"
-HEADINGS = (HEADING, NETWORK, NEURONS, METHOD, LEARNING, PLACE)  # in the order of the help
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -133,7 +133,7 @@ class _Pruning:
     @torch.no_grad()
     def _importance(self) -> dict[str, Tensor]:
         """Return a number per weight: -1 for a removed one, infinity for one that must stay."""
-        if self.chosen.by == "magnitude":
+        if self.chosen.importance == "magnitude":
             found = {name: connection.weights.weight.abs() for name, connection in self.network.connections.items()}
         else:
             early = self._information().early()
@@ -148,7 +148,7 @@ class _Pruning:
         return {name: connection.folded()[0] for name, connection in self.network.connections.items()}
 
     def _information(self) -> Information:
-        samples = slice(self.chosen.samples)
+        samples = slice(self.chosen.fisher_samples)
         generator = torch.Generator().manual_seed(self.options.seed)
         x = encoded(self.data.train.x[samples], self.options, in_time=self.data.in_time, generator=generator)
         return information(self.network, x, torch.from_numpy(self.data.train.y[samples]), self.options.steps)

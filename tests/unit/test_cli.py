@@ -111,8 +111,8 @@ def test_runs_are_reported_and_compared_for_papers(call: Call, run_folder: Path,
     assert side_by_side[0].startswith("| run | data | samples |")
     assert "cmos45-memory, uJ" in side_by_side[0]
     assert [row.split(" | ")[0] for row in side_by_side[2:]] == ["| delta", "| spike"]
-    assert json.loads(call("report", runs[0], "--format", "json").out)["schema_version"] == SCHEMA_VERSION
-    assert set(json.loads(call("compare", *runs, "--format", "json").out)) == {"delta", "spike"}
+    assert json.loads(call("report", runs[0], "--json").out)["schema_version"] == SCHEMA_VERSION
+    assert set(json.loads(call("compare", *runs, "--json").out)) == {"delta", "spike"}
     assert f"| {runs[0]} |" in call("compare", runs[0], runs[0] / "report.json", "--format", "md").out
 
 
@@ -144,7 +144,7 @@ def test_a_damaged_report_is_refused_by_its_place(call: Call, tmp_path: Path) ->
     damaged["steps"][2]["energy_pj"] = "x"
     path = tmp_path / "report.json"
     path.write_text(json.dumps(damaged))
-    for words in (("report", path, "--by", "term"), ("compare", path), ("report", path, "--format", "json")):
+    for words in (("report", path, "--by", "term"), ("compare", path), ("report", path, "--json")):
         called = call(*words)
         assert (called.code, called.out) == (2, "")
         found = 'is damaged: steps[2].energy_pj must be a number (got "x"). Simulate again.'

@@ -199,7 +199,7 @@ def test_every_command_reads_a_file(call: Call, tmp_path: Path) -> None:
 def test_a_file_gives_what_a_command_requires(call: Call, tmp_path: Path) -> None:
     called = call("profiles", "--config", written(tmp_path, "[profiles]\njson = true\n"))
     assert json.loads(called.out)["schema_version"] == 1
-    path = written(tmp_path, '[check]\ntarget = "loihi9"\n')
+    path = written(tmp_path, '[check]\nchip = "loihi9"\n')
     called = call("check", tmp_path / "none.nir", "--config", path)
     assert (called.code, "loihi9" in called.err) == (2, True)
 
