@@ -216,7 +216,7 @@ RESUME = ["train", "--resume", "--out", "RUN"]
 READ = [
     ["analyze", "RUN", "--data", "DATA", "--samples", "4"],
     ["verify", "RUN", "--data", "DATA", "--samples", "4", "--against", "torch,event"],
-    ["prune", "RUN", "--data", "DATA", "--rounds", "1", "--epochs", "1", "--samples", "4", "--out", "OUT"],
+    ["prune", "RUN", "--data", "DATA", "--rounds", "1", "--epochs", "1", "--fisher-samples", "4", "--out", "OUT"],
     ["simulate", "RUN", "--data", "DATA", "--samples", "4"],
     ["export", "RUN", "--target", "nir", "--out", "OUT"],
     RESUME,

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import click
 
 from .console import echo_json, json_option, print_table, say
-from .flags import with_options
+from .flags import with_flags, with_options
 from .help import Command
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def _print(found: "Diagnosis") -> None:
         (
             "ok" if each.is_installed else "",
             each.name,
-            each.adds,
+            with_flags(each.adds),
             ", ".join(name for name, version in each.packages.items() if version is None),
         )
         for each in found.extras

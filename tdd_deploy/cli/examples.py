@@ -20,7 +20,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
         "simulate runs/digits --data digits --early-exit tuned",
     ),
     "analyze": ("analyze runs/digits --data digits --out analysis",),
-    "inspect": ("inspect network.nir", "inspect network.nir --dialect snntorch"),
+    "inspect": ("inspect foreign.nir", "inspect foreign.nir --dialect snntorch"),
     "export": (
         "export runs/digits --target nir --out digits.nir",
         "export digits.nir --target lava --bits 8 --data digits --out bundle",
@@ -37,7 +37,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "lava run": ("lava run bundle --inputs x.npz --out y.npz",),
     "simulate": (
         "simulate runs/digits --data digits --energy",
-        "simulate network.nir --data samples.npz --energy --profile odin --profile truenorth",
+        "simulate foreign.nir --data samples.npz --energy --profile odin --profile truenorth",
         "simulate runs/digits --data digits --energy --baseline runs/ann --out report",
         "simulate runs/digits --data digits --by layer --json",
     ),

@@ -1,7 +1,7 @@
 """What --help prints: groups of commands, options under headings, and examples."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import click
 
@@ -13,7 +13,7 @@ WHOLE_HYPHEN = "\N{NON-BREAKING HYPHEN}"
 class Formatter(click.HelpFormatter):
     """A formatter that keeps flags whole: click breaks lines at hyphens."""
 
-    def write_dl(self, rows: Sequence[tuple[str, str]], col_max: int = 30, col_spacing: int = 2) -> None:
+    def write_dl(self, rows: Iterable[tuple[str, str]], col_max: int = 30, col_spacing: int = 2) -> None:
         """Write terms and their meanings in two columns."""
         super().write_dl([(_whole(term), _whole(text)) for term, text in rows], col_max, col_spacing)
 

@@ -13,16 +13,16 @@ from tdd_deploy.errors import MissingDependency
 from tdd_deploy.version import __version__
 
 ADDS = {  # by extra of pyproject.toml; a test compares them
-    "train": "train, prune, analyze, and --against torch",
-    "augment": "train --augment",
-    "tensorboard": "train --tensorboard",
+    "train": "train, prune, analyze, and verify with `against=torch`",
+    "augment": "train with `augment`",
+    "tensorboard": "train with `tensorboard`",
     "report": "report.html, and the pictures of sweep and analyze",
-    "onnx": "reading and writing .onnx, and --against onnx",
-    "openvino": "--against openvino",
-    "lava": "tdd-deploy lava, and --against lava",
-    "events": "data sets of Tonic: --data tonic:NAME",
+    "onnx": "reading and writing .onnx, and verify with `against=onnx`",
+    "openvino": "verify with `against=openvino`",
+    "lava": "lava, and verify with `against=lava`",
+    "events": "data sets of Tonic: `data=tonic:NAME`",
     "nirtorch": "NIR graphs of your own PyTorch modules",
-    "scale": "simulate --workers and --scheduler",
+    "scale": "simulate with `workers` or `scheduler`",
 }
 CORE = ("numpy", "nir", "h5py", "click", "rich", "numba")
 REQUIREMENT = re.compile(r"([A-Za-z0-9._-]+).*extra\s*==\s*['\"]([a-z0-9-]+)['\"]")

@@ -141,8 +141,8 @@ TRAINED = {
     "analyze": (RUN, "analyze {tmp}/run --data digits --samples 4 --json"),
     "prune": (
         RUN,
-        "prune {tmp}/run --data digits --samples 4 --sparsity 0.5 --rounds 1 --epochs 1 --out {tmp}/pruned --json",
-        "read {tmp}/pruned/train.json",
+        "prune {tmp}/run --data digits --fisher-samples 4 --sparsity 0.5 --rounds 1 --epochs 1 --json --out {tmp}/new",
+        "read {tmp}/new/train.json",
     ),
 }
 # Training does not change the numbers under the first keys; it changes even words and nulls under the second.

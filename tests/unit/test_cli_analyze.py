@@ -262,7 +262,7 @@ def test_pictures_without_matplotlib_exit_with_3(
 
 def test_a_pruned_run_is_simulated_exported_and_verified(call: Call, small_run: Path, tmp_path: Path) -> None:
     out = tmp_path / "runs" / "pruned"
-    words = ("--sparsity", 0.7, "--rounds", 2, "--epochs", 1, "--samples", 32)
+    words = ("--sparsity", 0.7, "--rounds", 2, "--epochs", 1, "--fisher-samples", 32)
     said = call("prune", small_run, "--data", "digits", *words, "--out", out)
     assert (said.code, said.err) == (0, "")
     assert "weights zero" in said.out
@@ -291,7 +291,7 @@ def test_a_pruned_run_is_simulated_exported_and_verified(call: Call, small_run: 
 
 
 def test_prune_as_json(call: Call, small_run: Path, tmp_path: Path) -> None:
-    words = ("--rounds", 1, "--epochs", 0, "--by", "magnitude", "--json")
+    words = ("--rounds", 1, "--epochs", 0, "--importance", "magnitude", "--json")
     said = call("prune", small_run, "--data", "digits", *words, "--out", tmp_path / "pruned")
     found = json.loads(said.out)
     assert found["schema_version"] == 1

@@ -465,7 +465,7 @@ def test_check_says_what_the_data_show(tmp_path: Path, call: Call) -> None:
     assert "values range from 0 to 3" in called.out
     assert "poisson" not in called.out  # 3 is no probability
     found = json.loads(call(*words, "--json").out)
-    assert (found["fits"], len(found["conditions"]), found["schema_version"]) == (True, 1, 3)
+    assert (found["fits"], len(found["conditions"]), found["schema_version"]) == (True, 1, 4)
 
 
 def test_check_advises_binary_bins_of_events_that_are_counted(tmp_path: Path, call: Call) -> None:
@@ -632,7 +632,7 @@ def test_training_keeps_the_scale_that_was_chosen(bytes_in_time: str, tmp_path: 
     assert verify(run, **reading, against=("torch", "reference", "event")).passed
     analyzed = analyze(run, **reading, samples=8).as_json()["data"]
     assert (analyzed["input"]["scale"], analyzed["n_steps_from"]) == (1.0, "from the data")
-    assert prune(run, data=bytes_in_time, out=tmp_path / "pruned", rounds=1, epochs=1, samples=8)["rounds"]
+    assert prune(run, data=bytes_in_time, out=tmp_path / "pruned", rounds=1, epochs=1, fisher_samples=8)["rounds"]
 
 
 def test_integers_that_learned_from_spikes_take_spikes(bytes_in_time: str, tmp_path: Path, one_thread: None) -> None:

@@ -23,7 +23,7 @@ from tdd_deploy.training.samples import Samples, TrainingData
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 OPTIONS = TrainOptions(network="mlp", method="tet", steps=3, batch=16).checked()
-CHOSEN = PruneOptions(sparsity=0.8, rounds=2, epochs=1, samples=24)
+CHOSEN = PruneOptions(sparsity=0.8, rounds=2, epochs=1, fisher_samples=24)
 
 
 def samples(n, shape=(12,), seed=0):
