@@ -9,7 +9,7 @@ BIN := .venv/bin
 RUN := runs/demo
 LONG := tests/conformance tests/lava tests/unit/test_examples.py tests/unit/test_training_distributed.py
 
-.PHONY: demo test test-long test-versions setup lint lava parity peers simulators bench clean
+.PHONY: demo test test-long test-versions setup lint lava parity peers simulators browser bench clean
 
 demo: setup
 	$(BIN)/tdd-deploy train --data digits --out $(RUN) $$(test -e $(RUN)/train.json && echo --resume)
@@ -47,6 +47,13 @@ lint: setup
 lava: setup
 	$(BIN)/tdd-deploy lava setup
 	$(BIN)/tdd-deploy lava doctor
+
+# axe-core, for tests/browser, which also need Chromium: rules of accessibility for report.html.
+browser: .browser/installed
+
+.browser/installed: Makefile
+	npm install --prefix .browser --no-save --silent axe-core@4.14.1
+	@touch $@
 
 # Each pins what we do not, so they live in environments of their own.
 parity: setup .venv-neurobench/installed .venv-syops/installed peers simulators .venv-openvino/installed
@@ -117,4 +124,4 @@ simulators: .venv-simulators/installed
 	@touch $@
 
 clean:
-	rm -rf .venv .venv-3.12 .venv-3.13 .venv-neurobench .venv-openvino .venv-peers .venv-simulators .venv-syops runs build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .browser .venv .venv-3.12 .venv-3.13 .venv-neurobench .venv-openvino .venv-peers .venv-simulators .venv-syops runs build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

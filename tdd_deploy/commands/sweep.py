@@ -29,6 +29,7 @@ from tdd_deploy.runtime.run import run
 from tdd_deploy.shapes import FRACTION, NUMBER, POSITIVE, TEXT, Each, ListOf, Maybe, Number, Shape, Table, fault_in
 from tdd_deploy.simulator.reports import pictures
 from tdd_deploy.simulator.reports.lines import input_lines
+from tdd_deploy.simulator.reports.sweep_picture import accuracy_by_energy
 from tdd_deploy.text import csv_table
 
 from .load import chosen_samples, load, load_all
@@ -236,7 +237,7 @@ def _write(out: Path, known: Mapping[str, Any], rows: Mapping[Point, Mapping[str
     if profile is not None and all(row["accuracy"] is not None for row in points):
         drawn = [row for row in points if row["energy_nj"].get(profile) is not None]
         with replacing(out / "sweep.svg") as part:
-            part.write_text(pictures.accuracy_by_energy(drawn, profile), encoding="utf-8")
+            part.write_text(accuracy_by_energy(drawn, profile), encoding="utf-8")
     return found
 
 
