@@ -10,6 +10,7 @@ from tdd_deploy.options.declare import Gathered
 from tdd_deploy.options.early_exit import ExitOptions, ValidationData
 from tdd_deploy.options.encoding import Encoding
 from tdd_deploy.options.functions import OPTIONS
+from tdd_deploy.text import counted
 
 from .console import echo_json, json_option, print_table, progress_bar, say
 from .flags import PATH, with_options
@@ -77,7 +78,8 @@ def _print(tuned: "TunedExit", run: Path) -> None:
 
 def _summary(found: Mapping[str, Any], run: Path) -> Iterator[str]:
     data, validated = found["data"], found["cross_validated"]
-    yield f"means over {found['samples']:,} samples of {data['name']} ({data['split']}), {data['n_steps']} time steps"
+    samples = f"{counted(found['samples'], 'sample')} of {data['name']} ({data['split']})"
+    yield f"means over {samples}, {counted(data['n_steps'], 'time step')}"
     yield (
         f"margin {found['margin']:g}: accuracy {_change(found['lost_points'])} on these samples; on others, it is "
         f"expected to fall by at most {found['expected_points']:.2f} points"

@@ -16,6 +16,7 @@ from tdd_deploy.simulator.hardware.check import DRAWN, Checked, Seen, Setting
 from tdd_deploy.simulator.hardware.check import check as examine
 from tdd_deploy.simulator.hardware.chips import Chip, chip_names, load_chip
 from tdd_deploy.simulator.hardware.profiles import load_profile, profile_names
+from tdd_deploy.text import counted
 
 from .load import Network, chosen_samples, load
 from .pricing import weight_bits
@@ -102,7 +103,7 @@ def _seen(program: Program, source: Source, data: Choice, progress: Progress) ->
     n_samples = chosen_samples(source, data)
     batches = inputs.batches(source, BATCH, limit=n_samples, labels=False, progress=progress)
     sent = sum((InputCounts.of(encoded, program) for encoded, _ in batches), InputCounts())
-    of_data = f"{n_samples:,} samples of {source.name} ({source.split})"
+    of_data = f"{counted(n_samples, 'sample')} of {source.name} ({source.split})"
     if not sent.nonzero:
         return None
     if sent.is_binary:

@@ -23,6 +23,7 @@ UNITS = {
 }
 NUMBER = re.compile(r"-?[\d,]+(?:\.(\d+))?")
 RANGE = re.compile(r"(\S+) \((\S+) to (\S+)\)")
+BOUNDS = re.compile(r"([\d.,]+) to ([\d.,]+)")
 NEEDS = "% needs \\usepackage{booktabs} and \\usepackage{siunitx} (version 3)\n"
 
 
@@ -79,6 +80,9 @@ def _cell(text: str, kind: str) -> str:
     if found := RANGE.fullmatch(text):
         value, low, high = (part.replace(",", "") for part in found.groups())
         return f"\\num{{{value}}} (\\numrange{{{low}}}{{{high}}})"
+    if found := BOUNDS.fullmatch(text):
+        low, high = (part.replace(",", "") for part in found.groups())
+        return f"\\numrange{{{low}}}{{{high}}}"
     return f"\\num{{{text.replace(',', '')}}}" if re.fullmatch(r"-?[\d,.]+(e[+-]?\d+)?", text) else escaped(text)
 
 
