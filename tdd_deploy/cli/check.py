@@ -10,8 +10,9 @@ from tdd_deploy.options.declare import Gathered
 from tdd_deploy.options.functions import OPTIONS
 from tdd_deploy.options.model import Model
 from tdd_deploy.options.placement import Placement
+from tdd_deploy.text import counted
 
-from .console import echo_json, json_option, print_table, progress_bar, say
+from .console import echo_json, json_option, print_headline, print_table, progress_bar, say
 from .flags import PATH, with_options
 from .help import Command
 from .values import complete
@@ -58,14 +59,15 @@ def _print(checked: "Checked") -> None:
     found = checked.as_json()
     print_table(by_placed_layer(found["placement"]))
     chips = "" if found["chips"] == 1 else f" x {found['chips']}"
-    n = len(found["faults"])
-    verdict = f"does not fit ({n} found)" if n else "no published limit is broken"
-    verdict += ", with one condition" if found["conditions"] and not n else ""
-    lines = [f"{found['chip']}{chips}: {verdict}. {found['title']}. {found['remark']}"]
-    for fault in checked.faults:
-        lines += [f"  - {fault}", f"    source: {fault.source}"]
-    lines += [f"if: {line}" for line in found["conditions"]]
+    lines = [f"{found['title']}. {found['remark']}"]
     lines += [f"assumed: {line}" for line in found["assumptions"]]
     lines += [f"not checked: {line}" for line in found["not_checked"]]
     lines += input_lines(found["data"]) if found["data"] else []
     say(lines)
+    n = len(found["faults"])
+    verdict = f"does not fit, for {counted(n, 'reason')}" if n else "no published limit is broken"
+    verdict += ", with one condition" if found["conditions"] and not n else ""
+    print_headline(f"{found['chip']}{chips}: {verdict}")
+    say(f"  if: {line}" for line in found["conditions"])
+    for fault in checked.faults:
+        say([f"  - {fault}", f"    source: {fault.source}"])

@@ -70,6 +70,13 @@ def print_verdict(verdict: Mapping[str, Any]) -> None:
     echo_styled(f"{with_flags(verdict_text(verdict, width(), bold=bold, plain=plain))}\n")
 
 
+def print_headline(line: str) -> None:
+    """Print the answer of a command in bold, after an empty line."""
+    bold, plain = (BOLD, PLAIN) if has_color() else ("", "")
+    shown = textwrap.wrap(visible(with_flags(line)), width(), break_on_hyphens=False)
+    echo_styled("\n" + "".join(f"{bold}{each}{plain}\n" for each in shown))
+
+
 def width() -> int:
     """Return the width of lines: that of the terminal, or $COLUMNS; a pipe has none, and gets 120 characters."""
     return max(shutil.get_terminal_size((WIDTH_OF_PIPES, 24)).columns, LEAST_WIDTH)

@@ -444,7 +444,7 @@ def test_check_says_what_the_data_show(tmp_path: Path, call: Call) -> None:
     words = ("check", file, "--dialect", DIALECT, "--chip", "loihi1", "--code", "spike")
     called = call(*words)
     assert called.code == 0
-    assert "no published limit is broken, with one condition." in called.out
+    assert "no published limit is broken, with one condition\n" in called.out
     assert (
         "if: input sends nothing but spikes; the network does not state this, so check your samples with --data\n"
         in called.out
