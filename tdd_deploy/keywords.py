@@ -307,6 +307,23 @@ class Analyze(TypedDict, total=False):
     compare: str | PathLike[str] | Sequence[str | PathLike[str]]
 
 
+class Stream(TypedDict, total=False):
+    """The options of ``stream``; their classes are listed in ``options/functions.py``."""
+
+    data: str | None
+    data_dir: str | PathLike[str] | None
+    input_scale: float | None
+    frames: bool
+    bin_us: int | None
+    bins: int | None
+    bin_value: vocabulary.BinValue | None
+    downsample: int | None
+    split: str | None
+    samples: int | None
+    thresholds: Sequence[float]
+    dt_s: float | None
+
+
 class Prune(TypedDict, total=False):
     """The options of ``prune``; their classes are listed in ``options/functions.py``."""
 

@@ -8,8 +8,8 @@ from tdd_deploy.errors import BadOption, BadOptions, Violation
 from tdd_deploy.options.dataset import OF_EVENTS, Dataset, StoredData
 
 from .binning import Binning
-from .catalog import is_file, open_data
-from .source import Source
+from .catalog import DATASETS, is_file, open_data
+from .source import Source, check_has_time
 from .splits import SPLITS_OF_ONE, check_split, split_of
 
 
@@ -62,6 +62,17 @@ class Choice:
             remedy = "Name a data set or an .npz, or in Python give arrays as x and y."
             raise BadOption("data", "is missing", remedy=remedy)
         return self.open()
+
+    def open_stream(self) -> Source:
+        """Open the chosen part as a stream, whose samples have a time axis; labels are left out.
+
+        Raises:
+            BadOption: no data were chosen.
+            BadData: a sample is a single value, or an image of a named data set.
+        """
+        source = self.open_chosen()
+        check_has_time(source, is_image=self.options.data in DATASETS)
+        return source.without_labels()
 
     def absolute(self) -> Self:
         """Return the same choice with absolute paths, for processes that run elsewhere."""

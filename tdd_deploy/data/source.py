@@ -122,6 +122,11 @@ class Source:
             raise BadOption("input_scale", f"{scale:g}", "a number above 0 that float32 holds")
         return replace(self, scale=scale, scale_from="from `input_scale`")
 
+    def without_labels(self) -> "Source":
+        """Copy the source without its labels, which lie in a table of their own."""
+        tables = tuple(table for table in self.tables if "x" in (table.dtype.names or ()))
+        return replace(self, n_classes=None, tables=tables) if self.labeled else self
+
     def as_json(self) -> dict[str, Any]:
         """Describe how stored values become numbers, for a report."""
         return {
@@ -204,3 +209,17 @@ class Source:
     @property
     def _subject(self) -> str:
         return f"{self.name}, split {self.split}"
+
+
+def check_has_time(source: Source, *, is_image: bool) -> None:
+    """Refuse samples without a time axis.
+
+    Raises:
+        BadData: a sample is one value, or an image of a named data set.
+    """
+    if source.sample_shape and not is_image:
+        return
+    shape = list(source.sample_shape)
+    found = f"{shape}, an image, which does not change" if is_image else f"{shape}, a single value"
+    remedy = "Name a file whose x is [N, T, ...], or events of a camera. Save one recording [T, ...] as x[None]."
+    raise BadData(source.name, [Violation("the shape of a sample", found, "[T, ...], with a time axis", remedy)])
