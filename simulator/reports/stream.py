@@ -137,6 +137,8 @@ def _reading_lines(report: Report) -> Iterator[str]:
     data = report["data"]
     if data["binned"]:
         yield binned_line({**data, "n_steps": report["n_steps"]})
+        if report["mean_steps"] < report["n_steps"]:
+            yield f"recordings last {report['mean_steps']:,.0f} steps on average; the silence after them does not count"
     yield from input_lines({**data, "input": {**data["input"], "targets": None}})
     if not data["binned"]:
         n, n_steps, shape = report["samples"], report["n_steps"], report["step_shape"]

@@ -57,6 +57,7 @@ class Stream:
             "dt_s": self.dt_s,
             "samples": self.changes.n_samples,
             "n_steps": self.changes.n_steps,
+            "mean_steps": self.changes.n / self.changes.n_samples,
             "step_shape": list(self.changes.nonzero.shape),
             "is_binary": self.changes.is_binary,
             "total": self._row("all", np.ones(self.changes.nonzero.shape, bool)),
@@ -161,8 +162,11 @@ def stream(
     n_samples = chosen_samples(source, data)
     thresholds, origin = _thresholds(source, n_samples, options.thresholds)
     found = None
+    lengths = source.lengths
     for values in _batches(source, n_samples):
-        counted = Changes.of(values, thresholds)
+        done = 0 if found is None else found.n_samples
+        n = None if lengths is None else int(lengths[done : done + values.shape[1]].sum())
+        counted = Changes.of(values, thresholds, n=n)
         found = counted if found is None else found + counted
         progress(found.n_samples, n_samples)
     assert found is not None  # a source without samples is refused

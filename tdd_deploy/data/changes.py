@@ -46,6 +46,7 @@ class Changes:
     Attributes:
         n_samples: samples.
         n_steps: time steps of each sample.
+        n: time steps of all samples, without the silence that follows a short recording.
         nonzero: values that are not zero, ``[*shape]``.
         changed: values that differ from the step before, ``[*shape]``.
         is_binary: whether all values are 0 or 1.
@@ -54,18 +55,20 @@ class Changes:
 
     n_samples: int
     n_steps: int
+    n: int
     nonzero: Counts
     changed: Counts
     is_binary: bool
     held: tuple[Held, ...]
 
     @classmethod
-    def of(cls, values: npt.NDArray[np.float32], thresholds: Sequence[float]) -> Self:
-        """Count a batch ``[n_steps, B, *shape]``."""
+    def of(cls, values: npt.NDArray[np.float32], thresholds: Sequence[float], *, n: int | None = None) -> Self:
+        """Count a batch ``[n_steps, B, *shape]``; all of its steps count, or ``n`` of them."""
         is_nonzero = values != 0
         return cls(
             n_samples=values.shape[1],
             n_steps=values.shape[0],
+            n=values.shape[0] * values.shape[1] if n is None else n,
             nonzero=is_nonzero.sum(axis=(0, 1), dtype=np.int64),
             changed=changes_of(values),
             is_binary=bool(np.array_equal(values, is_nonzero)),
@@ -76,16 +79,12 @@ class Changes:
         return Changes(
             n_samples=self.n_samples + other.n_samples,
             n_steps=self.n_steps,
+            n=self.n + other.n,
             nonzero=self.nonzero + other.nonzero,
             changed=self.changed + other.changed,
             is_binary=self.is_binary and other.is_binary,
             held=tuple(mine + theirs for mine, theirs in zip(self.held, other.held, strict=True)),
         )
-
-    @property
-    def n(self) -> int:
-        """Time steps of all samples."""
-        return self.n_samples * self.n_steps
 
     @property
     def rates(self) -> npt.NDArray[np.float64]:
@@ -116,8 +115,9 @@ def default_thresholds(values: npt.NDArray[np.float32]) -> tuple[tuple[float, ..
     if len(levels) <= MOST_LEVELS:
         highest = float(np.abs(values).max())
         candidates = (*levels, 2 * levels[-1], 4 * levels[-1])
+        chosen = tuple(each for each in candidates if each < highest)
         how = "all sizes of changes, and 2 and 4 times the largest, below the largest value"
-        return tuple(each for each in candidates if each < highest), how
+        return chosen, how if chosen else "0 alone, since larger ones would keep back every change"
     rounded = dict.fromkeys(float(f"{size:.2g}") for size in np.quantile(sizes, QUANTILES))
     shares = ", ".join(f"{100 * share:g}" for share in QUANTILES)
     return tuple(rounded), f"the sizes below which {shares} % of changes lie, to two digits"

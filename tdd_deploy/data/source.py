@@ -96,6 +96,13 @@ class Source:
         return table.binned(range(self.first, self.first + self.n_samples)) if isinstance(table, Events) else None
 
     @property
+    def lengths(self) -> npt.NDArray[np.int64] | None:
+        """The time steps until each recording of a camera ends; None for other data, or where it is not known."""
+        table = self.tables[0]
+        found = table.lengths if isinstance(table, Events) else None
+        return None if found is None else found[self.first : self.first + self.n_samples]
+
+    @property
     def digests(self) -> dict[str, str]:
         """The SHA-256 of each file, by name; of arrays in memory, of their bytes in C order, by ``x`` and ``y``."""
         of_arrays = {table.name: table.sha256 for table in self.tables if isinstance(table, InMemory)}
