@@ -55,6 +55,40 @@ def digest_of(batches: Iterable[Batch]) -> str:
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
+class Windows:
+    """How the recordings of a source were cut into windows.
+
+    Attributes:
+        window: time steps of each.
+        stride: time steps from the begin of one to the next.
+        whole: the recordings.
+        recordings: the number of the recording of each window, ``[N]``, in ascending order.
+        n_unlabeled: windows that were left out, since their last step has no label.
+        n_short: recordings that are shorter than a window.
+    """
+
+    window: int
+    stride: int
+    whole: "Source"
+    recordings: npt.NDArray[np.int64] = field(repr=False)
+    n_unlabeled: int
+    n_short: int
+
+    def as_json(self) -> dict[str, Any]:
+        """Return plain values."""
+        labels = "last step" if self.whole.has_step_labels else "recording" if self.whole.labeled else None
+        return {
+            "window": self.window,
+            "stride": self.stride,
+            "steps_of_recording": self.whole.sample_shape[0],
+            "recordings": self.whole.n_samples,
+            "labels_from": labels,
+            "unlabeled": self.n_unlabeled,
+            "short": self.n_short,
+        }
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Source:
     """One split of a data set: ``n_samples`` samples from number ``first`` on, in the order of the file.
 
@@ -65,6 +99,7 @@ class Source:
         stored: the type of the values in the file, or a description of them.
         scale_from: where the scale comes from, for reports.
         targets: what ``y`` holds if these are not labels; None for labels, or without ``y``.
+        windows: how recordings became these samples; None if they are not windows.
     """
 
     name: str
@@ -77,6 +112,7 @@ class Source:
     scale_from: str
     targets: str | None = None
     first: int = 0
+    windows: Windows | None = None
     tables: tuple[Table, ...] = field(repr=False)  # read side by side; between them the fields x and, if labeled, y
 
     @property
@@ -86,12 +122,19 @@ class Source:
 
     @property
     def labeled(self) -> bool:
-        """Whether every sample has a label."""
+        """Whether every sample has a label, or every time step may have one."""
         return "y" in self._fields
+
+    @property
+    def has_step_labels(self) -> bool:
+        """Whether labels belong to time steps."""
+        return self.labeled and self._fields["y"].shape != ()
 
     @property
     def binned(self) -> Binned | None:
         """How a camera's events became these samples; None if they are no events."""
+        if self.windows is not None:
+            return self.windows.whole.binned
         table = self.tables[0]
         return table.binned(range(self.first, self.first + self.n_samples)) if isinstance(table, Events) else None
 
@@ -105,6 +148,8 @@ class Source:
     @property
     def digests(self) -> dict[str, str]:
         """The SHA-256 of each file, by name; of arrays in memory, of their bytes in C order, by ``x`` and ``y``."""
+        if self.windows is not None:
+            return self.windows.whole.digests
         of_arrays = {table.name: table.sha256 for table in self.tables if isinstance(table, InMemory)}
         return {file.name: sha256(file) for file in self.files} | of_arrays
 
@@ -142,6 +187,7 @@ class Source:
             "scale": self.scale,
             "scale_from": self.scale_from,
             "targets": self.targets,
+            **({} if self.windows is None else {"windows": self.windows.as_json()}),
         }
 
     def part(self, split: str, samples: range) -> "Source":
@@ -166,8 +212,20 @@ class Source:
         for option, value in (("batch", size), ("samples", limit)):
             if value is not None and value < 1:
                 raise BadOption(option, str(value), "1 or more")
+        self.check_labels_of_samples()
         left = self.n_samples - first
         return self._stream(size, first, left if limit is None else min(limit, left))
+
+    def check_labels_of_samples(self) -> None:
+        """Refuse labels of time steps, as samples need one each.
+
+        Raises:
+            BadData: labels belong to time steps.
+        """
+        if self.has_step_labels:
+            found = f"holds a label per time step, [N, {self._fields['y'].shape[0]}]"
+            remedy = "Cut windows out of the samples with `window`. Each takes the label of its last step."
+            raise BadData(self.name, [Violation("y", found, remedy=remedy)])
 
     def load(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64] | None]:
         """Read all of x ``[N, *sample_shape]`` and y ``[N]`` into memory; raises what ``batches`` raises."""

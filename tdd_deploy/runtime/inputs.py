@@ -272,7 +272,8 @@ def arranged(program: Program, source: Source, *, frames: bool) -> Arrangement:
     """Decide how samples fit a program's input; events have been cut into time steps, so they are in time."""
     shapes = source.sample_shape, program.input.shape
     remedy = _downsampling(*shapes, source.binned.binning.downsample) if source.binned else ""
-    return arrange(*shapes, source.name, in_time=frames or source.binned is not None, remedy=remedy)
+    in_time = frames or source.binned is not None or source.windows is not None
+    return arrange(*shapes, source.name, in_time=in_time, remedy=remedy)
 
 
 def _steps(steps: int | None, arrangement: Arrangement, program: Program, source: Source) -> tuple[int, str]:
@@ -287,6 +288,8 @@ def _stated_steps(steps: int | None, arrangement: Arrangement, program: Program,
     if steps is not None:
         return steps, "from `steps`"
     if arrangement.n_steps is not None:
+        if source.windows is not None:
+            return arrangement.n_steps, "from `window`"
         return arrangement.n_steps, "from the bins of events" if source.binned else "from the data"
     if program.n_steps is not None:
         return program.n_steps, "from the network"
