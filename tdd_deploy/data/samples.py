@@ -1,6 +1,7 @@
 """Samples ``x`` and labels ``y`` as arrays of a file or in memory: which arrays are allowed, and their source.
 
-Integer ``y`` [N] are labels; ``y`` [N, T] are labels of the time steps of x [N, T, ...]. Floats of any shape are other targets and are not read.
+Integer ``y`` [N] are labels. Integer ``y`` [N, T] are labels of the time steps of x [N, T, ...], where -1 and 255 mean
+none. Floats of any shape are other targets and are not read.
 """
 
 import math
@@ -172,7 +173,7 @@ def _faults_of_y(y: StoredArray | None, x: StoredArray) -> Iterator[Violation]:
 
 def _are_of_steps(y: StoredArray, x: StoredArray) -> bool:
     """Decide whether y ``[N, T]`` holds a label per time step of x ``[N, T, ...]``."""
-    return len(y.shape) == 2 and y.shape[1] > 1 and y.shape == x.shape[:2] and not y.bytes_at_once
+    return len(y.shape) == 2 and y.shape[1] > 1 and y.shape == x.shape[:2]
 
 
 def _is_one_hot(y: StoredArray) -> bool:
