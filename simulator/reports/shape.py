@@ -212,7 +212,8 @@ REPORT = Table(
         "estimators": ListOf(Table(_ESTIMATE)),
         "dense_work": Table(dict.fromkeys(("macs", "weights", "inputs", "outputs", "biases"), NUMBER)),
         "baselines": ListOf(Table(_BASELINE, _OF_BASELINE)),
-    }
+    },
+    {"labeled_steps": COUNT},
 )
 
 

@@ -41,8 +41,10 @@ class Choice:
         is_cut = options.window is not None or (whole is not None and whole.windows is not None)
         return options.frames or options.cuts_events or is_cut
 
-    def open(self, split: str | None = None) -> Source:
+    def open(self, split: str | None = None, *, by_step: bool = False) -> Source:
         """Open a part, in windows if these were chosen; by default the chosen part. See ``open_data``.
+
+        ``by_step`` allows labels of time steps.
 
         Windows of one recording are always in the same part, since parts are cut first.
 
@@ -50,7 +52,8 @@ class Choice:
             BadData: labels belong to time steps, and there are no windows.
         """
         source = self._in_windows(self._open(split))
-        source.check_labels_of_samples()
+        if not by_step:
+            source.check_labels_of_samples()
         return source
 
     def _in_windows(self, source: Source) -> Source:
@@ -77,14 +80,14 @@ class Choice:
             input_scale=self.options.input_scale,
         )
 
-    def open_chosen(self) -> Source:
-        """Open the chosen part.
+    def open_chosen(self, *, by_step: bool = False) -> Source:
+        """Open the chosen part; ``by_step`` allows labels of time steps.
 
         Raises:
             BadOption: no data were chosen.
         """
         self._check_chosen()
-        return self.open()
+        return self.open(by_step=by_step)
 
     def open_stream(self) -> Source:
         """Open the chosen part as a stream, whose samples have a time axis; labels are left out.

@@ -14,7 +14,7 @@ from tdd_deploy.files import fingerprint, sha256
 
 from .binning import Binned
 from .events import Events
-from .labels import check_labels
+from .labels import UNLABELED, check_labels
 from .memory import InMemory
 
 SMALLEST, LARGEST = float(np.finfo(np.float32).tiny), float(np.finfo(np.float32).max)
@@ -40,7 +40,7 @@ class Batch:
     """Consecutive samples of a split."""
 
     x: npt.NDArray[np.float32]  # [B, *sample_shape]
-    y: npt.NDArray[np.int64] | None  # [B]
+    y: npt.NDArray[np.int64] | None  # [B]; labels of time steps [B, T], where -1 means none
     start: int  # index of the first sample in the split
 
 
@@ -179,6 +179,10 @@ class Source:
         tables = tuple(table for table in self.tables if "x" in (table.dtype.names or ()))
         return replace(self, n_classes=None, tables=tables) if self.labeled else self
 
+    def without_step_labels(self) -> "Source":
+        """Copy the source without labels of time steps; labels of samples stay."""
+        return self.without_labels() if self.has_step_labels else self
+
     def as_json(self) -> dict[str, Any]:
         """Describe how stored values become numbers, for a report."""
         return {
@@ -212,7 +216,6 @@ class Source:
         for option, value in (("batch", size), ("samples", limit)):
             if value is not None and value < 1:
                 raise BadOption(option, str(value), "1 or more")
-        self.check_labels_of_samples()
         left = self.n_samples - first
         return self._stream(size, first, left if limit is None else min(limit, left))
 
@@ -268,6 +271,9 @@ class Source:
     def _labels(self, stored: npt.NDArray[Any] | None, start: int) -> npt.NDArray[np.int64] | None:
         if stored is None:
             return None
+        if stored.ndim > 1:
+            y = stored.astype(np.int64)
+            return np.where(np.isin(y, UNLABELED), -1, y)
         check_labels(stored, self.n_classes, self._subject, start=start)
         return stored.astype(np.int64)
 

@@ -179,6 +179,39 @@ def test_a_network_executes_windows(call: Call, tmp_path: Path) -> None:
     assert shared_out["totals"] == report["totals"]
 
 
+@pytest.mark.parametrize("batch", [1, 5])
+def test_accuracy_is_per_labeled_step_without_windows(call: Call, tmp_path: Path, batch: int) -> None:
+    shape = td.load(NETWORK).input.shape
+    rng = np.random.default_rng(0)
+    x = rng.random((5, 9, *shape), np.float32)
+    y = rng.choice([0, 1, 2, 255], (5, 9)).astype(np.uint8)
+    np.savez(tmp_path / "own.npz", x=x, y=y)
+    words = ("simulate", NETWORK, "--data", tmp_path / "own.npz", "--frames", "--code", "delta", "--batch", batch)
+    report = json.loads(call(*words, "--json").out)
+    n_steps = report["data"]["n_steps"]
+    right = 0
+    for t in range(n_steps):  # outputs of each step alone, by differences of sums over time
+        sums = [td.simulate(NETWORK, x, frames=True, steps=t + k).outputs if t + k else 0 for k in (0, 1)]
+        right += int((np.argmax(sums[1] - sums[0], axis=1) == y[:, t]).sum())
+    n_labeled = int((y[:, :n_steps] != 255).sum())
+    assert (report["labeled_steps"], report["accuracy"]) == (n_labeled, right / n_labeled)
+    assert f"% of {n_labeled} labeled time steps of 5 samples" in call(*words).out
+
+
+def test_labels_of_steps_do_not_go_with_everything(call: Call, tmp_path: Path) -> None:
+    shape = td.load(NETWORK).input.shape
+    x = np.zeros((4, 3, *shape), np.float32)
+    x[..., 0] = 1
+    y = np.arange(12).reshape(4, 3)
+    with pytest.raises(BadData, match="the largest label in y must be at most 9"):
+        td.simulate(NETWORK, x, y, frames=True, code="delta")
+    with pytest.raises(BadOption, match="early_exit cannot be combined with labels of time steps"):
+        td.simulate(NETWORK, x, y % 10, frames=True, code="delta", early_exit=0.5)
+    assert td.verify(NETWORK, x, y % 10, frames=True, samples=2, against=("reference", "event")).passed
+    with pytest.raises(BadData, match="holds a label per time step"):
+        td.train(tmp_path / "run", x, y % 10, frames=True)
+
+
 def test_a_network_learns_from_windows_in_all_of_their_steps(tmp_path: Path) -> None:
     x = np.random.default_rng(0).random((20, 9, 6), np.float32)
     y = (x.sum(axis=2) > 3).astype(np.int64)
