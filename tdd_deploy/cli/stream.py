@@ -9,14 +9,16 @@ from tdd_deploy.options.declare import gather
 from tdd_deploy.options.functions import OPTIONS
 from tdd_deploy.options.stream import StreamOptions
 
-from .console import echo_json, json_option, print_table, print_verdict, samples_progress, say
+from .console import echo_json, json_option, print_table, print_verdict, progress_bar, say
 from .flags import PATH, with_options
+from .help import Command
+from .values import complete
 
 WHOLE = "--json prints all of them, and --out writes them to stream.json"
 
 
-@click.command()
-@click.argument("named", metavar="DATA", required=False)
+@click.command(cls=Command)
+@click.argument("named", metavar="DATA", required=False, shell_complete=complete)
 @with_options(*OPTIONS["stream"], check=False)
 @json_option
 @click.option("--out", type=PATH, help="Write stream.json, two tables (CSV) and a picture (SVG) into this folder.")
@@ -33,7 +35,7 @@ def stream(named: str | None, *, options: dict[str, object], as_json: bool, out:
 
     gathered = gather(_with_data(named, options), *OPTIONS["stream"])
     data = Choice(options=gathered[AnalyzedData])
-    with samples_progress("measuring") as progress:
+    with progress_bar("measuring") as progress:
         report = job(data, options=gathered[StreamOptions], out=out, progress=progress).as_json()
     if as_json:
         echo_json(report)

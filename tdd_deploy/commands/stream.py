@@ -14,7 +14,7 @@ from tdd_deploy.data.changes import Changes, default_thresholds
 from tdd_deploy.errors import BadOption
 from tdd_deploy.files import check_folder, filling, write_json
 from tdd_deploy.options.stream import StreamOptions
-from tdd_deploy.runtime.shards import Progress
+from tdd_deploy.runtime.progress import Progress
 from tdd_deploy.simulator.reports import pictures, stream_pictures
 from tdd_deploy.simulator.reports.stream import channels_table, stream_verdict, thresholds_table
 from tdd_deploy.tables import as_csv
