@@ -14,7 +14,7 @@ from tdd_deploy.data.changes import Changes, default_thresholds
 from tdd_deploy.errors import BadOption
 from tdd_deploy.files import check_folder, filling, write_json
 from tdd_deploy.options.stream import StreamOptions
-from tdd_deploy.runtime.progress import Progress
+from tdd_deploy.runtime.progress import Progress, unseen
 from tdd_deploy.simulator.reports import pictures, stream_pictures
 from tdd_deploy.simulator.reports.stream import channels_table, stream_verdict, thresholds_table
 from tdd_deploy.tables import as_csv
@@ -136,7 +136,7 @@ def stream(
     *,
     options: StreamOptions = StreamOptions(),
     out: Path | None = None,
-    progress: Progress = lambda done, total: None,
+    progress: Progress = unseen,
 ) -> Stream:
     """Measure rates and changes of a stream, and what thresholds leave of them; no network is needed.
 

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from .declare import Options, Range, option
 
+HEADING = "What is measured"
+
 
 @dataclass(frozen=True, kw_only=True)
 class StreamOptions(Options):
@@ -15,6 +17,7 @@ class StreamOptions(Options):
         within=Range(0, below=True),
         help="Resend a value only after it has changed by more than each of these. Default: levels or quantiles of the "
         "changes in the first samples.",
+        heading=HEADING,
     )
     dt_s: float | None = option(
         None,
@@ -23,4 +26,5 @@ class StreamOptions(Options):
         within=Range(0, above=True, below=True),
         help="State the seconds per time step, for events per second. Default: as the bins of camera events, else not "
         "known.",
+        heading=HEADING,
     )
