@@ -5,8 +5,7 @@ from typing import Any
 
 from tdd_deploy.tables import significant
 
-from .pictures import DELTA, DENSE, SPIKE, Picture
-from .pictures import _drawn as drawn_axes
+from .pictures import DELTA, DENSE, SPIKE, Picture, canvas
 
 N_CURVE = 101  # points of a curve
 
@@ -22,7 +21,7 @@ def changes_by_rate(points: Sequence[tuple[float, float]], report: Mapping[str, 
     highest = max((max(point) for point in points), default=0.0)
     limit = min(1.0, 1.1 * highest) or 1.0
     xs = [limit * i / (N_CURVE - 1) for i in range(N_CURVE)]
-    with drawn_axes(title, 4.5) as (axes, drawn):
+    with canvas(title, 4.5) as (axes, drawn):
         axes.fill_between([100 * x for x in xs], [100 * x for x in xs], color=DENSE, alpha=0.2, linewidth=0)
         axes.plot([100 * x for x in xs], [100 * x for x in xs], "-", color="#1a1a1a", label="p: below, deltas pay")
         chance = [200 * x * (1 - x) for x in xs]
