@@ -11,9 +11,8 @@ from numpy.typing import ArrayLike
 
 from tdd_deploy import keywords
 from tdd_deploy.commands.arguments import X, gather_all, name_data, open_whole
-from tdd_deploy.commands.load import FilePath, Network, chosen_samples, file_path, file_paths
+from tdd_deploy.commands.load import FilePath, Network, file_path, file_paths
 from tdd_deploy.commands.load import load as load_program
-from tdd_deploy.data import Source
 from tdd_deploy.errors import BadOption
 from tdd_deploy.options.analysis import AnalysisOptions
 from tdd_deploy.options.dataset import NamedData
@@ -33,6 +32,8 @@ from tdd_deploy.options.training import LearnedData
 from tdd_deploy.options.verification import Verification
 from tdd_deploy.program import Program
 from tdd_deploy.runtime.progress import Shown, progress_of
+
+from .api_data import open_data, stream  # noqa: F401  (part of the front door)
 
 if TYPE_CHECKING:
     from tdd_deploy.commands.quantization import Quantized
@@ -56,22 +57,6 @@ def load(network: Network, **options: Unpack[keywords.Load]) -> Program:
         TddDeployError: the file cannot be read, or not in one way only.
     """
     return load_program(network, gather(options, Model)[Model])
-
-
-def open_data(x: X | None = None, y: ArrayLike | None = None, **options: Unpack[keywords.OpenData]) -> Source:
-    """Open one part of a data set; ``load()`` of the result gives arrays ``x`` and ``y``.
-
-    Args:
-        x: samples ``[N, ...]``, a torch DataLoader, or the name of a data set.
-        y: labels ``[N]``.
-        options: the part, and how stored values become numbers.
-
-    Raises:
-        TddDeployError: no such data, or they are damaged.
-    """
-    _, choice = gather_all("open_data", options, x, y)
-    source = choice.open_chosen()
-    return source.part(source.split, range(chosen_samples(source, choice)))
 
 
 def train(

@@ -155,7 +155,7 @@ _DATA: dict[str, Shape] = {
     "files": Each(TEXT),
     "input": Table(
         {"stored": TEXT, "shape": ListOf(POSITIVE), "scale": Number(least=0, above=True)},
-        {"scale_from": TEXT, "targets": Maybe(TEXT)},
+        {"scale_from": TEXT, "targets": Maybe(TEXT), "windows": ANYTHING},
     ),
     "sent": Table(
         dict.fromkeys(("values", "nonzero", "neither_0_nor_1", "off_grid"), COUNT),
@@ -212,7 +212,8 @@ REPORT = Table(
         "estimators": ListOf(Table(_ESTIMATE)),
         "dense_work": Table(dict.fromkeys(("macs", "weights", "inputs", "outputs", "biases"), NUMBER)),
         "baselines": ListOf(Table(_BASELINE, _OF_BASELINE)),
-    }
+    },
+    {"labeled_steps": COUNT},
 )
 
 

@@ -170,7 +170,8 @@ def _accuracy(report: Report) -> str:
     steps = f"{exits['mean_steps']:.2f} of {n_steps} steps" if exits else counted(n_steps, "step")
     accuracy = report["accuracy"]
     found = "not known, without labels;" if accuracy is None else f"{100 * accuracy:.1f} % of"
-    return f"{found} {what}, {steps}"
+    by_step = report.get("labeled_steps")
+    return f"{found} {f'{by_step:,} labeled time steps of ' if by_step else ''}{what}, {steps}"
 
 
 def _code(report: Report) -> str:

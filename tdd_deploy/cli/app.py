@@ -45,6 +45,7 @@ GROUPS = {
     },
     "Execute and measure": {
         "simulate": "Execute a network event by event; count and price it.",
+        "stream": "Measure whether deltas pay on a sensor's stream.",
         "sweep": "Simulate combinations of networks, codes, bits, thresholds.",
         "report": "Print a table of a report that simulate wrote.",
         "compare": "Print several reports side by side.",

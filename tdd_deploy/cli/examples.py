@@ -41,6 +41,10 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
         "simulate runs/digits --data digits --energy --baseline runs/ann --out report",
         "simulate runs/digits --data digits --by layer --json",
     ),
+    "stream": (
+        "stream ecg.npz --dt 0.004 --out stream",
+        "stream events.npz --bin-us 1000 --downsample 4 --thresholds 1,2,4",
+    ),
     "sweep": ("sweep runs/a runs/b --data digits --code delta,spike --bits float,8,4 --out sweep",),
     "report": (
         "report out --by layer",

@@ -36,6 +36,7 @@ NAMES: Mapping[str, Callable[[], Iterable[str]]] = {
     "chip": _chips,
     "dialect": _dialects,
     "data": _data_sets,
+    "named": _data_sets,
 }
 FOLDERS = ("run", "compare", "baseline")  # of runs
 

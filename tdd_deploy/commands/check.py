@@ -60,7 +60,7 @@ def check(
         assumptions.append(f"edges send in {code} code (`code`)")
     seen, looked_at = None, None
     if data.options.data is not None:
-        source = data.open()
+        source = data.open(by_step=True)
         seen = _seen(program, source, data, progress)
         looked_at = _looked_at(source)
         if seen is None:

@@ -109,7 +109,7 @@ def quantize(
         return Quantized(program=made.program, layers=made.layers)
     from tdd_deploy.simulator.engine.calibration import calibrate
 
-    source = data.open("train")
+    source = data.open("train", by_step=True).without_step_labels()
     samples = chosen_samples(source, data)
     inputs = EncodedInputs.of(program, source, Encoding(steps=data.steps), frames=data.options.frames)
     made = in_integers(program, bits=bits, per=options.per, input_bits=options.input_bits, **seen(source, samples))

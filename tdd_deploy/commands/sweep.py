@@ -82,7 +82,9 @@ class _Sweep:
     @property
     def is_drawn(self) -> bool:
         """Whether there is a picture: points need labels, and a profile with prices."""
-        return any(profile.has_prices for profile in self.prices.profiles) and self.data.open_chosen().labeled
+        return (
+            any(profile.has_prices for profile in self.prices.profiles) and self.data.open_chosen(by_step=True).labeled
+        )
 
     def points(self) -> Iterator[tuple[Path, Point]]:
         """Yield every combination.
@@ -195,7 +197,8 @@ def sweep(
 
 def _known(job: _Sweep) -> dict[str, Any]:
     """Return the entries by which an unfinished sweep recognizes its own points."""
-    source = job.data.open_chosen()
+    source = job.data.open_chosen(by_step=True)
+    options = job.data.options
     binning = job.data.binning
     return {
         "data": source.name,
@@ -208,6 +211,7 @@ def _known(job: _Sweep) -> dict[str, Any]:
         "steps": job.steps.steps,
         "seed": job.steps.seed,
         "profiles": list(job.grid.profiles),
+        **({} if options.window is None else {"window": options.window, "stride": options.stride}),
     }
 
 

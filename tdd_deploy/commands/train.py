@@ -179,9 +179,9 @@ def _decide(choices: Mapping[str, object], whole: Source | None) -> tuple[TrainO
     steps = gathered[TrainOptions].steps if has_steps else None
     data = Choice(options=options, steps=steps, whole=whole)
     if is_ann and is_in_time(data):
-        option = "frames" if options.frames else "bin_us" if options.bin_us else "bins"
+        option = next((name for name in ("frames", "bin_us", "bins", "window") if getattr(options, name)), "windows")
         raise BadOption(option, "cannot be combined with `method=ann`, which has no time steps")
-    if options.cuts_events and not has_steps:
+    if (options.cuts_events or options.window) and not has_steps:
         given["steps"] = data.open("train").sample_shape[0]
     return gather(given, *OWNERS)[TrainOptions].checked(), data
 

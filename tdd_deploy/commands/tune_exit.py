@@ -223,6 +223,7 @@ def measure(
     check_decidable(program)
     # Every code counts the same, and one that is named needs no samples to choose it.
     loaded = load_all(program, _validation(data), encoding=encoding, coding=Coding(code="delta"), path=path)
+    loaded.source.check_labels_of_samples()
     inputs, source, n_samples = loaded.inputs, loaded.source, loaded.n_samples
     _check_steps(path, inputs.n_steps)
     _check_samples(source, n_samples)

@@ -130,7 +130,7 @@ def verify(
     program = with_reading(load(network, model), output.output)
     if program.number_format == "integer" and quantization.chosen:
         raise BadOptions("", tuple(map(needs_floats, quantization.chosen)))
-    source = data.open_chosen()
+    source = data.open_chosen(by_step=True).without_step_labels()
     inputs = EncodedInputs.of(program, source, Encoding(steps=steps.steps), frames=data.options.frames)
     n_samples = chosen_samples(source, data)
     path = path_of(network)

@@ -7,7 +7,7 @@ from typing import Any, Self, TypeVar
 
 from tdd_deploy.errors import Violation, any_of
 
-from .dataset import HEADING, NAMES, OF_EVENTS, StoredData
+from .dataset import HEADING, NAMES, OF_EVENTS, OF_WINDOWS, StoredData
 from .declare import Options, Range, option
 from .neurons import TrainedNeurons
 from .optimization import ABOVE_0, FRACTION, LEARNING, OPTIMIZER_DEFAULTS
@@ -35,7 +35,7 @@ from .vocabulary import (
 )
 
 Chosen = TypeVar("Chosen", bound="TrainOptions")
-OF_DATA = ("data", "frames", "input_scale", *OF_EVENTS)  # recorded beside the fields of TrainOptions
+OF_DATA = ("data", "frames", "input_scale", *OF_EVENTS, *OF_WINDOWS)  # recorded beside the fields of TrainOptions
 L1: Mapping[str, Any] = {"penalty_weight": 1 / 3, "weigh": "layers"}
 METHOD_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "tet": {},

@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tdd_deploy.cli import streams
@@ -35,6 +36,8 @@ LINES = (
     f"analyze RUN {DATA}",
     "tune-exit RUN --data digits --samples 50",
     "prune RUN --data digits --fisher-samples 4 --rounds 2 --epochs 0 --out TMP/pruned",
+    "stream STREAM",
+    "stream STREAM --window 50 --thresholds 0.123456,1,1000000 --dt 1e-6",
     "doctor",
     "train --data digits --network mlp --epochs 1 --train-samples 200 --out TMP/new",
 )
@@ -57,7 +60,10 @@ def printed(line: str, width: int, call: Call, places: dict[str, Path], monkeypa
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("w")
+    made = tmp_path_factory.mktemp("w")
+    rng = np.random.default_rng(0)
+    np.savez(made / "stream.npz", x=1e6 * rng.standard_normal((3, 100, 2, 30, 40)).round(1))
+    return made
 
 
 def test_every_command_is_examined() -> None:
@@ -73,6 +79,7 @@ def test_no_line_is_too_wide_and_no_number_is_cut(
         out = folder / f"{width}"
         out.mkdir(exist_ok=True)
         places = {"NET": GOLDEN / "network.nir", "BASELINE": GOLDEN / "baseline.json", "RUN": run_folder, "TMP": out}
+        places["STREAM"] = folder / "stream.npz"
         lines = printed(line, width, call, places, monkeypatch)
         assert [each for each in lines if len(each) > width] == [], line
         text = "\n".join(lines)
