@@ -10,6 +10,7 @@ from tdd_deploy.neurons import Firing
 from tdd_deploy.program import NeuronLayer, Program, verify, with_code
 from tdd_deploy.program.inputs import InputKind, input_kind
 from tdd_deploy.program.narrow import narrowed
+from tdd_deploy.text import counted
 
 from .chips import Chip
 from .needs import Needs
@@ -106,7 +107,7 @@ class Checked:
 
     def __repr__(self) -> str:
         chip, n = self.setting.chip, len(self.faults)
-        verdict = f"does not fit ({n} found)" if n else "no published limit is broken"
+        verdict = f"does not fit, for {counted(n, 'reason')}" if n else "no published limit is broken"
         lines = [f"{chip.name}: {verdict}", *(f"  - {without_backticks(str(fault))}" for fault in self.faults)]
         return "\n".join([*lines, *(f"  if {without_backticks(line)}" for line in self.conditions)])
 

@@ -13,6 +13,7 @@ from tdd_deploy.documents import read_toml
 from tdd_deploy.errors import PARAMETER, BadFile, BadOptions, Violation, any_of, did_you_mean
 from tdd_deploy.options.declare import Declaration, Option, Options, gather, options_of
 
+from .help import command_name
 from .values import complete
 
 PATH = click.Path(path_type=Path)
@@ -166,17 +167,8 @@ def _read_config(context: click.Context, param: click.Parameter, path: Path | No
         known = {
             _key(each): each for each in context.command.params if isinstance(each, click.Option) and each is not param
         }
-        context.default_map = read_table(path, _name(context), known)
+        context.default_map = read_table(path, command_name(context), known)
     return path
-
-
-def _name(context: click.Context) -> str:
-    """Return the name of a command, with the group that it is in: train, or lava run."""
-    names = [str(context.command.name)]
-    while context.parent is not None and context.parent.parent is not None:  # the outermost group is the program
-        context = context.parent
-        names.insert(0, str(context.command.name))
-    return " ".join(names)
 
 
 def _key(param: click.Option) -> str:

@@ -30,6 +30,15 @@ def _whole(text: str) -> str:
     return text.replace("-", WHOLE_HYPHEN)
 
 
+def command_name(context: click.Context) -> str:
+    """Return the name of a command, with the group that it is in: train, or lava run."""
+    names = [str(context.command.name)]
+    while context.parent is not None and context.parent.parent is not None:  # the outermost group is the program
+        context = context.parent
+        names.insert(0, str(context.command.name))
+    return " ".join(names)
+
+
 class Context(click.Context):
     """A context whose help keeps flags whole."""
 
@@ -58,8 +67,7 @@ class Command(click.Command):
         """Write the examples."""
         from .examples import EXAMPLES  # nothing but help needs them
 
-        path = ctx.command_path.partition(" ")[2]
-        write_examples(formatter, EXAMPLES.get(path, ()))
+        write_examples(formatter, EXAMPLES.get(command_name(ctx), ()))
 
 
 def write_records(formatter: click.HelpFormatter, title: str, records: list[tuple[str, str]]) -> None:

@@ -116,7 +116,7 @@ def test_the_other_functions_take_programs_and_arrays(samples: tuple[np.ndarray,
     checked = td.check(program, "loihi2", x)
     assert checked.fits
     assert repr(checked).splitlines()[0] == "loihi2: no published limit is broken"
-    assert repr(td.check(program, "truenorth")).startswith("truenorth: does not fit (")
+    assert repr(td.check(program, "truenorth")).startswith("truenorth: does not fit, for ")
     quantized = td.quantize(program, x, y, bits=8)
     assert quantized.program.number_format == "integer"
     assert quantized.calibration is not None
