@@ -1,17 +1,13 @@
 """The raw recording of one camera as one sample without a label: Prophesee's .raw and iniVation's .aedat4."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
-
-import numpy as np
 
 from tdd_deploy.errors import BadData, Violation
 
 from .binning import Binning
 from .event_file import LARGEST_SENSOR
-from .events import Events, Recording, Recordings, Sensor, survey
+from .events import Events, Recordings, Sensor, survey
 from .raw_file import open_raw
 from .source import Source
 

@@ -69,7 +69,8 @@ def open_data(
     """Open one split of a named data set, or of a .npz.
 
     Args:
-        name: one of ``DATASETS``, a path ending in .npz, .raw or .aedat4, or ``tonic:`` and the name of a data set of tonic.
+        name: one of ``DATASETS``, a path ending in .npz, .raw or .aedat4, or ``tonic:`` and the name of a data set
+            of tonic.
         split: train, val or test of a named set, by default test; all, train or val of a .npz, by default all.
             Train is the first 90 % and val the last 10 % of the training file or of the .npz; test is the test file.
             The 1797 digits have one fixed shuffled order: 500 test, 200 val, 1097 train.

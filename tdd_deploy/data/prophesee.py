@@ -5,10 +5,8 @@ the first TIME_HIGH have no time and are dropped. TIME_HIGH that falls by half o
 smaller step back is taken as it is written. A repeated TIME_HIGH changes nothing; a new one begins at lower bits of 0.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +20,10 @@ ADDR_Y, ADDR_X, VECT_BASE_X, VECT_12, VECT_8, TIME_LOW = 0x0, 0x2, 0x3, 0x4, 0x5
 TIME_HIGH, EXT_TRIGGER = 0x8, 0xA  # both
 ADDRESS = (1 << 11) - 1  # bits of a row or a column
 LOW_12 = (1 << 12) - 1
+BITS = np.zeros(16, np.uint16)  # of a word of EVT3 with events, the bits that state their columns
+BITS[[ADDR_X, VECT_12, VECT_8]] = ADDRESS, LOW_12, (1 << 8) - 1
+MOVES = np.zeros(16, np.int64)  # columns from the beginning of a vector to that of the next one
+MOVES[[VECT_12, VECT_8]] = 12, 8
 BEYOND = 1 << 15  # a column that no sensor has: vectors that never end stay there
 UNKNOWN = -1  # a row or a column that no word has stated yet
 
@@ -103,7 +105,7 @@ def _after_first_time(words: Array, kinds: Array, clock: _Clock, ignored: Ignore
 class Evt2:
     """Words of 32 bits: 28 bits of TIME_HIGH, and events with 6 lower bits of the time, a column and a row."""
 
-    word: np.dtype[Any] = np.dtype("<u4")
+    word: ClassVar[np.dtype[Any]] = np.dtype("<u4")
     ignored: Ignored = field(default_factory=Ignored)
     clock: _Clock = field(default_factory=lambda: _Clock(28))
     high: int = 0  # with roll-overs, of the block before
@@ -134,7 +136,7 @@ class Evt3:
     A vector is a bit for each of the next 12 or 8 columns, from VECT_BASE_X on; the polarity is that of the base.
     """
 
-    word: np.dtype[Any] = np.dtype("<u2")
+    word: ClassVar[np.dtype[Any]] = np.dtype("<u2")
     ignored: Ignored = field(default_factory=Ignored)
     clock: _Clock = field(default_factory=lambda: _Clock(12))
     time: int = 0  # with roll-overs
@@ -148,12 +150,11 @@ class Evt3:
         words, kinds = _after_first_time(words, kinds, self.clock, self.ignored)
         known = (ADDR_Y, ADDR_X, VECT_BASE_X, VECT_12, VECT_8, TIME_LOW, TIME_HIGH)
         _count_others(kinds, known, self.ignored)
-        is_vector = (kinds == VECT_12) | (kinds == VECT_8)
-        at = np.flatnonzero((kinds == ADDR_X) | is_vector)
+        at = np.flatnonzero(BITS[kinds])
         t = self._times(words, kinds, at)
         y = self._rows(words, kinds, at)
         x, p = self._columns(words, kinds, at)
-        bits = words[at] & np.array([LOW_12, (1 << 8) - 1], np.uint16)[(kinds[at] == VECT_8).astype(np.intp)]
+        bits = words[at] & BITS[kinds[at]]
         bits[kinds[at] == ADDR_X] = 1
         has_address = (y != UNKNOWN) & (x != UNKNOWN)
         if not has_address.all():
@@ -194,7 +195,7 @@ class Evt3:
     def _columns(self, words: Array, kinds: Array, at: Array) -> tuple[Array, Array]:
         """Return the first column and the polarity of the words ``at``."""
         is_base = kinds == VECT_BASE_X
-        moves = np.array([0, 0, 0, 0, 12, 8, *[0] * 10], np.int64)[kinds]
+        moves = MOVES[kinds]
         moved = np.cumsum(moves) - moves  # by the vectors before each word
         stated = words[is_base]
         starts = np.concatenate([[self.base], (stated & ADDRESS) - moved[is_base]])

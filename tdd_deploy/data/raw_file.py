@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from io import BufferedReader
 from pathlib import Path
 from typing import NoReturn
 
@@ -14,7 +15,7 @@ from .events import FIELDS, Recording, Sensor
 from .prophesee import DECODERS, Decoder
 from .records import REMEDY, ByteStream, reading
 
-WORDS_AT_ONCE = 1 << 18
+WORDS_AT_ONCE = 1 << 16
 LONGEST_HEADER = 1 << 16  # bytes
 LONGEST_LINE = 1 << 12
 GEOMETRY = re.compile(r"(\d{1,9})x(\d{1,9})")
@@ -115,13 +116,13 @@ def open_raw(path: Path) -> RawFile:
     return RawFile(path=path, header=Header(format=form, sensor=_sensor(path, stated, fields), n_bytes=n_bytes))
 
 
-def _lines(path: Path, stream: ByteStream) -> list[str]:
+def _lines(path: Path, stream: BufferedReader) -> list[str]:
     """Read the lines that begin with %, and leave the stream at the first word."""
     lines: list[str] = []
     size = 0
     while (at := stream.tell()) is not None and stream.read(2) == b"% ":
         line = stream.readline(LONGEST_LINE)
-        size += len(line)
+        size += 2 + len(line)
         if not line.endswith(b"\n") or size > LONGEST_HEADER:
             _refuse(path, f"has a header that does not end, at byte {at:,}", REMEDY)
         lines.append(line.decode("latin-1"))
@@ -143,11 +144,12 @@ def _sensor(path: Path, stated: dict[str, str], fields: dict[str, str]) -> Senso
     if len(sizes) > 1:
         found = " and ".join(sorted(f"{width} x {height}" for width, height in sizes))
         _refuse(path, f"states two sizes of its sensor, {found}", "leave one of them in its header")
-    for width, height in sizes:
-        if all(re.fullmatch(r"[0-9]{1,9}", size) for size in (width, height)):
-            return Sensor(height=int(height), width=int(width))
+    if not sizes:
+        _refuse(path, "states no size of its sensor", ADD_SIZE)
+    ((width, height),) = sizes
+    if not all(re.fullmatch(r"[0-9]{1,9}", size) for size in (width, height)):
         _refuse(path, f"states the size of its sensor as {width} x {height}", ADD_SIZE)
-    _refuse(path, "states no size of its sensor", ADD_SIZE)
+    return Sensor(height=int(height), width=int(width))
 
 
 def _refuse(path: Path, found: str, remedy: str) -> NoReturn:
