@@ -5,13 +5,14 @@ from typing import Protocol
 
 from tdd_deploy.errors import BadData, Violation
 
+from .aedat4 import open_aedat4
 from .binning import Binning
 from .event_file import LARGEST_SENSOR
 from .events import Events, Recordings, Sensor, survey
 from .raw_file import open_raw
 from .source import Source
 
-CAMERA_FILES = (".raw",)
+CAMERA_FILES = (".raw", ".aedat4")
 
 
 class CameraFile(Recordings, Protocol):
@@ -29,9 +30,10 @@ def open_camera_file(path: Path, binning: Binning) -> Source:
 
     Raises:
         BadFile: the file is damaged, cut short or of another format.
+        MissingDependency: the package that unpacks the file is not installed.
         BadData: an event lies beyond the sensor, or the recording is too long; all broken rules are named.
     """
-    file = open_raw(path)
+    file: CameraFile = open_aedat4(path) if path.suffix == ".aedat4" else open_raw(path)
     check_sensor(path, file.sensor)
     durations = survey(file, 1, str(path))
     ignored = file.ignored()
