@@ -40,7 +40,7 @@ class Unpacked:
             raise BadFile(self.path, found, "record it in smaller packets")
         self.total += len(unpacked)
         if self.total > (most := max(LARGEST_FILE, TIMES * self.n_bytes)):
-            found = f"unpacks to more than {most:,} bytes, {TIMES} times its size or more"
+            found = f"unpacks to more than {most:,} bytes"
             raise BadFile(self.path, found, "split the recording")
         return unpacked
 
