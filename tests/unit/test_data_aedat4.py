@@ -102,7 +102,7 @@ def test_a_file_that_is_cut_anywhere_is_refused(tmp_path, number):
     whole = [first]  # where packets end
     while whole[-1] < len(content):
         whole.append(whole[-1] + 8 + struct.unpack_from("<i", content, whole[-1] + 4)[0])
-    for n in range(len(content)):
+    for n in (*range(0, first, 7), *range(first, len(content))):
         path.write_bytes(content[:n])
         if n in whole:
             assert events_of(path) == EVENTS[: len(events_of(path))]
@@ -117,13 +117,13 @@ def test_a_damaged_file_is_refused_or_read(tmp_path, number):
     path = tmp_path / "bad.aedat4"
     outcomes = set()
     for at in range(len(content)):
-        for flip in (1, 0x80, 0xFF):
-            path.write_bytes(content[:at] + bytes([content[at] ^ flip]) + content[at + 1 :])
-            try:
-                open_data(str(path), binning=CUT)
-                outcomes.add("read")
-            except (BadFile, BadData) as error:
-                outcomes.add(type(error).__name__)
+        flip = (1, 0x80, 0xFF)[at % 3]
+        path.write_bytes(content[:at] + bytes([content[at] ^ flip]) + content[at + 1 :])
+        try:
+            open_data(str(path), binning=CUT)
+            outcomes.add("read")
+        except (BadFile, BadData) as error:
+            outcomes.add(type(error).__name__)
     assert {"read", "BadFile"} <= outcomes
 
 
