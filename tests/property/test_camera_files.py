@@ -10,6 +10,7 @@ from tdd_deploy.data import raw_file
 from tdd_deploy.data.aedat4 import open_aedat4
 from tdd_deploy.data.events import FIELDS, Recordings
 from tests.aedat4_files import write_aedat4
+from tests.effort import n_examples
 from tests.raw_files import HEIGHT, WIDTH, Event, evt2_words, evt3_words, write_raw
 
 GAPS = st.one_of(st.just(0), st.integers(0, 70), st.integers(0, 10_000), st.integers(0, 40_000_000))
@@ -32,7 +33,7 @@ def read(file: Recordings) -> list[Event]:
     return [*zip(*(getattr(recording, name).tolist() for name in FIELDS), strict=True)]
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=n_examples(60), deadline=None)
 @given(given_events=events(), vectors=st.booleans(), at_once=st.sampled_from([3, 64, 1 << 16]))
 def test_evt3(tmp_path_factory: pytest.TempPathFactory, given_events: list[Event], vectors: bool, at_once: int) -> None:
     path = write_raw(_path(tmp_path_factory, "own.raw"), evt3_words(given_events, vectors=vectors))
@@ -41,7 +42,7 @@ def test_evt3(tmp_path_factory: pytest.TempPathFactory, given_events: list[Event
         assert read(raw_file.open_raw(path)) == _from_turn(given_events, 24)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=n_examples(60), deadline=None)
 @given(given_events=events(), turns=st.sampled_from([0, (1 << 34) - (1 << 25)]))
 def test_evt2(tmp_path_factory: pytest.TempPathFactory, given_events: list[Event], turns: int) -> None:
     moved = [(t + turns, x, y, p) for t, x, y, p in given_events]
@@ -49,7 +50,7 @@ def test_evt2(tmp_path_factory: pytest.TempPathFactory, given_events: list[Event
     assert read(raw_file.open_raw(path)) == _from_turn(moved, 34)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=n_examples(60), deadline=None)
 @given(given_events=events(), compression=st.integers(0, 4), cut=st.integers(0, 100))
 def test_aedat4(
     tmp_path_factory: pytest.TempPathFactory, given_events: list[Event], compression: int, cut: int
