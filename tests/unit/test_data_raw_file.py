@@ -46,7 +46,9 @@ def test_a_new_upper_part_begins_at_lower_bits_of_0_and_a_repeated_one_changes_n
     ]  # fmt: skip
 
 
-def test_every_roll_over_counts_once(tmp_path):
+@pytest.mark.parametrize("at_once", [1, 5, 9, 1 << 16])
+def test_every_roll_over_counts_once(tmp_path, monkeypatch, at_once):
+    monkeypatch.setattr(module, "WORDS_AT_ONCE", at_once)
     words = [row(0)]
     for _ in range(3):
         words += [high(4095), high(4095), low(4095), row(0), single(0, 1), high(0), high(0), low(2), single(1, 1)]
