@@ -26,11 +26,13 @@ import onnx
 from tdd_deploy.cli import app as cli
 from tdd_deploy.exporters.nir.write import lift
 from tdd_deploy.importers import lower
+from tests.aedat4_files import write_aedat4
 from tests.by_hand import program
 from tests.camera import SENSOR, recordings
 from tests.camera import write as write_events
 from tests.damage_documents import DOCUMENTS
 from tests.net_files import CUBA, SDNN, write_net
+from tests.raw_files import evt3_words, write_raw
 
 SECONDS = 10  # that a file may take
 BYTES = 1 << 30  # that it may take
@@ -245,6 +247,29 @@ def make_events(path: Path) -> None:
     write_events(path, recordings(4), [0, 1, 0, 1])
 
 
+def events_by_hand() -> list[tuple[int, int, int, int]]:
+    """Return what such a camera sent in one recording."""
+    return [(int(t), int(x), int(y), int(p)) for t, x, y, p in recordings(1)[0]]
+
+
+def make_raw(path: Path) -> None:
+    """Write a recording word by word."""
+    height, width = SENSOR
+    header = f"% evt 3.0\n% format EVT3;height={height};width={width}\n% end\n"
+    write_raw(path, evt3_words(events_by_hand(), vectors=True), header=header)
+
+
+def make_aedat4(path: Path) -> None:
+    """Write a recording with compressed packets."""
+    height, width = SENSOR
+    write_aedat4(path, [events_by_hand()] * 2, compression=3, streams={0: ("EVTS", width, height)})
+
+
+def damaged_anywhere(rng: random.Random, path: Path) -> None:
+    """Change bytes."""
+    path.write_bytes(damaged_bytes(rng, path.read_bytes()))
+
+
 def make_seeing(path: Path) -> None:
     """Write a network for such a camera."""
     size = 2 * math.prod(SENSOR)
@@ -277,6 +302,8 @@ KINDS: dict[str, tuple[str, Callable[[Path], None], Damage, Reading]] = {
     "onnx": (".onnx", make_onnx, damaged_model, reading_network()),
     "npz": (".npz", make_npz, damaged_arrays, reading_samples()),
     "events": (".npz", make_events, damaged_arrays, reading_samples("--bin-us", "1000")),
+    "raw": (".raw", make_raw, damaged_anywhere, reading_samples("--bin-us", "1000")),
+    "aedat4": (".aedat4", make_aedat4, damaged_anywhere, reading_samples("--bin-us", "1000")),
     **DOCUMENTS,
 }
 
@@ -285,7 +312,7 @@ def run(kind: str, seeds: range, folder: Path) -> dict[str, Any]:
     """Damage a file once per seed, and read it."""
     suffix, make, damage, reading = KINDS[kind]
     whole, path, network = folder / f"whole{suffix}", folder / f"bad{suffix}", folder / "network.nir"
-    (make_seeing if kind == "events" else make_ours)(network)
+    (make_seeing if kind in ("events", "raw", "aedat4") else make_ours)(network)
     make_npz(folder / "samples.npz")
     make(whole)
     found: dict[str, Any] = {"refused": 0, "read": 0, "bugs": []}

@@ -21,6 +21,7 @@ ADDS = {  # by extra of pyproject.toml; a test compares them
     "openvino": "verify with `against=openvino`",
     "lava": "lava, and verify with `against=lava`",
     "events": "data sets of Tonic: `data=tonic:NAME`",
+    "aedat": "recordings of iniVation's cameras that are compressed: `data=FILE.aedat4`",
     "nirtorch": "NIR graphs of your own PyTorch modules",
     "scale": "simulate with `workers` or `scheduler`",
 }

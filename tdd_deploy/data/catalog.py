@@ -8,6 +8,7 @@ from pathlib import Path
 from tdd_deploy.errors import BadOption, BadOptions, DataNotFound, Violation, did_you_mean
 
 from .binning import Binning
+from .camera_file import CAMERA_FILES, open_camera_file
 from .cifar import open_cifar10, open_cifar100
 from .digits import DIGITS_SPLITS, open_digits
 from .event_file import holds_events, open_events
@@ -68,7 +69,8 @@ def open_data(
     """Open one split of a named data set, or of a .npz.
 
     Args:
-        name: one of ``DATASETS``, a path ending in .npz, or ``tonic:`` and the name of a data set of tonic.
+        name: one of ``DATASETS``, a path ending in .npz, .raw or .aedat4, or ``tonic:`` and the name of a data set
+            of tonic.
         split: train, val or test of a named set, by default test; all, train or val of a .npz, by default all.
             Train is the first 90 % and val the last 10 % of the training file or of the .npz; test is the test file.
             The 1797 digits have one fixed shuffled order: 500 test, 200 val, 1097 train.
@@ -84,8 +86,11 @@ def open_data(
         MissingDependency: digits without scikit-learn, tonic's data sets without tonic.
     """
     if is_file(name):
-        split = check_split(split or "all", SPLITS_OF_ONE, "A .npz has no test split: name the test file instead.")
-        if holds_events(Path(name)):
+        kind = "raw recording" if name.endswith(CAMERA_FILES) else ".npz"
+        split = check_split(split or "all", SPLITS_OF_ONE, f"A {kind} has no test split: name the test file instead.")
+        if name.endswith(CAMERA_FILES):
+            source = open_camera_file(Path(name), _needed(binning, name)).scaled(input_scale)
+        elif holds_events(Path(name)):
             source = open_events(Path(name), _needed(binning, name)).scaled(input_scale)
         else:
             _check_needless(binning, name)
@@ -94,7 +99,7 @@ def open_data(
     if name.startswith(PREFIX):
         return _tonic(name, split, data_dir, _needed(binning, name)).scaled(input_scale)
     if name not in DATASETS:
-        allowed = f"{', '.join(DATASETS)}, {PREFIX}NAME, or a path to an .npz"
+        allowed = f"{', '.join(DATASETS)}, {PREFIX}NAME, or a path to an .npz, .raw or .aedat4"
         raise BadOption("data", repr(name), allowed, did_you_mean(name, DATASETS))
     _check_needless(binning, name)
     split = check_split(split or "test", SPLITS)
@@ -106,7 +111,7 @@ def open_data(
 
 def is_file(name: str) -> bool:
     """Decide whether data are named by the path of a file."""
-    return name.endswith(".npz")
+    return name.endswith((".npz", *CAMERA_FILES))
 
 
 def _tonic(name: str, split: str | None, data_dir: Path | None, binning: Binning) -> Source:

@@ -9,7 +9,7 @@ from tdd_deploy.errors import Violation
 from .declare import Options, Range, option, options_of
 from .vocabulary import BinValue
 
-NAMES = "digits (built in), mnist, fashion-mnist, cifar10, cifar100, tonic:NAME, or a path to an .npz"
+NAMES = "digits (built in), mnist, fashion-mnist, cifar10, cifar100, tonic:NAME, or a path to an .npz, .raw or .aedat4"
 ARRAYS = "arrays"  # the name of data that Python hands over in memory
 MOST_BINS = 1 << 20
 LONGEST_US = 1 << 40  # 13 days: times MOST_BINS still within int64

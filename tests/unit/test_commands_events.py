@@ -19,8 +19,10 @@ from tdd_deploy.neurons import LIF
 from tdd_deploy.program import Conv, Dense, Edge, Flatten, Input, NeuronLayer, Output, build
 from tdd_deploy.runtime import inputs as runtime_inputs
 from tdd_deploy.simulator import reference
+from tests.aedat4_files import write_aedat4
 from tests.camera import EVENT, SENSOR, recordings
 from tests.camera import write as write_events
+from tests.raw_files import evt3_words, write_raw
 
 UNPACK = Path(__file__).parents[3] / "shared/data/unpack.py"
 WINDOW_US = 50_000
@@ -255,3 +257,19 @@ def test_long_recordings_come_in_smaller_batches(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(runtime_inputs.Source, "batches", watched)
     assert simulate(path, data=data, bins=4, code="delta").as_json()["totals"] == whole
     assert taken == [2]
+
+
+@pytest.mark.parametrize("suffix", [".raw", ".aedat4"])
+def test_the_raw_file_of_a_camera_is_simulated_as_the_same_events_in_an_npz(file, tmp_path, suffix):
+    (events,) = recordings(1)
+    height, width = SENSOR
+    given = [*zip(*(events[name].tolist() for name in EVENT.names), strict=True)]
+    if suffix == ".raw":
+        header = f"% evt 3.0\n% format EVT3;height={height};width={width}\n% end\n"
+        raw = write_raw(tmp_path / "own.raw", evt3_words(given, vectors=True), header=header)
+    else:
+        raw = write_aedat4(tmp_path / "own.aedat4", [given], compression=1, streams={0: ("EVTS", width, height)})
+    npz = write_events(tmp_path / "own.npz", [events])
+    of_raw, of_npz = (simulate(file, data=str(path), bin_us=1500, steps=4) for path in (raw, npz))
+    assert input_events(of_raw) == input_events(of_npz) > 0
+    assert of_raw.accuracy is None

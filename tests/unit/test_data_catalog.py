@@ -15,8 +15,8 @@ def test_an_unknown_name_is_answered_with_the_known_ones():
     with pytest.raises(BadOption) as caught:
         open_data("imagenet")
     assert str(caught.value) == (
-        "data must be digits, mnist, fashion-mnist, cifar10, cifar100, tonic:NAME, or a path to an .npz "
-        "(got 'imagenet')."
+        "data must be digits, mnist, fashion-mnist, cifar10, cifar100, tonic:NAME, or a path to an .npz, .raw or "
+        ".aedat4 (got 'imagenet')."
     )
 
 
