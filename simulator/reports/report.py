@@ -16,7 +16,7 @@ from tdd_deploy.program import NeuronLayer, Program, with_potential_output
 from tdd_deploy.program.rounding import PIXELS, SPIKES, rounding_receivers_of
 from tdd_deploy.simulator.arithmetic import NumberArray
 from tdd_deploy.simulator.counts import FIELDS, Counts, Trace
-from tdd_deploy.simulator.hardware.baseline import comparison, dense_work
+from tdd_deploy.simulator.hardware.baseline import comparison, dense_work, has_own_layers
 from tdd_deploy.simulator.hardware.dense import Candidate, Work
 from tdd_deploy.simulator.hardware.energy import UNPLACED, Energy, Seconds, price_counts
 from tdd_deploy.simulator.hardware.estimators import Estimate, estimates
@@ -261,14 +261,15 @@ class Simulation:
 
     @cached_property
     def _candidates(self) -> tuple[Candidate, ...]:
-        """The dense networks to compare with: trained ones, or else the same layers without a training.
+        """The dense networks to compare with: given ones, and the same layers without a training.
 
-        A network with delayed edges has none without a training: executed once, it would remember nothing.
+        Layers without a training are left out where a baseline has the same ones. A network with delayed edges has
+        none: executed once, it would remember nothing.
         """
-        trained = Candidate.trained(self.baselines, self.data["split"])
-        if not trained and any(edge.delay for edge in self.program.edges):
-            return ()
-        return trained or Candidate.untrained(self._dense_work, len(self.trace.n_running))
+        given = Candidate.trained(self.baselines, self.data["split"])
+        if any(map(has_own_layers, self.baselines)) or any(edge.delay for edge in self.program.edges):
+            return given
+        return *given, *Candidate.untrained(self._dense_work, len(self.trace.n_running))
 
     def _rounding(self) -> tuple[str, ...]:
         """Find layers whose currents can round, for the inputs of this run."""
