@@ -129,9 +129,7 @@ class Candidate:
                     activation_bits=result["activation_bits"],
                     accuracy=result["accuracy"],
                     dense=dense,
-                    effective=None
-                    if skipped is None
-                    else replace(dense, macs=sum(skipped.values()), weights=nonzero),
+                    effective=None if skipped is None else replace(dense, macs=sum(skipped.values()), weights=nonzero),
                     others=tuple((*widths, work) for widths, work in others),
                 )
 

@@ -125,18 +125,27 @@ _PLACEMENT: dict[str, Shape] = {
 }
 _RESULT: dict[str, Shape] = {
     "split": TEXT,
-    "accuracy": FRACTION,
+    "accuracy": Maybe(FRACTION),
     "n_samples": POSITIVE,
     **dict.fromkeys(("weight_bits", "activation_bits"), Maybe(POSITIVE)),
 }
 _OF_LAYER: dict[str, Shape] = {
     **dict.fromkeys(("name", "kind"), TEXT),
     **dict.fromkeys(("weights", "nonzero_weights", "biases", "inputs", "outputs"), COUNT),
+    **dict.fromkeys(("weight_bits", "activation_bits"), Maybe(POSITIVE)),
 }
+_ONNX = Table(
+    {
+        "files": Each(TEXT),
+        **dict.fromkeys(("sample", "not_measured"), Maybe(TEXT)),
+        "left_out": ListOf(Table({"operator": TEXT, "nodes": COUNT, "values": COUNT})),
+        "assumes": ListOf(TEXT),
+    }
+)
 _BASELINE: dict[str, Shape] = {
     "sparsity": FRACTION,
     "layers": ListOf(Table({"macs": COUNT}, _OF_LAYER)),
-    "results": ListOf(Table(_RESULT, {"n_correct": COUNT, "effective_macs": Each(NUMBER)})),
+    "results": ListOf(Table(_RESULT, {"n_correct": Maybe(COUNT), "effective_macs": Maybe(Each(NUMBER))})),
 }
 _OF_BASELINE: dict[str, Shape] = {
     "schema_version": POSITIVE,
@@ -145,6 +154,7 @@ _OF_BASELINE: dict[str, Shape] = {
     "n_classes": Maybe(POSITIVE),
     "data": ANYTHING,
     "quantization": ANYTHING,
+    "onnx": _ONNX,
 }
 _DATA: dict[str, Shape] = {
     **dict.fromkeys(("name", "split", "encoder", "encoder_from", "n_steps_from"), TEXT),

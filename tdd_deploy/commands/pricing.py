@@ -167,7 +167,11 @@ def price(simulation: Simulation, prices: Prices, placed: Placed | None = None) 
         unplaced=placed.reason if prices.chip else "",
         caveats=(
             *_caveats(simulation.program, prices.profiles, lacks, simulation.data),
-            *(() if any(map(has_own_layers, baselines)) else _executed_once(simulation.program, prices.profiles, simulation.data)),
+            *(
+                ()
+                if any(map(has_own_layers, baselines))
+                else _executed_once(simulation.program, prices.profiles, simulation.data)
+            ),
         ),
         baselines=baselines,
         options={**simulation.options, **_recorded(simulation, options)},

@@ -152,7 +152,9 @@ def _faults(graph: Any, functions: Sequence[Any]) -> Iterator[Violation]:
     for node in graph.node:
         if node.domain not in DOMAINS:
             remedy = "Export the network with operators of ONNX alone; quantize it in the QDQ format."
-            yield Violation(_label(node), f"is of the domain {node.domain}, whose operators are not known", remedy=remedy)
+            yield Violation(
+                _label(node), f"is of the domain {node.domain}, whose operators are not known", remedy=remedy
+            )
         elif node.op_type in CONTROL:
             yield Violation(_label(node), "is control flow, whose cost depends on the input", remedy=CONTROL_REMEDY)
         elif node.op_type in UNCOUNTED:
@@ -244,7 +246,9 @@ class _Counter:
         weights = [name for name in operands if name not in self._signals]
         received = sum(math.prod(self._shape(name)) for name in operands if name in self._signals)
         has_bias = counted.bias is not None and len(op.node.input) > counted.bias and op.node.input[counted.bias]
-        zero = self._constant(op.node.input[counted.zero]) if counted.zero and len(op.node.input) > counted.zero else None
+        zero = (
+            self._constant(op.node.input[counted.zero]) if counted.zero and len(op.node.input) > counted.zero else None
+        )
         widths = [self._width(name, op, is_integer=counted.is_integer) for name in (w, x)]
         if None in widths:
             if widths[0] is not None:

@@ -64,9 +64,7 @@ def fit_of(entry: Any, sample_shape: Sequence[int]) -> Fit | Violation:
     found = "" if how else f"its input is {list(shape)}, and a sample is {list(sample_shape)}"
     if how and kind not in FLOATS:
         how, found = "", f"its input is of type {kind}, and samples are floats"
-    return Fit(
-        shape=shape, batch=batch or 1, is_open=batch is None, dtype=FLOATS.get(kind), how=how, found=found
-    )
+    return Fit(shape=shape, batch=batch or 1, is_open=batch is None, dtype=FLOATS.get(kind), how=how, found=found)
 
 
 def _match(sizes: Sequence[int | None], sample: tuple[int, ...]) -> tuple[tuple[int, ...], How]:

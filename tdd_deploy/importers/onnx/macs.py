@@ -21,7 +21,7 @@ class Sizes:
 def of_conv(op: Op, sizes: Sizes) -> int:
     """Count the multiplications of a convolution."""
     pixels = math.prod(
-        _pairs(n_out, taps, n_in, *steps)
+        _pairs(n_out, taps, n_in, steps)
         for n_out, taps, n_in, steps in zip(
             sizes.y[2:], sizes.w[2:], sizes.x[2:], _steps(op, sizes.x, sizes.w, sizes.y), strict=True
         )
@@ -32,7 +32,7 @@ def of_conv(op: Op, sizes: Sizes) -> int:
 def of_transposed_conv(op: Op, sizes: Sizes) -> int:
     """Count the multiplications of a transposed convolution; those for pixels that it crops do not count."""
     pixels = math.prod(
-        _pairs(n_in, taps, n_out, *steps)
+        _pairs(n_in, taps, n_out, steps)
         for n_in, taps, n_out, steps in zip(
             sizes.x[2:], sizes.w[2:], sizes.y[2:], _steps(op, sizes.y, sizes.w, sizes.x), strict=True
         )
@@ -40,12 +40,16 @@ def of_transposed_conv(op: Op, sizes: Sizes) -> int:
     return sizes.x[0] * sizes.w[0] * sizes.w[1] * pixels
 
 
-def _pairs(n: int, taps: int, within: int, stride: int, dilation: int, pad: int) -> int:
+def _pairs(n: int, taps: int, within: int, steps: tuple[int, int, int]) -> int:
     """Count the pairs of a pixel and a tap that meet a pixel of the other side, along an axis."""
-    return sum(
-        max(0, min(n - 1, (within - 1 + pad - tap * dilation) // stride) - max(0, -((tap * dilation - pad) // stride)) + 1)
-        for tap in range(taps)
-    )
+    stride, dilation, pad = steps
+
+    def pixels(tap: int) -> int:
+        first = max(0, -((tap * dilation - pad) // stride))
+        last = min(n - 1, (within - 1 + pad - tap * dilation) // stride)
+        return max(0, last - first + 1)
+
+    return sum(map(pixels, range(taps)))
 
 
 def _steps(op: Op, many: Shape, w: Shape, few: Shape) -> list[tuple[int, int, int]]:
