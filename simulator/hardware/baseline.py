@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tdd_deploy.errors import Violation
-from tdd_deploy.program import Conv, Dense, Program, Scale
+from tdd_deploy.program import Conv, Dense, Pool, Program, Scale
 from tdd_deploy.simulator.counts import Trace
 from tdd_deploy.simulator.engine.scatter import Synapses, ready
 
@@ -187,6 +187,16 @@ def _growth(program: Program, trace: Trace, energy: Energy) -> _Growth | None:
         fixed_pj=(energy.dynamic_pj - grows) / trace.n_samples,
         growing_pj=grows / trace.n_samples,
     )
+
+
+def left_out_of_dense(program: Program) -> Iterator[str]:
+    """Yield what one dense pass of the same layers leaves out."""
+    for node in program.linear_maps:
+        if isinstance(node, Pool):
+            yield f"{node.name}: the sums of a pool"
+    for edge in program.edges:
+        if edge.delay:
+            yield f"{edge.source} -> {edge.target}: a delayed edge, which one pass would not repeat; so it has no price"
 
 
 def dense_work(program: Program) -> Work:

@@ -16,7 +16,7 @@ from tdd_deploy.program import NeuronLayer, Program, with_potential_output
 from tdd_deploy.program.rounding import PIXELS, SPIKES, rounding_receivers_of
 from tdd_deploy.simulator.arithmetic import NumberArray
 from tdd_deploy.simulator.counts import FIELDS, Counts, Trace
-from tdd_deploy.simulator.hardware.baseline import comparison, dense_work, has_own_layers
+from tdd_deploy.simulator.hardware.baseline import comparison, dense_work, has_own_layers, left_out_of_dense
 from tdd_deploy.simulator.hardware.dense import Candidate, Work
 from tdd_deploy.simulator.hardware.energy import UNPLACED, Energy, Seconds, price_counts
 from tdd_deploy.simulator.hardware.estimators import Estimate, estimates
@@ -158,7 +158,7 @@ class Simulation:
             "energies": [self._energy_json(priced) for priced in self.energies],
             "models": [model_json(energy) for energy in self.models],
             "estimators": [{**asdict(estimate), "ratio": estimate.ratio} for estimate in self.estimates],
-            "dense_work": asdict(self._dense_work),
+            "dense": {"passes": 1, **asdict(self._dense_work), "left_out": list(left_out_of_dense(self.program))},
             "baselines": list(self.baselines),
         }
         return {"schema_version": SCHEMA_VERSION, "verdict": Verdict.of(report).as_json(), **report}

@@ -220,7 +220,13 @@ REPORT = Table(
         "energies": ListOf(Table(_ENERGY)),
         "models": ListOf(Table(_MODEL)),
         "estimators": ListOf(Table(_ESTIMATE)),
-        "dense_work": Table(dict.fromkeys(("macs", "weights", "inputs", "outputs", "biases"), NUMBER)),
+        "dense": Table(
+            {
+                "passes": POSITIVE,
+                **dict.fromkeys(("macs", "weights", "inputs", "outputs", "biases"), NUMBER),
+                "left_out": ListOf(TEXT),
+            }
+        ),
         "baselines": ListOf(Table(_BASELINE, _OF_BASELINE)),
     }
 )
@@ -238,6 +244,10 @@ def _contradictions(report: Any) -> Iterator[str]:
             if (energy[low] is None) != (energy[high] is None):
                 yield f"energies[{i}] has only one of {low} and {high}"
         found = energy["comparison"]
+        for j, row in enumerate(found["rows"] if found else ()):
+            if row["baseline"] is not None and row["baseline"] >= len(report["baselines"]):
+                named = f"names baseline {shown(row['baseline'])} of {len(report['baselines'])}"
+                yield f"energies[{i}].comparison.rows[{j}].baseline {named}"
         for key in ("least_favorable", "most_favorable"):
             if found and found[key] is not None and found[key] >= len(found["rows"]):
                 yield f"energies[{i}].comparison.{key} names row {shown(found[key])} of {len(found['rows'])}"

@@ -127,7 +127,7 @@ def check_comparison(report, energy):
             at = found["fixed_pj"] + found["growing_pj"] * row["crossover_rate"] / found["rate"]
             assert at == pytest.approx(row["dense_pj"], **CLOSE)
         if row["baseline"] is None:
-            assert row["macs"] == report["dense_work"]["macs"]
+            assert row["macs"] == report["dense"]["macs"]
     comparable = {i: row["ratio"] for i, row in enumerate(found["rows"]) if row["is_comparable"]}
     assert found["least_favorable"] == max(comparable, key=comparable.get)
     assert found["most_favorable"] == min(comparable, key=comparable.get)
