@@ -240,18 +240,30 @@ class Simulation:
             code: {name: getattr(getattr(self.trace, code), name) for name in names if name not in unknown}
             for code, names in (("executed", FIELDS), ("spike_code", BY_CODE), ("delta_code", BY_CODE))
         }
-        n_matrices = sum(map(len, counts.values())) + len(self.energies)
+        derived = self._derived_counts() if self.energies else {}
+        n_matrices = sum(map(len, (*counts.values(), *derived.values()))) + len(self.energies)
         n_cells = n_matrices * len(self.trace.layers) * len(self.trace.n_running)
         if n_cells > MOST_CELLS:
             return {"left_out": f"{n_cells:,} numbers, more than {MOST_CELLS:,}; execute fewer `steps`"}
         return {
             "left_out": None,
-            **{code: {name: cells.tolist() for name, cells in found.items()} for code, found in counts.items()},
+            **_as_lists(counts),
+            "derived": _as_lists(derived),
             "energy_pj": {
                 priced.executed.profile.name: priced.executed.per_cell_pj.tolist()
                 for priced in self.energies
                 if priced.executed.terms
             },
+        }
+
+    def _derived_counts(self) -> dict[str, Mapping[str, NumberArray]]:
+        """Return by code the counts that follow from others, and that only prices need."""
+        numbers, exits_early = Numbers.of(self.program), self.early_exit is not None
+        return {
+            code: Execution.of(
+                self.program, self.trace, getattr(self.trace, code), numbers=numbers, exits_early=exits_early
+            ).derived
+            for code in ("executed", "spike_code", "delta_code")
         }
 
     @cached_property
@@ -314,6 +326,11 @@ class Simulation:
         ]
 
 
+def _as_lists(counts: Mapping[str, Mapping[str, NumberArray]]) -> dict[str, dict[str, Any]]:
+    """Return counts by code and name as lists."""
+    return {code: {name: cells.tolist() for name, cells in found.items()} for code, found in counts.items()}
+
+
 def _silent_layer(program: Program) -> str | None:
     """Find the layer whose potential the output could read instead of spikes that never come."""
     if program.output.reading == "potential":
@@ -352,7 +369,7 @@ def priced(
 
     def steps_of(step_s: float) -> Seconds:
         seconds = step_s * float(trace.n_running.sum())
-        return Seconds(seconds, seconds)
+        return Seconds(seconds, seconds, step=step_s)
 
     def price(code: str) -> Energy:
         counts: Counts = getattr(trace, code)

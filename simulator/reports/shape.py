@@ -44,10 +44,15 @@ _PROGRAM: dict[str, Shape] = {
     "rounding": ListOf(TEXT),
 }
 _PRICES = dict.fromkeys(("price_pj", "low_price_pj", "high_price_pj"), NUMBER)
-_MODEL_TERM: dict[str, Shape] = {"term": TEXT, "counts": ListOf(TEXT), "count": COUNT, **_PRICES, "energy_pj": NUMBER}
+_MODEL_TERM: dict[str, Shape] = {
+    "term": TEXT,
+    **dict.fromkeys(("counts", "layers"), ListOf(TEXT)),
+    "count": COUNT,
+    **_PRICES,
+    "energy_pj": NUMBER,
+}
 _TERM: dict[str, Shape] = {
     **_MODEL_TERM,
-    "layers": ListOf(TEXT),
     **dict.fromkeys(("confidence", "read", "source", "range_source"), TEXT),
 }
 _SUMS = ("dynamic_pj", "low_pj", "high_pj", "static_low_pj", "static_high_pj", "spike_code_pj", "delta_code_pj")
@@ -55,6 +60,7 @@ _POWER = dict.fromkeys(("low_mw", "high_mw"), NUMBER)
 _STATIC: dict[str, Shape] = {
     "states": ListOf(Table({"state": TEXT, **_POWER})),
     "chips": POSITIVE,
+    "clock_mhz": Maybe(NUMBER),
     **_POWER,
     "parts": ListOf(ANYTHING),
 }
@@ -69,6 +75,7 @@ _BUSY = Table({"layers": ListOf(TEXT), "work": Each(ListOf(NUMBER)), "ns": ListO
 _TIME: dict[str, Shape] = {
     **dict.fromkeys(("low_s", "high_s"), NUMBER),
     "basis": TEXT,
+    "step_s": Maybe(NUMBER),
     "steps_executed": COUNT,
     "latencies": ListOf(Table(_LATENCY)),
     "busy": Maybe(Table({"low": _BUSY, "high": _BUSY})),
@@ -194,9 +201,11 @@ _MODEL: dict[str, Shape] = {
     **dict.fromkeys(("dynamic_pj", "low_pj", "high_pj"), NUMBER),
     "terms": ListOf(Table(_MODEL_TERM)),
 }
-_MATRIX: dict[str, Shape] = dict.fromkeys(
-    ("executed", "spike_code", "delta_code", "energy_pj"), Each(ListOf(ListOf(NUMBER)))
-)  # [n_layers][n_steps] by count, or by profile
+_CELLS = Each(ListOf(ListOf(NUMBER)))  # [n_layers][n_steps] by count, or by profile
+_MATRIX: dict[str, Shape] = {
+    **dict.fromkeys(("executed", "spike_code", "delta_code", "energy_pj"), _CELLS),
+    "derived": Each(_CELLS),
+}
 REPORT = Table(
     {
         "schema_version": POSITIVE,
