@@ -9,7 +9,7 @@ BIN := .venv/bin
 RUN := runs/demo
 LONG := tests/conformance tests/lava tests/unit/test_examples.py tests/unit/test_training_distributed.py
 
-.PHONY: demo test test-long test-versions setup lint lava parity peers simulators bench clean
+.PHONY: demo test test-long test-versions setup lint lava parity peers simulators browser bench clean
 
 demo: setup
 	$(BIN)/tdd-deploy train --data digits --out $(RUN) $$(test -e $(RUN)/train.json && echo --resume)
@@ -17,7 +17,7 @@ demo: setup
 	$(BIN)/tdd-deploy inspect $(RUN)/digits.nir
 	$(BIN)/tdd-deploy train --data digits --method ann --out $(RUN)-ann $$(test -e $(RUN)-ann/train.json && echo --resume)
 	$(BIN)/tdd-deploy simulate $(RUN)/digits.nir --data digits --energy --baseline $(RUN)-ann --out $(RUN)/report
-	$(BIN)/tdd-deploy check $(RUN)/digits.nir --target loihi2
+	$(BIN)/tdd-deploy check $(RUN)/digits.nir --chip loihi2
 	$(BIN)/tdd-deploy export $(RUN)/digits.nir --target lava --out $(RUN)/lava --data digits
 	$(BIN)/tdd-deploy verify $(RUN) --data digits --samples 10
 	@echo "report: $(RUN)/report/report.html"
@@ -48,6 +48,13 @@ lava: setup
 	$(BIN)/tdd-deploy lava setup
 	$(BIN)/tdd-deploy lava doctor
 
+# axe-core, for tests/browser, which also need Chromium: rules of accessibility for report.html.
+browser: .browser/installed
+
+.browser/installed: Makefile
+	npm install --prefix .browser --no-save --silent axe-core@4.14.1
+	@touch $@
+
 # Each pins what we do not, so they live in environments of their own.
 parity: setup .venv-neurobench/installed .venv-syops/installed peers simulators .venv-openvino/installed
 	$(BIN)/python -m pytest tests/parity -rs --ignore tests/parity/test_openvino.py --ignore tests/parity/test_tract.py
@@ -56,7 +63,7 @@ parity: setup .venv-neurobench/installed .venv-syops/installed peers simulators 
 # The engine beside other libraries, simulators, and the machine's bound: half an hour.
 bench: setup peers simulators
 	test -e runs/tdd-ddla/network.nir || \
-		$(BIN)/tdd-deploy train --data digits --method tdd-ddla --keep 0.2 --lambda 0.4545 --batch 32 --out runs/tdd-ddla
+		$(BIN)/tdd-deploy train --data digits --method tdd-ddla --keep 0.2 --penalty-weight 1.2 --batch 32 --out runs/tdd-ddla
 	$(BIN)/python -m benchmarks.engine.bound
 	$(BIN)/python -m benchmarks.engine.speed runs/tdd-ddla --data digits
 	$(BIN)/python -m benchmarks.engine.speed runs/tdd-ddla --data digits --samples 16 --simulators
@@ -117,4 +124,4 @@ simulators: .venv-simulators/installed
 	@touch $@
 
 clean:
-	rm -rf .venv .venv-3.12 .venv-3.13 .venv-neurobench .venv-openvino .venv-peers .venv-simulators .venv-syops runs build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .browser .venv .venv-3.12 .venv-3.13 .venv-neurobench .venv-openvino .venv-peers .venv-simulators .venv-syops runs build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

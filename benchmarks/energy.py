@@ -14,7 +14,7 @@ import tdd_deploy as td
 from tdd_deploy.files import write_json
 from tdd_deploy.run_folder import RunFolder
 
-SPIKING = {"method": "tdd-ddla", "keep": 0.2, "keep_of": "all", "score_from": "run", "lambda_": 0.4545}
+SPIKING = {"method": "tdd-ddla", "keep": 0.2, "keep_of": "all", "score_from": "run", "penalty_weight": 1.2}
 SPARSITIES = (0.0, 0.8, 0.9)
 DATA: dict[str, dict[str, Any]] = {
     "digits": {"batch": 32},

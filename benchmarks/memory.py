@@ -29,7 +29,7 @@ RESULTS = Path(__file__).parent / "results" / "memory.json"
 SMALL = 8
 COMMANDS = (
     "inspect NET.nir",
-    "check NET.nir --target loihi2",
+    "check NET.nir --chip loihi2",
     "simulate NET.nir --data NET.npz",
     "export NET.nir --target nir --out out.nir",
     "export NET.nir --target onnx --out out.onnx",

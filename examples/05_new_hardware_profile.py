@@ -131,8 +131,8 @@ def main() -> None:
         tdd_deploy(folder, "profiles tiny.toml")
         run = "simulate small.nir --data spikes.npz --code spike --by layer"
         tdd_deploy(folder, f"{run} --energy --profile tiny.toml --step-time 1e-3")
-        tdd_deploy(folder, "check small.nir --target tiny-chip.toml")
-        tdd_deploy(folder, "check large.nir --target tiny-chip.toml")
+        tdd_deploy(folder, "check small.nir --chip tiny-chip.toml")
+        tdd_deploy(folder, "check large.nir --chip tiny-chip.toml")
 
 
 def tdd_deploy(folder: Path, words: str) -> None:

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
         export,
         inspect,
         load,
-        open_data,
         price,
         prune,
         quantize,
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
         tune_exit,
         verify,
     )
+    from .api_data import open_data, stream
     from .program import Program
 
 __all__ = [
@@ -40,6 +40,7 @@ __all__ = [
     "prune",
     "quantize",
     "simulate",
+    "stream",
     "sweep",
     "train",
     "tune_exit",

@@ -11,9 +11,8 @@ from numpy.typing import ArrayLike
 
 from tdd_deploy import keywords
 from tdd_deploy.commands.arguments import X, gather_all, name_data, open_whole
-from tdd_deploy.commands.load import FilePath, Network, chosen_samples, file_path, file_paths
+from tdd_deploy.commands.load import FilePath, Network, file_path, file_paths
 from tdd_deploy.commands.load import load as load_program
-from tdd_deploy.data import Source
 from tdd_deploy.errors import BadOption
 from tdd_deploy.options.analysis import AnalysisOptions
 from tdd_deploy.options.dataset import NamedData
@@ -33,6 +32,8 @@ from tdd_deploy.options.training import LearnedData
 from tdd_deploy.options.verification import Verification
 from tdd_deploy.program import Program
 from tdd_deploy.runtime.progress import Shown, progress_of
+
+from .api_data import open_data, stream  # noqa: F401  (part of the front door)
 
 if TYPE_CHECKING:
     from tdd_deploy.commands.quantization import Quantized
@@ -56,22 +57,6 @@ def load(network: Network, **options: Unpack[keywords.Load]) -> Program:
         TddDeployError: the file cannot be read, or not in one way only.
     """
     return load_program(network, gather(options, Model)[Model])
-
-
-def open_data(x: X | None = None, y: ArrayLike | None = None, **options: Unpack[keywords.OpenData]) -> Source:
-    """Open one part of a data set; ``load()`` of the result gives arrays ``x`` and ``y``.
-
-    Args:
-        x: samples ``[N, ...]``, a torch DataLoader, or the name of a data set.
-        y: labels ``[N]``.
-        options: the part, and how stored values become numbers.
-
-    Raises:
-        TddDeployError: no such data, or they are damaged.
-    """
-    _, choice = gather_all("open_data", options, x, y)
-    source = choice.open_chosen()
-    return source.part(source.split, range(chosen_samples(source, choice)))
 
 
 def train(
@@ -226,18 +211,21 @@ def price(simulation: "Simulation", **options: Unpack[keywords.Price]) -> "Simul
 
 def check(
     network: Network,
-    target: FilePath,
+    chip: FilePath,
     x: X | None = None,
     y: ArrayLike | None = None,
+    *,
+    progress: Shown = None,
     **options: Unpack[keywords.Check],
 ) -> "Checked":
     """Check whether a network fits on a chip, and what helps if it does not.
 
     Args:
         network: a .nir, .net or .onnx file, a run folder, or a Program.
-        target: a chip (loihi1, loihi2, truenorth), a profile of one, or a path to a .toml.
+        chip: loihi1, loihi2 or truenorth, a profile of one, or a path to a .toml.
         x: samples ``[N, ...]`` that show what the input sends; without them, the option ``data`` may name some.
         y: labels ``[N]``.
+        progress: receives the numbers of finished and of all samples; by default a bar on a terminal or in a notebook.
         options: bits of a weight, the code, the number of chips.
 
     Raises:
@@ -246,8 +234,9 @@ def check(
     from tdd_deploy.commands.check import check as run
 
     gathered, choice = gather_all("check", options, x, y)
-    name = str(file_path("target", target)) if not isinstance(target, str) else target
-    return run(network, name, options=gathered[Placement], model=gathered[Model], data=choice)
+    name = str(file_path("chip", chip)) if not isinstance(chip, str) else chip
+    with progress_of("checking", progress) as update:
+        return run(network, name, options=gathered[Placement], model=gathered[Model], data=choice, progress=update)
 
 
 def verify(
@@ -292,6 +281,8 @@ def export(
     out: FilePath,
     x: X | None = None,
     y: ArrayLike | None = None,
+    *,
+    progress: Shown = None,
     **options: Unpack[keywords.Export],
 ) -> "Quantized":
     """Write a network for a target, quantized first where that is asked for or needed.
@@ -302,6 +293,7 @@ def export(
         out: the file to write; for lava, the folder.
         x: calibration samples ``[N, ...]``; without them, the option ``data`` may name some.
         y: labels ``[N]``.
+        progress: receives the numbers of finished and of all samples; by default a bar on a terminal or in a notebook.
         options: quantization, and what the target lets a user choose.
 
     Raises:
@@ -312,16 +304,18 @@ def export(
 
     file = file_path("out", out)
     gathered, choice = gather_all("export", options, x, y)
-    return run(
-        network,
-        target,
-        file,
-        options=gathered[Export],
-        model=gathered[Model],
-        quantization=gathered[Quantization],
-        data=choice,
-        steps=gathered[StatedSteps],
-    )
+    with progress_of("calibrating", progress) as update:
+        return run(
+            network,
+            target,
+            file,
+            options=gathered[Export],
+            model=gathered[Model],
+            quantization=gathered[Quantization],
+            data=choice,
+            steps=gathered[StatedSteps],
+            progress=update,
+        )
 
 
 def inspect(network: Network, **options: Unpack[keywords.Inspect]) -> "dict[str, Any]":
@@ -368,7 +362,7 @@ def sweep(
         raise BadOption("runs", "needs a network")
     gathered, choice = gather_all("sweep", options, x, y)
     steps = gathered[SeededSteps]
-    with progress_of("sweeping", progress) as update:
+    with progress_of("sweeping", progress, unit="points") as update:
         return run(paths, choice, folder, grid=gathered[Grid], model=gathered[Model], steps=steps, progress=update)
 
 
@@ -422,7 +416,7 @@ def prune(
         out: a new run folder.
         x: the samples that it was trained on; without them, the option ``data`` names them.
         y: labels ``[N]``.
-        progress: receives the numbers of finished and of all rounds; by default a bar on a terminal or in a notebook.
+        progress: receives the numbers of finished and of all batches; by default a bar on a terminal or in a notebook.
         options: the data, how much is removed, and how long the network learns.
 
     Raises:
@@ -436,7 +430,6 @@ def prune(
     from tdd_deploy.commands.prune import prune as job
 
     path, folder = file_path("run", run), file_path("out", out)
-    gathered = gather(name_data(options, x, y), *OPTIONS["prune"])
-    whole = open_whole(x, y, None)
-    with progress_of("pruning", progress) as update:
+    gathered, whole = gather(name_data(options, x, y), *OPTIONS["prune"]), open_whole(x, y, None)
+    with progress_of("pruning", progress, unit="batches") as update:
         return job(path, gathered[NamedData], folder, options=gathered[PruneOptions], whole=whole, progress=update)

@@ -28,6 +28,8 @@ class OpenData(TypedDict, total=False):
     bins: int | None
     bin_value: vocabulary.BinValue | None
     downsample: int | None
+    window: int | None
+    stride: int | None
     split: str | None
     samples: int | None
 
@@ -43,6 +45,8 @@ class Train(TypedDict, total=False):
     bins: int | None
     bin_value: vocabulary.BinValue | None
     downsample: int | None
+    window: int | None
+    stride: int | None
     neuron: vocabulary.NeuronKind
     reset: vocabulary.Reset
     reset_to: Sequence[float]
@@ -87,7 +91,7 @@ class Train(TypedDict, total=False):
     reading: vocabulary.DdlaReading | None
     keep: float | None
     keep_of: vocabulary.KeepOf | None
-    lambda_: float | None
+    penalty_weight: float | None
     convex: bool
     weigh: vocabulary.Weigh | None
     transmit: vocabulary.Transmission | None
@@ -112,6 +116,8 @@ class Quantize(TypedDict, total=False):
     bins: int | None
     bin_value: vocabulary.BinValue | None
     downsample: int | None
+    window: int | None
+    stride: int | None
     samples: int
     steps: int | None
 
@@ -129,6 +135,8 @@ class Simulate(TypedDict, total=False):
     bins: int | None
     bin_value: vocabulary.BinValue | None
     downsample: int | None
+    window: int | None
+    stride: int | None
     split: str | None
     samples: int | None
     steps: int | None
@@ -163,6 +171,8 @@ class TuneExit(TypedDict, total=False):
     bins: int | None
     bin_value: vocabulary.BinValue | None
     downsample: int | None
+    window: int | None
+    stride: int | None
     split: str | None
     samples: int | None
     steps: int | None
@@ -201,6 +211,8 @@ class Check(TypedDict, total=False):
     bins: int | None
     bin_value: vocabulary.BinValue | None
     downsample: int | None
+    window: int | None
+    stride: int | None
     split: str | None
     samples: int | None
 
@@ -218,6 +230,8 @@ class Verify(TypedDict, total=False):
     bins: int | None
     bin_value: vocabulary.BinValue | None
     downsample: int | None
+    window: int | None
+    stride: int | None
     split: str | None
     samples: int | None
     steps: int | None
@@ -253,6 +267,8 @@ class Export(TypedDict, total=False):
     bins: int | None
     bin_value: vocabulary.BinValue | None
     downsample: int | None
+    window: int | None
+    stride: int | None
     samples: int
 
 
@@ -276,6 +292,8 @@ class Sweep(TypedDict, total=False):
     bins: int | None
     bin_value: vocabulary.BinValue | None
     downsample: int | None
+    window: int | None
+    stride: int | None
     split: str | None
     samples: int | None
     steps: int | None
@@ -299,12 +317,33 @@ class Analyze(TypedDict, total=False):
     bins: int | None
     bin_value: vocabulary.BinValue | None
     downsample: int | None
+    window: int | None
+    stride: int | None
     split: str | None
     samples: int | None
     layers: Sequence[str]
     sample: int
     epsilon: float
     compare: str | PathLike[str] | Sequence[str | PathLike[str]]
+
+
+class Stream(TypedDict, total=False):
+    """The options of ``stream``; their classes are listed in ``options/functions.py``."""
+
+    data: str | None
+    data_dir: str | PathLike[str] | None
+    input_scale: float | None
+    frames: bool
+    bin_us: int | None
+    bins: int | None
+    bin_value: vocabulary.BinValue | None
+    downsample: int | None
+    window: int | None
+    stride: int | None
+    split: str | None
+    samples: int | None
+    thresholds: Sequence[float]
+    dt_s: float | None
 
 
 class Prune(TypedDict, total=False):
@@ -315,6 +354,6 @@ class Prune(TypedDict, total=False):
     sparsity: float
     rounds: int
     epochs: int
-    by: vocabulary.Importance
-    samples: int
+    importance: vocabulary.Importance
+    fisher_samples: int
     learning_rate: float

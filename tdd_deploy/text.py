@@ -36,6 +36,11 @@ def visible(text: str, *, lines: bool = False) -> str:
     return _SUSPECT.sub(shown, text)
 
 
+def counted(number: int, what: str) -> str:
+    """Write a number and what it counts: 1 sample, 2,000 samples."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
 def shortened(text: str, most: int = MOST_CHARACTERS) -> str:
     """Cut a long text in the middle, and say how much is left out."""
     if len(text) <= most:

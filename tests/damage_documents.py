@@ -239,7 +239,7 @@ def reading_profile(rng: random.Random, path: Path) -> list[str]:
 
 def reading_chip(rng: random.Random, path: Path) -> list[str]:
     """Place a network on the chip."""
-    return ["check", str(path.parent / "network.nir"), "--bits", "8", "--target", str(path)]
+    return ["check", str(path.parent / "network.nir"), "--bits", "8", "--chip", str(path)]
 
 
 def _simulate(path: Path) -> list[str]:

@@ -24,6 +24,7 @@ import torch
 
 import tdd_deploy as td
 from tdd_deploy.errors import Interrupted
+from tdd_deploy.training import BatchMetrics
 from tests.damage import BYTES, SECONDS, call, damaged_bytes
 
 OPTIONS: dict[str, Any] = {
@@ -87,7 +88,7 @@ def changed(rng: random.Random, content: Any, values: Callable[[Any], Any]) -> N
             case 0:
                 del holder[key]
             case 1 if isinstance(holder, dict):
-                holder[rng.choice(["new", TEXT, "", "fisher_tx", "lambda", "lambda_", "epoch"])] = holder.pop(key)
+                holder[rng.choice(["new", TEXT, "", "fisher_tx", "penalty_weight", "epoch"])] = holder.pop(key)
             case 2 if isinstance(holder, list):
                 holder += holder[: rng.randrange(1, 4)]
             case 3:
@@ -189,7 +190,7 @@ class Stop:
     def __init__(self) -> None:
         self.n_batches = 0
 
-    def batch(self, done: int, total: int, loss: float) -> None:
+    def batch(self, now: BatchMetrics) -> None:
         self.n_batches += 1
         if self.n_batches == 6:
             os.kill(os.getpid(), signal.SIGTERM)
@@ -215,7 +216,7 @@ RESUME = ["train", "--resume", "--out", "RUN"]
 READ = [
     ["analyze", "RUN", "--data", "DATA", "--samples", "4"],
     ["verify", "RUN", "--data", "DATA", "--samples", "4", "--against", "torch,event"],
-    ["prune", "RUN", "--data", "DATA", "--rounds", "1", "--epochs", "1", "--samples", "4", "--out", "OUT"],
+    ["prune", "RUN", "--data", "DATA", "--rounds", "1", "--epochs", "1", "--fisher-samples", "4", "--out", "OUT"],
     ["simulate", "RUN", "--data", "DATA", "--samples", "4"],
     ["export", "RUN", "--target", "nir", "--out", "OUT"],
     RESUME,

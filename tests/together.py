@@ -59,7 +59,7 @@ class Ear:
     def __init__(self):
         self.batches = 0
 
-    def batch(self, done, total, loss):
+    def batch(self, now):
         self.batches += 1
 
     def epoch(self, history):

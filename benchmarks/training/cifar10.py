@@ -30,6 +30,7 @@ from benchmarks.training.grid import RESULTS, figures, locked, measure_exits
 from tdd_deploy.errors import Interrupted
 from tdd_deploy.files import write_json
 from tdd_deploy.run_folder import RunFolder
+from tdd_deploy.training import BatchMetrics
 from tdd_deploy.training.malloc import keep_freed_memory
 
 PATH = RESULTS / "cifar10.json"
@@ -60,10 +61,10 @@ class Row:
 
 
 STICKY = {"reset_to": (1.0, 1.0, 1.0, 1.0, 0.0)}  # the convolutions
-SYNOPS = {"method": "l1-spikes", "weigh": "synops", "lambda_": 1 / 1.05}
+SYNOPS = {"method": "l1-spikes", "weigh": "synops", "penalty_weight": 0.05}
 ROWS = {
     "tet by schedule": Row({"method": "tet"}),
-    "l1-spikes by schedule": Row({"method": "l1-spikes", "lambda_": 1 / 1.1}),
+    "l1-spikes by schedule": Row({"method": "l1-spikes", "penalty_weight": 0.1}),
     "tdd-ddla by schedule": Row({"method": "tdd-ddla"}),
     "tet at T=1": Row({"method": "tet"}, (Phase(1, 1.0),)),
     "sticky, l1-spikes synops by schedule": Row({**SYNOPS, **STICKY}),
@@ -76,7 +77,7 @@ class Clock:
 
     batches: list[list[float]] = field(default_factory=lambda: [[]])
 
-    def batch(self, done: int, total: int, loss: float) -> None:
+    def batch(self, now: BatchMetrics) -> None:
         self.batches[-1].append(time.process_time())
 
     def epoch(self, history: list[dict[str, Any]]) -> None:
@@ -102,7 +103,7 @@ class Journal:
         path = run.with_name(f"{run.name}.json")
         return cls(path, seconds_in(path), time.process_time())
 
-    def batch(self, done: int, total: int, loss: float) -> None:
+    def batch(self, now: BatchMetrics) -> None:
         pass
 
     def epoch(self, history: list[dict[str, Any]]) -> None:

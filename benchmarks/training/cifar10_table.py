@@ -24,7 +24,7 @@ FRONT = {"resnet19": 13, "resnet19-small": 13}  # layers of the stem and the fir
 
 def rows(network: str) -> dict[str, dict[str, Any]]:
     sticky = {"reset_to": (*(1.0,) * FRONT[network], 0.0)}
-    penalty = {"method": "l1-spikes", "weigh": "synops", "lambda_": 1 / 1.05}
+    penalty = {"method": "l1-spikes", "weigh": "synops", "penalty_weight": 0.05}
     return {
         "tet": {"method": "tet"},
         "l1-spikes synops sticky front": {**penalty, **sticky},

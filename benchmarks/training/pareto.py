@@ -22,8 +22,8 @@ SYNOPS = {"weigh": "synops"}
 
 
 def weighted(method: str, weights: tuple[float, ...], **options: Any) -> dict[str, dict[str, Any]]:
-    """Return a row per weight of a penalty, which is (1 - lambda) / lambda."""
-    return {f"w{weight:g}": {"method": method, "lambda_": 1 / (1 + weight), **options} for weight in weights}
+    """Return a row per weight of a penalty."""
+    return {f"w{weight:g}": {"method": method, "penalty_weight": weight, **options} for weight in weights}
 
 
 def named(group: str, rows: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -45,7 +45,7 @@ DIGITS_ROWS = {
     "tet sticky": {"method": "tet", **STICKY},
     "tab": {"method": "tet", "norm": "tab"},  # without a program, so in raw spikes alone
     "tet poisson": {"method": "tet", **POISSON},
-    "tet step": {"method": "tdd-ddla", "lambda_": 1.0},  # no penalty, steps one by one
+    "tet step": {"method": "tdd-ddla", "penalty_weight": 0.0},  # no penalty, steps one by one
     **named("ddla gsc", ddla((1.2,), keep=0.5)),
     **named("ddla random", ddla((1.2,), keep=0.5, score="random")),
     **named("ddla run gsc", ddla((1.2,), keep=0.5, **RUN)),
@@ -90,7 +90,7 @@ KEEP_ROWS = {
     **{
         f"{score} k{keep:g}": {
             "method": "tdd-ddla",
-            "lambda_": 1 / 2.2,
+            "penalty_weight": 1.2,
             "keep_of": "fired",
             "score": score,
             "keep": keep,

@@ -10,12 +10,13 @@ from tdd_deploy.neurons import Firing
 from tdd_deploy.program import NeuronLayer, Program, verify, with_code
 from tdd_deploy.program.inputs import InputKind, input_kind
 from tdd_deploy.program.narrow import narrowed
+from tdd_deploy.text import counted
 
 from .chips import Chip
 from .needs import Needs
 from .placement import Placement, codes_sent, place, placed_layers, placement_json, senders_of
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 FEWEST_BITS = 2
 DRAWN = "With an encoder that sends spikes it fits: train with `encoder=poisson`"
 TRIES = 24  # changes that are tried in all: each is a placement
@@ -106,7 +107,7 @@ class Checked:
 
     def __repr__(self) -> str:
         chip, n = self.setting.chip, len(self.faults)
-        verdict = f"does not fit ({n} found)" if n else "no published limit is broken"
+        verdict = f"does not fit, for {counted(n, 'reason')}" if n else "no published limit is broken"
         lines = [f"{chip.name}: {verdict}", *(f"  - {without_backticks(str(fault))}" for fault in self.faults)]
         return "\n".join([*lines, *(f"  if {without_backticks(line)}" for line in self.conditions)])
 
@@ -120,7 +121,7 @@ class Checked:
         setting = self.setting
         return {
             "schema_version": SCHEMA_VERSION,
-            "target": setting.chip.name,
+            "chip": setting.chip.name,
             "title": setting.chip.title,
             "remark": setting.chip.remark,
             "program": setting.program.digest,

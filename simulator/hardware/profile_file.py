@@ -7,6 +7,7 @@ from tdd_deploy.errors import Violation
 from tdd_deploy.simulator.counts import FIELDS
 
 from .chips import chip_names
+from .references import REFERENCE, reference_violations
 from .schema import CONFIDENCES, NUMBER, READS, Key, allowed, keys_schema, table_violations, tables_schema
 
 PICOJOULES = {"fJ": 1e-3, "pJ": 1.0, "nJ": 1e3, "uJ": 1e6}
@@ -38,7 +39,7 @@ _TOP = {
     "not_priced": Key(list, required=False),
     **{
         kind: Key(dict, required=False)
-        for kind in ("price", "static", "clock", "step_time", "time", "operation", "memory", "point")
+        for kind in ("price", "static", "clock", "step_time", "time", "operation", "memory", "point", "reference")
     },
 }
 _PRICE = {
@@ -89,7 +90,8 @@ def profile_schema() -> dict[str, Any]:
     """Return the JSON Schema of a profile. It lacks the rules that compare values: ``violations_of`` has them all."""
     found = keys_schema(_TOP)
     of_tables = {
-        "price": _PRICE, "static": _STATIC, "time": _TIME, "operation": _OPERATION, "memory": _MEMORY, "point": _POINT
+        "price": _PRICE, "static": _STATIC, "time": _TIME, "operation": _OPERATION, "memory": _MEMORY, "point": _POINT,
+        "reference": REFERENCE,
     }  # fmt: skip
     found["properties"] |= {name: tables_schema(keys) for name, keys in of_tables.items()}
     found["properties"] |= {"clock": keys_schema(_CLOCK), "step_time": keys_schema(_STEP_TIME)}
@@ -104,6 +106,7 @@ def violations_of(content: Mapping[str, Any]) -> Iterator[Violation]:
         names = ", ".join(chip_names())
         yield Violation("chip", repr(chip), f"{names}, or a path to a .toml file, relative to this file")
     yield from _kinds_of_profile(content)
+    yield from reference_violations(content.get("reference"))
     needs_clock = _unclocked(content)
     kinds = (
         ("price", _PRICE, (_contradictions,)),

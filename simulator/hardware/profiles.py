@@ -15,6 +15,7 @@ from tdd_deploy.errors import BadProfile
 from .chips import chip_names
 from .figures import Clock, Latency, Memory, Operation, Point, Price, StaticPower, StepTime
 from .profile_file import CYCLES, IN_USE, MILLIWATTS, PER_MHZ, PICOJOULES, violations_of
+from .references import Reference
 from .schema import names_in, read_table
 
 NS_PER_US = 1e3
@@ -37,6 +38,7 @@ class Profile:
     memories: tuple[Memory, ...]
     points: tuple[Point, ...]
     not_priced: tuple[str, ...]
+    references: tuple[Reference, ...]
     sha256: str  # of its file
 
     @property
@@ -106,6 +108,7 @@ def _profile(name: str, content: Mapping[str, Any], sha256: str) -> Profile:
         memories=tuple(_memory(each, figures) for each, figures in content.get("memory", {}).items()),
         points=tuple(_point(point, figures) for point, figures in content.get("point", {}).items()),
         not_priced=tuple(content.get("not_priced", ())),
+        references=tuple(Reference.of(key, entry) for key, entry in content.get("reference", {}).items()),
         sha256=sha256,
     )
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from tdd_deploy.errors import PARAMETER, MissingDependency, without_backticks
 from tdd_deploy.files import replacing
 from tdd_deploy.tables import Table, as_html
-from tdd_deploy.text import csv_table, visible
+from tdd_deploy.text import counted, csv_table, visible
 
 from .frames import flat
 from .lines import (
@@ -72,7 +72,7 @@ def write_html(path: Path, report: Report) -> None:
 
     source = (resources.files(__package__) / "report.html.jinja").read_text(encoding="utf-8")
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, finalize=_shown)
-    environment.filters |= {"code": with_code, "plain": without_backticks}
+    environment.filters |= {"code": with_code, "plain": without_backticks, "counted": counted}
     page = environment.from_string(source).render(
         report=report,
         name=Path(report["program"].get("file") or report["data"]["name"]).name,

@@ -163,7 +163,7 @@ def binned_line(data: Mapping[str, Any]) -> str:
     summed = f", {binned['downsample']} x {binned['downsample']} pixels summed" if binned["downsample"] > 1 else ""
     line = f"events of a camera of {height} x {width} pixels in {binned['n_steps']} time steps {length}, {value}, "
     line += f"{apart}{summed}"
-    if data["n_steps"] < binned["n_steps"]:
+    if data["n_steps"] < binned["n_steps"] and "windows" not in data["input"]:
         line += f"; the first {data['n_steps']} of them are executed"
     if binned["samples_cut"]:
         line += f"; {binned['samples_cut']:,} samples are longer, and cut"
@@ -188,6 +188,8 @@ def input_lines(data: Mapping[str, Any]) -> Iterator[str]:
                 f"rounded to {network}'s integers: {rounding['rounded']:,} of {data[key]['values']:,} input values, "
                 f"to multiples of {rounding['unit']:g}; {rounding['rounded_to_zero']:,} values other than 0 become 0"
             )
+    if windows := data["input"].get("windows"):
+        yield _windows_line(windows)
     if "input_shape" in data:
         time = f"is {data['input']['shape'][0]} time steps of shape"
         is_open = data["static"] and len(data["input"]["shape"]) > 1 and data["name"].endswith(".npz")
@@ -196,6 +198,18 @@ def input_lines(data: Mapping[str, Any]) -> Iterator[str]:
         yield f"a sample {data['input']['shape']} {taken}{frames}"
     if data["input"]["targets"]:
         yield f"labels: none, so there is no accuracy; y holds {data['input']['targets']}, and labels must be integers"
+
+
+def _windows_line(windows: Mapping[str, Any]) -> str:
+    """Describe how recordings became windows, and what that left out."""
+    labels = {"recording": "the label of its recording", "last step": "the label of its last step", None: "no label"}
+    line = f"a sample is a window of {windows['window']:,} of the {windows['steps_of_recording']:,} time steps of a "
+    line += f"recording, one every {windows['stride']:,}, with {labels[windows['labels_from']]}"
+    if windows["unlabeled"]:
+        line += f"; {windows['unlabeled']:,} windows without a label are left out"
+    if windows["short"]:
+        line += f"; {windows['short']:,} recordings are shorter than a window"
+    return line
 
 
 def _steps_line(data: Mapping[str, Any]) -> str:

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 DELTA, SPIKE, DENSE = "#0072B2", "#E69F00", "#999999"
 HATCHES = {DELTA: "", SPIKE: "//", DENSE: ".."}
 LAYERS = ("#56B4E9", "#E69F00", "#009E73", "#F0E442", "#CC79A7", "#D55E00", "#0072B2")
-MARKS = ("o", "s", "^", "D", "v", "P", "X")
 WIDTH = 7.0  # inches
 MOST_BARS = 100  # time steps with a bar each
 MOST_SQUARES = 24  # time steps with a square and a number each
@@ -106,31 +105,6 @@ def pictures(report: Report) -> list[Picture]:
 def _themed(svg: str) -> str:
     """Let a picture follow the colors of its page: black becomes that of its text, white that of its paper."""
     return re.sub(r"#(?:000000|1a1a1a)", "currentColor", svg).replace("#ffffff", "Canvas")
-
-
-def accuracy_by_energy(points: Sequence[Mapping[str, Any]], profile: str) -> str:
-    """Draw the points of a sweep: a color per code, a mark per number of bits, a line through the best."""
-    codes = list(dict.fromkeys(point["code"] for point in points))
-    bits = list(dict.fromkeys(point["bits"] for point in points))
-    with _drawn("Accuracy against energy", 4.5) as (axes, drawn):
-        for code, n in ((code, n) for code in codes for n in bits):
-            mine = [point for point in points if (point["code"], point["bits"]) == (code, n)]
-            axes.plot(
-                [point["energy_nj"][profile] for point in mine],
-                [100 * point["accuracy"] for point in mine],
-                MARKS[bits.index(n) % len(MARKS)],
-                color=LAYERS[codes.index(code)],
-                markeredgecolor="#1a1a1a",
-                label=f"{code} code, {'floats' if n is None else f'{n} bits'}",
-            )
-        best = sorted((point["energy_nj"][profile], 100 * point["accuracy"]) for point in points if point["is_best"])
-        axes.plot(*zip(*best, strict=True), "-", color="#1a1a1a", linewidth=0.8, zorder=0)
-        axes.set_xscale("log")
-        axes.set_xlabel(f"dynamic energy per sample in nJ, {_plain(profile)}")
-        axes.set_ylabel("accuracy in %")
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.legend(frameon=False, fontsize=8)
-    return drawn.svg
 
 
 def _executed(report: Report) -> str:
@@ -240,7 +214,7 @@ def _overlap(report: Report) -> Picture:
     shown = _largest({name: spikes[name] for name in overlap})
     n_steps = 1 + len(next(iter(overlap.values())))
     bins = Bins.of(n_steps - 1, MOST_SQUARES, first=2)
-    with _drawn(title, 0.9 + 0.32 * len(shown)) as (axes, drawn):
+    with canvas(title, 0.9 + 0.32 * len(shown)) as (axes, drawn):
         for row, name in enumerate(shown):
             for (left, width), fraction in zip(bins.spans, bins.means(overlap[name]), strict=True):
                 if fraction is not None:
@@ -250,7 +224,7 @@ def _overlap(report: Report) -> Picture:
         axes.set_xlim(1.5, n_steps + 0.5)
         axes.set_ylim(len(shown) - 0.5, -0.5)
         bins.mark(axes, "square")
-        axes.set_yticks(range(len(shown)), [_plain(name) for name in shown])
+        axes.set_yticks(range(len(shown)), [plain(name) for name in shown])
         axes.tick_params(length=0)
         axes.spines[:].set_visible(False)
     caption = "What stays costs nothing in delta code. Empty where a layer is silent."
@@ -271,7 +245,7 @@ def _placement(placement: Mapping[str, Any]) -> Picture:
     used = 1 + max(block["core"] for block in placement["blocks"]) // (mesh["cores_per_tile"] * rows)
     columns = max(min(columns, used + 1), min(columns, 8))  # of a large chip, what is used and a little more
     title = f"Placement on {placement['chip']}: {placement['cores']} cores"
-    with _drawn(title, WIDTH * rows / columns + 0.2 * len(cores) + 0.4) as (axes, drawn):
+    with canvas(title, WIDTH * rows / columns + 0.2 * len(cores) + 0.4) as (axes, drawn):
         for x in range(columns):
             for y in range(rows):
                 axes.add_patch(_square(x + 0.03, y + 0.03, 0.94, 0.94, "#88888822", "#999999"))
@@ -290,7 +264,7 @@ def _placement(placement: Mapping[str, Any]) -> Picture:
                 continue
             n = counts[layer]
             color = LAYERS[i % len(LAYERS)]
-            axes.plot([], [], "s", color=color, markeredgecolor="#1a1a1a", label=f"{i + 1} {_plain(layer)}: {n}")
+            axes.plot([], [], "s", color=color, markeredgecolor="#1a1a1a", label=f"{i + 1} {plain(layer)}: {n}")
         axes.set_xlim(0, columns)
         axes.set_ylim(rows, 0)
         axes.set_aspect("equal")
@@ -332,7 +306,7 @@ def _bars(title: str, series: Sequence[Series], unit: str, names: Sequence[str] 
     n = len(series[0][2])
     bins = Bins.of(n, MOST_BARS if names is None else n)
     thick = 0.8 / len(series) * bins.width
-    with _drawn(title, 3.2 if names is None else 1.1 + 0.45 * n) as (axes, drawn):
+    with canvas(title, 3.2 if names is None else 1.1 + 0.45 * n) as (axes, drawn):
         for i, (label, color, all_values) in enumerate(series):
             at = [left + width / 2 + (i - (len(series) - 1) / 2) * thick for left, width in bins.spans]
             values = [mean or 0.0 for mean in bins.means(all_values)]
@@ -352,7 +326,7 @@ def _bars(title: str, series: Sequence[Series], unit: str, names: Sequence[str] 
             axes.set_xlim(left=1)
             axes.set_xlabel(unit)
             axes.xaxis.set_major_formatter(_thousands)
-            axes.set_yticks(range(1, n + 1), [_plain(name) for name in names])
+            axes.set_yticks(range(1, n + 1), [plain(name) for name in names])
             axes.invert_yaxis()
         axes.spines[["top", "right"]].set_visible(False)
         anchor = (0.5, 1.15 if names is None else 1 + 0.6 / (0.9 + 0.45 * n))
@@ -375,7 +349,7 @@ def _ranges(
 ) -> Picture:
     """Draw a bar for each energy in pJ, on a logarithmic axis a point, and a line from its low to its high."""
     unit = unit_for([value for _, value, _, _ in rows])
-    with _drawn(title, 0.9 + 0.35 * len(rows)) as (axes, drawn):
+    with canvas(title, 0.9 + 0.35 * len(rows)) as (axes, drawn):
         for at, (_, *energies) in enumerate(rows):
             value, low, high = (energy / SI_UNITS[unit] for energy in energies)
             if logarithmic:
@@ -390,14 +364,14 @@ def _ranges(
             axes.set_xlim(left=0)
         axes.xaxis.set_major_formatter(_thousands)
         axes.set_xlabel(f"{unit} per inference")
-        axes.set_yticks(range(len(rows)), [_plain(row[0]) for row in rows])
+        axes.set_yticks(range(len(rows)), [plain(row[0]) for row in rows])
         axes.set_ylim(-0.6, len(rows) - 0.4)
         axes.spines[["top", "right"]].set_visible(False)
     told = ", ".join(f"{name} {energy_text(*energies)}" for name, *energies in reversed(rows))
     return Picture(title, caption, drawn.svg, f"{title}: {told}.")
 
 
-def _plain(name: str) -> str:
+def plain(name: str) -> str:
     """Write a name so that it is not read as a formula, and leaves space for the picture."""
     shown = visible(name)
     if len(shown) > LONGEST_NAME:
@@ -411,7 +385,7 @@ class _Drawn:
 
 
 @contextmanager
-def _drawn(title: str, height: float) -> "Iterator[tuple[Axes, _Drawn]]":
+def canvas(title: str, height: float) -> "Iterator[tuple[Axes, _Drawn]]":
     """Open axes to draw on; the SVG is there when the block ends."""
     from matplotlib import rc_context  # noqa: PLC0415  (an optional part)
     from matplotlib.figure import Figure  # noqa: PLC0415

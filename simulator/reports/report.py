@@ -62,6 +62,7 @@ class Simulation:
     code_from: str  # where the code comes from
     trace: Trace
     n_correct: int | None  # None: the data have no labels
+    labeled_steps: int | None = None  # time steps with a label; None if labels belong to samples
     energies: tuple[Priced, ...] = ()  # one per profile
     placement: Placement | None = None  # by which messages were counted
     unplaced: str = ""  # why a network is not placed on the chip of the profiles
@@ -83,8 +84,12 @@ class Simulation:
 
     @property
     def accuracy(self) -> float | None:
-        """Fraction of samples whose largest output, summed over time, is their label."""
-        return None if self.n_correct is None else self.n_correct / self.trace.n_samples
+        """Fraction of samples whose largest output, summed over time, is their label.
+
+        With labels of time steps, the fraction of labeled steps at which the largest output is the label.
+        """
+        n = self.trace.n_samples if self.labeled_steps is None else self.labeled_steps
+        return None if self.n_correct is None else self.n_correct / n
 
     @property
     def predictions(self) -> NDArray[np.int64] | None:
@@ -141,6 +146,7 @@ class Simulation:
             "versions": {name: metadata.version(name) for name in ("tdd-deploy", "numpy", "numba")},
             "options": dict(self.options),
             "accuracy": self.accuracy,
+            **({} if self.labeled_steps is None else {"labeled_steps": self.labeled_steps}),
             "output": self._output_json(),
             "steps": self.steps,
             "layers": self.layers,

@@ -172,7 +172,7 @@ _DATA: dict[str, Shape] = {
     "files": Each(TEXT),
     "input": Table(
         {"stored": TEXT, "shape": ListOf(POSITIVE), "scale": Number(least=0, above=True)},
-        {"scale_from": TEXT, "targets": Maybe(TEXT)},
+        {"scale_from": TEXT, "targets": Maybe(TEXT), "windows": ANYTHING},
     ),
     "sent": Table(
         dict.fromkeys(("values", "nonzero", "neither_0_nor_1", "off_grid"), COUNT),
@@ -237,7 +237,8 @@ REPORT = Table(
             }
         ),
         "baselines": ListOf(Table(_BASELINE, _OF_BASELINE)),
-    }
+    },
+    {"labeled_steps": COUNT},
 )
 
 

@@ -6,6 +6,7 @@ from typing import Any
 from tdd_deploy.options.vocabulary import Row, TableFormat
 from tdd_deploy.simulator.hardware.dense import DATAFLOWS
 from tdd_deploy.tables import Cell, Column, Format, Span, Table, as_csv, as_html, as_latex, as_markdown
+from tdd_deploy.text import counted
 
 from .lines import cheapest, compared, network_text, onnx_name, scale_text
 
@@ -276,7 +277,7 @@ def _counts(label: str, rows: Sequence[tuple[str, Mapping[str, Any]]], report: R
 
 def _caption(report: Report) -> str:
     n = report["totals"]["samples"]
-    return f"means per inference over {n:,} samples of {report['data']['name']} ({report['data']['split']})"
+    return f"means per inference over {counted(n, 'sample')} of {report['data']['name']} ({report['data']['split']})"
 
 
 def _per_inference(energy_pj: float | None, n: int) -> float | None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from tdd_deploy.errors import without_backticks
 from tdd_deploy.tables import energy_text, significant
-from tdd_deploy.text import visible
+from tdd_deploy.text import counted, visible
 
 from .lines import strongest
 
@@ -82,7 +82,7 @@ def _line(report: Report) -> str:
         return _line_of_mixed(report, executed, spikes)
     against = _against(deltas, spikes)
     if _is_equal(deltas, spikes):
-        return f"deltas make no difference here: they need within 1 % of the {SYNOPS} of {PLAIN}"
+        return f"deltas make no difference here: the {SYNOPS} of both codes differ by less than 1 %"
     if deltas < spikes:
         return _pay(report, against) if code == "delta" else f"deltas would pay here: {against}; use `code=delta`"
     remedy = {
@@ -96,7 +96,7 @@ def _line(report: Report) -> str:
 def _line_of_mixed(report: Report, executed: int, spikes: int) -> str:
     """Judge a run in which each layer sends what costs less on the samples that chose its code."""
     if _is_equal(executed, spikes):
-        return f"deltas make no difference here: with them, the run needs within 1 % of the {SYNOPS} of {PLAIN}"
+        return f"deltas make no difference here: the {SYNOPS} differ by less than 1 % from those of {PLAIN}"
     against = _against(executed, spikes)
     if executed > spikes:
         return f"deltas do not pay here: {against}, unlike on training samples; use `code=spike`"
@@ -165,12 +165,13 @@ def _summary(report: Report) -> Iterator[tuple[str, str]]:
 
 def _accuracy(report: Report) -> str:
     data, n, n_steps = report["data"], report["totals"]["samples"], len(report["steps"])
-    what = f"{n:,} samples of {data['name']} ({data['split']})"
+    what = f"{counted(n, 'sample')} of {data['name']} ({data['split']})"
     exits = report["early_exit"]
-    steps = f"{exits['mean_steps']:.2f} of {n_steps} steps" if exits else f"{n_steps} step{'s' * (n_steps > 1)}"
+    steps = f"{exits['mean_steps']:.2f} of {n_steps} steps" if exits else counted(n_steps, "step")
     accuracy = report["accuracy"]
     found = "not known, without labels;" if accuracy is None else f"{100 * accuracy:.1f} % of"
-    return f"{found} {what}, {steps}"
+    by_step = report.get("labeled_steps")
+    return f"{found} {f'{by_step:,} labeled time steps of ' if by_step else ''}{what}, {steps}"
 
 
 def _code(report: Report) -> str:

@@ -11,14 +11,16 @@ from tdd_deploy.options.dataset import AnalyzedData
 from tdd_deploy.options.declare import Gathered
 from tdd_deploy.options.functions import OPTIONS
 
-from .console import echo_json, json_option, print_table, samples_progress, say
+from .console import echo_json, json_option, print_table, progress_bar, say
 from .flags import PATH, with_options
+from .help import Command
+from .values import complete
 
 WHOLE = "--json prints all of them, and --out writes them to analysis.json"
 
 
-@click.command()
-@click.argument("run", type=PATH)
+@click.command(cls=Command)
+@click.argument("run", type=PATH, shell_complete=complete)
 @with_options(*OPTIONS["analyze"], required=("data",))
 @json_option
 @click.option("--out", type=PATH, help="Write analysis.json and pictures (PNG) into this folder.")
@@ -39,7 +41,7 @@ def analyze(run: Path, *, options: Gathered, as_json: bool, out: Path | None) ->
     from tdd_deploy.simulator.reports.lines import input_lines
 
     data = Choice(options=options[AnalyzedData])
-    with samples_progress("analyzing") as progress:
+    with progress_bar("analyzing") as progress:
         analysis = job(run, data, options=options[AnalysisOptions], out=out, progress=progress)
     report = analysis.as_json()
     if as_json:

@@ -11,6 +11,7 @@ import traceback
 from importlib import import_module
 
 import click
+from click.shell_completion import CompletionItem
 
 from tdd_deploy import memory
 from tdd_deploy.errors import BadFile, Interrupted, MissingDependency, TddDeployError, WorkerFailed, did_you_mean
@@ -18,26 +19,47 @@ from tdd_deploy.version import __version__
 
 from .console import echo, echo_usage, is_first
 from .flags import with_flags
+from .help import Context, write_examples, write_records
 from .signals import stop_repeating, was_interrupted
 from .streams import guarded_streams
 
-# A command lives in the module of its name, and is loaded when it is called.
-SUMMARIES = {
-    "train": "Train a spiking network and write it as a NIR file.",
-    "export": "Write a network for a target: nir, lava or onnx.",
-    "simulate": "Execute a network event by event; count, and price what was executed.",
-    "tune-exit": "Find the margin of an early exit on validation samples.",
-    "sweep": "Simulate every combination of networks, codes, bits and thresholds.",
-    "verify": "Run samples on several backends and compare them.",
-    "analyze": "Show what a trained network repeats, and where deltas pay.",
-    "prune": "Set weights to zero that carry little information, and train on.",
-    "check": "Check whether a network fits on a chip.",
-    "inspect": "Print the contents of a network file, every choice named.",
-    "report": "Print a table of a report that simulate wrote.",
-    "compare": "Print several reports side by side.",
-    "profiles": "List hardware profiles, with every figure and its source.",
-    "lava": "Set up Intel's Lava, and run exported bundles in it.",
+PROGRAM = "tdd-deploy"
+COMPLETING = "_TDD_DEPLOY_COMPLETE"  # the variable by which a shell asks
+
+# A command lives in the module of its name, and is loaded when it is called. A summary fits in a line of 80 characters.
+GROUPS = {
+    "Train": {
+        "train": "Train a spiking network and write it as a NIR file.",
+        "prune": "Set weights to zero that carry little information; train on.",
+        "tune-exit": "Find the margin of an early exit on validation samples.",
+        "analyze": "Show what a trained network repeats, and where deltas pay.",
+    },
+    "Look and check": {
+        "inspect": "Print the contents of a network file, every choice named.",
+        "check": "Check whether a network fits on a chip.",
+        "verify": "Run samples on several backends and compare them.",
+    },
+    "Deploy": {
+        "export": "Write a network for a target: nir, lava or onnx.",
+        "lava": "Set up Intel's Lava, and run exported bundles in it.",
+    },
+    "Execute and measure": {
+        "simulate": "Execute a network event by event; count and price it.",
+        "stream": "Measure whether deltas pay on a sensor's stream.",
+        "sweep": "Simulate combinations of networks, codes, bits, thresholds.",
+        "report": "Print a table of a report that simulate wrote.",
+        "compare": "Print several reports side by side.",
+        "profiles": "List hardware profiles, with every figure and its source.",
+    },
+    "About this tool": {
+        "doctor": "Say what is installed, what is missing, and what it adds.",
+        "schema": "Print the JSON Schema of a report, a profile or a chip.",
+        "completion": "Print what makes a shell complete commands and values.",
+    },
 }
+COMMANDS = {name: summary for group in GROUPS.values() for name, summary in group.items()}
+WIDEST = max(map(len, COMMANDS))
+MODULES = {"compare": "report"}  # of commands that live in another module
 
 # Errors by which the system refuses a file, wherever a command meets it first.
 REFUSED = {errno.ENAMETOOLONG, errno.EACCES, errno.EPERM, errno.ELOOP, errno.EIO, errno.EMFILE, errno.ENFILE}
@@ -46,45 +68,51 @@ REFUSED = {errno.ENAMETOOLONG, errno.EACCES, errno.EPERM, errno.ELOOP, errno.EIO
 class Commands(click.Group):
     """A group that loads a command when it is called."""
 
+    context_class = Context
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names of all commands, in the order of their use."""
-        return list(SUMMARIES)
+        return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Load a command."""
-        if cmd_name not in SUMMARIES:
+        if cmd_name not in COMMANDS:
             return None
         name = cmd_name.replace("-", "_")
-        module = import_module(f"{__package__}.{'report' if name == 'compare' else name}")
+        module = import_module(f"{__package__}.{MODULES.get(name, name)}")
         command: click.Command = getattr(module, name)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the summaries, without loading anything."""
-        with formatter.section("Commands"):
-            formatter.write_dl(list(SUMMARIES.items()))
+        for title, commands in GROUPS.items():
+            write_records(formatter, title, [(name.ljust(WIDEST), summary) for name, summary in commands.items()])
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write a first round."""
+        from .examples import EXAMPLES  # nothing but help needs them
+
+        write_examples(formatter, EXAMPLES[""])
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Complete the names of commands, without loading anything."""
+        found = [CompletionItem(name, help=text) for name, text in COMMANDS.items() if name.startswith(incomplete)]
+        return found if not incomplete.startswith("-") else click.Command.shell_complete(self, ctx, incomplete)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command of a command line; suggest one for an unknown name."""
-        if args and args[0] not in SUMMARIES and not args[0].startswith("-"):
-            hint = did_you_mean(args[0], SUMMARIES)
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            hint = did_you_mean(args[0], COMMANDS)
             ctx.fail(f"No such command {args[0]!r}.{f' {hint}' if hint else ''}")
         return super().resolve_command(ctx, args)
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(__version__, prog_name="tdd-deploy", message="%(prog)s %(version)s")
+@click.version_option(__version__, prog_name=PROGRAM, message="%(prog)s %(version)s")
 def cli() -> None:
-    """Spiking networks from the trainer to the chip, executed as changes between time steps.
-
-    \b
-    A first round, on data that comes with it:
-      tdd-deploy train --data digits --out runs/digits
-      tdd-deploy simulate runs/digits --data digits --energy
-      tdd-deploy export runs/digits --target nir --out digits.nir
-    """  # noqa: D301  (click wants the character itself)
+    """Spiking networks from the trainer to the chip, executed as changes between time steps."""
 
 
 def _out_of_memory(error: BaseException) -> str:
@@ -99,6 +127,8 @@ def _out_of_memory(error: BaseException) -> str:
 
 def main() -> None:
     """Run the command line and exit; ``main`` of the package sets the signals first."""
+    if COMPLETING in os.environ:  # click answers a shell in bytes, which guarded streams do not take
+        cli.main(prog_name=PROGRAM)
     with guarded_streams() as has_stdout:
         code = _run(has_stdout=has_stdout)
     sys.exit(code)

@@ -10,22 +10,28 @@ from tdd_deploy.options.declare import Gathered
 from tdd_deploy.options.functions import OPTIONS
 from tdd_deploy.options.model import Model
 from tdd_deploy.options.placement import Placement
+from tdd_deploy.text import counted
 
-from .console import echo_json, json_option, print_table, say
+from .console import echo_json, json_option, print_headline, print_table, progress_bar, say
 from .flags import PATH, with_options
+from .help import Command
+from .values import complete
 
 if TYPE_CHECKING:
     from tdd_deploy.simulator.hardware.check import Checked
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("file", type=PATH)
 @click.option(
-    "--target", required=True, help="Place it on this chip (loihi1, loihi2, truenorth), a profile of one, or a .toml."
+    "--chip",
+    required=True,
+    shell_complete=complete,
+    help="Place it on this chip (loihi1, loihi2, truenorth), a profile of one, or a .toml.",
 )
 @with_options(*OPTIONS["check"])
 @json_option
-def check(file: Path, *, target: str, options: Gathered, as_json: bool) -> None:
+def check(file: Path, *, chip: str, options: Gathered, as_json: bool) -> None:
     """Check whether FILE (a .nir, .net or .onnx file, or a run folder) fits on a chip, and what helps if it does not.
 
     Exit code 1 when it does not fit. Only published limits are checked. The output lists what they leave open, and
@@ -35,7 +41,8 @@ def check(file: Path, *, target: str, options: Gathered, as_json: bool) -> None:
     from tdd_deploy.data import Choice
 
     data = Choice(options=options[SeenData])
-    checked = run(file, target, options=options[Placement], model=options[Model], data=data)
+    with progress_bar("checking") as progress:
+        checked = run(file, chip, options=options[Placement], model=options[Model], data=data, progress=progress)
     if as_json:
         echo_json(checked.as_json())
     else:
@@ -52,14 +59,15 @@ def _print(checked: "Checked") -> None:
     found = checked.as_json()
     print_table(by_placed_layer(found["placement"]))
     chips = "" if found["chips"] == 1 else f" x {found['chips']}"
-    n = len(found["faults"])
-    verdict = f"does not fit ({n} found)" if n else "no published limit is broken"
-    verdict += ", with one condition" if found["conditions"] and not n else ""
-    lines = [f"{found['target']}{chips}: {verdict}. {found['title']}. {found['remark']}"]
-    for fault in checked.faults:
-        lines += [f"  - {fault}", f"    source: {fault.source}"]
-    lines += [f"if: {line}" for line in found["conditions"]]
+    lines = [f"{found['title']}. {found['remark']}"]
     lines += [f"assumed: {line}" for line in found["assumptions"]]
     lines += [f"not checked: {line}" for line in found["not_checked"]]
     lines += input_lines(found["data"]) if found["data"] else []
     say(lines)
+    n = len(found["faults"])
+    verdict = f"does not fit, for {counted(n, 'reason')}" if n else "no published limit is broken"
+    verdict += ", with one condition" if found["conditions"] and not n else ""
+    print_headline(f"{found['chip']}{chips}: {verdict}")
+    say(f"  if: {line}" for line in found["conditions"])
+    for fault in checked.faults:
+        say([f"  - {fault}", f"    source: {fault.source}"])

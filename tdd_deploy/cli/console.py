@@ -17,7 +17,7 @@ from .flags import with_flags
 
 if TYPE_CHECKING:
     from tdd_deploy.tables import Table
-    from tdd_deploy.training import Watcher
+    from tdd_deploy.training import BatchMetrics, Watcher
 
 WIDTH_OF_PIPES = 120
 BOLD, PLAIN = "\x1b[1m", "\x1b[0m"
@@ -30,6 +30,13 @@ def echo(text: str, *, end: str = "\n", err: bool = False) -> None:
     """Print a text as it is; the streams make control characters visible."""
     file = sys.stderr if err else sys.stdout
     file.write(f"{text}{end}")
+    file.flush()
+
+
+def echo_styled(text: str) -> None:
+    """Print a text with colors of ours on stdout; what comes from elsewhere is visible in it already."""
+    file = getattr(sys.stdout, "rich_proxied_file", sys.stdout) if has_color() else sys.stdout
+    file.write(text)
     file.flush()
 
 
@@ -52,7 +59,7 @@ def print_table(table: "Table", *, whole: str = "--json prints all of them") -> 
     """Print a table in the width of the terminal; ``whole`` says where everything is, if it is shown in part."""
     from tdd_deploy.tables import as_terminal
 
-    echo(as_terminal(table, width(), color=has_color(), whole=whole), end="")
+    echo_styled(as_terminal(table, width(), color=has_color(), whole=whole))
 
 
 def print_verdict(verdict: Mapping[str, Any]) -> None:
@@ -60,7 +67,14 @@ def print_verdict(verdict: Mapping[str, Any]) -> None:
     from tdd_deploy.simulator.reports.verdict import verdict_text
 
     bold, plain = (BOLD, PLAIN) if has_color() else ("", "")
-    echo(with_flags(verdict_text(verdict, width(), bold=bold, plain=plain)))
+    echo_styled(f"{with_flags(verdict_text(verdict, width(), bold=bold, plain=plain))}\n")
+
+
+def print_headline(line: str) -> None:
+    """Print the answer of a command in bold, after an empty line."""
+    bold, plain = (BOLD, PLAIN) if has_color() else ("", "")
+    shown = textwrap.wrap(visible(with_flags(line)), width(), break_on_hyphens=False)
+    echo_styled("\n" + "".join(f"{bold}{each}{plain}\n" for each in shown))
 
 
 def width() -> int:
@@ -83,38 +97,50 @@ def say(lines: Iterable[str]) -> None:
         echo("\n".join(textwrap.wrap(line, width(), subsequent_indent=f"{indent}  ", break_on_hyphens=False) or [""]))
 
 
-def samples_progress(what: str) -> AbstractContextManager[Callable[[int, int], None]]:
+def progress_bar(what: str, *, unit: str = "samples") -> AbstractContextManager[Callable[[int, int], None]]:
     """Show a bar on stderr, on a terminal only."""
     from tdd_deploy.runtime.progress import progress_of
 
-    return progress_of(what, None)
+    return progress_of(what, None, unit=unit)
 
 
 @contextmanager
 def training_progress() -> "Iterator[Watcher]":
-    """Print a line per epoch on stderr, and on a terminal a bar within the epoch."""
+    """Print a line per epoch on stderr, and on a terminal a bar over all epochs; both say how much time is left."""
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.progress import BarColumn, Progress, TextColumn
+
+    from tdd_deploy.runtime.progress import TimeLeft
 
     out = Console(stderr=True, soft_wrap=True)
-    columns = (TextColumn("epoch"), BarColumn(), MofNCompleteColumn(), TextColumn("loss {task.fields[loss]:.4f}"))
+    texts = (TextColumn("epoch {task.fields[epoch]}"), TextColumn("loss {task.fields[loss]:.4f}{task.fields[left]}"))
     is_shown = is_first() and sys.stderr.isatty()
     with Progress(
-        *columns, console=out, transient=True, disable=not is_shown, redirect_stdout=False, redirect_stderr=False
-    ) as bar:
-        task = bar.add_task("epoch", total=None, loss=0.0)
+        texts[0], BarColumn(bar_width=20), texts[1],
+        console=out, transient=True, disable=not is_shown, redirect_stdout=False, redirect_stderr=False,
+    ) as bar:  # fmt: skip
+        task = bar.add_task("", total=None, epoch="1", loss=0.0, left="")
+        estimate = TimeLeft()
 
         class Shown:
-            def batch(self, done: int, total: int, loss: float) -> None:
-                bar.update(task, completed=done, total=total, loss=loss)
+            epochs = 0
+            left = ""
+
+            def batch(self, now: "BatchMetrics") -> None:
+                left = estimate.at(now.part)
+                self.epochs, self.left = now.epochs, f"  {left}" if left else ""
+                epoch = f"{now.epoch}/{now.epochs}, batch {now.batch:,}/{now.batches:,}"
+                bar.update(task, completed=now.part, total=1, epoch=epoch, loss=now.loss, left=self.left)
 
             def epoch(self, history: list[dict[str, Any]]) -> None:
                 now = history[-1]
-                line = f"epoch {now['epoch']:3d}  loss {now['loss']:.4f}  accuracy {now['accuracy']:.3f}"
+                of_all = f"/{self.epochs}" if self.epochs else ""  # resumed after the last batch of an epoch
+                number = f"{now['epoch']:{len(of_all) - 1 if of_all else 1}d}{of_all}"
+                line = f"epoch {number}  loss {now['loss']:.4f}  {now['accuracy']:6.1%}"
                 counted = (("spikes", now["raw_events"]), ("delta events", now["delta_events"]))
-                events = [f"{name} {count:,.0f}" for name, count in counted if count is not None]
-                line += f"  {'  '.join(events)} per sample" if events else ""
-                bar.console.print(line, highlight=False)
+                events = [f"{count:,.0f} {name}" for name, count in counted if count is not None]
+                line += f"  {', '.join(events)}" if events else ""
+                bar.console.print(line + (self.left if now["epoch"] < self.epochs else ""), highlight=False)
 
         yield Shown()
 

@@ -14,14 +14,15 @@ from tdd_deploy.options.model import Model
 from tdd_deploy.options.quantization import Quantization
 from tdd_deploy.options.vocabulary import TARGETS
 
-from .console import echo_json, json_option, print_table, say
+from .console import echo_json, json_option, print_table, progress_bar, say
 from .flags import PATH, with_options, word_option
+from .help import Command
 
 if TYPE_CHECKING:
     from tdd_deploy.commands.quantization import Quantized
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("file", type=PATH)
 @word_option("--target", words=TARGETS, required=True, help="Write the network for this target.")
 @click.option("--out", type=PATH, required=True, help="Write this file; lava: folder.")
@@ -38,16 +39,18 @@ def export(file: Path, *, target: str, out: Path, options: Gathered, as_json: bo
     from tdd_deploy.simulator.reports.lines import input_lines
 
     steps = options[StatedSteps]
-    exported = run(
-        file,
-        target,
-        out,
-        options=options[Export],
-        model=options[Model],
-        quantization=options[Quantization],
-        data=Choice(options=options[CalibrationData], steps=steps.steps),
-        steps=steps,
-    )
+    with progress_bar("calibrating") as progress:
+        exported = run(
+            file,
+            target,
+            out,
+            options=options[Export],
+            model=options[Model],
+            quantization=options[Quantization],
+            data=Choice(options=options[CalibrationData], steps=steps.steps),
+            steps=steps,
+            progress=progress,
+        )
     if as_json:
         echo_json(exported.as_json())
         return

@@ -10,11 +10,15 @@ from click.core import ParameterSource
 
 from tdd_deploy import memory
 from tdd_deploy.documents import read_toml
-from tdd_deploy.errors import PARAMETER, BadFile, BadOptions, Violation, did_you_mean
+from tdd_deploy.errors import PARAMETER, BadFile, BadOptions, Violation, any_of, did_you_mean
 from tdd_deploy.options.declare import Declaration, Option, Options, gather, options_of
+
+from .help import command_name
+from .values import complete
 
 PATH = click.Path(path_type=Path)
 Command = TypeVar("Command", bound=Callable[..., Any])
+LONGEST_METAVAR = 48  # characters; longer lists of words stand in the help
 TOML = "name a file of TOML, such as: [train] and below it epochs = 25"
 
 
@@ -23,7 +27,7 @@ def _flags() -> Mapping[str, str]:
     """Return the flag of every parameter, by its name."""
     from tdd_deploy.options.functions import OPTIONS  # no help needs all options
 
-    own = {name: f"--{name}" for name in ("out", "resume", "config", "target", "python", "inputs")}
+    own = {name: f"--{name}" for name in ("out", "resume", "config", "target", "chip", "python", "inputs")}
     return own | {
         each.name: f"--{each.key}" for owners in OPTIONS.values() for owner in owners for each in options_of(owner)
     }
@@ -50,7 +54,8 @@ def _words(words: Sequence[str]) -> dict[str, Any]:
     def complete(context: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
         return [word for word in words if word.startswith(incomplete)]
 
-    return {"metavar": f"[{'|'.join(words)}]", "shell_complete": complete}
+    shown = f"[{'|'.join(words)}]"
+    return {"metavar": shown if len(shown) <= LONGEST_METAVAR else "NAME", "shell_complete": complete}
 
 
 def _listed(value: object) -> tuple[object, ...]:
@@ -63,10 +68,10 @@ def _listed(value: object) -> tuple[object, ...]:
 class Flag(click.Option):
     """A flag that a field declares."""
 
-    def __init__(self, declared: Option, *, required: bool) -> None:
-        """Take the field, and whether the command needs it."""
+    def __init__(self, declared: Option, *, heading: str, required: bool) -> None:
+        """Take the field, under which heading it stands unless it declares one, and whether the command needs it."""
         self.declared = declared
-        self.heading = declared.declaration.heading
+        self.heading = declared.declaration.heading or heading
         names = [declared.name, f"--{declared.key}"]
         if declared.kind is bool:
             super().__init__(names, is_flag=True, default=None)
@@ -77,6 +82,8 @@ class Flag(click.Option):
             how |= _words(declared.words) | ({"metavar": metavar} if metavar else {})
         if declared.is_listed and not declared.declaration.repeated:
             how |= {"type": _LIST, "metavar": f"{how['metavar'] or declared.kind.__name__.upper()},..."}
+        if declared.kind in (str, Path) and not declared.words:
+            how["shell_complete"] = complete
         repeated = declared.declaration.repeated
         super().__init__(names, multiple=repeated, required=required, **how)
 
@@ -92,6 +99,8 @@ _TYPES = {int: click.INT, float: click.UNPROCESSED, Path: PATH, str: click.STRIN
 
 def _help(declared: Option) -> str:
     text = with_flags(declared.declaration.help)
+    if len("|".join(declared.words)) + 2 > LONGEST_METAVAR and declared.declaration.metavar is None:
+        text += f" NAME is {any_of(declared.words)}."
     default = declared.default
     if "Default:" in text or default is None or default is False or default == ():
         return text
@@ -112,7 +121,11 @@ def with_options(
     The command receives ``options``, unless there are no classes: their instances, made from the command line and the
     file. Without ``check`` it receives the given values by name, and checks them itself.
     """
-    flags = [Flag(each, required=each.name in required) for owner in owners for each in options_of(owner)]
+    flags = [
+        Flag(each, heading=owner.heading, required=each.name in required)
+        for owner in owners
+        for each in options_of(owner)
+    ]
 
     def add(command: Command) -> Callable[..., Any]:
         @wraps(command)
@@ -154,17 +167,8 @@ def _read_config(context: click.Context, param: click.Parameter, path: Path | No
         known = {
             _key(each): each for each in context.command.params if isinstance(each, click.Option) and each is not param
         }
-        context.default_map = read_table(path, _name(context), known)
+        context.default_map = read_table(path, command_name(context), known)
     return path
-
-
-def _name(context: click.Context) -> str:
-    """Return the name of a command, with the group that it is in: train, or lava run."""
-    names = [str(context.command.name)]
-    while context.parent is not None and context.parent.parent is not None:  # the outermost group is the program
-        context = context.parent
-        names.insert(0, str(context.command.name))
-    return " ".join(names)
 
 
 def _key(param: click.Option) -> str:

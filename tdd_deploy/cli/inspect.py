@@ -10,9 +10,10 @@ from tdd_deploy.options.model import Model
 
 from .console import echo_json, json_option, print_table, say
 from .flags import PATH, with_options
+from .help import Command
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("file", type=PATH)
 @with_options(*OPTIONS["inspect"])
 @json_option

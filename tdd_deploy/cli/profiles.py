@@ -5,8 +5,10 @@ from typing import Any
 
 import click
 
-from .console import echo_json, json_option, print_table, say
+from .console import echo, echo_json, json_option, print_table, say
 from .flags import with_options
+from .help import Command
+from .values import complete
 
 HOW_READ = {
     "primary": "in the publication",
@@ -17,14 +19,21 @@ HOW_READ = {
 }
 
 
-@click.command()
-@click.argument("names", nargs=-1)
+@click.command(cls=Command)
+@click.argument("names", nargs=-1, shell_complete=complete)
 @with_options()
+@click.option("--bibtex", "as_bibtex", is_flag=True, help="Print the publications behind them in BibTeX.")
 @json_option
-def profiles(names: tuple[str, ...], *, as_json: bool) -> None:
+def profiles(names: tuple[str, ...], *, as_bibtex: bool, as_json: bool) -> None:
     """List hardware profiles, or with NAMES (or paths to a .toml) print every figure and its source."""
+    from tdd_deploy.commands.profiles import bibliography
     from tdd_deploy.commands.profiles import profiles as run
 
+    if as_bibtex and as_json:
+        raise click.UsageError("--bibtex cannot be combined with --json, which holds the same entries.")
+    if as_bibtex:
+        echo(bibliography(names))
+        return
     found = run(names)
     if as_json:
         echo_json({"schema_version": 1, "profiles": found})
@@ -91,6 +100,8 @@ def _profile_lines(profile: Mapping[str, Any]) -> Iterator[str]:
         yield f"  {point_line(point)}"
     for line in profile["not_priced"]:
         yield f"  not priced: {line}"
+    for reference in profile["references"]:
+        yield f"  cite {reference['key']}: {reference['title']}. {reference['link']}"
 
 
 def point_line(point: Mapping[str, Any]) -> str:

@@ -11,12 +11,14 @@ from tdd_deploy.options.declare import Gathered
 from tdd_deploy.options.functions import OPTIONS
 from tdd_deploy.options.pruning import PruneOptions
 
-from .console import echo_json, json_option, print_table, samples_progress, say
+from .console import echo_json, json_option, print_table, progress_bar, say
 from .flags import PATH, with_options
+from .help import Command
+from .values import complete
 
 
-@click.command()
-@click.argument("run", type=PATH)
+@click.command(cls=Command)
+@click.argument("run", type=PATH, shell_complete=complete)
 @with_options(*OPTIONS["prune"], required=("data",))
 @json_option
 @click.option("--out", type=PATH, required=True, help="Write this new run folder.")
@@ -31,7 +33,7 @@ def prune(run: Path, *, options: Gathered, as_json: bool, out: Path) -> None:
     from tdd_deploy.commands.prune import prune as job
     from tdd_deploy.simulator.reports.lines import input_lines
 
-    with samples_progress("pruning") as progress:
+    with progress_bar("pruning", unit="batches") as progress:
         pruned = job(run, options[NamedData], out, options=options[PruneOptions], progress=progress)
     if as_json:
         echo_json(pruned)

@@ -9,9 +9,10 @@ from tdd_deploy.options.vocabulary import Document
 
 from .console import echo
 from .flags import with_options
+from .help import Command
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("document", type=click.Choice(get_args(Document)))
 @with_options()
 def schema(document: Document) -> None:

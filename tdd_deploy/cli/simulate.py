@@ -18,8 +18,9 @@ from tdd_deploy.options.model import Model
 from tdd_deploy.options.pricing import Pricing
 from tdd_deploy.options.tables import SimulationTable
 
-from .console import echo, echo_json, json_option, print_table, print_verdict, samples_progress, say
+from .console import echo, echo_json, json_option, print_table, print_verdict, progress_bar, say
 from .flags import PATH, with_options
+from .help import Command
 from .profiles import point_line
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 FILES = {"step": "steps.csv", "layer": "report.json"}
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("file", type=PATH)
 @with_options(*OPTIONS["simulate"], SimulationTable, required=("data",))
 @json_option
@@ -42,7 +43,7 @@ def simulate(file: Path, *, options: Gathered, as_json: bool, out: Path | None) 
     from tdd_deploy.commands.simulate import simulate as run
     from tdd_deploy.data import Choice
 
-    with samples_progress("simulating") as progress:
+    with progress_bar("simulating") as progress:
         simulation = run(
             file,
             Choice(options=options[Dataset], steps=options[Encoding].steps),

@@ -13,13 +13,14 @@ from tdd_deploy.options.functions import OPTIONS
 from tdd_deploy.options.grid import Grid
 from tdd_deploy.options.model import Model
 
-from .console import echo_json, json_option, print_table, samples_progress, say
+from .console import echo_json, json_option, print_table, progress_bar, say
 from .flags import PATH, with_options
+from .help import Command
 
 PJ_PER_NJ = 1e3
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("runs", type=PATH, nargs=-1, required=True)
 @with_options(*OPTIONS["sweep"], required=("data",))
 @json_option
@@ -35,7 +36,7 @@ def sweep(runs: tuple[Path, ...], *, options: Gathered, as_json: bool, out: Path
 
     steps = options[SeededSteps]
     data = Choice(options=options[Dataset], steps=steps.steps)
-    with samples_progress("sweeping") as progress:
+    with progress_bar("sweeping", unit="points") as progress:
         found = run(runs, data, out, grid=options[Grid], model=options[Model], steps=steps, progress=progress)
     if as_json:
         echo_json(found)

@@ -7,32 +7,18 @@ from typing import Any
 import click
 
 from tdd_deploy.options.functions import OPTIONS
-from tdd_deploy.options.training import HEADINGS
 
-from .console import is_first, say, training_progress
+from .console import echo_json, is_first, json_option, say, training_progress
 from .flags import PATH, with_options
+from .help import Command
 
 
-class Grouped(click.Command):
-    """A command with so many options that its help has headings."""
-
-    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the options under their headings."""
-        groups: dict[str, list[tuple[str, str]]] = {title: [] for title in (*HEADINGS, "The run")}
-        for param in self.get_params(ctx):
-            record = param.get_help_record(ctx)
-            if record is not None:
-                groups[getattr(param, "heading", "") or "The run"].append(record)
-        for title, records in groups.items():
-            with formatter.section(title):
-                formatter.write_dl(records)
-
-
-@click.command(cls=Grouped)
+@click.command(cls=Command)
 @with_options(*OPTIONS["train"], check=False)
+@json_option
 @click.option("--resume", is_flag=True, help="Continue the run in --out, to the same weights as without a break.")
 @click.option("--out", type=PATH, required=True, help="Write this run folder; new, unless --resume.")
-def train(*, options: Mapping[str, object], resume: bool, out: Path) -> None:
+def train(*, options: Mapping[str, object], resume: bool, out: Path, as_json: bool) -> None:
     """Train a spiking network and write it as a NIR file.
 
     The run folder gets network.nir, network.safetensors, train.json, metrics.csv and checkpoint.pt; with --method ann
@@ -51,6 +37,9 @@ def train(*, options: Mapping[str, object], resume: bool, out: Path) -> None:
     with training_progress() as watcher:
         finished = run(out, options, resume=resume, config=config, watcher=watcher).as_json()
     if not is_first():
+        return
+    if as_json:
+        echo_json(finished)
         return
     say(input_lines(finished["data"]))
     say([_result(out, finished)])

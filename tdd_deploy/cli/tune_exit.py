@@ -10,16 +10,19 @@ from tdd_deploy.options.declare import Gathered
 from tdd_deploy.options.early_exit import ExitOptions, ValidationData
 from tdd_deploy.options.encoding import Encoding
 from tdd_deploy.options.functions import OPTIONS
+from tdd_deploy.text import counted
 
-from .console import echo_json, json_option, print_table, samples_progress, say
+from .console import echo_json, json_option, print_table, progress_bar, say
 from .flags import PATH, with_options
+from .help import Command
+from .values import complete
 
 if TYPE_CHECKING:
     from tdd_deploy.commands.tune_exit import TunedExit
 
 
-@click.command("tune-exit")
-@click.argument("run", type=PATH)
+@click.command("tune-exit", cls=Command)
+@click.argument("run", type=PATH, shell_complete=complete)
 @with_options(*OPTIONS["tune_exit"], required=("data",))
 @json_option
 def tune_exit(run: Path, *, options: Gathered, as_json: bool) -> None:
@@ -32,7 +35,7 @@ def tune_exit(run: Path, *, options: Gathered, as_json: bool) -> None:
     from tdd_deploy.data import Choice
 
     data = Choice(options=options[ValidationData], steps=options[Encoding].steps)
-    with samples_progress("tuning") as progress:
+    with progress_bar("tuning") as progress:
         tuned = job(run, data, options=options[ExitOptions], encoding=options[Encoding], progress=progress)
     if as_json:
         echo_json(tuned.as_json())
@@ -75,7 +78,8 @@ def _print(tuned: "TunedExit", run: Path) -> None:
 
 def _summary(found: Mapping[str, Any], run: Path) -> Iterator[str]:
     data, validated = found["data"], found["cross_validated"]
-    yield f"means over {found['samples']:,} samples of {data['name']} ({data['split']}), {data['n_steps']} time steps"
+    samples = f"{counted(found['samples'], 'sample')} of {data['name']} ({data['split']})"
+    yield f"means over {samples}, {counted(data['n_steps'], 'time step')}"
     yield (
         f"margin {found['margin']:g}: accuracy {_change(found['lost_points'])} on these samples; on others, it is "
         f"expected to fall by at most {found['expected_points']:.2f} points"

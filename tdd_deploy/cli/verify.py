@@ -13,15 +13,17 @@ from tdd_deploy.options.functions import OPTIONS
 from tdd_deploy.options.model import Model
 from tdd_deploy.options.quantization import ComparedQuantization
 from tdd_deploy.options.verification import Verification
+from tdd_deploy.text import counted
 
-from .console import echo_json, json_option, print_table, samples_progress, say
+from .console import echo_json, json_option, print_headline, print_table, progress_bar, say
 from .flags import PATH, with_options
+from .help import Command
 
 if TYPE_CHECKING:
     from tdd_deploy.commands.verify import Verified
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("file", type=PATH)
 @with_options(*OPTIONS["verify"], required=("data",))
 @json_option
@@ -36,7 +38,7 @@ def verify(file: Path, *, options: Gathered, as_json: bool) -> None:
     from tdd_deploy.data import Choice
     from tdd_deploy.simulator.reports.lines import input_lines
 
-    with samples_progress("verifying") as progress:
+    with progress_bar("verifying") as progress:
         verified = run(
             file,
             Choice(options=options[ComparedData], steps=options[Steps].steps),
@@ -52,6 +54,7 @@ def verify(file: Path, *, options: Gathered, as_json: bool) -> None:
     else:
         _print(verified)
         say(input_lines(verified.data))
+        print_headline(_headline(verified))
     if not verified.passed:
         raise click.exceptions.Exit(1)
 
@@ -86,6 +89,17 @@ def _print(verified: "Verified") -> None:
         rows.append(row)
     print_table(Table(columns=columns, rows=tuple(rows)))
     say(_lines(verified))
+
+
+def _headline(verified: "Verified") -> str:
+    """Say whether the backends agree."""
+    of_samples = f"on {counted(verified.n_samples, 'sample')}"
+    failed = [f"{each.after} from {each.before}" for each in verified.comparisons if not each.passed]
+    if failed:
+        return f"backends differ {of_samples}: {'; '.join(failed)}"
+    if not verified.comparisons:
+        return "nothing was compared: a single backend was left"
+    return f"all {len(verified.comparisons) + 1} backends agree {of_samples}, within what is allowed"
 
 
 def _lines(verified: "Verified") -> Iterator[str]:

@@ -18,7 +18,7 @@ from tdd_deploy.options.encoding import Encoding
 from tdd_deploy.program import Program
 from tdd_deploy.run_folder import RunFolder
 from tdd_deploy.runtime.inputs import EncodedInputs
-from tdd_deploy.runtime.shards import Progress
+from tdd_deploy.runtime.progress import Progress, unseen
 from tdd_deploy.training import figures
 from tdd_deploy.training.analysis import Analysis, Findings, examine, rasters
 from tdd_deploy.training.compared import Compared, by_steps, name_methods, per_step
@@ -40,7 +40,7 @@ def analyze(
     *,
     options: AnalysisOptions = AnalysisOptions(),
     out: Path | None = None,
-    progress: Progress = lambda done, total: None,
+    progress: Progress = unseen,
 ) -> Analysis:
     """Analyze what a trained network sends from step to step: what repeats, where deltas pay, where information lies.
 

@@ -14,6 +14,7 @@ from tdd_deploy.options.export import Export
 from tdd_deploy.options.model import Model
 from tdd_deploy.options.quantization import DEPLOYED_BITS, Quantization
 from tdd_deploy.program import Program, with_code
+from tdd_deploy.runtime.progress import Progress, unseen
 
 from .load import Network, load, path_of
 from .quantization import Quantized, needs_floats, quantize
@@ -29,6 +30,7 @@ def export(
     quantization: Quantization = Quantization(),
     data: Choice | None = None,
     steps: StatedSteps = StatedSteps(),
+    progress: Progress = unseen,
 ) -> Quantized:
     """Write a network for a target, quantized first where that is asked for or needed.
 
@@ -41,6 +43,7 @@ def export(
         quantization: makes an integer program; by default 8 bits for Lava, and floats for others.
         data: calibration data: measure on its first training samples what quantization changes.
         steps: time steps per sample, stated in the file; by default as the network states.
+        progress: receives the number of calibration samples that were executed.
 
     Raises:
         BadOption: no such target.
@@ -61,7 +64,7 @@ def export(
         raise BadOptions("", found)
     made = Quantized(program=program)
     if quantization.bits is not None:
-        made = quantize(program, quantization, data=data, path=path_of(network))
+        made = quantize(program, quantization, data=data, path=path_of(network), progress=progress)
     stated = program.n_steps
     del program  # its weights, before the integers are written
     if target == "lava" and steps.steps is None and made.data and made.data["n_steps"] != stated:

@@ -121,7 +121,7 @@ def load_all(
     if coding.delta_threshold is not None:
         program = with_delta_threshold(program, coding.delta_threshold)
     program = with_reading(program, coding.output)
-    source = data.open_chosen()
+    source = data.open_chosen(by_step=True)
     inputs = EncodedInputs.of(program, source, encoding, frames=data.options.frames)
     coded, code, code_from = _coded(inputs, coding.code, data, chosen_samples(source, data))
     return Loaded(
@@ -155,7 +155,7 @@ def _coded(inputs: EncodedInputs, code: CodeChoice | None, data: Choice, n: int)
     if code in ("delta", "spike"):
         return with_code(inputs.program, code), code, "from `code`"
     try:
-        source = data.open("train")
+        source = data.open("train", by_step=True)
     except TddDeployError as error:
         if code == "auto":
             raise

@@ -1,6 +1,6 @@
 """Prune a trained network, round by round, and train it on."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from os import PathLike
 from pathlib import Path
@@ -17,6 +17,7 @@ from tdd_deploy.options.pruning import PruneOptions
 from tdd_deploy.options.training import OF_DATA, LearnedData
 from tdd_deploy.run_folder import RunFolder
 from tdd_deploy.runtime.inputs import EncodedInputs
+from tdd_deploy.runtime.progress import Progress, unseen
 from tdd_deploy.simulator.engine.engine import Engine
 from tdd_deploy.training import memory_errors
 from tdd_deploy.training.prune import Round
@@ -49,7 +50,7 @@ def prune(
     *,
     options: PruneOptions = PruneOptions(),
     whole: Source | None = None,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Progress = unseen,
 ) -> dict[str, Any]:
     """Remove weights from a trained network, round by round, and let it learn on.
 
@@ -61,7 +62,7 @@ def prune(
         out: a new run folder.
         options: how much is removed, and how long it learns.
         whole: data in memory, instead of named data.
-        progress: receives the number of finished rounds.
+        progress: receives the number of finished batches.
 
     Raises:
         Interrupted: Ctrl-C; the finished rounds are kept.
@@ -81,7 +82,7 @@ def _prune(
     *,
     options: PruneOptions,
     whole: Source | None,
-    progress: Callable[[int, int], None],
+    progress: Progress,
 ) -> dict[str, Any]:
     program, finished = finished_run(run)
     if finished.options.qat is not None:
@@ -94,9 +95,8 @@ def _prune(
     stopped: BaseException | None = None  # kept to the end: a signal whose exception is dropped comes again
     with appearing(out) as part:
         try:
-            for each in rounds_of(finished.network, finished.options, learned.data, options):
+            for each in rounds_of(finished.network, finished.options, learned.data, options, progress):
                 rows.append(_measured(each, choice.open("val"), in_time=learned.data.in_time))
-                progress(each.number, options.rounds)
                 last = each
         except (Interrupted, KeyboardInterrupt) as interrupted:
             if last is None or last.number == 0:

@@ -18,6 +18,7 @@ from tdd_deploy.program import Program
 from tdd_deploy.program.quantization.quantize import quantize as in_integers
 from tdd_deploy.program.quantization.scales import LayerReport
 from tdd_deploy.runtime.inputs import EncodedInputs, InputCounts
+from tdd_deploy.runtime.progress import Progress, unseen
 
 from .load import CALIBRATION_SAMPLES, chosen_samples, describe_inputs
 
@@ -84,6 +85,7 @@ def quantize(
     *,
     data: Choice | None = None,
     path: Path | None = None,
+    progress: Progress = unseen,
 ) -> Quantized:
     """Turn a program in floats into Loihi 2's integers; with data, measure what that changes.
 
@@ -92,6 +94,7 @@ def quantize(
         options: bits of a weight (by default 8), scales, bits of the input.
         data: training samples: they bound the input, and show what changes.
         path: the run folder of the program, whose scale of the data is reported.
+        progress: receives the number of samples that were executed.
 
     Raises:
         BadOptions: the program is in integers.
@@ -106,14 +109,14 @@ def quantize(
         return Quantized(program=made.program, layers=made.layers)
     from tdd_deploy.simulator.engine.calibration import calibrate
 
-    source = data.open("train")
+    source = data.open("train", by_step=True).without_step_labels()
     samples = chosen_samples(source, data)
     inputs = EncodedInputs.of(program, source, Encoding(steps=data.steps), frames=data.options.frames)
     made = in_integers(program, bits=bits, per=options.per, input_bits=options.input_bits, **seen(source, samples))
     sent: list[InputCounts] = []
 
     def batches() -> Iterator[tuple[Encoded, NDArray[np.int64] | None]]:
-        for encoded, labels in inputs.batches(source, CALIBRATION_SAMPLES, limit=samples):
+        for encoded, labels in inputs.batches(source, CALIBRATION_SAMPLES, limit=samples, progress=progress):
             sent.append(InputCounts.of(encoded, made.program))
             yield encoded, labels
 

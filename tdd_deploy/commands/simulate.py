@@ -10,8 +10,9 @@ from tdd_deploy.options.encoding import Coding, Encoding
 from tdd_deploy.options.execution import Execution
 from tdd_deploy.options.model import Model
 from tdd_deploy.options.pricing import Pricing
+from tdd_deploy.runtime.progress import Progress, unseen
 from tdd_deploy.runtime.run import run
-from tdd_deploy.runtime.shards import Progress, Shard
+from tdd_deploy.runtime.shards import Shard
 from tdd_deploy.simulator.reports.html import require, write_html
 from tdd_deploy.simulator.reports.report import Simulation, write_csv
 
@@ -43,7 +44,7 @@ def simulate(
     execution: Execution = Execution(),
     pricing: Pricing = Pricing(),
     destination: Destination = Destination(),
-    progress: Progress = lambda done, total: None,
+    progress: Progress = unseen,
 ) -> Simulation:
     """Execute a program on data, event by event; count, and price what was executed.
 
@@ -69,6 +70,9 @@ def simulate(
     prices = Prices.of(pricing, with_dense=True)
     loaded = load_all(network, data, model=model, encoding=encoding, coding=coding)
     margin_from = None
+    if execution.early_exit is not None and loaded.source.has_step_labels:
+        found = "cannot be combined with labels of time steps, which ask for every step"
+        raise BadOption("early_exit", found, remedy="Cut windows with `window`, or leave it out.")
     if execution.early_exit == "tuned":
         margin, margin_from = look_up_margin(network, loaded, coding)
         execution = replace(execution, early_exit=margin)
@@ -99,7 +103,8 @@ def summarize(loaded: Loaded, total: Shard, coding: Coding, execution: Execution
         code=loaded.code,
         code_from=loaded.code_from,
         trace=total.trace,
-        n_correct=total.n_correct if loaded.source.labeled else None,
+        n_correct=total.n_correct if total.n_labeled else None,
+        labeled_steps=total.n_labeled if loaded.source.has_step_labels else None,
         early_exit=execution.margin,
         constant_output=total.output,
         outputs=total.outputs,

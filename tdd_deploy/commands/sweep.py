@@ -1,7 +1,7 @@
 """A grid of simulations: networks, codes, bits and thresholds, with the accuracy and the energy of each."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from itertools import product
@@ -24,10 +24,12 @@ from tdd_deploy.options.quantization import Quantization
 from tdd_deploy.options.vocabulary import CodeChoice
 from tdd_deploy.program import Program
 from tdd_deploy.run_folder import RunFolder
+from tdd_deploy.runtime.progress import Progress, unseen
 from tdd_deploy.runtime.run import run
 from tdd_deploy.shapes import FRACTION, NUMBER, POSITIVE, TEXT, Each, ListOf, Maybe, Number, Shape, Table, fault_in
 from tdd_deploy.simulator.reports import pictures
 from tdd_deploy.simulator.reports.lines import input_lines
+from tdd_deploy.simulator.reports.sweep_picture import accuracy_by_energy
 from tdd_deploy.text import csv_table
 
 from .load import chosen_samples, load, load_all
@@ -36,7 +38,7 @@ from .quantization import quantize
 from .simulate import summarize
 
 SCHEMA_VERSION = 1
-TRAINED = ("method", "keep", "lambda", "steps", "qat")  # options of a training run that are repeated in rows
+TRAINED = ("method", "keep", "penalty_weight", "steps", "qat")  # options of a training run that are repeated in rows
 Row = dict[str, Any]
 
 
@@ -80,7 +82,9 @@ class _Sweep:
     @property
     def is_drawn(self) -> bool:
         """Whether there is a picture: points need labels, and a profile with prices."""
-        return any(profile.has_prices for profile in self.prices.profiles) and self.data.open_chosen().labeled
+        return (
+            any(profile.has_prices for profile in self.prices.profiles) and self.data.open_chosen(by_step=True).labeled
+        )
 
     def points(self) -> Iterator[tuple[Path, Point]]:
         """Yield every combination.
@@ -147,7 +151,7 @@ def sweep(
     grid: Grid = Grid(),
     model: Model = Model(),
     steps: SeededSteps = SeededSteps(),
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Progress = unseen,
 ) -> dict[str, Any]:
     """Simulate every combination; write sweep.json, sweep.csv and sweep.svg, again after each one.
 
@@ -178,11 +182,11 @@ def sweep(
     rows = _finished(out / "sweep.json", known)
     make_folder(out)
     try:
-        for done, (path, point) in enumerate(points):
-            progress(done, len(points))
-            if point not in rows:
-                rows[point] = job.execute(path, point)
-                _write(out, known, rows)
+        todo = [(path, point) for path, point in points if point not in rows]
+        for left, (path, point) in zip(range(len(todo), 0, -1), todo, strict=True):
+            progress(len(points) - left, len(points))
+            rows[point] = job.execute(path, point)
+            _write(out, known, rows)
     except KeyboardInterrupt as interrupt:
         saved = f"{len(rows)} of {len(points)} points are in {out}; the same command continues"
         raise Interrupted(saved) from interrupt
@@ -193,7 +197,8 @@ def sweep(
 
 def _known(job: _Sweep) -> dict[str, Any]:
     """Return the entries by which an unfinished sweep recognizes its own points."""
-    source = job.data.open_chosen()
+    source = job.data.open_chosen(by_step=True)
+    options = job.data.options
     binning = job.data.binning
     return {
         "data": source.name,
@@ -206,6 +211,7 @@ def _known(job: _Sweep) -> dict[str, Any]:
         "steps": job.steps.steps,
         "seed": job.steps.seed,
         "profiles": list(job.grid.profiles),
+        **({} if options.window is None else {"window": options.window, "stride": options.stride}),
     }
 
 
@@ -235,7 +241,7 @@ def _write(out: Path, known: Mapping[str, Any], rows: Mapping[Point, Mapping[str
     if profile is not None and all(row["accuracy"] is not None for row in points):
         drawn = [row for row in points if row["energy_nj"].get(profile) is not None]
         with replacing(out / "sweep.svg") as part:
-            part.write_text(pictures.accuracy_by_energy(drawn, profile), encoding="utf-8")
+            part.write_text(accuracy_by_energy(drawn, profile), encoding="utf-8")
     return found
 
 

@@ -19,7 +19,7 @@ from tdd_deploy.files import refuse_file, write_json
 from tdd_deploy.options.declare import gather
 from tdd_deploy.options.training import OF_DATA, LearnedData, Place, Start, TrainOptions
 from tdd_deploy.run_folder import BASELINE_VERSION, RECORD_VERSION, RunFolder
-from tdd_deploy.training import Board, ReluNetwork, Samples, TrainingData, Watcher
+from tdd_deploy.training import BatchMetrics, Board, ReluNetwork, Samples, TrainingData, Watcher
 from tdd_deploy.version import __version__
 
 from .training_data import Learned, is_in_time, training_data
@@ -179,9 +179,9 @@ def _decide(choices: Mapping[str, object], whole: Source | None) -> tuple[TrainO
     steps = gathered[TrainOptions].steps if has_steps else None
     data = Choice(options=options, steps=steps, whole=whole)
     if is_ann and is_in_time(data):
-        option = "frames" if options.frames else "bin_us" if options.bin_us else "bins"
+        option = next((name for name in ("frames", "bin_us", "bins", "window") if getattr(options, name)), "windows")
         raise BadOption(option, "cannot be combined with `method=ann`, which has no time steps")
-    if options.cuts_events and not has_steps:
+    if (options.cuts_events or options.window) and not has_steps:
         given["steps"] = data.open("train").sample_shape[0]
     return gather(given, *OWNERS)[TrainOptions].checked(), data
 
@@ -309,9 +309,9 @@ class _Journal:
     watcher: Watcher | None
     board: Board | None
 
-    def batch(self, done: int, total: int, loss: float) -> None:
+    def batch(self, now: BatchMetrics) -> None:
         if self.watcher is not None:
-            self.watcher.batch(done, total, loss)
+            self.watcher.batch(now)
 
     def epoch(self, history: list[dict[str, Any]]) -> None:
         write_json(self.folder.train_json, {**self.recorded, "epochs": history})

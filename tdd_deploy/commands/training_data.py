@@ -71,7 +71,7 @@ def training_data(choice: Choice, options: TrainOptions) -> Learned:
 
 def is_in_time(choice: Choice) -> bool:
     """Whether samples have a time axis."""
-    return choice.options.frames or choice.options.cuts_events
+    return choice.in_time
 
 
 def _first(source: Source, option: str, wanted: int | None) -> Batch:

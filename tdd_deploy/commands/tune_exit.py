@@ -18,8 +18,9 @@ from tdd_deploy.options.encoding import Coding, Encoding
 from tdd_deploy.options.execution import Execution
 from tdd_deploy.program import Program
 from tdd_deploy.run_folder import EXIT_VERSION, RunFolder
+from tdd_deploy.runtime.progress import Progress, unseen
 from tdd_deploy.runtime.run import run as execute
-from tdd_deploy.runtime.shards import Progress, check_finite
+from tdd_deploy.runtime.shards import check_finite
 from tdd_deploy.simulator.counts import Trace
 from tdd_deploy.simulator.early_exit import Decisions, allowed_losses, check_decidable
 from tdd_deploy.simulator.engine.engine import Engine
@@ -180,7 +181,7 @@ def tune_exit(
     *,
     options: ExitOptions = ExitOptions(),
     encoding: Encoding = Encoding(),
-    progress: Progress = lambda done, total: None,
+    progress: Progress = unseen,
 ) -> TunedExit:
     """Find the smallest margin that makes only a few validation samples wrong, and write it into the run folder.
 
@@ -207,7 +208,7 @@ def measure(
     *,
     options: ExitOptions = ExitOptions(),
     encoding: Encoding = Encoding(),
-    progress: Progress = lambda done, total: None,
+    progress: Progress = unseen,
 ) -> Measured:
     """Execute all steps of validation samples, and keep after each step what would be decided.
 
@@ -222,6 +223,7 @@ def measure(
     check_decidable(program)
     # Every code counts the same, and one that is named needs no samples to choose it.
     loaded = load_all(program, _validation(data), encoding=encoding, coding=Coding(code="delta"), path=path)
+    loaded.source.check_labels_of_samples()
     inputs, source, n_samples = loaded.inputs, loaded.source, loaded.n_samples
     _check_steps(path, inputs.n_steps)
     _check_samples(source, n_samples)
@@ -231,14 +233,13 @@ def measure(
     found: list[Decisions] = []
     total: Trace | None = None
     done = 0
-    for encoded, labels in inputs.batches(source, options.batch, limit=n_samples):
+    for encoded, labels in inputs.batches(source, options.batch, limit=n_samples, progress=progress):
         assert labels is not None  # checked before
         result = engine.run(encoded, n_steps=inputs.n_steps)
         check_finite(result.output, start=done)
         found.append(Decisions.of(loaded.program, result.output, labels))
         total = result.trace if total is None else total + result.trace
         done += len(labels)
-        progress(done, n_samples)
     assert total is not None  # a source without samples is refused
     return Measured(digest=program.digest, loaded=loaded, decisions=Decisions.joined(found), trace=total)
 

@@ -17,7 +17,7 @@ from tdd_deploy.options.verification import Verification
 from tdd_deploy.program import Program, with_reading
 from tdd_deploy.program.outputs import predicted
 from tdd_deploy.runtime.inputs import EncodedInputs, InputCounts
-from tdd_deploy.runtime.shards import Progress
+from tdd_deploy.runtime.progress import Progress, unseen
 from tdd_deploy.verification.backends import Backends
 from tdd_deploy.verification.comparison import Comparison, compare, joined, with_known_potentials
 from tdd_deploy.verification.recording import Recorded
@@ -107,7 +107,7 @@ def verify(
     steps: Steps = Steps(),
     quantization: ComparedQuantization = ComparedQuantization(),
     output: Output = Output(),
-    progress: Progress = lambda done, total: None,
+    progress: Progress = unseen,
 ) -> Verified:
     """Run the same samples on several backends, each compared with the one before.
 
@@ -130,7 +130,7 @@ def verify(
     program = with_reading(load(network, model), output.output)
     if program.number_format == "integer" and quantization.chosen:
         raise BadOptions("", tuple(map(needs_floats, quantization.chosen)))
-    source = data.open_chosen()
+    source = data.open_chosen(by_step=True).without_step_labels()
     inputs = EncodedInputs.of(program, source, Encoding(steps=steps.steps), frames=data.options.frames)
     n_samples = chosen_samples(source, data)
     path = path_of(network)
@@ -143,12 +143,9 @@ def verify(
     )
     backends, left_out = chosen.available() if options.against is None else (chosen.named(options.against), [])
     tally = _Tally(program)
-    done = 0
-    for encoded, labels in inputs.batches(source, options.batch, limit=n_samples):
+    for encoded, labels in inputs.batches(source, options.batch, limit=n_samples, progress=progress):
         values = np.stack([encoded.at(t) for t in range(inputs.n_steps)])
         tally.take(encoded, labels, [backend(values) for backend in backends])
-        done += values.shape[1]
-        progress(done, n_samples)
     return Verified(
         comparisons=tuple(joined(batches) for batches in zip(*tally.batches, strict=True)),
         seconds=tally.seconds,

@@ -8,9 +8,10 @@ from tdd_deploy.errors import BadOption, BadOptions, Violation
 from tdd_deploy.options.dataset import OF_EVENTS, Dataset, StoredData
 
 from .binning import Binning
-from .catalog import is_file, open_data
-from .source import Source
+from .catalog import DATASETS, is_file, open_data
+from .source import Source, check_has_time
 from .splits import SPLITS_OF_ONE, check_split, split_of
+from .windows import in_windows
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -31,10 +32,37 @@ class Choice:
     def binning(self) -> Binning | None:
         """How events become time steps; None for other data."""
         binning = Binning.of(self.options)
-        return binning and binning.in_steps(self.steps)
+        return binning and binning.in_steps(None if self.options.window else self.steps)
 
-    def open(self, split: str | None = None) -> Source:
-        """Open a part; by default the chosen one. See ``open_data``."""
+    @property
+    def in_time(self) -> bool:
+        """Whether an option says that samples have a time axis, or samples in memory are windows."""
+        options, whole = self.options, self.whole
+        is_cut = options.window is not None or (whole is not None and whole.windows is not None)
+        return options.frames or options.cuts_events or is_cut
+
+    def open(self, split: str | None = None, *, by_step: bool = False) -> Source:
+        """Open a part, in windows if these were chosen; by default the chosen part. See ``open_data``.
+
+        ``by_step`` allows labels of time steps.
+
+        Windows of one recording are always in the same part, since parts are cut first.
+
+        Raises:
+            BadData: labels belong to time steps, and there are no windows.
+        """
+        source = self._in_windows(self._open(split))
+        if not by_step:
+            source.check_labels_of_samples()
+        return source
+
+    def _in_windows(self, source: Source) -> Source:
+        if self.options.window is None:
+            return source
+        check_has_time(source, is_image=self.options.data in DATASETS)
+        return in_windows(source, self.options.window, self.options.stride)
+
+    def _open(self, split: str | None = None) -> Source:
         if split is None and isinstance(self.options, Dataset):
             split = self.options.split
         if self.whole is not None:
@@ -52,16 +80,31 @@ class Choice:
             input_scale=self.options.input_scale,
         )
 
-    def open_chosen(self) -> Source:
-        """Open the chosen part.
+    def open_chosen(self, *, by_step: bool = False) -> Source:
+        """Open the chosen part; ``by_step`` allows labels of time steps.
 
         Raises:
             BadOption: no data were chosen.
         """
+        self._check_chosen()
+        return self.open(by_step=by_step)
+
+    def open_stream(self) -> Source:
+        """Open the chosen part as a stream, whose samples have a time axis; labels are left out.
+
+        Raises:
+            BadOption: no data were chosen.
+            BadData: a sample is a single value, or an image of a named data set.
+        """
+        self._check_chosen()
+        source = self._open()
+        check_has_time(source, is_image=self.options.data in DATASETS)
+        return self._in_windows(source.without_labels())
+
+    def _check_chosen(self) -> None:
         if self.options.data is None:
             remedy = "Name a data set or an .npz, or in Python give arrays as x and y."
             raise BadOption("data", "is missing", remedy=remedy)
-        return self.open()
 
     def absolute(self) -> Self:
         """Return the same choice with absolute paths, for processes that run elsewhere."""

@@ -116,6 +116,13 @@ class Events:
         return self.binning.steps_for(0 if self.durations_us is None else int(self.durations_us.max()))
 
     @property
+    def lengths(self) -> npt.NDArray[np.int64] | None:
+        """The time steps until each recording ends; None where it is not known."""
+        if self.binning.bin_us is None or self.durations_us is None:
+            return None
+        return np.minimum(self.durations_us // self.binning.bin_us + 1, self.n_steps)
+
+    @property
     def dtype(self) -> np.dtype[Any]:
         """Type of one sample."""
         return np.dtype([("x", "f4", self._shape)])

@@ -7,6 +7,8 @@ import numpy.typing as npt
 
 from tdd_deploy.errors import BadData, Violation
 
+UNLABELED = (-1, 255)  # among labels per time step: a step without a label
+
 
 def check_labels(y: npt.NDArray[Any], n_classes: int | None, subject: str, *, start: int = 0) -> None:
     """Refuse labels below 0 or, where ``n_classes`` is known, above ``n_classes - 1``.

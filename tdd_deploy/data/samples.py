@@ -1,6 +1,7 @@
 """Samples ``x`` and labels ``y`` as arrays of a file or in memory: which arrays are allowed, and their source.
 
-Integer ``y`` [N] are labels. Floats of any shape are other targets and are not read.
+Integer ``y`` [N] are labels. Integer ``y`` [N, T] are labels of the time steps of x [N, T, ...], where -1 and 255 mean
+none. Floats of any shape are other targets and are not read.
 """
 
 import math
@@ -13,7 +14,7 @@ import numpy as np
 
 from tdd_deploy.errors import BadData, Violation
 
-from .labels import check_labels
+from .labels import UNLABELED, check_labels
 from .source import Source, Table
 
 TYPES = "bool, float16, float32, float64, or integers of 8 to 64 bits"
@@ -56,11 +57,12 @@ def source_of(
     n = x.shape[0]
     samples = x.table()
     labels = y.table() if y is not None and y.dtype.kind != "f" else None
+    has_step_labels = labels is not None and labels.dtype["y"].shape != ()
     return Source(
         name=name,
         split="all",
         n_samples=n,
-        n_classes=None if labels is None else n_classes(labels, n, name),
+        n_classes=None if labels is None else (n_classes_of_steps if has_step_labels else n_classes)(labels, n, name),
         files=files,
         stored=x.dtype.name,
         scale=1.0,
@@ -94,6 +96,29 @@ def n_classes(labels: Table, n: int, subject: str) -> int:
         for most in (None, LARGEST_LABEL + 1):
             check_labels(block["y"], most, subject, start=start * LABELS_AT_ONCE)
         largest = max(largest, int(block["y"].max()))
+    return largest + 1
+
+
+def n_classes_of_steps(labels: Table, n: int, subject: str) -> int:
+    """Find the largest label + 1 of ``n`` samples with a label per time step, some of them ``UNLABELED``.
+
+    Raises:
+        BadData: a label is below -1, or beyond 32 bits; or no step has a label.
+    """
+    largest = -1
+    n_at_once = max(1, LABELS_AT_ONCE // labels.dtype.itemsize)
+    for start, block in enumerate(labels.read(0, n, n_at_once)):
+        y = block["y"].astype(np.int64) if block["y"].dtype != np.uint64 else np.minimum(block["y"], LARGEST_LABEL + 1)
+        y = np.where(np.isin(y, UNLABELED), -1, y.astype(np.int64))
+        wrong = (y < -1) | (y > LARGEST_LABEL)
+        if wrong.any():
+            sample, step = np.argwhere(wrong)[0]
+            where = f"the label of step {step} in sample {start * n_at_once + sample}"
+            allowed = f"0 to {LARGEST_LABEL:,}, or -1 or 255 without a label"
+            raise BadData(subject, [Violation(where, str(block["y"][sample, step]), allowed)])
+        largest = max(largest, int(y.max()))
+    if largest < 0:
+        raise BadData(subject, [Violation("y", "holds -1 or 255 at every step, so none has a label")])
     return largest + 1
 
 
@@ -140,10 +165,15 @@ def _faults_of_y(y: StoredArray | None, x: StoredArray) -> Iterator[Violation]:
     elif len(y.shape) > 1 and _is_one_hot(y):
         remedy = "Use numpy.argmax(y, axis=1) for labels, or leave y out."
         yield Violation(where, f"{found}, and each row is one-hot", allowed, remedy)
-    elif len(y.shape) > 1 and y.dtype.kind != "f":
+    elif len(y.shape) > 1 and y.dtype.kind != "f" and not _are_of_steps(y, x):
         is_column = math.prod(y.shape[1:]) == 1
         remedy = "Use y.ravel()." if is_column else "Leave y out, or use floats for targets that are not labels."
         yield Violation(where, found, allowed, remedy)
+
+
+def _are_of_steps(y: StoredArray, x: StoredArray) -> bool:
+    """Decide whether y ``[N, T]`` holds a label per time step of x ``[N, T, ...]``."""
+    return len(y.shape) == 2 and y.shape[1] > 1 and y.shape == x.shape[:2]
 
 
 def _is_one_hot(y: StoredArray) -> bool:

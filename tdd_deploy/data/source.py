@@ -14,7 +14,7 @@ from tdd_deploy.files import fingerprint, sha256
 
 from .binning import Binned
 from .events import Events
-from .labels import check_labels
+from .labels import UNLABELED, check_labels
 from .memory import InMemory
 
 SMALLEST, LARGEST = float(np.finfo(np.float32).tiny), float(np.finfo(np.float32).max)
@@ -40,7 +40,7 @@ class Batch:
     """Consecutive samples of a split."""
 
     x: npt.NDArray[np.float32]  # [B, *sample_shape]
-    y: npt.NDArray[np.int64] | None  # [B]
+    y: npt.NDArray[np.int64] | None  # [B]; labels of time steps [B, T], where -1 means none
     start: int  # index of the first sample in the split
 
 
@@ -55,6 +55,40 @@ def digest_of(batches: Iterable[Batch]) -> str:
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
+class Windows:
+    """How the recordings of a source were cut into windows.
+
+    Attributes:
+        window: time steps of each.
+        stride: time steps from the begin of one to the next.
+        whole: the recordings.
+        recordings: the number of the recording of each window, ``[N]``, in ascending order.
+        n_unlabeled: windows that were left out, since their last step has no label.
+        n_short: recordings that are shorter than a window.
+    """
+
+    window: int
+    stride: int
+    whole: "Source"
+    recordings: npt.NDArray[np.int64] = field(repr=False)
+    n_unlabeled: int
+    n_short: int
+
+    def as_json(self) -> dict[str, Any]:
+        """Return plain values."""
+        labels = "last step" if self.whole.has_step_labels else "recording" if self.whole.labeled else None
+        return {
+            "window": self.window,
+            "stride": self.stride,
+            "steps_of_recording": self.whole.sample_shape[0],
+            "recordings": self.whole.n_samples,
+            "labels_from": labels,
+            "unlabeled": self.n_unlabeled,
+            "short": self.n_short,
+        }
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Source:
     """One split of a data set: ``n_samples`` samples from number ``first`` on, in the order of the file.
 
@@ -65,6 +99,7 @@ class Source:
         stored: the type of the values in the file, or a description of them.
         scale_from: where the scale comes from, for reports.
         targets: what ``y`` holds if these are not labels; None for labels, or without ``y``.
+        windows: how recordings became these samples; None if they are not windows.
     """
 
     name: str
@@ -77,6 +112,7 @@ class Source:
     scale_from: str
     targets: str | None = None
     first: int = 0
+    windows: Windows | None = None
     tables: tuple[Table, ...] = field(repr=False)  # read side by side; between them the fields x and, if labeled, y
 
     @property
@@ -86,18 +122,34 @@ class Source:
 
     @property
     def labeled(self) -> bool:
-        """Whether every sample has a label."""
+        """Whether every sample has a label, or every time step may have one."""
         return "y" in self._fields
+
+    @property
+    def has_step_labels(self) -> bool:
+        """Whether labels belong to time steps."""
+        return self.labeled and self._fields["y"].shape != ()
 
     @property
     def binned(self) -> Binned | None:
         """How a camera's events became these samples; None if they are no events."""
+        if self.windows is not None:
+            return self.windows.whole.binned
         table = self.tables[0]
         return table.binned(range(self.first, self.first + self.n_samples)) if isinstance(table, Events) else None
 
     @property
+    def lengths(self) -> npt.NDArray[np.int64] | None:
+        """The time steps until each recording of a camera ends; None for other data, or where it is not known."""
+        table = self.tables[0]
+        found = table.lengths if isinstance(table, Events) else None
+        return None if found is None else found[self.first : self.first + self.n_samples]
+
+    @property
     def digests(self) -> dict[str, str]:
         """The SHA-256 of each file, by name; of arrays in memory, of their bytes in C order, by ``x`` and ``y``."""
+        if self.windows is not None:
+            return self.windows.whole.digests
         of_arrays = {table.name: table.sha256 for table in self.tables if isinstance(table, InMemory)}
         return {file.name: sha256(file) for file in self.files} | of_arrays
 
@@ -122,6 +174,15 @@ class Source:
             raise BadOption("input_scale", f"{scale:g}", "a number above 0 that float32 holds")
         return replace(self, scale=scale, scale_from="from `input_scale`")
 
+    def without_labels(self) -> "Source":
+        """Copy the source without its labels, which lie in a table of their own."""
+        tables = tuple(table for table in self.tables if "x" in (table.dtype.names or ()))
+        return replace(self, n_classes=None, tables=tables) if self.labeled else self
+
+    def without_step_labels(self) -> "Source":
+        """Copy the source without labels of time steps; labels of samples stay."""
+        return self.without_labels() if self.has_step_labels else self
+
     def as_json(self) -> dict[str, Any]:
         """Describe how stored values become numbers, for a report."""
         return {
@@ -130,6 +191,7 @@ class Source:
             "scale": self.scale,
             "scale_from": self.scale_from,
             "targets": self.targets,
+            **({} if self.windows is None else {"windows": self.windows.as_json()}),
         }
 
     def part(self, split: str, samples: range) -> "Source":
@@ -156,6 +218,17 @@ class Source:
                 raise BadOption(option, str(value), "1 or more")
         left = self.n_samples - first
         return self._stream(size, first, left if limit is None else min(limit, left))
+
+    def check_labels_of_samples(self) -> None:
+        """Refuse labels of time steps, as samples need one each.
+
+        Raises:
+            BadData: labels belong to time steps.
+        """
+        if self.has_step_labels:
+            found = f"holds a label per time step, [N, {self._fields['y'].shape[0]}]"
+            remedy = "Cut windows out of the samples with `window`. Each takes the label of its last step."
+            raise BadData(self.name, [Violation("y", found, remedy=remedy)])
 
     def load(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64] | None]:
         """Read all of x ``[N, *sample_shape]`` and y ``[N]`` into memory; raises what ``batches`` raises."""
@@ -198,9 +271,26 @@ class Source:
     def _labels(self, stored: npt.NDArray[Any] | None, start: int) -> npt.NDArray[np.int64] | None:
         if stored is None:
             return None
+        if stored.ndim > 1:
+            y = stored.astype(np.int64)
+            return np.where(np.isin(y, UNLABELED), -1, y)
         check_labels(stored, self.n_classes, self._subject, start=start)
         return stored.astype(np.int64)
 
     @property
     def _subject(self) -> str:
         return f"{self.name}, split {self.split}"
+
+
+def check_has_time(source: Source, *, is_image: bool) -> None:
+    """Refuse samples without a time axis.
+
+    Raises:
+        BadData: a sample is one value, or an image of a named data set.
+    """
+    if source.sample_shape and not is_image:
+        return
+    shape = list(source.sample_shape)
+    found = f"{shape}, an image, which does not change" if is_image else f"{shape}, a single value"
+    remedy = "Name a file whose x is [N, T, ...], or events of a camera. Save one recording [T, ...] as x[None]."
+    raise BadData(source.name, [Violation("the shape of a sample", found, "[T, ...], with a time axis", remedy)])

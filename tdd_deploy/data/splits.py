@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from tdd_deploy.errors import BadOption, any_of, did_you_mean
 
 from .source import Source
@@ -25,9 +27,20 @@ def check_split(split: str, allowed: Sequence[str], remedy: str = "") -> str:
 def split_of(source: Source, split: str) -> Source:
     """Cut one of ``SPLITS_OF_ONE`` out of all samples: the first 90 % are train, the last 10 % val.
 
+    Of windows, these are the first 90 % of their recordings.
+
     Raises:
         BadData: the split is empty. A single sample is for training, since calibration needs one.
     """
     n = source.n_samples
-    cut = max(1, n * 9 // 10)
+    cut = max(1, n * 9 // 10) if source.windows is None else _cut_of_recordings(source)
     return source.part(split, {"all": range(n), "train": range(cut), "val": range(cut, n)}[split])
+
+
+def _cut_of_recordings(source: Source) -> int:
+    """Return how many windows belong to the first 90 % of the recordings, as these stay whole."""
+    assert source.windows is not None
+    recordings = source.windows.recordings[source.first : source.first + source.n_samples]
+    found = np.unique(recordings)
+    n_train = max(1, len(found) * 9 // 10)
+    return int(np.searchsorted(recordings, found[n_train])) if n_train < len(found) else source.n_samples

@@ -10,6 +10,8 @@ from .declare import Options, Range, option
 class AnalysisOptions(Options):
     """What an analysis measures, draws and compares."""
 
+    heading = "The analysis"
+
     layers: tuple[str, ...] = option(
         (),
         flag="layer",

@@ -14,6 +14,7 @@ ARRAYS = "arrays"  # the name of data that Python hands over in memory
 MOST_BINS = 1 << 20
 LONGEST_US = 1 << 40  # 13 days: times MOST_BINS still within int64
 HEADING = "The data"
+OF_WINDOWS = ("window", "stride")  # how recordings are cut into samples
 OF_EVENTS = ("bin_us", "bins", "bin_value", "downsample")  # how events of a camera are cut
 
 
@@ -80,6 +81,21 @@ class StoredData(NamedData):
         heading=HEADING,
     )
 
+    window: int | None = option(
+        None,
+        metavar="N",
+        within=Range(1, MOST_BINS),
+        help="Cut each sample into windows of this number of time steps; each window is a sample.",
+        heading=HEADING,
+    )
+    stride: int | None = option(
+        None,
+        metavar="M",
+        within=Range(1, MOST_BINS),
+        help="Begin a window every M time steps. Default: where the window before ends.",
+        heading=HEADING,
+    )
+
     @property
     def cuts_events(self) -> bool:
         """Whether an option of camera events is given."""
@@ -90,6 +106,8 @@ class StoredData(NamedData):
         yield from super().conflicts()
         if self.bin_us is not None and self.bins is not None:
             yield Violation("`bin_us` and `bins`", "cannot be combined", remedy="choose one of them")
+        if self.stride is not None and self.window is None:
+            yield Violation("`stride`", "needs `window`")
         if self.cuts_events and self.bin_us is None and self.bins is None:
             chosen = [name for name in ("bin_value", "downsample") if getattr(self, name) is not None]
             need = "needs" if len(chosen) == 1 else "need"

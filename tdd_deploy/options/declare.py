@@ -16,7 +16,7 @@ from numbers import Integral, Real
 from os import PathLike, fspath
 from pathlib import Path
 from types import UnionType
-from typing import Any, Literal, Self, TypeVar, Union, cast, get_args, get_origin
+from typing import Any, ClassVar, Literal, Self, TypeVar, Union, cast, get_args, get_origin
 
 from tdd_deploy.errors import BadOptions, Violation, any_of, did_you_mean
 
@@ -239,6 +239,8 @@ def _number(value: Real | str) -> float:
 class Options:
     """The options of one concern. A subclass declares fields with ``option``, and conflicts between them."""
 
+    heading: ClassVar[str] = ""  # of those fields in the help that declare none
+
     @classmethod
     def of(cls, **given: object) -> Self:
         """Return checked options.
@@ -279,9 +281,9 @@ class Options:
         return self
 
     def as_json(self) -> dict[str, Any]:
-        """Return the recorded options as plain values, by the names that users know."""
+        """Return the recorded options as plain values, by name."""
         recorded = (each for each in options_of(type(self)) if each.declaration.recorded)
-        return {each.name.rstrip("_"): _plain(getattr(self, each.name)) for each in recorded}
+        return {each.name: _plain(getattr(self, each.name)) for each in recorded}
 
 
 def _plain(value: object) -> object:

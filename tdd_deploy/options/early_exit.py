@@ -33,6 +33,8 @@ class ValidationData(Dataset):
 class ExitOptions(Batch):
     """How much accuracy an early exit may lose, and how the loss is estimated."""
 
+    heading = "The margin"
+
     lose: float = option(
         0.1,
         within=Range(0, 100, below=True),

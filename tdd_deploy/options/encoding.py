@@ -15,6 +15,8 @@ MOST_STEPS = 2**24  # time steps within which states that do not leak have to st
 class Steps(Options):
     """The number of time steps."""
 
+    heading = "Time and code"
+
     steps: int | None = option(
         None,
         within=Range(1, MOST_STEPS),
@@ -64,6 +66,8 @@ class Encoding(SeededSteps):
 @dataclass(frozen=True, kw_only=True)
 class Output(Options):
     """What the output is."""
+
+    heading = "Time and code"
 
     output: Reading = option(
         "spikes", help="Take the spikes of the last layer as the output, or its potential before the reset."

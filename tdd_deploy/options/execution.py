@@ -16,6 +16,8 @@ MOST_WORKERS = 1024  # processes that this machine starts, and waits for, before
 class Batch(Options):
     """The samples that are executed together."""
 
+    heading = "Execution"
+
     batch: int = option(64, recorded=False, within=Range(1), help="Execute this number of samples at once.")
 
 

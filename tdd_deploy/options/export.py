@@ -13,6 +13,8 @@ from .vocabulary import Code, Form, Mapping
 class Export(Options):
     """What a target lets a user choose; ``target`` itself is an argument of the command."""
 
+    heading = "The form"
+
     mapping: Mapping | None = option(
         None, help="lava: write processes of ours (fused), or Lava's own (stock, spike). Default: fused."
     )

@@ -15,6 +15,7 @@ from .placement import Placement
 from .pricing import Pricing
 from .pruning import PruneOptions
 from .quantization import ComparedQuantization, Quantization
+from .stream import StreamOptions
 from .training import LearnedData, Place, Start, TrainOptions
 from .verification import Verification
 
@@ -32,5 +33,6 @@ OPTIONS: Mapping[str, tuple[type[Options], ...]] = {
     "inspect": (Model,),
     "sweep": (Model, Dataset, SeededSteps, Grid),
     "analyze": (AnalyzedData, AnalysisOptions),
+    "stream": (AnalyzedData, StreamOptions),
     "prune": (NamedData, PruneOptions),
 }

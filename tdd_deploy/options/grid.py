@@ -11,6 +11,8 @@ from .vocabulary import DEFAULT_PROFILES, CodeChoice, NumberFormat
 class Grid(Batch):
     """Every combination of these values is simulated."""
 
+    heading = "The axes"
+
     codes: tuple[CodeChoice, ...] = option(("delta", "spike"), flag="code", help="Send these codes, with commas.")
     bits: tuple[NumberFormat, ...] = option(
         ("float",), help="Quantize weights to these numbers of bits, with commas, such as float,8,4."

@@ -12,6 +12,8 @@ from .vocabulary import DIALECTS
 class Model(Options):
     """How a file of another tool is read."""
 
+    heading = "The network file"
+
     dialect: str | None = option(
         None,
         metavar="NAME[,KEY=VALUE...]",

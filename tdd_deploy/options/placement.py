@@ -10,6 +10,8 @@ from .vocabulary import Code
 class Placement(Options):
     """How a network is placed on chips."""
 
+    heading = "The placement"
+
     bits: int | None = option(
         None, within=Range(1, 32), help="Take floats as integers of this number of bits. Default: 8."
     )

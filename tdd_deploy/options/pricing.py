@@ -14,6 +14,8 @@ from .vocabulary import DEFAULT_PROFILES
 class Pricing(Options):
     """What an execution costs."""
 
+    heading = "Energy"
+
     energy: bool = option(False, help="Price what was executed.")
     profiles: tuple[str, ...] = option(
         (),

@@ -10,6 +10,8 @@ from .vocabulary import Importance
 class PruneOptions(Options):
     """How a network is pruned."""
 
+    heading = "Pruning"
+
     sparsity: float = option(
         0.8, within=Range(0, 1, above=True, below=True), help="Set this fraction of the weights to zero."
     )
@@ -17,10 +19,10 @@ class PruneOptions(Options):
         4, within=Range(1), help="Prune in this number of rounds, each by the same fraction of the rest."
     )
     epochs: int = option(5, within=Range(0), help="Train for this number of epochs after each round.")
-    by: Importance = option(
+    importance: Importance = option(
         "fisher", help="Remove the weights with the least Fisher information first, or the least magnitude."
     )
-    samples: int = option(
+    fisher_samples: int = option(
         256, within=Range(1), help="Estimate the Fisher information on this number of training samples."
     )
     learning_rate: float = option(

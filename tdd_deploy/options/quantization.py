@@ -14,6 +14,8 @@ LARGEST_INPUT_BITS = 12
 class Quantization(Options):
     """How a program in floats is quantized."""
 
+    heading = "Integers"
+
     bits: int | None = option(
         None, within=WEIGHT_BITS, help="Quantize weights to this number of bits, 2 to 8. Default: lava 8; else floats."
     )

@@ -14,6 +14,8 @@ from .vocabulary import EnergyUnit, PrintedFormat, Row
 class SimulationTable(Options):
     """The table of a simulation."""
 
+    heading = "The table"
+
     by: Literal["step", "layer"] = option("step", help="Print a row for each of these.")
 
 
@@ -21,9 +23,9 @@ class SimulationTable(Options):
 class Printed(Options):
     """The format of a table."""
 
-    format: PrintedFormat = option(
-        "text", help="Print in this format: text for a terminal, or md, csv, latex, html, or the whole report as json."
-    )
+    heading = "The table"
+
+    format: PrintedFormat = option("text", help="Print in this format: text for a terminal, or md, csv, latex or html.")
     columns: tuple[str, ...] = option(
         (), metavar="NAME", help="Print these columns alone, in this order. Default: all."
     )
@@ -37,13 +39,10 @@ class Printed(Options):
         for name in ("caption", "label"):
             if getattr(self, name) is not None and self.format != "latex":
                 yield Violation(f"`{name}`", "needs `format=latex`")
-        for name in ("columns", "unit"):
-            if getattr(self, name) and self.format == "json":
-                yield Violation(f"`{name}`", "cannot be combined with `format=json`, which prints everything in pJ")
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReportTable(Printed):
     """The table of a report."""
 
-    by: Row = option("layer", help="Print a row for each of these.")
+    by: Row = option("step", help="Print a row for each of these.")

@@ -7,9 +7,9 @@ from typing import Any, Self, TypeVar
 
 from tdd_deploy.errors import Violation, any_of
 
-from .dataset import HEADING, NAMES, OF_EVENTS, StoredData
+from .dataset import HEADING, NAMES, OF_EVENTS, OF_WINDOWS, StoredData
 from .declare import Options, Range, option
-from .neurons import NEURONS, TrainedNeurons
+from .neurons import TrainedNeurons
 from .optimization import ABOVE_0, FRACTION, LEARNING, OPTIMIZER_DEFAULTS
 from .quantization import WEIGHT_BITS
 from .schedules import Schedules
@@ -35,13 +35,13 @@ from .vocabulary import (
 )
 
 Chosen = TypeVar("Chosen", bound="TrainOptions")
-OF_DATA = ("data", "frames", "input_scale", *OF_EVENTS)  # recorded beside the fields of TrainOptions
-L1: Mapping[str, Any] = {"lambda_": 0.75, "weigh": "layers"}
+OF_DATA = ("data", "frames", "input_scale", *OF_EVENTS, *OF_WINDOWS)  # recorded beside the fields of TrainOptions
+L1: Mapping[str, Any] = {"penalty_weight": 1 / 3, "weigh": "layers"}
 METHOD_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "tet": {},
     "tdd-ddla": {
-        "score": "gsc", "score_from": "step", "reading": "F", "keep": 0.5, "keep_of": "changed", "lambda_": 0.45,
-        "weigh": "layers", "transmit": "all",
+        "score": "gsc", "score_from": "step", "reading": "F", "keep": 0.5, "keep_of": "changed",
+        "penalty_weight": 11 / 9, "weigh": "layers", "transmit": "all",
     },
     "l1-spikes": L1,
     "l1-delta": L1,
@@ -58,7 +58,6 @@ STRATEGY_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
 WITHOUT_NEURONS = ("neuron", "reset", "reset_to", "beta", "threshold", "learn", "norm")
 WITHOUT_TIME = ("encoder", "strategy", "fisher", "steps_schedule")
 NETWORK, METHOD, PLACE = "The network", "The objective", "Where it learns"
-HEADINGS = (HEADING, NETWORK, NEURONS, METHOD, LEARNING, PLACE)  # in the order of the help
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -217,15 +216,17 @@ class TrainOptions(Schedules, TrainedNeurons):
         "Default: changed; all, where `transmit` is not all.",
         heading=METHOD,
     )
-    lambda_: float | None = option(
+    penalty_weight: float | None = option(
         None,
-        within=Range(0, 1, above=True, why="where 1 is no penalty"),
-        help="Weigh the penalty by (1 - lambda) / lambda. Default: 0.45; l1: 0.75.",
+        metavar="W",
+        within=Range(0),
+        help="Learn from the loss plus W times the penalty, where the paper's lambda is 1 / (1 + W). "
+        "Default: 11/9, which is lambda = 0.45; l1: 1/3.",
         heading=METHOD,
     )
     convex: bool = option(
         False,
-        help="Learn from lambda times the loss plus (1 - lambda) times the penalty, as printed in Algorithm 1. "
+        help="Divide the sum of the loss and the weighted penalty by 1 + W, as printed in Algorithm 1. "
         "Default: the loss keeps a weight of 1.",
         heading=METHOD,
     )
@@ -264,14 +265,14 @@ class TrainOptions(Schedules, TrainedNeurons):
         return not self.is_ann and self.norm != TAB
 
     @property
-    def loss_weight(self) -> float:
-        """The loss's factor: 1, or lambda in a convex sum."""
-        return self.lambda_ if self.convex and self.lambda_ is not None else 1.0
+    def loss_factor(self) -> float:
+        """The loss's factor: 1, or in a convex sum ``1 / (1 + W)``, the paper's lambda."""
+        return 1 / (1 + (self.penalty_weight or 0.0)) if self.convex else 1.0
 
     @property
-    def penalty_weight(self) -> float:
-        """The penalty's factor: ``(1 - lambda) / lambda``, or ``1 - lambda`` in a convex sum."""
-        return 0.0 if self.lambda_ is None else self.loss_weight * (1 - self.lambda_) / self.lambda_
+    def penalty_factor(self) -> float:
+        """The penalty's factor: ``W``, or in a convex sum ``W / (1 + W)``."""
+        return (self.penalty_weight or 0.0) * self.loss_factor
 
     @property
     def runs_serially(self) -> bool:
@@ -305,8 +306,7 @@ class TrainOptions(Schedules, TrainedNeurons):
     @classmethod
     def from_json(cls, recorded: Mapping[str, Any]) -> dict[str, Any]:
         """Read the values of ``as_json`` back, by the names and types of fields."""
-        named = {"lambda_" if name == "lambda" else name: value for name, value in recorded.items()}
-        return {name: tuple(value) if isinstance(value, list) else value for name, value in named.items()}
+        return {name: tuple(value) if isinstance(value, list) else value for name, value in recorded.items()}
 
 
 def _choosers(options: TrainOptions) -> tuple[tuple[str, str, Mapping[str, Mapping[str, Any]]], ...]:
@@ -375,7 +375,7 @@ def _incompatible(options: TrainOptions) -> Iterator[Violation]:
             f"cannot be combined with `transmit={options.transmit}`: a neuron that is silent at first could never send"
         )
         yield Violation(f"`keep_of={options.keep_of}`", found, remedy="Use `keep_of=all`.")
-    if options.convex and options.lambda_ is None:
+    if options.convex and options.penalty_weight is None:
         yield Violation("`convex`", f"needs a method with a penalty (got {options.method})")
     if options.strategy == "sltt-k" and options.score in ("gsc", "jac", "grad"):
         found = "cannot be combined with `strategy=sltt-k`, which leaves out the step before that the score needs"

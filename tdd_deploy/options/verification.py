@@ -11,6 +11,8 @@ from .vocabulary import Backend, Mapping
 class Verification(Batch):
     """Which backends are compared."""
 
+    heading = "The comparison"
+
     against: tuple[Backend, ...] | None = option(
         None, help="Compare these backends, with commas. Default: all that are installed."
     )

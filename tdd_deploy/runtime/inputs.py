@@ -18,6 +18,8 @@ from tdd_deploy.program.bounds import largest_input
 from tdd_deploy.program.inputs import nearest_integers
 from tdd_deploy.program.rounding import PIXELS
 
+from .progress import Progress, unseen
+
 GRID = np.float32(2.0**-PIXELS.exponent)
 LARGEST_BATCH = 1 << 26  # numbers: 256 MiB, as long recordings of a camera come to many
 
@@ -202,11 +204,19 @@ class EncodedInputs:
         }
 
     def batches(
-        self, source: Source, size: int, *, first: int = 0, limit: int | None = None, labels: bool = True
+        self,
+        source: Source,
+        size: int,
+        *,
+        first: int = 0,
+        limit: int | None = None,
+        labels: bool = True,
+        progress: Progress = unseen,
     ) -> Iterator[tuple[Encoded, NDArray[np.int64] | None]]:
         """Yield encoded inputs, and labels or None; see ``Source.batches``.
 
-        With ``labels=False``, labels need not fit the outputs.
+        With ``labels=False``, labels need not fit the outputs. ``progress`` receives the number of samples of which the
+        receiver is done.
 
         Raises:
             BadData: a label without an output, or fractions for an input of whole numbers.
@@ -216,9 +226,13 @@ class EncodedInputs:
         if labels and source.labeled and len(shape) != 1:
             found = f"need one output per class, and the program's output has shape {list(shape)}"
             raise BadData(source.name, [Violation("its labels", found, remedy="Leave y out.")])
+        if labels and source.has_step_labels:
+            self._check_step_labels(source, shape[0])
         fitting = max(1, LARGEST_BATCH // math.prod(source.sample_shape))  # results do not depend on the batch size
+        total = (source.n_samples if limit is None else limit) - first
+        progress(0, total)
         for batch in source.batches(min(size, fitting), first=first, limit=limit):
-            if labels and batch.y is not None:
+            if labels and batch.y is not None and not source.has_step_labels:
                 check_labels(batch.y, shape[0], source.name, start=batch.start)
             frames = encode(
                 self.arrangement.view(batch.x),
@@ -234,6 +248,17 @@ class EncodedInputs:
                 if self.encoding.input_threshold:
                     frames = sent_on_change(frames, self.encoding.input_threshold)
             yield frames, batch.y
+            progress(batch.start - first + len(batch.x), total)
+
+    def _check_step_labels(self, source: Source, n_outputs: int) -> None:
+        """Refuse labels of time steps for samples without them, and labels without an output."""
+        if not self.arrangement.in_time:
+            found = "is a label per time step, and samples are read without time"
+            raise BadData(source.name, [Violation("y", found, remedy="Use `frames=True`, or leave y out.")])
+        assert source.n_classes is not None  # it has labels
+        if source.n_classes > n_outputs:
+            allowed = f"at most {n_outputs - 1}, as there are {n_outputs} outputs"
+            raise BadData(source.name, [Violation("the largest label in y", str(source.n_classes - 1), allowed)])
 
     def _check_whole(self, x: NDArray[np.float32], start: int, source: Source) -> None:
         """Refuse fractions if the program takes whole numbers, so that the user chooses the scale."""
@@ -259,7 +284,8 @@ def arranged(program: Program, source: Source, *, frames: bool) -> Arrangement:
     """Decide how samples fit a program's input; events have been cut into time steps, so they are in time."""
     shapes = source.sample_shape, program.input.shape
     remedy = _downsampling(*shapes, source.binned.binning.downsample) if source.binned else ""
-    return arrange(*shapes, source.name, in_time=frames or source.binned is not None, remedy=remedy)
+    in_time = frames or source.binned is not None or source.windows is not None
+    return arrange(*shapes, source.name, in_time=in_time, remedy=remedy)
 
 
 def _steps(steps: int | None, arrangement: Arrangement, program: Program, source: Source) -> tuple[int, str]:
@@ -274,6 +300,8 @@ def _stated_steps(steps: int | None, arrangement: Arrangement, program: Program,
     if steps is not None:
         return steps, "from `steps`"
     if arrangement.n_steps is not None:
+        if source.windows is not None:
+            return arrangement.n_steps, "from `window`"
         return arrangement.n_steps, "from the bins of events" if source.binned else "from the data"
     if program.n_steps is not None:
         return program.n_steps, "from the network"

@@ -15,7 +15,8 @@ from tdd_deploy.simulator.routes import Routes
 
 from . import dask
 from .inputs import EncodedInputs
-from .shards import Array, Job, Progress, Shard, execute
+from .progress import Progress, unseen
+from .shards import Array, Job, Shard, execute
 
 MOST_OUTPUTS = 1 << 24  # numbers: 64 MiB in float32; the outputs of more samples are not kept
 
@@ -28,7 +29,7 @@ def run(
     *,
     n_samples: int,
     routes: Routes | None = None,
-    progress: Progress = lambda done, total: None,
+    progress: Progress = unseen,
 ) -> Shard:
     """Execute the first samples of a source where the options say; return the sum of all shards.
 
@@ -55,6 +56,7 @@ def run(
         else:
             job = Job.of(inputs, source, data, execution, routes)
             shards = dask.in_shards(job, n_samples, stack.enter_context(dask.client(execution)))
+        progress(0, n_samples)
         is_kept = n_samples * math.prod(inputs.program.shapes[inputs.program.output.name]) <= MOST_OUTPUTS
         for shard in shards:
             outputs.update(shard.totals if is_kept else {})

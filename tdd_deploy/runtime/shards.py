@@ -22,7 +22,6 @@ from tdd_deploy.version import __version__
 from .inputs import EncodedInputs, InputCounts
 
 Array = NDArray[Any]
-Progress = Callable[[int, int], None]  # samples done, samples in all
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +31,8 @@ class Shard:
     Attributes:
         trace: what was counted.
         sent: by the input.
-        n_correct: 0 without labels.
+        n_correct: right answers, one per sample, or per labeled time step; 0 without labels.
+        n_labeled: answers that have a label.
         totals: outputs summed over time, ``[n, n_classes]``, by the number of the first sample; none for other shapes.
         output: the output, if it is the same in all samples and steps; None if it changes, or if skipped steps hide it.
     """
@@ -40,6 +40,7 @@ class Shard:
     trace: Trace
     sent: InputCounts
     n_correct: int
+    n_labeled: int
     totals: Mapping[int, Array]
     output: Array | None
 
@@ -49,6 +50,7 @@ class Shard:
             trace=self.trace + other.trace,
             sent=self.sent + other.sent,
             n_correct=self.n_correct + other.n_correct,
+            n_labeled=self.n_labeled + other.n_labeled,
             totals={**self.totals, **other.totals},
             output=self.output if is_same else None,
         )
@@ -136,17 +138,31 @@ def execute(
         if take is not None:
             take(result)
         total = result.output.sum(axis=1)
-        classes = total.reshape(len(total), -1).argmax(axis=1)
+        n_correct, n_labeled = _right(result.output, total, labels)
         output = unchanging(result.output)
         is_hidden = early_exit is not None and output is not None and output.any()
         yield Shard(
             trace=result.trace,
             sent=InputCounts.of(encoded, engine.program),
-            n_correct=0 if labels is None else int((classes == labels).sum()),
+            n_correct=n_correct,
+            n_labeled=n_labeled,
             totals={start: total} if total.ndim == 2 else {},
             output=None if is_hidden else output,
         )
         start += len(result.output)
+
+
+def _right(output: Array, total: Array, labels: Array | None) -> tuple[int, int]:
+    """Count right answers, and answers with a label: the largest sum over time, or at each labeled step the largest."""
+    if labels is None:
+        return 0, 0
+    if labels.ndim == 1:
+        classes = total.reshape(len(total), -1).argmax(axis=1)
+        return int((classes == labels).sum()), len(labels)
+    labels = labels[:, : output.shape[1]]
+    classes = output.reshape(*labels.shape, -1).argmax(axis=2)
+    is_labeled = labels >= 0
+    return int(((classes == labels) & is_labeled).sum()), int(is_labeled.sum())
 
 
 def check_finite(output: Array, *, start: int) -> None:
@@ -167,7 +183,7 @@ def _ready(job: Job) -> tuple[Source, EncodedInputs, Engine]:
     """Open the data and lay out the program."""
     if job.version != __version__:
         raise WorkerFailed("a worker", f"has tdd-deploy {__version__}, not {job.version}", "Install the same version.")
-    source = job.data.open(job.split)
+    source = job.data.open(job.split, by_step=True)
     if source.fingerprints != job.files:
         files = ", ".join(map(str, source.files))
         raise WorkerFailed("a worker", f"has other bytes in {files}", "Let all processes see the same files.")

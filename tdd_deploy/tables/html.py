@@ -29,7 +29,7 @@ def as_html(table: Table, *, whole: str = "") -> str:
     if last:
         caption += f" ({len(body) - len(first) - len(last):,} of {len(body):,} rows are left out; {whole})"
     named = f"<caption>{escape(visible(caption))}</caption>" if caption else ""
-    return f"<table>{named}\n<thead><tr>{heads}</tr></thead>\n<tbody>\n{rows}\n</tbody>\n{foot}</table>"
+    return f"<table>{named}\n<thead><tr>{heads}</tr></thead>\n<tbody>\n{rows}\n</tbody>\n{foot}</table>\n"
 
 
 def _row(texts: Sequence[str], is_text: Sequence[bool]) -> str:

@@ -23,6 +23,7 @@ UNITS = {
 }
 NUMBER = re.compile(r"-?[\d,]+(?:\.(\d+))?")
 RANGE = re.compile(r"(\S+) \((\S+) to (\S+)\)")
+BOUNDS = re.compile(r"([\d.,]+) to ([\d.,]+)")
 NEEDS = "% needs \\usepackage{booktabs} and \\usepackage{siunitx} (version 3)\n"
 
 
@@ -44,9 +45,7 @@ def as_latex(table: Table, *, caption: str = "", label: str = "") -> str:
     tabular = f"\\begin{{tabular}}{{{''.join(kinds)}}}\n{inner}\n\\end{{tabular}}\n"
     if not caption and not label:
         return NEEDS + tabular
-    named = "".join(
-        f"\\{name}{{{text}}}\n" for name, text in (("caption", _escaped(caption)), ("label", label)) if text
-    )
+    named = "".join(f"\\{name}{{{text}}}\n" for name, text in (("caption", escaped(caption)), ("label", label)) if text)
     return f"{NEEDS}\\begin{{table}}\n\\centering\n{named}{tabular}\\end{{table}}\n"
 
 
@@ -68,12 +67,12 @@ def _kind(form: Format, cells: list[str]) -> str:
 
 
 def _head(name: str, unit: str) -> str:
-    return f"{_escaped(name)} / {UNITS.get(unit, _escaped(unit))}" if unit else _escaped(name)
+    return f"{escaped(name)} / {UNITS.get(unit, escaped(unit))}" if unit else escaped(name)
 
 
 def _cell(text: str, kind: str) -> str:
     if kind == "l":
-        return _escaped(text)
+        return escaped(text)
     if not text:
         return "{}"
     if kind.startswith("S"):
@@ -81,8 +80,12 @@ def _cell(text: str, kind: str) -> str:
     if found := RANGE.fullmatch(text):
         value, low, high = (part.replace(",", "") for part in found.groups())
         return f"\\num{{{value}}} (\\numrange{{{low}}}{{{high}}})"
-    return f"\\num{{{text.replace(',', '')}}}" if re.fullmatch(r"-?[\d,.]+(e[+-]?\d+)?", text) else _escaped(text)
+    if found := BOUNDS.fullmatch(text):
+        low, high = (part.replace(",", "") for part in found.groups())
+        return f"\\numrange{{{low}}}{{{high}}}"
+    return f"\\num{{{text.replace(',', '')}}}" if re.fullmatch(r"-?[\d,.]+(e[+-]?\d+)?", text) else escaped(text)
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
+    """Write a text so that LaTeX prints it."""
     return re.sub(r"[\\&%$#_{}~^\[\]*]", lambda found: SPECIAL[found[0]], visible(text))

@@ -5,7 +5,7 @@ import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from tdd_deploy.text import ends
+from tdd_deploy.text import ends, visible
 
 from .table import Format, Table
 
@@ -48,11 +48,11 @@ def as_terminal(table: Table, width: int, *, color: bool = False, whole: str = "
         lines = list(_lines(table, shown, fit, n_totals=n_totals, color=color))
     more = f"; {whole}" if whole else ""
     if dropped := [table.columns[i].name for i in range(len(table.columns)) if i not in fit.places]:
-        lines += _wrapped(f"(no space for {', '.join(dropped)}{more})", width)
+        lines += _wrapped(visible(f"(no space for {', '.join(dropped)}{more})"), width)
     if last:
         n = len(texts) - n_totals
-        lines += _wrapped(f"({n - len(first) - len(last):,} of {n:,} rows are left out{more})", width)
-    caption = _wrapped(table.caption, width) if table.caption else []
+        lines += _wrapped(visible(f"({n - len(first) - len(last):,} of {n:,} rows are left out{more})"), width)
+    caption = _wrapped(visible(table.caption), width) if table.caption else []
     return "".join(f"{line.rstrip()}\n" for line in (*caption, *lines)).replace("\N{NO-BREAK SPACE}", " ")
 
 

@@ -13,10 +13,12 @@ from .network import Network
 from .replay import load, load_run, replay
 from .samples import Samples, TrainingData
 from .starting import StateDict, read_weights
-from .trainer import EpochMetrics, Trained, Watcher, fit, is_history, n_threads
+from .trainer import Trained, fit, is_history, n_threads
+from .watching import BatchMetrics, EpochMetrics, Watcher
 
 __all__ = [
     "NETWORKS",
+    "BatchMetrics",
     "Board",
     "EpochMetrics",
     "Execution",

@@ -79,9 +79,9 @@ def make_objective(options: TrainOptions, network: Network) -> Objective:
     return Objective(
         loss=make_loss(options),
         penalty=make_penalty(options),
-        weight=options.penalty_weight,
+        weight=options.penalty_factor,
         layers=layer_weights(network, by_synops=options.weigh == "synops"),
-        loss_weight=options.loss_weight,
+        loss_factor=options.loss_factor,
         scoring=make_scoring(options),
         serial=options.score_from == "step",
         transmit=options.transmit or "all",

@@ -4,6 +4,7 @@ Learning with few steps first is cheap, and most of what a network learns does n
 first are the progressive resizing of fast.ai's DAWNBench entry, Howard, 2018.
 """
 
+import math
 from dataclasses import replace
 
 import torch
@@ -50,6 +51,10 @@ class Phases:
         """Return the shape of a sample in an epoch."""
         shape, size = self._data.input_shape, self._options.size_in(epoch)
         return shape if size is None else (shape[0], size, size)
+
+    def work(self, epoch: int) -> int:
+        """Return the number of values of a sample over the time steps of an epoch, by which its time grows."""
+        return self._options.steps_in(epoch) * math.prod(self.shape(epoch))
 
     def validation(self, epoch: int) -> Samples:
         """Return the validation samples in the size of an epoch."""

@@ -8,7 +8,7 @@ after batch norm is folded in. The control is the magnitude |w| of the learned w
 
 import math
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import torch
@@ -50,7 +50,13 @@ class Round:
         return self.pruned / self.weights
 
 
-def prune(network: Network, options: TrainOptions, data: TrainingData, chosen: PruneOptions) -> Iterator[Round]:
+def prune(
+    network: Network,
+    options: TrainOptions,
+    data: TrainingData,
+    chosen: PruneOptions,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Iterator[Round]:
     """Prune a trained network in place; yield it after each round.
 
     The weights of all connections are ranked together, including the first and the last; biases are not pruned. Each
@@ -61,6 +67,7 @@ def prune(network: Network, options: TrainOptions, data: TrainingData, chosen: P
         options: the options of the run that trained it; it learns on in the same way, on the CPU, without averages.
         data: the samples of learning and of measurement.
         chosen: checked options of pruning.
+        progress: receives the numbers of finished and of all batches.
 
     Raises:
         Interrupted: Ctrl-C, between two batches.
@@ -73,7 +80,7 @@ def prune(network: Network, options: TrainOptions, data: TrainingData, chosen: P
         yield start
         for number in range(1, chosen.rounds + 1):
             pruning.remove(round(chosen.sparsity_after(number, start.sparsity) * start.weights))
-            pruning.learn(number, interrupted)
+            pruning.learn(number, interrupted, progress)
             yield pruning.measured(number)
 
 
@@ -126,7 +133,7 @@ class _Pruning:
     @torch.no_grad()
     def _importance(self) -> dict[str, Tensor]:
         """Return a number per weight: -1 for a removed one, infinity for one that must stay."""
-        if self.chosen.by == "magnitude":
+        if self.chosen.importance == "magnitude":
             found = {name: connection.weights.weight.abs() for name, connection in self.network.connections.items()}
         else:
             early = self._information().early()
@@ -141,7 +148,7 @@ class _Pruning:
         return {name: connection.folded()[0] for name, connection in self.network.connections.items()}
 
     def _information(self) -> Information:
-        samples = slice(self.chosen.samples)
+        samples = slice(self.chosen.fisher_samples)
         generator = torch.Generator().manual_seed(self.options.seed)
         x = encoded(self.data.train.x[samples], self.options, in_time=self.data.in_time, generator=generator)
         return information(self.network, x, torch.from_numpy(self.data.train.y[samples]), self.options.steps)
@@ -151,7 +158,7 @@ class _Pruning:
         for name, connection in self.network.connections.items():
             connection.weights.weight.mul_(self.left[name])
 
-    def learn(self, number: int, interrupted: threading.Event) -> None:
+    def learn(self, number: int, interrupted: threading.Event, progress: Callable[[int, int], None]) -> None:
         """Train the weights that are left for the epochs of a round."""
         rate, epochs = self.chosen.learning_rate, self.chosen.epochs
         options = replace(self.options, learning_rate=rate, epochs=epochs, warmup=0.0, schedule="cosine")
@@ -159,7 +166,7 @@ class _Pruning:
         optimizer = make_optimizer(options, parameters)
         optimizer.register_step_post_hook(lambda *_: self._apply())
         self.network.train()
-        loss = 0.0
+        loss, of_round = 0.0, epochs * self.n_batches
         for done, batch in enumerate(self._batches(number)):
             optimizer.param_groups[0]["lr"] = learning_rate(options, done, self.n_batches)
             optimizer.zero_grad(set_to_none=True)
@@ -167,6 +174,7 @@ class _Pruning:
             if options.clip is not None:
                 nn.utils.clip_grad_norm_(parameters, options.clip)
             optimizer.step()
+            progress((number - 1) * of_round + done + 1, self.chosen.rounds * of_round)
             if interrupted.is_set():
                 raise Interrupted(f"round {number} is not finished")
         self._check_finite(loss, number)

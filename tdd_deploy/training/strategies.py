@@ -36,7 +36,7 @@ class Objective:
         transmit: the changes that reach a receiver while learning: ``all``, or only those of high score. In ``open`` a
             receiver adds them to its sum. In ``closed`` the sender tracks that sum, so that errors do not add up.
         keep: the fraction of changes that are transmitted in ``open`` and ``closed``.
-        loss_weight: the factor of the loss.
+        loss_factor: the factor of the loss.
     """
 
     loss: StepLoss
@@ -45,7 +45,7 @@ class Objective:
     layers: Mapping[str, float] = field(default_factory=dict)
     scoring: Scoring | None = None
     serial: bool = False
-    loss_weight: float = 1.0
+    loss_factor: float = 1.0
     transmit: Transmission = "all"
     keep: float = 1.0
 
@@ -109,7 +109,7 @@ class Unrolling:
             before = _before(run, Memory(), objective)
             scores = _scores(network, run, run.spikes, before, loss, batch=batch)
             memory = Memory(scores={name: score[:-1] for name, score in scores.items()})
-            total = objective.loss_weight * loss + _penalties(run, before, batch, memory)
+            total = objective.loss_factor * loss + _penalties(run, before, batch, memory)
             outputs = run.outputs
         else:
             steps = list(_serial(network, batch, set(range(batch.n_steps)), is_detached=False))
@@ -230,7 +230,7 @@ def _step(network: Network, x: Tensor, batch: Batch, memory: Memory) -> _Step:
     loss = batch.objective.loss(run, batch.targets)
     before = _before(run, memory, batch.objective)
     scores = _scores(network, run, received, before, loss, batch=batch)
-    total = batch.objective.loss_weight * loss + batch.n_steps * _penalties(run, before, batch, memory)
+    total = batch.objective.loss_factor * loss + batch.n_steps * _penalties(run, before, batch, memory)
     return _Step(run, received, scores, total)
 
 

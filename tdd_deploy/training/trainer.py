@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 from threading import Event
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -43,34 +43,10 @@ from .samples import TrainingData, encoded
 from .sparsity import Masks
 from .starting import StateDict, begin_with
 from .strategies import Batch, heads_of
+from .watching import BatchMetrics, EpochMetrics, Watcher
 
 CALIBRATION_SAMPLES = 1024
 QAT_FROM = 0.6  # of a run's batches; until then the network learns in floats, and its batch norm settles
-
-
-@dataclass(frozen=True)
-class EpochMetrics:
-    """One finished epoch; events are per validation sample, over all time steps; see ``Evaluation``."""
-
-    epoch: int
-    loss: float
-    train_accuracy: float
-    accuracy: float
-    raw_events: float | None
-    delta_events: float | None
-    learning_rate: float
-
-
-class Watcher(Protocol):
-    """A receiver of the progress of a run."""
-
-    def batch(self, done: int, total: int, loss: float) -> None:
-        """Receive a finished batch."""
-        ...
-
-    def epoch(self, history: list[dict[str, Any]]) -> None:
-        """Receive a finished epoch: the last of ``history``, with the names in ``epoch_names``."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -178,6 +154,7 @@ class _Run:
             self.network = make_network(options, data.input_shape, data.n_classes)
             self.strategy = make_strategy(options, self.network, data.n_classes)
         self.phases = Phases(options, data, self.network)
+        self.work = [self.phases.work(epoch) for epoch in range(options.epochs)]
         if weights is not None:
             begin_with(self.network, weights)
         self.heads = heads_of(self.strategy)
@@ -287,7 +264,7 @@ class _Run:
             self._learn(chosen)
             progress.batch = batch + 1
             if self.processes.is_first:
-                watcher.batch(progress.batch, self.n_batches, progress.loss / progress.seen)
+                watcher.batch(self._batch_metrics())
             if self.processes.any(interrupted.is_set()):
                 self.save()
                 self.processes.wait()  # the end of one process may end the others
@@ -313,6 +290,18 @@ class _Run:
         self.save()
         if self.processes.is_first:
             watcher.epoch(self.progress.history)
+
+    def _batch_metrics(self) -> BatchMetrics:
+        progress, work = self.progress, self.work
+        done = sum(work[: progress.epoch]) + work[progress.epoch] * progress.batch / self.n_batches
+        return BatchMetrics(
+            epoch=progress.epoch + 1,
+            epochs=self.options.epochs,
+            batch=progress.batch,
+            batches=self.n_batches,
+            loss=progress.loss / progress.seen,
+            part=done / sum(work),
+        )
 
     def _measured(self) -> Mapping[str, Any]:
         network, execution, epoch = self._deployed(), self.execution, self.progress.epoch

@@ -82,7 +82,7 @@ JSON = {
         "read {tmp}/integers.onnx",
     ),
     "check": tuple(
-        f"check {{net}} --target {chip} {data}--json"
+        f"check {{net}} --chip {chip} {data}--json"
         for chip in ("loihi1", "loihi2", "truenorth")
         for data in ("", f"{ON_20} ")
     ),
@@ -95,7 +95,7 @@ JSON = {
         "read {tmp}/sweep/sweep.json",
         "read {tmp}/sweep/sweep.csv",
     ),
-    "report": (*SIMULATED, "report {tmp}/a --format json", "compare {tmp}/a {tmp}/b --format json"),
+    "report": (*SIMULATED, "report {tmp}/a --json", "compare {tmp}/a {tmp}/b --json"),
     "profiles": ("profiles --json", "profiles loihi1-davies2018 --json"),
 }
 TEXTS = {
@@ -107,9 +107,9 @@ TEXTS = {
     ),
     "verify": ("verify {net} --data digits --samples 10 --against reference,event,integer,onnx",),
     "check": (
-        "check {net} --target loihi1 --data digits",
-        "check {net} --target loihi2",
-        "check {net} --target truenorth",
+        "check {net} --chip loihi1 --data digits",
+        "check {net} --chip loihi2",
+        "check {net} --chip truenorth",
     ),
     "export": (
         f"export {{net}} --target nir --out {{tmp}}/four.nir --bits 4 --per neuron {ON_20}",
@@ -141,8 +141,8 @@ TRAINED = {
     "analyze": (RUN, "analyze {tmp}/run --data digits --samples 4 --json"),
     "prune": (
         RUN,
-        "prune {tmp}/run --data digits --samples 4 --sparsity 0.5 --rounds 1 --epochs 1 --out {tmp}/pruned --json",
-        "read {tmp}/pruned/train.json",
+        "prune {tmp}/run --data digits --fisher-samples 4 --sparsity 0.5 --rounds 1 --epochs 1 --json --out {tmp}/new",
+        "read {tmp}/new/train.json",
     ),
 }
 # Training does not change the numbers under the first keys; it changes even words and nulls under the second.

@@ -116,7 +116,7 @@ def test_the_other_functions_take_programs_and_arrays(samples: tuple[np.ndarray,
     checked = td.check(program, "loihi2", x)
     assert checked.fits
     assert repr(checked).splitlines()[0] == "loihi2: no published limit is broken"
-    assert repr(td.check(program, "truenorth")).startswith("truenorth: does not fit (")
+    assert repr(td.check(program, "truenorth")).startswith("truenorth: does not fit, for ")
     quantized = td.quantize(program, x, y, bits=8)
     assert quantized.program.number_format == "integer"
     assert quantized.calibration is not None
@@ -171,7 +171,7 @@ def test_a_network_is_trained_on_arrays(samples: tuple[np.ndarray, np.ndarray], 
         (lambda x, y: td.simulate(NETWORK, x).to_frame(by=None), BadOption, "by must be layer or step (got None)"),
         (lambda x, y: td.price("report.json"), BadOption, "simulation must be what simulate returns"),
         (lambda x, y: td.check(NETWORK, Path("my.toml")), BadFile, "my.toml is missing"),
-        (lambda x, y: td.check("loihi2", td.load(NETWORK)), BadOption, "target must be a path"),
+        (lambda x, y: td.check("loihi2", td.load(NETWORK)), BadOption, "chip must be a path"),
         (lambda x, y: td.export(NETWORK, None, "out"), BadOption, "target must be nir, lava or onnx"),
         (lambda x, y: td.export(NETWORK, "nir", None), BadOption, "out must be a path"),
         (lambda x, y: td.sweep([td.load(NETWORK)], "out", x), BadOption, "runs must be a path"),
@@ -214,7 +214,7 @@ def test_opened_data_have_as_many_samples_as_asked_for(samples: tuple[np.ndarray
 def test_progress_goes_where_the_user_says(samples: tuple[np.ndarray, np.ndarray], capsys) -> None:
     seen: list[tuple[int, int]] = []
     td.simulate(NETWORK, *samples, batch=8, progress=lambda done, total: seen.append((done, total)))
-    assert seen == [(8, N), (16, N), (20, N)]
+    assert seen == [(0, N), (8, N), (16, N), (20, N)]
     td.simulate(NETWORK, *samples, progress=False)
     assert capsys.readouterr() == ("", "")
 

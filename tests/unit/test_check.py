@@ -514,7 +514,7 @@ def test_no_verdict_comes_without_what_was_not_checked(chip):
         assert shown["fits"] == checked.fits == fits
         assert shown["not_checked"] == list(chip.not_checked)
         assert all(shown["not_checked"])
-        assert (shown["schema_version"], shown["target"], shown["title"]) == (SCHEMA_VERSION, chip.name, chip.title)
+        assert (shown["schema_version"], shown["chip"], shown["title"]) == (SCHEMA_VERSION, chip.name, chip.title)
         assert (shown["remark"], shown["chips"], shown["assumptions"]) == (chip.remark, 1, ["a thing"])
         assert shown["program"] == program.digest
         assert len(shown["faults"]) == len(checked.faults)

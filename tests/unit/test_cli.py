@@ -111,8 +111,8 @@ def test_runs_are_reported_and_compared_for_papers(call: Call, run_folder: Path,
     assert side_by_side[0].startswith("| run | data | samples |")
     assert "cmos45-memory, uJ" in side_by_side[0]
     assert [row.split(" | ")[0] for row in side_by_side[2:]] == ["| delta", "| spike"]
-    assert json.loads(call("report", runs[0], "--format", "json").out)["schema_version"] == SCHEMA_VERSION
-    assert set(json.loads(call("compare", *runs, "--format", "json").out)) == {"delta", "spike"}
+    assert json.loads(call("report", runs[0], "--json").out)["schema_version"] == SCHEMA_VERSION
+    assert set(json.loads(call("compare", *runs, "--json").out)) == {"delta", "spike"}
     assert f"| {runs[0]} |" in call("compare", runs[0], runs[0] / "report.json", "--format", "md").out
 
 
@@ -144,7 +144,7 @@ def test_a_damaged_report_is_refused_by_its_place(call: Call, tmp_path: Path) ->
     damaged["steps"][2]["energy_pj"] = "x"
     path = tmp_path / "report.json"
     path.write_text(json.dumps(damaged))
-    for words in (("report", path, "--by", "term"), ("compare", path), ("report", path, "--format", "json")):
+    for words in (("report", path, "--by", "term"), ("compare", path), ("report", path, "--json")):
         called = call(*words)
         assert (called.code, called.out) == (2, "")
         found = 'is damaged: steps[2].energy_pj must be a number (got "x"). Simulate again.'
@@ -331,9 +331,9 @@ def test_resuming_a_finished_run_changes_nothing_that_counts(call: Call, run_fol
 
 
 def test_resuming_with_other_options_is_refused(call: Call, run_folder: Path) -> None:
-    called = call("train", "--resume", "--epochs", 5, "--lambda", 0.5, "--data", "mnist", "--out", run_folder)
+    called = call("train", "--resume", "--epochs", 5, "--penalty-weight", 0.5, "--data", "mnist", "--out", run_folder)
     assert called.code == 2
-    for flag in ("--epochs", "--lambda", "--data"):
+    for flag in ("--epochs", "--penalty-weight", "--data"):
         assert flag in called.err
 
 
@@ -355,7 +355,7 @@ def test_an_interrupted_training_is_saved_and_goes_on(number: int, tmp_path: Pat
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
     assert process.stderr is not None
     for line in process.stderr:
-        if line.startswith("epoch   1"):
+        if line.startswith("epoch    1/2000"):
             break
     time.sleep(0.2)
     process.send_signal(number)

@@ -262,7 +262,7 @@ def test_pictures_without_matplotlib_exit_with_3(
 
 def test_a_pruned_run_is_simulated_exported_and_verified(call: Call, small_run: Path, tmp_path: Path) -> None:
     out = tmp_path / "runs" / "pruned"
-    words = ("--sparsity", 0.7, "--rounds", 2, "--epochs", 1, "--samples", 32)
+    words = ("--sparsity", 0.7, "--rounds", 2, "--epochs", 1, "--fisher-samples", 32)
     said = call("prune", small_run, "--data", "digits", *words, "--out", out)
     assert (said.code, said.err) == (0, "")
     assert "weights zero" in said.out
@@ -291,22 +291,22 @@ def test_a_pruned_run_is_simulated_exported_and_verified(call: Call, small_run: 
 
 
 def test_prune_as_json(call: Call, small_run: Path, tmp_path: Path) -> None:
-    words = ("--rounds", 1, "--epochs", 0, "--by", "magnitude", "--json")
+    words = ("--rounds", 1, "--epochs", 0, "--importance", "magnitude", "--json")
     said = call("prune", small_run, "--data", "digits", *words, "--out", tmp_path / "pruned")
     found = json.loads(said.out)
     assert found["schema_version"] == 1
-    assert found["options"]["by"] == "magnitude"
+    assert found["options"]["importance"] == "magnitude"
     assert found["rounds"][-1]["sparsity"] == pytest.approx(0.8, abs=1e-4)
 
 
 def test_an_interrupt_keeps_the_rounds_that_are_finished(small_run: Path, tmp_path: Path) -> None:
     def stop(done: int, total: int) -> None:
-        if done == 1:
+        if done == total // 2 + 1:  # the first batch of round 2
             os.kill(os.getpid(), signal.SIGINT)
 
     out = tmp_path / "pruned"
     with pytest.raises(Interrupted, match="holds the network after round 1 of 2"):
-        td.prune(small_run, data="digits", out=out, rounds=2, epochs=1, samples=16, progress=stop)
+        td.prune(small_run, data="digits", out=out, rounds=2, epochs=1, fisher_samples=16, progress=stop)
     assert listing(tmp_path) == {"pruned"}
     assert len(json.loads((out / "train.json").read_text())["pruning"]["rounds"]) == 2
     assert td.verify(out, data="digits", samples=2, against=("torch", "event")).passed
@@ -317,19 +317,19 @@ def test_an_interrupt_before_that_leaves_nothing(call: Call, small_run: Path, tm
         os.kill(os.getpid(), signal.SIGINT)
 
     with pytest.raises(Interrupted, match="nothing was written"):
-        td.prune(small_run, data="digits", out=tmp_path / "pruned", epochs=1, samples=16, progress=stop)
+        td.prune(small_run, data="digits", out=tmp_path / "pruned", epochs=1, fisher_samples=16, progress=stop)
     assert listing(tmp_path) == set()
 
 
 def test_a_second_ctrl_c_keeps_the_rounds_that_are_finished(small_run: Path, tmp_path: Path) -> None:
     def stop(done: int, total: int) -> None:
-        if done == 2:
+        if done == total // 2 + 1:
             for _ in range(2):
                 os.kill(os.getpid(), signal.SIGINT)
 
     out = tmp_path / "pruned"
     with pytest.raises(Interrupted, match="holds the network after round 1 of 2"):
-        td.prune(small_run, data="digits", out=out, rounds=2, epochs=1, samples=16, progress=stop)
+        td.prune(small_run, data="digits", out=out, rounds=2, epochs=1, fisher_samples=16, progress=stop)
     assert listing(tmp_path) == {"pruned"}
     assert td.verify(out, data="digits", samples=2, against=("torch", "event")).passed
 
@@ -343,7 +343,7 @@ def test_prune_that_is_interrupted_anywhere_else_writes_nothing(
 
     monkeypatch.setattr(f"tdd_deploy.commands.prune.{where}", stop)
     with pytest.raises(Interrupted, match="nothing was written"):
-        td.prune(small_run, data="digits", out=tmp_path / "pruned", epochs=1, samples=16)
+        td.prune(small_run, data="digits", out=tmp_path / "pruned", epochs=1, fisher_samples=16)
     assert listing(tmp_path) == set()
 
 
@@ -353,7 +353,7 @@ def test_prune_without_enough_memory_says_so(small_run: Path, tmp_path: Path, mo
 
     monkeypatch.setattr("tdd_deploy.training.strategies.Unrolling.learn", fail)
     with pytest.raises(MemoryError, match="can't allocate memory"):
-        td.prune(small_run, data="digits", out=tmp_path / "pruned", epochs=1, samples=16)
+        td.prune(small_run, data="digits", out=tmp_path / "pruned", epochs=1, fisher_samples=16)
     assert listing(tmp_path) == set()
 
 

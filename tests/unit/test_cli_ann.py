@@ -16,6 +16,7 @@ import tdd_deploy as td
 from tdd_deploy.data import open_data
 from tdd_deploy.errors import BadFile, Interrupted
 from tdd_deploy.run_folder import RunFolder
+from tdd_deploy.training import BatchMetrics
 from tdd_deploy.training.baseline import WIDTHS
 from tests.commands import Call
 
@@ -111,7 +112,7 @@ def test_the_last_line_says_what_it_costs_and_knows(call: Call, tmp_path: Path) 
 
 def test_a_run_that_was_broken_off_ends_with_the_same_files(ann_run: Path, tmp_path: Path) -> None:
     class Stop:
-        def batch(self, done: int, total: int, loss: float) -> None:
+        def batch(self, now: BatchMetrics) -> None:
             os.kill(os.getpid(), signal.SIGINT)
 
         def epoch(self, history: list[dict[str, Any]]) -> None:
@@ -233,8 +234,9 @@ def test_an_unfinished_run_is_refused_with_how_to_finish_it(call: Call, tmp_path
             "--network sdt-2-64 cannot be combined with --method ann, since its gates take spikes alone",
         ),
         (
-            ("--lambda", 0.5),
-            "--lambda needs --method tdd-ddla, --method l1-spikes, --method l1-delta or --method l1-onset (got ann)",
+            ("--penalty-weight", 0.5),
+            "--penalty-weight needs --method tdd-ddla, --method l1-spikes, --method l1-delta or --method l1-onset "
+            "(got ann)",
         ),
     ],
 )

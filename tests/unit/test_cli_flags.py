@@ -22,7 +22,7 @@ class Some(Options):
 
     epochs: int = option(25, help="Train for this number of epochs.")
     learning_rate: float = option(2e-3, within=Range(0), help="Learn at this rate.")
-    lambda_: float | None = option(None, help="Weigh the penalty.")
+    penalty_weight: float | None = option(None, help="Weigh the penalty.")
     score: Literal["gsc", "jac"] | None = option(None, help="Keep spikes by this score.")
     learn: tuple[Literal["beta", "threshold"], ...] = option((), help="Learn these too.")
     reset_to: tuple[float, ...] = option((0.0,), help="Set the level of a hard reset.")
@@ -60,7 +60,7 @@ def test_keys_are_those_of_the_command_line_and_values_those_of_python(tmp_path:
     [train]
     epochs = 3
     learning-rate = 1
-    lambda = 0.5
+    penalty-weight = 0.5
     score = "jac"
     learn = ["beta", "threshold"]
     reset_to = 1
@@ -79,7 +79,7 @@ def test_keys_are_those_of_the_command_line_and_values_those_of_python(tmp_path:
     assert found("--config", path) == {
         "epochs": 3,
         "learning_rate": 1.0,
-        "lambda": 0.5,
+        "penalty_weight": 0.5,
         "score": "jac",
         "learn": ["beta", "threshold"],
         "reset_to": [1.0],
@@ -132,7 +132,7 @@ def test_every_fault_is_named_at_once(tmp_path: Path) -> None:
     epochs = 2.5
     learning-rate = "fast"
     learning_rate = 1.0
-    lambda = true
+    penalty-weight = true
     amp = 1
     score = 3
     reset_to = ["a"]
@@ -151,7 +151,7 @@ def test_every_fault_is_named_at_once(tmp_path: Path) -> None:
         "epoch is no option of tdd-deploy train. Did you mean epochs?",
         "epochs must be a whole number (got 2.5).",
         "learning-rate must be a number, 0 or more (got 'fast').",
-        "lambda must be a number (got True).",
+        "penalty-weight must be a number (got True).",
         "amp must be True or False (got 1).",
         "score must be gsc or jac (got 3).",
         "reset_to must be a number, or several (got 'a').",
@@ -199,13 +199,13 @@ def test_every_command_reads_a_file(call: Call, tmp_path: Path) -> None:
 def test_a_file_gives_what_a_command_requires(call: Call, tmp_path: Path) -> None:
     called = call("profiles", "--config", written(tmp_path, "[profiles]\njson = true\n"))
     assert json.loads(called.out)["schema_version"] == 1
-    path = written(tmp_path, '[check]\ntarget = "loihi9"\n')
+    path = written(tmp_path, '[check]\nchip = "loihi9"\n')
     called = call("check", tmp_path / "none.nir", "--config", path)
     assert (called.code, "loihi9" in called.err) == (2, True)
 
 
 def test_sentences_name_flags(call: Call) -> None:
-    assert with_flags("Use `profiles=loihi2` with `lambda_=0.5`, or `against=torch`.") == (
-        "Use --profile loihi2 with --lambda 0.5, or --against torch."
+    assert with_flags("Use `profiles=loihi2` with `penalty_weight=0.5`, or `against=torch`.") == (
+        "Use --profile loihi2 with --penalty-weight 0.5, or --against torch."
     )
     assert with_flags("`timeout_s` and `bits`, but not `x`") == "--timeout and --bits, but not x"

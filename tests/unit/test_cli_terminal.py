@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -76,8 +77,8 @@ def words_of(command: str, folder: Path) -> list[str]:
     [
         "inspect NET",
         "inspect NET --json",
-        "check NET --target loihi1",
-        "check NET --target loihi1 --json",
+        "check NET --chip loihi1",
+        "check NET --chip loihi1 --json",
         "simulate NET --data DATA --by layer --energy --out OUT",
         "simulate NET --data DATA --json",
         "verify NET --data DATA --against reference --against engine",
@@ -111,13 +112,12 @@ def test_tables_of_a_report_are_shown_and_not_obeyed(call: Call, hostile: Path) 
         assert not FORBIDDEN.findall(called.out)
 
 
-def test_a_terminal_gets_no_escape_sequence_of_a_name(hostile: Path) -> None:
-    """On a terminal rich writes sequences of its own, for bold heads and bars; none of them comes from a name."""
+def on_terminal(words: Sequence[str], **variables: str) -> bytes:
+    """Run the tool on a terminal; return what it printed on both streams."""
     import pty
 
     leader, follower = pty.openpty()
-    words = words_of("simulate NET --data DATA --by layer", hostile)
-    with subprocess.Popen((*TOOL, *words), stdout=follower, stderr=follower, env=os.environ | {"COLUMNS": "40"}) as run:
+    with subprocess.Popen((*TOOL, *words), stdout=follower, stderr=follower, env=os.environ | variables) as run:
         os.close(follower)
         text = b""
         while True:
@@ -130,11 +130,30 @@ def test_a_terminal_gets_no_escape_sequence_of_a_name(hostile: Path) -> None:
             text += found
     os.close(leader)
     assert run.returncode == 0
+    return text
+
+
+def test_a_terminal_gets_no_escape_sequence_of_a_name(hostile: Path) -> None:
+    """A terminal gets sequences of our own, for bold lines and bars; none of them comes from a name."""
+    text = on_terminal(words_of("simulate NET --data DATA --by layer", hostile), COLUMNS="40", TERM="xterm")
     assert b"\x1b]" not in text
     assert b"\x1b[31mRED" not in text
     assert rb"\x1b[31mRED" in text
     for line in text.decode().splitlines():
         assert not re.search(r"\d,\d{0,2}\s*$", line)  # numbers stay whole on a narrow terminal
+
+
+@pytest.mark.parametrize(
+    ("variables", "is_bold"),
+    [
+        ({"TERM": "xterm", "NO_COLOR": ""}, True),
+        ({"TERM": "xterm", "NO_COLOR": "1"}, False),
+        ({"TERM": "dumb", "NO_COLOR": ""}, False),
+    ],
+)
+def test_a_verdict_is_bold_where_a_terminal_shows_it(hostile: Path, variables: dict[str, str], is_bold: bool) -> None:
+    text = on_terminal(words_of("simulate NET --data DATA", hostile), COLUMNS="80", **variables)
+    assert (b"\x1b[1m" in text, rb"\x1b[1m" in text) == (is_bold, False)
 
 
 @pytest.mark.parametrize(
@@ -241,7 +260,7 @@ def test_whatever_stdout_is_there_is_an_exit_code(command: str, how: str, code: 
 def test_a_reader_that_leaves_does_not_change_the_answer(tmp_path: Path) -> None:
     """This network does not fit, so the exit code is 1, also if nobody reads why."""
     net = write_chain(tmp_path / "net.nir", ("lif",))
-    words = ["check", str(net), *DIALECT, "--target", "truenorth"]
+    words = ["check", str(net), *DIALECT, "--chip", "truenorth"]
     whole = subprocess.run([*TOOL, *words], capture_output=True, check=False).returncode
     line = f"set -o pipefail; {' '.join([*TOOL, *words])} | true"
     assert subprocess.run(["bash", "-c", line], capture_output=True, check=False).returncode == whole == 1

@@ -23,6 +23,7 @@ OF_EVENTS = {"bin_us", "bins", "bin_value", "downsample"}
 OF_PLACE = {
     *OF_EVENTS,
     "data",
+    "as_json",
     "data_dir",
     "frames",
     "input_scale",
@@ -54,7 +55,7 @@ def test_every_option_of_a_run_is_on_the_command_line_under_a_heading() -> None:
     options = {param.name: param for param in command.params}
     assert options.keys() == {field.name for field in fields(TrainOptions)} | OF_PLACE
     headed = {name for name, param in options.items() if getattr(param, "heading", "")}
-    assert options.keys() - headed == {"config", "resume", "out"}
+    assert options.keys() - headed == {"config", "resume", "out", "as_json"}
     with click.Context(command, info_name="train") as context:
         text = command.get_help(context)
     assert text.index("The data:") < text.index("--mixup") < text.index("The network:") < text.index("--norm")

@@ -291,7 +291,7 @@ def test_asking_for_more_samples_than_there_are_takes_all(integer_file: Path, tm
         progress=lambda done, total: reported.append((done, total)),
     )
     assert (verified.n_samples, verified.accuracies) == (3, {})
-    assert reported == [(2, 3), (3, 3)]
+    assert reported == [(0, 3), (2, 3), (3, 3)]
 
 
 def test_without_torch_all_other_backends_are_compared(run_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

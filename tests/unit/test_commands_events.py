@@ -139,7 +139,7 @@ def test_training_takes_events_and_every_command_takes_the_run(samples, tmp_path
     assert verify(run, **cut, against=("torch", "reference", "event", "integer")).passed
     assert analyze(run, **cut, samples=8).as_json()["samples"] == 8
     assert export(run, target="nir", out=tmp_path / "q.nir", bits=8, **cut).calibration
-    pruned = prune(run, data=samples, out=tmp_path / "pruned", rounds=1, epochs=1, samples=8)
+    pruned = prune(run, data=samples, out=tmp_path / "pruned", rounds=1, epochs=1, fisher_samples=8)
     assert pruned["rounds"][-1]["sparsity"] > 0.7
     grid = {"out": tmp_path / "sweep", "codes": ("spike",), "profiles": ("cmos45-horowitz",)}
     kept = [sweep([run], data=samples, bins=n, **grid)["grid"]["binning"] for n in (4, 2)]

@@ -2,6 +2,7 @@ import csv
 import json
 import sys
 from itertools import pairwise
+from typing import Any
 
 import nir
 import numpy as np
@@ -13,6 +14,7 @@ from tdd_deploy.commands import sweep as commands_sweep
 from tdd_deploy.commands.sweep import pareto
 from tdd_deploy.errors import BadFile, BadOption, Interrupted, MissingDependency
 from tdd_deploy.importers import AmbiguousGraph
+from tdd_deploy.simulator.reports.sweep_picture import accuracy_by_energy
 
 PROFILES = ("loihi2", "cmos45-horowitz")  # the first has no prices
 
@@ -72,6 +74,21 @@ def test_files_say_what_was_found(run_folder, tmp_path):
     picture = (out / "sweep.svg").read_text()
     assert "delta code, floats" in picture
     assert "cmos45-horowitz" in picture
+
+
+def test_the_picture_names_what_differs_between_its_points() -> None:
+    def point(**changes: object) -> dict[str, Any]:
+        point = {"run": "runs/a", "code": "delta", "bits": None, "input_threshold": 0.0, "delta_threshold": None}
+        return {**point, "energy_nj": {"p": 3.0}, "accuracy": 0.5, "is_best": True, **changes}
+
+    others = [point(run="runs/b", energy_nj={"p": 1.0}), point(input_threshold=0.05), point(code="spike")]
+    picture = accuracy_by_energy([point(), *others], "p")
+    assert ">a, input threshold 0<" in picture
+    assert ">b, input threshold 0<" in picture
+    assert ">a, input threshold 0.05<" in picture
+    assert "delta threshold" not in picture
+    named = accuracy_by_energy([point(run="x/net.nir"), point(run="y/net.nir", energy_nj={"p": 1.0})], "p")
+    assert ">x/net.nir<" in named
 
 
 def test_a_stopped_sweep_goes_on_where_it_was(run_folder, tmp_path, monkeypatch):

@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 import tdd_deploy as td
 from tdd_deploy.cli import signals
 from tdd_deploy.errors import BadData, BadFile, BadOption, BadOptions, DataNotFound, Interrupted
-from tdd_deploy.training import trainer
+from tdd_deploy.training import BatchMetrics, trainer
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -171,7 +171,7 @@ def test_interrupted_before_anything_is_written_nothing_is(
 
 def test_a_second_ctrl_c_stops_at_once_and_the_run_goes_on(options: dict[str, Any], tmp_path: Path) -> None:
     class Twice:
-        def batch(self, done: int, total: int, loss: float) -> None:
+        def batch(self, now: BatchMetrics) -> None:
             for _ in range(2):
                 os.kill(os.getpid(), signal.SIGINT)
 
@@ -230,7 +230,7 @@ def unfinished(options: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
     """A run stopped in its second epoch."""
 
     class Stop:
-        def batch(self, done: int, total: int, loss: float) -> None:
+        def batch(self, now: BatchMetrics) -> None:
             pass
 
         def epoch(self, history: list[dict[str, Any]]) -> None:

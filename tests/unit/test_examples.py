@@ -113,7 +113,7 @@ def test_a_profile_and_a_chip_of_ones_own(tmp_path: Path) -> None:
     assert "static energy: 300 nJ per sample" in text  # 15 uW, 20 steps of 1 ms
     assert "needs a placement" not in text  # messages were counted on the chip that the profile names
     assert "tiny-chip: no published limit is broken." in text
-    assert "tiny-chip: does not fit (1 found)." in text
+    assert "tiny-chip: does not fit, for 1 reason\n" in text
     assert "at most 4 (got 9): each block" in text
     assert (tmp_path / "mine" / "tiny.toml").exists()
 

@@ -393,7 +393,7 @@ def test_every_command_that_reads_a_network_takes_a_dialect(call, tmp_path):
     assert call("export", *spoken, "--target", "nir", "--out", tmp_path / "ours.nir").code == 0
     assert call("simulate", *spoken, *data, "--energy").code == 0
     assert call("verify", *spoken, *data, "--against", "reference,event").code == 0
-    assert call("check", *spoken, "--target", "loihi2").code == 0
+    assert call("check", *spoken, "--chip", "loihi2").code == 0
     ambiguous = call("simulate", NORSE, *data)
     assert (ambiguous.code, ambiguous.out) == (2, "")
     assert "Choose a reading with --dialect. " in ambiguous.err

@@ -82,7 +82,7 @@ def test_energy_counts_and_needs_of_a_chip_are_those_of_the_network_folded_by_ha
     for path in two_forms(tmp_path):
         result = td.simulate(path, data=str(tmp_path / "x.npz"), energy=True, profiles=["cmos45-horowitz"])
         totals.append(result.as_json()["totals"])
-        placed.append(td.check(path, target="loihi2"))
+        placed.append(td.check(path, chip="loihi2"))
     assert totals[0] == totals[1]
     assert totals[0]["energy_pj"] > 0
     first, second = (each.placement for each in placed)

@@ -63,7 +63,7 @@ def peak(words: list[str], folder: Path) -> int:
     "command",
     [
         "inspect NET.nir",
-        "check NET.nir --target loihi2",
+        "check NET.nir --chip loihi2",
         "simulate NET.nir --data NET.npz",
         "export NET.nir --target nir --out NET-out.nir",
         "export NET.nir --target onnx --out NET-out.onnx",

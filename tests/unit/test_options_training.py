@@ -19,7 +19,7 @@ from tdd_deploy.options.vocabulary import GATED, METHODS, NETWORKS, SPIKING
 OF_LOSSES = tuple(name for defaults in LOSS_DEFAULTS.values() for name in defaults)
 OF_METHODS = tuple(dict.fromkeys(name for defaults in METHOD_DEFAULTS.values() for name in defaults))
 OTHERS = {  # values that are no method's default
-    "score": "random", "reading": "D", "keep": 0.0, "lambda_": 1.0, "weigh": "synops", "transmit": "closed",
+    "score": "random", "reading": "D", "keep": 0.0, "penalty_weight": 0.0, "weigh": "synops", "transmit": "closed",
     "sparsity": 0.5, "score_from": "run", "keep_of": "fired",
 }  # fmt: skip
 WITH_OTHERS = {"transmit": {"keep_of": "all"}}  # what follows from another value
@@ -59,7 +59,7 @@ def test_every_violation_is_reported_at_once_and_named_once():
         "keep_of": "none",
         "reading": "d",
         "keep": 1.5,
-        "lambda_": 0.0,
+        "penalty_weight": -0.5,
         "loss": "mse",
         "tet_mse": 1.0,
         "rmp_weight": -0.1,
@@ -143,7 +143,7 @@ def test_each_step_is_scored_by_itself_unless_the_loss_needs_all(together, expec
         ("val_samples", [0, -1], [1]),
         ("fisher", [-1], [0, 1, 64]),
         ("keep", [-0.1, 1.0000001, 1.1, float("nan")], [0.0, 1.0]),
-        ("lambda_", [0.0, -1.0, 1.1, float("nan")], [0.001, 1.0]),
+        ("penalty_weight", [-1.0, -0.001, float("nan")], [0.0, 0.001, 999.0]),
     ],
 )
 def test_numbers_are_allowed_up_to_their_limits_and_no_further(name, bad, good):
@@ -176,7 +176,7 @@ def test_only_ddla_has_scores_and_all_but_tet_and_an_ann_have_a_weight():
         "tet": set(),
         "ann": {"sparsity"},
         "tdd-ddla": set(OF_METHODS) - {"sparsity"},
-        **{method: {"lambda_", "weigh"} for method in ("l1-spikes", "l1-delta", "l1-onset")},
+        **{method: {"penalty_weight", "weigh"} for method in ("l1-spikes", "l1-delta", "l1-onset")},
     }
 
 
@@ -187,10 +187,10 @@ def test_options_once_checked_are_checked(method):
 
 
 def test_what_a_method_does_not_use_is_refused():
-    found = violations(method="tet", keep=0.5, lambda_=0.5)
+    found = violations(method="tet", keep=0.5, penalty_weight=0.5)
     assert [sentence(violation) for violation in found.values()] == [
         "keep needs method=tdd-ddla (got tet).",
-        "lambda_ needs method=tdd-ddla, method=l1-spikes, method=l1-delta or method=l1-onset (got tet).",
+        "penalty_weight needs method=tdd-ddla, method=l1-spikes, method=l1-delta or method=l1-onset (got tet).",
     ]
     assert violations(method="l1-delta", score="gsc", reading="F").keys() == {"score", "reading"}
 
@@ -227,9 +227,18 @@ def test_with_an_unknown_method_only_the_method_is_to_blame():
     assert violations(method="ddla", keep=0.5).keys() == {"method"}
 
 
-@pytest.mark.parametrize(("lambda_", "weight"), [(1.0, 0.0), (0.5, 1.0), (0.75, 1 / 3), (0.45, 11 / 9), (0.001, 999.0)])
-def test_the_weight_of_a_penalty_is_what_is_not_lambda_over_lambda(lambda_, weight):
-    assert TrainOptions(lambda_=lambda_).penalty_weight == pytest.approx(weight)
+@pytest.mark.parametrize("lambda_", [1.0, 0.75, 0.5, 0.45, 0.001])
+def test_the_weight_of_a_penalty_stands_for_the_lambda_of_the_paper(lambda_):
+    weight = (1 - lambda_) / lambda_
+    plain = TrainOptions(penalty_weight=weight)
+    assert (plain.loss_factor, plain.penalty_factor) == (1, weight)
+    convex = TrainOptions(penalty_weight=weight, convex=True)
+    assert (convex.loss_factor, convex.penalty_factor) == (pytest.approx(lambda_), pytest.approx(1 - lambda_))
+
+
+def test_the_default_weights_of_penalties_are_lambdas_of_0_45_and_0_75():
+    assert TrainOptions().checked().penalty_weight == (1 - 0.45) / 0.45
+    assert TrainOptions(method="l1-spikes").checked().penalty_weight == (1 - 0.75) / 0.75
 
 
 def test_options_are_written_by_the_names_that_users_know():
@@ -265,9 +274,11 @@ def test_options_are_written_by_the_names_that_users_know():
     words |= {"optimizer": "sgd", "schedule": "constant", "augment": "crop-flip"}
     words |= {"score_from": "step", "keep_of": "fired"}
     more = {"beta": 0.125, "threshold": 2.0, "score": "jac", "reading": "D", "convex": True}
-    options = TrainOptions(**numbers, **words, **more, learn=("threshold",), reset_to=(0.0,), lambda_=0.5).checked()
+    options = TrainOptions(
+        **numbers, **words, **more, learn=("threshold",), reset_to=(0.0,), penalty_weight=0.5
+    ).checked()
     lists = {"learn": ["threshold"], "reset_to": [0.0], "steps_schedule": [], "size_schedule": []}
-    assert options.as_json() == {**numbers, **words, **more, **lists, "lambda": 0.5}
+    assert options.as_json() == {**numbers, **words, **more, **lists, "penalty_weight": 0.5}
     assert TrainOptions(**TrainOptions.from_json(options.as_json())) == options
 
 
@@ -429,7 +440,7 @@ WITHOUT_TIME = "cannot be combined with method=ann, which has no time steps. Cho
         ("loss", "rmp", "loss=rmp cannot be combined with method=ann, which has no potentials. Use loss=tet or "),
         ("qat", 8, "qat cannot be combined with method=ann, which is measured in 16 to 2 bits after every training."),
         ("network", "sdt-2-64", "network=sdt-2-64 cannot be combined with method=ann, since its gates take spikes"),
-        ("lambda_", 0.5, "lambda_ needs method=tdd-ddla, method=l1-spikes, "),
+        ("penalty_weight", 0.5, "penalty_weight needs method=tdd-ddla, method=l1-spikes, "),
         ("keep", 0.5, "keep needs method=tdd-ddla (got ann)."),
         ("transmit", "all", "transmit needs method=tdd-ddla (got ann)."),
         ("weigh", "synops", "weigh needs method=tdd-ddla, method=l1-spikes, "),

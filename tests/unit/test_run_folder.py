@@ -118,7 +118,7 @@ def test_what_a_run_recorded_is_read_back(tmp_path):
     made = run(tmp_path)
     assert made.read_record("") == RECORD
     assert made.options(["method", "keep"]) == RECORD["options"]
-    assert made.options(["method", "lambda"]) == {}
+    assert made.options(["method", "penalty_weight"]) == {}
     assert (made.learned_scale("uint8"), made.learned_scale("float32")) == (0.0625, None)
     assert not made.is_ann
     assert run(tmp_path, {"options": {"method": "ann"}}).is_ann

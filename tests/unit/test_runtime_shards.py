@@ -125,7 +125,7 @@ def test_threads_of_this_process_give_the_same_as_its_shards(samples: Path) -> N
     given = {"n_samples": N, "routes": routes_of(by_hand.program())}
     total = run(inputs, source, data, execution, **given, progress=lambda done, n: reported.append((done, n)))
     assert_same(total, whole(expected))
-    assert reported == [(100, N), (200, N), (300, N), (400, N), (N, N)]
+    assert reported == [(0, N), (100, N), (200, N), (300, N), (400, N), (N, N)]
 
 
 # --- workers -----------------------------------------------------------------------------------------------------

@@ -102,6 +102,10 @@ def test_wide_characters_take_two_columns(text, width):
 def test_control_characters_are_shown():
     table = Table(columns=(Column("a"),), rows=(("\x1b[31mred",),))
     assert "\x1b" not in as_terminal(table, 80)
+    columns = (Column("a"), Column("\x1b[31mb" * 20, drop=1))
+    named = Table(columns=columns, rows=(("a" * 30, "b" * 30),), caption="\x1b[31mred")
+    assert "no space for" in as_terminal(named, 40)
+    assert "\x1b" not in as_terminal(named, 40, whole="\x1b[31m")
 
 
 NUMBERS = st.one_of(

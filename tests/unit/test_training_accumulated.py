@@ -133,7 +133,7 @@ def test_a_run_is_measured_in_raw_spikes_and_has_no_network_to_export(run):
         lambda run, out: td.verify(run, data="digits"),
         lambda run, out: td.analyze(run, data="digits", out=out),
         lambda run, out: td.prune(run, data="digits", out=out),
-        lambda run, out: td.check(run, target="loihi1"),
+        lambda run, out: td.check(run, chip="loihi1"),
         lambda run, out: td.load(run),
     ],
 )

@@ -39,20 +39,20 @@ def test_a_strategy_is_made_with_its_numbers():
 
 def test_an_objective_has_the_numbers_of_the_options():
     options = TrainOptions(
-        network="mlp", loss="rmp", label_smoothing=0.25, score="jac", keep=0.3, lambda_=0.5, transmit="closed"
+        network="mlp", loss="rmp", label_smoothing=0.25, score="jac", keep=0.3, penalty_weight=1.0, transmit="closed"
     ).checked()
     network = make_network(options, (4,), 3)
     made = make_objective(options, network)
     assert made.loss == RmpLoss(0.25, weight=0.1)
     assert (made.penalty, made.weight) == (Ddla("F", 0.3), 1.0)
-    assert (made.scoring, made.serial, made.loss_weight) == (Scoring("jac", "all"), True, 1.0)
+    assert (made.scoring, made.serial, made.loss_factor) == (Scoring("jac", "all"), True, 1.0)
     assert (made.transmit, made.keep) == ("closed", 0.3)
     assert made.layers == dict.fromkeys(network.layers, 1.0)
     plain = make_objective(TrainOptions(network="mlp", method="tet").checked(), network)
     assert (plain.penalty, plain.weight, plain.scoring, plain.serial) == (None, 0.0, None, False)
     assert (plain.transmit, plain.keep) == ("all", 1.0)
-    published = make_objective(TrainOptions(network="mlp", convex=True, lambda_=0.4).checked(), network)
-    assert (published.loss_weight, published.weight) == (0.4, pytest.approx(0.6))
+    published = make_objective(TrainOptions(network="mlp", convex=True, penalty_weight=1.5).checked(), network)
+    assert (published.loss_factor, published.weight) == (0.4, pytest.approx(0.6))
     assert (published.scoring, published.serial) == (Scoring("gsc", "changed"), True)
     unrolled = make_objective(TrainOptions(network="mlp", score_from="run").checked(), network)
     assert not unrolled.serial
@@ -76,7 +76,7 @@ def test_a_loss_has_the_numbers_of_the_options(given, expected):
 def test_tet_has_no_penalty():
     options = TrainOptions(method="tet").checked()
     assert make_penalty(options) is None
-    assert options.penalty_weight == 0
+    assert options.penalty_factor == 0
 
 
 @pytest.mark.parametrize("reading", get_args(DdlaReading))

@@ -9,7 +9,7 @@ from torch import nn
 from tdd_deploy.errors import BadFile
 from tdd_deploy.training.checkpoint import Progress, load, save
 
-OPTIONS = {"network": "mlp", "keep": None, "lambda": 0.45, "seed": 2**40}
+OPTIONS = {"network": "mlp", "keep": None, "penalty_weight": 1.25, "seed": 2**40}
 PROGRESS = Progress(epoch=2, batch=3, seen=48, loss=0.1 + 0.2, correct=31, history=[{"epoch": 1, "loss": 1 / 3}])
 
 

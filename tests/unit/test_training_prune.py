@@ -23,7 +23,7 @@ from tdd_deploy.training.samples import Samples, TrainingData
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 OPTIONS = TrainOptions(network="mlp", method="tet", steps=3, batch=16).checked()
-CHOSEN = PruneOptions(sparsity=0.8, rounds=2, epochs=1, samples=24)
+CHOSEN = PruneOptions(sparsity=0.8, rounds=2, epochs=1, fisher_samples=24)
 
 
 def samples(n, shape=(12,), seed=0):
@@ -59,7 +59,7 @@ N_WEIGHTS = 12 * 128 + 128 * 128 + 128 * 3
 
 @pytest.mark.parametrize("by", ["fisher", "magnitude"])
 def test_exactly_the_asked_fraction_is_zero_after_each_round(by) -> None:
-    found = list(prune(network_for(), OPTIONS, data_of(), replace(CHOSEN, by=by)))
+    found = list(prune(network_for(), OPTIONS, data_of(), replace(CHOSEN, importance=by)))
     assert [each.number for each in found] == [0, 1, 2]
     # Each round takes the same fraction of what is left: 1 - 0.2 ** (1 / 2), then 0.8.
     asked = [0, round((1 - 0.2**0.5) * N_WEIGHTS), round(0.8 * N_WEIGHTS)]
@@ -108,7 +108,7 @@ def test_what_matters_least_goes_first() -> None:
     magnitude = {name: weight.abs().numpy() for name, weight in weights_of_network(net).items()}
     chosen = replace(CHOSEN, sparsity=0.4, rounds=1, epochs=0)
     for by, ranked in (("fisher", importance), ("magnitude", magnitude)):
-        *_, last = prune(network_for(), OPTIONS, data, replace(chosen, by=by))
+        *_, last = prune(network_for(), OPTIONS, data, replace(chosen, importance=by))
         removed = {name: weight == 0 for name, weight in weights_of(last.tensors).items()}
         gone = np.concatenate([ranked[name][removed[name]] for name in ranked])
         kept = np.concatenate([ranked[name][~removed[name]] for name in ranked])
@@ -131,7 +131,7 @@ def test_batch_norm_does_not_change_a_weights_fisher_importance() -> None:
     chosen = replace(CHOSEN, sparsity=0.5, rounds=1, epochs=0)
 
     def removed(net, by):
-        *_, last = prune(net, OPTIONS, data_of(), replace(chosen, by=by))
+        *_, last = prune(net, OPTIONS, data_of(), replace(chosen, importance=by))
         return {name: weight == 0 for name, weight in weights_of(last.tensors).items()}
 
     by_fisher = [removed(net, "fisher") for net in (network_for(), scaled)]
@@ -142,7 +142,7 @@ def test_batch_norm_does_not_change_a_weights_fisher_importance() -> None:
 def test_every_connection_keeps_a_weight() -> None:
     net = network_for()
     net.connections["readout"].weights.weight.data *= 1e-6  # all of it is least in magnitude
-    *_, last = prune(net, OPTIONS, data_of(), replace(CHOSEN, by="magnitude", rounds=1, epochs=0))
+    *_, last = prune(net, OPTIONS, data_of(), replace(CHOSEN, importance="magnitude", rounds=1, epochs=0))
     assert {name: int((w != 0).sum()) for name, w in weights_of(last.tensors).items()}["readout"] == 1
 
 
@@ -228,14 +228,14 @@ def test_a_run_that_diverges_says_so() -> None:
     data = data_of()
     data = replace(data, train=replace(data.train, x=data.train.x * np.float32(1e30)))
     with pytest.raises(BadOption, match=r"learning_rate=.* made learning diverge in round 1"):
-        list(prune(network_for(), OPTIONS, data, replace(CHOSEN, by="magnitude")))
+        list(prune(network_for(), OPTIONS, data, replace(CHOSEN, importance="magnitude")))
 
 
 def test_all_faults_of_the_options_are_reported_at_once() -> None:
-    wrong = PruneOptions(sparsity=1.0, rounds=0, epochs=-1, by="chance", samples=0, learning_rate=0.0)  # type: ignore[arg-type]
+    wrong = PruneOptions(sparsity=1.0, rounds=0, epochs=-1, importance="chance", fisher_samples=0, learning_rate=0.0)  # type: ignore[arg-type]
     with pytest.raises(BadOptions) as refused:
         wrong.checked()
-    names = ["sparsity", "rounds", "epochs", "by", "samples", "learning_rate"]
+    names = ["sparsity", "rounds", "epochs", "importance", "fisher_samples", "learning_rate"]
     assert [violation.where for violation in refused.value.violations] == [f"`{name}`" for name in names]
     assert CHOSEN.checked() is CHOSEN
 
@@ -249,7 +249,8 @@ def test_of_weights_that_matter_alike_the_smaller_go_first(monkeypatch: pytest.M
     monkeypatch.setattr(pruning, "information", nothing)
     chosen = replace(CHOSEN, epochs=0, rounds=1)
     both = [
-        list(prune(network_for(), OPTIONS, data_of(), replace(chosen, by=by)))[-1] for by in ("fisher", "magnitude")
+        list(prune(network_for(), OPTIONS, data_of(), replace(chosen, importance=by)))[-1]
+        for by in ("fisher", "magnitude")
     ]
     by_fisher, by_magnitude = (weights_of(each.tensors) for each in both)
     assert both[0].pruned == both[1].pruned == round(0.8 * N_WEIGHTS)

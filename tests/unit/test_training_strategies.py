@@ -119,9 +119,9 @@ PENALTIES = {
 }
 
 
-def objective_of(name, *, weight=0.7, layers=ALL_LAYERS, loss_weight=1.0):
+def objective_of(name, *, weight=0.7, layers=ALL_LAYERS, loss_factor=1.0):
     penalty, score = PENALTIES[name]
-    return Objective(TetLoss(), penalty, weight, layers, scoring_by(score), loss_weight=loss_weight)
+    return Objective(TetLoss(), penalty, weight, layers, scoring_by(score), loss_factor=loss_factor)
 
 
 # --- Backpropagation through time ----------------------------------------------------------------------------------
@@ -372,8 +372,8 @@ def test_run_after_run_a_step_is_learned_from_as_its_equations_say():
 def test_a_convex_sum_weighs_the_loss_too():
     net = plain()
     plainly, convex = (
-        learned(Unrolling(), net, objective_of("l1-spikes", weight=weight, loss_weight=loss_weight))
-        for weight, loss_weight in ((1.5, 1.0), (0.6, 0.4))
+        learned(Unrolling(), net, objective_of("l1-spikes", weight=weight, loss_factor=loss_factor))
+        for weight, loss_factor in ((1.5, 1.0), (0.6, 0.4))
     )
     assert convex[0].loss == pytest.approx(0.4 * plainly[0].loss, rel=1e-6)
     for name, gradient in convex[1].items():

@@ -95,11 +95,12 @@ class Ear:
     """Hears everything, and may do something at one batch (counted over the whole run, from 1) or after an epoch."""
 
     def __init__(self, *, at_batch=None, at_epoch=None, do=lambda: None):
-        self.batches, self.histories = [], []
+        self.batches, self.parts, self.histories = [], [], []
         self.at_batch, self.at_epoch, self.do = at_batch, at_epoch, do
 
-    def batch(self, done, total, loss):
-        self.batches.append((done, total, loss))
+    def batch(self, now):
+        self.batches.append((now.batch, now.batches, now.loss))
+        self.parts.append(now.part)
         if len(self.batches) == self.at_batch:
             self.do()
 
@@ -164,11 +165,11 @@ def test_training_leaves_every_global_generator_as_it_was(tmp_path):
             for score in get_args(Score)
             for reading in ("F", "D")
         ),
-        *({"score": score, "score_from": "run", "lambda_": 1.0} for score in get_args(Score)),
-        {"score_from": "run", "reading": "D", "keep": 0.0, "lambda_": 1.0},
-        {"method": "l1-spikes", "lambda_": 1.0},
-        {"method": "l1-delta", "lambda_": 1.0},
-        {"method": "l1-onset", "lambda_": 1.0},
+        *({"score": score, "score_from": "run", "penalty_weight": 0.0} for score in get_args(Score)),
+        {"score_from": "run", "reading": "D", "keep": 0.0, "penalty_weight": 0.0},
+        {"method": "l1-spikes", "penalty_weight": 0.0},
+        {"method": "l1-delta", "penalty_weight": 0.0},
+        {"method": "l1-onset", "penalty_weight": 0.0},
     ],
     ids=str,
 )
@@ -313,11 +314,11 @@ def test_other_options_are_refused_by_name_and_nothing_is_touched(tmp_path):
     train(tmp_path, small())
     before = (tmp_path / "checkpoint.pt").read_bytes()
     with pytest.raises(BadOptions) as caught:
-        train(tmp_path, small(learning_rate=0.5, seed=7, lambda_=0.125, epochs=5), resume=True)
+        train(tmp_path, small(learning_rate=0.5, seed=7, penalty_weight=7.0, epochs=5), resume=True)
     assert {violation.where for violation in caught.value.violations} == {
         "`learning_rate`",
         "`seed`",
-        "`lambda_`",
+        "`penalty_weight`",
         "`epochs`",
     }
     assert "learning_rate must be 0.02, as the run began (got 0.5)." in str(caught.value)
@@ -465,6 +466,8 @@ def test_every_batch_and_epoch_is_told(tmp_path):
     assert ear.histories == [history[:n] for n in range(1, 5)]
     assert [epoch["epoch"] for epoch in history] == [1, 2, 3, 4]
     assert [epoch["loss"] for epoch in history] == [batch[2] for batch in ear.batches[N_BATCHES - 1 :: N_BATCHES]]
+    parts = [1 / (4 * N_BATCHES) * done for done in range(1, 4 * N_BATCHES + 1)]
+    assert ear.parts == pytest.approx(parts)
 
 
 def test_the_learning_rate_follows_half_a_cosine(tmp_path):
@@ -490,10 +493,10 @@ def test_the_reported_loss_is_tet_plus_the_weighted_penalty(tmp_path, method):
     onsets = sum((np.diff(raster, axis=0, prepend=0) > 0).mean() for raster in rasters)
     found = train(tmp_path, options)[0][0]
     if method == "tdd-ddla":  # presses some of the spikes
-        assert tet < found["loss"] < tet + options.penalty_weight * spikes
+        assert tet < found["loss"] < tet + options.penalty_factor * spikes
     else:
         penalty = {"tet": 0, "l1-spikes": spikes, "l1-delta": changes, "l1-onset": onsets}[method]
-        assert found["loss"] == pytest.approx(tet + options.penalty_weight * penalty, rel=1e-5)
+        assert found["loss"] == pytest.approx(tet + options.penalty_factor * penalty, rel=1e-5)
     correct = (run.outputs.detach().sum(0).argmax(1).numpy() == data.train.y).mean()
     assert found["train_accuracy"] == pytest.approx(correct, abs=0.02)
 
@@ -504,7 +507,7 @@ def test_the_first_step_goes_against_the_gradient(tmp_path):
     net = fresh_network(options, data).train()
     run = unrolled(net, data.train.x, options)
     loss = TetLoss()(run, torch.from_numpy(data.train.y))
-    (loss + options.penalty_weight * torch.stack([raster.mean() for raster in run.spikes.values()]).sum()).backward()
+    (loss + options.penalty_factor * torch.stack([raster.mean() for raster in run.spikes.values()]).sum()).backward()
     after = weights(tmp_path)
     for name, parameter in net.named_parameters():
         # Adam's first step is the learning rate times g / (|g| + 1e-8), but for the order of the batch's sums.
@@ -842,8 +845,8 @@ def test_tet_knows_more_than_four_of_five_digits_after_three_epochs(tmp_path, re
 def test_a_penalty_on_spikes_leaves_fewer_of_them(tmp_path):
     common = {"steps": 4, "epochs": 3, "network": "mlp"}
     tet = train(tmp_path / "tet", TrainOptions(method="tet", **common).checked(), digits())[0][-1]
-    for method, lambda_ in (("tdd-ddla", 0.25), ("l1-spikes", 0.4), ("l1-delta", 0.4), ("l1-onset", 0.4)):
-        options = TrainOptions(method=method, lambda_=lambda_, **common).checked()
+    for method, weight in (("tdd-ddla", 3.0), ("l1-spikes", 1.5), ("l1-delta", 1.5), ("l1-onset", 1.5)):
+        options = TrainOptions(method=method, penalty_weight=weight, **common).checked()
         found = train(tmp_path / method, options, digits())[0][-1]
         assert found["delta_events"] < tet["delta_events"]
         assert found["raw_events"] < tet["raw_events"]

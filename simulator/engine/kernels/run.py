@@ -244,3 +244,9 @@ def run(*arguments: Any) -> bool:
         return _run_cached(*arguments)
     except OSError:  # raised while compiling, before anything ran
         return _run_uncached(*arguments)
+
+
+def cache_folder() -> Path | None:
+    """Return the folder in which machine code is kept; None if there is none."""
+    stats = getattr(_run_cached, "stats", None)
+    return Path(stats.cache_path) if stats is not None and stats.cache_path else None
