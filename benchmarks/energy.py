@@ -45,7 +45,7 @@ def measured(network: Path, data: dict[str, Any], baselines: list[Path]) -> dict
         if found and energy["profile"] != LEADING:
             found["rows"] = [found["rows"][found[key]] for key in ("least_favorable", "most_favorable")]
             found |= {"least_favorable": 0, "most_favorable": 1}
-    kept = ("accuracy", "totals", "energy", "energies", "models", "estimators", "dense_work")
+    kept = ("accuracy", "totals", "energy", "energies", "models", "estimators", "dense")
     return {
         "steps": len(report["steps"]),
         **{key: report[key] for key in kept},

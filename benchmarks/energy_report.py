@@ -54,7 +54,7 @@ def networks() -> str:
             f"{per_sample(case, 'synops_effective'):,.0f}, "
             f"{case['totals']['spike_code']['synops_effective'] / case['totals']['samples']:,.0f}"
         ),
-        "MACs of the dense network": lambda case: f"{case['dense_work']['macs']:,}",
+        "MACs of the dense network": lambda case: f"{case['dense']['macs']:,}",
         "events per neuron and time step": lambda case: f"{100 * rate_of(case):.1f} %",
         "events per neuron": lambda case: f"{case['steps'] * rate_of(case):.2f}",
     }

@@ -205,8 +205,8 @@ def price(simulation: "Simulation", **options: Unpack[keywords.Price]) -> "Simul
     if not isinstance(simulation, Simulation):
         raise BadOption("simulation", f"a value of type {type(simulation).__name__}", "what simulate returns")
     prices = Prices.of(gather({"energy": True, **options}, Pricing)[Pricing], with_dense=True)
-    prices.check_baselines(simulation.program, simulation.data)
-    return run(simulation, prices)
+    n_samples = simulation.trace.n_samples
+    return run(simulation, prices.with_baselines(simulation.program, simulation.data, n_samples=n_samples))
 
 
 def check(

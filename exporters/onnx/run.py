@@ -45,6 +45,26 @@ def _size(content: bytes | Path) -> int:
     return content.stat().st_size if isinstance(content, Path) else len(content)
 
 
+def open_session(content: bytes | Path, *, needed_for: str) -> Any:
+    """Load a model into onnxruntime, on one thread.
+
+    Args:
+        content: the bytes of the file, or where it lies.
+        needed_for: the feature that an error names if onnxruntime is not installed.
+
+    Raises:
+        MissingDependency: onnxruntime is not installed.
+        TooLittleMemory: a limit leaves too little memory for it.
+    """
+    onnxruntime = load_runtime("onnxruntime", needed_for)
+    memory.reserve(memory.ONNXRUNTIME + 3 * _size(content), "onnxruntime")
+    onnxruntime.disable_telemetry_events()
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = SERIOUS
+    return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+
+
 class Runner:
     """A model that ``write`` wrote, ready to run; it keeps no state between runs.
 
@@ -109,13 +129,7 @@ class Model(Runner):
     """
 
     def __init__(self, content: bytes | Path, *, needed_for: str) -> None:
-        onnxruntime = load_runtime("onnxruntime", needed_for)
-        memory.reserve(memory.ONNXRUNTIME + 3 * _size(content), "onnxruntime")
-        onnxruntime.disable_telemetry_events()
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        options.log_severity_level = SERIOUS
-        self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        self._session = open_session(content, needed_for=needed_for)
         super().__init__(
             is_loop=self._session.get_modelmeta().custom_metadata_map["form"] == "scan",
             shapes={given.name: given.shape for given in self._session.get_inputs()},

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tdd_deploy.errors import Violation
-from tdd_deploy.program import Conv, Dense, Program, Scale
+from tdd_deploy.program import Conv, Dense, Pool, Program, Scale
 from tdd_deploy.simulator.counts import Trace
 from tdd_deploy.simulator.engine.scatter import Synapses, ready
 
@@ -39,7 +39,7 @@ def disagreements(baseline: Mapping[str, Any], program: Program, data: Mapping[s
     maps = {node.name: ready(node, program.in_shape(node.name)) for node in program.linear_maps}
     own = {name: synapses.dense for name, synapses in maps.items() if isinstance(synapses, Synapses)}
     layers = {layer["name"]: layer["macs"] for layer in baseline["layers"]}
-    if own != layers:
+    if own != layers and has_own_layers(baseline):
         remedy = "Train an ANN baseline of this network."
         yield Violation("its layers", _listed(layers), f"{_listed(own)}, as in this network", remedy)
     splits = baseline["data"]["splits"]
@@ -53,6 +53,11 @@ def disagreements(baseline: Mapping[str, Any], program: Program, data: Mapping[s
     if measured != now:
         remedy = f"Train it with `input_scale={now:.17g}`, or use `input_scale={measured:.17g}` here."
         yield Violation("its data", f"values times {measured:g}", f"values times {now:g}, as in this run", remedy)
+
+
+def has_own_layers(baseline: Mapping[str, Any]) -> bool:
+    """Decide whether a baseline has the layers of the spiking network; one in an ONNX file has any."""
+    return "onnx" not in baseline
 
 
 def _listed(layers: Mapping[str, int]) -> str:
@@ -80,13 +85,14 @@ def comparison(
             "sparsity": candidate.sparsity,
             "accuracy": candidate.accuracy,
             **asdict(machine),
-            "macs": work.macs,
-            **_costs(machine.terms(work, process), spiking_pj, growth, figures),
+            "macs": work.macs + candidate.other_macs,
+            **_costs([term for m, each in parts for term in m.terms(each, process)], spiking_pj, growth, figures),
             "is_comparable": _is_comparable(candidate.accuracy, accuracy, trace.n_samples),
         }
         for candidate in candidates
         for machine, work in candidate.machines(DATAFLOWS if energy.profile.memories else ("none",))
-        if work.outputs and machine.without(process) == lacks
+        for parts in (candidate.parts(machine, work),)
+        if work.outputs and all(each.without(process) == lacks for each, _ in parts)
     ]
     if not rows:
         return None
@@ -181,6 +187,16 @@ def _growth(program: Program, trace: Trace, energy: Energy) -> _Growth | None:
         fixed_pj=(energy.dynamic_pj - grows) / trace.n_samples,
         growing_pj=grows / trace.n_samples,
     )
+
+
+def left_out_of_dense(program: Program) -> Iterator[str]:
+    """Yield what one dense pass of the same layers leaves out."""
+    for node in program.linear_maps:
+        if isinstance(node, Pool):
+            yield f"{node.name}: the sums of a pool"
+    for edge in program.edges:
+        if edge.delay:
+            yield f"{edge.source} -> {edge.target}: a delayed edge, which one pass would not repeat; so it has no price"
 
 
 def dense_work(program: Program) -> Work:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any, Literal, Self
 
@@ -97,6 +97,7 @@ class Candidate:
         accuracy: on the split that is compared; None where nobody measured it.
         dense: its work when every product is computed.
         effective: its work when products with zeros are skipped; None where nobody measured them.
+        others: the work of layers in other widths, with the widths of weights and activations.
     """
 
     baseline: int | None
@@ -106,6 +107,7 @@ class Candidate:
     accuracy: float | None
     dense: Work
     effective: Work | None
+    others: tuple[tuple[int | None, int | None, Work], ...] = ()
 
     @classmethod
     def trained(cls, baselines: Sequence[Mapping[str, Any]], split: str) -> tuple[Self, ...]:
@@ -115,27 +117,20 @@ class Candidate:
     @classmethod
     def _of(cls, place: int, baseline: Mapping[str, Any], split: str) -> Iterator[Self]:
         layers = baseline["layers"]
-
-        def total(key: str) -> int:
-            return sum(layer[key] for layer in layers)
-
-        sizes = {
-            "inputs": total("inputs"),
-            "outputs": total("outputs"),
-            "biases": sum(layer["outputs"] for layer in layers if layer["biases"]),
-        }
+        (_, dense), *others = _by_widths(layers)
+        nonzero, weights = (sum(layer[key] for layer in layers) for key in ("nonzero_weights", "weights"))
         for result in baseline["results"]:
             if result["split"] == split:
+                skipped = result["effective_macs"]
                 yield cls(
                     baseline=place,
-                    sparsity=1 - total("nonzero_weights") / total("weights"),
+                    sparsity=1 - nonzero / weights if weights else 0.0,
                     weight_bits=result["weight_bits"],
                     activation_bits=result["activation_bits"],
                     accuracy=result["accuracy"],
-                    dense=Work(macs=total("macs"), weights=total("weights"), **sizes),
-                    effective=Work(
-                        macs=sum(result["effective_macs"].values()), weights=total("nonzero_weights"), **sizes
-                    ),
+                    dense=dense,
+                    effective=None if skipped is None else replace(dense, macs=sum(skipped.values()), weights=nonzero),
+                    others=tuple((*widths, work) for widths, work in others),
                 )
 
     @classmethod
@@ -155,6 +150,16 @@ class Candidate:
             for w, a in pairs
         )
 
+    @property
+    def other_macs(self) -> float:
+        """The multiplications of layers in other widths."""
+        return sum(work.macs for *_, work in self.others)
+
+    def parts(self, machine: Machine, work: Work) -> list[tuple[Machine, Work]]:
+        """Return a machine and its work, and the same machine for layers in other widths."""
+        others = [(replace(machine, weight_bits=w, activation_bits=a), other) for w, a, other in self.others]
+        return [(machine, work), *others]
+
     def machines(self, dataflows: Iterable[Dataflow]) -> Iterator[tuple[Machine, Work]]:
         """Yield every machine that could execute it, with its work there."""
         for dataflow, work in product(dataflows, (self.dense, self.effective)):
@@ -166,6 +171,24 @@ class Candidate:
                     activation_bits=self.activation_bits,
                 )
                 yield machine, work
+
+
+def _by_widths(layers: Sequence[Mapping[str, Any]]) -> list[tuple[tuple[int | None, int | None], Work]]:
+    """Sum the work of layers by the widths of their numbers, most multiplications first; layers may name no widths."""
+    groups: dict[tuple[int | None, int | None], list[Mapping[str, Any]]] = {}
+    for layer in layers:
+        groups.setdefault((layer.get("weight_bits"), layer.get("activation_bits")), []).append(layer)
+    works = [
+        (
+            widths,
+            Work(
+                **{key: sum(layer[key] for layer in found) for key in ("macs", "weights", "inputs", "outputs")},
+                biases=sum(layer["outputs"] for layer in found if layer["biases"]),
+            ),
+        )
+        for widths, found in groups.items()
+    ]
+    return sorted(works, key=lambda each: -each[1].macs)
 
 
 def matched_bits(n_steps: int) -> int:

@@ -53,11 +53,13 @@ class Seconds:
         low: at the lowest latencies.
         high: at the highest ones.
         busy: what takes this time, for both; None where the time was given.
+        step: the time of a step, where it was given.
     """
 
     low: float
     high: float
     busy: tuple[Busy, Busy] | None = field(default=None, compare=False)
+    step: float | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,11 @@ class Energy:
     static_mw: tuple[float, float] | None  # of all chips, in the states that draw least and most
     n_chips: int | None = None  # None: not placed
     clock_mhz: float | None = None  # None: as the profile says
+
+    @property
+    def mhz(self) -> float | None:
+        """The clock at which static power and latencies are taken; None without one."""
+        return self.clock_mhz or (self.profile.clock.mhz if self.profile.clock else None)
 
     @cached_property
     def per_cell_pj(self) -> NDArray[np.float64]:

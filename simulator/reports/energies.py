@@ -34,7 +34,7 @@ def energy_json(energy: Energy, n_steps_executed: int) -> dict[str, Any]:
 
 def model_json(energy: Energy) -> dict[str, Any]:
     """Describe the dynamic energy by one of the models of hardware over which the range is given."""
-    names = ("term", "counts", "count", "price_pj", "low_price_pj", "high_price_pj", "energy_pj")
+    names = ("term", "counts", "layers", "count", "price_pj", "low_price_pj", "high_price_pj", "energy_pj")
     return {
         "profile": energy.profile.name,
         "sha256": energy.profile.sha256,
@@ -79,6 +79,7 @@ def _static_json(energy: Energy) -> dict[str, Any] | None:
     return {
         "states": [{"state": state, "low_mw": low, "high_mw": high} for state, (low, high) in states.items()],
         "chips": energy.n_chips or 1,
+        "clock_mhz": energy.mhz,
         "low_mw": energy.static_mw[0],
         "high_mw": energy.static_mw[1],
         "parts": [asdict(part) for part in energy.profile.static],
@@ -94,6 +95,7 @@ def _time_json(energy: Energy, n_steps_executed: int) -> dict[str, Any]:
         "low_s": seconds.low,
         "high_s": seconds.high,
         "basis": energy.time_basis,
+        "step_s": seconds.step,
         "steps_executed": n_steps_executed,
         "latencies": [_latency_json(latency) for latency in latencies],
         "busy": None

@@ -1,6 +1,6 @@
 """Sentences about a finished report: its input, its output, its energy, and dense networks beside it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from tdd_deploy.tables import energy_text, significant
@@ -26,14 +26,29 @@ def output_lines(report: Report) -> Iterator[str]:
 
 
 def baseline_lines(report: Report) -> Iterator[str]:
-    """State the accuracy of each trained dense network, in the widths that are usual."""
+    """State the accuracy of each dense network that was given, in the widths that are usual."""
     for baseline in report["baselines"]:
         macs = sum(layer["macs"] for layer in baseline["layers"])
-        pruned = f", {baseline['sparsity']:.0%} pruned" if baseline["sparsity"] else ""
+        pruned = f", {baseline['sparsity']:.0%} pruned" if baseline["sparsity"] >= PRUNED else ""
         results = [row for row in baseline["results"] if row["split"] == report["data"]["split"]]
         usual = [row for row in results if row["weight_bits"] == row["activation_bits"] and row["weight_bits"] in USUAL]
-        found = ", ".join(f"{row['accuracy']:.1%} in {widths_text(row)}" for row in usual)
-        yield f"ANN baseline{pruned}: {macs:,} MACs; accuracy {found}"
+        shown = [row for row in usual or results if row["accuracy"] is not None]
+        found = ", ".join(f"{row['accuracy']:.1%} in {widths_text(row)}" for row in shown)
+        of_file = baseline.get("onnx")
+        if of_file is None:
+            yield f"ANN baseline{pruned}: {macs:,} MACs; accuracy {found}"
+        else:
+            accuracy = f"accuracy {found}" if shown else f"accuracy not measured: {of_file['not_measured']}"
+            yield f"ANN baseline {baseline['network']}{pruned}: {macs:,} MACs; {accuracy}"
+            yield from _left_out_lines(baseline["network"], of_file)
+
+
+def _left_out_lines(name: str, of_file: Mapping[str, Any]) -> Iterator[str]:
+    """State which operators of an ONNX file are not counted, and what the counts rest on."""
+    if of_file["left_out"]:
+        operators = ", ".join(f"{each['operator']} ({each['values']:,} values)" for each in of_file["left_out"])
+        yield f"not counted in {name}, so its energy is too low by their cost: {operators}"
+    yield from (f"{name}: {line}" for line in of_file["assumes"])
 
 
 def dense_lines(report: Report) -> Iterator[str]:
@@ -73,12 +88,23 @@ def break_even_lines(report: Report) -> Iterator[str]:
 
 def strongest(comparison: Mapping[str, Any] | None) -> dict[str, Mapping[str, Any]]:
     """Find the dense machine that costs least, in floats and in integers, among networks that are as accurate."""
+    return cheapest(row for row in comparison["rows"] if row["is_comparable"]) if comparison else {}
+
+
+def cheapest(rows: Iterable[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    """Find the row of a comparison that costs least, in floats and in integers."""
     found: dict[str, Mapping[str, Any]] = {}
-    for row in comparison["rows"] if comparison else ():
+    for row in rows:
         name = "floats" if row["weight_bits"] is None else "integers"
-        if row["is_comparable"] and (name not in found or row["dense_pj"] < found[name]["dense_pj"]):
+        if name not in found or row["dense_pj"] < found[name]["dense_pj"]:
             found[name] = row
     return found
+
+
+def onnx_name(report: Report, row: Mapping[str, Any]) -> str:
+    """Return the name of the ONNX file that a row of a comparison is about; empty for the same layers."""
+    baseline = None if row["baseline"] is None else report["baselines"][row["baseline"]]
+    return baseline["network"] if baseline is not None and "onnx" in baseline else ""
 
 
 def machine_text(row: Mapping[str, Any], *, has_dataflows: bool = True) -> str:

@@ -16,7 +16,7 @@ from tdd_deploy.program import NeuronLayer, Program, with_potential_output
 from tdd_deploy.program.rounding import PIXELS, SPIKES, rounding_receivers_of
 from tdd_deploy.simulator.arithmetic import NumberArray
 from tdd_deploy.simulator.counts import FIELDS, Counts, Trace
-from tdd_deploy.simulator.hardware.baseline import comparison, dense_work
+from tdd_deploy.simulator.hardware.baseline import comparison, dense_work, has_own_layers, left_out_of_dense
 from tdd_deploy.simulator.hardware.dense import Candidate, Work
 from tdd_deploy.simulator.hardware.energy import UNPLACED, Energy, Seconds, price_counts
 from tdd_deploy.simulator.hardware.estimators import Estimate, estimates
@@ -164,7 +164,7 @@ class Simulation:
             "energies": [self._energy_json(priced) for priced in self.energies],
             "models": [model_json(energy) for energy in self.models],
             "estimators": [{**asdict(estimate), "ratio": estimate.ratio} for estimate in self.estimates],
-            "dense_work": asdict(self._dense_work),
+            "dense": {"passes": 1, **asdict(self._dense_work), "left_out": list(left_out_of_dense(self.program))},
             "baselines": list(self.baselines),
         }
         return {"schema_version": SCHEMA_VERSION, "verdict": Verdict.of(report).as_json(), **report}
@@ -246,18 +246,30 @@ class Simulation:
             code: {name: getattr(getattr(self.trace, code), name) for name in names if name not in unknown}
             for code, names in (("executed", FIELDS), ("spike_code", BY_CODE), ("delta_code", BY_CODE))
         }
-        n_matrices = sum(map(len, counts.values())) + len(self.energies)
+        derived = self._derived_counts() if self.energies else {}
+        n_matrices = sum(map(len, (*counts.values(), *derived.values()))) + len(self.energies)
         n_cells = n_matrices * len(self.trace.layers) * len(self.trace.n_running)
         if n_cells > MOST_CELLS:
             return {"left_out": f"{n_cells:,} numbers, more than {MOST_CELLS:,}; execute fewer `steps`"}
         return {
             "left_out": None,
-            **{code: {name: cells.tolist() for name, cells in found.items()} for code, found in counts.items()},
+            **_as_lists(counts),
+            "derived": _as_lists(derived),
             "energy_pj": {
                 priced.executed.profile.name: priced.executed.per_cell_pj.tolist()
                 for priced in self.energies
                 if priced.executed.terms
             },
+        }
+
+    def _derived_counts(self) -> dict[str, Mapping[str, NumberArray]]:
+        """Return by code the counts that follow from others, and that only prices need."""
+        numbers, exits_early = Numbers.of(self.program), self.early_exit is not None
+        return {
+            code: Execution.of(
+                self.program, self.trace, getattr(self.trace, code), numbers=numbers, exits_early=exits_early
+            ).derived
+            for code in ("executed", "spike_code", "delta_code")
         }
 
     @cached_property
@@ -267,14 +279,15 @@ class Simulation:
 
     @cached_property
     def _candidates(self) -> tuple[Candidate, ...]:
-        """The dense networks to compare with: trained ones, or else the same layers without a training.
+        """The dense networks to compare with: given ones, and the same layers without a training.
 
-        A network with delayed edges has none without a training: executed once, it would remember nothing.
+        Layers without a training are left out where a baseline has the same ones. A network with delayed edges has
+        none: executed once, it would remember nothing.
         """
-        trained = Candidate.trained(self.baselines, self.data["split"])
-        if not trained and any(edge.delay for edge in self.program.edges):
-            return ()
-        return trained or Candidate.untrained(self._dense_work, len(self.trace.n_running))
+        given = Candidate.trained(self.baselines, self.data["split"])
+        if any(map(has_own_layers, self.baselines)) or any(edge.delay for edge in self.program.edges):
+            return given
+        return *given, *Candidate.untrained(self._dense_work, len(self.trace.n_running))
 
     def _rounding(self) -> tuple[str, ...]:
         """Find layers whose currents can round, for the inputs of this run."""
@@ -319,6 +332,11 @@ class Simulation:
         ]
 
 
+def _as_lists(counts: Mapping[str, Mapping[str, NumberArray]]) -> dict[str, dict[str, Any]]:
+    """Return counts by code and name as lists."""
+    return {code: {name: cells.tolist() for name, cells in found.items()} for code, found in counts.items()}
+
+
 def _silent_layer(program: Program) -> str | None:
     """Find the layer whose potential the output could read instead of spikes that never come."""
     if program.output.reading == "potential":
@@ -357,7 +375,7 @@ def priced(
 
     def steps_of(step_s: float) -> Seconds:
         seconds = step_s * float(trace.n_running.sum())
-        return Seconds(seconds, seconds)
+        return Seconds(seconds, seconds, step=step_s)
 
     def price(code: str) -> Energy:
         counts: Counts = getattr(trace, code)

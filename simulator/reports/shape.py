@@ -44,10 +44,15 @@ _PROGRAM: dict[str, Shape] = {
     "rounding": ListOf(TEXT),
 }
 _PRICES = dict.fromkeys(("price_pj", "low_price_pj", "high_price_pj"), NUMBER)
-_MODEL_TERM: dict[str, Shape] = {"term": TEXT, "counts": ListOf(TEXT), "count": COUNT, **_PRICES, "energy_pj": NUMBER}
+_MODEL_TERM: dict[str, Shape] = {
+    "term": TEXT,
+    **dict.fromkeys(("counts", "layers"), ListOf(TEXT)),
+    "count": COUNT,
+    **_PRICES,
+    "energy_pj": NUMBER,
+}
 _TERM: dict[str, Shape] = {
     **_MODEL_TERM,
-    "layers": ListOf(TEXT),
     **dict.fromkeys(("confidence", "read", "source", "range_source"), TEXT),
 }
 _SUMS = ("dynamic_pj", "low_pj", "high_pj", "static_low_pj", "static_high_pj", "spike_code_pj", "delta_code_pj")
@@ -55,6 +60,7 @@ _POWER = dict.fromkeys(("low_mw", "high_mw"), NUMBER)
 _STATIC: dict[str, Shape] = {
     "states": ListOf(Table({"state": TEXT, **_POWER})),
     "chips": POSITIVE,
+    "clock_mhz": Maybe(NUMBER),
     **_POWER,
     "parts": ListOf(ANYTHING),
 }
@@ -69,6 +75,7 @@ _BUSY = Table({"layers": ListOf(TEXT), "work": Each(ListOf(NUMBER)), "ns": ListO
 _TIME: dict[str, Shape] = {
     **dict.fromkeys(("low_s", "high_s"), NUMBER),
     "basis": TEXT,
+    "step_s": Maybe(NUMBER),
     "steps_executed": COUNT,
     "latencies": ListOf(Table(_LATENCY)),
     "busy": Maybe(Table({"low": _BUSY, "high": _BUSY})),
@@ -125,18 +132,27 @@ _PLACEMENT: dict[str, Shape] = {
 }
 _RESULT: dict[str, Shape] = {
     "split": TEXT,
-    "accuracy": FRACTION,
+    "accuracy": Maybe(FRACTION),
     "n_samples": POSITIVE,
     **dict.fromkeys(("weight_bits", "activation_bits"), Maybe(POSITIVE)),
 }
 _OF_LAYER: dict[str, Shape] = {
     **dict.fromkeys(("name", "kind"), TEXT),
     **dict.fromkeys(("weights", "nonzero_weights", "biases", "inputs", "outputs"), COUNT),
+    **dict.fromkeys(("weight_bits", "activation_bits"), Maybe(POSITIVE)),
 }
+_ONNX = Table(
+    {
+        "files": Each(TEXT),
+        **dict.fromkeys(("sample", "not_measured"), Maybe(TEXT)),
+        "left_out": ListOf(Table({"operator": TEXT, "nodes": COUNT, "values": COUNT})),
+        "assumes": ListOf(TEXT),
+    }
+)
 _BASELINE: dict[str, Shape] = {
     "sparsity": FRACTION,
     "layers": ListOf(Table({"macs": COUNT}, _OF_LAYER)),
-    "results": ListOf(Table(_RESULT, {"n_correct": COUNT, "effective_macs": Each(NUMBER)})),
+    "results": ListOf(Table(_RESULT, {"n_correct": Maybe(COUNT), "effective_macs": Maybe(Each(NUMBER))})),
 }
 _OF_BASELINE: dict[str, Shape] = {
     "schema_version": POSITIVE,
@@ -145,6 +161,7 @@ _OF_BASELINE: dict[str, Shape] = {
     "n_classes": Maybe(POSITIVE),
     "data": ANYTHING,
     "quantization": ANYTHING,
+    "onnx": _ONNX,
 }
 _DATA: dict[str, Shape] = {
     **dict.fromkeys(("name", "split", "encoder", "encoder_from", "n_steps_from"), TEXT),
@@ -184,9 +201,11 @@ _MODEL: dict[str, Shape] = {
     **dict.fromkeys(("dynamic_pj", "low_pj", "high_pj"), NUMBER),
     "terms": ListOf(Table(_MODEL_TERM)),
 }
-_MATRIX: dict[str, Shape] = dict.fromkeys(
-    ("executed", "spike_code", "delta_code", "energy_pj"), Each(ListOf(ListOf(NUMBER)))
-)  # [n_layers][n_steps] by count, or by profile
+_CELLS = Each(ListOf(ListOf(NUMBER)))  # [n_layers][n_steps] by count, or by profile
+_MATRIX: dict[str, Shape] = {
+    **dict.fromkeys(("executed", "spike_code", "delta_code", "energy_pj"), _CELLS),
+    "derived": Each(_CELLS),
+}
 REPORT = Table(
     {
         "schema_version": POSITIVE,
@@ -210,7 +229,13 @@ REPORT = Table(
         "energies": ListOf(Table(_ENERGY)),
         "models": ListOf(Table(_MODEL)),
         "estimators": ListOf(Table(_ESTIMATE)),
-        "dense_work": Table(dict.fromkeys(("macs", "weights", "inputs", "outputs", "biases"), NUMBER)),
+        "dense": Table(
+            {
+                "passes": POSITIVE,
+                **dict.fromkeys(("macs", "weights", "inputs", "outputs", "biases"), NUMBER),
+                "left_out": ListOf(TEXT),
+            }
+        ),
         "baselines": ListOf(Table(_BASELINE, _OF_BASELINE)),
     },
     {"labeled_steps": COUNT},
@@ -229,6 +254,10 @@ def _contradictions(report: Any) -> Iterator[str]:
             if (energy[low] is None) != (energy[high] is None):
                 yield f"energies[{i}] has only one of {low} and {high}"
         found = energy["comparison"]
+        for j, row in enumerate(found["rows"] if found else ()):
+            if row["baseline"] is not None and row["baseline"] >= len(report["baselines"]):
+                named = f"names baseline {shown(row['baseline'])} of {len(report['baselines'])}"
+                yield f"energies[{i}].comparison.rows[{j}].baseline {named}"
         for key in ("least_favorable", "most_favorable"):
             if found and found[key] is not None and found[key] >= len(found["rows"]):
                 yield f"energies[{i}].comparison.{key} names row {shown(found[key])} of {len(found['rows'])}"

@@ -8,7 +8,7 @@ from tdd_deploy.simulator.hardware.dense import DATAFLOWS
 from tdd_deploy.tables import Cell, Column, Format, Span, Table, as_csv, as_html, as_latex, as_markdown
 from tdd_deploy.text import counted
 
-from .lines import compared, network_text, scale_text, strongest
+from .lines import cheapest, compared, network_text, onnx_name, scale_text
 
 Report = Mapping[str, Any]  # what Simulation.as_json gave
 Cells = tuple[Cell, ...]
@@ -60,7 +60,7 @@ def by_profile(report: Report) -> Table:
         static = None if low is None else Span(None, low / n, high / n)
         in_codes = (_per_inference(energy[key], n) for key in ("spike_code_pj", "delta_code_pj"))
         rows.append((energy["profile"], executed, *in_codes, static))
-        rows += _dense_rows(energy)
+        rows += _dense_rows(report, energy)
     columns = (
         Column("profile"),
         Column("energy", Format.ENERGY),
@@ -71,12 +71,19 @@ def by_profile(report: Report) -> Table:
     return Table(columns=columns, rows=tuple(rows), caption=f"{_caption(report)}, dynamic energy")
 
 
-def _dense_rows(energy: Mapping[str, Any]) -> list[Cells]:
-    """Return a row for the strongest dense machine in floats, and one in integers."""
+def _dense_rows(report: Report, energy: Mapping[str, Any]) -> list[Cells]:
+    """Return rows for the strongest dense machine in floats and in integers, and for that of each ONNX file."""
+    by_name: dict[str, list[Mapping[str, Any]]] = {"dense ANN": []}
+    for row in energy["comparison"]["rows"] if energy["comparison"] else ():
+        file = onnx_name(report, row)
+        if file or row["is_comparable"]:  # a file was asked for, however accurate it is
+            by_name.setdefault(file or "dense ANN", []).append(row)
     rows: list[Cells] = []
-    for name, row in strongest(energy["comparison"]).items():
-        pj = Span(row["dense_pj"], row["low_pj"], row["high_pj"])
-        rows.append((f"  dense ANN, {name}", pj, None, None, None))
+    for name, found in by_name.items():
+        for numbers, row in cheapest(found).items():
+            pj = Span(row["dense_pj"], row["low_pj"], row["high_pj"])
+            less = "" if row["is_comparable"] else ", less accurate"
+            rows.append((f"  {name}, {numbers}{less}", pj, None, None, None))
     return rows
 
 
@@ -96,7 +103,8 @@ def by_ann_baseline(report: Report) -> Table:
             first, ratios = machines[0], {(row["dataflow"], row["skips_zeros"]): row["ratio"] for row in machines}
             macs = {row["skips_zeros"]: row["macs"] for row in machines}
             cells = (first["accuracy"], macs.get(False), macs.get(True), *(ratios.get(key) for key in MACHINES))
-            rows.append((energy["profile"], network_text(first), *cells))
+            file = onnx_name(report, first)
+            rows.append((energy["profile"], f"{file}, {network_text(first)}" if file else network_text(first), *cells))
     machine_columns = (
         Column(f"{dataflow}{', zeros skipped' if skips else ''}", Format.RATIO, drop=0 if i in (2, 5) else 3)
         for i, (dataflow, skips) in enumerate(MACHINES)

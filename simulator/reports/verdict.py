@@ -154,7 +154,7 @@ def _summary(report: Report) -> Iterator[tuple[str, str]]:
     each = f"{_count(executed, n)} executed; {_count(spikes, n)} as {PLAIN}, {_count(deltas, n)} as deltas"
     yield SYNOPS, each
     if not report["energies"]:
-        yield "dense ANN", f"{report['dense_work']['macs']:,.0f} MACs in one pass of the same layers"
+        yield "dense ANN", f"{report['dense']['macs']:,.0f} MACs in one pass of the same layers"
         return
     headline = report["energies"][0]
     yield from _energy(headline, n)

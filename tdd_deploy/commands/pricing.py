@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from tdd_deploy.data import Source
 from tdd_deploy.errors import BadOption, BadOptions
+from tdd_deploy.importers.onnx.read import is_onnx
 from tdd_deploy.neurons import LIF, LoihiLIF, Neuron
 from tdd_deploy.neurons.loihi import DECAY
 from tdd_deploy.options.pricing import Pricing
@@ -14,7 +16,7 @@ from tdd_deploy.options.quantization import DEPLOYED_BITS
 from tdd_deploy.program import Program
 from tdd_deploy.program.quantization.loihi_numbers import bits_of
 from tdd_deploy.run_folder import RunFolder
-from tdd_deploy.simulator.hardware.baseline import disagreements
+from tdd_deploy.simulator.hardware.baseline import disagreements, has_own_layers
 from tdd_deploy.simulator.hardware.check import cannot_run
 from tdd_deploy.simulator.hardware.chips import load_chip
 from tdd_deploy.simulator.hardware.energy import UNPLACED, Energy, price_counts
@@ -23,6 +25,8 @@ from tdd_deploy.simulator.hardware.placement import Placement, place
 from tdd_deploy.simulator.hardware.process import Numbers
 from tdd_deploy.simulator.hardware.profiles import Profile, load_profile, profile_names
 from tdd_deploy.simulator.reports.report import Simulation, priced
+
+from .onnx_baseline import measure_onnx
 
 OF_DENSE = "cmos45-memory"  # prices multiplications and memory, in floats and in integers
 
@@ -33,7 +37,7 @@ class Prices:
 
     options: Pricing
     profiles: tuple[Profile, ...]
-    baselines: tuple[Mapping[str, Any], ...]  # as train with method=ann measured them
+    baselines: tuple[Mapping[str, Any] | None, ...]  # as train with method=ann measured them; None: not yet measured
 
     @classmethod
     def of(cls, options: Pricing, *, with_dense: bool = False) -> "Prices":
@@ -63,7 +67,7 @@ class Prices:
         if len(chips) > 1:
             given = ", ".join(profile.name for profile in profiles if profile.chip)
             raise BadOption("profiles", f"{given}: of {' and '.join(chips)}", "profiles of one chip in one run")
-        baselines = tuple(RunFolder.read_baseline(path) for path in options.baseline)
+        baselines = tuple(None if is_onnx(path) else RunFolder.read_baseline(path) for path in options.baseline)
         return cls(options=options, profiles=profiles, baselines=baselines)
 
     @property
@@ -71,16 +75,33 @@ class Prices:
         """The chip of the profiles."""
         return next((profile.chip for profile in self.profiles if profile.chip), None)
 
-    def check_baselines(self, program: Program, data: Mapping[str, Any]) -> None:
-        """Refuse the first baseline of another network or other data.
+    def with_baselines(
+        self, program: Program, data: Mapping[str, Any], *, source: Source | None = None, n_samples: int
+    ) -> "Prices":
+        """Measure the baselines in ONNX files, and refuse the first baseline of another network or other data.
+
+        Args:
+            program: what is compared.
+            data: the samples, as ``report.Simulation`` describes them.
+            source: the samples themselves; without them, no accuracy of an ONNX file is measured.
+            n_samples: how many of them are executed.
 
         Raises:
-            BadOptions: everything in which it differs.
+            BadOptions: everything in which a baseline differs.
+            TddDeployError: an ONNX file that cannot be read, or not be counted.
         """
-        for path, baseline in zip(self.options.baseline, self.baselines, strict=True):
+        paths = zip(self.options.baseline, self.baselines, strict=True)
+        known = [measure_onnx(path, data, source, n_samples) if found is None else found for path, found in paths]
+        for path, baseline in zip(self.options.baseline, known, strict=True):
             found = list(disagreements(baseline, program, data))
             if found:
                 raise BadOptions(f"`baseline={path}`", found)
+        return replace(self, baselines=tuple(known))
+
+    @property
+    def measured_baselines(self) -> tuple[Mapping[str, Any], ...]:
+        """The baselines, after ``with_baselines``."""
+        return tuple(each for each in self.baselines if each is not None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,7 +158,7 @@ def price(simulation: Simulation, prices: Prices, placed: Placed | None = None) 
     ]
     if not options.profiles:  # nobody chose the first one, so it is one that can execute the network
         energies.sort(key=lambda priced: bool(priced.cannot_execute))
-    baselines = prices.baselines or simulation.baselines
+    baselines = prices.measured_baselines or simulation.baselines
     return replace(
         simulation,
         energies=tuple(energies),
@@ -146,7 +167,11 @@ def price(simulation: Simulation, prices: Prices, placed: Placed | None = None) 
         unplaced=placed.reason if prices.chip else "",
         caveats=(
             *_caveats(simulation.program, prices.profiles, lacks, simulation.data),
-            *(() if baselines else _executed_once(simulation.program, prices.profiles, simulation.data)),
+            *(
+                ()
+                if any(map(has_own_layers, baselines))
+                else _executed_once(simulation.program, prices.profiles, simulation.data)
+            ),
         ),
         baselines=baselines,
         options={**simulation.options, **_recorded(simulation, options)},

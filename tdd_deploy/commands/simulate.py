@@ -76,7 +76,7 @@ def simulate(
     if execution.early_exit == "tuned":
         margin, margin_from = look_up_margin(network, loaded, coding)
         execution = replace(execution, early_exit=margin)
-    prices.check_baselines(loaded.program, loaded.description)
+    prices = prices.with_baselines(loaded.program, loaded.description, source=loaded.source, n_samples=loaded.n_samples)
     placed = place_program(loaded.program, prices)
     total = run(
         loaded.inputs,

@@ -39,8 +39,8 @@ class Pricing(Options):
     baseline: tuple[Path, ...] = option(
         (),
         repeated=True,
-        help="Compare with the ANN baseline in this run folder (train, `method=ann`); repeat it for several, such as a "
-        "pruned one too.",
+        help="Compare with the ANN in this run folder (train, `method=ann`), or with any network in an .onnx file, "
+        "which is executed on the same samples; repeat it for several.",
     )
 
     @property

@@ -4,10 +4,10 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from tdd_deploy.program import Dense, Edge, Output, Scale, build
+from tdd_deploy.program import Dense, Edge, Input, Output, Pool, Scale, build
 from tdd_deploy.program.quantization.quantize import quantize
 from tdd_deploy.simulator.engine.engine import Engine
-from tdd_deploy.simulator.hardware.baseline import comparison, dense_work, disagreements, tolerance
+from tdd_deploy.simulator.hardware.baseline import comparison, dense_work, disagreements, left_out_of_dense, tolerance
 from tdd_deploy.simulator.hardware.dense import DATAFLOWS, Candidate, Work
 from tdd_deploy.simulator.hardware.execution import fed_by_input
 from tdd_deploy.simulator.hardware.profiles import load_profile
@@ -199,6 +199,19 @@ def test_the_work_of_layers_is_what_training_would_count():
     scaled = [PROGRAM.input, Scale(name="scale", factor=np.ones(2)), by_hand.HIDDEN, Output(name="out")]
     program = build(scaled, [Edge(a.name, b.name) for a, b in pairwise(scaled)], dt_s=1e-3, n_steps=2)
     assert dense_work(program) == Work(macs=2, weights=2, inputs=2, outputs=2, biases=0)
+
+
+def test_one_pass_leaves_out_pools_and_what_a_delay_repeats():
+    pool = Pool(name="pool", kernel=(2, 2), stride=(2, 2))
+    nodes = [Input(name="input", shape=(1, 4, 4)), pool, by_hand_layer((1, 2, 2)), Output(name="out")]
+    edges = [*(Edge(a.name, b.name) for a, b in pairwise(nodes)), Edge("hidden", "hidden", delay=1)]
+    found = list(left_out_of_dense(build(nodes, edges, dt_s=1e-3, n_steps=2)))
+    assert [line.partition(":")[0] for line in found] == ["pool", "hidden -> hidden"]
+    assert list(left_out_of_dense(PROGRAM)) == []
+
+
+def by_hand_layer(shape):
+    return replace(by_hand.HIDDEN, shape=shape)
 
 
 def test_what_the_input_reaches_before_neurons():

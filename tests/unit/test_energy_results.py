@@ -95,4 +95,4 @@ def test_the_leading_row_is_the_cheapest_of_those_that_are_as_accurate(name):
 def test_the_layers_of_the_spiking_network_are_those_of_the_dense_one(name):
     case = RESULTS[name]
     for key in ("macs", "weights", "inputs", "outputs"):
-        assert case["dense_work"][key] == sum(layer[key] for layer in case["baselines"][0]["layers"])
+        assert case["dense"][key] == sum(layer[key] for layer in case["baselines"][0]["layers"])

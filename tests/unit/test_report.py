@@ -33,7 +33,7 @@ def test_the_report_has_these_parts():
     report = by_hand.simulation().as_json()
     parts = ["schema_version", "verdict", "program", "data", "command", "versions", "options", "accuracy", "output"]
     parts += ["steps", "layers", "early_exit", "overlap", "caveats", "placement", "unplaced", "totals", "matrix"]
-    parts += ["energies", "models", "estimators", "dense_work", "baselines"]
+    parts += ["energies", "models", "estimators", "dense", "baselines"]
     assert list(report) == parts
     assert report["schema_version"] == SCHEMA_VERSION == 6
     assert [step["step"] for step in report["steps"]] == [1, 2, 3]

@@ -1,136 +1,38 @@
 """A reviewer redoes every number of report.json from its own parts, for every profile of the package."""
 
+import fnmatch
 import json
-import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tdd_deploy import simulate
+from tdd_deploy.commands.pricing import Prices, price
+from tdd_deploy.options.pricing import Pricing
 from tdd_deploy.simulator.hardware.profiles import load_profile, profile_names
 from tests import by_hand
+from tests.onnx_files import node, write
+from tests.redo import INPUTS, check, dotted_of, is_input
 
-CLOSE = {"rel": 1e-9, "abs": 1e-12}
 X = np.tile(by_hand.INPUTS.transpose(1, 0, 2), (2, 1, 1)).astype(np.float32)  # [N, T, C]
 Y = np.array([0, 0] * (len(X) // 2))
 CHIPS = sorted({profile.chip for profile in map(load_profile, profile_names()) if profile.chip})
+NETWORK = Path(__file__).parents[1] / "golden" / "commands" / "network.nir"
+
+
+def as_read(simulated):
+    return json.loads(json.dumps(simulated.as_json()))
 
 
 def report_of(profiles, code="auto", **given):
-    simulated = simulate(by_hand.program(), x=X, y=Y[: len(X)], energy=True, profiles=profiles, code=code, **given)
-    return json.loads(json.dumps(simulated.as_json()))
+    given = {"x": X, "y": Y, **given}
+    return as_read(simulate(by_hand.program(), energy=True, profiles=profiles, code=code, **given))
 
 
 def of_chip(chip):
     return [name for name in profile_names() if load_profile(name).chip in (chip, None)]
-
-
-def check(report):
-    for part in ("steps", "layers"):
-        check_sums(report["totals"], report[part])
-    check_matrix(report)
-    for energy in report["energies"]:
-        check_energy(report, energy)
-    for model in report["models"]:
-        check_terms(model)
-    accuracy = report["accuracy"]
-    assert accuracy is None or (accuracy * report["totals"]["samples"]) % 1 in (0, pytest.approx(0), pytest.approx(1))
-    for row in report["estimators"]:
-        if row["ratio"] is not None:
-            assert row["ratio"] == pytest.approx(row["spiking_pj"] / row["dense_pj"], **CLOSE)
-
-
-def check_sums(totals, rows):
-    for name, total in totals.items():
-        if isinstance(total, dict):
-            check_sums(total, [row[name] for row in rows])
-        elif total is not None and name not in ("samples", "saved_by_repeating_input"):
-            assert total == pytest.approx(sum(row[name] for row in rows), **CLOSE), name
-
-
-def check_matrix(report):
-    matrix = report["matrix"]
-    assert matrix["left_out"] is None
-    for code in ("executed", "spike_code", "delta_code"):
-        for name, cells in matrix[code].items():
-            layers = [row if code == "executed" else row[code] for row in report["layers"]]
-            steps = [row if code == "executed" else row[code] for row in report["steps"]]
-            assert [sum(row) for row in cells] == [row[name] for row in layers]
-            assert [sum(column) for column in zip(*cells, strict=True)] == [row[name] for row in steps]
-    for energy in report["energies"]:
-        if energy["dynamic_pj"] is not None:
-            cells = matrix["energy_pj"][energy["profile"]]
-            assert sum(map(sum, cells)) == pytest.approx(energy["dynamic_pj"], **CLOSE)
-
-
-def check_terms(energy):
-    """Each energy is a count times a price, and the counts are those of the matrix."""
-    for key, price in (("dynamic_pj", "price_pj"), ("low_pj", "low_price_pj"), ("high_pj", "high_price_pj")):
-        if energy[key] is not None:
-            total = math.fsum(term["count"] * term[price] for term in energy["terms"])
-            assert energy[key] == pytest.approx(total, **CLOSE)
-    for term in energy["terms"]:
-        assert term["energy_pj"] == pytest.approx(term["count"] * term["price_pj"], **CLOSE)
-
-
-def check_energy(report, energy):
-    check_terms(energy)
-    counts, kinds = report["matrix"]["executed"], [row["kind"] for row in report["layers"]]
-    for term in energy["terms"]:
-        if set(term["counts"]) <= counts.keys():  # others follow from the outputs: see docs/report.md
-            rows = [i for i, kind in enumerate(kinds) if not term["layers"] or kind in term["layers"]]
-            assert term["count"] == sum(sum(counts[name][i]) for name in term["counts"] for i in rows)
-    check_static(energy)
-    check_time(report, energy)
-    if energy["comparison"]:
-        check_comparison(report, energy)
-
-
-def check_static(energy):
-    static, time = energy["static"], energy["time"]
-    if static is None or time is None:
-        assert energy["static_low_pj"] is energy["static_high_pj"] is None
-        return
-    for bound, choose in (("low", min), ("high", max)):
-        mw = static["chips"] * choose(state[f"{bound}_mw"] for state in static["states"])
-        assert static[f"{bound}_mw"] == pytest.approx(mw, **CLOSE)
-        assert energy[f"static_{bound}_pj"] == pytest.approx(1e9 * mw * time[f"{bound}_s"], **CLOSE)
-
-
-def check_time(report, energy):
-    time = energy["time"]
-    if time is None:
-        return
-    assert time["steps_executed"] == sum(row["samples"] for row in report["steps"])
-    for bound in ("low", "high") if time["busy"] else ():
-        busy, ns = time["busy"][bound], f"{bound}_ns"
-        for t, expected in enumerate(busy["ns"]):
-            found = sum(busy["work"][name][t] * each[ns] for each in time["latencies"] for name in each["counts"])
-            assert expected == pytest.approx(found, **CLOSE)
-        per_step = sum(each[ns] for each in time["latencies"] if not each["counts"])
-        total = sum(busy["ns"]) + time["steps_executed"] * per_step
-        assert time[f"{bound}_s"] == pytest.approx(1e-9 * total, **CLOSE)
-
-
-def check_comparison(report, energy):
-    found, n = energy["comparison"], report["totals"]["samples"]
-    assert found["spiking_pj"] == pytest.approx(energy["dynamic_pj"] / n, **CLOSE)
-    if found["rate"] is not None:
-        assert found["fixed_pj"] + found["growing_pj"] == pytest.approx(found["spiking_pj"], **CLOSE)
-    for row in found["rows"]:
-        for key, price in (("dense_pj", "price_pj"), ("low_pj", "low_price_pj"), ("high_pj", "high_price_pj")):
-            terms = [term["count"] * found["prices"][term["price"]][price] for term in row["terms"]]
-            assert row[key] == pytest.approx(sum(terms), **CLOSE)
-        assert row["ratio"] == pytest.approx(found["spiking_pj"] / row["dense_pj"], **CLOSE)
-        if found["rate"] is not None:
-            at = found["fixed_pj"] + found["growing_pj"] * row["crossover_rate"] / found["rate"]
-            assert at == pytest.approx(row["dense_pj"], **CLOSE)
-        if row["baseline"] is None:
-            assert row["macs"] == report["dense_work"]["macs"]
-    comparable = {i: row["ratio"] for i, row in enumerate(found["rows"]) if row["is_comparable"]}
-    assert found["least_favorable"] == max(comparable, key=comparable.get)
-    assert found["most_favorable"] == min(comparable, key=comparable.get)
 
 
 @pytest.mark.parametrize("chip", CHIPS)
@@ -153,9 +55,7 @@ def test_also_with_a_time_per_step_and_a_clock(given):
 
 @pytest.mark.parametrize("given", [{}, {"early_exit": 0.3}])
 def test_also_of_a_trained_network_on_a_chip_and_with_an_early_exit(given):
-    network = Path(__file__).parents[1] / "golden" / "commands" / "network.nir"
-    simulated = simulate(network, data="digits", samples=10, energy=True, **given)
-    check(json.loads(json.dumps(simulated.as_json())))
+    check(as_read(simulate(NETWORK, data="digits", samples=10, energy=True, **given)))
 
 
 def test_where_no_profile_prices_a_dense_network_one_is_added_that_does():
@@ -169,3 +69,97 @@ def test_a_matrix_with_too_many_numbers_says_why_it_is_left_out(monkeypatch):
 
     monkeypatch.setattr(module, "MOST_CELLS", 100)
     assert "more than 100" in report_of(["odin"])["matrix"]["left_out"]
+
+
+def on_a_chip(folder):
+    return report_of(["loihi1-davies2018", "cmos45-memory"])
+
+
+def at_another_clock(folder):
+    return report_of(["odin"], clock_mhz=50.0, step_time_s=0.001)
+
+
+def beside_a_trained_network(folder):
+    results = [
+        each | {"n_correct": round(4 * each["accuracy"])}
+        for each in by_hand.ANN_BASELINE["results"]
+        if each["split"] == "test"
+    ]
+    simulated = replace(by_hand.simulation(None), baselines=(by_hand.ANN_BASELINE | {"results": results},))
+    return as_read(price(simulated, Prices.of(Pricing(energy=True, profiles=("cmos45-memory",)))))
+
+
+def beside_a_file(folder):
+    """A run of images that ends early, beside a network of floats and integers."""
+    rng = np.random.default_rng(0)
+    weights = {
+        "w": rng.normal(size=(4, 1, 3, 3)).astype(np.float32),
+        "v": rng.integers(0, 9, (144, 10)).astype(np.uint8),
+        "s": np.float32(0.5), "z": np.uint8(3),
+    }  # fmt: skip
+    nodes = [
+        node("Conv", "x w", "c"), node("Flatten", "c", "f"),
+        node("QuantizeLinear", "f s z", "q"), node("DequantizeLinear", "q s z", "d"),
+        node("DequantizeLinear", "v s z", "e"), node("MatMul", "d e"),
+    ]  # fmt: skip
+    path = write(folder / "ann.onnx", nodes, weights, shape=("N", 1, 8, 8))
+    given = {"early_exit": 0.3, "baseline": path, "energy": True, "profiles": ["cmos45-memory"]}
+    return as_read(simulate(NETWORK, data="digits", samples=10, **given))
+
+
+def leaves(found, path=()):
+    """Yield the path of every number."""
+    if isinstance(found, dict | list):
+        for key, value in found.items() if isinstance(found, dict) else enumerate(found):
+            yield from leaves(value, (*path, key))
+    elif type(found) in (int, float):
+        yield path
+
+
+def is_of_nothing(report, path):
+    """Whether a number changes nothing: the price of what never took place, or weights beyond those that are read."""
+    if path == ("dense", "weights"):
+        return report["dense"]["weights"] >= report["dense"]["macs"]
+    if path[0] not in ("energies", "models") or "price_pj" not in str(path[-1]):
+        return False
+    holder = report
+    for key in path[:-1]:
+        holder = holder[key]
+    return holder.get("count") == 0
+
+
+def survivors(report):
+    """Yield the path of every number that may change, by 1 % or by 1, and nobody notices."""
+    for path in leaves(report):
+        holder = report
+        for key in path[:-1]:
+            holder = holder[key]
+        found = holder[path[-1]]
+        holder[path[-1]] = found + 1 if isinstance(found, int) else 1.01 * found or 0.01
+        try:
+            check(report)
+        except (AssertionError, ArithmeticError, LookupError, TypeError, ValueError):
+            pass
+        else:
+            yield path
+        holder[path[-1]] = found
+
+
+REPORTS = (on_a_chip, at_another_clock, beside_a_trained_network, beside_a_file)
+
+
+@pytest.mark.parametrize("of", REPORTS)
+def test_a_change_of_any_number_is_noticed_but_for_a_short_list_of_inputs(of, tmp_path):
+    report = of(tmp_path)
+    check(report)
+    assert sum(1 for _ in leaves(report)) > 500
+    unnoticed = [path for path in survivors(report) if not is_input(path) and not is_of_nothing(report, path)]
+    assert unnoticed == []
+    check(report)
+
+
+def test_the_list_of_inputs_is_short_and_holds_nothing_else(tmp_path):
+    dotted = {dotted_of(path) for of in REPORTS for path in leaves(of(tmp_path))}
+    for pattern in INPUTS:
+        assert fnmatch.filter(dotted, pattern), pattern
+    assert len(INPUTS) < 15

@@ -73,6 +73,7 @@ def test_another_type_anywhere_is_named_by_its_place(path):
         (("data", "input", "scale"), 0, "data.input.scale must be a number above 0 (got 0)"),
         (("energies", 0, "high_pj"), None, "energies[0] has only one of low_pj and high_pj"),
         (("energies", 0, "comparison", "most_favorable"), 99, "most_favorable names row 99 of 18"),
+        (("energies", 0, "comparison", "rows", 0, "baseline"), 1, "rows[0].baseline names baseline 1 of 1"),
         (("energies", 0, "comparison", "rows", 0, "skips_zeros"), 1, "skips_zeros must be true or false (got 1)"),
     ],
 )

@@ -26,7 +26,7 @@ def report(*, executed=600, spikes=1000, deltas=600, code="delta", sent=None, re
         "output": {"never_changes": False},
         "totals": totals,
         "energies": list(energies),
-        "dense_work": {"macs": 12345},
+        "dense": {"macs": 12345},
         "placement": None,
         "unplaced": None,
     } | changed
