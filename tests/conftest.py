@@ -27,6 +27,12 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(autouse=True)
+def width(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Print tables in 80 columns, whatever pytest and its workers are started in."""
+    monkeypatch.setenv("COLUMNS", "80")
+
+
 @pytest.fixture
 def handlers() -> Iterator[None]:
     """Keep the signal handlers of the tests."""

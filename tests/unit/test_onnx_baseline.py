@@ -112,7 +112,8 @@ def test_layers_of_several_widths_are_priced_each_in_its_own():
     assert candidate.other_macs == 4
 
 
-def test_the_terminal_names_the_file_and_what_is_not_counted(call, tmp_path):
+def test_the_terminal_names_the_file_and_what_is_not_counted(call, tmp_path, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "150")
     network = Path(__file__).parents[1] / "golden" / "commands" / "network.nir"
     nodes = [
         node("MaxPool", "x", "p", kernel_shape=[2, 2]), node("Flatten", "p", "f"), node("MatMul", "f w")
