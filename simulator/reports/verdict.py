@@ -198,7 +198,8 @@ def _energy(headline: Mapping[str, Any], n: int) -> Iterator[tuple[str, str]]:
     if headline["static_low_pj"] is not None:
         low, high = (energy_text(headline[key] / n) for key in ("static_low_pj", "static_high_pj"))
         micros = 1e6 * headline["time"]["high_s"] / n
-        yield "static", f"{low} to {high} in addition, in {significant(micros)} us"
+        power = low if low == high else f"{low} to {high}"
+        yield "static", f"{power} in addition, in {significant(micros)} us"
 
 
 def _dense(report: Report) -> str:
@@ -212,8 +213,11 @@ def _dense(report: Report) -> str:
         return f"none of these layers is as accurate ({energy['profile']})"
     passes = ", ".join(f"{energy_text(row['dense_pj'])} in {name}" for name, row in found.items())
     ratios = " and ".join(significant(row["ratio"]) for row in found.values())
-    by = "" if energy is report["energies"][0] else f" by {energy['profile']}"
-    return f"{passes}{by}: this run costs {ratios} times as much"
+    by = "" if energy is report["energies"][0] else f" by {energy['profile']}, by which"
+    data, n_steps = report["data"], len(report["steps"])
+    changes = not data["static"] and data["encoder"] == "direct" and n_steps > 1
+    more = f"; one pass sees one of {n_steps} steps" if changes else ""
+    return f"{passes}{by or ':'} this run costs {ratios} times as much{more}"
 
 
 def _fits(report: Report) -> str:

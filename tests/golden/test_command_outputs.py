@@ -154,12 +154,6 @@ OF_NO_TRAINING = {
 OF_TRAINING = {"program", "fewer", "overlap", "persistence", "exponent"}
 
 
-@pytest.fixture(autouse=True)
-def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tables are as wide as on a small terminal, whatever the terminal of these tests."""
-    monkeypatch.setenv("COLUMNS", "80")
-
-
 def read(path: Path) -> Any:
     """Read JSON, text, digests of arrays, or the operators and metadata of a graph."""
     if path.suffix == ".json":
