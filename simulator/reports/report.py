@@ -407,11 +407,6 @@ def priced(
     return Priced(executed=price("executed"), spike_code=price("spike_code"), delta_code=price("delta_code"))
 
 
-def mean_text(mean: float) -> str:
-    """Format a mean for people: as a whole number, unless it is small."""
-    return f"{mean:,.0f}" if mean >= 10 or mean == int(mean) else f"{mean:.2f}"
-
-
 def write_csv(path: Path, report: Mapping[str, Any]) -> None:
     """Write one line per time step of what ``Simulation.as_json`` returned."""
     with replacing(path) as part:
