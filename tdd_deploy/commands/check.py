@@ -1,7 +1,5 @@
 """Check whether a program fits on a chip."""
 
-from typing import Any
-
 from tdd_deploy.data import Choice, Source
 from tdd_deploy.errors import BadOption, BadOptions
 from tdd_deploy.options.dataset import SeenData
@@ -18,7 +16,7 @@ from tdd_deploy.simulator.hardware.chips import Chip, chip_names, load_chip
 from tdd_deploy.simulator.hardware.profiles import load_profile, profile_names
 from tdd_deploy.text import counted
 
-from .load import Network, chosen_samples, load
+from .load import Network, chosen_samples, describe_source, load
 from .pricing import weight_bits
 from .quantization import needs_floats
 
@@ -62,7 +60,7 @@ def check(
     if data.options.data is not None:
         source = data.open(by_step=True)
         seen = _seen(program, source, data, progress)
-        looked_at = _looked_at(source)
+        looked_at = describe_source(source)
         if seen is None:
             zeros = f"all values of {source.name} ({source.split}) are 0, and do not show what the input sends"
             assumptions.append(zeros)
@@ -81,16 +79,6 @@ def _chip(named: str) -> Chip:
         found = f"{named!r}, whose chip has no published limits here"
         raise BadOption("chip", found, f"{', '.join(chip_names())}, a profile of one, or a path to a .toml")
     return load_chip(name)
-
-
-def _looked_at(source: Source) -> dict[str, Any]:
-    return {
-        "name": source.name,
-        "split": source.split,
-        "input": source.as_json(),
-        "binned": source.binned.as_json() if source.binned else None,
-        "files": source.digests,
-    }
 
 
 def _seen(program: Program, source: Source, data: Choice, progress: Progress) -> Seen | None:

@@ -134,6 +134,17 @@ def load_all(
     )
 
 
+def describe_source(source: Source) -> dict[str, Any]:
+    """Return which samples were read, and how, as plain values."""
+    return {
+        "name": source.name,
+        "split": source.split,
+        "input": source.as_json(),
+        "binned": source.binned.as_json() if source.binned else None,
+        "files": source.digests,
+    }
+
+
 def describe_inputs(inputs: EncodedInputs, source: Source, path: Path | None) -> dict[str, Any]:
     """Describe how samples become inputs; for a run, also with which scale it learned values of this type."""
     learned = None if path is None else RunFolder(path).learned_scale(source.stored)

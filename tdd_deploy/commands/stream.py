@@ -19,7 +19,7 @@ from tdd_deploy.simulator.reports import pictures, stream_pictures
 from tdd_deploy.simulator.reports.stream import channels_table, stream_verdict, thresholds_table
 from tdd_deploy.tables import as_csv
 
-from .load import chosen_samples
+from .load import chosen_samples, describe_source
 
 FILES = ("stream.json", "channels.csv", "thresholds.csv", "stream.svg")
 LARGEST_BATCH = 1 << 22  # numbers
@@ -173,7 +173,7 @@ def stream(
     is_camera = source.binned is not None and source.binned.polarities == len(POLARITIES)
     made = Stream(
         changes=found,
-        data=_described(source),
+        data=describe_source(source),
         dt_s=dt_s,
         thresholds_from=origin,
         names=POLARITIES if is_camera and found.nonzero.shape[0] == len(POLARITIES) else (),
@@ -181,16 +181,6 @@ def stream(
     if out is not None:
         _write(out, made)
     return made
-
-
-def _described(source: Source) -> dict[str, Any]:
-    return {
-        "name": source.name,
-        "split": source.split,
-        "input": source.as_json(),
-        "binned": source.binned.as_json() if source.binned else None,
-        "files": source.digests,
-    }
 
 
 def _dt_s(source: Source, stated: float | None) -> float | None:
