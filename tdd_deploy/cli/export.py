@@ -68,7 +68,7 @@ def export(file: Path, *, target: str, out: Path, options: Gathered, as_json: bo
 def _integers_line(*, unit: float, largest: float, is_measured: bool) -> str:
     """Describe the values that the input of a quantized network takes, and the option that changes them."""
     if unit == largest == 1:
-        return "the input takes the integers 0 and 1, like all values of these samples (change it with `input_bits`)"
+        return "the input takes the integers -1, 0 and 1 (change it with `input_bits`)"
     found = f"the input takes multiples of {unit:g}, from {-largest:g} to {largest:g} (`input_bits`"
     return f"{found})" if is_measured else f"{found}; `data` measures the range)"
 
