@@ -250,6 +250,13 @@ def test_a_tensor_of_unknown_shape_is_named(tmp_path):
         count_onnx(path, (6,))
 
 
+def test_a_small_file_cannot_ask_for_a_huge_tensor(tmp_path):
+    weights = {"w": ones(6, 4), "n": np.array([1 << 20, 1 << 10, 1])}
+    nodes = [node("Expand", "x n", "e"), node("MatMul", "e w")]
+    with pytest.raises(UnsupportedGraph, match="e must be at most"):
+        count_onnx(write(tmp_path / "net.onnx", nodes, weights, shape=("N", 6)), (6,))
+
+
 def test_a_damaged_file_is_an_error(tmp_path):
     path = tmp_path / "net.onnx"
     path.write_bytes(b"no model")

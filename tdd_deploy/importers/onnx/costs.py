@@ -12,7 +12,7 @@ import numpy as np
 from tdd_deploy.errors import UnsupportedGraph, Violation
 
 from .file import open_onnx
-from .fit import Fit, fit_of
+from .fit import MOST_VALUES, Fit, fit_of
 from .macs import CONTROL, COUNTED, FREE, UNCOUNTED, Counted, Sizes
 from .signals import Array, Op, array_of, type_name
 
@@ -114,7 +114,9 @@ def count_onnx(path: Path, sample_shape: Sequence[int]) -> OnnxNetwork:
     fit = fit_of(entry, sample_shape)
     if isinstance(fit, Violation):
         raise UnsupportedGraph(str(path), [fit])
-    counter = _Counter(graph, _shapes(found.model, entry, fit), entry.name, fit.batch)
+    shapes = _shapes(found.model, entry, fit)
+    counter = _Counter(graph, shapes, entry.name, fit.batch)
+    counter.faults += _too_large(shapes)
     counter.walk()
     if not counter.layers and not counter.faults:
         counter.faults.append(Violation("the graph", f"has no operator whose cost is known ({', '.join(COUNTED)})"))
@@ -185,6 +187,13 @@ def _shapes(model: Any, entry: Any, fit: Fit) -> dict[str, tuple[tuple[int, ...]
         is_known = tensor.HasField("shape") and None not in axes
         found.setdefault(value.name, (tuple(axes) if is_known else None, tensor.elem_type))  # type: ignore[arg-type]
     return found
+
+
+def _too_large(shapes: Mapping[str, tuple[tuple[int, ...] | None, int]]) -> Iterator[Violation]:
+    """Yield tensors that a small file can make so large that nobody should compute them."""
+    for name, (shape, _) in shapes.items():
+        if shape is not None and math.prod(shape) > MOST_VALUES:
+            yield Violation(name, f"{math.prod(shape):,} values", f"at most {MOST_VALUES:,} values")
 
 
 class _Counter:
