@@ -1,6 +1,6 @@
 """Any network in an ONNX file as the ANN baseline of a simulation: its costs, and its accuracy on the same samples."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -43,7 +43,7 @@ def measure_onnx(path: Path, data: Mapping[str, Any], source: Source | None, n_s
     Raises:
         TddDeployError: the file cannot be read, or not be counted.
     """
-    network = count_onnx(path, data["input"]["shape"])
+    network = count_onnx(path, data["input"]["shape"], _execute)
     measured = Measured(not_measured=PRICED_LATER) if source is None else _measure(network, source, n_samples)
     weights, nonzero = (sum(getattr(layer, key) for layer in network.layers) for key in ("weights", "nonzero_weights"))
     widths = network.widths
@@ -117,6 +117,23 @@ def _results(network: OnnxNetwork, source: Source, n_samples: int) -> Iterator[t
         if batch.y.max(initial=0) >= outputs.shape[1]:
             raise _NotMeasured(f"it has {outputs.shape[1]} outputs, and there is a label {batch.y.max()}")
         yield outputs.shape[1], int((outputs[:n].argmax(axis=1) == batch.y).sum())
+
+
+def _execute(content: bytes, inputs: Mapping[str, Any]) -> Sequence[Any]:
+    """Execute a model once; return nothing where onnxruntime cannot."""
+    from tdd_deploy.exporters.onnx.run import open_session
+
+    try:
+        found: Sequence[Any] = open_session(content, needed_for=NEEDED_FOR).run(None, dict(inputs))
+    except MissingDependency:
+        return []
+    except TddDeployError:
+        raise
+    except Exception as error:  # onnxruntime raises its own types
+        if ran_out(error):
+            raise
+        return []
+    return found
 
 
 def _runner(network: OnnxNetwork) -> Any:

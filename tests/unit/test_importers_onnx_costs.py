@@ -246,8 +246,27 @@ def test_what_is_missing_for_a_count_is_said(tmp_path, nodes, weights, shape, wo
 def test_a_tensor_of_unknown_shape_is_named(tmp_path):
     nodes = [node("NonZero", "x", "n"), node("Cast", "n", "f", to=1), node("MatMul", "f w")]
     path = write(tmp_path / "net.onnx", nodes, {"w": ones(6, 4)}, shape=("N", 6))
-    with pytest.raises(UnsupportedGraph, match=r"MatMul_y \(MatMul\) has f of unknown shape"):
+    with pytest.raises(UnsupportedGraph, match=r"MatMul_y \(MatMul\) has f of a shape that can be neither inferred"):
         count_onnx(path, (6,))
+
+
+def test_a_shape_that_is_computed_in_floats_is_found_by_execution(tmp_path):
+    weights = {"w": ones(3, 4), "two": np.array([1, 2, 0.5], np.float32), "s": np.array([1, 1, 6])}
+    nodes = [
+        node("Reshape", "x s", "r"), node("Shape", "r", "n"), node("Cast", "n", "f", to=1), node("Mul", "f two", "g"),
+        node("Cast", "g", "m", to=7), node("Reshape", "x m", "z"), node("MatMul", "z w"),
+    ]  # fmt: skip
+    path = write(tmp_path / "net.onnx", nodes, weights, shape=("N", 6))
+    with pytest.raises(UnsupportedGraph, match="MatMul_y"):
+        count_onnx(path, (6,))
+
+    def execute(content, inputs):
+        return onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"]).run(None, inputs)
+
+    (layer,) = count_onnx(path, (6,), execute).layers
+    assert (layer.macs, layer.outputs) == (2 * 3 * 4, 2 * 4)
+    with pytest.raises(UnsupportedGraph, match="Install onnxruntime"):
+        count_onnx(path, (6,), lambda content, inputs: [])
 
 
 def test_a_small_file_cannot_ask_for_a_huge_tensor(tmp_path):

@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,11 @@ from .signals import Array, Op, array_of, type_name
 MOST_NODES = 10_000
 DOMAINS = ("", "ai.onnx")
 CONTROL_REMEDY = "Export the network without control flow, by tracing it."
+SHAPES_REMEDY = "Install onnxruntime, or export the network with fixed shapes."
 MOVES = frozenset(("Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze", "Identity", "Cast"))  # keep the numbers
 ROUNDED = ("float16", "bfloat16", "double")
 NARROW = "the operators in {types} are priced as float32"
+Execute = Callable[[bytes, Mapping[str, Array]], Sequence[Array]]  # a model and its inputs; nothing where it fails
 STORED = "weights that are stored as integers and multiplied as floats ({names}) are priced as floats"
 
 
@@ -94,12 +96,13 @@ class OnnxNetwork:
         return max(macs, key=macs.__getitem__)
 
 
-def count_onnx(path: Path, sample_shape: Sequence[int]) -> OnnxNetwork:
+def count_onnx(path: Path, sample_shape: Sequence[int], execute: Execute | None = None) -> OnnxNetwork:
     """Count an ONNX network.
 
     Args:
         path: the file.
         sample_shape: of the data, for axes of the input that the file leaves open.
+        execute: executes a model, to find shapes that cannot be inferred.
 
     Raises:
         MissingDependency: onnx is not installed.
@@ -115,6 +118,9 @@ def count_onnx(path: Path, sample_shape: Sequence[int]) -> OnnxNetwork:
     if isinstance(fit, Violation):
         raise UnsupportedGraph(str(path), [fit])
     shapes = _shapes(found.model, entry, fit)
+    unknown = [name for name, (shape, kind) in shapes.items() if shape is None and kind]
+    if unknown and execute is not None and not list(_too_large(shapes)):
+        shapes |= _executed_shapes(found.model, entry, unknown, execute)
     counter = _Counter(graph, shapes, entry.name, fit.batch)
     counter.faults += _too_large(shapes)
     counter.walk()
@@ -189,6 +195,24 @@ def _shapes(model: Any, entry: Any, fit: Fit) -> dict[str, tuple[tuple[int, ...]
     return found
 
 
+def _executed_shapes(
+    model: Any, entry: Any, names: Sequence[str], execute: Execute
+) -> dict[str, tuple[tuple[int, ...] | None, int]]:
+    """Execute a network on zeros, and return shape and type of some of its tensors."""
+    import onnx  # noqa: PLC0415  (optional)
+
+    probe = onnx.ModelProto()
+    probe.CopyFrom(model)
+    del probe.graph.output[:]
+    probe.graph.output.extend(onnx.helper.make_empty_tensor_value_info(name) for name in names)
+    tensor = entry.type.tensor_type
+    dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type)
+    zeros = np.zeros([axis.dim_value for axis in tensor.shape.dim], dtype)
+    found = execute(probe.SerializeToString(), {entry.name: zeros})
+    types = onnx.helper.np_dtype_to_tensor_dtype
+    return {name: (value.shape, types(value.dtype)) for name, value in zip(names, found, strict=False)}
+
+
 def _too_large(shapes: Mapping[str, tuple[tuple[int, ...] | None, int]]) -> Iterator[Violation]:
     """Yield tensors that a small file can make so large that nobody should compute them."""
     for name, (shape, _) in shapes.items():
@@ -222,8 +246,8 @@ class _Counter:
             try:
                 self._take(node)
             except _Unknown as unknown:
-                remedy = "Export the network with the shape of its input, all but N known."
-                self.faults.append(Violation(_label(node), f"has {unknown} of unknown shape", remedy=remedy))
+                found = f"has {unknown} of a shape that can be neither inferred nor found by onnxruntime"
+                self.faults.append(Violation(_label(node), found, remedy=SHAPES_REMEDY))
             except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
                 found = f"has inputs or attributes that cannot be read ({type(error).__name__})"
                 self.faults.append(Violation(_label(node), found, remedy="Export the network again."))
