@@ -22,6 +22,8 @@ FAST = ["--network", "mlp", "--method", "tet", "--steps", "2", "--epochs", "1", 
 OF_EVENTS = {"bin_us", "bins", "bin_value", "downsample"}
 OF_PLACE = {
     *OF_EVENTS,
+    "stride",
+    "window",
     "data",
     "as_json",
     "data_dir",

@@ -17,10 +17,10 @@ FLICKERING = np.tile(np.array([1, 0, 1], dtype=np.float32)[:, None], (3, 1, 2)) 
 def without_training_samples(monkeypatch):
     whole = Choice.open
 
-    def open_part(self, split=None):
+    def open_part(self, split=None, **named):
         if split == "train":
             raise BadData("made up", [])
-        return whole(self, split)
+        return whole(self, split, **named)
 
     monkeypatch.setattr(Choice, "open", open_part)
 
