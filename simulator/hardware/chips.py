@@ -114,7 +114,7 @@ def load_chip(name: str) -> Chip:
         BadFile: the file is missing or not TOML.
         BadProfile: every unknown key, missing number, unit or source.
     """
-    content, _ = read_table("chips", name, option="target")
+    content, _ = read_table("chips", name, option="chip")
     violations = list(_violations(content))
     if violations:
         raise BadProfile(f"chip {name}", violations)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cache, wraps
+from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -26,10 +27,13 @@ TOML = "name a file of TOML, such as: [train] and below it epochs = 25"
 def _flags() -> Mapping[str, str]:
     """Return the flag of every parameter, by its name."""
     from tdd_deploy.options.functions import OPTIONS  # no help needs all options
+    from tdd_deploy.options.tables import ReportTable
 
     own = {name: f"--{name}" for name in ("out", "resume", "config", "target", "chip", "python", "inputs")}
     return own | {
-        each.name: f"--{each.key}" for owners in OPTIONS.values() for owner in owners for each in options_of(owner)
+        each.name: f"--{each.key}"
+        for owner in (ReportTable, *chain.from_iterable(OPTIONS.values()))
+        for each in options_of(owner)
     }
 
 

@@ -226,14 +226,14 @@ def test_an_unknown_chip_is_answered_with_the_nearest(name, near):
         load_chip(name)
     known = ", ".join(chip_names())
     assert str(caught.value) == (
-        f"target must be {known}, or a path to a .toml file (got '{name}'). Did you mean {near}?"
+        f"chip must be {known}, or a path to a .toml file (got '{name}'). Did you mean {near}?"
     )
 
 
 def test_a_chip_that_nothing_resembles_is_answered_with_all():
     for name in ("xyz", ""):
         with pytest.raises(
-            BadOption, match=rf"^target must be loihi1, loihi2, truenorth, or a path .* \(got '{name}'\)\.$"
+            BadOption, match=rf"^chip must be loihi1, loihi2, truenorth, or a path .* \(got '{name}'\)\.$"
         ):
             load_chip(name)
 
