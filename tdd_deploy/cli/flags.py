@@ -29,12 +29,9 @@ def _flags() -> Mapping[str, str]:
     from tdd_deploy.options.functions import OPTIONS  # no help needs all options
     from tdd_deploy.options.tables import ReportTable
 
+    owners: list[type[Options]] = [ReportTable, *chain.from_iterable(OPTIONS.values())]
     own = {name: f"--{name}" for name in ("out", "resume", "config", "target", "chip", "python", "inputs")}
-    return own | {
-        each.name: f"--{each.key}"
-        for owner in (ReportTable, *chain.from_iterable(OPTIONS.values()))
-        for each in options_of(owner)
-    }
+    return own | {each.name: f"--{each.key}" for owner in owners for each in options_of(owner)}
 
 
 def with_flags(text: str) -> str:
