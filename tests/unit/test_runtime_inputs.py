@@ -534,7 +534,7 @@ def test_integers_of_an_input_that_sends_spikes_are_spikes(tmp_path: Path, call:
     file, data = foreign(tmp_path / "n.nir"), saved(tmp_path / "x.npz", x=raster(n=20))
     words = ("export", file, "--dialect", DIALECT, "--target", "nir", "--bits", 8, "--data", data)
     called = call(*words, "--out", tmp_path / "q.nir")
-    assert "the input takes the integers 0 and 1" in called.out
+    assert "the input takes the integers -1, 0 and 1" in called.out
     border = read_program(tmp_path / "q.nir").input
     assert (border.scale, border.largest) == (1, 1)
     assert call("check", tmp_path / "q.nir", "--chip", "loihi1").code == 0
