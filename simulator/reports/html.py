@@ -14,16 +14,7 @@ from tdd_deploy.tables import Table, as_html
 from tdd_deploy.text import counted, csv_table, visible
 
 from .frames import flat
-from .lines import (
-    baseline_lines,
-    binned_line,
-    break_even_lines,
-    dense_lines,
-    input_lines,
-    models_line,
-    output_lines,
-    time_lines,
-)
+from .lines import break_even_lines, dense_lines, models_line, run_lines, time_lines
 from .pictures import pictures
 from .pictures import require as require_matplotlib
 from .tables import by_ann_baseline, by_layer, by_placement, by_profile, by_step, by_term
@@ -115,20 +106,10 @@ def _priced_terms(report: Report) -> Table:
 
 
 def _notes(report: Report) -> Iterator[str]:
-    data = report["data"]
-    yield from input_lines(data)
-    yield from output_lines(report)
-    if data["binned"]:
-        yield binned_line(data)
-    yield f"code: {report['program']['code']} ({report['program']['code_from']})"
-    if exits := report["early_exit"]:
-        yield f"early exit at a margin of {exits['margin']:g}, {exits['margin_from']}"
+    yield from run_lines(report)
     if saved := report["totals"]["saved_by_repeating_input"]:
         mean = saved / report["totals"]["samples"]
         yield f"{mean:,.0f} operations per inference are saved only because every step shows the same image"
-    if report["program"]["rounding"]:
-        yield f"currents can round, so codes may differ in the last bit: {', '.join(report['program']['rounding'])}"
-    yield from baseline_lines(report)
     yield from (f"caveat: {line}" for line in report["caveats"])
 
 

@@ -11,6 +11,24 @@ USUAL = (None, 8, 4)  # widths whose accuracy is printed; None: floats
 PRUNED = 0.01  # a network with fewer zeros among its weights was not pruned
 
 
+def run_lines(report: Report) -> Iterator[str]:
+    """Say how samples became inputs, and what was executed."""
+    data, program = report["data"], report["program"]
+    yield from input_lines(data)
+    yield from output_lines(report)
+    if data["binned"]:
+        yield binned_line(data)
+    yield f"code: {program['code']} ({program['code_from']})"
+    if exits := report["early_exit"]:
+        yield (
+            f"early exit at a margin of {exits['margin']:g}, {exits['margin_from']}: "
+            f"{100 * exits['steps_saved']:.1f} % of the time steps are not executed"
+        )
+    if program["rounding"]:
+        yield f"currents can round, so codes may differ in the last bit: {', '.join(program['rounding'])}"
+    yield from baseline_lines(report)
+
+
 def output_lines(report: Report) -> Iterator[str]:
     """State which potential is the output, and whether the output never changes."""
     found = report["output"]

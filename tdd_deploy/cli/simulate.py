@@ -78,23 +78,9 @@ def _print(simulation: "Simulation", by: Literal["step", "layer"]) -> None:
 
 def _notes(report: Mapping[str, Any]) -> Iterator[str]:
     """Say how samples became inputs, what the figures rest on, and what they leave out."""
-    from tdd_deploy.simulator.reports.lines import baseline_lines, binned_line, input_lines, output_lines
+    from tdd_deploy.simulator.reports.lines import run_lines
 
-    data = report["data"]
-    yield from input_lines(data)
-    yield from output_lines(report)
-    if data["binned"]:
-        yield binned_line(data)
-    yield f"code: {report['program']['code']} ({report['program']['code_from']})"
-    if report["early_exit"]:
-        found = report["early_exit"]
-        yield (
-            f"early exit at a margin of {found['margin']:g}, {found['margin_from']}: "
-            f"{100 * found['steps_saved']:.1f} % of the time steps are not executed"
-        )
-    if report["program"]["rounding"]:
-        yield f"currents can round, so codes may differ in the last bit: {', '.join(report['program']['rounding'])}"
-    yield from baseline_lines(report)
+    yield from run_lines(report)
     if report["energies"]:
         yield from _energy_notes(report)
     headline = report["energies"][0]["cannot_execute"] if report["energies"] else None
