@@ -83,7 +83,13 @@ def test_axe_finds_a_fault(page: Path, tmp_path: Path) -> None:
     assert "color-contrast" in [rule for rule, *_ in examined(broken, tmp_path, width=800, is_dark=False)["violations"]]
 
 
-def test_at_most_four_pages_are_printed(page: Path, tmp_path: Path) -> None:
-    pdf = tmp_path / "page.pdf"
+def n_pages(page: Path, pdf: Path) -> int:
     chromium(f"--print-to-pdf={pdf}", "--no-pdf-header-footer", page.as_uri())
-    assert 1 <= len(re.findall(rb"/Type\s*/Page\b[^s]", pdf.read_bytes())) <= MOST_PAGES
+    return len(re.findall(rb"/Type\s*/Page\b[^s]", pdf.read_bytes()))
+
+
+def test_at_most_four_pages_are_printed(page: Path, run_folder: Path, tmp_path: Path) -> None:
+    assert 1 <= n_pages(page, tmp_path / "page.pdf") <= MOST_PAGES
+    options = {"data": "digits", "samples": 2, "steps": 300, "energy": True}
+    td.simulate(run_folder, out=tmp_path / "long", **options)
+    assert 1 <= n_pages(tmp_path / "long" / "report.html", tmp_path / "long.pdf") <= MOST_PAGES
