@@ -93,14 +93,14 @@ def break_even_lines(report: Report) -> Iterator[str]:
             continue
         per_percent = found["growing_pj"] / found["rate"] / 100
         at = [
-            f"{_rate_text(row['crossover_rate'])} ({energy_text(row['dense_pj'])}, in {name})"
+            f"in {name} ({energy_text(row['dense_pj'])}) {_rate_text(row['crossover_rate'])}"
             for name, row in strongest(found).items()
         ]
         if at:
             yield (
                 f"break-even by {energy['profile']}: energy = {energy_text(found['fixed_pj'])} + "
                 f"{energy_text(per_percent)} for each 1 % of neurons that send an event per time step (here "
-                f"{_percent(found['rate'])}); that is a dense pass at {' and '.join(at)}"
+                f"{_percent(found['rate'])}); it equals a dense pass {', and '.join(at)}"
             )
 
 
@@ -141,7 +141,9 @@ def _percent(rate: float) -> str:
 
 
 def _rate_text(rate: float) -> str:
-    return "no rate" if rate <= 0 else "any rate" if rate > 1 else f"{significant(100 * rate)}%"
+    if rate <= 0:
+        return "at no rate"
+    return "at none up to 100 %, as spikes cost less" if rate > 1 else f"at {significant(100 * rate)} %"
 
 
 def models_line(report: Report) -> Iterator[str]:

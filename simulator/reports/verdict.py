@@ -17,6 +17,7 @@ Report = Mapping[str, Any]
 EQUAL = 0.01  # a difference below this fraction decides nothing
 TWICE = 2
 SYNOPS = "synaptic operations"
+FOR_OTHERS = ": prices of plain spikes, taken here also for "  # in a caveat, after the names of profiles
 PLAIN = "plain spikes"
 MOST_NAMES = 2  # of layers in the summary
 
@@ -132,11 +133,20 @@ def _caveats(report: Report) -> Iterator[str]:
         yield from _caveats_of_energy(report, report["energies"][0])
 
 
+def _unlike_plain_spikes(report: Report, profile: str) -> Iterator[str]:
+    """Say what a run sends beside the plain spikes whose prices a profile holds."""
+    for caveat in report["caveats"]:
+        names, found, others = caveat.partition(FOR_OTHERS)
+        if found and profile in names.split(", "):
+            yield f"{profile} holds prices of plain spikes, taken here also for {others}"
+
+
 def _caveats_of_energy(report: Report, headline: Mapping[str, Any]) -> Iterator[str]:
     executed, spikes, _ = _synops(report)
     now, before = headline["dynamic_pj"], headline["spike_code_pj"]
     if now and before and not _is_equal(now, before) and (now < before) != (executed < spikes):
         yield f"in energy it is the other way round: {_against(now, before, 'energy')} by {headline['profile']}"
+    yield from _unlike_plain_spikes(report, headline["profile"])
     if headline["cannot_execute"]:
         yield (
             f"{headline['profile']} prices this network as if its chip could execute it, which it cannot: "
@@ -193,7 +203,7 @@ def _energy(headline: Mapping[str, Any], n: int) -> Iterator[tuple[str, str]]:
         yield "energy", f"not priced {by}: no price of an event is published"
     else:
         value, low, high = (headline[key] / n for key in ("dynamic_pj", "low_pj", "high_pj"))
-        plain = energy_text(headline["spike_code_pj"] / n)
+        plain = energy_text(headline["spike_code_pj"] / n, digits=3 if low == high else 2)
         yield "energy", f"{energy_text(value, low, high)} {by}; {plain} as {PLAIN}"
     if headline["static_low_pj"] is not None:
         low, high = (energy_text(headline[key] / n) for key in ("static_low_pj", "static_high_pj"))

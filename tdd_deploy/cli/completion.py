@@ -14,13 +14,13 @@ SHELLS = ("bash", "zsh", "fish")
 @click.argument("shell", type=click.Choice(SHELLS))
 @with_options()
 def completion(shell: str) -> None:
-    r"""Print a script that lets SHELL complete commands, options and their values.
+    """Print a script that lets SHELL complete commands, options and their values.
 
     \b
     bash:  echo 'eval "$(tdd-deploy completion bash)"' >> ~/.bashrc
     zsh:   echo 'eval "$(tdd-deploy completion zsh)"' >> ~/.zshrc
     fish:  tdd-deploy completion fish > ~/.config/fish/completions/tdd-deploy.fish
-    """
+    """  # noqa: D301  (click wants the character itself)
     from .app import COMPLETING, PROGRAM, cli
 
     made = get_completion_class(shell)

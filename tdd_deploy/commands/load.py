@@ -15,6 +15,7 @@ from tdd_deploy.options.vocabulary import CodeChoice
 from tdd_deploy.program import Program, with_code, with_delta_threshold, with_reading
 from tdd_deploy.run_folder import RunFolder
 from tdd_deploy.runtime.inputs import EncodedInputs
+from tdd_deploy.text import counted
 
 CALIBRATION_SAMPLES = 64
 FilePath = str | PathLike[str]
@@ -123,7 +124,7 @@ def load_all(
     program = with_reading(program, coding.output)
     source = data.open_chosen(by_step=True)
     inputs = EncodedInputs.of(program, source, encoding, frames=data.options.frames)
-    coded, code, code_from = _coded(inputs, coding.code, data, chosen_samples(source, data))
+    coded, code, code_from = _coded(inputs, coding.code, data, chosen_samples(source, data), split=source.split)
     return Loaded(
         inputs=inputs.for_program(coded),
         source=source,
@@ -151,7 +152,9 @@ def describe_inputs(inputs: EncodedInputs, source: Source, path: Path | None) ->
     return {**inputs.as_json(source), "scale_learned": learned}
 
 
-def _coded(inputs: EncodedInputs, code: CodeChoice | None, data: Choice, n: int) -> tuple[Program, CodeChoice, str]:
+def _coded(
+    inputs: EncodedInputs, code: CodeChoice | None, data: Choice, n: int, *, split: str
+) -> tuple[Program, CodeChoice, str]:
     """Give every edge its code; choose it by training samples unless the user did.
 
     Args:
@@ -159,6 +162,7 @@ def _coded(inputs: EncodedInputs, code: CodeChoice | None, data: Choice, n: int)
         code: as the user asked; None for the default.
         data: opens the training samples.
         n: how many samples are executed; no more are used to choose.
+        split: the part that is executed.
 
     Returns:
         The program, its code, and where the code comes from.
@@ -173,7 +177,9 @@ def _coded(inputs: EncodedInputs, code: CodeChoice | None, data: Choice, n: int)
         return with_code(inputs.program, "delta"), "delta", f"by default, since auto needs training samples: {error}"
     n = min(CALIBRATION_SAMPLES, n, source.n_samples)
     origin = "from `code`" if code == "auto" else "by default"
-    return _calibrated(inputs, source, n), "auto", f"{origin}, chosen on {n:,} training sample{'s' * (n > 1)}"
+    same = f"the first {n:,} of the measured samples"
+    chosen_on = same if split in ("all", "train") else counted(n, "training sample")
+    return _calibrated(inputs, source, n), "auto", f"{origin}, chosen on {chosen_on}"
 
 
 def _calibrated(inputs: EncodedInputs, source: Source, n: int) -> Program:

@@ -25,6 +25,7 @@ from tdd_deploy.simulator.hardware.placement import Placement, place
 from tdd_deploy.simulator.hardware.process import Numbers
 from tdd_deploy.simulator.hardware.profiles import Profile, load_profile, profile_names
 from tdd_deploy.simulator.reports.report import Simulation, priced
+from tdd_deploy.simulator.reports.verdict import FOR_OTHERS
 
 from .onnx_baseline import measure_onnx
 
@@ -215,7 +216,7 @@ def _caveats(
     """Report what the chips of some profiles cannot execute of a program with this input."""
     unlike = _unlike_spikes(program, is_binary=not data["sent"]["neither_0_nor_1"])
     of_spikes = [profile.name for profile in profiles if profile.prices and not profile.chip]
-    valued = [f"{', '.join(of_spikes)}: prices of plain spikes, taken here also for {unlike}"]
+    valued = [f"{', '.join(of_spikes)}{FOR_OTHERS}{unlike}"]
     return (
         *(
             f"{load_chip(chip).name} cannot execute this network, and is priced as if it could: {what}"

@@ -45,11 +45,13 @@ def unit_for(energies_pj: Sequence[float]) -> str:
     return next((unit for unit, size in SI_UNITS.items() if middle >= size), "pJ")
 
 
-def energy_text(energy_pj: float, low_pj: float | None = None, high_pj: float | None = None) -> str:
+def energy_text(energy_pj: float, low_pj: float | None = None, high_pj: float | None = None, *, digits: int = 3) -> str:
     """Write an energy in the unit that suits it, with its range if there is one: 6.4 uJ (6.2 to 8.7)."""
     unit = unit_for([energy_pj])
     size = SI_UNITS[unit]
     low, high = (energy_pj if bound is None else bound for bound in (low_pj, high_pj))
+    if low == high:
+        return f"{significant(energy_pj / size, digits)} {unit}"
     value, _, bounds = span_text(energy_pj / size, low / size, high / size).partition(" ")
     return f"{value} {unit} {bounds}".rstrip()
 

@@ -34,7 +34,7 @@ def coded(x, **given):
 def test_by_default_each_edge_has_the_code_that_costs_less(x, chosen):
     code, of_input, origin = coded(x)
     assert (code, of_input) == ("auto", chosen)
-    assert origin == "by default, chosen on 2 training samples"
+    assert origin == "by default, chosen on the first 2 of the measured samples"
 
 
 @pytest.mark.parametrize("code", ["delta", "spike"])
@@ -43,11 +43,15 @@ def test_a_named_code_holds_for_every_edge(code):
 
 
 def test_a_named_auto_is_from_the_user():
-    assert coded(FLICKERING, code="auto") == ("auto", "spike", "from `code`, chosen on 2 training samples")
+    assert coded(FLICKERING, code="auto") == (
+        "auto",
+        "spike",
+        "from `code`, chosen on the first 2 of the measured samples",
+    )
 
 
 def test_no_more_samples_choose_than_are_executed():
-    assert coded(FLICKERING, samples=1)[2] == "by default, chosen on 1 training sample"
+    assert coded(FLICKERING, samples=1)[2] == "by default, chosen on the first 1 of the measured samples"
 
 
 def test_at_most_64_samples_choose():

@@ -105,7 +105,7 @@ def test_the_page_holds_the_numbers(tmp_path):
     assert "synaptic operations 15 executed; 20 as plain spikes" in page
     # 1344.2 pJ, 1253.2 to 1546.5; with plain spikes 23 x 23.6 + 11 x 81 + 52 = 1485.8; and 12 or 15 messages of 1.7
     # and 7 hops of 4 pJ
-    assert "energy 1.4 nJ (1.3 to 1.6) by loihi1-davies2018; 1.54 nJ as plain spikes" in page
+    assert "energy 1.4 nJ (1.3 to 1.6) by loihi1-davies2018; 1.5 nJ as plain spikes" in page
 
 
 def test_numbers_are_means_over_samples(tmp_path):

@@ -153,7 +153,7 @@ def test_the_break_even_is_a_formula_with_its_numbers():
     found = {"rate": 0.02, "fixed_pj": 100.0, "growing_pj": 100.0, "rows": rows}
     assert list(break_even_lines({"energies": [{"profile": "p", "comparison": found}]})) == [
         "break-even by p: energy = 100 pJ + 50.0 pJ for each 1 % of neurons that send an event per time step (here "
-        "2.0%); that is a dense pass at 4.0% (300 pJ, in floats) and no rate (50.0 pJ, in integers)"
+        "2.0%); it equals a dense pass in floats (300 pJ) at 4.0 %, and in integers (50.0 pJ) at no rate"
     ]
 
 

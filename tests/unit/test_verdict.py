@@ -2,7 +2,7 @@
 
 import pytest
 
-from tdd_deploy.simulator.reports.verdict import Verdict
+from tdd_deploy.simulator.reports.verdict import FOR_OTHERS, Verdict
 
 SENT = {"input": ["delta"], "hidden": ["spike"]}
 
@@ -24,6 +24,7 @@ def report(*, executed=600, spikes=1000, deltas=600, code="delta", sent=None, re
         "steps": [{}, {}, {}],
         "early_exit": None,
         "output": {"never_changes": False},
+        "caveats": [],
         "totals": totals,
         "energies": list(energies),
         "dense": {"macs": 12345},
@@ -141,6 +142,13 @@ def test_a_headline_of_a_chip_that_cannot_execute_the_network_is_a_caveat():
     assert caveats(energies=[energy(), unable]) == ()
 
 
+def test_prices_of_plain_spikes_that_are_taken_for_other_events_are_a_caveat():
+    found = energy()
+    others = f"odin, {found['profile']}{FOR_OTHERS}events with signs (fc1)"
+    (said,) = caveats(energies=[found], caveats=[others, f"odin{FOR_OTHERS}events with values (fc2)"])
+    assert said == f"{found['profile']} holds prices of plain spikes, taken here also for events with signs (fc1)"
+
+
 def test_an_output_that_never_changes_is_a_caveat():
     assert "accuracy means nothing" in caveats(output={"never_changes": True})[0]
 
@@ -152,7 +160,7 @@ def test_the_summary_has_at_most_eight_lines_with_everything():
         early_exit={"mean_steps": 1.5},
     )
     assert len(found) == 8
-    assert found["energy"] == "6.4 uJ (6.2 to 8.7) by made-up; 9.00 uJ as plain spikes"
+    assert found["energy"] == "6.4 uJ (6.2 to 8.7) by made-up; 9.0 uJ as plain spikes"
     assert found["accuracy"] == "90.0 % of 10 samples of made up (test), 1.50 of 3 steps"
     assert found["fits"] == "3 of 128 cores of chip"
 
