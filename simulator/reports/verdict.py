@@ -96,6 +96,9 @@ def _line(report: Report) -> str:
 
 def _line_of_mixed(report: Report, executed: int, spikes: int) -> str:
     """Judge a run in which each layer sends what costs less on the samples that chose its code."""
+    deltas = _synops(report)[2]
+    if _is_equal(executed, spikes) and deltas > spikes and not _is_equal(deltas, spikes):
+        return f"deltas do not pay here: {_against(deltas, spikes)}; this run sends them only where they cost no more"
     if _is_equal(executed, spikes):
         return f"deltas make no difference here: the {SYNOPS} differ by less than 1 % from those of {PLAIN}"
     against = _against(executed, spikes)
