@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tdd_deploy.tables import Cell, Column, Format, Table, significant
+from tdd_deploy.text import counted
 
 from .lines import binned_line, input_lines
 from .verdict import EQUAL, Verdict
@@ -52,8 +53,8 @@ def _summary(report: Report) -> Iterator[tuple[str, str]]:
     n, n_steps, n_values = report["samples"], report["n_steps"], total["values"]
     yield (
         "stream",
-        f"{_counted(n, 'sample')} of {data['name']} ({data['split']}), {_counted(n_steps, 'time step')} each, "
-        f"{_counted(n_values, 'value')} per step",
+        f"{counted(n, 'sample')} of {data['name']} ({data['split']}), {counted(n_steps, 'time step')} each, "
+        f"{counted(n_values, 'value')} per step",
     )
     yield "values", f"{_percent(total['rate'])} are not zero, {_percent(total['change_rate'])} change per step"
     yield "by chance", f"{_percent(total['independent_rate'])} would change, by 2p(1 - p)"
@@ -63,10 +64,6 @@ def _summary(report: Report) -> Iterator[tuple[str, str]]:
         values = deltas * total["nonzero"] / total["changes"]
         yield "events", f"{significant(values, 3)} per {per} as values, {significant(deltas, 3)} as deltas"
     yield "scope", "the input alone; simulate counts the layers after it"
-
-
-def _counted(n: int, noun: str) -> str:
-    return f"{n:,} {noun}{'s' * (n != 1)}"
 
 
 def _percent(fraction: float) -> str:

@@ -75,12 +75,12 @@ def _escaped(text: str) -> str:
 
 
 def _line(report: Report) -> str:
-    executed, spikes, deltas = _synops(report)
+    _, spikes, deltas = _synops(report)
     code, sent = report["program"]["code"], report["program"]["sent"]
     if not spikes and not deltas:
         return "nothing to compare: no event reached a weight, so no synaptic operation was executed"
     if code == "auto" and any("delta" in codes for codes in sent.values()):
-        return _line_of_mixed(report, executed, spikes)
+        return _line_of_mixed(report)
     against = _against(deltas, spikes)
     if _is_equal(deltas, spikes):
         return f"deltas make no difference here: the {SYNOPS} of both codes differ by less than 1 %"
@@ -94,12 +94,13 @@ def _line(report: Report) -> str:
     return f"deltas do not pay here: {against}{remedy[code]}"
 
 
-def _line_of_mixed(report: Report, executed: int, spikes: int) -> str:
+def _line_of_mixed(report: Report) -> str:
     """Judge a run in which each layer sends what costs less on the samples that chose its code."""
-    deltas = _synops(report)[2]
-    if _is_equal(executed, spikes) and deltas > spikes and not _is_equal(deltas, spikes):
-        return f"deltas do not pay here: {_against(deltas, spikes)}; this run sends them only where they cost no more"
+    executed, spikes, deltas = _synops(report)
     if _is_equal(executed, spikes):
+        if deltas > spikes and not _is_equal(deltas, spikes):
+            against = _against(deltas, spikes)
+            return f"deltas do not pay here: {against}; this run sends them only where they cost no more"
         return f"deltas make no difference here: the {SYNOPS} differ by less than 1 % from those of {PLAIN}"
     against = _against(executed, spikes)
     if executed > spikes:

@@ -66,15 +66,20 @@ def print_verdict(verdict: Mapping[str, Any]) -> None:
     """Print a verdict: its line, what changes its meaning, and its summary."""
     from tdd_deploy.simulator.reports.verdict import verdict_text
 
-    bold, plain = (BOLD, PLAIN) if has_color() else ("", "")
+    bold, plain = _bold()
     echo_styled(f"{with_flags(verdict_text(verdict, width(), bold=bold, plain=plain))}\n")
 
 
 def print_headline(line: str) -> None:
     """Print the answer of a command in bold, after an empty line."""
-    bold, plain = (BOLD, PLAIN) if has_color() else ("", "")
+    bold, plain = _bold()
     shown = textwrap.wrap(visible(with_flags(line)), width(), break_on_hyphens=False)
     echo_styled("\n" + "".join(f"{bold}{each}{plain}\n" for each in shown))
+
+
+def _bold() -> tuple[str, str]:
+    """Return what begins and what ends a bold text; nothing where colors are not shown."""
+    return (BOLD, PLAIN) if has_color() else ("", "")
 
 
 def width() -> int:

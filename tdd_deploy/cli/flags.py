@@ -19,7 +19,7 @@ from .values import complete
 
 PATH = click.Path(path_type=Path)
 Command = TypeVar("Command", bound=Callable[..., Any])
-LONGEST_METAVAR = 48  # characters; longer lists of words stand in the help
+LONGEST_METAVAR, LISTED_IN_HELP = 48, "NAME"  # characters; longer lists of words stand in the help
 TOML = "name a file of TOML, such as: [train] and below it epochs = 25"
 
 
@@ -55,8 +55,12 @@ def _words(words: Sequence[str]) -> dict[str, Any]:
     def complete(context: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
         return [word for word in words if word.startswith(incomplete)]
 
+    return {"metavar": _metavar(words), "shell_complete": complete}
+
+
+def _metavar(words: Sequence[str]) -> str:
     shown = f"[{'|'.join(words)}]"
-    return {"metavar": shown if len(shown) <= LONGEST_METAVAR else "NAME", "shell_complete": complete}
+    return shown if len(shown) <= LONGEST_METAVAR else LISTED_IN_HELP
 
 
 def _listed(value: object) -> tuple[object, ...]:
@@ -100,8 +104,8 @@ _TYPES = {int: click.INT, float: click.UNPROCESSED, Path: PATH, str: click.STRIN
 
 def _help(declared: Option) -> str:
     text = with_flags(declared.declaration.help)
-    if len("|".join(declared.words)) + 2 > LONGEST_METAVAR and declared.declaration.metavar is None:
-        text += f" NAME is {any_of(declared.words)}."
+    if _metavar(declared.words) == LISTED_IN_HELP and declared.declaration.metavar is None:
+        text += f" {LISTED_IN_HELP} is {any_of(declared.words)}."
     default = declared.default
     if "Default:" in text or default is None or default is False or default == ():
         return text

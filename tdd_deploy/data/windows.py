@@ -74,12 +74,12 @@ def in_windows(source: Source, window: int, stride: int | None) -> Source:
     recordings = np.repeat(np.arange(source.n_samples), counts)
     starts = stride * (np.arange(len(recordings)) - np.repeat(np.cumsum(counts) - counts, counts))
     labels = _labels(source, recordings, starts + window - 1) if source.labeled else None
-    kept = np.ones(len(recordings), bool) if labels is None else ~np.isin(labels, UNLABELED)
-    if source.has_step_labels and not kept.any():
-        remedy = "Choose a smaller `stride`, or leave y out."
-        raise BadData(source.name, [Violation("the last step of every window", "has no label", remedy=remedy)])
-    if not source.has_step_labels:
-        kept[:] = True
+    kept = np.ones(len(recordings), bool)
+    if labels is not None and source.has_step_labels:
+        kept = ~np.isin(labels, UNLABELED)
+        if not kept.any():
+            remedy = "Choose a smaller `stride`, or leave y out."
+            raise BadData(source.name, [Violation("the last step of every window", "has no label", remedy=remedy)])
     cut = Cut(
         table=next(table for table in source.tables if "x" in (table.dtype.names or ())),
         recordings=source.first + recordings[kept],

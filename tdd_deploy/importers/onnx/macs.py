@@ -30,14 +30,11 @@ def of_conv(op: Op, sizes: Sizes) -> int:
 
 
 def of_transposed_conv(op: Op, sizes: Sizes) -> int:
-    """Count the multiplications of a transposed convolution; those for pixels that it crops do not count."""
-    pixels = math.prod(
-        _pairs(n_in, taps, n_out, steps)
-        for n_in, taps, n_out, steps in zip(
-            sizes.x[2:], sizes.w[2:], sizes.y[2:], _steps(op, sizes.y, sizes.w, sizes.x), strict=True
-        )
-    )
-    return sizes.x[0] * sizes.w[0] * sizes.w[1] * pixels
+    """Count the multiplications of a transposed convolution, which are those of a convolution from y to x.
+
+    Those for pixels that it crops do not count.
+    """
+    return of_conv(op, Sizes(x=sizes.y, w=sizes.w, y=sizes.x))
 
 
 def _pairs(n: int, taps: int, within: int, steps: tuple[int, int, int]) -> int:
